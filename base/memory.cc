@@ -1,0 +1,64 @@
+#include "base/memory.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "base/units.h"
+
+namespace reform {
+namespace {
+
+constexpr const char* kNames[] = {"weights", "kv_cache",   "activations", "workspace",
+                                  "index",   "checkpoint", "tokens",      "store"};
+static_assert(std::size(kNames) == size_t(MemoryCategory::kCount), "a new category needs a name");
+
+void raise_to(std::atomic<int64_t>& peak, int64_t value) {
+  int64_t seen = peak.load();
+  while (value > seen && !peak.compare_exchange_weak(seen, value)) {
+  }
+}
+
+}  // namespace
+
+const char* name(MemoryCategory category) { return kNames[size_t(category)]; }
+
+Status MemoryAccount::reserve(MemoryCategory category, int64_t bytes) {
+  const int64_t total = total_.fetch_add(bytes) + bytes;
+  if (cap_bytes_ > 0 && total > cap_bytes_) {
+    total_.fetch_sub(bytes);
+    return {Code::kMemoryCap,
+            fmt::format("{} more for {} would pass the memory cap: {} of {} are in use", format_bytes(bytes),
+                        name(category), format_bytes(total - bytes), format_bytes(cap_bytes_))};
+  }
+  raise_to(peak_total_, total);
+  raise_to(peak_[size_t(category)], current_[size_t(category)].fetch_add(bytes) + bytes);
+  return {};
+}
+
+void MemoryAccount::release(MemoryCategory category, int64_t bytes) {
+  current_[size_t(category)].fetch_sub(bytes);
+  total_.fetch_sub(bytes);
+}
+
+int64_t MemoryAccount::current_bytes(MemoryCategory category) const { return current_[size_t(category)].load(); }
+int64_t MemoryAccount::peak_bytes(MemoryCategory category) const { return peak_[size_t(category)].load(); }
+
+int64_t process_peak_rss_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    int64_t kib = 0;
+    if (word == "VmHWM:" && status >> kib) return kib * kKiB;
+  }
+  return 0;
+}
+
+void* allocate_aligned_zeroed(int64_t bytes) {
+  void* p = std::aligned_alloc(64, size_t(bytes));
+  if (p != nullptr) std::memset(p, 0, size_t(bytes));
+  return p;
+}
+
+}  // namespace reform

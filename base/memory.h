@@ -1,0 +1,118 @@
+// The one place large memory comes from: every big buffer has an account and a category, so that the plan, the
+// progress line and --json can say where memory is, and a cap holds.
+//
+// Thread-safety: MemoryAccount is safe from any thread; a Buffer belongs to one owner. An account must outlive its
+// buffers.
+#pragma once
+
+#include <reform/status.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "base/try.h"
+
+namespace reform {
+
+enum class MemoryCategory : uint8_t {
+  kWeights,      // the model's tensors, mapped or read
+  kKvCache,      // compressed caches and the recompute cache
+  kActivations,  // hidden states and what a layer needs
+  kWorkspace,    // the kernels' packed panels and tiles
+  kIndex,        // embedding blocks being written or scored
+  kCheckpoint,   // a cache on its way to or from the disk
+  kTokens,       // token ids, byte offsets, tokenizer tables
+  kStore,        // RocksDB's memtables and block cache
+  kCount
+};
+
+const char* name(MemoryCategory category);  // "weights", "kv_cache", …: the keys in --json; stable
+
+class MemoryAccount {
+ public:
+  explicit MemoryAccount(int64_t cap_bytes = 0) : cap_bytes_(cap_bytes) {}  // 0: no cap
+  MemoryAccount(const MemoryAccount&) = delete;
+  MemoryAccount& operator=(const MemoryAccount&) = delete;
+
+  // Counts `bytes`; kMemoryCap (and nothing is counted) if the cap would be passed.
+  Status reserve(MemoryCategory category, int64_t bytes);
+  void release(MemoryCategory category, int64_t bytes);
+
+  int64_t current_bytes(MemoryCategory category) const;
+  int64_t peak_bytes(MemoryCategory category) const;
+  int64_t current_total_bytes() const { return total_.load(); }
+  int64_t peak_total_bytes() const { return peak_total_.load(); }
+  int64_t cap_bytes() const { return cap_bytes_; }
+
+ private:
+  const int64_t cap_bytes_;
+  std::atomic<int64_t> current_[size_t(MemoryCategory::kCount)] = {};
+  std::atomic<int64_t> peak_[size_t(MemoryCategory::kCount)] = {};
+  std::atomic<int64_t> total_ = 0, peak_total_ = 0;
+};
+
+// Peak resident set of this process since it started, from /proc; 0 where unknown.
+int64_t process_peak_rss_bytes();
+
+// An accounted, 64-byte aligned, zeroed array of trivially copyable T. Move-only.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  static Result<Buffer> create(MemoryAccount& account, MemoryCategory category, int64_t n_elems) {
+    Buffer b;
+    b.bytes_ = (n_elems * int64_t(sizeof(T)) + 63) / 64 * 64;
+    if (b.bytes_ == 0) return b;
+    TRY(account.reserve(category, b.bytes_));
+    b.account_ = &account;
+    b.category_ = category;
+    b.data_ = static_cast<T*>(allocate_zeroed(b.bytes_));
+    if (b.data_ == nullptr)
+      return Status{Code::kMemoryCap, "out of memory: the system refused " + std::to_string(b.bytes_) + " bytes"};
+    b.size_ = n_elems;
+    return b;
+  }
+  ~Buffer() { reset(); }
+  Buffer(Buffer&& o) noexcept { swap(o); }
+  Buffer& operator=(Buffer&& o) noexcept {
+    if (this != &o) {
+      reset();
+      swap(o);
+    }
+    return *this;
+  }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  int64_t size() const { return size_; }
+  std::span<T> span() { return {data_, size_t(size_)}; }
+  std::span<const T> span() const { return {data_, size_t(size_)}; }
+  void reset() {
+    std::free(data_);
+    if (account_ != nullptr) account_->release(category_, bytes_);
+    data_ = nullptr, account_ = nullptr, size_ = 0, bytes_ = 0;
+  }
+
+ private:
+  static void* allocate_zeroed(int64_t bytes);
+  void swap(Buffer& o) {
+    std::swap(data_, o.data_), std::swap(size_, o.size_), std::swap(bytes_, o.bytes_);
+    std::swap(account_, o.account_), std::swap(category_, o.category_);
+  }
+  T* data_ = nullptr;
+  int64_t size_ = 0, bytes_ = 0;
+  MemoryAccount* account_ = nullptr;
+  MemoryCategory category_ = MemoryCategory::kCount;
+};
+
+void* allocate_aligned_zeroed(int64_t bytes);  // 64-byte aligned, for std::free; nullptr when refused
+template <class T>
+void* Buffer<T>::allocate_zeroed(int64_t bytes) {
+  return allocate_aligned_zeroed(bytes);
+}
+
+}  // namespace reform

@@ -1,0 +1,30 @@
+// A fixed set of threads that kernels borrow. parallel_for is a fork-join over numbered tasks.
+//
+// Results must not depend on the number of threads: a task's work may depend on its number only, never on the worker.
+// Thread-safety: one parallel_for at a time (the engine serialises its forwards).
+#pragma once
+
+#include <functional>
+#include <memory>
+
+namespace reform {
+
+class ThreadPool {
+ public:
+  // n_threads >= 1, the caller's thread included. 0: one per core this process may run on.
+  explicit ThreadPool(int n_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const;
+  // Calls fn(task, worker) for every task in [0, n_tasks), worker in [0, size()) (for per-worker scratch), and
+  // returns when all are done. Tasks are taken in order, one at a time.
+  void parallel_for(int64_t n_tasks, const std::function<void(int64_t task, int worker)>& fn);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace reform

@@ -1,0 +1,13 @@
+# What every target of ours is compiled with. An embedding project is not bound by the warnings.
+add_library(reform_options INTERFACE)
+target_include_directories(reform_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(reform_options INTERFACE -ffp-contract=off)
+if(REFORM_WARNINGS)
+  target_compile_options(reform_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wno-restrict;-Werror>)
+endif()
+if(REFORM_SANITIZE)
+  target_compile_options(reform_options INTERFACE -fsanitize=${REFORM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(reform_options INTERFACE -fsanitize=${REFORM_SANITIZE})
+endif()
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)

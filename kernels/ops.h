@@ -1,0 +1,151 @@
+// Every operation the transformer and the method are made of, with its shapes. One virtual interface per device; the
+// forward (runtime/transformer.cc) is written once over it.
+//
+// Letters, everywhere: n_tokens rows of the call, d_model, d_ff, n_heads query heads, n_kv_heads key/value heads,
+// head_dim, kv_len slots of the cache in use, n_vocab. Activations are FP32, row-major.
+// Ops check nothing at run time beyond asserts: the model loader has checked every shape.
+// Implementations: kernels/reference (the definition: scalar, sums in double), kernels/cpu (SIMD, threads),
+// kernels/cuda. No op allocates: scratch is the workspace handed in at creation.
+// Thread-safety: one call at a time per Ops.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/quant_type.h"
+#include "base/views.h"
+
+namespace reform {
+
+class ThreadPool;
+
+// A matrix [rows, cols] as the GGUF stores it: rows of quantised blocks, contiguous.
+struct Weight {
+  QuantType type = QuantType::kF32;
+  int64_t rows = 0;  // outputs
+  int64_t cols = 0;  // inputs
+  const void* data = nullptr;
+};
+
+// Rotary position embedding. The angle of pair i at slot p is p * inv_freq[i]; cos and sin are scaled by `magnitude`.
+struct Rope {
+  enum class Pairing : uint8_t {
+    kAdjacent,  // (x[2i], x[2i+1]): llama-family GGUFs, whose Q and K rows are permuted for it
+    kHalves,    // (x[i], x[i + n/2]): qwen, gemma
+  };
+  Pairing pairing = Pairing::kHalves;
+  std::span<const float> inv_freq;  // [rotary_dim / 2]; dimensions past rotary_dim stay as they are
+  float magnitude = 1.0f;
+};
+
+// One layer's cache. k and v are [n_kv_heads, capacity, head_dim]; slots [0, kv_len) are in use. A slot is a position:
+// eviction compacts, so positions stay contiguous.
+struct KvView {
+  enum class Type : uint8_t { kF32, kF16 };
+  Type type = Type::kF16;
+  void* k = nullptr;
+  void* v = nullptr;
+  int64_t n_kv_heads = 0, head_dim = 0, capacity = 0, kv_len = 0;
+};
+
+struct AttentionArgs {
+  // q [n_tokens, n_heads * head_dim], already rotated. Row t sits at slot kv_len - n_tokens + t and sees slots up to
+  // its own (the step's own keys are already in the cache).
+  MatView<const float> q;
+  KvView kv;
+  // Null when the cache holds rotated keys (recompute, decode). Otherwise (compress) the cached keys are un-rotated
+  // and slot s's key is rotated by s on the way, so that reassigning positions is free.
+  const Rope* key_rope = nullptr;
+  float scale = 1.0f;  // of the logits, usually 1 / sqrt(head_dim)
+  int64_t window = 0;  // > 0: a query sees only the last `window` slots, its own included (gemma's local layers)
+};
+
+enum class Activation : uint8_t { kSilu, kGeluTanh };
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+  virtual const char* name() const = 0;  // "ref", "portable", "avx2", "avx512"
+
+  // out[t, :] = scale * table[ids[t], :]. Ids are in range.
+  virtual void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) = 0;
+
+  // out[r, :] = x[r, :] / sqrt(mean(x[r, :]^2) + eps) * weight. In place allowed. For a per-head norm pass the heads
+  // as rows.
+  virtual void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) = 0;
+
+  // y[t, r] = sum_c x[t, c] * w[r, c] + bias[r]; bias may be empty. accumulate: y += instead.
+  virtual void matmul(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
+                      MatView<float> y) = 0;
+
+  // gate[t, i] = act(gate[t, i]) * up[t, i].
+  virtual void gated_activation(Activation act, MatView<float> gate, MatView<const float> up) = 0;
+
+  // x += y.
+  virtual void add(MatView<float> x, MatView<const float> y) = 0;
+
+  // Rotates x [n_tokens, n_heads * head_dim] in place; row t sits at slot first_slot + t.
+  virtual void rope(const Rope& rope, int64_t first_slot, int64_t head_dim, MatView<float> x) = 0;
+
+  // Writes k, v [n_tokens, n_kv_heads * head_dim] to slots [first_slot, first_slot + n_tokens) < capacity.
+  virtual void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) = 0;
+
+  // out[t, h * head_dim ...] = softmax(scale * q . K) V; query head h reads KV head h / (n_heads / n_kv_heads).
+  // lse, when not empty, is [n_heads, n_tokens]: the natural log of each row's softmax denominator (logits included).
+  virtual void attention(const AttentionArgs& args, MatView<float> out, std::span<float> lse) = 0;
+
+  // column_sums[slot] += mean over heads of sum over the chosen queries of weight * attention probability, for all
+  // kv_len slots (H2O's accumulated attention, arXiv 2306.14048). query_rows are rows of args.q, ascending; lse as
+  // attention() gave it. Sampling queries is the caller's choice.
+  virtual void attention_column_sums(const AttentionArgs& args, std::span<const float> lse,
+                                     std::span<const int32_t> query_rows, std::span<const float> query_weights,
+                                     std::span<float> column_sums) = 0;
+
+  // Moves slots keep[0] < keep[1] < ... to 0, 1, ...; the caller shortens kv_len.
+  virtual void compact_kv(const KvView& kv, std::span<const int32_t> keep) = 0;
+
+  // Per row of x [n_tokens, head_dim] (any stride): optional centre subtracted, L2-normalised, quantised to INT8 with
+  // one scale: value = scale * q, |q| <= 127, scale = max|value| / 127. A zero row gives zeros and scale 0.
+  // Row t goes to q_out + t * q_stride (bytes) and scales_out[t * scale_stride].
+  virtual void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out,
+                                  int64_t q_stride, float* scales_out, int64_t scale_stride) = 0;
+
+  // scores[i] = max over query rows of mean over heads of scale_i * scale_t * (stored_i . query_t) per head.
+  // stored [n_rows, n_heads * head_dim] INT8 with scales [n_rows, n_heads]; query likewise [n_query, ...].
+  virtual void score(const struct EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) = 0;
+};
+
+// INT8 embedding rows: n_heads normalised head states of head_dim each, one scale per head.
+struct EmbeddingRows {
+  const int8_t* values = nullptr;  // [n_rows, n_heads * head_dim]
+  const float* scales = nullptr;   // [n_rows, n_heads]
+  int64_t n_rows = 0, n_heads = 0, head_dim = 0;
+};
+
+// The largest call that will be made; fixes the workspace.
+struct OpLimits {
+  int64_t max_tokens = 0;  // rows of one call
+  int64_t max_cols = 0;    // largest matmul input width
+  int64_t max_kv_len = 0;
+  int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
+};
+
+enum class Isa : uint8_t { kRef, kPortable, kAvx2, kAvx512 };  // kAvx512: F, BW, VL, DQ, VNNI and BF16
+
+const char* name(Isa isa);
+Isa best_isa();  // what this machine runs
+bool isa_supported(Isa isa);
+
+// Bytes make_cpu_ops() wants as workspace. The reference needs none.
+int64_t cpu_workspace_bytes(Isa isa, const OpLimits& limits, int n_threads);
+// workspace: 64-byte aligned, of at least cpu_workspace_bytes(); it and the pool must outlive the Ops.
+std::unique_ptr<Ops> make_cpu_ops(Isa isa, const OpLimits& limits, ThreadPool& pool, std::span<std::byte> workspace);
+// The definition of every op; exact conversions, sums in double, one thread.
+std::unique_ptr<Ops> make_reference_ops();
+
+// Exact dequantisation of n_elems (a whole number of blocks), bit for bit what the format's definition gives.
+void dequantise(QuantType type, const void* blocks, int64_t n_elems, float* out);
+
+}  // namespace reform

@@ -1,0 +1,62 @@
+// GGUF v2 and v3 files: mmapped, every offset, length, count, type and alignment checked before use. The file is
+// hostile until proven otherwise; a bad one is a Status that names the file, the place and what was expected.
+// Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/quant_type.h"
+
+namespace reform {
+
+struct GgufTensor {
+  std::string name;
+  QuantType type = QuantType::kF32;
+  std::vector<int64_t> shape;       // as in the file: shape[0] is the contiguous one (cols), shape[1] rows
+  std::span<const std::byte> data;  // in the mapping
+};
+
+class Gguf {
+ public:
+  static Result<std::unique_ptr<Gguf>> open(const std::string& path);
+  // From memory, for tests and fuzzing; `bytes` must outlive the result. `label` stands for the path in messages.
+  static Result<std::unique_ptr<Gguf>> parse(std::span<const std::byte> bytes, const std::string& label);
+  ~Gguf();
+
+  const std::string& path() const;
+  int64_t file_bytes() const;
+  const std::vector<GgufTensor>& tensors() const;
+  const GgufTensor* find_tensor(std::string_view name) const;  // nullptr: none
+
+  // Metadata. A key that is absent gives nullopt; one of another kind is an error naming the key and both kinds.
+  // Any integer type reads as int64 (a uint64 past its range is an error); f32 and f64 read as double.
+  bool has(std::string_view key) const;
+  Result<std::optional<int64_t>> get_int(std::string_view key) const;
+  Result<std::optional<double>> get_float(std::string_view key) const;
+  Result<std::optional<bool>> get_bool(std::string_view key) const;
+  Result<std::optional<std::string_view>> get_string(std::string_view key) const;
+  Result<std::optional<std::vector<std::string_view>>> get_strings(std::string_view key) const;
+  Result<std::optional<std::vector<int64_t>>> get_ints(std::string_view key) const;  // a scalar reads as one element
+  Result<std::optional<std::vector<double>>> get_floats(std::string_view key) const;
+  // Every key in file order with its raw value bytes: for the fingerprint.
+  struct RawEntry {
+    std::string_view key;
+    std::span<const std::byte> raw;
+  };
+  const std::vector<RawEntry>& raw_entries() const;
+
+ private:
+  struct Impl;
+  explicit Gguf(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace reform

@@ -1,0 +1,55 @@
+// Engine: one model on one device, with its memory account. Expensive to open; share it between calls.
+//
+// Thread-safety: calls that run the model (ingest, ask, generate) take turns inside; the rest may come from any thread.
+// Lifetime: outlives every call made with it.
+#pragma once
+
+#include <reform/export.h>
+#include <reform/log.h>
+#include <reform/report.h>
+#include <reform/status.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace reform {
+
+struct EngineOptions {
+  // Changes results.
+  std::string chat_template;  // "", chatml, llama3, gemma, mistral; "" recognises it from the GGUF
+  std::string heads_file;     // JSON; "" looks in the shipped ones, then the cache, then searches
+  // Changes speed, not results.
+  int n_threads = 0;                  // 0: one per core this process may run on
+  int64_t max_host_memory_bytes = 0;  // hard cap on accounted memory; 0: none
+  std::string isa;                    // "", ref, portable, avx2, avx512; "" takes the best this machine runs
+  std::string cache_dir;              // fingerprints and searched heads; "" is $XDG_CACHE_HOME/reform
+
+  REFORM_API Status validate() const;
+};
+
+struct ModelInfo {
+  std::string path, name, architecture, fingerprint;
+  std::string chat_template;  // "" when none was recognised
+  std::string isa;
+  int64_t n_params = 0, n_layers = 0, d_model = 0, n_vocab = 0, trained_window_tokens = 0, file_bytes = 0;
+};
+
+class REFORM_API Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> open(const std::string& model_path, const EngineOptions& options,
+                                              LogCallback log = {});
+  ~Engine();
+
+  const ModelInfo& model() const;
+  MemoryReport memory() const;
+
+  struct Impl;  // private
+  Impl& impl() { return *impl_; }
+
+ private:
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace reform

@@ -1,0 +1,4 @@
+// REFORM_API marks what libreform.so exports; everything else is hidden.
+#pragma once
+
+#define REFORM_API __attribute__((visibility("default")))

@@ -1,0 +1,30 @@
+// What a call cost: time per phase and memory per category. Field names in --json follow llama.cpp's server.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace reform {
+
+struct Timings {
+  int64_t prompt_n = 0;  // tokens run through the model before the first new one
+  double prompt_ms = 0;
+  int64_t predicted_n = 0;  // tokens generated
+  double predicted_ms = 0;
+  // Ours, in the order they ran: ingest {tokenise_ms, compress_ms, store_ms, heads_ms}; ask {load_ms, query_ms,
+  // gather_ms, recompute_ms, decode_ms}.
+  std::vector<std::pair<std::string, double>> phases_ms;
+  double total_ms = 0;
+};
+
+struct MemoryReport {
+  int64_t peak_host_bytes = 0;  // the process's peak resident set
+  int64_t peak_gpu_bytes = 0;
+  int64_t cap_host_bytes = 0;                               // 0: none
+  std::vector<std::pair<std::string, int64_t>> peak_bytes;  // per category of the accounted buffers
+  std::vector<std::pair<std::string, int64_t>> current_bytes;
+};
+
+}  // namespace reform

@@ -1,0 +1,34 @@
+// The KV cache of layers [0, n_layers): a bounded number of slots per layer, allocated once.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/memory.h"
+#include "kernels/ops.h"
+
+namespace reform {
+
+// Layers share kv_len while a step runs through them, except that eviction may leave each with its own choice of
+// tokens: only the count is common. Slots' absolute token numbers and scores are the policy's (policies/).
+class KvCache {
+ public:
+  static Result<KvCache> create(MemoryAccount& account, KvView::Type type, int64_t n_layers, int64_t n_kv_heads,
+                                int64_t head_dim, int64_t capacity);
+  static int64_t bytes(KvView::Type type, int64_t n_layers, int64_t n_kv_heads, int64_t head_dim, int64_t capacity);
+
+  int64_t n_layers() const { return n_layers_; }
+  int64_t capacity() const { return view_.capacity; }
+  int64_t kv_len() const { return kv_len_; }
+  void set_kv_len(int64_t kv_len) { kv_len_ = kv_len; }
+  // The layer's slots, kv_len as given (a step in flight sees its own rows too).
+  KvView layer(int64_t i, int64_t kv_len) const;
+
+ private:
+  Buffer<std::byte> storage_;
+  KvView view_;
+  int64_t n_layers_ = 0, kv_len_ = 0;
+};
+
+}  // namespace reform

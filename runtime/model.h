@@ -1,0 +1,67 @@
+// A model: its architecture as data, and where each layer's weights are. No copies: weights stay in the mapping.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/ops.h"
+
+namespace reform {
+
+class Gguf;
+
+// Everything the one forward needs to know of an architecture. A new one is a row in kArchs (model.cc).
+struct ModelShape {
+  std::string architecture;  // general.architecture
+  int64_t n_layers = 0, d_model = 0, d_ff = 0, n_vocab = 0;
+  int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  int64_t trained_window_tokens = 0;
+  float norm_eps = 1e-6f;
+  float embedding_scale = 1.0f;  // gemma: sqrt(d_model)
+  float attention_scale = 0.0f;  // 1 / sqrt(head_dim), or as the model says
+  Activation activation = Activation::kSilu;
+  Rope::Pairing rope_pairing = Rope::Pairing::kHalves;
+  std::vector<float> inv_freq;        // [rotary_dim / 2], frequency factors applied
+  std::vector<float> local_inv_freq;  // of sliding-window layers where they differ (gemma3)
+  float rope_magnitude = 1.0f;
+  int64_t window = 0;          // sliding window of local layers, 0: none
+  std::vector<bool> is_local;  // [n_layers]
+};
+
+// Empty spans (or data == nullptr) where the architecture has none.
+struct LayerWeights {
+  std::span<const float> attn_norm, ffn_norm;            // [d_model]
+  std::span<const float> attn_post_norm, ffn_post_norm;  // gemma3
+  std::span<const float> q_norm, k_norm;                 // [head_dim] qwen3, gemma3
+  Weight q, k, v, o;  // [n_heads * head_dim, d_model] … [d_model, n_heads * head_dim]
+  std::span<const float> q_bias, k_bias, v_bias, o_bias;
+  Weight gate, up, down;  // [d_ff, d_model] x2, [d_model, d_ff]
+};
+
+class Model {
+ public:
+  // Checks every tensor's shape and type; an unknown architecture or a missing tensor is kBadModel naming it.
+  static Result<std::unique_ptr<Model>> create(const Gguf& gguf);
+
+  const ModelShape& shape() const { return shape_; }
+  // The one place that says where a layer's weights are (weight streaming will live behind it).
+  const LayerWeights& layer(int64_t i) const { return layers_[size_t(i)]; }
+  const Weight& token_embedding() const { return token_embedding_; }  // [n_vocab, d_model]
+  const Weight& output() const { return output_; }                    // [n_vocab, d_model], tied or not
+  std::span<const float> output_norm() const { return output_norm_; }
+
+ private:
+  friend struct ModelLoader;
+  ModelShape shape_;
+  std::vector<LayerWeights> layers_;
+  Weight token_embedding_, output_;
+  std::span<const float> output_norm_;
+  std::vector<std::vector<float>> owned_;  // small tensors that had to be converted to FP32
+};
+
+}  // namespace reform

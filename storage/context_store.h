@@ -1,0 +1,124 @@
+// The store: a directory of contexts, one RocksDB each, and the locks that keep processes out of each other's way.
+// Knows bytes, tokens and blocks; knows no model. Layout and formats: docs/FORMAT.md, storage/schema.h.
+//
+//   <dir>/contexts/<id>/      one RocksDB: manifest, spans (token ids, byte lengths), embeddings, checkpoints
+//   <dir>/locks/<id>          flock: exclusive for the writer, shared for readers; a holder that dies leaves none
+//   <dir>/trash/              where rm renames to before it unlinks
+// The catalogue (name -> id) is each context's own manifest, cached in <dir>/catalogue.json and rebuilt when in doubt.
+//
+// Thread-safety: ContextStore from any thread; a writer or a reader belongs to one thread at a time.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace reform {
+
+class MemoryAccount;
+
+// A context's manifest. `settings`, `sources` and `progress` are JSON texts of the runtime's, opaque here.
+struct ContextMeta {
+  std::string id;    // directory name; made by the store, never reused
+  std::string name;  // the user's
+  int64_t created_unix_s = 0;
+  int64_t n_tokens = 0;   // committed rows
+  bool complete = false;  // finish() was called
+  int32_t row_bytes = 0;  // of one embedding row; fixed at creation
+  std::string settings;   // fixed at creation: model fingerprint, policy, chunk, budgets, heads
+  std::string sources;    // files and where each begins; may change with each commit
+  std::string progress;   // what the runtime needs to go on: hashes, bytes read; changes with each commit
+};
+
+// One chunk: everything here becomes visible in one atomic WriteBatch, or not at all.
+struct ChunkWrite {
+  int64_t begin_token = 0;                    // must equal n_tokens of the manifest
+  std::span<const int32_t> token_ids;         // [n]
+  std::span<const uint32_t> byte_lengths;     // [n] bytes of the source that each token covers
+  std::span<const std::byte> embedding_rows;  // [n, row_bytes]
+  std::string sources, progress;              // replace the manifest's
+};
+
+// A named part of a checkpoint (one layer's keys, say). Large parts are split inside.
+struct CheckpointPart {
+  std::string name;
+  std::span<const std::byte> bytes;
+};
+
+struct Tokens {
+  std::vector<int32_t> ids;  // [end - begin]
+  std::vector<int64_t>
+      begin_bytes;  // [end - begin + 1]: token i covers source bytes [begin_bytes[i], begin_bytes[i+1])
+};
+
+struct EmbeddingBlock {
+  int64_t begin_token = 0;
+  int64_t n_tokens = 0;
+  std::span<const std::byte> rows;  // [n_tokens, row_bytes]; valid during the callback only
+};
+
+// Reads of one context, common to the writer and the reader. Every value read is checked (checksum over context id,
+// kind, block number and payload); damage is kCorrupt and names the context and block.
+class ContextData {
+ public:
+  virtual ~ContextData() = default;
+  virtual const ContextMeta& meta() const = 0;
+  // Tokens [begin, end) of [0, n_tokens).
+  virtual Result<Tokens> read_tokens(int64_t begin, int64_t end) = 0;
+  // Every embedding block in order, the next being read while fn runs. A failed Status from fn ends the scan with it.
+  virtual Status scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn) = 0;
+  // Checkpoints present, newest last: the number of tokens each one stands after.
+  virtual Result<std::vector<int64_t>> checkpoints() = 0;
+  // Reads checkpoint `n_tokens`: calls fn for each part in the order saved; fn copies the bytes out.
+  virtual Status load_checkpoint(
+      int64_t n_tokens, const std::function<Status(const std::string& name, std::span<const std::byte>)>& fn) = 0;
+};
+
+class ContextWriter : public ContextData {
+ public:
+  virtual Status commit_chunk(const ChunkWrite& chunk) = 0;
+  // Durable when it returns: first the rows, then the checkpoint that follows them, both synced; what was there under
+  // the same n_tokens is replaced atomically. Checkpoints not named in `keep` (by n_tokens) are dropped afterwards.
+  virtual Status save_checkpoint(int64_t n_tokens, std::span<const CheckpointPart> parts,
+                                 std::span<const int64_t> keep) = 0;
+  // Drops rows and checkpoints beyond n_tokens (a chunk boundary), durably; for resume and append. Clears `complete`.
+  virtual Status truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) = 0;
+  // Marks the context complete, synced and compacted to its final size.
+  virtual Status finish(const std::string& sources, const std::string& progress) = 0;
+};
+
+struct ContextEntry {
+  ContextMeta meta;
+  int64_t disk_bytes = 0;        // all files of the context
+  int64_t checkpoint_bytes = 0;  // of which checkpoints
+  bool busy = false;             // a writer holds it now
+  Status state;                  // not ok: why it cannot be read (kCorrupt, …); meta then holds id and perhaps name
+};
+
+class ContextStore {
+ public:
+  // Makes the directory (mode 0700) if there is none.
+  static Result<std::unique_ptr<ContextStore>> open(const std::string& dir, MemoryAccount& account);
+  virtual ~ContextStore() = default;
+
+  virtual Result<std::vector<ContextEntry>> list() = 0;            // by name; damaged ones included
+  virtual Result<ContextEntry> find(const std::string& name) = 0;  // kNotFound names those that exist
+  // A new, empty context; kExists if the name is taken. Names: 1-128 bytes of valid UTF-8 without control characters.
+  virtual Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes,
+                                                        const std::string& settings) = 0;
+  // Takes the exclusive lock; kBusy names the holder's process.
+  virtual Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name) = 0;
+  // Shared lock; kBusy while a writer holds it. Incomplete contexts may be opened too: the caller looks at meta().
+  virtual Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) = 0;
+  // Takes the exclusive lock, renames to trash/, unlinks. A context too damaged to open can be removed.
+  virtual Status remove(const std::string& name) = 0;
+};
+
+}  // namespace reform
