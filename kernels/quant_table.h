@@ -1,0 +1,21 @@
+// The one table that knows what to do with each QuantType. A new type is its codec, a geometry row in
+// base/quant_type.cc and a row here.
+#pragma once
+
+#include <cstdint>
+
+#include "base/quant_type.h"
+
+namespace reform {
+
+// out [n_blocks * block_elems] = the values of n_blocks blocks. No alignment is asked of `blocks`.
+using DequantFn = void (*)(const uint8_t* blocks, int64_t n_blocks, float* out);
+
+struct QuantOps {
+  QuantType type;
+  DequantFn dequant_ref;
+};
+
+const QuantOps& quant_ops(QuantType type);
+
+}  // namespace reform
