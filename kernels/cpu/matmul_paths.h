@@ -1,0 +1,38 @@
+// The ways a matrix product is done. matmul.cc chooses one by instruction set, weight type and number of tokens.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/thread_pool.h"
+#include "kernels/cpu/matmul_kernels.h"
+#include "kernels/ops.h"
+
+namespace reform::cpu {
+
+struct MatmulCall {
+  const Weight& w;              // [rows, cols]
+  MatView<const float> x;       // [n_tokens, cols]
+  std::span<const float> bias;  // [rows] or empty
+  bool accumulate = false;
+  MatView<float> y;  // [n_tokens, rows]
+  ThreadPool& pool;
+  std::span<std::byte> workspace;
+};
+
+inline const void* weight_at(const Weight& w, int64_t row, int64_t col) {
+  return static_cast<const std::byte*>(w.data) + row * row_bytes(w.type, w.cols) + row_bytes(w.type, col);
+}
+
+// y = bias, or y += bias, for rows [row_begin, row_end) of the weights: what the panel kernels then add to.
+void start_sums(const MatmulCall& call, int64_t token_begin, int64_t token_end, int64_t row_begin, int64_t row_end);
+
+void matmul_reference(const MatmulCall& call);
+
+// Panels of weights dequantised to FP32: exact weights and activations, FP32 sums.
+int64_t float_path_bytes(int n_threads);
+void matmul_float(const FloatKernel& kernel, const MatmulCall& call);
+
+}  // namespace reform::cpu
