@@ -29,6 +29,43 @@ enum class Code : int {
   kCancelled = 130,   // stopped by the user; as a shell reports SIGINT
 };
 
+// "ok", "usage", "not_found", …: the name in --json and in logs. Stable like the number.
+inline const char* code_name(Code code) {
+  switch (code) {
+    case Code::kOk:
+      return "ok";
+    case Code::kInternal:
+      return "internal";
+    case Code::kUsage:
+      return "usage";
+    case Code::kNotFound:
+      return "not_found";
+    case Code::kBadModel:
+      return "bad_model";
+    case Code::kBadText:
+      return "bad_text";
+    case Code::kWrongModel:
+      return "wrong_model";
+    case Code::kExists:
+      return "exists";
+    case Code::kBusy:
+      return "busy";
+    case Code::kCorrupt:
+      return "corrupt";
+    case Code::kNoSpace:
+      return "no_space";
+    case Code::kMemoryCap:
+      return "memory_cap";
+    case Code::kIo:
+      return "io";
+    case Code::kUnavailable:
+      return "unavailable";
+    case Code::kCancelled:
+      return "cancelled";
+  }
+  return "internal";
+}
+
 struct [[nodiscard]] Status {
   Code code = Code::kOk;
   std::string message;  // one line, no trailing newline; empty when ok
