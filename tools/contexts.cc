@@ -1,0 +1,136 @@
+// reform contexts, show, rm: what is in the store.
+#include <fmt/format.h>
+#include <reform/store.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "tools/flags.h"
+#include "tools/json_output.h"
+#include "tools/output.h"
+#include "tools/text.h"
+#include "tools/verbs.h"
+
+namespace reform::tool {
+namespace {
+
+struct StoreFlags {
+  std::string store_dir;
+  std::vector<std::string> names;
+};
+
+constexpr size_t kColumns = 7;
+using Row = std::array<std::string, kColumns>;
+
+Row context_row(const ContextInfo& c) {
+  return {printable(c.name, false),     printable(c.model_name, false),           format_count(c.n_tokens),
+          format_bytes(c.disk_bytes),   fmt::format("{:.0f}", c.bytes_per_token), c.state,
+          format_date(c.created_unix_s)};
+}
+
+std::string table(const std::vector<Row>& rows) {
+  std::array<int, kColumns> widths{};
+  for (const Row& row : rows) {
+    for (size_t i = 0; i < kColumns; ++i) widths[i] = std::max(widths[i], display_width(row[i]));
+  }
+  std::string text;
+  for (const Row& row : rows) {
+    for (size_t i = 0; i < kColumns; ++i) {
+      const std::string pad(size_t(widths[i] - display_width(row[i])), ' ');
+      const bool is_number = i >= 2 && i <= 4;
+      text += is_number ? pad + row[i] : i + 1 < kColumns ? row[i] + pad : row[i];
+      text += i + 1 < kColumns ? "  " : "\n";
+    }
+  }
+  return text;
+}
+
+Status run_contexts(const StoreFlags& flags, Output& out) {
+  auto store = Store::open(flags.store_dir);
+  if (!store.ok()) return store.status();
+  const auto listed = store.value()->list();
+  if (!listed.ok()) return listed.status();
+  std::vector<Row> rows = {{"NAME", "MODEL", "TOKENS", "ON DISK", "BYTES/TOKEN", "STATE", "CREATED"}};
+  for (const ContextInfo& context : listed.value()) rows.push_back(context_row(context));
+  out.text(rows.size() > 1 ? table(rows) : fmt::format("no contexts in {}\n", store.value()->dir()));
+  out.object(contexts_fields(store.value()->dir(), listed.value()));
+  return {};
+}
+
+std::string describe(const ContextInfo& c) {
+  std::string text;
+  const auto add = [&](const char* key, const std::string& value) {
+    text += fmt::format("{:<13}{}\n", key, printable(value, false));
+  };
+  add("name", c.name);
+  add("state", c.problem.empty() ? c.state : c.state + ": " + c.problem);
+  add("tokens", format_count(c.n_tokens));
+  add("text", format_bytes(c.source_bytes));
+  for (const std::string& file : c.files) add("  file", file);
+  add("on disk", fmt::format("{} ({:.1f} bytes per token, and {} of checkpoints)", format_bytes(c.disk_bytes),
+                             c.bytes_per_token, format_bytes(c.checkpoint_bytes)));
+  add("model", fmt::format("{} ({})", c.model_name, c.model_path));
+  add("fingerprint", c.model_fingerprint);
+  add("policy", fmt::format("{}, chunks of {} tokens, cache of {}", c.policy, format_count(c.chunk_tokens),
+                            format_count(c.cache_tokens)));
+  add("created", format_date(c.created_unix_s));
+  add("id", c.id);
+  return text;
+}
+
+Status run_show(const StoreFlags& flags, Output& out) {
+  auto store = Store::open(flags.store_dir);
+  if (!store.ok()) return store.status();
+  const auto found = store.value()->find(flags.names.front());
+  if (!found.ok()) return found.status();
+  out.text(describe(found.value()));
+  out.object(show_fields(store.value()->dir(), found.value()));
+  return {};
+}
+
+Status run_rm(const StoreFlags& flags, Output& out) {
+  auto store = Store::open(flags.store_dir);
+  if (!store.ok()) return store.status();
+  for (const std::string& name : flags.names) {
+    if (Status s = store.value()->remove(name); !s.ok()) return s;
+    out.text(fmt::format("removed {}\n", printable(name, false)));
+  }
+  out.object(removed_fields(store.value()->dir(), flags.names));
+  return {};
+}
+
+}  // namespace
+
+void add_contexts(CLI::App& app, Invocation& invocation) {
+  const auto flags = std::make_shared<StoreFlags>();
+  CLI::App* verb =
+      add_verb(app, invocation, "contexts",
+               "List the contexts in the store.\n"
+               "Bytes per token leave the checkpoint apart, which does not grow with the text.",
+               "  reform contexts --store ~/library", [flags](Output& out) { return run_contexts(*flags, out); });
+  add_store_flag(*verb, flags->store_dir);
+}
+
+void add_show(CLI::App& app, Invocation& invocation) {
+  const auto flags = std::make_shared<StoreFlags>();
+  CLI::App* verb = add_verb(app, invocation, "show",
+                            "Show one context: its files, its model, how it was read, what it takes on disk.\n"
+                            "With --json also every setting it was begun with.",
+                            "  reform show bible", [flags](Output& out) { return run_show(*flags, out); });
+  verb->add_option("NAME", flags->names, "Name of the context")->required()->expected(1);
+  add_store_flag(*verb, flags->store_dir);
+}
+
+void add_rm(CLI::App& app, Invocation& invocation) {
+  const auto flags = std::make_shared<StoreFlags>();
+  CLI::App* verb = add_verb(app, invocation, "rm",
+                            "Remove contexts from the store, whole or damaged.\n"
+                            "The texts they were made from are not touched.",
+                            "  reform rm bible", [flags](Output& out) { return run_rm(*flags, out); });
+  verb->add_option("NAME", flags->names, "Names of the contexts")->required();
+  add_store_flag(*verb, flags->store_dir);
+}
+
+}  // namespace reform::tool

@@ -1,0 +1,59 @@
+#include "tools/flags.h"
+
+#include <random>
+
+#include "tools/text.h"
+
+namespace reform::tool {
+
+void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
+  CLI::Option* model = verb.add_option("-m,--model", flags.model, "GGUF file of the model")->type_name("FILE");
+  if (model_required) {
+    model->required();
+  } else {
+    model->description("GGUF file of the model, if it is no longer where the context found it");
+  }
+  EngineOptions& o = flags.options;
+  const char* group = "Machine";
+  verb.add_option("-t,--threads", o.n_threads, "Threads; 0 takes one per core (results do not depend on it)")
+      ->type_name("N")
+      ->group(group);
+  verb.add_option("--isa", o.isa, "Instruction set: ref, portable, avx2 or avx512; the best one by default")
+      ->type_name("NAME")
+      ->group(group);
+  const auto set_cap = [&o](const std::string& text) {
+    const Result<int64_t> bytes = parse_size(text);
+    if (!bytes.ok()) throw CLI::ValidationError("--max-host-memory", bytes.status().message);
+    o.max_host_memory_bytes = bytes.value();
+  };
+  verb.add_option_function<std::string>("--max-host-memory", set_cap,
+                                        "Hard cap on host memory, as in 800MiB or 2GiB; none by default")
+      ->type_name("BYTES")
+      ->group(group);
+}
+
+void add_store_flag(CLI::App& verb, std::string& store_dir) {
+  verb.add_option("--store", store_dir, "Directory of contexts; by default " + Store::default_dir())->type_name("DIR");
+}
+
+void add_sampling_flags(CLI::App& verb, SamplingFlags& flags) {
+  SamplingOptions& o = flags.options;
+  const char* group = "Sampling";
+  const auto add = [&](const char* names, auto& value, const char* help, const char* type) {
+    verb.add_option(names, value, help)->type_name(type)->capture_default_str()->group(group);
+  };
+  add("--temp", o.temperature, "Temperature; 0 always takes the likeliest token", "T");
+  add("--top-k", o.top_k, "Sample from the K likeliest tokens; 0: all", "K");
+  add("--top-p", o.top_p, "Sample from the likeliest tokens that together reach P; 1: all", "P");
+  add("--min-p", o.min_p, "Leave out tokens below P times the likeliest one's probability; 0: none", "P");
+  add("-s,--seed", flags.seed, "The same seed gives the same text; -1 draws one", "N");
+  add("-n,--predict,--n-predict", o.max_new_tokens, "Tokens to generate at most", "N");
+}
+
+SamplingOptions sampling_options(const SamplingFlags& flags) {
+  SamplingOptions options = flags.options;
+  options.seed = flags.seed == -1 ? std::random_device()() : uint64_t(flags.seed);
+  return options;
+}
+
+}  // namespace reform::tool

@@ -1,0 +1,30 @@
+// Flags that several verbs share.
+#pragma once
+
+#include <reform/ask.h>
+#include <reform/engine.h>
+#include <reform/store.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+
+namespace reform::tool {
+
+struct EngineFlags {
+  std::string model;
+  EngineOptions options;
+};
+void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required);
+
+void add_store_flag(CLI::App& verb, std::string& store_dir);
+
+// Sampling as llama.cpp's users know it; --seed -1 draws one.
+struct SamplingFlags {
+  SamplingOptions options;
+  int64_t seed = 0;
+};
+void add_sampling_flags(CLI::App& verb, SamplingFlags& flags);
+SamplingOptions sampling_options(const SamplingFlags& flags);
+
+}  // namespace reform::tool

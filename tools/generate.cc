@@ -1,0 +1,105 @@
+// reform generate: the plain model without a context.
+#include <fmt/format.h>
+#include <reform/generate.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+
+#include "tools/flags.h"
+#include "tools/interrupt.h"
+#include "tools/json_output.h"
+#include "tools/output.h"
+#include "tools/progress.h"
+#include "tools/text.h"
+#include "tools/verbs.h"
+
+namespace reform::tool {
+namespace {
+
+struct GenerateFlags {
+  EngineFlags engine;
+  std::string prompt, file;
+  SamplingFlags sampling;
+  GenerateOptions options;
+};
+
+Result<std::string> read_prompt(const GenerateFlags& flags) {
+  if (flags.file.empty()) return flags.prompt;
+  errno = 0;
+  std::ifstream in(flags.file, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(in), {}};
+  if (!in.is_open() || in.bad()) {
+    const int error = errno;
+    return Status{error == ENOENT ? Code::kNotFound : Code::kIo,
+                  fmt::format("{}: cannot be read: {}", flags.file, std::strerror(error))};
+  }
+  return text;
+}
+
+void print_cost(Output& out, const GenerateResult& r) {
+  const Timings& t = r.timings;
+  const auto rate = [](int64_t n, double ms) { return ms > 0 ? double(n) * 1000 / ms : 0.0; };
+  out.progress().remark(fmt::format("[prompt: {} tokens at {:.1f}/s; generated: {} at {:.1f}/s; peak memory {}]",
+                                    format_count(t.prompt_n), rate(t.prompt_n, t.prompt_ms),
+                                    format_count(t.predicted_n), rate(t.predicted_n, t.predicted_ms),
+                                    format_bytes(r.memory.peak_host_bytes)));
+}
+
+Status run_generate(const GenerateFlags& flags, Output& out) {
+  GenerateOptions options = flags.options;
+  options.sampling = sampling_options(flags.sampling);
+  if (!options.system.empty() && !options.chat) return {Code::kUsage, "--system needs --chat"};
+  if (Status s = options.sampling.validate(); !s.ok()) return s;
+  const Result<std::string> prompt = read_prompt(flags);
+  if (!prompt.ok()) return prompt.status();
+
+  out.progress().phase("loading the model");
+  auto engine = Engine::open(flags.engine.model, flags.engine.options, out.log());
+  if (!engine.ok()) return engine.status();
+  out.progress().phase("reading the prompt");
+  const CancelScope scope;
+  const auto on_text = [&](const std::string& piece) { return out.text(piece); };
+  auto result = generate(*engine.value(), prompt.value(), options, on_text, &scope.token());
+  if (!result.ok()) {
+    if (result.status().code == Code::kCancelled) {
+      out.text("\n");
+      return {Code::kCancelled, "stopped; the text is not complete"};
+    }
+    return result.status();
+  }
+  out.text("\n");
+  out.object(generate_fields(engine.value()->model(), result.value()));
+  print_cost(out, result.value());
+  return {};
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app, Invocation& invocation) {
+  const auto flags = std::make_shared<GenerateFlags>();
+  CLI::App* verb = add_verb(app, invocation, "generate",
+                            "Continue a prompt with the plain model, without a context.\n"
+                            "Special tokens in the prompt are understood; --chat applies the model's template.",
+                            "  reform generate --model qwen.gguf -n 32 \"def fibonacci(n):\"\n"
+                            "  reform generate --model qwen.gguf --chat \"Name three rivers.\"",
+                            [flags](Output& out) { return run_generate(*flags, out); });
+  CLI::Option* prompt = verb->add_option("PROMPT", flags->prompt, "The prompt");
+  CLI::Option* file =
+      verb->add_option("-f,--file", flags->file, "Read the prompt from this file")->type_name("FILE")->excludes(prompt);
+  verb->final_callback([prompt, file] {
+    if (prompt->empty() && file->empty()) throw CLI::RequiredError("PROMPT or --file");
+  });
+  add_engine_flags(*verb, flags->engine, /*model_required=*/true);
+  verb->add_flag("--chat", flags->options.chat, "The prompt is one user turn in the model's chat template");
+  verb->add_option("--chat-template", flags->engine.options.chat_template,
+                   "chatml, llama3, gemma or mistral, where the model's own is not recognised")
+      ->type_name("NAME");
+  verb->add_option("--system", flags->options.system, "System text; with --chat")->type_name("TEXT");
+  add_sampling_flags(*verb, flags->sampling);
+}
+
+}  // namespace reform::tool

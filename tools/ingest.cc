@@ -1,0 +1,147 @@
+// reform ingest: reads a text once and keeps it as a context.
+#include <fmt/format.h>
+#include <reform/ingest.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <istream>
+#include <memory>
+
+#include "tools/flags.h"
+#include "tools/input.h"
+#include "tools/interrupt.h"
+#include "tools/json_output.h"
+#include "tools/output.h"
+#include "tools/progress.h"
+#include "tools/text.h"
+#include "tools/verbs.h"
+
+namespace reform::tool {
+namespace {
+
+struct IngestFlags {
+  EngineFlags engine;
+  std::string store_dir, name;
+  std::vector<std::string> files;
+  IngestOptions options;
+  bool append = false, replace = false;
+};
+
+constexpr const char* kStdin = "-";
+
+// Before the model is loaded: what would fail in any case fails at once.
+Status check_files(const std::vector<std::string>& files) {
+  int n_stdin = 0;
+  for (const std::string& file : files) {
+    std::error_code error;
+    if (file == kStdin) {
+      if (++n_stdin > 1) return {Code::kUsage, "standard input ('-') can be read only once"};
+    } else if (!std::filesystem::exists(file, error)) {
+      return {Code::kNotFound, fmt::format("{}: no such file", file)};
+    } else if (std::filesystem::is_directory(file, error)) {
+      return {Code::kUsage, fmt::format("{}: is a directory; name the files in it", file)};
+    }
+  }
+  return {};
+}
+
+// What was saved, and how to go on.
+Status explain_cancelled(const IngestFlags& flags, const IngestProgress& last) {
+  std::string saved = "nothing of it is saved yet; run the same command again";
+  if (last.tokens_saved > 0) {
+    const std::string of = last.tokens_total > 0 ? " of about " + format_count(last.tokens_total) : "";
+    saved = fmt::format("{}{} tokens are saved; run the same command again to go on from there",
+                        format_count(last.tokens_saved), of);
+  }
+  for (const std::string& file : flags.files) {
+    if (file == kStdin) saved += ", with the same text on standard input";
+  }
+  return {Code::kCancelled, fmt::format("stopped reading '{}': {}", flags.name, saved)};
+}
+
+void print_result(Output& out, const IngestResult& r) {
+  const ContextInfo& c = r.context;
+  std::string line = fmt::format("{}: ", c.name);
+  if (r.outcome == IngestResult::Outcome::kUnchanged) {
+    line += fmt::format("the same text is already there ({} tokens); nothing to read\n", format_count(c.n_tokens));
+  } else {
+    const double seconds = r.timings.total_ms / 1000;
+    line += fmt::format("{}, {} tokens in all; {} run in {}", outcome_name(r.outcome), format_count(c.n_tokens),
+                        format_count(r.tokens_run), format_duration(seconds));
+    if (seconds > 0) line += fmt::format(" ({} tokens/s)", format_count(int64_t(double(r.tokens_run) / seconds + 0.5)));
+    line += fmt::format("; {} on disk, {:.0f} bytes per token; peak memory {}\n", format_bytes(c.disk_bytes),
+                        c.bytes_per_token, format_bytes(r.memory.peak_host_bytes));
+  }
+  out.text(line);
+  out.object(ingest_fields(r));
+}
+
+Status run_ingest(const IngestFlags& flags, Output& out) {
+  IngestOptions options = flags.options;
+  if (flags.append) options.on_existing = IngestOptions::OnExisting::kAppend;
+  if (flags.replace) options.on_existing = IngestOptions::OnExisting::kReplace;
+  if (Status s = options.validate(); !s.ok()) return s;
+  if (Status s = check_files(flags.files); !s.ok()) return s;
+
+  auto store = Store::open(flags.store_dir);
+  if (!store.ok()) return store.status();
+  out.progress().phase("loading the model");
+  auto engine = Engine::open(flags.engine.model, flags.engine.options, out.log());
+  if (!engine.ok()) return engine.status();
+
+  CancelScope scope;
+  InterruptibleInput input(STDIN_FILENO, scope.token());
+  std::istream standard_input(&input);
+  std::vector<IngestSource> sources;
+  for (const std::string& file : flags.files) sources.push_back({file, file == kStdin ? &standard_input : nullptr});
+
+  IngestProgress last;
+  const auto show = [&](const IngestProgress& progress) {
+    last = progress;
+    out.progress().update([&](int columns) { return ingest_line(progress, columns); });
+  };
+  auto result = ingest(*engine.value(), *store.value(), flags.name, sources, options, show, &scope.token());
+  if (!result.ok()) {
+    // The token too: standard input that was interrupted shows as a read error.
+    if (scope.token().cancelled()) return explain_cancelled(flags, last);
+    return result.status();
+  }
+  print_result(out, result.value());
+  return {};
+}
+
+}  // namespace
+
+void add_ingest(CLI::App& app, Invocation& invocation) {
+  const auto flags = std::make_shared<IngestFlags>();
+  CLI::App* verb = add_verb(app, invocation, "ingest",
+                            "Read a text once and keep it as a context.\n"
+                            "Ctrl-C stops it; the same command again goes on from what was saved.",
+                            "  reform ingest --model qwen.gguf bible kjv.txt\n"
+                            "  pdftotext report.pdf - | reform ingest --model qwen.gguf report -",
+                            [flags](Output& out) { return run_ingest(*flags, out); });
+  verb->add_option("NAME", flags->name, "Name of the context")->required();
+  verb->add_option("FILE", flags->files, "Texts in UTF-8, read in this order; '-' is standard input")->required();
+  add_engine_flags(*verb, flags->engine, /*model_required=*/true);
+  add_store_flag(*verb, flags->store_dir);
+  verb->add_option("--heads", flags->engine.options.heads_file, "Heads that make the embedding (JSON)")
+      ->type_name("FILE");
+  CLI::Option* append =
+      verb->add_flag("--append", flags->append, "The name exists: read what the text adds at its end");
+  verb->add_flag("--replace", flags->replace, "The name exists: start over with this text")->excludes(append);
+  verb->add_flag("--lossy", flags->options.lossy, "Read bytes that are not UTF-8 as U+FFFD instead of refusing");
+
+  IngestOptions& o = flags->options;
+  const char* group = "Method (fixed when the context is begun)";
+  const auto add = [&](const char* name, auto& value, const char* help, const char* type) {
+    verb->add_option(name, value, help)->type_name(type)->capture_default_str()->group(group);
+  };
+  add("--policy", o.policy, "What a chunk hands to the next: h2o, recent or none", "NAME");
+  add("--chunk-tokens", o.chunk_tokens, "Tokens run at a time", "N");
+  add("--cache-tokens", o.cache_tokens, "Size of the compressed cache per layer (h2o, recent)", "N");
+  add("--sink-tokens", o.sink_tokens, "First tokens that are never evicted (h2o, recent)", "N");
+  add("--overlap-tokens", o.overlap_tokens, "Tokens before a chunk that are run again (none)", "N");
+}
+
+}  // namespace reform::tool

@@ -1,0 +1,34 @@
+#include "tools/input.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <ios>
+#include <system_error>
+
+namespace reform::tool {
+
+constexpr size_t kBufferBytes = 1 << 16;
+constexpr int kPollMs = 100;  // how long a cancellation may go unnoticed
+
+InterruptibleInput::InterruptibleInput(int fd, const CancelToken& cancel)
+    : fd_(fd), cancel_(cancel), buffer_(kBufferBytes) {}
+
+InterruptibleInput::int_type InterruptibleInput::underflow() {
+  // The exceptions stay inside the istream, which turns them into badbit.
+  for (;;) {
+    if (cancel_.cancelled()) throw std::ios_base::failure("interrupted");
+    pollfd waiting{fd_, POLLIN, 0};
+    const int ready = ::poll(&waiting, 1, kPollMs);
+    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+    const ssize_t n = ::read(fd_, buffer_.data(), buffer_.size());
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (n < 0) throw std::ios_base::failure("read", std::error_code(errno, std::generic_category()));
+    if (n == 0) return traits_type::eof();
+    setg(buffer_.data(), buffer_.data(), buffer_.data() + n);
+    return traits_type::to_int_type(buffer_[0]);
+  }
+}
+
+}  // namespace reform::tool

@@ -1,0 +1,26 @@
+// Standard input as a stream that Ctrl-C can interrupt. (std::cin waits in read() until the writer says something.)
+#pragma once
+
+#include <reform/cancel.h>
+
+#include <streambuf>
+#include <vector>
+
+namespace reform::tool {
+
+// A read error or a cancellation makes the istream on top bad(), never an end of file: half a text must not pass for
+// the whole.
+class InterruptibleInput : public std::streambuf {
+ public:
+  InterruptibleInput(int fd, const CancelToken& cancel);
+
+ protected:
+  int_type underflow() override;
+
+ private:
+  int fd_;
+  const CancelToken& cancel_;
+  std::vector<char> buffer_;
+};
+
+}  // namespace reform::tool

@@ -1,0 +1,143 @@
+#include "tools/json_output.h"
+
+#include <reform/version.h>
+
+namespace reform::tool {
+namespace {
+
+double per_second(int64_t n, double ms) { return ms > 0 ? double(n) * 1000.0 / ms : 0.0; }
+
+// Names of llama.cpp's server first, then ours.
+Json timings_json(const Timings& t) {
+  Json json = {{"prompt_n", t.prompt_n},
+               {"prompt_ms", t.prompt_ms},
+               {"prompt_per_second", per_second(t.prompt_n, t.prompt_ms)},
+               {"predicted_n", t.predicted_n},
+               {"predicted_ms", t.predicted_ms},
+               {"predicted_per_second", per_second(t.predicted_n, t.predicted_ms)},
+               {"total_ms", t.total_ms}};
+  for (const auto& [phase, ms] : t.phases_ms) json[phase] = ms;
+  return json;
+}
+
+Json memory_json(const MemoryReport& m) {
+  Json json = {{"peak_host", m.peak_host_bytes}, {"peak_gpu", m.peak_gpu_bytes}};
+  for (const auto& [category, bytes] : m.peak_bytes) json[category] = bytes;
+  return json;
+}
+
+Json source_json(const Source& source) {
+  return {{"context", source.context},
+          {"file", source.file},
+          {"begin_byte", source.begin_byte},
+          {"end_byte", source.end_byte},
+          {"kind", source.edge ? "edge" : "match"},
+          {"score", source.edge ? Json() : Json(source.score)},
+          {"text", source.text}};
+}
+
+}  // namespace
+
+Json with_header(const std::string& verb, const Json& fields) {
+  Json json = {{"schema_version", kJsonSchemaVersion}, {"verb", verb}};
+  json.update(fields);
+  return json;
+}
+
+std::string dump(const Json& object) { return object.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+Json error_fields(const Status& status) {
+  return {{"error", {{"code", int(status.code)}, {"name", code_name(status.code)}, {"message", status.message}}}};
+}
+
+Json version_fields() {
+  return {{"version", kVersion}, {"store_format", kStoreFormatVersion}, {"json_schema", kJsonSchemaVersion}};
+}
+
+Json context_json(const ContextInfo& c) {
+  const Json settings = Json::parse(c.settings_json, nullptr, /*allow_exceptions=*/false);
+  return {{"name", c.name},
+          {"id", c.id},
+          {"state", c.state},
+          {"problem", c.problem.empty() ? Json() : Json(c.problem)},
+          {"model", {{"name", c.model_name}, {"path", c.model_path}, {"fingerprint", c.model_fingerprint}}},
+          {"policy", c.policy},
+          {"chunk_tokens", c.chunk_tokens},
+          {"cache_tokens", c.cache_tokens},
+          {"files", c.files},
+          {"n_tokens", c.n_tokens},
+          {"source_bytes", c.source_bytes},
+          {"disk_bytes", c.disk_bytes},
+          {"checkpoint_bytes", c.checkpoint_bytes},
+          {"bytes_per_token", c.bytes_per_token},
+          {"created_unix_s", c.created_unix_s},
+          {"settings", settings.is_discarded() ? Json() : settings}};
+}
+
+Json contexts_fields(const std::string& store_dir, const std::vector<ContextInfo>& contexts) {
+  Json list = Json::array();
+  for (const ContextInfo& context : contexts) list.push_back(context_json(context));
+  return {{"store", store_dir}, {"contexts", std::move(list)}};
+}
+
+Json show_fields(const std::string& store_dir, const ContextInfo& context) {
+  return {{"store", store_dir}, {"context", context_json(context)}};
+}
+
+Json removed_fields(const std::string& store_dir, const std::vector<std::string>& names) {
+  return {{"store", store_dir}, {"removed", names}};
+}
+
+const char* outcome_name(IngestResult::Outcome outcome) {
+  switch (outcome) {
+    case IngestResult::Outcome::kIngested:
+      return "ingested";
+    case IngestResult::Outcome::kResumed:
+      return "resumed";
+    case IngestResult::Outcome::kUnchanged:
+      return "unchanged";
+    case IngestResult::Outcome::kAppended:
+      return "appended";
+    case IngestResult::Outcome::kReplaced:
+      return "replaced";
+  }
+  return "ingested";
+}
+
+Json ingest_fields(const IngestResult& result) {
+  return {{"outcome", outcome_name(result.outcome)},
+          {"tokens_run", result.tokens_run},
+          {"context", context_json(result.context)},
+          {"timings", timings_json(result.timings)},
+          {"memory_bytes", memory_json(result.memory)}};
+}
+
+Json ask_fields(const std::vector<std::string>& contexts, const std::string& question, const AskResult& result,
+                bool with_prompt) {
+  Json sources = Json::array();
+  for (const Source& source : result.sources) sources.push_back(source_json(source));
+  Json json = {{"contexts", contexts},
+               {"question", question},
+               {"answer", result.answer},
+               {"finish_reason", result.finish_reason},
+               {"sources", std::move(sources)},
+               {"gathered_tokens", result.gathered_tokens},
+               {"edge_tokens", result.edge_tokens},
+               {"question_tokens", result.question_tokens},
+               {"template_tokens", result.template_tokens},
+               {"recomputed_tokens", result.recomputed_tokens},
+               {"timings", timings_json(result.timings)},
+               {"memory_bytes", memory_json(result.memory)}};
+  if (with_prompt) json["prompt"] = result.prompt;
+  return json;
+}
+
+Json generate_fields(const ModelInfo& model, const GenerateResult& result) {
+  return {{"model", {{"name", model.name}, {"path", model.path}, {"architecture", model.architecture}}},
+          {"text", result.text},
+          {"finish_reason", result.finish_reason},
+          {"timings", timings_json(result.timings)},
+          {"memory_bytes", memory_json(result.memory)}};
+}
+
+}  // namespace reform::tool

@@ -1,0 +1,36 @@
+// The objects of --json. Documented with an example each in docs/JSON.md; a test holds the two together. Adding a
+// field keeps kJsonSchemaVersion; removing, renaming or changing one raises it.
+#pragma once
+
+#include <reform/ask.h>
+#include <reform/generate.h>
+#include <reform/ingest.h>
+#include <reform/store.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace reform::tool {
+
+using Json = nlohmann::ordered_json;
+
+// {schema_version, verb, …fields}
+Json with_header(const std::string& verb, const Json& fields);
+// One line. Bytes that are not UTF-8 become U+FFFD, so that the object is always valid JSON.
+std::string dump(const Json& object);
+
+Json error_fields(const Status& status);
+Json version_fields();
+Json context_json(const ContextInfo& context);
+Json contexts_fields(const std::string& store_dir, const std::vector<ContextInfo>& contexts);
+Json show_fields(const std::string& store_dir, const ContextInfo& context);
+Json removed_fields(const std::string& store_dir, const std::vector<std::string>& names);
+Json ingest_fields(const IngestResult& result);
+Json ask_fields(const std::vector<std::string>& contexts, const std::string& question, const AskResult& result,
+                bool with_prompt);
+Json generate_fields(const ModelInfo& model, const GenerateResult& result);
+
+const char* outcome_name(IngestResult::Outcome outcome);  // "ingested", "resumed", …
+
+}  // namespace reform::tool

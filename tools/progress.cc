@@ -1,0 +1,112 @@
+#include "tools/progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "tools/text.h"
+
+namespace reform::tool {
+namespace {
+
+int terminal_columns() {
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
+  return size.ws_col;
+}
+
+void write_standard_error(const std::string& bytes) {
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t n = ::write(STDERR_FILENO, bytes.data() + done, bytes.size() - done);
+    if (n <= 0) return;  // nobody is left to be told
+    done += size_t(n);
+  }
+}
+
+// Erases to the end of the line as well, for a terminal that was made narrower meanwhile.
+constexpr const char* kErase = "\r\x1b[2K";
+
+}  // namespace
+
+std::string ingest_line(const IngestProgress& p, int max_columns) {
+  std::vector<std::string> parts;  // most important first
+  if (!p.phase.empty() && p.phase != "compress") parts.push_back(p.phase + ":");
+  if (p.tokens_total > 0) {
+    // The total is an estimate until the end is read, and may turn out too small.
+    const int64_t total = std::max(p.tokens_total, p.tokens_done);
+    parts.push_back(fmt::format("{} / {} tokens", format_count(p.tokens_done), format_count(total)));
+    parts.push_back(fmt::format("{} %", int64_t(100.0 * double(p.tokens_done) / double(total))));
+  } else {
+    parts.push_back(fmt::format("{} tokens", format_count(p.tokens_done)));
+  }
+  if (p.tokens_per_s > 0) parts.push_back(format_count(int64_t(p.tokens_per_s + 0.5)) + " tokens/s");
+  if (p.eta_s >= 0) parts.push_back("ETA " + format_duration(p.eta_s));
+  if (p.host_bytes > 0) parts.push_back("memory " + format_bytes(p.host_bytes));
+  parts.push_back("saved " + format_count(p.tokens_saved));
+  std::string line;
+  for (const std::string& part : parts) {
+    const int gap = line.empty() ? 0 : line.back() == ':' ? 1 : 2;
+    if (int(line.size()) + gap + int(part.size()) > max_columns) break;
+    line += std::string(size_t(gap), ' ') + part;
+  }
+  return line;
+}
+
+ProgressLine::ProgressLine(bool live, std::function<int()> columns, Sink sink, Clock clock)
+    : live_(live), columns_(std::move(columns)), sink_(std::move(sink)), clock_(std::move(clock)) {}
+
+ProgressLine& ProgressLine::standard_error() {
+  static ProgressLine line(isatty(STDERR_FILENO) == 1, terminal_columns, write_standard_error);
+  return line;
+}
+
+void ProgressLine::update(const std::function<std::string(int)>& make, bool last) {
+  const std::lock_guard lock(mutex_);
+  if (quiet_) return;
+  const auto now = clock_();
+  if (!last && drawn_once_ && now - last_draw_ < (live_ ? kLiveInterval : kPlainInterval)) return;
+  // A line as wide as the terminal would wrap, and \r would not find its beginning.
+  const std::string line = make(live_ ? std::max(1, columns_() - 1) : kPlainColumns);
+  last_draw_ = now;
+  drawn_once_ = true;
+  if (live_) {
+    draw(line);
+  } else {
+    sink_(line + "\n");
+  }
+}
+
+void ProgressLine::phase(const std::string& text) {
+  const std::lock_guard lock(mutex_);
+  if (live_ && !quiet_) draw(quote(text, std::max(1, columns_() - 1)));
+}
+
+void ProgressLine::clear() {
+  const std::lock_guard lock(mutex_);
+  if (!shown_.empty()) sink_(kErase);
+  shown_.clear();
+}
+
+void ProgressLine::remark(const std::string& line) {
+  const std::lock_guard lock(mutex_);
+  if (!quiet_) write_above(line);
+}
+
+void ProgressLine::always(const std::string& line) {
+  const std::lock_guard lock(mutex_);
+  write_above(line);
+}
+
+void ProgressLine::write_above(const std::string& line) {
+  sink_((shown_.empty() ? "" : kErase) + line + "\n" + shown_);
+}
+
+void ProgressLine::draw(const std::string& line) {
+  sink_((shown_.empty() ? "" : kErase) + line);
+  shown_ = line;
+}
+
+}  // namespace reform::tool

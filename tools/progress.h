@@ -1,0 +1,57 @@
+// The progress line on standard error: one live line on a terminal, a plain line every few seconds elsewhere.
+#pragma once
+
+#include <reform/ingest.h>
+
+#include <chrono>
+#include <functional>
+#include <mutex>
+#include <string>
+
+namespace reform::tool {
+
+// "1,234 / 56,789 tokens  2 %  1,480 tokens/s  ETA 0:38  saved 1,024  memory 512.0 MiB"; what does not fit into
+// `max_columns` is left out, the least important part first.
+std::string ingest_line(const IngestProgress& progress, int max_columns);
+
+// Thread-safe. Everything that goes to standard error while it is in use must go through it, so that lines do not mix.
+class ProgressLine {
+ public:
+  using Clock = std::function<std::chrono::steady_clock::time_point()>;
+  using Sink = std::function<void(const std::string& bytes)>;
+
+  static constexpr int kPlainColumns = 120;
+  static constexpr std::chrono::milliseconds kLiveInterval{100};
+  static constexpr std::chrono::milliseconds kPlainInterval{5000};
+
+  // live: standard error is a terminal of `columns()` columns.
+  ProgressLine(bool live, std::function<int()> columns, Sink sink, Clock clock = std::chrono::steady_clock::now);
+  static ProgressLine& standard_error();
+
+  bool live() const { return live_; }
+  void set_quiet(bool quiet) { quiet_ = quiet; }
+  // Shows make(columns) if it is time for it; `last` shows it in any case.
+  void update(const std::function<std::string(int columns)>& make, bool last = false);
+  // Only on a terminal: a step that needs no line of its own elsewhere ("query", "gather").
+  void phase(const std::string& text);
+  void clear();  // takes the live line away
+  // A line that stays; the live line is drawn again below it.
+  void remark(const std::string& line);
+  void always(const std::string& line);  // the same, quiet or not: errors
+
+ private:
+  void write_above(const std::string& line);
+  void draw(const std::string& line);
+
+  const bool live_;
+  bool quiet_ = false;
+  const std::function<int()> columns_;
+  const Sink sink_;
+  const Clock clock_;
+  std::mutex mutex_;
+  std::string shown_;  // the live line on the screen
+  bool drawn_once_ = false;
+  std::chrono::steady_clock::time_point last_draw_;
+};
+
+}  // namespace reform::tool

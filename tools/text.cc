@@ -1,0 +1,123 @@
+#include "tools/text.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <ctime>
+#include <vector>
+
+namespace reform::tool {
+namespace {
+
+constexpr double kKiB = 1024;
+
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+
+// C0 controls and DEL; C1 controls only as UTF-8 (c2 80 … c2 9f), which terminals obey too.
+size_t control_length(std::string_view text, size_t at) {
+  const auto c = static_cast<unsigned char>(text[at]);
+  if (c < 0x20 || c == 0x7f) return 1;
+  if (c == 0xc2 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) - 0x80u < 0x20u) return 2;
+  return 0;
+}
+
+// Byte offsets where characters begin, the end included.
+std::vector<size_t> character_offsets(std::string_view text) {
+  std::vector<size_t> offsets;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (!is_continuation(text[i])) offsets.push_back(i);
+  }
+  offsets.push_back(text.size());
+  return offsets;
+}
+
+}  // namespace
+
+Result<int64_t> parse_size(std::string_view text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  std::string_view suffix(end, size_t(text.data() + text.size() - end));
+  while (!suffix.empty() && suffix.front() == ' ') suffix.remove_prefix(1);
+  double unit = 0;
+  constexpr std::string_view kLetters = "KMGT";
+  if (suffix.empty() || suffix == "B") {
+    unit = 1;
+  } else if (suffix.size() == 1 || suffix.substr(1) == "iB") {
+    const size_t power = kLetters.find(suffix.front());
+    if (power != kLetters.npos) unit = std::pow(kKiB, double(power + 1));
+  }
+  const double bytes = number * unit;
+  const bool whole = unit != 1 || number == std::floor(number);
+  if (error != std::errc() || unit == 0 || !whole || !(bytes >= 0 && bytes < 0x1p62))
+    return Status{Code::kUsage,
+                  fmt::format("'{}' is not a size; write bytes as in 1073741824, 512MiB or 1.5GiB", text)};
+  return int64_t(bytes);
+}
+
+std::string format_bytes(int64_t bytes) {
+  constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB"};
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  double value = double(bytes);
+  int unit = -1;
+  while (value >= 1023.95 && unit < 3) value /= kKiB, ++unit;
+  return unit < 2 ? fmt::format("{:.1f} {}", value, kUnits[unit]) : fmt::format("{:.2f} {}", value, kUnits[unit]);
+}
+
+std::string format_count(int64_t count) {
+  std::string text = std::to_string(count);
+  const int64_t first = count < 0 ? 1 : 0;
+  for (int64_t i = int64_t(text.size()) - 3; i > first; i -= 3) text.insert(size_t(i), ",");
+  return text;
+}
+
+std::string format_duration(double seconds) {
+  if (!(seconds >= 0)) return "?";
+  if (seconds < 1) return fmt::format("{:.2f} s", seconds);
+  if (seconds < 59.95) return fmt::format("{:.1f} s", seconds);
+  if (seconds > 3.6e8) return "?";
+  const int64_t total = std::llround(seconds);
+  if (total < 3600) return fmt::format("{}:{:02}", total / 60, total % 60);
+  return fmt::format("{}:{:02}:{:02}", total / 3600, total / 60 % 60, total % 60);
+}
+
+std::string format_date(int64_t unix_seconds) {
+  const std::time_t time = std::time_t(unix_seconds);
+  std::tm parts{};
+  char text[32];
+  if (localtime_r(&time, &parts) == nullptr || std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &parts) == 0)
+    return "?";
+  return text;
+}
+
+std::string printable(std::string_view text, bool keep_lines) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size();) {
+    const size_t control = control_length(text, i);
+    if (control == 0 || (keep_lines && (text[i] == '\n' || text[i] == '\t'))) {
+      out += text[i++];
+    } else {
+      if (!keep_lines) out += ' ';
+      i += control;
+    }
+  }
+  return out;
+}
+
+std::string quote(std::string_view text, int max_chars) {
+  std::string line;
+  for (const char c : printable(text, false)) {
+    if (c != ' ' || (!line.empty() && line.back() != ' ')) line += c;
+  }
+  if (!line.empty() && line.back() == ' ') line.pop_back();
+  const std::vector<size_t> offsets = character_offsets(line);
+  const size_t n_chars = offsets.size() - 1, keep = size_t(max_chars > 1 ? max_chars - 1 : 1);
+  if (n_chars <= keep + 1) return line;
+  const size_t head = (keep * 2 + 2) / 3, tail = keep - head;
+  return line.substr(0, offsets[head]) + "…" + line.substr(offsets[n_chars - tail]);
+}
+
+int display_width(std::string_view text) { return int(character_offsets(text).size()) - 1; }
+
+}  // namespace reform::tool

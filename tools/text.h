@@ -1,0 +1,31 @@
+// Numbers, sizes and quotes as people read and type them.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace reform::tool {
+
+// "65536", "512MiB", "1.5 GiB": a number with an optional KiB, MiB, GiB or TiB (K, M, G, T mean the same).
+Result<int64_t> parse_size(std::string_view text);
+
+std::string format_bytes(int64_t bytes);        // "512 B", "1.5 KiB", "37.5 MiB", "1.25 GiB"
+std::string format_count(int64_t count);        // "1,234,567"
+std::string format_duration(double seconds);    // "0.42 s", "9.1 s", "1:23", "2:03:04"; "?" below zero
+std::string format_date(int64_t unix_seconds);  // local time, "2026-01-31 09:05"
+
+// Without control characters, so that a hostile text or file name cannot drive the terminal. Line feeds and tabs stay
+// if `keep_lines`; what is not valid UTF-8 is left alone.
+std::string printable(std::string_view text, bool keep_lines);
+
+// One line of at most `max_chars` characters: white space collapsed, control characters gone, "…" in the middle where
+// something was left out.
+std::string quote(std::string_view text, int max_chars);
+
+// Columns a UTF-8 text takes, counting each character as one.
+int display_width(std::string_view text);
+
+}  // namespace reform::tool
