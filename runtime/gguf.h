@@ -1,5 +1,9 @@
 // GGUF v2 and v3 files: mmapped, every offset, length, count, type and alignment checked before use. The file is
 // hostile until proven otherwise; a bad one is a Status that names the file, the place and what was expected.
+// kNotFound: no such file; kIo: the system refuses it; kBadModel: everything else.
+// A tensor has 1 to 4 dimensions, none 0, rows of whole blocks, and data that lies in the file at a multiple of at
+// least 8 bytes. Tensors may overlap. The file must not be shortened while it is open (the mapping would fault).
+// Thread-safety: const once made; readable from any thread.
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 #pragma once
 
@@ -27,7 +31,8 @@ struct GgufTensor {
 class Gguf {
  public:
   static Result<std::unique_ptr<Gguf>> open(const std::string& path);
-  // From memory, for tests and fuzzing; `bytes` must outlive the result. `label` stands for the path in messages.
+  // From memory, for tests and fuzzing; `bytes` must outlive the result and begin at a multiple of 8 if tensors are to
+  // be read in place. `label` stands for the path in messages.
   static Result<std::unique_ptr<Gguf>> parse(std::span<const std::byte> bytes, const std::string& label);
   ~Gguf();
 
@@ -44,9 +49,11 @@ class Gguf {
   Result<std::optional<bool>> get_bool(std::string_view key) const;
   Result<std::optional<std::string_view>> get_string(std::string_view key) const;
   Result<std::optional<std::vector<std::string_view>>> get_strings(std::string_view key) const;
-  Result<std::optional<std::vector<int64_t>>> get_ints(std::string_view key) const;  // a scalar reads as one element
+  // In get_ints and get_floats a scalar reads as one element; get_ints takes an array of booleans as 0 and 1.
+  Result<std::optional<std::vector<int64_t>>> get_ints(std::string_view key) const;
   Result<std::optional<std::vector<double>>> get_floats(std::string_view key) const;
-  // Every key in file order with its raw value bytes: for the fingerprint.
+  // Every key in file order with the number of its kind (4 bytes) and its value as they lie in the file: for the
+  // fingerprint.
   struct RawEntry {
     std::string_view key;
     std::span<const std::byte> raw;
