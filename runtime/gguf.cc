@@ -130,7 +130,7 @@ Result<std::vector<int64_t>> Gguf::Impl::ints(std::string_view key, const Elemen
   const uint32_t elem_bytes = gguf::info(e.kind).bytes;
   for (uint64_t i = 0; i < e.n; ++i) {
     if (gguf::read_int(e.kind, e.bytes.data() + i * elem_bytes, out[i])) continue;
-    return Status{Code::kBadModel, fmt::format("{}: metadata key {}'s value {} is {}, past the largest int64", label,
+    return Status{Code::kBadModel, fmt::format("{}: metadata key {}: value {} is {}, past the largest int64", label,
                                                gguf::quoted(key), i, uint64_t(out[i]))};
   }
   return out;
