@@ -1,0 +1,139 @@
+// The C API's results: each derives from the struct the caller sees and owns the C++ value its pointers point into.
+#pragma once
+
+#include <reform/ask.h>
+#include <reform/generate.h>
+#include <reform/ingest.h>
+#include <reform/reform.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace reform {
+
+struct CReport : reform_report {
+  void set(Timings t, MemoryReport m) {
+    timings = std::move(t), memory = std::move(m);
+    for (const auto& [name, ms] : timings.phases_ms) phase_list.push_back({name.c_str(), ms});
+    for (const auto& [name, bytes] : memory.peak_bytes) category_list.push_back({name.c_str(), bytes});
+    static_cast<reform_report&>(*this) = {timings.prompt_n,      timings.predicted_n, timings.prompt_ms,
+                                          timings.predicted_ms,  timings.total_ms,    memory.peak_host_bytes,
+                                          memory.peak_gpu_bytes, phase_list.size(),   phase_list.data(),
+                                          category_list.size(),  category_list.data()};
+  }
+
+  Timings timings;
+  MemoryReport memory;
+  std::vector<reform_named_ms> phase_list;
+  std::vector<reform_named_bytes> category_list;
+};
+
+struct CContext : reform_context {
+  static std::unique_ptr<CContext> make(ContextInfo info) {
+    auto made = std::make_unique<CContext>();
+    ContextInfo& c = made->info = std::move(info);
+    for (const std::string& file : c.files) made->file_list.push_back(file.c_str());
+    static_cast<reform_context&>(*made) = {c.name.c_str(),
+                                           c.id.c_str(),
+                                           c.model_name.c_str(),
+                                           c.model_path.c_str(),
+                                           c.model_fingerprint.c_str(),
+                                           c.policy.c_str(),
+                                           c.state.c_str(),
+                                           c.problem.c_str(),
+                                           c.settings_json.c_str(),
+                                           made->file_list.size(),
+                                           made->file_list.data(),
+                                           c.n_tokens,
+                                           c.source_bytes,
+                                           c.created_unix_s,
+                                           c.chunk_tokens,
+                                           c.cache_tokens,
+                                           c.disk_bytes,
+                                           c.checkpoint_bytes,
+                                           c.bytes_per_token};
+    return made;
+  }
+
+  ContextInfo info;
+  std::vector<const char*> file_list;
+};
+
+struct CContextList : reform_context_list {
+  static std::unique_ptr<CContextList> make(std::vector<ContextInfo> infos) {
+    auto made = std::make_unique<CContextList>();
+    for (ContextInfo& info : infos) {
+      made->owned.push_back(CContext::make(std::move(info)));
+      made->list.push_back(made->owned.back().get());
+    }
+    made->n = made->list.size();
+    made->contexts = made->list.data();
+    return made;
+  }
+
+  std::vector<std::unique_ptr<CContext>> owned;
+  std::vector<const reform_context*> list;
+};
+
+struct CIngestResult : reform_ingest_result {
+  static std::unique_ptr<CIngestResult> make(IngestResult r) {
+    static constexpr const char* kOutcomes[] = {"ingested", "resumed", "unchanged", "appended", "replaced"};
+    auto made = std::make_unique<CIngestResult>();
+    made->owned_context = CContext::make(std::move(r.context));
+    made->owned_report.set(std::move(r.timings), std::move(r.memory));
+    static_cast<reform_ingest_result&>(*made) = {made->owned_context.get(), kOutcomes[size_t(r.outcome)], r.tokens_run,
+                                                 &made->owned_report};
+    return made;
+  }
+
+  std::unique_ptr<CContext> owned_context;
+  CReport owned_report;
+};
+
+struct CAskResult : reform_ask_result {
+  static std::unique_ptr<CAskResult> make(AskResult result) {
+    auto made = std::make_unique<CAskResult>();
+    AskResult& r = made->value = std::move(result);
+    made->owned.reserve(r.sources.size());
+    for (const Source& s : r.sources) {
+      made->owned.push_back({s.context.c_str(), s.file.c_str(), s.text.c_str(), s.text.size(), s.begin_byte, s.end_byte,
+                             s.edge, s.edge ? 0.0 : s.score});
+      made->list.push_back(&made->owned.back());
+    }
+    made->owned_report.set(std::move(r.timings), std::move(r.memory));
+    static_cast<reform_ask_result&>(*made) = {r.answer.c_str(),    r.finish_reason.c_str(), r.prompt.c_str(),
+                                              made->list.size(),   made->list.data(),       r.gathered_tokens,
+                                              r.edge_tokens,       r.question_tokens,       r.template_tokens,
+                                              r.recomputed_tokens, &made->owned_report};
+    return made;
+  }
+
+  AskResult value;
+  std::vector<reform_source> owned;
+  std::vector<const reform_source*> list;
+  CReport owned_report;
+};
+
+struct CGenerateResult : reform_generate_result {
+  static std::unique_ptr<CGenerateResult> make(GenerateResult result) {
+    auto made = std::make_unique<CGenerateResult>();
+    made->value = std::move(result);
+    made->owned_report.set(std::move(made->value.timings), std::move(made->value.memory));
+    static_cast<reform_generate_result&>(*made) = {made->value.text.c_str(), made->value.finish_reason.c_str(),
+                                                   &made->owned_report};
+    return made;
+  }
+
+  GenerateResult value;
+  CReport owned_report;
+};
+
+// The caller holds the C face of what make() released.
+template <class Owned, class Face>
+void free_result(const Face* face) {
+  std::unique_ptr<const Owned>{static_cast<const Owned*>(face)};
+}
+
+}  // namespace reform

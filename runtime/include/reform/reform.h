@@ -1,0 +1,239 @@
+/* reform.h: the C API, over the C++ one (engine.h, store.h, ingest.h, ask.h, generate.h), with the same meaning.
+ *
+ * Errors: a call that can fail returns a reform_code; reform_last_error() then says what was wrong, for this thread,
+ *   until its next failing call. Outputs are NULL on failure.
+ * Options: call the struct's _init function with sizeof, then change fields. NULL stands for the defaults. A program
+ *   built against an older header goes on working: `size` tells the library which fields the caller knows.
+ * Results: structs that the library allocates and the caller only reads and frees; everything they point to lives as
+ *   long as they do. New versions add fields at the end only. Strings are UTF-8 and end in NUL.
+ * Threads: as in C++. Handles may be used from any thread; calls that run a model take turns. Destroy a handle when no
+ *   call uses it; an engine and a store outlive the calls, not the results. */
+#ifndef REFORM_REFORM_H
+#define REFORM_REFORM_H
+
+#include <reform/export.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The values of reform::Code (status.h). */
+typedef enum reform_code {
+  REFORM_OK = 0,
+  REFORM_INTERNAL = 1,
+  REFORM_USAGE = 2,
+  REFORM_NOT_FOUND = 3,
+  REFORM_BAD_MODEL = 4,
+  REFORM_BAD_TEXT = 5,
+  REFORM_WRONG_MODEL = 6,
+  REFORM_EXISTS = 7,
+  REFORM_BUSY = 8,
+  REFORM_CORRUPT = 9,
+  REFORM_NO_SPACE = 10,
+  REFORM_MEMORY_CAP = 11,
+  REFORM_IO = 12,
+  REFORM_UNAVAILABLE = 13,
+  REFORM_CANCELLED = 130
+} reform_code;
+
+REFORM_API const char* reform_version(void);
+REFORM_API const char* reform_code_name(reform_code code); /* "not_found", … */
+REFORM_API const char* reform_last_error(void);            /* one line; "" if this thread had none */
+
+/* Stops a call from another thread or a signal handler; the call returns REFORM_CANCELLED within a second. */
+typedef struct reform_cancel reform_cancel;
+REFORM_API reform_code reform_cancel_create(reform_cancel** cancel);
+REFORM_API void reform_cancel_now(reform_cancel* cancel); /* async-signal-safe */
+REFORM_API void reform_cancel_destroy(reform_cancel* cancel);
+
+/* --- engine: one model ------------------------------------------------------------------------------------------ */
+
+typedef struct reform_engine reform_engine;
+typedef void (*reform_log_fn)(void* user, int is_warning, const char* line);
+
+typedef struct reform_engine_options {
+  size_t size;
+  const char* chat_template; /* "", chatml, llama3, gemma, mistral */
+  const char* heads_file;
+  const char* isa;
+  const char* cache_dir;
+  int64_t max_host_memory_bytes; /* 0: no cap */
+  int32_t n_threads;             /* 0: one per core */
+  reform_log_fn log;
+  void* log_user;
+} reform_engine_options;
+
+typedef struct reform_model_info {
+  const char *path, *name, *architecture, *fingerprint, *chat_template, *isa;
+  int64_t n_params, n_layers, d_model, n_vocab, trained_window_tokens, file_bytes;
+} reform_model_info;
+
+REFORM_API void reform_engine_options_init(reform_engine_options* options, size_t size);
+REFORM_API reform_code reform_engine_open(const char* model_path, const reform_engine_options* options,
+                                          reform_engine** engine);
+REFORM_API const reform_model_info* reform_engine_model(const reform_engine* engine); /* lives with the engine */
+REFORM_API void reform_engine_close(reform_engine* engine);
+
+/* --- what a call cost (report.h) -------------------------------------------------------------------------------- */
+
+typedef struct reform_named_ms {
+  const char* name;
+  double ms;
+} reform_named_ms;
+
+typedef struct reform_named_bytes {
+  const char* name;
+  int64_t bytes;
+} reform_named_bytes;
+
+typedef struct reform_report {
+  int64_t prompt_n, predicted_n;
+  double prompt_ms, predicted_ms, total_ms;
+  int64_t peak_host_bytes, peak_gpu_bytes;
+  size_t n_phases; /* "load_ms", "gather_ms", … */
+  const reform_named_ms* phases;
+  size_t n_categories; /* peaks: "weights", "kv_cache", … */
+  const reform_named_bytes* categories;
+} reform_report;
+
+/* --- store: contexts on disk ------------------------------------------------------------------------------------ */
+
+typedef struct reform_store reform_store;
+
+typedef struct reform_context {
+  const char *name, *id, *model_name, *model_path, *model_fingerprint;
+  const char *policy, *state, *problem, *settings_json;
+  size_t n_files;
+  const char* const* files;
+  int64_t n_tokens, source_bytes, created_unix_s, chunk_tokens, cache_tokens, disk_bytes, checkpoint_bytes;
+  double bytes_per_token;
+} reform_context;
+
+typedef struct reform_context_list {
+  size_t n;
+  const reform_context* const* contexts;
+} reform_context_list;
+
+REFORM_API reform_code reform_store_open(const char* dir, reform_store** store); /* NULL or "": the default one */
+REFORM_API const char* reform_store_dir(const reform_store* store);
+REFORM_API reform_code reform_store_list(reform_store* store, const reform_context_list** list);
+REFORM_API reform_code reform_store_find(reform_store* store, const char* name, const reform_context** context);
+REFORM_API reform_code reform_store_remove(reform_store* store, const char* name);
+REFORM_API void reform_store_close(reform_store* store);
+REFORM_API void reform_context_list_free(const reform_context_list* list);
+REFORM_API void reform_context_free(const reform_context* context);
+
+/* --- ingest ----------------------------------------------------------------------------------------------------- */
+
+/* Up to `capacity` bytes into `buffer`: how many, 0 at the end, less than 0 on an error. */
+typedef ptrdiff_t (*reform_read_fn)(void* user, char* buffer, size_t capacity);
+
+typedef struct reform_ingest_source {
+  const char* path;    /* a file; with `read`, the name shown in sources */
+  reform_read_fn read; /* NULL: the file is read */
+  void* read_user;
+} reform_ingest_source;
+
+typedef struct reform_ingest_progress {
+  int64_t tokens_done, tokens_saved, tokens_total; /* tokens_total 0: unknown */
+  double tokens_per_s, eta_s;                      /* eta_s < 0: unknown */
+  int64_t host_bytes;
+  const char* phase;
+} reform_ingest_progress;
+typedef void (*reform_ingest_progress_fn)(void* user, const reform_ingest_progress* progress);
+
+enum { REFORM_REFUSE = 0, REFORM_APPEND = 1, REFORM_REPLACE = 2 };
+
+typedef struct reform_ingest_options {
+  size_t size;
+  const char* policy; /* h2o, recent, none */
+  int64_t chunk_tokens, cache_tokens, sink_tokens, overlap_tokens;
+  double checkpoint_seconds;
+  int32_t lossy;
+  int32_t on_existing; /* REFORM_REFUSE, … */
+  reform_ingest_progress_fn progress;
+  void* progress_user;
+  const reform_cancel* cancel;
+} reform_ingest_options;
+
+typedef struct reform_ingest_result {
+  const reform_context* context;
+  const char* outcome; /* ingested, resumed, unchanged, appended, replaced */
+  int64_t tokens_run;
+  const reform_report* report;
+} reform_ingest_result;
+
+REFORM_API void reform_ingest_options_init(reform_ingest_options* options, size_t size);
+REFORM_API reform_code reform_ingest(reform_engine* engine, reform_store* store, const char* name,
+                                     const reform_ingest_source* sources, size_t n_sources,
+                                     const reform_ingest_options* options, const reform_ingest_result** result);
+REFORM_API void reform_ingest_result_free(const reform_ingest_result* result);
+
+/* --- ask and generate ------------------------------------------------------------------------------------------- */
+
+/* A piece of text, whole characters, not ended by NUL. Return 0 to stop, anything else to go on. */
+typedef int (*reform_text_fn)(void* user, const char* piece, size_t bytes);
+
+typedef struct reform_ask_options {
+  size_t size;
+  double temperature, top_p, min_p;
+  int64_t top_k, max_new_tokens;
+  uint64_t seed;
+  const char* system;
+  int64_t gather_tokens, edge_tokens, pool_window;
+  reform_text_fn text;
+  void* text_user;
+  const reform_cancel* cancel;
+} reform_ask_options;
+
+typedef struct reform_source {
+  const char *context, *file, *text;
+  size_t text_bytes; /* the text may hold NULs */
+  int64_t begin_byte, end_byte;
+  int32_t edge; /* 1: an edge, without a score */
+  double score;
+} reform_source;
+
+typedef struct reform_ask_result {
+  const char *answer, *finish_reason, *prompt;
+  size_t n_sources;
+  const reform_source* const* sources;
+  int64_t gathered_tokens, edge_tokens, question_tokens, template_tokens, recomputed_tokens;
+  const reform_report* report;
+} reform_ask_result;
+
+REFORM_API void reform_ask_options_init(reform_ask_options* options, size_t size);
+REFORM_API reform_code reform_ask(reform_engine* engine, reform_store* store, const char* const* contexts,
+                                  size_t n_contexts, const char* question, const reform_ask_options* options,
+                                  const reform_ask_result** result);
+REFORM_API void reform_ask_result_free(const reform_ask_result* result);
+
+typedef struct reform_generate_options {
+  size_t size;
+  double temperature, top_p, min_p;
+  int64_t top_k, max_new_tokens;
+  uint64_t seed;
+  int32_t chat;       /* apply the chat template */
+  const char* system; /* with chat */
+  reform_text_fn text;
+  void* text_user;
+  const reform_cancel* cancel;
+} reform_generate_options;
+
+typedef struct reform_generate_result {
+  const char *text, *finish_reason;
+  const reform_report* report;
+} reform_generate_result;
+
+REFORM_API void reform_generate_options_init(reform_generate_options* options, size_t size);
+REFORM_API reform_code reform_generate(reform_engine* engine, const char* prompt,
+                                       const reform_generate_options* options, const reform_generate_result** result);
+REFORM_API void reform_generate_result_free(const reform_generate_result* result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
