@@ -1,0 +1,29 @@
+#include "kernels/cpu/simd_portable.h"
+//
+#include "kernels/cpu/elementwise.inl.h"
+//
+#include "kernels/cpu/attention.inl.h"
+#include "kernels/cpu/score.h"
+
+namespace reform::cpu {
+
+const CpuKernels& kernels_portable() {
+  static constexpr CpuKernels kKernels = {rms_norm,
+                                          silu_gate,
+                                          gelu_gate,
+                                          add,
+                                          scale,
+                                          rotate,
+                                          to_f16_row,
+                                          normalise_quantise,
+                                          pack_keys,
+                                          pack_values,
+                                          attend,
+                                          column_sums,
+                                          packed_query_bytes_portable,
+                                          pack_queries_portable,
+                                          score_portable};
+  return kKernels;
+}
+
+}  // namespace reform::cpu

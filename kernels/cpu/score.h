@@ -1,0 +1,14 @@
+// Scoring stored INT8 rows against packed queries, per instruction set. Every n_query, n_heads and head_dim is fine;
+// a head of up to 2^17 dimensions cannot overflow the INT32 sums.
+#pragma once
+
+#include "kernels/cpu/cpu_kernels.h"
+
+namespace reform::cpu {
+
+int64_t packed_query_bytes_portable(int64_t n_query, int64_t n_heads, int64_t head_dim);
+void pack_queries_portable(const int8_t* values, const float* scales, int64_t n_query, int64_t n_heads,
+                           int64_t head_dim, void* packed);
+void score_portable(const ScoreArgs& args);
+
+}  // namespace reform::cpu

@@ -1,0 +1,264 @@
+#include <algorithm>
+
+#include "base/float16.h"
+#include "tests/kernels/op_fixture.h"
+#include "tests/support/compare.h"
+
+namespace reform::test {
+namespace {
+
+struct Shape {
+  int64_t n_tokens, kv_len, n_heads, n_kv_heads, head_dim;
+  int64_t window = 0;
+  int64_t n_pairs = 0;  // > 0: keys are cached un-rotated
+  Rope::Pairing pairing = Rope::Pairing::kHalves;
+  KvView::Type type = KvView::Type::kF16;
+  int64_t outlier_dims = 0;
+};
+
+constexpr auto kAdjacent = Rope::Pairing::kAdjacent;
+constexpr auto kHalves = Rope::Pairing::kHalves;
+constexpr auto kF32 = KvView::Type::kF32;
+constexpr auto kF16 = KvView::Type::kF16;
+
+// Lengths around the tile (64 slots), the row block (6) and the task (96 rows); every way through the code.
+const Shape kShapes[] = {
+    {1, 1, 1, 1, 8},
+    {1, 63, 4, 1, 24},
+    {1, 64, 9, 3, 64},
+    {1, 65, 14, 2, 80, 0, 0, kHalves, kF32},
+    {1, 1100, 14, 2, 64, 0, 0, kHalves, kF16, 3},
+    {2, 129, 7, 7, 96, 50},
+    {3, 3, 6, 2, 256},
+    {7, 700, 12, 2, 128, 65},
+    {7, 71, 2, 1, 10, 0, 5},
+    {17, 530, 14, 2, 64, 0, 32, kHalves, kF16, 4},
+    {17, 40, 5, 5, 40, 1, 13, kAdjacent, kF32},
+    {65, 65, 9, 3, 64, 0, 32, kAdjacent},
+    {65, 191, 4, 1, 256, 33, 128},
+    {65, 257, 3, 1, 96, 1000, 24, kHalves, kF32},
+    {98, 128, 1, 1, 17, 31, 8, kAdjacent},
+    {193, 321, 4, 2, 80, 0, 0, kHalves, kF16, 2},
+    {150, 150, 2, 2, 128, 64, 64, kHalves, kF32, 3},
+};
+
+struct Problem {
+  Shape shape;
+  std::vector<float> inv_freq;
+  Rope rope;
+  Cache cache;
+  Guarded q;
+  AttentionArgs args;
+
+  Problem(const Shape& s, uint32_t seed)
+      : shape(s),
+        inv_freq(inverse_frequencies(s.n_pairs, 10000.0)),
+        rope{s.pairing, inv_freq, 1.25f},
+        cache(s.type, s.n_kv_heads, s.head_dim, s.kv_len),
+        q(s.n_tokens, s.n_heads * s.head_dim) {
+    Random random(seed);
+    cache.fill(random, s.outlier_dims);
+    q = Guarded(s.n_tokens, s.n_heads * s.head_dim, random);
+    args = {q.view(), cache.view(), s.n_pairs > 0 ? &rope : nullptr, float(1.0 / std::sqrt(double(s.head_dim))),
+            s.window};
+  }
+  Problem(const Problem&) = delete;
+
+  OpLimits limits() const {
+    return {shape.n_tokens, 64, shape.kv_len + 20, shape.n_heads, shape.n_kv_heads, shape.head_dim};
+  }
+  // The largest |q| |k| scale of any query and key: no sum of |q_d k_d| scale is above it.
+  double largest_product() const {
+    const KvView& kv = cache.view();
+    double q_max = 0, k_max = 0;
+    for (int64_t t = 0; t < shape.n_tokens; ++t) {
+      for (int64_t h = 0; h < shape.n_heads; ++h) q_max = std::max(q_max, norm(args.q.row(t) + h * shape.head_dim));
+    }
+    std::vector<float> key(static_cast<size_t>(shape.head_dim));
+    for (int64_t h = 0; h < shape.n_kv_heads; ++h) {
+      for (int64_t s = 0; s < kv.kv_len; ++s) {
+        for (int64_t d = 0; d < kv.head_dim; ++d) {
+          const int64_t i = (h * kv.capacity + s) * kv.head_dim + d;
+          key[size_t(d)] =
+              kv.type == kF32 ? static_cast<const float*>(kv.k)[i] : f16_to_f32(static_cast<const uint16_t*>(kv.k)[i]);
+        }
+        k_max = std::max(k_max, norm(key.data()));
+      }
+    }
+    return q_max * k_max * double(args.scale) * (shape.n_pairs > 0 ? double(rope.magnitude) : 1.0);
+  }
+  // A logit is a sum of head_dim FP32 products of magnitude at most P in all: ceiling head_dim * 2^-24 * P, and the
+  // rounding of rotated keys on top (3 * 2^-24 * P). Errors of that many terms do not all agree: a quarter.
+  double logit_error() const { return double(shape.head_dim + 12) / 4 * 0x1p-24 * largest_product(); }
+
+ private:
+  double norm(const float* x) const {
+    double sum = 0;
+    for (int64_t d = 0; d < shape.head_dim; ++d) sum += double(x[d]) * double(x[d]);
+    return std::sqrt(sum);
+  }
+};
+
+struct Outcome {
+  std::vector<float> out, lse;
+  bool guards_hold = true;
+};
+
+Outcome attend(Ops& ops, const Problem& p, const AttentionArgs& args) {
+  Guarded out(p.shape.n_tokens, p.shape.n_heads * p.shape.head_dim);
+  Outcome o;
+  o.lse.resize(size_t(p.shape.n_heads * p.shape.n_tokens));
+  ops.attention(args, out.view(), o.lse);
+  o.out = out.dense();
+  o.guards_hold = out.guards_hold();
+  return o;
+}
+
+// Probabilities are off by twice the logits' error at most, exp2 by 2e-7, the sums over kv_len slots by 2^-24 a term;
+// values are normal variates, below 5.5 here.
+Tolerance output_tolerance(const Problem& p) {
+  return {5.5 * (2 * p.logit_error() + 1e-6 + double(p.shape.kv_len) / 4 * 0x1p-24), 0};
+}
+
+TEST_CASE("attention: the reference agrees with an example worked by hand", "[kernels][attention]") {
+  // One head of two dimensions, two slots; scale ln 2, so that probabilities are powers of two.
+  std::vector<float> k = {1, 0, 0, 2}, v = {8, 0, 0, 16}, q = {3, 2};
+  AttentionArgs args;
+  args.q = {q.data(), 1, 2};
+  args.kv = {kF32, k.data(), v.data(), 1, 2, 2, 2};
+  args.scale = float(M_LN2);
+  std::vector<float> out(2), lse(1);
+  make_reference_ops()->attention(args, {out.data(), 1, 2}, lse);
+  // Logits 3 and 4 in powers of two: weights 8 and 16 of 24.
+  CHECK(compare(out, std::vector<float>{8.0f / 3, 32.0f / 3}, {0, 1e-6}));
+  CHECK(compare(lse, std::vector<float>{float(std::log(24.0))}, {0, 1e-6}));
+
+  std::vector<float> sums = {10, 20};
+  make_reference_ops()->attention_column_sums(args, lse, std::vector<int32_t>{0}, std::vector<float>{3}, sums);
+  CHECK(compare(sums, std::vector<float>{11, 22}, {0, 1e-6}));
+
+  args.window = 1;
+  make_reference_ops()->attention(args, {out.data(), 1, 2}, lse);
+  CHECK(compare(out, std::vector<float>{0, 16}, {0, 0}));
+}
+
+TEST_CASE("attention: every isa agrees with ref on odd shapes", "[kernels][attention]") {
+  const auto reference = make_reference_ops();
+  uint32_t seed = 100;
+  for (const Shape& shape : kShapes) {
+    const Problem p(shape, ++seed);
+    const Outcome want = attend(*reference, p, p.args);
+    const Tolerance tol = output_tolerance(p);
+    for (Isa isa : supported_isas()) {
+      INFO(name(isa) << " seed " << seed << " tokens " << shape.n_tokens << " kv " << shape.kv_len << " dim "
+                     << shape.head_dim);
+      CpuUnderTest ops(isa, p.limits(), 2);
+      const Outcome got = attend(*ops, p, p.args);
+      CHECK(compare(got.out, want.out, tol));
+      CHECK(compare(got.lse, want.lse, {p.logit_error() + 1e-6, 1e-6}));
+      CHECK(got.guards_hold);
+    }
+  }
+}
+
+TEST_CASE("attention: the tolerance notices one slot too few, a wrong scale, a wrong rotation",
+          "[kernels][attention]") {
+  const auto reference = make_reference_ops();
+  uint32_t seed = 200;
+  for (const Shape& shape : kShapes) {
+    // Where logits of hundreds leave one slot all the weight, or there is one slot only, nothing is to be noticed.
+    if (shape.outlier_dims > 0 || shape.kv_len == 1 || shape.window == 1) continue;
+    const Problem p(shape, ++seed);
+    const Outcome want = attend(*reference, p, p.args);
+    const Tolerance tol = output_tolerance(p);
+    INFO("tokens " << shape.n_tokens << " kv " << shape.kv_len << " dim " << shape.head_dim);
+    AttentionArgs planted = p.args;
+    planted.window = shape.window > 0 ? shape.window - 1 : shape.kv_len - 1;
+    if (shape.window < shape.kv_len) CHECK_FALSE(compare(attend(*reference, p, planted).out, want.out, tol));
+    planted = p.args;
+    planted.scale *= 1.01f;
+    CHECK_FALSE(compare(attend(*reference, p, planted).out, want.out, tol));
+    if (p.args.key_rope != nullptr) {
+      Rope wrong = p.rope;
+      wrong.pairing = shape.pairing == kHalves ? kAdjacent : kHalves;
+      planted = p.args;
+      planted.key_rope = &wrong;
+      CHECK_FALSE(compare(attend(*reference, p, planted).out, want.out, tol));
+    }
+  }
+}
+
+TEST_CASE("attention: the same bits for any number of threads", "[kernels][attention]") {
+  uint32_t seed = 300;
+  for (const Shape& shape : kShapes) {
+    const Problem p(shape, ++seed);
+    for (Isa isa : supported_isas()) {
+      INFO(name(isa) << " tokens " << shape.n_tokens << " kv " << shape.kv_len << " dim " << shape.head_dim);
+      CpuUnderTest one(isa, p.limits(), 1);
+      const Outcome want = attend(*one, p, p.args);
+      for (int n_threads : {2, 3}) {
+        CpuUnderTest ops(isa, p.limits(), n_threads);
+        const Outcome got = attend(*ops, p, p.args);
+        CHECK(same_bits(got.out, want.out));
+        CHECK(same_bits(got.lse, want.lse));
+      }
+    }
+  }
+}
+
+TEST_CASE("attention: a call's rows do not depend on the calls before it", "[kernels][attention]") {
+  // Two ropes in turn, a third pushing one out: the kept tables must follow.
+  for (Isa isa : supported_isas()) {
+    const Problem p({130, 200, 2, 1, 64, 0, 32}, 7);
+    CpuUnderTest ops(isa, p.limits(), 2);
+    const auto reference = make_reference_ops();
+    for (double base : {1e4, 1e6, 1e4, 5e5, 1e6}) {
+      const std::vector<float> inv_freq = inverse_frequencies(32, base);
+      const Rope rope = {kHalves, inv_freq, 1.0f};
+      AttentionArgs args = p.args;
+      args.key_rope = &rope;
+      CHECK(compare(attend(*ops, p, args).out, attend(*reference, p, args).out, output_tolerance(p)));
+    }
+  }
+}
+
+std::vector<float> column_sums(Ops& ops, const Problem& p, std::span<const float> lse, std::span<const int32_t> rows,
+                               std::span<const float> weights) {
+  std::vector<float> sums(size_t(p.shape.kv_len), 0.5f);  // added to, not overwritten
+  ops.attention_column_sums(p.args, lse, rows, weights, sums);
+  return sums;
+}
+
+TEST_CASE("attention column sums: every isa agrees with ref, same bits for any number of threads",
+          "[kernels][attention]") {
+  const auto reference = make_reference_ops();
+  uint32_t seed = 400;
+  for (const Shape& shape : kShapes) {
+    const Problem p(shape, ++seed);
+    const Outcome attended = attend(*reference, p, p.args);
+    for (int32_t every : {1, 5}) {
+      std::vector<int32_t> rows;
+      std::vector<float> weights;
+      for (int64_t t = shape.n_tokens - 1; t >= 0; t -= every) rows.insert(rows.begin(), int32_t(t));
+      for (size_t i = 0; i < rows.size(); ++i) weights.push_back(0.25f + float(i % 7));
+      const std::vector<float> want = column_sums(*reference, p, attended.lse, rows, weights);
+      // Every probability is off by its logit's error (and the lse's rounding), and at most 2^-24 a row and head.
+      const Tolerance tol = {1e-6 * double(rows.size()), 2 * p.logit_error() + 4e-6 + double(rows.size()) * 0x1p-24};
+      for (Isa isa : supported_isas()) {
+        INFO(name(isa) << " every " << every << " tokens " << shape.n_tokens << " kv " << shape.kv_len);
+        CpuUnderTest one(isa, p.limits(), 1);
+        const std::vector<float> got = column_sums(*one, p, attended.lse, rows, weights);
+        CHECK(compare(got, want, tol));
+        for (int n_threads : {2, 3}) {
+          CpuUnderTest ops(isa, p.limits(), n_threads);
+          CHECK(same_bits(column_sums(*ops, p, attended.lse, rows, weights), got));
+        }
+      }
+      weights.back() *= 1.5f;
+      CHECK_FALSE(compare(column_sums(*reference, p, attended.lse, rows, weights), want, tol));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace reform::test
