@@ -1,0 +1,178 @@
+// Byte-level BPE (GPT-2 and its many heirs): words by a pre-tokenizer; each byte is written as one printable character;
+// within a word the pair with the lowest rank in the list of merges merges first.
+#include <algorithm>
+#include <array>
+
+#include "base/try.h"
+#include "runtime/gguf.h"
+#include "runtime/tokenizer/encoder.h"
+#include "runtime/tokenizer/flat_map.h"
+#include "runtime/tokenizer/pre_tokenizer.h"
+#include "runtime/tokenizer/unicode.h"
+#include "runtime/tokenizer/vocab.h"
+
+namespace reform {
+namespace {
+
+// GPT-2's byte alphabet: printable Latin-1 bytes stand for themselves, the others for U+0100, U+0101, … in order.
+std::array<uint32_t, 256> byte_alphabet() {
+  std::array<uint32_t, 256> points;
+  uint32_t next = 256;
+  for (uint32_t b = 0; b < 256; ++b) {
+    const bool printable = (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+    points[b] = printable ? b : next++;
+  }
+  return points;
+}
+
+uint64_t pair_key(int32_t left, int32_t right) { return uint64_t(uint32_t(left)) << 32 | uint32_t(right); }
+
+class ByteLevelBpe : public Encoder {
+ public:
+  static Result<std::unique_ptr<Encoder>> create(const Gguf& gguf, const Vocab& vocab) {
+    TRY_ASSIGN(const auto name, gguf.get_string("tokenizer.ggml.pre"));
+    TRY_ASSIGN(const PreTokenizer* pre, find_pre_tokenizer(name.value_or("")));
+    std::unique_ptr<ByteLevelBpe> bpe(new ByteLevelBpe(*pre, vocab));
+    TRY(bpe->load_merges(gguf));
+    return std::unique_ptr<Encoder>(std::move(bpe));
+  }
+
+  void encode(std::string_view text, bool, bool final, MergeScratch& scratch, TokenSink& sink) const override {
+    for (size_t pos = 0; pos < text.size();) {
+      const Word word = next_word(pre_, text, pos);
+      if (word.open && !final) return;
+      encode_word(text.substr(pos, word.n_bytes), scratch, sink);
+      sink.cut();
+      pos += word.n_bytes;
+    }
+  }
+
+  std::string normal_bytes(std::string_view token_text) const override {
+    std::string bytes;
+    for (size_t pos = 0; pos < token_text.size();) {
+      const Utf8Char c = decode_utf8(token_text, pos);
+      if (c.kind == Utf8Char::Kind::kValid && c.code_point < byte_of_.size() && byte_of_[c.code_point] >= 0) {
+        bytes += char(byte_of_[c.code_point]);
+      } else {
+        bytes += token_text.substr(pos, c.n_bytes);  // not of the alphabet: as it stands
+      }
+      pos += c.n_bytes;
+    }
+    return bytes;
+  }
+
+  std::string name() const override { return pre_.name; }
+  bool default_add_bos() const override { return pre_.add_bos; }
+  bool has_unspelt_bytes() const override { return std::count(byte_ids_.begin(), byte_ids_.end(), -1) > 0; }
+
+ private:
+  struct Merge {
+    uint32_t rank;
+    int32_t id;
+  };
+
+  ByteLevelBpe(const PreTokenizer& pre, const Vocab& vocab) : pre_(pre), vocab_(vocab) {
+    byte_of_.fill(-1);
+    const auto points = byte_alphabet();
+    for (size_t b = 0; b < 256; ++b) {
+      append_utf8(points[b], byte_texts_[b]);
+      byte_of_[points[b]] = int16_t(b);
+      byte_ids_[b] = find_plain(byte_texts_[b]);
+    }
+  }
+
+  int32_t find_plain(std::string_view text) const {
+    const int32_t id = vocab_.find(text);
+    return id >= 0 && !vocab_.is_control(id) ? id : -1;
+  }
+
+  Status load_merges(const Gguf& gguf) {
+    TRY_ASSIGN(const auto lines, gguf.get_strings("tokenizer.ggml.merges"));
+    if (!lines) return {Code::kBadModel, "tokenizer.ggml.merges is missing: byte-level BPE needs its merges"};
+    merges_ = FlatMap<Merge>(lines->size());
+    std::string product;
+    for (size_t rank = 0; rank < lines->size(); ++rank) {
+      const std::string_view line = (*lines)[rank];
+      const size_t space = line.find(' ', 1);  // a side is never empty
+      const auto fail = [&](const std::string& what) {
+        return Status{Code::kBadModel, "tokenizer.ggml.merges, entry " + std::to_string(rank) + ": " + what};
+      };
+      if (space == std::string_view::npos || space + 1 == line.size())
+        return fail("expected two tokens with a space between");
+      product.assign(line.substr(0, space)).append(line.substr(space + 1));
+      const int32_t left = vocab_.find(line.substr(0, space)), right = vocab_.find(line.substr(space + 1));
+      const int32_t id = vocab_.find(product);
+      if (left < 0 || right < 0 || id < 0) return fail("merges tokens that are not in the vocabulary");
+      if (!vocab_.is_control(id)) merges_.insert(pair_key(left, right), {uint32_t(rank), id});
+    }
+    return ok_status();
+  }
+
+  void encode_word(std::string_view word, MergeScratch& scratch, TokenSink& sink) const {
+    if (const auto* cached = scratch.cache.find(word)) return put(word, *cached, sink);
+    scratch.tokens.clear();
+    if (!whole_word(word, scratch)) merge_word(word, scratch);
+    scratch.cache.put(word, scratch.tokens);
+    put(word, scratch.tokens, sink);
+  }
+
+  bool whole_word(std::string_view word, MergeScratch& scratch) const {
+    if (!pre_.whole_word_first || word.size() > kMaxWholeWordBytes) return false;
+    scratch.text.clear();
+    for (const char byte : word) {
+      if (byte_ids_[uint8_t(byte)] < 0) return false;
+      scratch.text += byte_texts_[uint8_t(byte)];
+    }
+    const int32_t id = find_plain(scratch.text);
+    if (id >= 0) scratch.tokens.push_back({id, uint32_t(word.size())});
+    return id >= 0;
+  }
+
+  void merge_word(std::string_view word, MergeScratch& scratch) const {
+    scratch.symbols.clear();
+    for (size_t i = 0; i < word.size(); ++i) {
+      const int32_t id = byte_ids_[uint8_t(word[i])], n = int32_t(scratch.symbols.size());
+      if (id >= 0) scratch.symbols.push_back({id, uint32_t(i), 1, n - 1, n + 1});
+    }
+    if (scratch.symbols.empty()) return;
+    scratch.symbols.back().next = -1;
+    merge_symbols(scratch, [this](const Symbol& left, const Symbol& right, MergeCandidate& candidate) {
+      const Merge* merge = merges_.find(pair_key(left.id, right.id));
+      if (merge == nullptr) return false;
+      candidate.priority = merge->rank;
+      candidate.id = merge->id;
+      return true;
+    });
+    for (int32_t i = 0; i >= 0; i = scratch.symbols[size_t(i)].next)
+      scratch.tokens.push_back({scratch.symbols[size_t(i)].id, scratch.symbols[size_t(i)].n_bytes});
+  }
+
+  // Bytes without a token count to the token before them in the word, at its front to the first.
+  void put(std::string_view word, const std::vector<WordToken>& tokens, TokenSink& sink) const {
+    if (tokens.empty()) return sink.unspelt(word.size());
+    size_t pos = 0;
+    for (const WordToken& token : tokens) {
+      const size_t begin = pos;
+      for (uint32_t n = 0; n < token.n_bytes; ++pos) n += byte_ids_[uint8_t(word[pos])] >= 0;
+      while (pos < word.size() && byte_ids_[uint8_t(word[pos])] < 0) ++pos;
+      sink.token(token.id, pos - begin);
+    }
+  }
+
+  static constexpr size_t kMaxWholeWordBytes = 1024;  // longer than any token
+
+  const PreTokenizer& pre_;
+  const Vocab& vocab_;
+  std::array<std::string, 256> byte_texts_;  // each byte in the alphabet, UTF-8
+  std::array<int32_t, 256> byte_ids_;        // -1: the vocabulary lacks it, and it is dropped
+  std::array<int16_t, 512> byte_of_;         // by code point of the alphabet; -1: none
+  FlatMap<Merge> merges_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Encoder>> create_byte_level_bpe(const Gguf& gguf, const Vocab& vocab) {
+  return ByteLevelBpe::create(gguf, vocab);
+}
+
+}  // namespace reform

@@ -1,0 +1,101 @@
+// The two kinds of encoder behind a Tokenizer, and where their tokens go.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/tokenizer/merge.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace reform {
+
+class Gguf;
+class Vocab;
+
+// The longest text encoded at once, which is also the longest run without a place to split: positions in it and heaps
+// over it stay within 32 bits.
+inline constexpr size_t kMaxWordBytes = size_t(1) << 30;
+
+// The byte that a byte token ("<0x0A>") stands for; the text itself if it is no such name.
+std::string byte_of_token(std::string_view text);
+
+// Collects tokens and the places where the text may be cut: encoding what stands before a cut and what stands after it,
+// each alone, gives what encoding both at once gives.
+class TokenSink {
+ public:
+  // hold_last: the last token may still grow by bytes that no token spells, so it counts only once another follows.
+  explicit TokenSink(bool hold_last) : hold_last_(hold_last) {}
+
+  void token(int32_t id, size_t n_bytes) {
+    batch_.ids.push_back(id);
+    batch_.byte_lengths.push_back(uint32_t(n_bytes + unspelt_bytes_));
+    n_bytes_ += n_bytes;
+    unspelt_bytes_ = 0;
+  }
+  // Bytes that the vocabulary cannot spell: they count to the token before them, at the start to the first one.
+  void unspelt(size_t n_bytes) {
+    n_bytes_ += n_bytes;
+    if (batch_.ids.empty()) {
+      unspelt_bytes_ += n_bytes;
+    } else {
+      batch_.byte_lengths.back() += uint32_t(n_bytes);
+    }
+  }
+  // A cut where no byte was taken yet is none: the text's start would be encoded as a start again.
+  void cut() {
+    if (n_bytes_ == 0 || batch_.ids.empty()) return;
+    if (batch_.ids.size() > cut_.n_tokens) before_last_ = cut_;
+    cut_ = {n_bytes_, batch_.ids.size()};
+  }
+
+  // Forgets what stands after the last safe cut and returns the number of bytes before it.
+  size_t keep_until_cut() {
+    const Cut cut = hold_last_ ? before_last_ : cut_;
+    batch_.ids.resize(cut.n_tokens);
+    batch_.byte_lengths.resize(cut.n_tokens);
+    return cut.n_bytes;
+  }
+  size_t n_bytes() const { return n_bytes_; }
+  TokenBatch& batch() { return batch_; }
+
+ private:
+  struct Cut {
+    size_t n_bytes = 0, n_tokens = 0;
+  };
+  const bool hold_last_;
+  TokenBatch batch_;
+  size_t n_bytes_ = 0, unspelt_bytes_ = 0;
+  Cut cut_, before_last_;
+};
+
+// Encodes a stretch of text without special tokens in it.
+class Encoder {
+ public:
+  virtual ~Encoder() = default;
+
+  // From the front of `text` (valid UTF-8, whole characters), as far as no text after it can change the tokens; all of
+  // it if `final`. at_start: nothing, or a special token, stands before it.
+  virtual void encode(std::string_view text, bool at_start, bool final, MergeScratch& scratch,
+                      TokenSink& sink) const = 0;
+
+  // The bytes a normal token stands for.
+  virtual std::string normal_bytes(std::string_view token_text) const = 0;
+
+  virtual std::string name() const = 0;
+  virtual bool default_add_bos() const = 0;
+  // A text's first token gets a space before it that the text does not have.
+  virtual bool adds_space_prefix() const { return false; }
+  // Some bytes have no token.
+  virtual bool has_unspelt_bytes() const { return false; }
+};
+
+Result<std::unique_ptr<Encoder>> create_byte_level_bpe(const Gguf& gguf, const Vocab& vocab);
+Result<std::unique_ptr<Encoder>> create_sentencepiece(const Gguf& gguf, const Vocab& vocab);
+
+}  // namespace reform

@@ -1,0 +1,98 @@
+// The heart of both tokenizers: merge neighbouring symbols, the best pair first, of equals the leftmost, until no pair
+// merges. O(n log n) in the length of the word.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace reform {
+
+// A token of a word, and how many bytes of the word's text (as the vocabulary spells it) it covers.
+struct WordToken {
+  int32_t id;  // -1: a symbol that is no token
+  uint32_t n_bytes;
+};
+
+struct Symbol {
+  int32_t id;  // -1: no token
+  uint32_t begin, n_bytes;
+  int32_t prev, next;  // indices; -1: none
+};
+
+struct MergeCandidate {
+  uint32_t priority;  // lower first
+  int32_t left;       // index of the left symbol
+  uint32_t n_bytes;   // of both; another sum means that one of them has merged since
+  int32_t id;         // of the product
+
+  // For a heap with the best on top.
+  bool operator<(const MergeCandidate& other) const {
+    return priority != other.priority ? priority > other.priority : left > other.left;
+  }
+};
+
+// The tokens of words met lately. Direct-mapped: a new word takes the place of the one that hashed alike.
+class WordCache {
+ public:
+  void enable(bool enabled) { enabled_ = enabled; }
+  const std::vector<WordToken>* find(std::string_view word) const;
+  void put(std::string_view word, const std::vector<WordToken>& tokens);
+
+ private:
+  struct Entry {
+    std::string word;
+    std::vector<WordToken> tokens;
+  };
+  static size_t slot(std::string_view word);
+  bool enabled_ = true;
+  std::vector<Entry> entries_;  // empty until the first put()
+};
+
+// Reused from word to word; one per call or stream, so that a Tokenizer can be shared.
+struct MergeScratch {
+  std::vector<Symbol> symbols;
+  std::vector<MergeCandidate> heap;
+  std::vector<WordToken> tokens;
+  std::string text;
+  WordCache cache;
+};
+
+// Merges scratch.symbols, a list in order. find_merge(left, right, candidate) sets priority and id of the product, or
+// returns false. The symbols left stand in the list from index 0.
+template <class FindMerge>
+void merge_symbols(MergeScratch& scratch, const FindMerge& find_merge) {
+  std::vector<Symbol>& symbols = scratch.symbols;
+  std::vector<MergeCandidate>& heap = scratch.heap;
+  heap.clear();
+  const auto try_pair = [&](int32_t left) {
+    if (left < 0 || symbols[size_t(left)].next < 0) return;
+    const Symbol &a = symbols[size_t(left)], &b = symbols[size_t(a.next)];
+    MergeCandidate candidate{0, left, a.n_bytes + b.n_bytes, -1};
+    if (!find_merge(a, b, candidate)) return;
+    heap.push_back(candidate);
+    std::push_heap(heap.begin(), heap.end());
+  };
+  for (size_t i = 0; i + 1 < symbols.size(); ++i) try_pair(int32_t(i));
+  while (!heap.empty()) {
+    const MergeCandidate best = heap.front();
+    std::pop_heap(heap.begin(), heap.end());
+    heap.pop_back();
+    Symbol& left = symbols[size_t(best.left)];
+    if (left.n_bytes == 0 || left.next < 0) continue;
+    Symbol& right = symbols[size_t(left.next)];
+    if (left.n_bytes + right.n_bytes != best.n_bytes) continue;
+    left.id = best.id;
+    left.n_bytes = best.n_bytes;
+    left.next = right.next;
+    right.n_bytes = 0;
+    if (left.next >= 0) symbols[size_t(left.next)].prev = best.left;
+    try_pair(left.prev);
+    try_pair(best.left);
+  }
+}
+
+}  // namespace reform

@@ -1,0 +1,259 @@
+#include "runtime/tokenizer/pre_tokenizer.h"
+
+#include <cstring>
+#include <iterator>
+#include <utility>
+
+#include "runtime/tokenizer/unicode.h"
+
+namespace reform {
+namespace {
+
+using Contractions = PreTokenizer::Contractions;
+using LetterPrefix = PreTokenizer::LetterPrefix;
+
+constexpr char kGpt2Regex[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr char kQwen2Regex[] =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr char kLlama3Regex[] =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr char kTekkenRegex[] = R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
+                                R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
+                                R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+constexpr PreTokenizer kPreTokenizers[] = {
+    {.name = "gpt-2",
+     .regex = kGpt2Regex,
+     .contractions = Contractions::kLowerCase,
+     .letter_prefix = LetterPrefix::kSpace,
+     .cased_words = false,
+     .isolate_numbers = false,
+     .max_numbers = 0,
+     .punctuation_tail = "",
+     .newline_runs = false,
+     .whole_word_first = false,
+     .add_bos = false},
+    {.name = "smollm",
+     .regex = kGpt2Regex,
+     .contractions = Contractions::kLowerCase,
+     .letter_prefix = LetterPrefix::kSpace,
+     .cased_words = false,
+     .isolate_numbers = true,
+     .max_numbers = 1,
+     .punctuation_tail = "",
+     .newline_runs = false,
+     .whole_word_first = false,
+     .add_bos = false},
+    {.name = "qwen2",
+     .regex = kQwen2Regex,
+     .contractions = Contractions::kAnyCase,
+     .letter_prefix = LetterPrefix::kAnyMark,
+     .cased_words = false,
+     .isolate_numbers = false,
+     .max_numbers = 1,
+     .punctuation_tail = "\r\n",
+     .newline_runs = true,
+     .whole_word_first = false,
+     .add_bos = false},
+    {.name = "llama-bpe",
+     .regex = kLlama3Regex,
+     .contractions = Contractions::kAnyCase,
+     .letter_prefix = LetterPrefix::kAnyMark,
+     .cased_words = false,
+     .isolate_numbers = false,
+     .max_numbers = 3,
+     .punctuation_tail = "\r\n",
+     .newline_runs = true,
+     .whole_word_first = true,
+     .add_bos = true},
+    {.name = "tekken",
+     .regex = kTekkenRegex,
+     .contractions = Contractions::kNone,
+     .letter_prefix = LetterPrefix::kAnyMark,
+     .cased_words = true,
+     .isolate_numbers = false,
+     .max_numbers = 1,
+     .punctuation_tail = "\r\n/",
+     .newline_runs = true,
+     .whole_word_first = true,
+     .add_bos = true},
+};
+
+// Names under which the same pre-tokenizer is written.
+constexpr std::pair<const char*, const char*> kAliases[] = {
+    {"phi-2", "gpt-2"},      {"gigachat", "gpt-2"},     {"starcoder", "smollm"},  {"refact", "smollm"},
+    {"command-r", "smollm"}, {"codeshell", "smollm"},   {"stablelm2", "qwen2"},   {"deepseek-r1-qwen", "qwen2"},
+    {"llama3", "llama-bpe"}, {"llama-v3", "llama-bpe"}, {"falcon3", "llama-bpe"}, {"pixtral", "llama-bpe"},
+};
+
+// Where a scan stands; every look past the end of the text is noted, which is what makes `open` right by construction.
+class Scanner {
+ public:
+  Scanner(const PreTokenizer& pre, std::string_view text) : pre_(pre), text_(text) {}
+
+  // The alternatives in the order of the regexes.
+  Word scan(size_t begin) {
+    size_t end = pre_.isolate_numbers && is(begin, CharClass::kNumber) ? after(begin) : 0;
+    if (end == 0) end = contraction(begin);
+    if (end == 0) end = letters(begin);
+    if (end == 0) end = numbers(begin);
+    if (end == 0) end = punctuation(begin);
+    if (end == 0) end = white_space(begin);
+    return {end - begin, looked_past_end_};
+  }
+
+ private:
+  static constexpr uint32_t kEnd = ~0u;  // no character: the text ends here
+
+  uint32_t at(size_t pos) {
+    if (pos < text_.size()) return decode_utf8(text_, pos).code_point;
+    looked_past_end_ = true;
+    return kEnd;
+  }
+  size_t after(size_t pos) const { return pos + utf8_length(text_[pos]); }
+  // In class `c`; the end is in none.
+  bool is(size_t pos, CharClass c) {
+    const uint32_t code_point = at(pos);
+    return code_point != kEnd && char_class(code_point) == c;
+  }
+  bool is_letter_at(size_t pos) {
+    const uint32_t code_point = at(pos);
+    return code_point != kEnd && is_letter(char_class(code_point));
+  }
+  // [^\s\p{L}\p{N}]
+  bool is_punctuation(size_t pos) {
+    const uint32_t code_point = at(pos);
+    if (code_point == kEnd) return false;
+    const CharClass c = char_class(code_point);
+    return c == CharClass::kOther || c == CharClass::kMark;
+  }
+
+  // Each returns the end of its match, 0 for none (a match is never empty, so its end is never 0).
+  size_t contraction(size_t begin) {
+    if (pre_.contractions == Contractions::kNone || at(begin) != '\'') return 0;
+    const auto fold = [&](uint32_t c) -> uint32_t {
+      if (pre_.contractions == Contractions::kLowerCase) return c;
+      if (c == 0x17f) return 's';  // long s: case-insensitively an s
+      return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+    };
+    const uint32_t first = fold(at(begin + 1));
+    if (first == 's' || first == 't' || first == 'm' || first == 'd') return after(begin + 1);
+    if (first != 'r' && first != 'v' && first != 'l') return 0;
+    return fold(at(begin + 2)) == (first == 'l' ? 'l' : 'e') ? begin + 3 : 0;
+  }
+
+  // The position after the optional prefix, or `begin` if there is none.
+  size_t after_letter_prefix(size_t begin) {
+    const uint32_t c = at(begin);
+    if (pre_.letter_prefix == LetterPrefix::kSpace) return c == ' ' ? begin + 1 : begin;
+    const CharClass cls = char_class(c);
+    const bool taken = c != '\r' && c != '\n' && !is_letter(cls) && cls != CharClass::kNumber;
+    return taken ? after(begin) : begin;
+  }
+
+  size_t letters(size_t begin) {
+    const size_t start = after_letter_prefix(begin);
+    if (pre_.cased_words) return cased_word(begin, start);
+    size_t end = start;
+    while (is_letter_at(end)) end = after(end);
+    return end > start ? end : 0;
+  }
+
+  // Of the two alternatives, each first with the prefix, then without.
+  size_t cased_word(size_t begin, size_t start) {
+    size_t end = lower_word(start);
+    if (end == 0) end = lower_word(begin);
+    if (end == 0) end = upper_word(start);
+    if (end == 0) end = upper_word(begin);
+    return end;
+  }
+  bool in_upper(size_t pos) {  // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
+    return is(pos, CharClass::kUpper) || in_both(pos);
+  }
+  bool in_lower(size_t pos) {  // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
+    return is(pos, CharClass::kLower) || in_both(pos);
+  }
+  bool in_both(size_t pos) { return is(pos, CharClass::kCaseless) || is(pos, CharClass::kMark); }
+  // upper* lower+. Where no lower follows the run of uppers, the regex gives back characters until one of them counts
+  // as lower too; it then matches just that one, for the next is an upper only.
+  size_t lower_word(size_t start) {
+    size_t end = start, after_last_both = 0;
+    while (in_upper(end)) {
+      const bool both = in_both(end);
+      end = after(end);
+      if (both) after_last_both = end;
+    }
+    if (!in_lower(end)) return after_last_both;
+    while (in_lower(end)) end = after(end);
+    return end;
+  }
+  // upper+ lower*
+  size_t upper_word(size_t start) {
+    size_t end = start;
+    while (in_upper(end)) end = after(end);
+    if (end == start) return 0;
+    while (in_lower(end)) end = after(end);
+    return end;
+  }
+
+  size_t numbers(size_t begin) {
+    if (pre_.isolate_numbers) return 0;  // cut out before
+    const size_t start = pre_.max_numbers == 0 && at(begin) == ' ' ? begin + 1 : begin;
+    size_t end = start;
+    for (int n = 0; (pre_.max_numbers == 0 || n < pre_.max_numbers) && is(end, CharClass::kNumber); ++n)
+      end = after(end);
+    return end > start ? end : 0;
+  }
+
+  size_t punctuation(size_t begin) {
+    const size_t start = at(begin) == ' ' ? begin + 1 : begin;
+    size_t end = start;
+    while (is_punctuation(end)) end = after(end);
+    if (end == start) return 0;
+    if (*pre_.punctuation_tail == 0) return end;
+    for (uint32_t c = at(end); c != 0 && c < 128 && std::strchr(pre_.punctuation_tail, int(c)); c = at(end)) ++end;
+    return end;
+  }
+
+  // \s*[\r\n]+ | \s+(?!\S) | \s+
+  size_t white_space(size_t begin) {
+    size_t end = begin, last = begin, after_newline = 0;
+    for (; is(end, CharClass::kSpace); end = after(end)) {
+      last = end;
+      if (text_[end] == '\r' || text_[end] == '\n') after_newline = end + 1;
+    }
+    if (pre_.newline_runs && after_newline) return after_newline;
+    const bool at_end = at(end) == kEnd || (pre_.isolate_numbers && is(end, CharClass::kNumber));
+    return at_end || last == begin ? end : last;  // the last white space goes with what follows it
+  }
+
+  const PreTokenizer& pre_;
+  std::string_view text_;
+  bool looked_past_end_ = false;
+};
+
+}  // namespace
+
+Result<const PreTokenizer*> find_pre_tokenizer(std::string_view name) {
+  std::string_view row_name = name;
+  for (const auto& [alias, row] : kAliases)
+    if (name == alias) row_name = row;
+  std::string known;
+  for (const PreTokenizer& pre : kPreTokenizers) {
+    if (row_name == pre.name) return &pre;
+    known += std::string(known.empty() ? "" : ", ") + pre.name;
+  }
+  for (const auto& [alias, row] : kAliases) known += std::string(", ") + alias;
+  return Status{Code::kBadModel, "tokenizer.ggml.pre names the pre-tokenizer '" + std::string(name) +
+                                     "', which we do not know; known: " + known};
+}
+
+std::vector<const PreTokenizer*> pre_tokenizers() {
+  std::vector<const PreTokenizer*> rows;
+  for (const PreTokenizer& pre : kPreTokenizers) rows.push_back(&pre);
+  return rows;
+}
+
+Word next_word(const PreTokenizer& pre, std::string_view text, size_t pos) { return Scanner(pre, text).scan(pos); }
+
+}  // namespace reform

@@ -1,0 +1,48 @@
+// Pre-tokenizers: how byte-level BPE cuts a text into words before it merges within each. Every published one that we
+// know is an ordered choice of the same few alternatives, so each is a row of flags and one scanner runs them all.
+//
+// The scanner is exact: tests compare it with the published regexes, run by PCRE2 and by Hugging Face `tokenizers`.
+// Thread-safety: rows are constants.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace reform {
+
+struct PreTokenizer {
+  const char* name;   // as in tokenizer.ggml.pre
+  const char* regex;  // as published; `isolate_numbers` splits before it. For messages and tests.
+
+  enum class Contractions { kNone, kLowerCase, kAnyCase };  // 's 't 're 've 'm 'll 'd
+  Contractions contractions;
+  // What may stand before a word's letters: one space, or any character but \r \n, a letter or a number.
+  enum class LetterPrefix { kSpace, kAnyMark } letter_prefix;
+  bool cased_words;              // a word is upper* lower+ or upper+ lower*; else a run of letters
+  bool isolate_numbers;          // each number is cut out first, and what follows ends there as at the end of the text
+  int max_numbers;               // longest run of numbers; 0: any, with a space before it
+  const char* punctuation_tail;  // characters that a run of punctuation takes along
+  bool newline_runs;             // \s*[\r\n]+ is one word
+
+  // What comes with the name in llama.cpp.
+  bool whole_word_first;  // a word in the vocabulary is that token, whatever the merges say
+  bool add_bos;           // unless the file says otherwise
+};
+
+// kBadModel names those known.
+Result<const PreTokenizer*> find_pre_tokenizer(std::string_view name);
+std::vector<const PreTokenizer*> pre_tokenizers();  // one for each row, without the aliases
+
+struct Word {
+  size_t n_bytes;  // >= 1
+  bool open;       // the scanner looked past the end of the text: more text might change this word
+};
+
+// The word at text[pos]; pos < text.size(). `text` is valid UTF-8 of whole characters.
+Word next_word(const PreTokenizer& pre, std::string_view text, size_t pos);
+
+}  // namespace reform

@@ -1,0 +1,118 @@
+#include "runtime/tokenizer/token_stream.h"
+
+#include <algorithm>
+
+#include "base/try.h"
+#include "runtime/tokenizer/unicode.h"
+
+namespace reform {
+
+// In slices, so that one huge feed is not one huge stretch.
+Status TokenStreamImpl::feed(std::string_view bytes, TokenBatch& out) {
+  constexpr size_t kSliceBytes = size_t(1) << 20;
+  do {
+    raw_ += bytes.substr(0, kSliceBytes);
+    bytes.remove_prefix(std::min(kSliceBytes, bytes.size()));
+    TRY(decode(false));
+    if (text_.size() > kMaxWordBytes)
+      return {Code::kBadText, "from byte " + std::to_string(consumed_bytes_) + " on, the text has " +
+                                  std::to_string(text_.size()) + " bytes without a place to split it"};
+    if (text_.size() >= retry_at_bytes_) encode(false, out);
+  } while (!bytes.empty());
+  return ok_status();
+}
+
+Status TokenStreamImpl::finish(TokenBatch& out) {
+  TRY(decode(true));
+  encode(true, out);
+  return ok_status();
+}
+
+Status TokenStreamImpl::decode(bool final) {
+  while (n_decoded_ < raw_.size()) {
+    const Utf8Char c = decode_utf8(raw_, n_decoded_);
+    if (c.kind == Utf8Char::Kind::kIncomplete && !final) break;
+    if (c.kind == Utf8Char::Kind::kValid) {
+      text_.append(raw_, n_decoded_, c.n_bytes);
+      n_decoded_ += c.n_bytes;
+    } else if (lossy_) {
+      replacements_.push_back({text_.size(), c.n_bytes});
+      text_ += kReplacementChar;
+      n_decoded_ += c.n_bytes;
+    } else {
+      return {Code::kBadText, "the text is not UTF-8 at byte " + std::to_string(consumed_bytes_ + int64_t(n_decoded_))};
+    }
+  }
+  return ok_status();
+}
+
+// A long run without a place to split is looked at again only when it has doubled: else many small feeds would each
+// read all of it.
+void TokenStreamImpl::encode(bool final, TokenBatch& out) {
+  constexpr size_t kLongBytes = 4096;
+  const size_t first_token = out.ids.size();
+  const size_t n_text = tokenizer_.encode_front(text_, consumed_bytes_ == 0, final, scratch_, out);
+  to_raw_lengths(out, first_token);
+  drop_front(n_text);
+  retry_at_bytes_ = text_.size() > kLongBytes ? 2 * text_.size() : 0;
+}
+
+// Lengths so far are of text_. A token that ends within a U+FFFD leaves the bytes behind it to the one that ends it.
+void TokenStreamImpl::to_raw_lengths(TokenBatch& out, size_t first_token) {
+  if (replacements_.empty()) return;
+  size_t text_end = 0, next = 0, replaced_text = 0, replaced_raw = 0, last_raw_end = 0;
+  for (size_t i = first_token; i < out.ids.size(); ++i) {
+    text_end += out.byte_lengths[i];
+    for (; next < replacements_.size() && replacements_[next].text_pos + kReplacementChar.size() <= text_end; ++next) {
+      replaced_text += kReplacementChar.size();
+      replaced_raw += replacements_[next].n_raw;
+    }
+    const bool within = next < replacements_.size() && replacements_[next].text_pos < text_end;
+    const size_t raw_end = (within ? replacements_[next].text_pos : text_end) - replaced_text + replaced_raw;
+    out.byte_lengths[i] = uint32_t(raw_end - last_raw_end);
+    last_raw_end = raw_end;
+  }
+}
+
+void TokenStreamImpl::drop_front(size_t n_text) {
+  size_t n_raw = n_text;
+  while (!replacements_.empty() && replacements_.front().text_pos < n_text) {
+    n_raw = n_raw - kReplacementChar.size() + replacements_.front().n_raw;
+    replacements_.pop_front();
+  }
+  for (Replacement& replacement : replacements_) replacement.text_pos -= n_text;
+  text_.erase(0, n_text);
+  raw_.erase(0, n_raw);
+  n_decoded_ -= n_raw;
+  consumed_bytes_ += int64_t(n_raw);
+}
+
+std::unique_ptr<TokenStream> TokenizerImpl::stream(bool lossy) const {
+  return std::make_unique<TokenStreamImpl>(*this, lossy);
+}
+
+std::string TextStream::push(std::string_view token_bytes) {
+  pending_ += token_bytes;
+  std::string text;
+  size_t pos = 0;
+  while (pos < pending_.size()) {
+    const Utf8Char c = decode_utf8(pending_, pos);
+    if (c.kind == Utf8Char::Kind::kIncomplete) break;
+    if (c.kind == Utf8Char::Kind::kValid) {
+      text.append(pending_, pos, c.n_bytes);
+    } else {
+      text += kReplacementChar;
+    }
+    pos += c.n_bytes;
+  }
+  pending_.erase(0, pos);
+  return text;
+}
+
+std::string TextStream::finish() {
+  const bool cut = !pending_.empty();  // push() leaves at most one character's beginning
+  pending_.clear();
+  return cut ? std::string(kReplacementChar) : "";
+}
+
+}  // namespace reform

@@ -1,0 +1,128 @@
+#include "runtime/tokenizer/tokenizer.h"
+
+#include <charconv>
+#include <utility>
+
+#include "base/try.h"
+#include "runtime/gguf.h"
+#include "runtime/tokenizer/tokenizer_impl.h"
+#include "runtime/tokenizer/unicode.h"
+
+namespace reform {
+
+std::string byte_of_token(std::string_view text) {
+  unsigned byte = 0;
+  const bool shaped = text.size() == 6 && text.substr(0, 3) == "<0x" && text[5] == '>';
+  if (!shaped || std::from_chars(text.data() + 3, text.data() + 5, byte, 16).ptr != text.data() + 5)
+    return std::string(text);
+  return std::string(1, char(byte));
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::create(const Gguf& gguf) {
+  TRY_ASSIGN(const auto model, gguf.get_string("tokenizer.ggml.model"));
+  if (!model) return Status{Code::kBadModel, "tokenizer.ggml.model is missing: the file has no tokenizer"};
+  if (*model != "gpt2" && *model != "llama")
+    return Status{Code::kBadModel, "tokenizer.ggml.model is '" + std::string(*model) +
+                                       "'; known: gpt2 (byte-level BPE), llama (SentencePiece)"};
+  TRY_ASSIGN(Vocab loaded, Vocab::load(gguf));
+  auto vocab = std::make_unique<Vocab>(std::move(loaded));
+  TRY_ASSIGN(std::unique_ptr<Encoder> encoder,
+             *model == "gpt2" ? create_byte_level_bpe(gguf, *vocab) : create_sentencepiece(gguf, *vocab));
+  auto tokenizer = std::make_unique<TokenizerImpl>(std::move(vocab), std::move(encoder));
+  TRY_ASSIGN(const auto add_bos, gguf.get_bool("tokenizer.ggml.add_bos_token"));
+  if (add_bos) tokenizer->set_add_bos(*add_bos);
+  return std::unique_ptr<Tokenizer>(std::move(tokenizer));
+}
+
+TokenizerImpl::TokenizerImpl(std::unique_ptr<Vocab> vocab, std::unique_ptr<Encoder> encoder)
+    : vocab_(std::move(vocab)),
+      encoder_(std::move(encoder)),
+      user_defined_(*vocab_, false),
+      all_special_(*vocab_, true),
+      add_bos_(encoder_->default_add_bos()) {}
+
+void TokenizerImpl::encode_into(std::string_view text, const SpecialTokens& special, bool at_start, bool final,
+                                MergeScratch& scratch, TokenSink& sink) const {
+  for (size_t pos = 0; pos < text.size();) {
+    const SpecialTokens::Match match = special.find(text, pos, final);
+    const bool stretch_ends = match.id >= 0 || (final && match.begin == text.size());
+    encoder_->encode(text.substr(pos, match.begin - pos), at_start, stretch_ends, scratch, sink);
+    if (match.id < 0) return;
+    sink.token(match.id, match.n_bytes);
+    if (!encoder_->adds_space_prefix()) sink.cut();
+    pos = match.begin + match.n_bytes;
+    at_start = true;
+  }
+}
+
+size_t TokenizerImpl::encode_front(std::string_view text, bool at_start, bool final, MergeScratch& scratch,
+                                   TokenBatch& out) const {
+  TokenSink sink(encoder_->has_unspelt_bytes());
+  encode_into(text, user_defined_, at_start, final, scratch, sink);
+  const size_t n_bytes = final ? sink.n_bytes() : sink.keep_until_cut();
+  const TokenBatch& batch = sink.batch();
+  out.ids.insert(out.ids.end(), batch.ids.begin(), batch.ids.end());
+  out.byte_lengths.insert(out.byte_lengths.end(), batch.byte_lengths.begin(), batch.byte_lengths.end());
+  return n_bytes;
+}
+
+Result<std::vector<int32_t>> TokenizerImpl::encode_all(std::string_view text, const SpecialTokens& special) const {
+  if (text.size() > kMaxWordBytes)
+    return Status{Code::kUsage, "a text of " + std::to_string(text.size()) +
+                                    " bytes is too long to encode at once; at most " + std::to_string(kMaxWordBytes) +
+                                    " bytes are possible"};
+  for (size_t pos = 0; pos < text.size();) {
+    const Utf8Char c = decode_utf8(text, pos);
+    if (c.kind != Utf8Char::Kind::kValid)
+      return Status{Code::kBadText, "the text is not UTF-8 at byte " + std::to_string(pos)};
+    pos += c.n_bytes;
+  }
+  MergeScratch scratch;
+  scratch.cache.enable(text.size() > 4096);  // a cache costs more than a short text
+  TokenSink sink(false);
+  encode_into(text, special, true, true, scratch, sink);
+  return std::move(sink.batch().ids);
+}
+
+Result<std::vector<int32_t>> TokenizerImpl::encode_plain(std::string_view text) const {
+  return encode_all(text, user_defined_);
+}
+
+Result<std::vector<int32_t>> TokenizerImpl::encode_special(std::string_view text) const {
+  return encode_all(text, all_special_);
+}
+
+std::string TokenizerImpl::token_bytes(int32_t id, bool special) const {
+  if (!vocab_->contains(id)) return "";
+  const std::string_view text = vocab_->text(id);
+  switch (vocab_->kind(id)) {
+    case TokenKind::kControl:
+    case TokenKind::kUnknown:
+      return special ? std::string(text) : "";
+    case TokenKind::kUserDefined:
+      return std::string(text);
+    case TokenKind::kByte:
+      return byte_of_token(text);
+    case TokenKind::kNormal:
+    case TokenKind::kUnused:
+      break;
+  }
+  return encoder_->normal_bytes(text);
+}
+
+std::string TokenizerImpl::decode(const std::vector<int32_t>& ids, bool special, bool at_start) const {
+  std::string bytes;
+  bool prefix_due = at_start && encoder_->adds_space_prefix();
+  for (const int32_t id : ids) {
+    std::string piece = token_bytes(id, special);
+    // The space belongs to the first text, which BOS does not count as.
+    if (prefix_due && vocab_->contains(id) && !vocab_->is_control(id)) {
+      if (!piece.empty() && piece[0] == ' ' && vocab_->kind(id) != TokenKind::kUserDefined) piece.erase(0, 1);
+      prefix_due = false;
+    }
+    bytes += piece;
+  }
+  return bytes;
+}
+
+}  // namespace reform
