@@ -54,6 +54,7 @@ class Parser {
 
   Status read_header();
   Status read_metadata();
+  Status sort_names(const char* noun, NameIndex& index) const;
   Status read_entry(uint64_t i);
   Status check_value(Kind kind, const std::string& key, int depth);
   Status check_array(const std::string& key, int depth);
@@ -103,14 +104,17 @@ Status Parser::read_metadata() {
   }
   for (uint64_t i = 0; i < n_entries_; ++i) TRY(read_entry(i));
   for (size_t i = 0; i < tables_.entries.size(); ++i) tables_.keys.emplace_back(tables_.entries[i].key, i);
-  std::sort(tables_.keys.begin(), tables_.keys.end());
+  return sort_names("metadata key", tables_.keys);
+}
+
+// Makes the index searchable; a name that is there twice is refused.
+Status Parser::sort_names(const char* noun, NameIndex& index) const {
+  std::sort(index.begin(), index.end());
   const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
-  const auto twice = std::adjacent_find(tables_.keys.begin(), tables_.keys.end(), same);
-  if (twice != tables_.keys.end()) {
-    return bad(fmt::format("metadata key {} is there twice (entries {} and {})", quoted(twice->first), twice->second,
-                           std::next(twice)->second));
-  }
-  return {};
+  const auto twice = std::adjacent_find(index.begin(), index.end(), same);
+  if (twice == index.end()) return {};
+  return bad(fmt::format("{} {} is there twice (entries {} and {})", noun, quoted(twice->first), twice->second,
+                         std::next(twice)->second));
 }
 
 Status Parser::read_entry(uint64_t i) {
@@ -208,12 +212,7 @@ Status Parser::read_tensor_infos() {
   if (!cursor_.has(n_tensors_, kMinTensorBytes)) return truncated(fmt::format("a table of {} tensors", n_tensors_));
   for (uint64_t i = 0; i < n_tensors_; ++i) TRY(read_tensor_info(i));
   for (size_t i = 0; i < tables_.tensors.size(); ++i) tables_.tensor_names.emplace_back(tables_.tensors[i].name, i);
-  std::sort(tables_.tensor_names.begin(), tables_.tensor_names.end());
-  const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
-  const auto twice = std::adjacent_find(tables_.tensor_names.begin(), tables_.tensor_names.end(), same);
-  if (twice == tables_.tensor_names.end()) return {};
-  return bad(fmt::format("tensor {} is there twice (entries {} and {})", quoted(twice->first), twice->second,
-                         std::next(twice)->second));
+  return sort_names("tensor", tables_.tensor_names);
 }
 
 Status Parser::read_tensor_info(uint64_t i) {
@@ -262,12 +261,12 @@ Status Parser::read_shape(const std::string& shown, GgufTensor& tensor, int64_t&
     uint64_t extent = 0;
     if (!cursor_.read(extent)) return truncated("the shape of tensor " + shown);
     if (extent == 0 || extent > uint64_t(std::numeric_limits<int64_t>::max())) {
-      return bad(fmt::format("tensor {}'s dimension {} is {} (at byte {}), expected 1 to 2^63 - 1", shown, d, extent,
+      return bad(fmt::format("tensor {}: dimension {} is {} (at byte {}), expected 1 to 2^63 - 1", shown, d, extent,
                              cursor_.at() - 8));
     }
     tensor.shape.push_back(int64_t(extent));
     if (__builtin_mul_overflow(n_elems, int64_t(extent), &n_elems)) {
-      return bad(fmt::format("tensor {}'s shape {} has more elements than can be counted", shown,
+      return bad(fmt::format("tensor {}: shape {} has more elements than can be counted", shown,
                              fmt::join(tensor.shape, " x ")));
     }
   }
@@ -297,20 +296,21 @@ Status Parser::place_tensors() {
   return {};
 }
 
+// False where the value does not fit, which only a uint64 can.
+template <class T>
+bool load_int(const std::byte* at, int64_t& value) {
+  T raw;
+  std::memcpy(&raw, at, sizeof(T));
+  value = int64_t(raw);
+  return sizeof(T) < 8 || std::is_signed_v<T> || value >= 0;
+}
+
 }  // namespace
 
 int64_t find_name(const NameIndex& index, std::string_view name) {
   const auto below = [](const auto& entry, std::string_view wanted) { return entry.first < wanted; };
   const auto at = std::lower_bound(index.begin(), index.end(), name, below);
   return at != index.end() && at->first == name ? int64_t(at->second) : -1;
-}
-
-template <class T>
-static bool load_int(const std::byte* at, int64_t& value) {
-  T raw;
-  std::memcpy(&raw, at, sizeof(T));
-  value = int64_t(raw);
-  return sizeof(T) < 8 || std::is_signed_v<T> || value >= 0;
 }
 
 bool read_int(Kind kind, const std::byte* at, int64_t& value) {
