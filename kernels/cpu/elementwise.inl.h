@@ -32,15 +32,18 @@ void rms_norm(const float* x, const float* weight, int64_t n, float eps, float* 
 
 constexpr float kLog2E = 1.44269504f;
 
-// 1 / (1 + e^-x). Past 2^126 the clamp leaves the quotient at zero for every purpose.
+// 1 / (1 + e^-x), no smaller than 2^-126.
 inline Vec sigmoid(Vec x) { return set1(1.0f) / (set1(1.0f) + exp2(min(set1(126.0f), x * set1(-kLog2E)))); }
 
-inline Vec silu(Vec x) { return x * sigmoid(x); }
+// x * s, where s has long vanished for x below -126.
+inline Vec gated_by(Vec x, Vec s) { return max(set1(-126.0f), x) * s; }
+
+inline Vec silu(Vec x) { return gated_by(x, sigmoid(x)); }
 
 // 0.5 (1 + tanh(u)) = sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3).
 inline Vec gelu(Vec x) {
   const Vec cubic = fma(x * x * set1(0.044715f), x, x);
-  return x * sigmoid(cubic * set1(2.0f * 0.797884561f));
+  return gated_by(x, sigmoid(cubic * set1(2.0f * 0.797884561f)));
 }
 
 template <class F>
