@@ -1,0 +1,29 @@
+#include "runtime/policies/policy.h"
+
+namespace reform {
+namespace {
+
+constexpr Policy kPolicies[] = {
+    {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", Carry::kCache, true, keep_h2o},
+    {"recent", "sinks and a window of recent tokens (StreamingLLM)", Carry::kCache, false, keep_recent},
+    {"none", "independent chunks after a short overlap; nothing is carried", Carry::kNothing, false, nullptr},
+};
+
+}  // namespace
+
+std::span<const Policy> policies() { return kPolicies; }
+
+const Policy* find_policy(const std::string& name) {
+  for (const Policy& p : kPolicies) {
+    if (name == p.name) return &p;
+  }
+  return nullptr;
+}
+
+std::string policy_names() {
+  std::string names;
+  for (const Policy& p : kPolicies) names += (names.empty() ? "" : ", ") + std::string(p.name);
+  return names;
+}
+
+}  // namespace reform
