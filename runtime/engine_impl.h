@@ -1,0 +1,57 @@
+// What an Engine is made of; private to runtime/.
+#pragma once
+
+#include <reform/engine.h>
+#include <reform/ingest.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/memory.h"
+#include "base/thread_pool.h"
+#include "runtime/chat_template.h"
+#include "runtime/gguf.h"
+#include "runtime/heads.h"
+#include "runtime/kv_cache.h"
+#include "runtime/memory_plan.h"
+#include "runtime/model.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace reform {
+
+// The ops of one job and the workspace under them.
+struct Kernels {
+  Buffer<std::byte> workspace;
+  std::unique_ptr<Ops> ops;
+};
+
+struct Engine::Impl {
+  EngineOptions options;
+  LogCallback log;
+  MemoryAccount account;
+  std::unique_ptr<Gguf> gguf;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Tokenizer> tokenizer;
+  Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
+  std::unique_ptr<ThreadPool> pool;
+  Isa isa = Isa::kPortable;
+  ModelInfo info;
+  std::mutex running;  // calls that run the model take turns
+  Heads heads;         // once resolved
+
+  explicit Impl(int64_t cap_bytes) : account(cap_bytes) {}
+
+  KvView::Type kv_type() const { return isa == Isa::kRef ? KvView::Type::kF32 : KvView::Type::kF16; }
+  std::string cache_dir() const;
+  Result<Kernels> make_kernels(const OpLimits& limits);
+  // The heads a new context's embeddings are made of: the user's file, the shipped ones, the cache, or a search.
+  Result<Heads> resolve_heads(const IngestProgressCallback& progress, const CancelToken* cancel);
+  void remark(LogLevel level, const std::string& line) const {
+    if (log) log(level, line);
+  }
+};
+
+MemoryReport memory_report(const MemoryAccount& engine, const MemoryAccount* store);
+
+}  // namespace reform

@@ -1,0 +1,29 @@
+// A running XXH3-128, printed as 32 hex digits.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+struct XXH3_state_s;
+
+namespace reform {
+
+class RunningHash {
+ public:
+  RunningHash();
+  void add(const void* data, size_t n_bytes);
+  // With its length, so that neighbouring texts cannot run into each other.
+  void add_text(std::string_view text);
+  std::string hex() const;
+  RunningHash copy() const;
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_s* state) const noexcept;
+  };
+  std::unique_ptr<XXH3_state_s, Free> state_;
+};
+
+}  // namespace reform
