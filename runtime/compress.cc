@@ -1,0 +1,199 @@
+#include "runtime/compress.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace reform {
+namespace {
+
+// H2O's column sums are taken over every kObserverStride-th query, each standing for its neighbours.
+constexpr int64_t kObserverStride = 1;
+
+int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 2; }
+
+}  // namespace
+
+CompressSizes ingest_sizes(const CompressOptions& o) {
+  if (o.policy->carry == Carry::kCache) return {1 + o.chunk_tokens, o.cache_tokens + 1 + o.chunk_tokens};
+  const int64_t call = 1 + o.overlap_tokens + o.chunk_tokens;  // BOS, overlap, chunk
+  return {call, std::max(call, 1 + kQuestionTailTokens)};
+}
+
+CompressSizes question_sizes(const CompressOptions& o, int64_t n_question_tokens) {
+  const int64_t stored = o.policy->carry == Carry::kCache ? o.cache_tokens + 1 : ingest_sizes(o).capacity;
+  return {n_question_tokens, stored + n_question_tokens};
+}
+
+Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, Ops& ops, MemoryAccount& account,
+                                                       const Heads& heads, const CompressOptions& options,
+                                                       const CompressSizes& sizes) {
+  const ModelShape& shape = model.shape();
+  std::unique_ptr<Compressor> c(new Compressor());
+  c->ops_ = &ops;
+  c->options_ = options;
+  c->heads_ = heads;
+  c->exit_layer_ = exit_layer(heads);
+  c->layout_ = {int64_t(heads.size()), shape.head_dim};
+  const auto [call, capacity] = sizes;
+  // The exit layer stops at its projections, so it has no cache.
+  TRY_ASSIGN(c->cache_,
+             KvCache::create(account, options.kv_type, c->exit_layer_, shape.n_kv_heads, shape.head_dim, capacity));
+  TRY_ASSIGN(c->transformer_, Transformer::create(model, ops, account, call, capacity));
+  if (options.policy->wants_scores) {
+    TRY_ASSIGN(c->scores_, Buffer<float>::create(account, MemoryCategory::kKvCache, c->exit_layer_ * capacity));
+  }
+  TRY_ASSIGN(c->rows_, Buffer<std::byte>::create(account, MemoryCategory::kIndex, call * c->layout_.row_bytes()));
+  return c;
+}
+
+void Compressor::reset() {
+  cache_.set_kv_len(0);
+  loading_kv_len_ = 0;
+  std::fill_n(scores_.data(), scores_.size(), 0.0f);
+}
+
+Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens,
+                       const std::function<void(double)>& on_progress, const CancelToken* cancel) {
+  ForwardArgs args{
+      .ids = ids, .cache = &cache_, .rotated_keys = false, .last_layer = exit_layer_, .stop_at_states = true};
+  ForwardHooks hooks;
+  hooks.on_states = [&](int64_t layer, const LayerStates& states) {
+    capture_states(*ops_, heads_, layout_, layer, states, skip_tokens, rows_.data());
+  };
+  if (options_.policy->wants_scores && observing_) {
+    hooks.on_attention = [&](int64_t layer, const AttentionArgs& a, std::span<const float> lse) {
+      add_attention(layer, a, lse);
+    };
+  }
+  hooks.on_progress = on_progress;
+  hooks.cancel = cancel;
+  return transformer_->forward(args, hooks);
+}
+
+void Compressor::add_attention(int64_t layer, const AttentionArgs& args, std::span<const float> lse) {
+  observers_.clear();
+  observer_weights_.clear();
+  for (int64_t row = 0; row < args.q.rows; row += kObserverStride) {
+    observers_.push_back(int32_t(row));
+    observer_weights_.push_back(float(std::min(kObserverStride, args.q.rows - row)));
+  }
+  const std::span<float> sums = scores_.span().subspan(size_t(layer * cache_.capacity()), size_t(args.kv.kv_len));
+  ops_->attention_column_sums(args, lse, observers_, observer_weights_, sums);
+}
+
+void Compressor::evict() {
+  const int64_t kv_len = cache_.kv_len(), budget = options_.cache_tokens;
+  if (options_.policy->carry == Carry::kNothing || kv_len <= budget) return;
+  for (int64_t layer = 0; layer < exit_layer_; ++layer) {
+    EvictionInput in{.scores = {}, .kv_len = kv_len, .budget = budget, .sinks = options_.sink_tokens};
+    float* scores = scores_.data() == nullptr ? nullptr : scores_.data() + layer * cache_.capacity();
+    if (scores != nullptr) in.scores = {scores, size_t(kv_len)};
+    options_.policy->choose(in, keep_);
+    CHECK(int64_t(keep_.size()) == budget);
+    ops_->compact_kv(cache_.layer(layer, kv_len), keep_);
+    if (scores == nullptr) continue;
+    for (int64_t s = 0; s < budget; ++s) scores[s] = scores[keep_[size_t(s)]];
+    std::fill(scores + budget, scores + cache_.capacity(), 0.0f);
+  }
+  cache_.set_kv_len(budget);
+}
+
+Result<std::span<const std::byte>> Compressor::run_chunk(std::span<const int32_t> overlap,
+                                                         std::span<const int32_t> chunk,
+                                                         const std::function<void(double)>& on_progress,
+                                                         const CancelToken* cancel) {
+  CHECK(int64_t(chunk.size()) <= options_.chunk_tokens && !chunk.empty());
+  const bool alone = options_.policy->carry == Carry::kNothing;
+  if (alone) reset();
+  ids_.clear();
+  if (cache_.kv_len() == 0 && options_.bos >= 0) ids_.push_back(options_.bos);
+  if (alone)
+    ids_.insert(ids_.end(), overlap.end() - std::min<ptrdiff_t>(overlap.size(), options_.overlap_tokens),
+                overlap.end());
+  const int64_t skip = int64_t(ids_.size());
+  ids_.insert(ids_.end(), chunk.begin(), chunk.end());
+  TRY(run(ids_, skip, on_progress, cancel));
+  evict();
+  return std::span<const std::byte>(rows_.data(), chunk.size() * size_t(layout_.row_bytes()));
+}
+
+Status Compressor::run_tail(std::span<const int32_t> tail, const CancelToken* cancel) {
+  reset();
+  const size_t step = size_t(options_.chunk_tokens);
+  for (size_t begin = 0; begin < tail.size(); begin += step) {
+    ids_.clear();
+    if (begin == 0 && options_.bos >= 0) ids_.push_back(options_.bos);
+    const auto piece = tail.subspan(begin, std::min(step, tail.size() - begin));
+    ids_.insert(ids_.end(), piece.begin(), piece.end());
+    TRY(run(ids_, 0, {}, cancel));
+  }
+  return {};
+}
+
+Result<std::span<const std::byte>> Compressor::run_question(std::span<const int32_t> ids, const CancelToken* cancel) {
+  const int64_t kv_len = cache_.kv_len();
+  observing_ = false;
+  const Status status = run(ids, 0, {}, cancel);
+  observing_ = true;
+  cache_.set_kv_len(kv_len);
+  TRY(status);
+  return std::span<const std::byte>(rows_.data(), ids.size() * size_t(layout_.row_bytes()));
+}
+
+int64_t Compressor::parts_per_layer() const { return 2 * cache_.layer(0, 0).n_kv_heads + (scores_.size() > 0 ? 1 : 0); }
+
+// Per layer: the keys of each KV head, the values of each, and the scores where the policy has them.
+Compressor::Part Compressor::part(int64_t index) const {
+  const int64_t layer = index / parts_per_layer(), place = index % parts_per_layer();
+  const KvView view = cache_.layer(layer, 0);
+  if (place == 2 * view.n_kv_heads) {
+    auto* scores = const_cast<float*>(scores_.data()) + layer * cache_.capacity();
+    return {fmt::format("scores {} f32", layer), reinterpret_cast<std::byte*>(scores), 4};
+  }
+  const bool is_key = place < view.n_kv_heads;
+  const int64_t g = place % view.n_kv_heads, slot_bytes = view.head_dim * elem_bytes(view.type);
+  return {fmt::format("{} {}.{} {}", is_key ? "k" : "v", layer, g, view.type == KvView::Type::kF32 ? "f32" : "f16"),
+          static_cast<std::byte*>(is_key ? view.k : view.v) + g * view.capacity * slot_bytes, slot_bytes};
+}
+
+std::vector<CachePart> Compressor::parts() const {
+  std::vector<CachePart> all;
+  for (int64_t i = 0; cache_.kv_len() > 0 && i < exit_layer_ * parts_per_layer(); ++i) {
+    const Part p = part(i);
+    all.push_back({p.name, {p.data, size_t(cache_.kv_len() * p.slot_bytes)}});
+  }
+  return all;
+}
+
+int64_t Compressor::parts_bytes() const {
+  int64_t total = 0;
+  for (const CachePart& p : parts()) total += int64_t(p.bytes.size());
+  return total;
+}
+
+Status Compressor::load_part(int64_t index, const std::string& name, std::span<const std::byte> bytes) {
+  if (index >= exit_layer_ * parts_per_layer())
+    return {Code::kCorrupt, fmt::format("checkpoint: unexpected part '{}'", name)};
+  const Part p = part(index);
+  const int64_t size_bytes = int64_t(bytes.size());
+  if (index == 0) loading_kv_len_ = size_bytes / p.slot_bytes;
+  if (name != p.name || size_bytes != loading_kv_len_ * p.slot_bytes || loading_kv_len_ > cache_.capacity()) {
+    return {Code::kCorrupt,
+            fmt::format("checkpoint: part {} is '{}' of {} bytes; expected '{}' of {} slots of {} bytes, {} at most",
+                        index, name, size_bytes, p.name, loading_kv_len_, p.slot_bytes, cache_.capacity())};
+  }
+  std::memcpy(p.data, bytes.data(), bytes.size());
+  return {};
+}
+
+Status Compressor::finish_load(int64_t n_parts) {
+  if (n_parts != 0 && n_parts != exit_layer_ * parts_per_layer()) {
+    return {Code::kCorrupt, fmt::format("checkpoint: {} parts; expected {}", n_parts, exit_layer_ * parts_per_layer())};
+  }
+  cache_.set_kv_len(n_parts == 0 ? 0 : loading_kv_len_);
+  return {};
+}
+
+}  // namespace reform

@@ -1,0 +1,80 @@
+#include "runtime/memory_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/units.h"
+
+namespace reform {
+namespace {
+
+OpLimits limits_of(const ModelShape& shape, int64_t call_tokens, int64_t capacity) {
+  return {.max_tokens = call_tokens,
+          .max_cols = std::max({shape.d_model, shape.d_ff, shape.n_heads * shape.head_dim}),
+          .max_kv_len = capacity,
+          .n_heads = shape.n_heads,
+          .n_kv_heads = shape.n_kv_heads,
+          .head_dim = shape.head_dim};
+}
+
+}  // namespace
+
+int64_t MemoryPlan::total_bytes() const {
+  int64_t total = 0;
+  for (const int64_t b : bytes) total += b;
+  return total;
+}
+
+Status MemoryPlan::check(const MemoryAccount& account, const std::string& advice) const {
+  if (account.cap_bytes() == 0 || account.current_total_bytes() + total_bytes() <= account.cap_bytes()) return {};
+  std::string table;
+  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) {
+    const int64_t sum = bytes[c] + account.current_bytes(MemoryCategory(c));
+    if (sum > 0) table += fmt::format("{}{} {}", table.empty() ? "" : ", ", name(MemoryCategory(c)), format_bytes(sum));
+  }
+  return {Code::kMemoryCap, fmt::format("this needs {} and the cap is {} ({}); {}",
+                                        format_bytes(account.current_total_bytes() + total_bytes()),
+                                        format_bytes(account.cap_bytes()), table, advice)};
+}
+
+OpLimits compress_limits(const ModelShape& shape, const CompressSizes& s) {
+  return limits_of(shape, s.call_tokens, s.capacity);
+}
+
+OpLimits recompute_limits(const ModelShape& shape, int64_t call_tokens, int64_t capacity) {
+  return limits_of(shape, call_tokens, capacity);
+}
+
+OpLimits larger(const OpLimits& a, const OpLimits& b) {
+  OpLimits out = a;
+  out.max_tokens = std::max(a.max_tokens, b.max_tokens);
+  out.max_cols = std::max(a.max_cols, b.max_cols);
+  out.max_kv_len = std::max(a.max_kv_len, b.max_kv_len);
+  return out;
+}
+
+MemoryPlan plan_compress(const ModelShape& shape, Isa isa, int n_threads, const Heads& heads,
+                         const CompressOptions& options, const CompressSizes& sizes) {
+  const int64_t layers = exit_layer(heads);
+  MemoryPlan plan;
+  plan[MemoryCategory::kKvCache] =
+      KvCache::bytes(options.kv_type, layers, shape.n_kv_heads, shape.head_dim, sizes.capacity) +
+      (options.policy->wants_scores ? layers * sizes.capacity * 4 : 0);
+  plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, sizes.call_tokens);
+  plan[MemoryCategory::kWorkspace] = cpu_workspace_bytes(isa, compress_limits(shape, sizes), n_threads);
+  plan[MemoryCategory::kIndex] = sizes.call_tokens * EmbeddingLayout{int64_t(heads.size()), shape.head_dim}.row_bytes();
+  return plan;
+}
+
+MemoryPlan plan_recompute(const ModelShape& shape, Isa isa, int n_threads, KvView::Type kv_type, int64_t call_tokens,
+                          int64_t capacity) {
+  MemoryPlan plan;
+  plan[MemoryCategory::kKvCache] = KvCache::bytes(kv_type, shape.n_layers, shape.n_kv_heads, shape.head_dim, capacity);
+  plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, call_tokens) + shape.n_vocab * 4;
+  plan[MemoryCategory::kWorkspace] =
+      cpu_workspace_bytes(isa, recompute_limits(shape, call_tokens, capacity), n_threads);
+  return plan;
+}
+
+}  // namespace reform
