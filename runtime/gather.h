@@ -1,0 +1,77 @@
+// Phase 2, gather: which stored tokens answer the question (REFORM section 3.2). Pure functions over rows and scores;
+// streaming, so that memory does not grow with the text.
+//
+// score(token) = max over the question's tokens of the mean over heads of the cosine; smoothed by a centred max-pool;
+// the best `budget` tokens are taken, the first and last `edge` of each context come on top.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <vector>
+
+namespace reform {
+
+struct GatherOptions {
+  int64_t budget_tokens = 0;  // chosen by score, over all contexts
+  int64_t pool_window = 65;   // odd
+};
+
+struct GatheredToken {
+  int32_t context = 0;  // index of add_context()
+  int64_t token = 0;
+  float score = 0;  // pooled
+};
+
+// Feed it contexts one after the other, each one's scores in order; take() gives the chosen tokens.
+class Gatherer {
+ public:
+  explicit Gatherer(const GatherOptions& options);
+
+  // The first and last `edge_tokens` of this context of n_tokens are not candidates (they come anyway).
+  void begin_context(int64_t n_tokens, int64_t edge_tokens);
+  void add_scores(std::span<const float> scores);
+  void end_context();
+
+  // The best tokens over all contexts, by context and position.
+  std::vector<GatheredToken> take();
+
+ private:
+  struct Candidate {
+    float pooled = 0;
+    int32_t peak_distance = 0;  // inside a plateau the tokens nearest to the raw peak come first, so that a cut falls
+                                // at a span's rim and not in its middle
+    int32_t context = 0;
+    int64_t token = 0;
+  };
+  static bool better(const Candidate& a, const Candidate& b);
+  void settle_until(int64_t token_end);
+
+  GatherOptions options_;
+  std::vector<Candidate> heap_;  // the worst on top
+  int32_t context_ = -1;
+  int64_t n_tokens_ = 0, edge_tokens_ = 0, n_scored_ = 0, n_settled_ = 0;
+  struct Peak {
+    float score = 0;
+    int64_t token = 0;
+  };
+  std::deque<Peak> window_;  // scores still in reach, falling: the front is the window's maximum
+};
+
+// A run of consecutive tokens of one context.
+struct Span {
+  int32_t context = 0;
+  int64_t begin_token = 0, end_token = 0;
+  bool edge = false;
+  float score = 0;  // best of its tokens; 0 for edges
+};
+
+// The chosen tokens and each context's edges as spans in document order; a span is all edge or all match, and
+// neighbouring spans touch where nothing was skipped.
+std::vector<Span> make_spans(std::span<const GatheredToken> chosen, std::span<const int64_t> n_tokens,
+                             std::span<const int64_t> edge_tokens);
+
+// Edge tokens per side and context: `edge_tokens` for one context; several share a quarter of the budget in all.
+int64_t edge_tokens_per_side(int64_t edge_tokens, int64_t budget_tokens, int64_t n_contexts);
+
+}  // namespace reform
