@@ -1,0 +1,105 @@
+#include "runtime/recompute.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/try.h"
+#include "runtime/sampler.h"
+#include "runtime/stopwatch.h"
+#include "runtime/transformer.h"
+
+namespace reform {
+namespace {
+
+constexpr const char* kSkipped = "\n[...]\n";
+constexpr int64_t kPrefillTokens = 1024;  // rows per call: enough to feed the kernels, small enough to cancel
+
+}  // namespace
+
+Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::string& system,
+                               std::span<const Passage> passages, const std::string& question) {
+  Prompt prompt;
+  const auto add = [&](const std::string& text, bool special, int64_t& count) -> Status {
+    TRY_ASSIGN(const std::vector<int32_t> ids, special ? tokenizer.encode_special(text) : tokenizer.encode_plain(text));
+    prompt.ids.insert(prompt.ids.end(), ids.begin(), ids.end());
+    count += int64_t(ids.size());
+    return {};
+  };
+  if (tokenizer.add_bos() && tokenizer.bos() >= 0) {
+    prompt.ids.push_back(tokenizer.bos());
+    ++prompt.template_tokens;
+  }
+  const std::string& system_text = system.empty() ? chat.default_system : system;
+  if (!system_text.empty() && !chat.system_in_user) {
+    TRY(add(chat.system_begin, true, prompt.template_tokens));
+    TRY(add(system_text, false, prompt.template_tokens));
+    TRY(add(chat.system_end, true, prompt.template_tokens));
+  }
+  TRY(add(chat.user_begin, true, prompt.template_tokens));
+  if (!system_text.empty() && chat.system_in_user) TRY(add(system_text + "\n\n", false, prompt.template_tokens));
+  for (const Passage& passage : passages) {
+    if (passage.skipped_before) TRY(add(kSkipped, false, prompt.template_tokens));
+    if (!passage.header.empty()) TRY(add(passage.header, false, prompt.template_tokens));
+    prompt.ids.insert(prompt.ids.end(), passage.ids.begin(), passage.ids.end());
+    prompt.passage_tokens += int64_t(passage.ids.size());
+  }
+  if (!passages.empty()) TRY(add("\n\n", false, prompt.template_tokens));
+  TRY(add(question, false, prompt.question_tokens));
+  TRY(add(chat.user_end, true, prompt.template_tokens));
+  TRY(add(chat.assistant_begin, true, prompt.template_tokens));
+  return prompt;
+}
+
+RecomputeSizes recompute_sizes(int64_t n_prompt_tokens, int64_t max_new_tokens) {
+  return {std::min(n_prompt_tokens, kPrefillTokens), n_prompt_tokens + max_new_tokens};
+}
+
+Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer, Ops& ops, MemoryAccount& account,
+                                 KvView::Type kv_type, std::span<const int32_t> prompt, const SamplingOptions& sampling,
+                                 const TextCallback& on_text, const std::function<void()>& on_first_token,
+                                 const CancelToken* cancel) {
+  const ModelShape& shape = model.shape();
+  const RecomputeSizes sizes = recompute_sizes(int64_t(prompt.size()), sampling.max_new_tokens);
+  TRY_ASSIGN(KvCache cache,
+             KvCache::create(account, kv_type, shape.n_layers, shape.n_kv_heads, shape.head_dim, sizes.capacity));
+  TRY_ASSIGN(auto transformer, Transformer::create(model, ops, account, sizes.call_tokens, sizes.capacity));
+  TRY_ASSIGN(auto logits, Buffer<float>::create(account, MemoryCategory::kActivations, shape.n_vocab));
+
+  GeneratedText out;
+  Stopwatch watch;
+  ForwardArgs args{
+      .ids = {}, .cache = &cache, .rotated_keys = true, .last_layer = shape.n_layers - 1, .stop_at_states = false};
+  const ForwardHooks hooks{.on_states = {}, .on_attention = {}, .on_progress = {}, .cancel = cancel};
+  for (size_t begin = 0; begin < prompt.size(); begin += size_t(sizes.call_tokens)) {
+    args.ids = prompt.subspan(begin, std::min(prompt.size() - begin, size_t(sizes.call_tokens)));
+    TRY(transformer->forward(args, hooks));
+  }
+  out.prefill_ms = watch.lap_ms();
+
+  Sampler sampler(sampling);
+  TextStream text;
+  bool wanted = true;
+  const auto emit = [&](const std::string& piece) {
+    out.text += piece;
+    if (!piece.empty() && on_text) wanted = on_text(piece);
+  };
+  out.finish_reason = "length";
+  while (out.n_tokens < sampling.max_new_tokens && wanted) {
+    transformer->logits(1, MatView<float>(logits.data(), 1, shape.n_vocab));
+    const int32_t token = sampler.sample(logits.span());
+    if (out.n_tokens++ == 0 && on_first_token) on_first_token();
+    if (tokenizer.is_end(token)) {
+      out.finish_reason = "stop";
+      break;
+    }
+    emit(text.push(tokenizer.token_bytes(token, /*special=*/false)));
+    if (out.n_tokens == sampling.max_new_tokens) break;
+    args.ids = {&token, 1};
+    TRY(transformer->forward(args, hooks));
+  }
+  emit(text.finish());
+  out.decode_ms = watch.lap_ms();
+  return out;
+}
+
+}  // namespace reform
