@@ -1,0 +1,207 @@
+// The part of an ingest that is the same however it began: text, tokens, chunks, rows, checkpoints.
+#include "runtime/ingest_job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/try.h"
+
+namespace reform {
+namespace {
+
+constexpr double kReportEveryMs = 100;
+
+}  // namespace
+
+Status IngestJob::use_settings(const ContextEntry& entry) {
+  TRY_ASSIGN(settings_, parse_settings(entry.meta.settings, name_));
+  if (settings_.model_fingerprint != engine_.info.fingerprint) {
+    return {Code::kWrongModel, fmt::format("context '{}' belongs to the model {} ({}), not to {}", name_,
+                                           settings_.model_name, settings_.model_path, engine_.info.path)};
+  }
+  const char* kv_type = engine_.kv_type() == KvView::Type::kF32 ? "f32" : "f16";
+  if (settings_.kv_type != kv_type) {
+    return {Code::kWrongModel,
+            fmt::format("context '{}' was begun with a cache of {}; {} --isa ref goes on with it", name_,
+                        settings_.kv_type, settings_.kv_type == "f32" ? "only" : "anything but")};
+  }
+  // Text that is valid reads the same either way, so a resume may turn it on.
+  settings_.lossy = settings_.lossy || options_.lossy;
+  return {};
+}
+
+Status IngestJob::open_sources(const PartStart& part) {
+  const bool lossy = writer_ == nullptr && settings_.policy.empty() ? options_.lossy : settings_.lossy;
+  TRY_ASSIGN(auto reader, SourceReader::open(sources_, part.source_begin_byte, lossy));
+  TRY_ASSIGN(pump_, TokenPump::start(*engine_.tokenizer, std::move(reader), part, lossy));
+  return {};
+}
+
+Status IngestJob::make_compressor() {
+  const ModelShape& shape = engine_.model->shape();
+  TRY(check_heads(settings_.heads, shape));
+  const bool wants_bos = engine_.tokenizer->add_bos() && engine_.tokenizer->bos() >= 0;
+  compress_ = {.policy = find_policy(settings_.policy),
+               .chunk_tokens = settings_.chunk_tokens,
+               .cache_tokens = settings_.cache_tokens,
+               .sink_tokens = settings_.sink_tokens,
+               .overlap_tokens = settings_.overlap_tokens,
+               .bos = wants_bos ? engine_.tokenizer->bos() : -1,
+               .kv_type = engine_.kv_type()};
+  const CompressSizes sizes = ingest_sizes(compress_);
+  const MemoryPlan plan = plan_compress(shape, engine_.isa, engine_.pool->size(), settings_.heads, compress_, sizes);
+  TRY(plan.check(engine_.account, "a smaller --chunk-tokens or --cache-tokens needs less"));
+  TRY_ASSIGN(kernels_, engine_.make_kernels(compress_limits(shape, sizes)));
+  TRY_ASSIGN(compressor_,
+             Compressor::create(*engine_.model, *kernels_.ops, engine_.account, settings_.heads, compress_, sizes));
+  return {};
+}
+
+std::string IngestJob::sources_json() const {
+  std::vector<SourceFile> all = sources_before_;
+  const std::vector<SourceFile>& now = pump_->reader().files();
+  all.insert(all.end(), now.begin(), now.end());
+  return to_json(all);
+}
+
+void IngestJob::report(const char* phase, double chunk_tokens_done) {
+  if (!progress_ || (since_report_.elapsed_ms() < kReportEveryMs && chunk_tokens_done > 0)) return;
+  since_report_.lap_ms();
+  IngestProgress p;
+  p.phase = phase;
+  p.tokens_done = n_done_ + int64_t(chunk_tokens_done);
+  p.tokens_saved = n_saved_;
+  p.host_bytes = engine_.account.current_total_bytes() + store_.account.current_total_bytes();
+  const SourceReader& reader = pump_->reader();
+  if (pump_->ended()) {
+    p.tokens_total = n_done_ + pump_->waiting();
+  } else if (reader.total_bytes() >= 0) {
+    const double left_bytes = double(reader.total_bytes() - reader.bytes_read());
+    p.tokens_total = n_done_ + pump_->waiting() + int64_t(std::max(0.0, left_bytes) * pump_->tokens_per_byte());
+  }
+  const double seconds = since_start_.elapsed_ms() / 1000;
+  p.tokens_per_s = seconds > 0 ? (double(n_run_) + chunk_tokens_done) / seconds : 0;
+  if (p.tokens_total > 0 && p.tokens_per_s > 0) p.eta_s = double(p.tokens_total - p.tokens_done) / p.tokens_per_s;
+  progress_(p);
+}
+
+Result<IngestResult> IngestJob::run_to_end(IngestResult::Outcome outcome) {
+  since_start_.lap_ms();
+  since_checkpoint_.lap_ms();
+  if (n_done_ > 0 && compress_.policy->carry == Carry::kNothing) {
+    TRY_ASSIGN(const Tokens before,
+               writer_->read_tokens(std::max<int64_t>(0, n_done_ - compress_.overlap_tokens), n_done_));
+    overlap_ = before.ids;
+  }
+  for (;;) {
+    Stopwatch watch;
+    TRY(pump_->fill(compress_.chunk_tokens));
+    tokenise_ms_ += watch.lap_ms();
+    if (pump_->waiting() == 0) break;
+    TRY(run_chunk());
+  }
+  TRY(finish());
+  return result(outcome);
+}
+
+Status IngestJob::run_chunk() {
+  const int64_t n = std::min(compress_.chunk_tokens, pump_->waiting());
+  // The last state that no continuation of the text could change is kept, so that an append can start from it.
+  if (!append_base_ && pump_->ended() && (n < compress_.chunk_tokens || pump_->unstable(n))) TRY(save_append_base());
+
+  Stopwatch watch;
+  report("compress", 0);
+  const std::span<const int32_t> ids = pump_->ids(n);
+  auto rows = compressor_->run_chunk(
+      overlap_, ids, [&](double done) { report("compress", done * double(n)); }, cancel_);
+  if (rows.status().code == Code::kCancelled) {
+    return {Code::kCancelled,
+            fmt::format("stopped; {} of {} tokens are saved, the same command goes on from there", n_saved_, n_done_)};
+  }
+  TRY(rows);
+  compress_ms_ += watch.lap_ms();
+
+  const std::span<const uint32_t> byte_lengths = pump_->byte_lengths(n);
+  state_.committed_hash = pump_->hash_with(n);
+  TRY(writer_->commit_chunk({.begin_token = n_done_,
+                             .token_ids = ids,
+                             .byte_lengths = byte_lengths,
+                             .embedding_rows = rows.value(),
+                             .sources = sources_json(),
+                             .progress = to_json(state_)}));
+  overlap_.insert(overlap_.end(), ids.begin(), ids.end());
+  if (int64_t(overlap_.size()) > compress_.overlap_tokens) {
+    overlap_.erase(overlap_.begin(), overlap_.end() - ptrdiff_t(compress_.overlap_tokens));
+  }
+  pump_->take(n);
+  n_done_ += n;
+  n_run_ += n;
+  if (!append_base_ && since_checkpoint_.elapsed_ms() > options_.checkpoint_seconds * 1000)
+    TRY(save_checkpoint(n_done_));
+  store_ms_ += watch.lap_ms();
+  return {};
+}
+
+Status IngestJob::save_append_base() {
+  if (n_done_ > n_saved_) TRY(save_checkpoint(n_done_));
+  append_base_ = n_done_;
+  state_.can_append = true;
+  state_.append = pump_->append_start(n_done_, state_.part.source_begin_byte + pump_->reader().bytes_read());
+  return {};
+}
+
+Status IngestJob::save_checkpoint(int64_t n_tokens) {
+  std::vector<CheckpointPart> parts;
+  for (const CachePart& p : compressor_->parts()) parts.push_back({p.name, p.bytes});
+  std::vector<int64_t> keep = {n_tokens};
+  if (append_base_) keep.push_back(*append_base_);
+  TRY(writer_->save_checkpoint(n_tokens, parts, keep));
+  n_saved_ = n_tokens;
+  since_checkpoint_.lap_ms();
+  return {};
+}
+
+Status IngestJob::load_checkpoint(int64_t n_tokens) {
+  compressor_->reset();
+  if (n_tokens == 0) return {};
+  int64_t n_parts = 0;
+  TRY(writer_->load_checkpoint(n_tokens, [&](const std::string& part, std::span<const std::byte> bytes) {
+    return compressor_->load_part(n_parts++, part, bytes);
+  }));
+  return compressor_->finish_load(n_parts);
+}
+
+Status IngestJob::finish() {
+  Stopwatch watch;
+  report("finish", 0);
+  if (!append_base_) TRY(save_append_base());
+  if (compress_.policy->carry == Carry::kNothing) {
+    TRY_ASSIGN(const Tokens tail, writer_->read_tokens(std::max<int64_t>(0, n_done_ - kQuestionTailTokens), n_done_));
+    TRY(compressor_->run_tail(tail.ids, cancel_));
+    compress_ms_ += watch.lap_ms();
+  }
+  if (n_saved_ < n_done_ || compress_.policy->carry == Carry::kNothing) TRY(save_checkpoint(n_done_));
+  state_.read.push_back({pump_->reader().bytes_read(), pump_->reader().hash()});
+  TRY(writer_->finish(sources_json(), to_json(state_)));
+  store_ms_ += watch.lap_ms();
+  return {};
+}
+
+Result<IngestResult> IngestJob::result(IngestResult::Outcome outcome) {
+  writer_.reset();
+  IngestResult r;
+  TRY_ASSIGN(const ContextEntry entry, store_.contexts->find(name_));
+  r.context = describe(entry);
+  r.outcome = outcome;
+  r.tokens_run = n_run_;
+  r.timings.prompt_n = n_run_;
+  r.timings.prompt_ms = compress_ms_;
+  r.timings.phases_ms = {
+      {"tokenise_ms", tokenise_ms_}, {"compress_ms", compress_ms_}, {"store_ms", store_ms_}, {"heads_ms", heads_ms_}};
+  r.timings.total_ms = tokenise_ms_ + compress_ms_ + store_ms_ + heads_ms_;
+  r.memory = memory_report(engine_.account, &store_.account);
+  return r;
+}
+
+}  // namespace reform

@@ -1,0 +1,79 @@
+// One call of ingest(): opens or begins the context, then chunk after chunk from text to store. Private to runtime/.
+#pragma once
+
+#include <reform/ingest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/compress.h"
+#include "runtime/engine_impl.h"
+#include "runtime/progress_state.h"
+#include "runtime/settings.h"
+#include "runtime/stopwatch.h"
+#include "runtime/store_impl.h"
+#include "runtime/token_pump.h"
+
+namespace reform {
+
+class IngestJob {
+ public:
+  IngestJob(Engine::Impl& engine, Store::Impl& store, const std::string& name, const std::vector<IngestSource>& sources,
+            const IngestOptions& options, const IngestProgressCallback& progress, const CancelToken* cancel)
+      : engine_(engine),
+        store_(store),
+        name_(name),
+        sources_(sources),
+        options_(options),
+        progress_(progress),
+        cancel_(cancel) {}
+
+  Result<IngestResult> run();
+
+ private:
+  // Which of these the call is.
+  Result<IngestResult> begin_new(IngestResult::Outcome outcome);
+  Result<IngestResult> meet_existing(const ContextEntry& entry);
+  Result<IngestResult> append(const ContextEntry& entry);
+  Result<IngestResult> resume(const ContextEntry& entry);
+
+  Status use_settings(const ContextEntry& entry);
+  Status open_sources(const PartStart& part);
+  Status make_compressor();
+  Result<bool> same_text(const ProgressState& state);
+  Result<IngestResult> run_to_end(IngestResult::Outcome outcome);
+  Status run_chunk();
+  Status save_append_base();
+  Status save_checkpoint(int64_t n_tokens);
+  Status load_checkpoint(int64_t n_tokens);
+  Status finish();
+  Result<IngestResult> result(IngestResult::Outcome outcome);
+  std::string sources_json() const;
+  void report(const char* phase, double chunk_tokens_done);
+
+  Engine::Impl& engine_;
+  Store::Impl& store_;
+  const std::string& name_;
+  const std::vector<IngestSource>& sources_;
+  IngestOptions options_;
+  const IngestProgressCallback& progress_;
+  const CancelToken* cancel_;
+
+  ContextSettings settings_;
+  ProgressState state_;
+  CompressOptions compress_;
+  Kernels kernels_;
+  std::unique_ptr<Compressor> compressor_;
+  std::unique_ptr<TokenPump> pump_;
+  std::unique_ptr<ContextWriter> writer_;
+  std::vector<SourceFile> sources_before_;  // of earlier calls
+  std::vector<int32_t> overlap_;            // the last tokens before the next chunk
+  std::optional<int64_t> append_base_;      // n_tokens of the checkpoint an append would start from
+  int64_t n_done_ = 0, n_saved_ = 0, n_run_ = 0;
+  double tokenise_ms_ = 0, compress_ms_ = 0, store_ms_ = 0, heads_ms_ = 0;
+  Stopwatch since_checkpoint_, since_start_, since_report_;
+};
+
+}  // namespace reform

@@ -1,0 +1,72 @@
+#include "runtime/settings.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/try.h"
+#include "runtime/policies/policy.h"
+
+namespace reform {
+
+using nlohmann::json;
+
+std::string to_json(const ContextSettings& s) {
+  nlohmann::ordered_json root;
+  root["model"] = {{"fingerprint", s.model_fingerprint},
+                   {"name", s.model_name},
+                   {"path", s.model_path},
+                   {"architecture", s.architecture}};
+  root["policy"] = s.policy;
+  root["chunk_tokens"] = s.chunk_tokens;
+  root["cache_tokens"] = s.cache_tokens;
+  root["sink_tokens"] = s.sink_tokens;
+  root["overlap_tokens"] = s.overlap_tokens;
+  root["lossy"] = s.lossy;
+  for (const HeadRef& h : s.heads) root["heads"].push_back(to_string(h));
+  root["head_dim"] = s.head_dim;
+  root["embedding"] = s.embedding;
+  root["kv_type"] = s.kv_type;
+  return root.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Result<ContextSettings> parse_settings(const std::string& text, const std::string& context) {
+  const auto bad = [&](const std::string& what) {
+    return Status{Code::kCorrupt, fmt::format("context '{}': its settings are damaged: {}", context, what)};
+  };
+  ContextSettings s;
+  try {  // the library's accessors throw on a missing key or another kind; nothing escapes from here
+    const json root = json::parse(text);
+    const json& model = root.at("model");
+    model.at("fingerprint").get_to(s.model_fingerprint);
+    model.at("name").get_to(s.model_name);
+    model.at("path").get_to(s.model_path);
+    model.at("architecture").get_to(s.architecture);
+    root.at("policy").get_to(s.policy);
+    root.at("chunk_tokens").get_to(s.chunk_tokens);
+    root.at("cache_tokens").get_to(s.cache_tokens);
+    root.at("sink_tokens").get_to(s.sink_tokens);
+    root.at("overlap_tokens").get_to(s.overlap_tokens);
+    root.at("lossy").get_to(s.lossy);
+    root.at("head_dim").get_to(s.head_dim);
+    root.at("embedding").get_to(s.embedding);
+    root.at("kv_type").get_to(s.kv_type);
+    for (const json& entry : root.at("heads")) {
+      TRY_ASSIGN(const HeadRef head, parse_head(entry.get<std::string>()));
+      s.heads.push_back(head);
+    }
+  } catch (const json::exception& e) {
+    return bad(e.what());
+  }
+  const IngestOptions options{.policy = s.policy,
+                              .chunk_tokens = s.chunk_tokens,
+                              .cache_tokens = s.cache_tokens,
+                              .sink_tokens = s.sink_tokens,
+                              .overlap_tokens = s.overlap_tokens};
+  if (Status status = options.validate(); !status.ok()) return bad(status.message);
+  if (s.heads.empty() || s.head_dim <= 0 || s.embedding != "int8") return bad("no heads, or an unknown embedding");
+  if (s.kv_type != "f16" && s.kv_type != "f32") return bad("unknown kv_type " + s.kv_type);
+  return s;
+}
+
+}  // namespace reform

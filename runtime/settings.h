@@ -1,0 +1,27 @@
+// What a context was begun with, as JSON in its manifest: a resume and an ask use these, whatever the flags say.
+#pragma once
+
+#include <reform/ingest.h>
+#include <reform/status.h>
+
+#include <string>
+
+#include "runtime/heads.h"
+
+namespace reform {
+
+struct ContextSettings {
+  std::string model_fingerprint, model_name, model_path, architecture;
+  std::string policy;
+  int64_t chunk_tokens = 0, cache_tokens = 0, sink_tokens = 0, overlap_tokens = 0;
+  bool lossy = false;
+  Heads heads;
+  int64_t head_dim = 0;
+  std::string embedding = "int8";
+  std::string kv_type = "f16";  // of the checkpoint
+};
+
+std::string to_json(const ContextSettings& settings);
+Result<ContextSettings> parse_settings(const std::string& json, const std::string& context);
+
+}  // namespace reform
