@@ -1,0 +1,279 @@
+#include <fmt/format.h>
+#include <reform/ask.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/try.h"
+#include "runtime/compress.h"
+#include "runtime/engine_impl.h"
+#include "runtime/gather.h"
+#include "runtime/passages.h"
+#include "runtime/recompute.h"
+#include "runtime/settings.h"
+#include "runtime/stopwatch.h"
+#include "runtime/store_impl.h"
+
+namespace reform {
+namespace {
+
+struct OpenContext {
+  std::unique_ptr<ContextData> data;
+  ContextSettings settings;
+  std::vector<SourceFile> files;
+  int64_t edge_tokens = 0;  // per side
+
+  int64_t n_tokens() const { return data->meta().n_tokens; }
+};
+
+class AskJob {
+ public:
+  AskJob(Engine::Impl& engine, Store::Impl& store, const std::vector<std::string>& names, const std::string& question,
+         const AskOptions& options, const AskCallbacks& callbacks, const CancelToken* cancel)
+      : engine_(engine),
+        store_(store),
+        names_(names),
+        question_(question),
+        options_(options),
+        callbacks_(callbacks),
+        cancel_(cancel) {}
+
+  Result<AskResult> run();
+
+ private:
+  Status open_contexts();
+  Status check_same_heads() const;
+  Result<std::vector<std::byte>> question_rows(OpenContext& context, std::span<const int32_t> ids);
+  Status score_context(OpenContext& context, std::span<const int32_t> question_ids, Gatherer& gatherer);
+  Result<std::vector<Span>> gather();
+  Result<std::vector<Source>> sources_of(const std::vector<Span>& spans);
+  Status recompute(const ChatTemplate& chat, const std::vector<Span>& spans);
+  void lap(const char* phase) { out_.timings.phases_ms.emplace_back(phase, watch_.lap_ms()); }
+  void enter(const char* phase) {
+    if (callbacks_.on_phase) callbacks_.on_phase(phase);
+  }
+
+  Engine::Impl& engine_;
+  Store::Impl& store_;
+  const std::vector<std::string>& names_;
+  const std::string& question_;
+  const AskOptions& options_;
+  const AskCallbacks& callbacks_;
+  const CancelToken* cancel_;
+  std::vector<OpenContext> contexts_;
+  AskResult out_;
+  Stopwatch watch_, total_;
+  double load_ms_ = 0, query_ms_ = 0, gather_ms_ = 0;
+};
+
+Status AskJob::open_contexts() {
+  for (size_t i = 0; i < names_.size(); ++i) {
+    const std::string& name = names_[i];
+    if (std::count(names_.begin(), names_.end(), name) > 1)
+      return {Code::kUsage, fmt::format("context '{}' is named twice", name)};
+    OpenContext c;
+    TRY_ASSIGN(c.data, store_.contexts->open_reader(name));
+    TRY_ASSIGN(c.settings, parse_settings(c.data->meta().settings, name));
+    TRY_ASSIGN(c.files, parse_sources(c.data->meta().sources, name));
+    if (!c.data->meta().complete) {
+      return {Code::kBusy,
+              fmt::format("context '{}' is not finished: {} tokens are read; run its ingest again, it goes on "
+                          "from there",
+                          name, c.n_tokens())};
+    }
+    if (c.settings.model_fingerprint != engine_.info.fingerprint) {
+      return {Code::kWrongModel, fmt::format("context '{}' belongs to the model {} ({}), not to {}", name,
+                                             c.settings.model_name, c.settings.model_path, engine_.info.path)};
+    }
+    if ((c.settings.kv_type == "f32") != (engine_.kv_type() == KvView::Type::kF32)) {
+      return {Code::kWrongModel, fmt::format("context '{}' was made {} --isa ref; ask it the same way", name,
+                                             c.settings.kv_type == "f32" ? "with" : "without")};
+    }
+    TRY(check_heads(c.settings.heads, engine_.model->shape()));
+    c.edge_tokens = edge_tokens_per_side(options_.edge_tokens, options_.gather_tokens, int64_t(names_.size()));
+    contexts_.push_back(std::move(c));
+  }
+  return check_same_heads();
+}
+
+Status AskJob::check_same_heads() const {
+  for (const OpenContext& c : contexts_) {
+    if (c.settings.heads == contexts_[0].settings.heads) continue;
+    return {Code::kWrongModel,
+            fmt::format("contexts '{}' and '{}' use different heads ({}; {}), so their scores cannot be "
+                        "compared; ask them one by one",
+                        contexts_[0].data->meta().name, c.data->meta().name, to_string(contexts_[0].settings.heads),
+                        to_string(c.settings.heads))};
+  }
+  return {};
+}
+
+// The question's states over the context's stored cache (REFORM section 3.2): it needs text before it.
+Result<std::vector<std::byte>> AskJob::question_rows(OpenContext& context, std::span<const int32_t> ids) {
+  Stopwatch watch;
+  const ModelShape& shape = engine_.model->shape();
+  const ContextSettings& s = context.settings;
+  const CompressOptions options{.policy = find_policy(s.policy),
+                                .chunk_tokens = s.chunk_tokens,
+                                .cache_tokens = s.cache_tokens,
+                                .sink_tokens = s.sink_tokens,
+                                .overlap_tokens = s.overlap_tokens,
+                                .kv_type = engine_.kv_type()};
+  const CompressSizes sizes = question_sizes(options, int64_t(ids.size()));
+  TRY(plan_compress(shape, engine_.isa, engine_.pool->size(), s.heads, options, sizes)
+          .check(engine_.account, "a larger --max-host-memory would fit"));
+  TRY_ASSIGN(Kernels kernels, engine_.make_kernels(compress_limits(shape, sizes)));
+  TRY_ASSIGN(auto compressor,
+             Compressor::create(*engine_.model, *kernels.ops, engine_.account, s.heads, options, sizes));
+  if (compressor->layout().row_bytes() != context.data->meta().row_bytes) {
+    return Status{Code::kCorrupt,
+                  fmt::format("context '{}': rows of {} bytes; its heads give {}", context.data->meta().name,
+                              context.data->meta().row_bytes, compressor->layout().row_bytes())};
+  }
+  int64_t n_parts = 0;
+  TRY(context.data->load_checkpoint(context.n_tokens(), [&](const std::string& part, std::span<const std::byte> bytes) {
+    return compressor->load_part(n_parts++, part, bytes);
+  }));
+  TRY(compressor->finish_load(n_parts));
+  load_ms_ += watch.lap_ms();
+  TRY_ASSIGN(const auto rows, compressor->run_question(ids, cancel_));
+  query_ms_ += watch.lap_ms();
+  return std::vector<std::byte>(rows.begin(), rows.end());
+}
+
+Status AskJob::score_context(OpenContext& context, std::span<const int32_t> question_ids, Gatherer& gatherer) {
+  enter("query");
+  TRY_ASSIGN(const std::vector<std::byte> rows, question_rows(context, question_ids));
+  enter("gather");
+  Stopwatch watch;
+  const EmbeddingLayout layout{int64_t(context.settings.heads.size()), context.settings.head_dim};
+  SplitRows split_question(layout), split_block(layout);
+  const EmbeddingRows question = split_question.split(rows);
+  TRY_ASSIGN(Kernels kernels, engine_.make_kernels({.max_tokens = question.n_rows,
+                                                    .max_cols = layout.row_bytes(),
+                                                    .max_kv_len = 1,
+                                                    .n_heads = layout.n_heads,
+                                                    .n_kv_heads = 1,
+                                                    .head_dim = layout.head_dim}));
+  std::vector<float> scores;
+  gatherer.begin_context(context.n_tokens(), context.edge_tokens);
+  TRY(context.data->scan_embeddings([&](const EmbeddingBlock& block) -> Status {
+    if (cancel_ != nullptr && cancel_->cancelled()) return {Code::kCancelled, "stopped"};
+    const EmbeddingRows stored = split_block.split(block.rows);
+    scores.resize(size_t(stored.n_rows));
+    kernels.ops->score(stored, question, scores);
+    gatherer.add_scores(scores);
+    return {};
+  }));
+  gatherer.end_context();
+  gather_ms_ += watch.lap_ms();
+  return {};
+}
+
+Result<std::vector<Span>> AskJob::gather() {
+  TRY_ASSIGN(const std::vector<int32_t> ids, engine_.tokenizer->encode_plain(question_));
+  if (ids.empty()) return Status{Code::kUsage, "the question is empty"};
+  Gatherer gatherer({options_.gather_tokens, options_.pool_window});
+  std::vector<int64_t> n_tokens, edges;
+  for (OpenContext& c : contexts_) {
+    TRY(score_context(c, ids, gatherer));
+    n_tokens.push_back(c.n_tokens());
+    edges.push_back(c.edge_tokens);
+  }
+  const std::vector<GatheredToken> chosen = gatherer.take();
+  std::vector<Span> spans = make_spans(chosen, n_tokens, edges);
+  for (const Span& s : spans) (s.edge ? out_.edge_tokens : out_.gathered_tokens) += s.end_token - s.begin_token;
+  return spans;
+}
+
+Result<std::vector<Source>> AskJob::sources_of(const std::vector<Span>& spans) {
+  std::vector<Source> all;
+  for (size_t c = 0; c < contexts_.size(); ++c) {
+    std::vector<Span> own;
+    std::copy_if(spans.begin(), spans.end(), std::back_inserter(own),
+                 [&](const Span& s) { return size_t(s.context) == c; });
+    TRY_ASSIGN(const auto sources, make_sources(*contexts_[c].data, *engine_.tokenizer, contexts_[c].files, own));
+    all.insert(all.end(), sources.begin(), sources.end());
+  }
+  return all;
+}
+
+Status AskJob::recompute(const ChatTemplate& chat, const std::vector<Span>& spans) {
+  std::vector<Tokens> tokens;
+  std::vector<Passage> passages;
+  tokens.reserve(spans.size());
+  for (size_t i = 0; i < spans.size(); ++i) {
+    const Span& s = spans[i];
+    const bool first_of_context = i == 0 || spans[i - 1].context != s.context;
+    TRY_ASSIGN(Tokens read, contexts_[size_t(s.context)].data->read_tokens(s.begin_token, s.end_token));
+    tokens.push_back(std::move(read));
+    const std::string header =
+        contexts_.size() > 1 && first_of_context
+            ? fmt::format("{}[{}]\n", i == 0 ? "" : "\n\n", contexts_[size_t(s.context)].data->meta().name)
+            : "";
+    const bool skipped =
+        first_of_context ? s.begin_token > 0 && contexts_.size() == 1 : spans[i - 1].end_token < s.begin_token;
+    passages.push_back({header, skipped, tokens.back().ids});
+  }
+  TRY_ASSIGN(const Prompt prompt, assemble_prompt(*engine_.tokenizer, chat, options_.system, passages, question_));
+  out_.prompt = engine_.tokenizer->decode(prompt.ids, /*special=*/true, /*at_start=*/true);
+  out_.question_tokens = prompt.question_tokens;
+  out_.template_tokens = prompt.template_tokens;
+  out_.recomputed_tokens = int64_t(prompt.ids.size());
+  const ModelShape& shape = engine_.model->shape();
+  const int64_t n_all = out_.recomputed_tokens + options_.sampling.max_new_tokens;
+  if (n_all > shape.trained_window_tokens) {
+    return {Code::kUsage, fmt::format("{} tokens to recompute and {} to generate pass the model's window of {}; lower "
+                                      "--gather-tokens ({}), the question, or -n",
+                                      out_.recomputed_tokens, options_.sampling.max_new_tokens,
+                                      shape.trained_window_tokens, options_.gather_tokens)};
+  }
+  const RecomputeSizes sizes = recompute_sizes(out_.recomputed_tokens, options_.sampling.max_new_tokens);
+  TRY(plan_recompute(shape, engine_.isa, engine_.pool->size(), engine_.kv_type(), sizes.call_tokens, sizes.capacity)
+          .check(engine_.account, "a smaller --gather-tokens or -n needs less"));
+  TRY_ASSIGN(Kernels kernels, engine_.make_kernels(recompute_limits(shape, sizes.call_tokens, sizes.capacity)));
+  TRY_ASSIGN(GeneratedText text,
+             run_prompt(
+                 *engine_.model, *engine_.tokenizer, *kernels.ops, engine_.account, engine_.kv_type(), prompt.ids,
+                 options_.sampling, callbacks_.on_text, [&] { enter("decode"); }, cancel_));
+  out_.answer = std::move(text.text);
+  out_.finish_reason = text.finish_reason;
+  out_.timings.predicted_n = text.n_tokens;
+  out_.timings.predicted_ms = text.decode_ms;
+  out_.timings.phases_ms.emplace_back("recompute_ms", text.prefill_ms);
+  out_.timings.phases_ms.emplace_back("decode_ms", text.decode_ms);
+  out_.timings.prompt_ms = text.prefill_ms;
+  out_.timings.prompt_n = out_.recomputed_tokens;
+  return {};
+}
+
+Result<AskResult> AskJob::run() {
+  if (names_.empty()) return Status{Code::kUsage, "name at least one context to ask"};
+  TRY(engine_.chat);
+  enter("load");
+  TRY(open_contexts());
+  load_ms_ += watch_.lap_ms();
+  TRY_ASSIGN(const std::vector<Span> spans, gather());
+  watch_.lap_ms();
+  TRY_ASSIGN(out_.sources, sources_of(spans));
+  gather_ms_ += watch_.lap_ms();
+  out_.timings.phases_ms = {{"load_ms", load_ms_}, {"query_ms", query_ms_}, {"gather_ms", gather_ms_}};
+  if (callbacks_.on_sources) callbacks_.on_sources(out_.sources);
+  enter("recompute");
+  TRY(recompute(engine_.chat.value(), spans));
+  out_.timings.total_ms = total_.elapsed_ms();
+  out_.memory = memory_report(engine_.account, &store_.account);
+  return out_;
+}
+
+}  // namespace
+
+Result<AskResult> ask(Engine& engine, Store& store, const std::vector<std::string>& contexts,
+                      const std::string& question, const AskOptions& options, AskCallbacks callbacks,
+                      const CancelToken* cancel) {
+  TRY(options.validate());
+  const std::lock_guard lock(engine.impl().running);
+  return AskJob(engine.impl(), store.impl(), contexts, question, options, callbacks, cancel).run();
+}
+
+}  // namespace reform

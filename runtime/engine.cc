@@ -1,0 +1,146 @@
+#include <fmt/format.h>
+#include <reform/engine.h>
+
+#include <filesystem>
+
+#include "base/try.h"
+#include "runtime/engine_impl.h"
+#include "runtime/files.h"
+#include "runtime/fingerprint.h"
+#include "runtime/head_search.h"
+
+namespace reform {
+namespace {
+
+constexpr int64_t kMaxHeadsFileBytes = 1 << 20;
+
+int64_t n_params(const Gguf& gguf) {
+  int64_t total = 0;
+  for (const GgufTensor& t : gguf.tensors()) {
+    int64_t n = 1;
+    for (const int64_t dim : t.shape) n *= dim;
+    total += n;
+  }
+  return total;
+}
+
+Isa chosen_isa(const std::string& wanted) {
+  for (const Isa isa : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+    if (wanted == name(isa)) return isa;
+  }
+  return best_isa();
+}
+
+Result<ModelInfo> describe(const Engine::Impl& e) {
+  const ModelShape& shape = e.model->shape();
+  ModelInfo info;
+  std::error_code error;
+  info.path = std::filesystem::absolute(e.gguf->path(), error).string();
+  TRY_ASSIGN(const auto model_name, e.gguf->get_string("general.name"));
+  info.name = model_name ? std::string(*model_name) : std::filesystem::path(info.path).stem().string();
+  info.architecture = shape.architecture;
+  info.fingerprint = cached_fingerprint(*e.gguf, e.cache_dir());
+  if (e.chat.ok()) info.chat_template = e.chat.value().name;
+  info.isa = name(e.isa);
+  info.n_params = n_params(*e.gguf);
+  info.n_layers = shape.n_layers;
+  info.d_model = shape.d_model;
+  info.n_vocab = shape.n_vocab;
+  info.trained_window_tokens = shape.trained_window_tokens;
+  info.file_bytes = e.gguf->file_bytes();
+  return info;
+}
+
+}  // namespace
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() {
+  if (impl_ != nullptr) impl_->account.release(MemoryCategory::kWeights, impl_->gguf->file_bytes());
+}
+
+Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, const EngineOptions& options,
+                                             LogCallback log) {
+  TRY(options.validate());
+  auto impl = std::make_unique<Impl>(options.max_host_memory_bytes);
+  impl->options = options;
+  impl->log = std::move(log);
+  TRY_ASSIGN(impl->gguf, Gguf::open(model_path));
+  TRY_ASSIGN(impl->model, Model::create(*impl->gguf));
+  TRY_ASSIGN(impl->tokenizer, Tokenizer::create(*impl->gguf));
+  if (impl->tokenizer->n_vocab() > impl->model->shape().n_vocab) {
+    return Status{Code::kBadModel, fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", model_path,
+                                               impl->tokenizer->n_vocab(), impl->model->shape().n_vocab)};
+  }
+  impl->chat = chat_template(*impl->gguf, options.chat_template);
+  // A name the user gave must work; a template we do not know matters only once one is needed.
+  if (!options.chat_template.empty() && !impl->chat.ok()) return impl->chat.status();
+  impl->isa = chosen_isa(options.isa);
+  impl->pool = std::make_unique<ThreadPool>(impl->isa == Isa::kRef ? 1 : options.n_threads);
+  TRY_ASSIGN(impl->info, describe(*impl));
+  const int64_t weights = impl->gguf->file_bytes();
+  if (Status s = impl->account.reserve(MemoryCategory::kWeights, weights); !s.ok()) {
+    return Status{s.code,
+                  fmt::format("{}: {}; a smaller or more quantised model, or a larger --max-host-memory, would fit",
+                              model_path, s.message)};
+  }
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+const ModelInfo& Engine::model() const { return impl_->info; }
+MemoryReport Engine::memory() const { return memory_report(impl_->account, nullptr); }
+
+std::string Engine::Impl::cache_dir() const {
+  return options.cache_dir.empty() ? default_cache_dir() : options.cache_dir;
+}
+
+Result<Kernels> Engine::Impl::make_kernels(const OpLimits& limits) {
+  Kernels kernels;
+  TRY_ASSIGN(kernels.workspace, Buffer<std::byte>::create(account, MemoryCategory::kWorkspace,
+                                                          cpu_workspace_bytes(isa, limits, pool->size())));
+  kernels.ops = make_cpu_ops(isa, limits, *pool, kernels.workspace.span());
+  return kernels;
+}
+
+Result<Heads> Engine::Impl::resolve_heads(const IngestProgressCallback& progress, const CancelToken* cancel) {
+  if (!heads.empty()) return heads;
+  const ModelShape& shape = model->shape();
+  if (!options.heads_file.empty()) {
+    TRY_ASSIGN(const std::string json, read_small_file(options.heads_file, kMaxHeadsFileBytes));
+    TRY_ASSIGN(heads, parse_heads_json(json, options.heads_file, shape));
+    return heads;
+  }
+  if (const std::string json = shipped_heads_json(info.fingerprint); !json.empty()) {
+    TRY_ASSIGN(heads, parse_heads_json(json, "the shipped heads of " + info.name, shape));
+    return heads;
+  }
+  const std::string cached = fmt::format("{}/heads/{}.json", cache_dir(), info.fingerprint);
+  if (auto json = read_small_file(cached, kMaxHeadsFileBytes); json.ok()) {
+    if (auto parsed = parse_heads_json(json.value(), cached, shape); parsed.ok()) {
+      heads = parsed.value();
+      return heads;
+    }
+    remark(LogLevel::kWarning, cached + " is damaged; the heads are searched again");
+  }
+  remark(LogLevel::kInfo, fmt::format("no heads are known for {} yet: searching once, on synthetic text", info.name));
+  TRY_ASSIGN(heads, search_heads(*this, progress, cancel));
+  if (Status s = write_file_atomically(cached, heads_json(heads, info.name, info.fingerprint)); !s.ok()) {
+    remark(LogLevel::kWarning, "the heads found could not be kept: " + s.message);
+  }
+  return heads;
+}
+
+MemoryReport memory_report(const MemoryAccount& engine, const MemoryAccount* store) {
+  MemoryReport report;
+  report.peak_host_bytes = process_peak_rss_bytes();
+  report.cap_host_bytes = engine.cap_bytes();
+  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) {
+    const auto category = MemoryCategory(c);
+    const auto sum = [&](auto bytes) { return bytes(engine) + (store == nullptr ? 0 : bytes(*store)); };
+    report.peak_bytes.emplace_back(name(category), sum([&](const MemoryAccount& a) { return a.peak_bytes(category); }));
+    report.current_bytes.emplace_back(name(category),
+                                      sum([&](const MemoryAccount& a) { return a.current_bytes(category); }));
+  }
+  return report;
+}
+
+}  // namespace reform
