@@ -26,7 +26,7 @@ namespace {
 // A task of row-wise work: some tens of microseconds, so that handing it out costs little.
 constexpr int64_t kTaskElems = 32 * 1024;
 constexpr int64_t kScoreTaskRows = 1024;
-constexpr int64_t kPackedQueryBytes = 256 * 1024;  // stays in the L2 cache beside the stored rows
+constexpr int64_t kPackedQueryBytes = int64_t(1) << 20;  // a query packed: 16 bytes a dimension
 
 class CpuOps final : public Ops {
  public:

@@ -20,9 +20,9 @@ const CpuKernels& kernels_avx2() {
                                           pack_values,
                                           attend,
                                           column_sums,
-                                          packed_query_bytes_portable,
-                                          pack_queries_portable,
-                                          score_portable};
+                                          packed_query_bytes_avx2,
+                                          pack_queries_avx2,
+                                          score_avx2};
   return kKernels;
 }
 

@@ -20,9 +20,9 @@ const CpuKernels& kernels_avx512() {
                                           pack_values,
                                           attend,
                                           column_sums,
-                                          packed_query_bytes_portable,
-                                          pack_queries_portable,
-                                          score_portable};
+                                          packed_query_bytes_avx512,
+                                          pack_queries_avx512,
+                                          score_avx512};
   return kKernels;
 }
 

@@ -11,4 +11,14 @@ void pack_queries_portable(const int8_t* values, const float* scales, int64_t n_
                            int64_t head_dim, void* packed);
 void score_portable(const ScoreArgs& args);
 
+int64_t packed_query_bytes_avx2(int64_t n_query, int64_t n_heads, int64_t head_dim);
+void pack_queries_avx2(const int8_t* values, const float* scales, int64_t n_query, int64_t n_heads, int64_t head_dim,
+                       void* packed);
+void score_avx2(const ScoreArgs& args);
+
+int64_t packed_query_bytes_avx512(int64_t n_query, int64_t n_heads, int64_t head_dim);
+void pack_queries_avx512(const int8_t* values, const float* scales, int64_t n_query, int64_t n_heads, int64_t head_dim,
+                         void* packed);
+void score_avx512(const ScoreArgs& args);
+
 }  // namespace reform::cpu

@@ -1,0 +1,135 @@
+// INT8 scores with VNNI, sixteen queries to a vector: a lane is a query, and four stored dimensions are broadcast to
+// all lanes, so that no sum goes across lanes until a row is done.
+//
+// vpdpbusd multiplies unsigned by signed bytes. The stored side is made unsigned, s + 128 (its top bit flipped on the
+// way from memory); the sums start at -128 * (sum of the query's head), which takes the 128 out again.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#include <string.h>
+
+#include "kernels/cpu/score.h"
+
+namespace {
+
+using reform::cpu::ScoreArgs;
+
+constexpr int64_t kLanes = 16;
+constexpr int kRows = 6;  // x 2 vectors of queries: 12 sums and 12 means in registers
+
+// Packed queries: values [n_heads, n_vecs, n_groups, 16 lanes, 4 dimensions], then starts INT32 and scales FP32
+// [n_heads, n_vecs, 16]. Lanes and dimensions beyond the queries' are zeros.
+struct Layout {
+  int64_t n_vecs, n_groups, value_bytes, lane_bytes;
+  Layout(int64_t n_query, int64_t n_heads, int64_t head_dim)
+      : n_vecs((n_query + kLanes - 1) / kLanes),
+        n_groups((head_dim + 3) / 4),
+        value_bytes(n_heads * n_vecs * n_groups * 64),
+        lane_bytes(n_heads * n_vecs * 64) {}
+};
+
+struct Packed {
+  const int8_t* values;
+  const int32_t* starts;
+  const float* scales;
+  Packed(const void* base, const Layout& layout)
+      : values((const int8_t*)base),
+        starts((const int32_t*)(values + layout.value_bytes)),
+        scales((const float*)(values + layout.value_bytes + layout.lane_bytes)) {}
+};
+
+// Rows [row0, row0 + kN) against query vectors [v0, v0 + kV).
+template <int kN, int kV>
+void score_block(const ScoreArgs& a, const Layout& layout, const Packed& packed, int64_t row0, int64_t v0) {
+  const __m512i top_bits = _mm512_set1_epi8(int8_t(0x80));
+  const int64_t n_whole = a.head_dim / 4, tail = a.head_dim % 4;
+  __m512 total[kN][kV];
+  for (int r = 0; r < kN; ++r) {
+    for (int v = 0; v < kV; ++v) total[r][v] = _mm512_setzero_ps();
+  }
+  for (int64_t h = 0; h < a.n_heads; ++h) {
+    const int64_t lanes_at = (h * layout.n_vecs + v0) * kLanes;
+    const int8_t* query = packed.values + (h * layout.n_vecs + v0) * layout.n_groups * 64;
+    const int8_t* stored[kN];
+    __m512i sum[kN][kV];
+    for (int r = 0; r < kN; ++r) {
+      stored[r] = a.stored + ((row0 + r) * a.n_heads + h) * a.head_dim;
+      for (int v = 0; v < kV; ++v) sum[r][v] = _mm512_loadu_si512(packed.starts + lanes_at + v * kLanes);
+    }
+    for (int64_t g = 0; g < layout.n_groups; ++g) {
+      __m512i q[kV];
+      for (int v = 0; v < kV; ++v) q[v] = _mm512_loadu_si512(query + (v * layout.n_groups + g) * 64);
+      for (int r = 0; r < kN; ++r) {
+        int32_t four = 0;  // past the head's end the queries are zeros, but there may be no memory
+        memcpy(&four, stored[r] + g * 4, g < n_whole ? size_t(4) : size_t(tail));
+        const __m512i x = _mm512_xor_si512(_mm512_set1_epi32(four), top_bits);
+        for (int v = 0; v < kV; ++v) sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], x, q[v]);
+      }
+    }
+    for (int v = 0; v < kV; ++v) {
+      const __m512 query_scale = _mm512_loadu_ps(packed.scales + lanes_at + v * kLanes);
+      for (int r = 0; r < kN; ++r) {
+        const __m512 scale = _mm512_mul_ps(query_scale, _mm512_set1_ps(a.stored_scales[(row0 + r) * a.n_heads + h]));
+        total[r][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r][v]), scale, total[r][v]);
+      }
+    }
+  }
+  for (int r = 0; r < kN; ++r) {
+    for (int v = 0; v < kV; ++v) {
+      const int64_t n = a.n_query - (v0 + v) * kLanes;
+      const __mmask16 queries = n < kLanes ? __mmask16((1u << n) - 1) : __mmask16(0xffff);
+      const float best = _mm512_mask_reduce_max_ps(queries, total[r][v]) / float(a.n_heads);
+      if (best > a.scores[row0 + r]) a.scores[row0 + r] = best;
+    }
+  }
+}
+
+template <int kN>
+void score_rows(const ScoreArgs& a, const Layout& layout, const Packed& packed, int64_t row0) {
+  int64_t v = 0;
+  for (; v + 2 <= layout.n_vecs; v += 2) score_block<kN, 2>(a, layout, packed, row0, v);
+  if (v < layout.n_vecs) score_block<kN, 1>(a, layout, packed, row0, v);
+}
+
+}  // namespace
+
+namespace reform::cpu {
+
+int64_t packed_query_bytes_avx512(int64_t n_query, int64_t n_heads, int64_t head_dim) {
+  const Layout layout(n_query, n_heads, head_dim);
+  return layout.value_bytes + 2 * layout.lane_bytes;
+}
+
+void pack_queries_avx512(const int8_t* values, const float* scales, int64_t n_query, int64_t n_heads, int64_t head_dim,
+                         void* packed) {
+  const Layout layout(n_query, n_heads, head_dim);
+  memset(packed, 0, size_t(packed_query_bytes_avx512(n_query, n_heads, head_dim)));
+  int8_t* const packed_values = (int8_t*)packed;
+  int32_t* const starts = (int32_t*)(packed_values + layout.value_bytes);
+  float* const packed_scales = (float*)(packed_values + layout.value_bytes + layout.lane_bytes);
+  for (int64_t t = 0; t < n_query; ++t) {
+    for (int64_t h = 0; h < n_heads; ++h) {
+      const int64_t vec = h * layout.n_vecs + t / kLanes, lane = t % kLanes;
+      int32_t sum = 0;
+      for (int64_t d = 0; d < head_dim; ++d) {
+        const int8_t value = values[(t * n_heads + h) * head_dim + d];
+        packed_values[((vec * layout.n_groups + d / 4) * kLanes + lane) * 4 + d % 4] = value;
+        sum += value;
+      }
+      starts[vec * kLanes + lane] = -128 * sum;
+      packed_scales[vec * kLanes + lane] = scales[t * n_heads + h];
+    }
+  }
+}
+
+void score_avx512(const ScoreArgs& a) {
+  const Layout layout(a.n_query, a.n_heads, a.head_dim);
+  const Packed packed(a.queries, layout);
+  int64_t row = 0;
+  for (; row + kRows <= a.n_rows; row += kRows) score_rows<kRows>(a, layout, packed, row);
+  for (; row < a.n_rows; ++row) score_rows<1>(a, layout, packed, row);
+}
+
+}  // namespace reform::cpu
