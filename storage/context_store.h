@@ -1,10 +1,12 @@
 // The store: a directory of contexts, one RocksDB each, and the locks that keep processes out of each other's way.
 // Knows bytes, tokens and blocks; knows no model. Layout and formats: docs/FORMAT.md, storage/schema.h.
 //
-//   <dir>/contexts/<id>/      one RocksDB: manifest, spans (token ids, byte lengths), embeddings, checkpoints
+//   <dir>/contexts/<id>/      one RocksDB: manifest, spans (token ids, byte lengths), embeddings, checkpoints; beside
+//                             its files context.json: the name, and how far it is saved
 //   <dir>/locks/<id>          flock: exclusive for the writer, shared for readers; a holder that dies leaves none
 //   <dir>/trash/              where rm renames to before it unlinks
-// The catalogue (name -> id) is each context's own manifest, cached in <dir>/catalogue.json and rebuilt when in doubt.
+//   <dir>/catalogue.json      what list() shows, cached: rebuilt from the contexts where it is missing, old or damaged
+//   <dir>/store.json          says that the directory is a store, and of which format
 //
 // Thread-safety: ContextStore from any thread; a writer or a reader belongs to one thread at a time.
 #pragma once
@@ -58,6 +60,10 @@ struct Tokens {
       begin_bytes;  // [end - begin + 1]: token i covers source bytes [begin_bytes[i], begin_bytes[i+1])
 };
 
+struct TokenRange {
+  int64_t begin = 0, end = 0;
+};
+
 struct EmbeddingBlock {
   int64_t begin_token = 0;
   int64_t n_tokens = 0;
@@ -71,7 +77,10 @@ class ContextData {
   virtual ~ContextData() = default;
   virtual const ContextMeta& meta() const = 0;
   // Tokens [begin, end) of [0, n_tokens).
-  virtual Result<Tokens> read_tokens(int64_t begin, int64_t end) = 0;
+  Result<Tokens> read_tokens(int64_t begin, int64_t end);
+  // Several ranges, in any order, read in batches: each block once, however many ranges lie in it. Answers in the order
+  // asked.
+  virtual Result<std::vector<Tokens>> read_token_ranges(std::span<const TokenRange> ranges) = 0;
   // Every embedding block in order, the next being read while fn runs. A failed Status from fn ends the scan with it.
   virtual Status scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn) = 0;
   // Checkpoints present, newest last: the number of tokens each one stands after.
@@ -115,7 +124,8 @@ class ContextStore {
                                                         const std::string& settings) = 0;
   // Takes the exclusive lock; kBusy names the holder's process.
   virtual Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name) = 0;
-  // Shared lock; kBusy while a writer holds it. Incomplete contexts may be opened too: the caller looks at meta().
+  // Shared lock, so any number of processes may read at once; kBusy while a writer holds it. Incomplete contexts may be
+  // opened too: the caller looks at meta().
   virtual Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) = 0;
   // Takes the exclusive lock, renames to trash/, unlinks. A context too damaged to open can be removed.
   virtual Status remove(const std::string& name) = 0;

@@ -1,0 +1,101 @@
+// One context's RocksDB: how it is opened, what memory it may take, and reads and writes of framed values.
+//
+// Thread-safety: reads from any threads; one writing thread.
+#pragma once
+
+#include <reform/status.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/write_batch.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/memory.h"
+#include "storage/frame.h"
+#include "storage/schema.h"
+
+namespace reform {
+
+// Where RocksDB meets the disk. All of the store's databases go through this environment, and nothing else decides
+// how bytes are read and written: the place for a FileSystem of our own.
+rocksdb::Env* storage_env();
+
+// Bytes of memory counted in an account for as long as this lives.
+class Reservation {
+ public:
+  Reservation() = default;
+  static Result<Reservation> create(MemoryAccount& account, MemoryCategory category, int64_t bytes);
+  ~Reservation();
+  Reservation(Reservation&& o) noexcept { *this = std::move(o); }
+  Reservation& operator=(Reservation&& o) noexcept;
+
+ private:
+  MemoryAccount* account_ = nullptr;
+  MemoryCategory category_ = MemoryCategory::kStore;
+  int64_t bytes_ = 0;
+};
+
+// Values read together; payloads[i] is the checked payload of the i-th block asked for.
+struct BlockBatch {
+  std::vector<rocksdb::PinnableSlice> values;
+  std::vector<std::span<const std::byte>> payloads;
+};
+
+class Database {
+ public:
+  enum class Mode { kCreate, kWrite, kRead };
+
+  // kRead opens read-only and writes nothing at all. `cache` is the store's, shared by its databases.
+  static Result<std::unique_ptr<Database>> open(const std::string& dir, const ContextTag& tag, Mode mode,
+                                                std::shared_ptr<rocksdb::Cache> cache, MemoryAccount& account);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  const ContextTag& tag() const { return tag_; }
+  MemoryAccount& account() const { return account_; }
+
+  // Every block must be there and intact, else kCorrupt.
+  Result<BlockBatch> read(schema::Family family, schema::Kind kind, std::span<const uint64_t> blocks) const;
+  // The same for one block, copied out.
+  Result<std::string> read_one(schema::Family family, schema::Kind kind, uint64_t block) const;
+  // Whether any key lies in [begin, end).
+  Result<bool> any_key_in(schema::Family family, uint64_t begin, uint64_t end) const;
+
+  void put(rocksdb::WriteBatch& batch, schema::Family family, schema::Kind kind, uint64_t block,
+           std::span<const std::byte> payload) const;
+  void erase(rocksdb::WriteBatch& batch, schema::Family family, uint64_t begin, uint64_t end) const;
+
+  enum class Durability {
+    kLogged,    // survives this process; the machine's loss only once a later write is synced
+    kSynced,    // on disk when it returns, with everything logged before it
+    kUnlogged,  // on disk after the next flush() of the family
+  };
+  Status write(rocksdb::WriteBatch& batch, Durability durability);
+  Status flush(std::span<const schema::Family> families);  // memtables to synced files
+  // Rewrites what is worth it, so that the family's files hold little else than live values.
+  Status compact(schema::Family family);
+
+ private:
+  Database(const ContextTag& tag, MemoryAccount& account) : tag_(tag), account_(account) {}
+  rocksdb::ColumnFamilyHandle* handle(schema::Family family) const { return handles_[size_t(family)]; }
+  Status status_of(const rocksdb::Status& status, const std::string& doing) const;
+
+  const ContextTag tag_;
+  MemoryAccount& account_;
+  Reservation memory_;
+  std::unique_ptr<rocksdb::DB> db_;
+  std::array<rocksdb::ColumnFamilyHandle*, size_t(schema::Family::kCount)> handles_ = {};  // freed before db_
+  rocksdb::ColumnFamilyHandle* default_handle_ = nullptr;
+};
+
+// The store's one block cache, for all its databases.
+constexpr int64_t kBlockCacheBytes = int64_t{8} << 20;
+std::shared_ptr<rocksdb::Cache> make_block_cache();
+
+}  // namespace reform

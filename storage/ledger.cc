@@ -1,0 +1,39 @@
+#include "storage/ledger.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/try.h"
+#include "storage/checked_json.h"
+
+namespace reform {
+namespace {
+
+std::string ledger_path(const std::string& context_dir) { return context_dir + "/context.json"; }
+
+}  // namespace
+
+Status write_ledger(const std::string& context_dir, const Ledger& ledger) {
+  return write_checked_json(ledger_path(context_dir), {{"id", ledger.id},
+                                                       {"name", ledger.name},
+                                                       {"saved_sequence", ledger.saved_sequence},
+                                                       {"saved_tokens", ledger.saved_tokens},
+                                                       {"complete", ledger.complete}});
+}
+
+Result<Ledger> read_ledger(const std::string& context_dir) {
+  const std::string path = ledger_path(context_dir);
+  auto read = read_checked_json(path);
+  if (read.status().code == Code::kNotFound) return Status{Code::kCorrupt, path + ": is missing"};
+  TRY_ASSIGN(const nlohmann::json body, std::move(read));
+  try {
+    const Ledger ledger{body.at("id"), body.at("name"), body.at("saved_sequence"), body.at("saved_tokens"),
+                        body.at("complete")};
+    if (ledger.id == std::filesystem::path(context_dir).filename().string()) return ledger;
+    return Status{Code::kCorrupt, path + ": belongs to context " + ledger.id};
+  } catch (const nlohmann::json::exception&) {
+    return Status{Code::kCorrupt, path + ": lacks a field"};
+  }
+}
+
+}  // namespace reform

@@ -1,0 +1,25 @@
+// contexts/<id>/context.json: a context's name, readable beside a live writer, and how far it is known to be saved.
+//
+// Written after the database has been synced, so the database is never older than its ledger unless its files were
+// damaged: RocksDB reads a log or manifest that ends early as an earlier state, which alone would go unnoticed.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstdint>
+#include <string>
+
+namespace reform {
+
+struct Ledger {
+  std::string id, name;
+  uint64_t saved_sequence = 0;  // ContextState::sequence of a state that is on disk
+  int64_t saved_tokens = 0;     // what a restart does not recompute
+  bool complete = false;
+};
+
+Status write_ledger(const std::string& context_dir, const Ledger& ledger);
+// kCorrupt unless it is intact, of a known format, and of the context whose directory it is in.
+Result<Ledger> read_ledger(const std::string& context_dir);
+
+}  // namespace reform

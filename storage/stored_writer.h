@@ -1,0 +1,40 @@
+// The writer of one context.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "storage/stored_context.h"
+
+namespace reform {
+
+class StoredWriter final : public WithReads<ContextWriter> {
+ public:
+  // `context` is open for writing. Sweeps what a writer that died has left of an unfinished checkpoint.
+  static Result<std::unique_ptr<StoredWriter>> create(StoredContext context);
+
+  Status commit_chunk(const ChunkWrite& chunk) override;
+  Status save_checkpoint(int64_t n_tokens, std::span<const CheckpointPart> parts,
+                         std::span<const int64_t> keep) override;
+  Status truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) override;
+  Status finish(const std::string& sources, const std::string& progress) override;
+
+ private:
+  explicit StoredWriter(StoredContext context) : WithReads(std::move(context)) {}
+  // Runs one operation. After a failed one nothing more is written: what is on disk is then known only by opening the
+  // context again, which finds the last whole state.
+  template <class Operation>
+  Status run(const Operation& operation) {
+    if (!failed_.ok()) return failed_;
+    return failed_ = operation();
+  }
+  Status refuse(const std::string& why) const;  // a caller's mistake; changes nothing
+  Status write_chunk(const ChunkWrite& chunk);
+  Status write_state(rocksdb::WriteBatch& batch, ContextState state, Database::Durability durability);
+  Status note_saved();
+  Result<int64_t> source_bytes_of(int64_t n_tokens) const;
+
+  Status failed_;
+};
+
+}  // namespace reform
