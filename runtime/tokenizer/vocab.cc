@@ -22,6 +22,10 @@ constexpr std::string_view kEndTexts[] = {
 // Tokens that structure a prompt, whatever kind a file gives them.
 constexpr std::string_view kControlTexts[] = {"<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "<EOT>"};
 
+// To most SentencePiece models the end of the text, to Gemma a tag of HTML (user-defined). As in llama.cpp, a document
+// never writes it; only as a control token does it end a generation.
+constexpr std::string_view kEndOfText = "</s>";
+
 Status bad(const std::string& message) { return {Code::kBadModel, message}; }
 
 // <|...|>: the shape of control tokens; some files call them user-defined.
@@ -117,14 +121,14 @@ Status Vocab::load_special_ids(const Gguf& gguf) {
   return ok_status();
 }
 
-// A document must never write a control token, so a file that calls <|im_end|> user-defined is overruled. "</s>" is an
-// end only as a control token: to Gemma it is a tag of HTML.
+// A document must never write a control token, so a file that calls <|im_end|> user-defined is overruled.
 void Vocab::mark_known_controls() {
   for (int32_t id = 0; id < size(); ++id) {
     TokenKind& kind = kinds_[size_t(id)];
     if (kind == TokenKind::kUserDefined && (looks_like_control(text(id)) || any_of(kControlTexts, text(id))))
       kind = TokenKind::kControl;
-    if (kind == TokenKind::kControl && (any_of(kEndTexts, text(id)) || text(id) == "</s>")) is_end_[size_t(id)] = true;
+    if (kind == TokenKind::kControl && (any_of(kEndTexts, text(id)) || text(id) == kEndOfText))
+      is_end_[size_t(id)] = true;
   }
 }
 
@@ -147,7 +151,8 @@ int32_t Vocab::find(std::string_view wanted) const {
 
 SpecialTokens::SpecialTokens(const Vocab& vocab, bool control) {
   for (int32_t id = 0; id < vocab.size(); ++id) {
-    const bool wanted = vocab.kind(id) == TokenKind::kUserDefined || (control && vocab.is_control(id));
+    const bool is_text = vocab.kind(id) == TokenKind::kUserDefined && vocab.text(id) != kEndOfText;
+    const bool wanted = is_text || (control && (vocab.is_control(id) || vocab.text(id) == kEndOfText));
     if (!wanted || vocab.text(id).empty()) continue;
     tokens_.emplace_back(vocab.text(id), id);
     first_bytes_[uint8_t(vocab.text(id)[0])] = true;
