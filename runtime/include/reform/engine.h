@@ -44,7 +44,7 @@ class REFORM_API Engine {
   const ModelInfo& model() const;
   MemoryReport memory() const;
 
-  struct Impl;  // private
+  struct REFORM_HIDDEN Impl;  // private
   Impl& impl() { return *impl_; }
 
  private:

@@ -37,7 +37,7 @@ class REFORM_API Store {
   Result<ContextInfo> find(const std::string& name);
   Status remove(const std::string& name);
 
-  struct Impl;  // private
+  struct REFORM_HIDDEN Impl;  // private
   Impl& impl() { return *impl_; }
 
  private:
