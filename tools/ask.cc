@@ -119,8 +119,7 @@ void add_ask(CLI::App& app, Invocation& invocation) {
                             [flags](Output& out) { return run_ask(*flags, out); });
   verb->add_option("NAME... QUESTION", flags->names_and_question, "Contexts, then the question")
       ->required()
-      ->expected(2, 1 << 16)
-      ->type_name("");
+      ->expected(-2);  // two at least
   add_engine_flags(*verb, flags->engine, /*model_required=*/false);
   add_store_flag(*verb, flags->store_dir);
   AskOptions& o = flags->options;

@@ -1,6 +1,7 @@
 #include "tools/interrupt.h"
 
 #include <reform/status.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -9,6 +10,9 @@
 
 namespace reform::tool {
 namespace {
+
+// How long a cancelled call may take to return before the process ends without it: Ctrl-C works within a second.
+constexpr suseconds_t kPatienceUs = 900'000;
 
 // A signal handler can reach nothing but globals.
 CancelToken g_token;
@@ -24,30 +28,45 @@ void write_all(int fd, const char* text) {
   }
 }
 
+[[noreturn]] void end_now(const char* line) {
+  write_all(STDERR_FILENO, line);
+  write_all(STDOUT_FILENO, g_error_object.load());
+  ::_exit(int(Code::kCancelled));
+}
+
 void on_signal(int) {
   if (g_in_scope && !g_token.cancelled()) {
     g_token.cancel();
+    const itimerval patience{{0, 0}, {0, kPatienceUs}};
+    setitimer(ITIMER_REAL, &patience, nullptr);
     return;
   }
-  write_all(STDERR_FILENO, "\nreform: interrupted\n");
-  write_all(STDOUT_FILENO, g_error_object.load());
-  ::_exit(int(Code::kCancelled));
+  end_now("\nreform: interrupted\n");
+}
+
+// The call is in a step that does not look at the token (a long write, say). Ending there is as safe as a power cut:
+// the store keeps what was committed.
+void on_alarm(int) {
+  if (g_in_scope) end_now("\nreform: interrupted; what was saved is kept, the same command goes on from there\n");
+}
+
+void handle(int signal, void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(signal, &action, nullptr);
 }
 
 }  // namespace
 
 void install_interrupt_handler(const char* error_object) {
   g_error_object = error_object;
-  struct sigaction action {};
-  action.sa_handler = on_signal;
-  sigemptyset(&action.sa_mask);
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  handle(SIGINT, on_signal);
+  handle(SIGTERM, on_signal);
+  handle(SIGALRM, on_alarm);
   // A reader that goes away is an error of write(), not the end of the process in the middle of a commit.
-  struct sigaction ignore {};
-  ignore.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &ignore, nullptr);
+  handle(SIGPIPE, SIG_IGN);
 }
 
 CancelScope::CancelScope() { g_in_scope = true; }

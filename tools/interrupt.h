@@ -1,6 +1,6 @@
-// Ctrl-C. While a call that can be cancelled runs, the first one asks it to stop (it returns kCancelled within a
-// second, having kept what was saved); a second one, or one at any other time, ends the process at once. Both exit
-// with 130. SIGTERM is treated alike.
+// Ctrl-C. While a call that can be cancelled runs, the first one asks it to stop: it returns kCancelled, having kept
+// what was saved. If it has not within 0.9 s, on a second Ctrl-C, or where nothing can be cancelled, the process ends
+// at once. It exits with 130 either way. SIGTERM is treated alike.
 #pragma once
 
 #include <reform/cancel.h>

@@ -1,8 +1,35 @@
 #include "tools/verbs.h"
 
 #include <CLI/CLI.hpp>
+#include <memory>
 
 namespace reform::tool {
+namespace {
+
+// CLI11's layout with the usage line as one types it, and without badges that the text says better.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App* app, std::string) const override {
+    if (app->get_parent() == nullptr) return "\nUsage: reform VERB [OPTIONS] ...\n";
+    std::string line = "\nUsage: reform " + app->get_name() + " [OPTIONS]";
+    for (const CLI::Option* option : app->get_options([](const CLI::Option* o) { return o->get_positional(); })) {
+      const bool many = option->get_expected_max() >= CLI::detail::expected_max_vector_size;
+      const std::string name = option->get_name(true);
+      line += option->get_required() ? " " + name : " [" + name + "]";
+      if (many && name.find("...") == std::string::npos) line += "...";
+    }
+    return line + "\n";
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_positional() || option->get_type_size() == 0) return "";
+    const std::string& value = option->get_default_str();
+    return " " + option->get_type_name() + (value.empty() ? "" : "=" + value);
+  }
+};
+
+}  // namespace
+
+void use_help_formatter(CLI::App& app) { app.formatter(std::make_shared<HelpFormatter>()); }
 
 CLI::App* add_verb(CLI::App& app, Invocation& invocation, const std::string& name, const std::string& description,
                    const std::string& example, std::function<Status(Output&)> run) {

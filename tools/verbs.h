@@ -29,6 +29,8 @@ void add_contexts(CLI::App& app, Invocation& invocation);
 void add_show(CLI::App& app, Invocation& invocation);
 void add_rm(CLI::App& app, Invocation& invocation);
 
+void use_help_formatter(CLI::App& app);  // before any verb is added: they inherit it
+
 // The flags every verb has, and the link from the verb to `run`.
 CLI::App* add_verb(CLI::App& app, Invocation& invocation, const std::string& name, const std::string& description,
                    const std::string& example, std::function<Status(Output&)> run);
