@@ -1,7 +1,7 @@
 // Pre-tokenizers: how byte-level BPE cuts a text into words before it merges within each. Every published one that we
 // know is an ordered choice of the same few alternatives, so each is a row of flags and one scanner runs them all.
 //
-// The scanner is exact: tests compare it with the published regexes, run by PCRE2 and by Hugging Face `tokenizers`.
+// The scanner is exact: tests compare it with what Hugging Face `tokenizers` makes of the published regexes.
 // Thread-safety: rows are constants.
 #pragma once
 
