@@ -32,7 +32,7 @@ Status write_checked_json(const std::string& path, const nlohmann::json& body) {
   file["checksum"] = hex(checksum_bytes(text));
   file["body"] = body;
   TRY_ASSIGN(const std::string whole, dump(file));
-  return write_file_atomically(path, whole + "\n");
+  return write_file_atomically(path, whole);
 }
 
 Result<nlohmann::json> read_checked_json(const std::string& path) {

@@ -22,7 +22,8 @@ using schema::Family;
 constexpr int64_t kMemtableBytes[] = {1 * kMiB, 2 * kMiB, 12 * kMiB, 8 * kMiB};
 static_assert(std::size(kMemtableBytes) == size_t(Family::kCount));
 constexpr int64_t kMemtables = 2;
-constexpr uint64_t kMaxLogBytes = 32 * kMiB;     // of write-ahead log; opening after a crash reads it again
+constexpr uint64_t kMaxLogBytes =
+    16 * kMiB;  // of write-ahead log; a writer that opens after a crash rewrites it as tables
 constexpr int64_t kTableReaderBytes = 2 * kMiB;  // open tables, file buffers: measured below 1 MiB at 200 files
 constexpr int kMaxOpenFiles = 128;
 
