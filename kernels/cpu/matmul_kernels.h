@@ -10,7 +10,7 @@ namespace reform::cpu {
 // every format's blocks.
 constexpr int64_t kPanelCols = 512;
 
-// FP32 panels: [n_cols, rows] floats, column-major as the kernel walks them; rows past the matrix are zero.
+// --- FP32 panels: [n_cols, rows] floats, as the kernel walks them; rows past the matrix are zero.
 // run: y[t, r] += sum_c x[t, c] * panel[c, r] for t < n_tokens (at most `tokens`), r < n_rows (at most `rows`).
 struct FloatKernel {
   int rows;
@@ -20,5 +20,68 @@ struct FloatKernel {
 };
 
 extern const FloatKernel kFloatKernelPortable;
+extern const FloatKernel kFloatKernelAvx2;
+extern const FloatKernel kFloatKernelAvx512;
+
+// --- INT8 panels. Weights and activations have one scale per group of kGroupCols along cols.
+constexpr int64_t kGroupCols = 64;
+constexpr int kInt8Rows = 32;   // two vectors of 16 rows
+constexpr int kInt8Tokens = 6;  // with 32 rows: 12 INT32 and 12 FP32 sums, 24 of the 32 vector registers
+constexpr int64_t kPanelGroups = kPanelCols / kGroupCols;
+
+// One group of the activations of kInt8Tokens tokens. bias_fix makes up for weights being stored plus 128, as
+// vpdpbusd wants one unsigned operand: it is where the INT32 sums start.
+struct ActivationGroup {
+  int8_t values[kGroupCols / 4][kInt8Tokens][4];
+  float scales[kInt8Tokens];
+  int32_t bias_fix[kInt8Tokens];  // -128 * sum of the token's values
+};
+
+// One group of the weights of kInt8Rows rows.
+struct alignas(64) WeightGroup {
+  uint8_t values[kGroupCols / 4][kInt8Rows][4];  // value + 128
+  float scales[kInt8Rows];
+};
+
+// Quantises n_tokens <= kInt8Tokens rows of x to ceil(n_cols / kGroupCols) groups; missing tokens and columns are zero.
+// A group with a NaN or an infinity gets the scale NaN.
+using PackTileFn = void (*)(const float* x, int64_t x_stride, int n_tokens, int64_t n_cols, ActivationGroup* out);
+// Unpacks columns [0, n_cols) of n_rows <= kInt8Rows rows, n_cols <= kPanelCols, the rows row_bytes apart.
+using UnpackPanelFn = void (*)(const uint8_t* w, int64_t row_bytes, int n_rows, int64_t n_cols, WeightGroup* out);
+// y[t, r] += the panel's product.
+using Int8RunFn = void (*)(const WeightGroup* w, const ActivationGroup* x, int64_t n_groups, int n_tokens, int n_rows,
+                           float* y, int64_t y_stride);
+
+void pack_tile_avx512(const float* x, int64_t x_stride, int n_tokens, int64_t n_cols, ActivationGroup* out);
+void int8_run_avx512(const WeightGroup* w, const ActivationGroup* x, int64_t n_groups, int n_tokens, int n_rows,
+                     float* y, int64_t y_stride);
+
+// --- Matrix times a few vectors, straight on the stored blocks.
+constexpr int kMaxMatVecTokens = 7;
+constexpr int64_t kUnitCols = 256;
+
+// 256 activations of one token in INT8 with a scale per 16; columns past the row are zero.
+struct alignas(64) ActivationUnit {
+  int8_t values[kUnitCols];
+  float scales[kUnitCols / 16];
+  float sums[kUnitCols / 16];  // scale * sum of the 16 values: what a weight block's minimum multiplies
+};
+
+using PackRowFn = void (*)(const float* x, int64_t n_cols, ActivationUnit* out);
+// y[t, r] += sum_c x[t, c] * w[r, c] for n_tokens <= kMaxMatVecTokens, r < n_rows; the tokens are x_stride units apart.
+using MatVecFn = void (*)(const uint8_t* w, int64_t row_bytes, int64_t n_rows, int64_t n_cols, const ActivationUnit* x,
+                          int64_t x_stride, int n_tokens, float* y, int64_t y_stride);
+// The same with float weights and activations; x_stride in elements.
+using FloatMatVecFn = void (*)(const uint8_t* w, int64_t row_bytes, int64_t n_rows, int64_t n_cols, const float* x,
+                               int64_t x_stride, int n_tokens, float* y, int64_t y_stride);
+
+void pack_row_avx512(const float* x, int64_t n_cols, ActivationUnit* out);
+
+// One entry per QuantType, in its order; null where the type takes the FP32 panels instead.
+extern const UnpackPanelFn kUnpackPanelAvx512[];
+extern const MatVecFn kMatVecAvx512[];
+extern const MatVecFn kMatVecAvx2[];
+extern const FloatMatVecFn kFloatMatVecAvx512[];
+extern const FloatMatVecFn kFloatMatVecAvx2[];
 
 }  // namespace reform::cpu

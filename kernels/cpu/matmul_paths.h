@@ -35,4 +35,18 @@ void matmul_reference(const MatmulCall& call);
 int64_t float_path_bytes(int n_threads);
 void matmul_float(const FloatKernel& kernel, const MatmulCall& call);
 
+// Panels of weights requantised to INT8, activations in INT8, FP32 sums over groups of kGroupCols.
+struct Int8Kernels {
+  PackTileFn pack;
+  UnpackPanelFn unpack;
+  Int8RunFn run;
+};
+int64_t int8_path_bytes(int64_t max_tokens, int64_t max_cols, int n_threads);
+void matmul_int8(const Int8Kernels& kernels, const MatmulCall& call);
+
+// Few tokens, straight on the blocks: INT8 activations, or FP32 ones for float weights (no workspace).
+int64_t matvec_path_bytes(int64_t max_tokens, int64_t max_cols);
+void matmul_matvec(PackRowFn pack, MatVecFn run, const MatmulCall& call);
+void matmul_float_matvec(FloatMatVecFn run, const MatmulCall& call);
+
 }  // namespace reform::cpu

@@ -1,0 +1,15 @@
+// What this machine can do at best, measured: the yardstick beside each figure. One thread; the best of many short
+// runs, as other work on the machine only ever lowers it.
+#pragma once
+
+#include "kernels/ops.h"
+
+namespace reform::bench {
+
+// Multiplications and additions per second, each counted as one, of the unit that a kernel of this isa works with.
+double peak_int8_ops(Isa isa);  // vpdpbusd; vpmaddubsw + vpmaddwd + vpaddd before AVX-512; 0 where neither
+double peak_fp32_ops(Isa isa);  // fused multiply-adds; 0 for the portable code
+// Bytes per second read from memory in one stream well past the caches.
+double peak_read_bytes();
+
+}  // namespace reform::bench
