@@ -114,8 +114,9 @@ class Code(unittest.TestCase):
         ("runtime/a.cc", 'say("new S; delete s; close(fd)");\n'),
         ("kernels/quant_table.cc", "switch (type) { case QuantType::kF32: break; }\n"),
         ("runtime/a.cc", "switch (state) { case State::kOpen: break; }\n"),
-        ("runtime/a.cc", "auto t = QuantType::kF32; use(t);\n"),
-        ("runtime/model.cc", 'if (arch == "llama") return 1;\n'),
+        ("runtime/a.cc", "auto t = QuantType::kQ4K; use(t);\n"),
+        ("runtime/a.cc", "if (tensor.type == QuantType::kF32) f();\n"),
+        ("runtime/model_arch.cc", 'if (arch == "llama") return 1;\n'),
         ("docs/A.md", "see /usr/share and shared/work/x\n"),
     )
     PLANTED = (
