@@ -123,7 +123,7 @@ Result<Heads> Engine::Impl::resolve_heads(const IngestProgressCallback& progress
   }
   remark(LogLevel::kInfo, fmt::format("no heads are known for {} yet: searching once, on synthetic text", info.name));
   TRY_ASSIGN(heads, search_heads(*this, progress, cancel));
-  if (Status s = write_file_atomically(cached, heads_json(heads, info.name, info.fingerprint)); !s.ok()) {
+  if (Status s = replace_file(cached, heads_json(heads, info.name, info.fingerprint)); !s.ok()) {
     remark(LogLevel::kWarning, "the heads found could not be kept: " + s.message);
   }
   return heads;

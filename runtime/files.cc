@@ -33,7 +33,7 @@ Result<std::string> read_small_file(const std::string& path, int64_t max_bytes) 
   return text;
 }
 
-Status write_file_atomically(const std::string& path, const std::string& contents) {
+Status replace_file(const std::string& path, const std::string& contents) {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
   const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());

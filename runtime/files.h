@@ -11,7 +11,7 @@ namespace reform {
 Result<std::string> read_small_file(const std::string& path, int64_t max_bytes);
 
 // Readers see the old contents or the new, never a part. Makes the parent directories.
-Status write_file_atomically(const std::string& path, const std::string& contents);
+Status replace_file(const std::string& path, const std::string& contents);
 
 std::string default_cache_dir();  // $XDG_CACHE_HOME/reform, else ~/.cache/reform
 std::string default_data_dir();   // $XDG_DATA_HOME/reform, else ~/.local/share/reform

@@ -55,7 +55,7 @@ std::string cached_fingerprint(const Gguf& gguf, const std::string& cache_dir) {
     }
   }
   const std::string fingerprint = compute_fingerprint(gguf);
-  (void)write_file_atomically(file, identity + "\n" + fingerprint + "\n");
+  (void)replace_file(file, identity + "\n" + fingerprint + "\n");
   return fingerprint;
 }
 

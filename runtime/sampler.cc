@@ -47,16 +47,6 @@ void keep_min_p(std::vector<Candidate>& candidates, double min_p, float max_logi
 
 }  // namespace
 
-Status SamplingOptions::validate() const {
-  const auto bad = [](const std::string& message) { return Status{Code::kUsage, message}; };
-  if (!(temperature >= 0) || std::isinf(temperature)) return bad("--temp must be 0 (greedy) or a positive number");
-  if (top_k < 0) return bad("--top-k must be 0 (all) or a positive number, not " + std::to_string(top_k));
-  if (!(top_p >= 0 && top_p <= 1)) return bad("--top-p must lie between 0 and 1 (off)");
-  if (!(min_p >= 0 && min_p <= 1)) return bad("--min-p must lie between 0 (off) and 1");
-  if (max_new_tokens < 0) return bad("-n must not be negative, it is " + std::to_string(max_new_tokens));
-  return ok_status();
-}
-
 Sampler::Sampler(const SamplingOptions& options) : options_(options), rng_(options.seed) {}
 
 int32_t Sampler::sample(std::span<const float> logits) {

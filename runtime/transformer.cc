@@ -215,6 +215,8 @@ int64_t Transformer::activation_bytes(const ModelShape& shape, int64_t max_token
   return Activations{}.place(shape, max_tokens, nullptr) * int64_t(sizeof(float));
 }
 
+int64_t Transformer::max_op_rows(int64_t max_tokens) { return std::min(max_tokens, kBlockRows); }
+
 Result<std::unique_ptr<Transformer>> Transformer::create(const Model& model, Ops& ops, MemoryAccount& account,
                                                          int64_t max_tokens, int64_t max_kv_len) {
   CHECK(max_tokens >= 1 && max_kv_len >= max_tokens);

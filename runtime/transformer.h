@@ -47,6 +47,8 @@ class Transformer {
   static Result<std::unique_ptr<Transformer>> create(const Model& model, Ops& ops, MemoryAccount& account,
                                                      int64_t max_tokens, int64_t max_kv_len);
   static int64_t activation_bytes(const ModelShape& shape, int64_t max_tokens);
+  // The most rows that a matmul or an attention is called with: what OpLimits::max_tokens needs for max_tokens here.
+  static int64_t max_op_rows(int64_t max_tokens);
 
   // kCancelled leaves kv_len as it was.
   Status forward(const ForwardArgs& args, const ForwardHooks& hooks = {});

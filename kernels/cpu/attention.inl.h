@@ -82,43 +82,24 @@ inline __attribute__((always_inline)) void dot_block(const TileRows& rows, int64
   }
 }
 
+// A masked logit: never the largest, and 2^ of it is exactly zero.
+constexpr float kMasked = -__builtin_inff();
+
 inline bool sees_all(const TileRows& rows, int r) { return rows.begin[r] == 0 && rows.end[r] == kTileSlots; }
 
-// Logits to probabilities relative to the row's new maximum; returns what the old sums must be multiplied by.
-// Not inlined: one body for every number of rows, hence the same bits.
-__attribute__((noinline)) float online_softmax(const TileRows& rows, int r, float* logits, float* max_so_far,
-                                               float* sum) {
-  constexpr int kVecs = kTileSlots / kLanes;
-  if (rows.begin[r] >= rows.end[r]) {
-    clear(logits, 0, kTileSlots);
-    return 1.0f;
+// Row maxima to what they become with this tile, and the factors by which the old sums shrink.
+template <int kRows>
+inline void raise_max(const Vec (&tile_max)[kRows], float scale, float* max_so_far, float (&now)[16],
+                      float (&factor)[16]) {
+  float old[16] = {};
+  for (int r = 0; r < kRows; ++r) {
+    const float top = reduce_max(tile_max[r]) * scale;
+    old[r] = max_so_far[r];
+    now[r] = top > old[r] ? top : old[r];
+    max_so_far[r] = now[r];
   }
-  Vec logit[kVecs];
-  Vec largest = set1(kNoLogit);
-  for (int c = 0; c < kVecs; ++c) {
-    logit[c] = load(logits + c * kLanes) * set1(rows.scale);
-    if (!sees_all(rows, r)) {
-      logit[c] = keep_range(logit[c], c * kLanes, rows.begin[r], rows.end[r], set1(kNoLogit));
-    }
-    largest = max(logit[c], largest);
-  }
-  const float old = *max_so_far, top = reduce_max(largest);
-  const float now = top > old ? top : old;
-  float factor = 1.0f;
-  if (now > old) {
-    float lanes[kLanes];
-    store(lanes, exp2(set1(old - now)));
-    factor = lanes[0];
-  }
-  Vec total = zero();
-  for (int c = 0; c < kVecs; ++c) {
-    const Vec p = exp2(logit[c] - set1(now));
-    store(logits + c * kLanes, p);
-    total = total + p;
-  }
-  store(sum, fma(load(sum), set1(factor), total));
-  *max_so_far = now;
-  return factor;
+  for (int r = kRows; r < 16; ++r) now[r] = 0.0f;
+  for (int r = 0; r < kRows; r += kLanes) store(factor + r, exp2(load(old + r) - load(now + r)));
 }
 
 // out[row] = out[row] * factor[row] + p[row] . v over slots [begin, end), for kVecs vectors of a head's dimensions.
@@ -144,19 +125,39 @@ inline __attribute__((always_inline)) void weigh_block(const float* p, const flo
 
 template <int kRows>
 void attend_rows(const TileRows& rows, const float* v_tile, const SoftmaxState& state) {
+  int64_t begin = kTileSlots, end = 0;
+  bool masked = false;
+  Vec tile_max[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    begin = rows.begin[r] < begin ? rows.begin[r] : begin;
+    end = rows.end[r] > end ? rows.end[r] : end;
+    masked = masked || !sees_all(rows, r);
+    tile_max[r] = set1(kMasked);
+  }
   for (int64_t column = 0; column < kTileSlots; column += kColumnVecs * kLanes) {
     Vec acc[kRows][kColumnVecs];
     dot_block<kRows>(rows, column, acc);
     for (int r = 0; r < kRows; ++r) {
-      for (int c = 0; c < kColumnVecs; ++c) store(state.logits + r * kTileSlots + column + c * kLanes, acc[r][c]);
+      for (int c = 0; c < kColumnVecs; ++c) {
+        const int32_t first = int32_t(column) + c * kLanes;
+        if (masked) acc[r][c] = keep_range(acc[r][c], first, rows.begin[r], rows.end[r], set1(kMasked));
+        tile_max[r] = max(acc[r][c], tile_max[r]);
+        store(state.logits + r * kTileSlots + first, acc[r][c]);
+      }
     }
   }
-  float factor[kRows];
-  int64_t begin = kTileSlots, end = 0;
+  float now[16], factor[16];
+  raise_max<kRows>(tile_max, rows.scale, state.max, now, factor);
   for (int r = 0; r < kRows; ++r) {
-    factor[r] = online_softmax(rows, r, state.logits + r * kTileSlots, state.max + r, state.sum + r * kSumLanes);
-    begin = rows.begin[r] < begin ? rows.begin[r] : begin;
-    end = rows.end[r] > end ? rows.end[r] : end;
+    float* const logits = state.logits + r * kTileSlots;
+    Vec total = zero();
+    for (int c = 0; c < kTileSlots; c += kLanes) {
+      const Vec p = exp2(fma(load(logits + c), set1(rows.scale), set1(-now[r])));
+      store(logits + c, p);
+      total = total + p;
+    }
+    float* const sum = state.sum + r * kSumLanes;
+    store(sum, fma(load(sum), set1(factor[r]), total));
   }
   const int64_t padded = padded_dim(rows.head_dim);
   int64_t d = 0;
@@ -169,7 +170,9 @@ void attend_rows(const TileRows& rows, const float* v_tile, const SoftmaxState& 
 }
 
 template <int kRows>
-void column_sums_rows(const TileRows& rows, const float* lse, const float* weight, float* sums) {
+void column_sums_rows(const TileRows& rows, const float* minus_lse, const float* weight, float* sums) {
+  bool masked = false;
+  for (int r = 0; r < kRows; ++r) masked = masked || !sees_all(rows, r);
   for (int64_t column = 0; column < kTileSlots; column += kColumnVecs * kLanes) {
     Vec acc[kRows][kColumnVecs];
     dot_block<kRows>(rows, column, acc);
@@ -177,9 +180,8 @@ void column_sums_rows(const TileRows& rows, const float* lse, const float* weigh
       const int32_t first = int32_t(column) + c * kLanes;
       Vec total = load(sums + first);
       for (int r = 0; r < kRows; ++r) {
-        // An lse that does not belong to these logits must not overflow into the power's sign.
-        Vec p = exp2(min(fma(acc[r][c], set1(rows.scale), set1(-lse[r])), set1(126.0f)));
-        if (!sees_all(rows, r)) p = keep_range(p, first, rows.begin[r], rows.end[r], zero());
+        Vec p = exp2(fma(acc[r][c], set1(rows.scale), set1(minus_lse[r])));
+        if (masked) p = keep_range(p, first, rows.begin[r], rows.end[r], zero());
         total = fma(p, set1(weight[r]), total);
       }
       store(sums + first, total);
@@ -195,12 +197,12 @@ void attend(const TileRows& rows, const float* v_tile, const SoftmaxState& state
   kByRows[rows.n_rows - 1](rows, v_tile, state);
 }
 
-void column_sums(const TileRows& rows, const float* lse, const float* weight, float* sums) {
+void column_sums(const TileRows& rows, const float* minus_lse, const float* weight, float* sums) {
   using Fn = void (*)(const TileRows&, const float*, const float*, float*);
   constexpr Fn kByRows[] = {column_sums_rows<1>, column_sums_rows<2>, column_sums_rows<3>,
                             column_sums_rows<4>, column_sums_rows<5>, column_sums_rows<6>};
   static_assert(sizeof(kByRows) / sizeof(Fn) == kMaxBlockRows);
-  kByRows[rows.n_rows - 1](rows, lse, weight, sums);
+  kByRows[rows.n_rows - 1](rows, minus_lse, weight, sums);
 }
 
 }  // namespace

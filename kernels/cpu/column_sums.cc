@@ -9,7 +9,7 @@ namespace {
 void add_head(const CpuKernels& kernels, const ColumnCall& columns, int64_t head, SlotRange slots, int64_t first,
               int64_t last, const float* k_tiles, float* sums) {
   const Call& call = columns.call;
-  float lse[kMaxBlockRows];
+  float minus_lse[kMaxBlockRows];
   TileRows block = {0, call.head_dim, call.scale, nullptr, {}, {}, {}};
   for (int64_t i0 = first; i0 < last; i0 += kMaxBlockRows) {
     block.n_rows = int(std::min<int64_t>(kMaxBlockRows, last - i0));
@@ -18,7 +18,7 @@ void add_head(const CpuKernels& kernels, const ColumnCall& columns, int64_t head
       const int64_t t = columns.query_rows[size_t(i0 + i)];
       seen[i] = call.visible(t);
       block.q[i] = call.query(t, head);
-      lse[i] = float(double(columns.lse[size_t(head * call.n_tokens + t)]) * 1.4426950408889634);
+      minus_lse[i] = float(-double(columns.lse[size_t(head * call.n_tokens + t)]) * 1.4426950408889634);
     }
     for (int64_t begin = slots.begin; begin < slots.end; begin += kTileSlots) {
       bool any = false;
@@ -29,7 +29,7 @@ void add_head(const CpuKernels& kernels, const ColumnCall& columns, int64_t head
       }
       if (!any) continue;
       block.k_tile = k_tiles + (begin - slots.begin) * call.head_dim;
-      kernels.column_sums(block, lse, columns.weights.data() + i0, sums + (begin - slots.begin));
+      kernels.column_sums(block, minus_lse, columns.weights.data() + i0, sums + (begin - slots.begin));
     }
   }
 }

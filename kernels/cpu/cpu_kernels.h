@@ -33,7 +33,7 @@ struct PackArgs {
 struct TileRows {
   int n_rows;
   int64_t head_dim;
-  float scale;                    // of the logits, log2(e) included: everything is in powers of two
+  float scale;                    // of the logits, > 0, log2(e) included: everything is in powers of two
   const float* k_tile;            // [head_dim, kTileSlots]
   const float* q[kMaxBlockRows];  // [head_dim]
   int32_t begin[kMaxBlockRows];   // the tile's slots that the row sees: [begin, end) within [0, kTileSlots]
@@ -74,8 +74,8 @@ struct CpuKernels {
   void (*pack_keys)(const PackArgs& args);
   void (*pack_values)(const PackArgs& args);
   void (*attend)(const TileRows& rows, const float* v_tile, const SoftmaxState& state);
-  // sums[slot] += sum over rows of weight * 2^(logit - lse); lse in powers of two.
-  void (*column_sums)(const TileRows& rows, const float* lse, const float* weight, float* sums);
+  // sums[slot] += sum over rows of weight * 2^(logit + minus_lse); in powers of two.
+  void (*column_sums)(const TileRows& rows, const float* minus_lse, const float* weight, float* sums);
 
   int64_t (*packed_query_bytes)(int64_t n_query, int64_t n_heads, int64_t head_dim);
   void (*pack_queries)(const int8_t* values, const float* scales, int64_t n_query, int64_t n_heads, int64_t head_dim,

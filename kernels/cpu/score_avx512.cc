@@ -40,10 +40,25 @@ struct Packed {
         scales((const float*)(values + layout.value_bytes + layout.lane_bytes)) {}
 };
 
+// sum[r][v] += group g of one head. n_bytes < 4 at the head's end: the queries are zeros there, but there may be no
+// memory to read.
+template <int kN, int kV>
+inline __attribute__((always_inline)) void add_group(const int8_t* const* stored, int64_t g, int64_t n_bytes,
+                                                     const int8_t* query, int64_t n_groups, __m512i (&sum)[kN][kV]) {
+  const __m512i top_bits = _mm512_set1_epi8(int8_t(0x80));
+  __m512i q[kV];
+  for (int v = 0; v < kV; ++v) q[v] = _mm512_loadu_si512(query + (v * n_groups + g) * 64);
+  for (int r = 0; r < kN; ++r) {
+    int32_t four = 0;
+    memcpy(&four, stored[r] + g * 4, size_t(n_bytes));
+    const __m512i x = _mm512_xor_si512(_mm512_set1_epi32(four), top_bits);
+    for (int v = 0; v < kV; ++v) sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], x, q[v]);
+  }
+}
+
 // Rows [row0, row0 + kN) against query vectors [v0, v0 + kV).
 template <int kN, int kV>
 void score_block(const ScoreArgs& a, const Layout& layout, const Packed& packed, int64_t row0, int64_t v0) {
-  const __m512i top_bits = _mm512_set1_epi8(int8_t(0x80));
   const int64_t n_whole = a.head_dim / 4, tail = a.head_dim % 4;
   __m512 total[kN][kV];
   for (int r = 0; r < kN; ++r) {
@@ -58,16 +73,8 @@ void score_block(const ScoreArgs& a, const Layout& layout, const Packed& packed,
       stored[r] = a.stored + ((row0 + r) * a.n_heads + h) * a.head_dim;
       for (int v = 0; v < kV; ++v) sum[r][v] = _mm512_loadu_si512(packed.starts + lanes_at + v * kLanes);
     }
-    for (int64_t g = 0; g < layout.n_groups; ++g) {
-      __m512i q[kV];
-      for (int v = 0; v < kV; ++v) q[v] = _mm512_loadu_si512(query + (v * layout.n_groups + g) * 64);
-      for (int r = 0; r < kN; ++r) {
-        int32_t four = 0;  // past the head's end the queries are zeros, but there may be no memory
-        memcpy(&four, stored[r] + g * 4, g < n_whole ? size_t(4) : size_t(tail));
-        const __m512i x = _mm512_xor_si512(_mm512_set1_epi32(four), top_bits);
-        for (int v = 0; v < kV; ++v) sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], x, q[v]);
-      }
-    }
+    for (int64_t g = 0; g < n_whole; ++g) add_group<kN, kV>(stored, g, 4, query, layout.n_groups, sum);
+    if (tail > 0) add_group<kN, kV>(stored, n_whole, tail, query, layout.n_groups, sum);
     for (int v = 0; v < kV; ++v) {
       const __m512 query_scale = _mm512_loadu_ps(packed.scales + lanes_at + v * kLanes);
       for (int r = 0; r < kN; ++r) {

@@ -69,16 +69,15 @@ inline Vec keep_range(Vec v, int32_t first, int32_t begin, int32_t end, Vec othe
 }
 
 inline Vec exp2(Vec x) {
-  const Vec n = _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const Vec f = _mm256_sub_ps(x, n);
-  Vec p = fma(set1(1.534581243e-04f), f, set1(1.339993090e-03f));
-  p = fma(p, f, set1(9.618489072e-03f));
-  p = fma(p, f, set1(5.550328642e-02f));
-  p = fma(p, f, set1(2.402264625e-01f));
-  p = fma(p, f, set1(6.931471825e-01f));
+  const Vec shifted = x + set1(12582912.0f);
+  const Vec f = x - (shifted - set1(12582912.0f));
+  Vec p = fma(set1(1.327647245e-03f), f, set1(9.675540961e-03f));
+  p = fma(p, f, set1(5.550713092e-02f));
+  p = fma(p, f, set1(2.402212024e-01f));
+  p = fma(p, f, set1(6.931469440e-01f));
   p = fma(p, f, set1(1.0f));
-  const __m256i power = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
-  const Vec scaled = _mm256_mul_ps(p, _mm256_castsi256_ps(power));
+  const __m256i power = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
+  const Vec scaled = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), power));
   return _mm256_and_ps(scaled, _mm256_cmp_ps(x, set1(-126.0f), _CMP_GE_OQ));
 }
 

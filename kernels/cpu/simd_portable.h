@@ -66,11 +66,10 @@ inline Vec keep_range(Vec v, int32_t first, int32_t begin, int32_t end, Vec othe
 inline Vec exp2(Vec x) {
   const Vec clamped = max(x, set1(-126.0f));
   const Vec n = round_small(clamped), f = clamped - n;
-  Vec p = fma(set1(1.534581243e-04f), f, set1(1.339993090e-03f));
-  p = fma(p, f, set1(9.618489072e-03f));
-  p = fma(p, f, set1(5.550328642e-02f));
-  p = fma(p, f, set1(2.402264625e-01f));
-  p = fma(p, f, set1(6.931471825e-01f));
+  Vec p = fma(set1(1.327647245e-03f), f, set1(9.675540961e-03f));
+  p = fma(p, f, set1(5.550713092e-02f));
+  p = fma(p, f, set1(2.402212024e-01f));
+  p = fma(p, f, set1(6.931469440e-01f));
   p = fma(p, f, set1(1.0f));
   const VecI power = (__builtin_convertvector(n, VecI) + 127) << 23;
   return x >= -126.0f ? p * (Vec)power : zero();

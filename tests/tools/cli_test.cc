@@ -1,0 +1,166 @@
+// The command from outside: help, usage errors, exit codes, and one JSON object whatever happens.
+#include <reform/version.h>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "tests/tools/command.h"
+
+using namespace reform;
+using reform::test::CommandResult;
+using reform::test::Sandbox;
+using Json = nlohmann::json;
+
+namespace {
+
+const std::string kModel = std::string(REFORM_GOLDEN_DIR) + "/tiny_llama3.gguf";
+constexpr const char* kVerbs[] = {"ingest", "ask", "contexts", "show", "rm", "generate"};
+
+// Exactly one line, one object.
+Json one_object(const CommandResult& r) {
+  INFO(r.out << r.err);
+  REQUIRE(!r.out.empty());
+  REQUIRE(r.out.find('\n') == r.out.size() - 1);
+  Json json = Json::parse(r.out, nullptr, false);
+  REQUIRE(json.is_object());
+  CHECK(json["schema_version"] == kJsonSchemaVersion);
+  return json;
+}
+
+void check_error(const Sandbox& box, std::vector<std::string> args, int code, const std::string& says) {
+  const CommandResult plain = box.run(args);
+  INFO(plain.err);
+  CHECK(plain.exit_code == code);
+  CHECK(plain.out.empty());
+  CHECK(plain.err.find("reform: error: ") != std::string::npos);
+  CHECK(plain.err.find(says) != std::string::npos);
+  CHECK(plain.err.back() == '\n');
+
+  args.push_back("--json");
+  const CommandResult r = box.run(args);
+  CHECK(r.exit_code == code);
+  CHECK(r.err.find(says) != std::string::npos);
+  Json json = one_object(r);
+  CHECK(json["verb"] == args.front());
+  CHECK(json["error"]["code"] == code);
+  CHECK(json["error"]["name"].is_string());
+  CHECK(json["error"]["message"].get<std::string>().find(says) != std::string::npos);
+}
+
+}  // namespace
+
+TEST_CASE("help: the command lists its verbs, each verb explains itself with an example", "[tools]") {
+  const Sandbox box;
+  const CommandResult all = box.run({"--help"});
+  CHECK(all.exit_code == 0);
+  CHECK(all.err.empty());
+  for (const char* verb : kVerbs) {
+    INFO(verb);
+    CHECK(all.out.find(std::string("\n  ") + verb + " ") != std::string::npos);
+    const CommandResult r = box.run({verb, "--help"});
+    CHECK(r.exit_code == 0);
+    CHECK(r.out.find("Usage: reform " + std::string(verb)) != std::string::npos);
+    CHECK(r.out.find("Example:\n  reform " + std::string(verb)) != std::string::npos);
+    CHECK(r.out.find("--json") != std::string::npos);
+    CHECK(std::count(r.out.begin(), r.out.begin() + r.out.find("\n\n"), '\n') == 1);  // two lines that explain
+  }
+}
+
+TEST_CASE("version: tool, store format and JSON schema, for people and for programs", "[tools]") {
+  const Sandbox box;
+  const CommandResult plain = box.run({"--version"});
+  CHECK(plain.exit_code == 0);
+  CHECK(plain.out.find(kVersion) != std::string::npos);
+  CHECK(plain.out.find("store format") != std::string::npos);
+  Json json = one_object(box.run({"--version", "--json"}));
+  CHECK(json["version"] == kVersion);
+  CHECK(json["store_format"] == kStoreFormatVersion);
+  CHECK(json["json_schema"] == kJsonSchemaVersion);
+}
+
+TEST_CASE("usage errors exit with 2 and say where help is", "[tools]") {
+  const Sandbox box;
+  const std::string text = box.write("a.txt", "some text");
+  CHECK(box.run({}).exit_code == 2);
+  CHECK(box.run({"bogus"}).exit_code == 2);
+  const std::vector<std::vector<std::string>> cases = {
+      {"ask", "only-a-name"},
+      {"ask", "name", "question", "--temp", "hot"},
+      {"ask", "name", "question", "--no-such-flag"},
+      {"show"},
+      {"rm"},
+      {"ingest", "name", text},
+      {"ingest", "--model", kModel, "name"},
+      {"ingest", "--model", kModel, "name", text, "--append", "--replace"},
+      {"ingest", "--model", kModel, "name", text, "--max-host-memory", "12XB"},
+      {"generate", "--model", kModel},
+      {"generate", "--model", kModel, "prompt", "--file", text},
+  };
+  for (const auto& args : cases) {
+    CAPTURE(args);
+    check_error(box, args, 2, "--help");
+  }
+  check_error(box, {"ingest", "--model", kModel, "name", "-", "-"}, 2, "only once");
+  check_error(box, {"ingest", "--model", kModel, "name", box.path("")}, 2, "directory");
+  check_error(box, {"generate", "--model", kModel, "p", "--system", "s"}, 2, "--chat");
+}
+
+TEST_CASE("options out of range are refused before anything is loaded", "[tools]") {
+  const Sandbox box;
+  const std::string text = box.write("a.txt", "some text");
+  const std::vector<std::vector<std::string>> ingests = {
+      {"--policy", "lru"},     {"--chunk-tokens", "0"},    {"--chunk-tokens", "-5"},      {"--cache-tokens", "0"},
+      {"--sink-tokens", "-1"}, {"--overlap-tokens", "-1"}, {"--chunk-tokens", "99999999"}};
+  for (const auto& flags : ingests) {
+    CAPTURE(flags);
+    const CommandResult r = box.run({"ingest", "--model", box.path("none.gguf"), "name", text, flags[0], flags[1]});
+    CHECK(r.exit_code == 2);
+  }
+  const std::vector<std::vector<std::string>> asks = {
+      {"--temp", "-1"},  {"--top-p", "1.5"},        {"--min-p", "-0.1"},     {"--top-k", "-2"},      {"-n", "-5"},
+      {"--temp", "nan"}, {"--gather-tokens", "-1"}, {"--edge-tokens", "-1"}, {"--pool-window", "64"}};
+  for (const auto& flags : asks) {
+    CAPTURE(flags);
+    CHECK(box.run({"ask", "name", "question", flags[0], flags[1]}).exit_code == 2);
+  }
+}
+
+TEST_CASE("what is not there is named, with exit code 3", "[tools]") {
+  const Sandbox box;
+  const std::string text = box.write("a.txt", "some text");
+  check_error(box, {"ingest", "--model", kModel, "name", box.path("none.txt")}, 3, "none.txt");
+  check_error(box, {"ingest", "--model", box.path("none.gguf"), "name", text}, 3, "none.gguf");
+  check_error(box, {"generate", "--model", box.path("none.gguf"), "p"}, 3, "none.gguf");
+  check_error(box, {"generate", "--model", kModel, "--file", box.path("none.txt")}, 3, "none.txt");
+  check_error(box, {"ask", "nobody", "why?"}, 3, "nobody");
+  check_error(box, {"show", "nobody"}, 3, "nobody");
+  check_error(box, {"rm", "nobody"}, 3, "nobody");
+}
+
+TEST_CASE("a file that is no usable model is refused with exit code 4", "[tools]") {
+  const Sandbox box;
+  const std::string text = box.write("a.txt", "some text");
+  const std::string not_gguf = box.write("not.gguf", "these are not the bytes of a model");
+  check_error(box, {"ingest", "--model", not_gguf, "name", text}, 4, "not.gguf");
+  check_error(box, {"generate", "--model", not_gguf, "p"}, 4, "not.gguf");
+}
+
+TEST_CASE("an empty store is listed as such", "[tools]") {
+  const Sandbox box;
+  const CommandResult r = box.run({"contexts"});
+  CHECK(r.exit_code == 0);
+  CHECK(r.out.find("no contexts in " + box.path("data")) != std::string::npos);
+  Json json = one_object(box.run({"contexts", "--json", "--store", box.path("elsewhere")}));
+  CHECK(json["contexts"].empty());
+  CHECK(json["store"] == box.path("elsewhere"));
+}
+
+TEST_CASE("control characters in a name reach neither the error line nor break the JSON", "[tools]") {
+  const Sandbox box;
+  const std::string evil = "evil\x1b[31m\n\xff";
+  const CommandResult plain = box.run({"show", evil});
+  CHECK(plain.exit_code != 0);
+  CHECK(plain.err.find('\x1b') == std::string::npos);
+  CHECK(std::count(plain.err.begin(), plain.err.end(), '\n') == 1);
+  one_object(box.run({"show", evil, "--json"}));
+}

@@ -1,0 +1,106 @@
+#include "tests/tools/command.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+namespace reform::test {
+namespace {
+
+constexpr auto kTimeout = std::chrono::seconds(300);
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> list;
+  for (std::string& text : texts) list.push_back(text.data());
+  list.push_back(nullptr);
+  return list;
+}
+
+pid_t start(const std::vector<std::string>& args, std::vector<std::string> environment, int in, int out, int err) {
+  std::vector<std::string> argv = {REFORM_BINARY};
+  argv.insert(argv.end(), args.begin(), args.end());
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+  pid_t child = 0;
+  const int error =
+      posix_spawn(&child, REFORM_BINARY, &actions, nullptr, pointers(argv).data(), pointers(environment).data());
+  posix_spawn_file_actions_destroy(&actions);
+  REQUIRE(error == 0);
+  return child;
+}
+
+}  // namespace
+
+Sandbox::Sandbox() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "reform-test-XXXXXX").string();
+  REQUIRE(mkdtemp(pattern.data()) != nullptr);
+  dir_ = pattern;
+}
+
+Sandbox::~Sandbox() {
+  std::error_code ignored;
+  std::filesystem::remove_all(dir_, ignored);
+}
+
+std::string Sandbox::write(const std::string& name, const std::string& bytes) const {
+  std::ofstream(path(name), std::ios::binary) << bytes;
+  return path(name);
+}
+
+CommandResult Sandbox::run(const std::vector<std::string>& args, const CommandInput& input) const {
+  const std::string out_path = path(".out"), err_path = path(".err");
+  const int out = ::open(out_path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  const int err = ::open(err_path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  int in = -1, writer = -1;
+  if (input.stdin_stays_open) {
+    int ends[2];
+    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+    in = ends[0], writer = ends[1];
+    REQUIRE(::write(writer, input.stdin_text.data(), input.stdin_text.size()) == ssize_t(input.stdin_text.size()));
+  } else {
+    in = ::open(write(".in", input.stdin_text).c_str(), O_RDONLY | O_CLOEXEC);
+  }
+  std::vector<std::string> environment = {"XDG_DATA_HOME=" + path("data"), "XDG_CACHE_HOME=" + path("cache"),
+                                          "HOME=" + path("home"), "TZ=UTC"};
+  const pid_t child = start(args, environment, in, out, err);
+  for (const int fd : {in, out, err}) ::close(fd);
+
+  CommandResult result;
+  const auto deadline = std::chrono::steady_clock::now() + kTimeout;
+  bool interrupt = !input.interrupt_when_seen.empty();
+  int status = 0;
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    if (interrupt && read_file(err_path).find(input.interrupt_when_seen) != std::string::npos) {
+      interrupt = false;
+      kill(child, SIGINT);
+    }
+    if (std::chrono::steady_clock::now() > deadline) {
+      result.timed_out = true;
+      kill(child, SIGKILL);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  if (writer >= 0) ::close(writer);
+  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  result.out = read_file(out_path), result.err = read_file(err_path);
+  return result;
+}
+
+}  // namespace reform::test

@@ -1,0 +1,40 @@
+// Runs the real command as a subprocess, in a directory of its own.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace reform::test {
+
+struct CommandResult {
+  int exit_code = -1;  // 128 + signal where one ended it
+  bool timed_out = false;
+  std::string out, err;
+};
+
+struct CommandInput {
+  std::string stdin_text;
+  bool stdin_stays_open = false;    // a writer that never says another word
+  std::string interrupt_when_seen;  // SIGINT once this is on standard error
+};
+
+// A temporary directory with a store and a cache of its own; removed at the end.
+class Sandbox {
+ public:
+  Sandbox();
+  ~Sandbox();
+  Sandbox(const Sandbox&) = delete;
+  Sandbox& operator=(const Sandbox&) = delete;
+
+  std::string path(const std::string& name) const { return (dir_ / name).string(); }
+  std::string write(const std::string& name, const std::string& bytes) const;  // the path
+
+  // reform ARGS…
+  CommandResult run(const std::vector<std::string>& args, const CommandInput& input = {}) const;
+
+ private:
+  std::filesystem::path dir_;
+};
+
+}  // namespace reform::test
