@@ -11,6 +11,7 @@ uint16_t load_u16(const uint8_t* p) { return uint16_t(p[0] | p[1] << 8); }
 }  // namespace
 
 void dequant_f32_ref(const uint8_t* blocks, int64_t n_blocks, float* out) {
+  if (n_blocks == 0) return;  // memcpy wants pointers even for nothing
   std::memcpy(out, blocks, size_t(n_blocks) * sizeof(float));
 }
 
