@@ -4,7 +4,8 @@ target_include_directories(reform_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(reform_options INTERFACE -ffp-contract=off)
 if(REFORM_WARNINGS)
   target_compile_options(reform_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Werror>
-    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>)
+    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
+    $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-unknown-warning-option>)  # pragmas that silence g++ alone
 endif()
 if(REFORM_SANITIZE)
   target_compile_options(reform_options INTERFACE -fsanitize=${REFORM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
