@@ -13,7 +13,8 @@ TEST_CASE("tiny models of every architecture: logits match transformers on every
     for (const Isa isa : supported_isas()) {
       LoadedModel m(tiny_path(name), isa, 64, 64);
       const bool exact = isa == Isa::kRef;
-      const auto a = compare_logits(m, golden, golden.n_positions(), exact ? KvView::Type::kF32 : KvView::Type::kF16);
+      const auto a =
+          compare_logits(m, golden, golden.n_positions(), 47, exact ? KvView::Type::kF32 : KvView::Type::kF16);
       INFO(name << " on " << reform::name(isa) << ": cosine min " << a.min_cosine << ", mean " << a.mean_cosine
                 << ", same top " << a.n_same_top << " of " << a.n_positions << ", lse off by " << a.max_lse_error);
       // Random weights amplify rounding: stock llama.cpp's INT8 activations come to 0.9985 on these files, while a
@@ -39,8 +40,9 @@ void check_reference_path(const char* name, int64_t n_positions) {
     return;
   }
   const LogitsGolden golden = LogitsGolden::load(golden_path(std::string("logits_") + name + ".bin"));
-  LoadedModel m(path, Isa::kRef, 64, 256);
-  const auto a = compare_logits(m, golden, std::min(n_positions, golden.n_positions()), KvView::Type::kF32);
+  LoadedModel m(path, Isa::kRef, 256, 256);
+  n_positions = std::min(n_positions, golden.n_positions());
+  const auto a = compare_logits(m, golden, n_positions, n_positions, KvView::Type::kF32);
   WARN(name << ", reference: cosine min " << a.min_cosine << ", lse off by " << a.max_lse_error << ", same top "
             << a.n_same_top << " of " << a.n_positions);
   CHECK(a.min_cosine >= 0.99999);
@@ -67,8 +69,8 @@ void check_fast_path(const char* model_name) {
     return;
   }
   const LogitsGolden golden = LogitsGolden::load(golden_path(std::string("logits_") + model_name + ".bin"));
-  LoadedModel m(path, best_isa(), 64, 256);
-  const auto a = compare_logits(m, golden, golden.n_positions(), KvView::Type::kF16);
+  LoadedModel m(path, best_isa(), 256, 256);
+  const auto a = compare_logits(m, golden, golden.n_positions(), 160, KvView::Type::kF16);
   WARN(model_name << ", " << name(best_isa()) << ": cosine min " << a.min_cosine << ", mean " << a.mean_cosine
                   << ", lse off by " << a.max_lse_error << ", same top " << a.n_same_top << " of " << a.n_positions);
   CHECK(a.min_cosine >= 0.999);
@@ -89,13 +91,13 @@ void check_perplexity(const char* model_name) {
   }
   const LogitsGolden golden = LogitsGolden::load(golden_path(std::string("logits_") + model_name + ".bin"));
   const int64_t window = golden.window_tokens, n_windows = int64_t(golden.ppl_ids.size()) / window;
-  LoadedModel m(path, best_isa(), 256, window);
+  LoadedModel m(path, best_isa(), 512, window);
   KvCache cache = m.make_cache(KvView::Type::kF16);
   double nll = 0;
   for (int64_t w = 0; w < n_windows; ++w) {
     const auto ids = std::span<const int32_t>(golden.ppl_ids).subspan(size_t(w * window), size_t(window));
     cache.set_kv_len(0);
-    m.run(ids, cache, 256, true, [&](int64_t first, MatView<const float> logits) {
+    m.run(ids, cache, 512, true, [&](int64_t first, MatView<const float> logits) {
       for (int64_t i = 0; i < logits.rows && first + i + 1 < window; ++i) {
         const std::span<const float> row(logits.row(i), size_t(golden.n_vocab));
         nll += log_sum_exp(row) - row[size_t(ids[size_t(first + i + 1)])];

@@ -145,29 +145,35 @@ double cosine(std::span<const float> a, std::span<const float> b) {
   return ab / std::sqrt(aa * bb);
 }
 
-LogitsAgreement compare_logits(LoadedModel& m, const LogitsGolden& golden, int64_t n_positions,
+LogitsAgreement compare_logits(LoadedModel& m, const LogitsGolden& golden, int64_t n_positions, int64_t n_prefill,
                                KvView::Type cache_type) {
   REQUIRE(m.shape().n_vocab >= golden.n_vocab);
   LogitsAgreement a;
   a.n_positions = n_positions;
-  KvCache cache = m.make_cache(cache_type);
   std::vector<float> got(golden.rows.size());
-  const std::span<const int32_t> ids = std::span(golden.ids).first(size_t(n_positions));
-  m.run(ids, cache, std::min<int64_t>(50, n_positions), true, [&](int64_t first, MatView<const float> logits) {
-    for (int64_t i = 0; i < logits.rows; ++i) {
-      const size_t position = size_t(first + i);
-      const std::span<const float> row(logits.row(i), size_t(golden.n_vocab));
-      for (size_t r = 0; r < got.size(); ++r) got[r] = row[size_t(golden.rows[r])];
-      const double c = cosine(got, std::span(golden.logits).subspan(position * got.size(), got.size()));
-      a.min_cosine = std::isfinite(c) ? std::min(a.min_cosine, c) : -1;
-      a.mean_cosine += c / double(n_positions);
-      a.max_lse_error = std::max(a.max_lse_error, std::abs(log_sum_exp(row) - golden.lse[position]));
-      const float* top = golden.top.data() + position * size_t(golden.n_top);
-      const bool same = argmax(row) == golden.top_ids[position * size_t(golden.n_top)];
-      a.n_same_top += same;
-      a.n_wrong_top += !same && top[0] - top[1] > 1e-3f;
-    }
-  });
+  const auto take_row = [&](size_t position, std::span<const float> row) {
+    for (size_t r = 0; r < got.size(); ++r) got[r] = row[size_t(golden.rows[r])];
+    const double c = cosine(got, std::span(golden.logits).subspan(position * got.size(), got.size()));
+    a.min_cosine = std::isfinite(c) ? std::min(a.min_cosine, c) : -1;
+    a.mean_cosine += c / double(n_positions);
+    a.max_lse_error = std::max(a.max_lse_error, std::abs(log_sum_exp(row) - golden.lse[position]));
+    const float* top = golden.top.data() + position * size_t(golden.n_top);
+    const bool same = argmax(row) == golden.top_ids[position * size_t(golden.n_top)];
+    a.n_same_top += same;
+    a.n_wrong_top += !same && top[0] - top[1] > 1e-3f;
+  };
+  KvCache cache = m.make_cache(cache_type);
+  const auto run = [&](int64_t begin, int64_t end, int64_t chunk) {
+    const auto ids = std::span<const int32_t>(golden.ids).subspan(size_t(begin), size_t(end - begin));
+    m.run(ids, cache, chunk, true, [&](int64_t first, MatView<const float> logits) {
+      for (int64_t i = 0; i < logits.rows; ++i) {
+        take_row(size_t(begin + first + i), {logits.row(i), size_t(golden.n_vocab)});
+      }
+    });
+  };
+  n_prefill = std::min(n_prefill, n_positions);
+  if (n_prefill > 0) run(0, n_prefill, n_prefill);
+  if (n_prefill < n_positions) run(n_prefill, n_positions, 1);
   return a;
 }
 

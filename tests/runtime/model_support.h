@@ -78,7 +78,8 @@ struct LogitsAgreement {
   int64_t n_wrong_top = 0;  // another top token although the reference's gap is over 1e-3
   double min_cosine = 1, mean_cosine = 0, max_lse_error = 0;
 };
-LogitsAgreement compare_logits(LoadedModel& m, const LogitsGolden& golden, int64_t n_positions,
+// The first n_prefill of n_positions in calls of that many rows at most, the rest one by one, as a generation runs.
+LogitsAgreement compare_logits(LoadedModel& m, const LogitsGolden& golden, int64_t n_positions, int64_t n_prefill,
                                KvView::Type cache_type);
 
 }  // namespace reform::test
