@@ -4,6 +4,40 @@
 #include "kernels/cpu/matmul_paths.h"
 
 namespace reform::cpu {
+namespace {
+
+// What an instruction set brings; the arrays have one entry per QuantType, a null pointer where the panels take over.
+struct Kernels {
+  const FloatKernel& float_panels;
+  PackTileFn pack_tile = nullptr;
+  const UnpackPanelFn* unpack_panel = nullptr;
+  Int8RunFn int8_run = nullptr;
+  PackRowFn pack_row = nullptr;
+  const MatVecFn* matvec = nullptr;
+  const FloatMatVecFn* matvec_float = nullptr;
+};
+
+const Kernels& kernels([[maybe_unused]] Isa isa) {
+  static const Kernels portable{.float_panels = kFloatKernelPortable};
+#if defined(__x86_64__)
+  static const Kernels avx2{.float_panels = kFloatKernelAvx2,
+                            .pack_row = pack_row_avx2,
+                            .matvec = kMatVecAvx2,
+                            .matvec_float = kFloatMatVecAvx2};
+  static const Kernels avx512{.float_panels = kFloatKernelAvx512,
+                              .pack_tile = pack_tile_avx512,
+                              .unpack_panel = kUnpackPanelAvx512,
+                              .int8_run = int8_run_avx512,
+                              .pack_row = pack_row_avx512,
+                              .matvec = kMatVecAvx512,
+                              .matvec_float = kFloatMatVecAvx512};
+  if (isa == Isa::kAvx2) return avx2;
+  if (isa == Isa::kAvx512) return avx512;
+#endif
+  return portable;
+}
+
+}  // namespace
 
 void start_sums(const MatmulCall& call, int64_t token_begin, int64_t token_end, int64_t row_begin, int64_t row_end) {
   for (int64_t t = token_begin; t < token_end; ++t) {
@@ -35,20 +69,16 @@ void matmul(Isa isa, const Weight& w, MatView<const float> x, std::span<const fl
   CHECK(w.cols % geometry(w.type).block_elems == 0);
   const MatmulCall call{w, x, bias, accumulate, y, pool, workspace};
   if (isa == Isa::kRef) return matmul_reference(call);
-  const bool few = x.rows <= kMaxMatVecTokens;
-  if (isa == Isa::kAvx512 && few && kMatVecAvx512[size_t(w.type)] != nullptr) {
-    return matmul_matvec(pack_row_avx512, kMatVecAvx512[size_t(w.type)], call);
+  const Kernels& k = kernels(isa);
+  const size_t type = size_t(w.type);
+  if (x.rows <= kMaxMatVecTokens && k.matvec != nullptr) {
+    if (k.matvec[type] != nullptr) return matmul_matvec(k.pack_row, k.matvec[type], call);
+    if (k.matvec_float[type] != nullptr) return matmul_float_matvec(k.matvec_float[type], call);
   }
-  if (isa == Isa::kAvx512 && few && kFloatMatVecAvx512[size_t(w.type)] != nullptr) {
-    return matmul_float_matvec(kFloatMatVecAvx512[size_t(w.type)], call);
+  if (k.unpack_panel != nullptr && k.unpack_panel[type] != nullptr) {
+    return matmul_int8({k.pack_tile, k.unpack_panel[type], k.int8_run}, call);
   }
-  if (isa == Isa::kAvx512 && kUnpackPanelAvx512[size_t(w.type)] != nullptr) {
-    return matmul_int8({pack_tile_avx512, kUnpackPanelAvx512[size_t(w.type)], int8_run_avx512}, call);
-  }
-  matmul_float(isa == Isa::kAvx512 ? kFloatKernelAvx512
-               : isa == Isa::kAvx2 ? kFloatKernelAvx2
-                                   : kFloatKernelPortable,
-               call);
+  matmul_float(k.float_panels, call);
 }
 
 }  // namespace reform::cpu

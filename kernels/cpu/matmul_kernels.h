@@ -76,6 +76,7 @@ using FloatMatVecFn = void (*)(const uint8_t* w, int64_t row_bytes, int64_t n_ro
                                int64_t x_stride, int n_tokens, float* y, int64_t y_stride);
 
 void pack_row_avx512(const float* x, int64_t n_cols, ActivationUnit* out);
+void pack_row_avx2(const float* x, int64_t n_cols, ActivationUnit* out);
 
 // One entry per QuantType, in its order; null where the type takes the FP32 panels instead.
 extern const UnpackPanelFn kUnpackPanelAvx512[];
