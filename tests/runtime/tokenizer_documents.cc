@@ -116,13 +116,15 @@ std::vector<uint64_t> golden_hashes(const std::string& name) {
   return hashes;
 }
 
-GgufWriter small_bpe(const std::string& pre) {
+namespace {
+GgufWriter bpe_writer(const std::string& pre, const std::vector<uint8_t>& missing_bytes) {
   std::vector<std::string> tokens(256);
   uint32_t next = 256;
   for (uint32_t b = 0; b < 256; ++b) {
     const bool printable = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
     append_utf8(printable ? b : next++, tokens[b]);
   }
+  for (const uint8_t b : missing_bytes) tokens[b] = "no token for " + std::to_string(b);
   const std::vector<std::string> merges = read_lines(kGolden + "small_merges.txt");
   for (const std::string& merge : merges) {
     const size_t space = merge.find(' ', 1);
@@ -141,6 +143,11 @@ GgufWriter small_bpe(const std::string& pre) {
   writer.add("tokenizer.ggml.eos_token_id", uint32_t(tokens.size() - 4));  // <|im_end|>
   return writer;
 }
+
+}  // namespace
+
+GgufWriter small_bpe(const std::string& pre) { return bpe_writer(pre, {}); }
+GgufWriter bpe_without_some_bytes() { return bpe_writer("smollm", {0x04, 0x06, 0xf1}); }
 
 GgufWriter small_sentencepiece(bool space_prefix) {
   std::vector<std::string> tokens;

@@ -44,6 +44,8 @@ std::vector<uint64_t> golden_hashes(const std::string& name);
 
 // 256 bytes, the committed merges, a few words without merges, control and user-defined tokens.
 GgufWriter small_bpe(const std::string& pre);
+// The same, but the bytes 04, 06 and F1 have no token, as in SmolLM2's vocabulary.
+GgufWriter bpe_without_some_bytes();
 // Trained by SentencePiece: normal, control, byte and user-defined tokens.
 GgufWriter small_sentencepiece(bool space_prefix);
 
