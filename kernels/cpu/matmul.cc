@@ -9,6 +9,7 @@ namespace {
 // What an instruction set brings; the arrays have one entry per QuantType, a null pointer where the panels take over.
 struct Kernels {
   const FloatKernel& float_panels;
+  const FillPanelFn* fill_panel = nullptr;
   PackTileFn pack_tile = nullptr;
   const UnpackPanelFn* unpack_panel = nullptr;
   Int8RunFn int8_run = nullptr;
@@ -21,10 +22,12 @@ const Kernels& kernels([[maybe_unused]] Isa isa) {
   static const Kernels portable{.float_panels = kFloatKernelPortable};
 #if defined(__x86_64__)
   static const Kernels avx2{.float_panels = kFloatKernelAvx2,
+                            .fill_panel = kFillPanelAvx2,
                             .pack_row = pack_row_avx2,
                             .matvec = kMatVecAvx2,
                             .matvec_float = kFloatMatVecAvx2};
   static const Kernels avx512{.float_panels = kFloatKernelAvx512,
+                              .fill_panel = kFillPanelAvx2,
                               .pack_tile = pack_tile_avx512,
                               .unpack_panel = kUnpackPanelAvx512,
                               .int8_run = int8_run_avx512,
@@ -78,7 +81,7 @@ void matmul(Isa isa, const Weight& w, MatView<const float> x, std::span<const fl
   if (k.unpack_panel != nullptr && k.unpack_panel[type] != nullptr) {
     return matmul_int8({k.pack_tile, k.unpack_panel[type], k.int8_run}, call);
   }
-  matmul_float(k.float_panels, call);
+  matmul_float(k.float_panels, k.fill_panel == nullptr ? nullptr : k.fill_panel[type], call);
 }
 
 }  // namespace reform::cpu

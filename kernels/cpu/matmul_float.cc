@@ -32,7 +32,7 @@ void fill_panel(const Weight& w, int64_t row_begin, int64_t n_rows, int64_t col_
 
 int64_t float_path_bytes(int n_threads) { return int64_t(sizeof(Scratch)) * n_threads; }
 
-void matmul_float(const FloatKernel& kernel, const MatmulCall& call) {
+void matmul_float(const FloatKernel& kernel, FillPanelFn fill, const MatmulCall& call) {
   CHECK(kernel.rows <= kMaxPanelRows);
   CHECK(int64_t(call.workspace.size()) >= float_path_bytes(call.pool.size()));
   const Weight& w = call.w;
@@ -43,7 +43,12 @@ void matmul_float(const FloatKernel& kernel, const MatmulCall& call) {
     start_sums(call, 0, n_tokens, row, row + n_rows);
     for (int64_t col = 0; col < w.cols; col += kPanelCols) {
       const int64_t n_cols = std::min(kPanelCols, w.cols - col);
-      fill_panel(w, row, n_rows, col, n_cols, kernel.rows, scratch);
+      if (fill != nullptr) {
+        fill(static_cast<const uint8_t*>(weight_at(w, row, col)), row_bytes(w.type, w.cols), int(n_rows), n_cols,
+             kernel.rows, scratch.panel);
+      } else {
+        fill_panel(w, row, n_rows, col, n_cols, kernel.rows, scratch);
+      }
       for (int64_t t = 0; t < n_tokens; t += kernel.tokens) {
         kernel.run(scratch.panel, n_cols, call.x.row(t) + col, call.x.stride_elems,
                    int(std::min<int64_t>(kernel.tokens, n_tokens - t)), int(n_rows), call.y.row(t) + row,

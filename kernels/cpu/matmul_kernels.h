@@ -19,6 +19,11 @@ struct FloatKernel {
               int64_t y_stride);
 };
 
+// panel[c, r] = w[r, c] for rows row_bytes apart; n_cols <= kPanelCols, panel_rows a multiple of 8, rows from n_rows on
+// are zero.
+using FillPanelFn = void (*)(const uint8_t* w, int64_t row_bytes, int n_rows, int64_t n_cols, int panel_rows,
+                             float* panel);
+
 extern const FloatKernel kFloatKernelPortable;
 extern const FloatKernel kFloatKernelAvx2;
 extern const FloatKernel kFloatKernelAvx512;
@@ -79,6 +84,7 @@ void pack_row_avx512(const float* x, int64_t n_cols, ActivationUnit* out);
 void pack_row_avx2(const float* x, int64_t n_cols, ActivationUnit* out);
 
 // One entry per QuantType, in its order; null where the type takes the FP32 panels instead.
+extern const FillPanelFn kFillPanelAvx2[];
 extern const UnpackPanelFn kUnpackPanelAvx512[];
 extern const MatVecFn kMatVecAvx512[];
 extern const MatVecFn kMatVecAvx2[];

@@ -33,7 +33,8 @@ void matmul_reference(const MatmulCall& call);
 
 // Panels of weights dequantised to FP32: exact weights and activations, FP32 sums.
 int64_t float_path_bytes(int n_threads);
-void matmul_float(const FloatKernel& kernel, const MatmulCall& call);
+// fill may be null: dequantise() then fills the panels.
+void matmul_float(const FloatKernel& kernel, FillPanelFn fill, const MatmulCall& call);
 
 // Panels of weights requantised to INT8, activations in INT8, FP32 sums over groups of kGroupCols.
 struct Int8Kernels {
