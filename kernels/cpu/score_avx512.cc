@@ -3,13 +3,9 @@
 //
 // vpdpbusd multiplies unsigned by signed bytes. The stored side is made unsigned, s + 128 (its top bit flipped on the
 // way from memory); the sums start at -128 * (sum of the query's head), which takes the 128 out again.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
 #include <string.h>
 
+#include "kernels/cpu/intrinsics.h"
 #include "kernels/cpu/score.h"
 
 namespace {

@@ -3,13 +3,9 @@
 // must not be linked into another's callers.
 #pragma once
 
-// g++ 12's own header initialises a register from itself (GCC bug 105593) and is warned about here.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
 #include <stdint.h>
+
+#include "kernels/cpu/intrinsics.h"
 
 namespace {
 
