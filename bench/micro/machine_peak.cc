@@ -53,6 +53,19 @@ REFORM_AVX512 void fp32_avx512() {
   }
 }
 
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) void bf16_avx512() {
+  __m512 s0 = _mm512_set1_ps(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0, s8 = s0, s9 = s0;
+  const __m512bh a = (__m512bh)_mm512_set1_epi16(0);
+  for (int64_t i = 0; i < kRounds; ++i) {
+    s0 = _mm512_dpbf16_ps(s0, a, a), s1 = _mm512_dpbf16_ps(s1, a, a), s2 = _mm512_dpbf16_ps(s2, a, a);
+    s3 = _mm512_dpbf16_ps(s3, a, a), s4 = _mm512_dpbf16_ps(s4, a, a), s5 = _mm512_dpbf16_ps(s5, a, a);
+    s6 = _mm512_dpbf16_ps(s6, a, a), s7 = _mm512_dpbf16_ps(s7, a, a), s8 = _mm512_dpbf16_ps(s8, a, a);
+    s9 = _mm512_dpbf16_ps(s9, a, a);
+    asm volatile("" : "+v"(s0), "+v"(s1), "+v"(s2), "+v"(s3), "+v"(s4), "+v"(s5), "+v"(s6), "+v"(s7), "+v"(s8));
+    asm volatile("" : "+v"(s9));
+  }
+}
+
 REFORM_AVX2 void int8_avx2() {
   __m256i a = _mm256_set1_epi8(1), one = _mm256_set1_epi16(1), s0 = a, s1 = a, s2 = a, s3 = a, s4 = a;
   for (int64_t i = 0; i < kRounds; ++i) {
@@ -100,6 +113,14 @@ double peak_fp32_ops(Isa isa) {
 #endif
   (void)isa;
   return 0;
+}
+
+double peak_bf16_ops() {
+#if defined(__x86_64__)
+  return double(kRounds) * 10 * 32 * 2 / best_seconds(kRuns, bf16_avx512);
+#else
+  return 0;
+#endif
 }
 
 double peak_read_bytes() {
