@@ -7,6 +7,7 @@ gathered, or an answer is wrong. A second run finds the context on disk and only
 """
 import argparse
 import hashlib
+import re
 import sys
 import textwrap
 import time
@@ -36,12 +37,11 @@ def say(text=""):
 
 
 def about_the_text(text, question, value, passage):
-    """A question on the text itself, whose passage is the one place where `passage` stands."""
-    words = passage.split()
-    at = text.encode().find(" ".join(words).encode())
-    if at < 0:
+    """A question on the text itself, whose passage is the one place where `passage` stands (lines may break in it)."""
+    found = re.search(rb"\s+".join(re.escape(word.encode()) for word in passage.split()), text.encode())
+    if found is None:
         raise RuntimeError(f"the text does not say: {passage}")
-    return Question(question, value, haystack.Fact(passage, question, value, at, at + len(passage.encode())))
+    return Question(question, value, haystack.Fact(passage, question, value, *found.span()))
 
 
 def make_text(seed):
