@@ -64,6 +64,19 @@ std::string Sandbox::write(const std::string& name, const std::string& bytes) co
   return path(name);
 }
 
+int64_t Sandbox::store_bytes(const std::string& suffix) const {
+  int64_t bytes = 0;
+  std::error_code error;  // files come and go while we look
+  for (auto it = std::filesystem::recursive_directory_iterator(dir_ / "data", error);
+       !error && it != std::filesystem::recursive_directory_iterator(); it.increment(error)) {
+    std::error_code gone;
+    const bool wanted = it->path().string().ends_with(suffix) && it->is_regular_file(gone);
+    const auto size = wanted ? it->file_size(gone) : 0;
+    if (!gone) bytes += int64_t(size);
+  }
+  return bytes;
+}
+
 CommandResult Sandbox::run(const std::vector<std::string>& args, const CommandInput& input) const {
   const std::string out_path = path(".out"), err_path = path(".err");
   const int out = ::open(out_path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -84,12 +97,12 @@ CommandResult Sandbox::run(const std::vector<std::string>& args, const CommandIn
 
   CommandResult result;
   const auto deadline = std::chrono::steady_clock::now() + kTimeout;
-  bool interrupt = !input.interrupt_when_seen.empty();
+  bool waiting = bool(input.signal_when);
   int status = 0;
   while (waitpid(child, &status, WNOHANG) == 0) {
-    if (interrupt && read_file(err_path).find(input.interrupt_when_seen) != std::string::npos) {
-      interrupt = false;
-      kill(child, SIGINT);
+    if (waiting && input.signal_when()) {
+      waiting = false;
+      kill(child, input.signal);
     }
     if (std::chrono::steady_clock::now() > deadline) {
       result.timed_out = true;

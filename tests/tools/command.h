@@ -1,7 +1,9 @@
 // Runs the real command as a subprocess, in a directory of its own.
 #pragma once
 
+#include <csignal>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,8 +17,10 @@ struct CommandResult {
 
 struct CommandInput {
   std::string stdin_text;
-  bool stdin_stays_open = false;    // a writer that never says another word
-  std::string interrupt_when_seen;  // SIGINT once this is on standard error
+  bool stdin_stays_open = false;  // a writer that never says another word
+  // `signal` is sent once this is true.
+  std::function<bool()> signal_when;
+  int signal = SIGINT;
 };
 
 // A temporary directory with a store and a cache of its own; removed at the end.
@@ -28,6 +32,8 @@ class Sandbox {
   Sandbox& operator=(const Sandbox&) = delete;
 
   std::string path(const std::string& name) const { return (dir_ / name).string(); }
+  // Bytes of the files below the default store whose names end in `suffix`.
+  int64_t store_bytes(const std::string& suffix) const;
   std::string write(const std::string& name, const std::string& bytes) const;  // the path
 
   // reform ARGS…
