@@ -43,7 +43,9 @@ Status IngestOptions::validate() const {
   TRY(in_range("chunk tokens", chunk_tokens, 64, 65536));
   TRY(in_range("cache tokens", cache_tokens, 64, 1 << 20));
   TRY(in_range("sink tokens", sink_tokens, 0, cache_tokens / 2));
-  TRY(in_range("overlap tokens", overlap_tokens, 0, chunk_tokens));
+  // Only `none` runs an overlap again; a short chunk under another policy need not bother with it.
+  const bool overlaps = find_policy(policy)->carry == Carry::kNothing;
+  TRY(in_range("overlap tokens", overlap_tokens, 0, overlaps ? chunk_tokens : 65536));
   return in_range("checkpoint seconds", checkpoint_seconds, 0.0, 86400.0);
 }
 
