@@ -67,7 +67,7 @@ bool agrees_with_reference(Isa isa, const Weight& w, MatView<const float> x, Thr
   for (size_t i = 0; i < want.size(); ++i) {
     gw += double(got[i]) * want[i], gg += double(got[i]) * got[i], ww += double(want[i]) * want[i];
   }
-  return gw / std::sqrt(gg * ww) > 0.9998;
+  return gw / std::sqrt(gg * ww) > 0.9999999;
 }
 
 // With one thread, the processor time it used, so that another process on the core does not count; else wall time.

@@ -11,8 +11,7 @@ struct Kernels {
   const FloatKernel& float_panels;
   const FillPanelFn* fill_panel = nullptr;
   PackTileFn pack_tile = nullptr;
-  const UnpackPanelFn* unpack_panel = nullptr;
-  Int8RunFn int8_run = nullptr;
+  const Int8Kernel* int8 = nullptr;
   PackRowFn pack_row = nullptr;
   const MatVecFn* matvec = nullptr;
   const FloatMatVecFn* matvec_float = nullptr;
@@ -29,8 +28,7 @@ const Kernels& kernels([[maybe_unused]] Isa isa) {
   static const Kernels avx512{.float_panels = kFloatKernelAvx512,
                               .fill_panel = kFillPanelAvx2,
                               .pack_tile = pack_tile_avx512,
-                              .unpack_panel = kUnpackPanelAvx512,
-                              .int8_run = int8_run_avx512,
+                              .int8 = kInt8Avx512,
                               .pack_row = pack_row_avx512,
                               .matvec = kMatVecAvx512,
                               .matvec_float = kFloatMatVecAvx512};
@@ -78,9 +76,7 @@ void matmul(Isa isa, const Weight& w, MatView<const float> x, std::span<const fl
     if (k.matvec[type] != nullptr) return matmul_matvec(k.pack_row, k.matvec[type], call);
     if (k.matvec_float[type] != nullptr) return matmul_float_matvec(k.matvec_float[type], call);
   }
-  if (k.unpack_panel != nullptr && k.unpack_panel[type] != nullptr) {
-    return matmul_int8({k.pack_tile, k.unpack_panel[type], k.int8_run}, call);
-  }
+  if (k.int8 != nullptr && k.int8[type].run != nullptr) return matmul_int8(k.pack_tile, k.int8[type], call);
   matmul_float(k.float_panels, k.fill_panel == nullptr ? nullptr : k.fill_panel[type], call);
 }
 

@@ -7,14 +7,14 @@
 namespace reform::cpu {
 namespace {
 
-// Tokens whose quantised activations are kept at once. A panel is unpacked once per this many (about 2 % of the time),
-// and with kPanelCols columns they are 0.6 MB: they stay in the L2 cache while a task's panels pass over them.
-constexpr int64_t kChunkTokens = 1020;
+// Tokens whose quantised activations are kept at once. A panel is unpacked once per this many, and with kPanelCols
+// columns they are 0.6 MB: they stay in the L2 cache while a task's panels pass over them.
+constexpr int64_t kChunkTokens = 510;
 static_assert(kChunkTokens % kInt8Tokens == 0);
 constexpr int64_t kTaskPanels = 4;
 
 struct Scratch {
-  WeightGroup panels[kTaskPanels][kPanelGroups];
+  WeightUnit panels[kTaskPanels][kPanelUnits];
 };
 
 int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -25,7 +25,7 @@ int64_t activation_bytes(int64_t n_tokens, int64_t cols) {
 }
 
 // Rows [row_begin, row_end) (at most kTaskPanels panels) for tokens [token_begin, token_end) of the chunk.
-void run_block(const Int8Kernels& kernels, const MatmulCall& call, const ActivationGroup* x, int64_t chunk_begin,
+void run_block(const Int8Kernel& kernel, const MatmulCall& call, const ActivationGroup* x, int64_t chunk_begin,
                int64_t token_begin, int64_t token_end, int64_t row_begin, int64_t row_end, Scratch& scratch) {
   const Weight& w = call.w;
   const int64_t bytes = row_bytes(w.type, w.cols), n_tile_groups = tile_groups(w.cols);
@@ -34,13 +34,13 @@ void run_block(const Int8Kernels& kernels, const MatmulCall& call, const Activat
     const int64_t n_cols = std::min(kPanelCols, w.cols - col);
     for (int64_t row = row_begin, p = 0; row < row_end; row += kInt8Rows, ++p) {
       const int n_rows = int(std::min<int64_t>(kInt8Rows, row_end - row));
-      WeightGroup* panel = scratch.panels[p];
-      kernels.unpack(static_cast<const uint8_t*>(weight_at(w, row, col)), bytes, n_rows, n_cols, panel);
+      WeightUnit* panel = scratch.panels[p];
+      kernel.unpack(static_cast<const uint8_t*>(weight_at(w, row, col)), bytes, n_rows, n_cols, panel);
       for (int64_t t = token_begin; t < token_end; t += kInt8Tokens) {
         const ActivationGroup* tile = x + t / kInt8Tokens * n_tile_groups + col / kGroupCols;
         const int64_t token = chunk_begin + t;
-        kernels.run(panel, tile, tile_groups(n_cols), int(std::min<int64_t>(kInt8Tokens, token_end - t)), n_rows,
-                    call.y.row(token) + row, call.y.stride_elems);
+        kernel.run(panel, tile, tile_groups(n_cols), int(std::min<int64_t>(kInt8Tokens, token_end - t)), n_rows,
+                   call.y.row(token) + row, call.y.stride_elems);
       }
     }
   }
@@ -52,7 +52,7 @@ int64_t int8_path_bytes(int64_t max_tokens, int64_t max_cols, int n_threads) {
   return activation_bytes(std::min(max_tokens, kChunkTokens), max_cols) + int64_t(sizeof(Scratch)) * n_threads;
 }
 
-void matmul_int8(const Int8Kernels& kernels, const MatmulCall& call) {
+void matmul_int8(PackTileFn pack, const Int8Kernel& kernel, const MatmulCall& call) {
   const int64_t n_rows = call.w.rows, n_tile_groups = tile_groups(call.w.cols);
   const int64_t chunk = std::min(call.x.rows, kChunkTokens);
   CHECK(int64_t(call.workspace.size()) >= int8_path_bytes(chunk, call.w.cols, call.pool.size()));
@@ -62,8 +62,8 @@ void matmul_int8(const Int8Kernels& kernels, const MatmulCall& call) {
     const int64_t n_tokens = std::min(kChunkTokens, call.x.rows - begin);
     call.pool.parallel_for(div_up(n_tokens, kInt8Tokens), [&](int64_t tile, int) {
       const int64_t t = tile * kInt8Tokens;
-      kernels.pack(call.x.row(begin + t), call.x.stride_elems, int(std::min<int64_t>(kInt8Tokens, n_tokens - t)),
-                   call.w.cols, x + tile * n_tile_groups);
+      pack(call.x.row(begin + t), call.x.stride_elems, int(std::min<int64_t>(kInt8Tokens, n_tokens - t)), call.w.cols,
+           x + tile * n_tile_groups);
     });
     // Large blocks reuse the activations from the L2 cache; small ones keep every thread busy. The split cannot show
     // in the result: a sum's order depends on its own row and token only.
@@ -76,7 +76,7 @@ void matmul_int8(const Int8Kernels& kernels, const MatmulCall& call) {
       const int64_t row = task / token_blocks * task_panels * kInt8Rows;
       const int64_t t = task % token_blocks * block_tokens;
       if (t >= n_tokens) return;
-      run_block(kernels, call, x, begin, t, std::min(n_tokens, t + block_tokens), row,
+      run_block(kernel, call, x, begin, t, std::min(n_tokens, t + block_tokens), row,
                 std::min(n_rows, row + task_panels * kInt8Rows), scratch[worker]);
     });
   }

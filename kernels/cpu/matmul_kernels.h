@@ -6,7 +6,7 @@
 
 namespace reform::cpu {
 
-// Elements of cols unpacked at a time: a panel of 32 rows is then 64 KiB in FP32, 16 KiB in INT8, and a whole number of
+// Elements of cols unpacked at a time: a panel of 32 rows is then 64 KiB in FP32, 24 KiB in INT8, and a whole number of
 // every format's blocks.
 constexpr int64_t kPanelCols = 512;
 
@@ -28,46 +28,52 @@ extern const FloatKernel kFloatKernelPortable;
 extern const FloatKernel kFloatKernelAvx2;
 extern const FloatKernel kFloatKernelAvx512;
 
-// --- INT8 panels. Weights and activations have one scale per group of kGroupCols along cols.
-constexpr int64_t kGroupCols = 64;
+// --- INT8 panels. Weights keep their format's integers, scales and offsets (value = scale * q + offset). Activations
+// are 16 bits in two INT8 planes, value = scale * (256 * high + low): one plane alone costs a small model 8 of 200 top
+// tokens and up to 0.016 of its logits' cosine.
+constexpr float kLargestActivation = 32639.0f;  // high in [-127, 127], low in [-128, 127]
+constexpr int64_t kGroupCols = 32;
+constexpr int64_t kUnitCols = 256;
 constexpr int kInt8Rows = 32;   // two vectors of 16 rows
 constexpr int kInt8Tokens = 6;  // with 32 rows: 12 INT32 and 12 FP32 sums, 24 of the 32 vector registers
-constexpr int64_t kPanelGroups = kPanelCols / kGroupCols;
+constexpr int64_t kPanelUnits = kPanelCols / kUnitCols;
 
-// One group of the activations of kInt8Tokens tokens. bias_fix makes up for weights being stored plus 128, as
-// vpdpbusd wants one unsigned operand: it is where the INT32 sums start.
+// One group of the activations of kInt8Tokens tokens. The sums are what a weight's offset multiplies.
 struct ActivationGroup {
-  int8_t values[kGroupCols / 4][kInt8Tokens][4];
+  int8_t high[kGroupCols / 4][kInt8Tokens][4];
+  int8_t low[kGroupCols / 4][kInt8Tokens][4];
   float scales[kInt8Tokens];
-  int32_t bias_fix[kInt8Tokens];  // -128 * sum of the token's values
+  float sums_16[2][kInt8Tokens];  // of each half of the group
+  float sums_32[1][kInt8Tokens];
 };
 
-// One group of the weights of kInt8Rows rows.
-struct alignas(64) WeightGroup {
-  uint8_t values[kGroupCols / 4][kInt8Rows][4];  // value + 128
-  float scales[kInt8Rows];
+// 256 columns of the weights of kInt8Rows rows.
+struct alignas(64) WeightUnit {
+  uint8_t q[kUnitCols / 4][kInt8Rows][4];
+  float scales[kUnitCols / 16][kInt8Rows];  // per 16 columns, also where a format has one per 32
+  float offsets[kUnitCols / 16][kInt8Rows];
 };
 
 // Quantises n_tokens <= kInt8Tokens rows of x to ceil(n_cols / kGroupCols) groups; missing tokens and columns are zero.
 // A group with a NaN or an infinity gets the scale NaN.
 using PackTileFn = void (*)(const float* x, int64_t x_stride, int n_tokens, int64_t n_cols, ActivationGroup* out);
-// Unpacks columns [0, n_cols) of n_rows <= kInt8Rows rows, n_cols <= kPanelCols, the rows row_bytes apart.
-using UnpackPanelFn = void (*)(const uint8_t* w, int64_t row_bytes, int n_rows, int64_t n_cols, WeightGroup* out);
-// y[t, r] += the panel's product.
-using Int8RunFn = void (*)(const WeightGroup* w, const ActivationGroup* x, int64_t n_groups, int n_tokens, int n_rows,
-                           float* y, int64_t y_stride);
+struct Int8Kernel {
+  // Unpacks columns [0, n_cols) of n_rows <= kInt8Rows rows, n_cols <= kPanelCols, the rows row_bytes apart.
+  void (*unpack)(const uint8_t* w, int64_t row_bytes, int n_rows, int64_t n_cols, WeightUnit* out);
+  // y[t, r] += the panel's product.
+  void (*run)(const WeightUnit* w, const ActivationGroup* x, int64_t n_groups, int n_tokens, int n_rows, float* y,
+              int64_t y_stride);
+};
 
 void pack_tile_avx512(const float* x, int64_t x_stride, int n_tokens, int64_t n_cols, ActivationGroup* out);
-void int8_run_avx512(const WeightGroup* w, const ActivationGroup* x, int64_t n_groups, int n_tokens, int n_rows,
-                     float* y, int64_t y_stride);
 
 // --- Matrix times a few vectors, straight on the stored blocks.
 constexpr int kMaxMatVecTokens = 7;
-constexpr int64_t kUnitCols = 256;
 
-// 256 activations of one token in INT8 with a scale per 16; columns past the row are zero.
+// 256 activations of one token in two planes as above, with a scale per 16; columns past the row are zero.
 struct alignas(64) ActivationUnit {
-  int8_t values[kUnitCols];
+  int8_t high[kUnitCols];
+  int8_t low[kUnitCols];
   float scales[kUnitCols / 16];
   float sums[kUnitCols / 16];  // scale * sum of the 16 values: what a weight block's minimum multiplies
 };
@@ -85,7 +91,7 @@ void pack_row_avx2(const float* x, int64_t n_cols, ActivationUnit* out);
 
 // One entry per QuantType, in its order; null where the type takes the FP32 panels instead.
 extern const FillPanelFn kFillPanelAvx2[];
-extern const UnpackPanelFn kUnpackPanelAvx512[];
+extern const Int8Kernel kInt8Avx512[];
 extern const MatVecFn kMatVecAvx512[];
 extern const MatVecFn kMatVecAvx2[];
 extern const FloatMatVecFn kFloatMatVecAvx512[];

@@ -36,14 +36,9 @@ int64_t float_path_bytes(int n_threads);
 // fill may be null: dequantise() then fills the panels.
 void matmul_float(const FloatKernel& kernel, FillPanelFn fill, const MatmulCall& call);
 
-// Panels of weights requantised to INT8, activations in INT8, FP32 sums over groups of kGroupCols.
-struct Int8Kernels {
-  PackTileFn pack;
-  UnpackPanelFn unpack;
-  Int8RunFn run;
-};
+// Panels of weights unpacked to INT8, activations in two INT8 planes, FP32 sums.
 int64_t int8_path_bytes(int64_t max_tokens, int64_t max_cols, int n_threads);
-void matmul_int8(const Int8Kernels& kernels, const MatmulCall& call);
+void matmul_int8(PackTileFn pack, const Int8Kernel& kernel, const MatmulCall& call);
 
 // Few tokens, straight on the blocks: INT8 activations, or FP32 ones for float weights (no workspace).
 int64_t matvec_path_bytes(int64_t max_tokens, int64_t max_cols);

@@ -1,5 +1,5 @@
 // A matrix times one to seven vectors on AVX2, straight on the stored blocks; as matvec_avx512.cc, with vpmaddubsw for
-// the INT8 products (its INT16 pairs cannot saturate: 2 * 63 * 127, and 2 * 128 * 127 for Q8_0).
+// the INT8 products (its INT16 pairs cannot saturate: 2 * 63 * 128, and 2 * 128 * 127 for Q8_0).
 #include "kernels/cpu/matmul_kernels.h"
 #include "kernels/cpu/quant_unit_avx2.h"
 
@@ -10,6 +10,12 @@ inline float horizontal_sum(__m256 v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+// 16 INT32 as signed bytes.
+inline __m128i bytes_of(__m256i a, __m256i b) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+  return _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
 }
 
 // Sums of 4 products each.
@@ -39,8 +45,11 @@ inline __attribute__((always_inline)) void add_unit(const uint8_t* block, int n_
       for (int j = 0; j < 4; ++j) {
         const int i = 4 * half + j;
         if (i >= n_vectors) break;
-        const __m256i dots =
-            dot_4<T::kSigned>(u.q[i], _mm256_load_si256(reinterpret_cast<const __m256i*>(v.values + 32 * i)));
+        const __m256i high =
+            dot_4<T::kSigned>(u.q[i], _mm256_load_si256(reinterpret_cast<const __m256i*>(v.high + 32 * i)));
+        const __m256i low =
+            dot_4<T::kSigned>(u.q[i], _mm256_load_si256(reinterpret_cast<const __m256i*>(v.low + 32 * i)));
+        const __m256i dots = _mm256_add_epi32(_mm256_slli_epi32(high, 8), low);
         const __m256i spread = _mm256_add_epi32(_mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1), _mm256_set1_epi32(2 * j));
         sums[t][j % 2] =
             _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), _mm256_permutevar8x32_ps(scales, spread), sums[t][j % 2]);
@@ -139,13 +148,18 @@ void pack_row_avx2(const float* x, int64_t n_cols, ActivationUnit* out) {
       top4 = _mm_max_ps(top4, _mm_movehl_ps(top4, top4));
       const float top = _mm_cvtss_f32(_mm_max_ss(top4, _mm_movehdup_ps(top4)));
       const bool used = top > 1e-35f;  // below, the inverse would overflow
-      const __m256 inverse = _mm256_set1_ps(used ? 127.0f / top : 0.0f);
+      const __m256 inverse = _mm256_set1_ps(used ? kLargestActivation / top : 0.0f);
       const __m256i q0 = _mm256_cvtps_epi32(_mm256_mul_ps(v0, inverse));
       const __m256i q1 = _mm256_cvtps_epi32(_mm256_mul_ps(v1, inverse));
-      const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(q0, q1), 0xd8);
-      _mm_store_si128(reinterpret_cast<__m128i*>(out->values + 16 * i),
-                      _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
-      const float scale = (used ? top / 127.0f : 0.0f) + horizontal_sum(nothing);
+      const __m256i rounding = _mm256_set1_epi32(128);
+      const __m256i h0 = _mm256_srai_epi32(_mm256_add_epi32(q0, rounding), 8);
+      const __m256i h1 = _mm256_srai_epi32(_mm256_add_epi32(q1, rounding), 8);
+      _mm_store_si128(reinterpret_cast<__m128i*>(out->high + 16 * i), bytes_of(h0, h1));
+      // -128 becomes -127, a step of 2^-15: vpsignb in dot_4() could not negate it.
+      const __m128i low =
+          bytes_of(_mm256_sub_epi32(q0, _mm256_slli_epi32(h0, 8)), _mm256_sub_epi32(q1, _mm256_slli_epi32(h1, 8)));
+      _mm_store_si128(reinterpret_cast<__m128i*>(out->low + 16 * i), _mm_max_epi8(low, _mm_set1_epi8(-127)));
+      const float scale = (used ? top / kLargestActivation : 0.0f) + horizontal_sum(nothing);
       out->scales[i] = scale;
       out->sums[i] = scale * horizontal_sum(_mm256_cvtepi32_ps(_mm256_add_epi32(q0, q1)));
     }

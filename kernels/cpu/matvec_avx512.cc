@@ -1,6 +1,6 @@
 // A matrix times one to seven vectors on AVX-512 VNNI, straight on the stored blocks: bound by the bytes of the
 // weights, which are read once for up to four vectors and lie in the L1 cache for the rest. Weights keep their exact
-// scales and offsets; activations are INT8 with a scale per 16.
+// scales and offsets; activations are two INT8 planes with a scale per 16.
 #include "kernels/cpu/matmul_kernels.h"
 #include "kernels/cpu/quant_unit_avx512.h"
 
@@ -26,7 +26,8 @@ inline __attribute__((always_inline)) void add_unit(const uint8_t* block, int n_
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
       if (j >= n_groups) break;
-      const __m512i dots = _mm512_dpbusd_epi32(_mm512_setzero_si512(), u.q[j], _mm512_load_si512(v.values + 64 * j));
+      const __m512i high = _mm512_dpbusd_epi32(_mm512_setzero_si512(), u.q[j], _mm512_load_si512(v.high + 64 * j));
+      const __m512i dots = _mm512_dpbusd_epi32(_mm512_slli_epi32(high, 8), u.q[j], _mm512_load_si512(v.low + 64 * j));
       const __m512i spread =
           _mm512_add_epi32(_mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3), _mm512_set1_epi32(4 * j));
       sums[t][(j + 1) % 2] =
@@ -146,10 +147,11 @@ void pack_row_avx512(const float* x, int64_t n_cols, ActivationUnit* out) {
       const bool bad = _mm512_fpclass_ps_mask(v, kNotFinite) != 0;
       const float top = _mm512_reduce_max_ps(_mm512_abs_ps(v));
       const bool used = top > 1e-35f;  // below, the inverse would overflow
-      const float inverse = used ? 127.0f / top : 0.0f;
+      const float inverse = used ? kLargestActivation / top : 0.0f;
       const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v, _mm512_set1_ps(inverse)));
-      const float scale = bad ? __builtin_nanf("") : used ? top / 127.0f : 0.0f;
-      _mm_store_si128(reinterpret_cast<__m128i*>(out->values + 16 * i), _mm512_cvtsepi32_epi8(q));
+      const float scale = bad ? __builtin_nanf("") : used ? top / kLargestActivation : 0.0f;
+      _mm_store_si128(reinterpret_cast<__m128i*>(out->high + 16 * i), high_bytes(q));
+      _mm_store_si128(reinterpret_cast<__m128i*>(out->low + 16 * i), _mm512_cvtepi32_epi8(q));
       out->scales[i] = scale;
       out->sums[i] = scale * float(_mm512_reduce_add_epi32(q));
     }

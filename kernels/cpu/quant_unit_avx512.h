@@ -15,6 +15,11 @@ struct Unit {
   __m512 offset;  // [16]
 };
 
+// The high plane of 16-bit activations: (q + 128) >> 8, so that q = 256 * high + low with low a signed byte.
+inline __m128i high_bytes(__m512i q) {
+  return _mm512_cvtepi32_epi8(_mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(128)), 8));
+}
+
 inline uint16_t load_u16(const uint8_t* p) {
   uint16_t v;
   __builtin_memcpy(&v, p, sizeof(v));
@@ -70,7 +75,6 @@ template <int bits, bool has_min>
 struct Small {
   static constexpr int kBlockBytes = 18 + (has_min ? 2 : 0) + (bits == 5 ? 4 : 0);
   static constexpr int kBlockElems = 32;
-  static constexpr int kMaxQ = (1 << bits) - 1;
 
   // Two blocks; the second is read only if there is one.
   static __m512i pair(const uint8_t* p, bool both) {
@@ -106,7 +110,7 @@ struct Small {
 
 // {half d; i8 qs[32]}. q here is the stored value plus 128.
 struct Q8_0 {
-  static constexpr int kBlockBytes = 34, kBlockElems = 32, kMaxQ = 255;
+  static constexpr int kBlockBytes = 34, kBlockElems = 32;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int n_blocks, Unit& u) {
     u.scale = per_16(gather_halves<kBlockBytes>(p, n_blocks));
     u.offset = _mm512_mul_ps(u.scale, _mm512_set1_ps(-128.0f));
@@ -143,7 +147,7 @@ inline __attribute__((always_inline)) void load_k_scale_min(const uint8_t* block
 }
 
 struct Q4_K {
-  static constexpr int kBlockBytes = 144, kBlockElems = 256, kMaxQ = 15;
+  static constexpr int kBlockBytes = 144, kBlockElems = 256;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
     load_k_scale_min(p, u);
     for (int j = 0; j < 4; ++j) {
@@ -153,7 +157,7 @@ struct Q4_K {
 };
 
 struct Q5_K {
-  static constexpr int kBlockBytes = 176, kBlockElems = 256, kMaxQ = 31;
+  static constexpr int kBlockBytes = 176, kBlockElems = 256;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
     load_k_scale_min(p, u);
     const __m512i high = load_32_twice(p + 16);
@@ -167,7 +171,7 @@ struct Q5_K {
 };
 
 struct Q6_K {
-  static constexpr int kBlockBytes = 210, kBlockElems = 256, kMaxQ = 63;
+  static constexpr int kBlockBytes = 210, kBlockElems = 256;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
     const __m128i scales = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 192));
     u.scale = _mm512_mul_ps(half_at(p + 208), floats_of(scales));
@@ -186,7 +190,7 @@ struct Q6_K {
 };
 
 struct Q2_K {
-  static constexpr int kBlockBytes = 84, kBlockElems = 256, kMaxQ = 3;
+  static constexpr int kBlockBytes = 84, kBlockElems = 256;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
     const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), low = _mm_set1_epi8(15);
     u.scale = _mm512_mul_ps(half_at(p + 80), floats_of(_mm_and_si128(packed, low)));
@@ -201,7 +205,7 @@ struct Q2_K {
 };
 
 struct Q3_K {
-  static constexpr int kBlockBytes = 110, kBlockElems = 256, kMaxQ = 7;
+  static constexpr int kBlockBytes = 110, kBlockElems = 256;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
     const uint64_t low = load_u64(p + 96);
     const uint32_t high = load_u32(p + 104);

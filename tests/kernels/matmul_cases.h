@@ -76,37 +76,34 @@ inline Matrix random_matrix(QuantType type, int64_t rows, int64_t cols, Random& 
   return m;
 }
 
-// What y may be off by, element by element, [n_tokens, rows].
-//
-// FP32: n_cols roundings of 2^-24 relative to the sum of magnitudes.
-// INT8: each factor of a product is rounded to a 127th of its group's largest magnitude, so its error is uniform in
-// half a step either way: variance step^2 / 12. Steps are of groups of 64; a weight group's range is that of its
-// format (a 4-bit block reaches -8, whatever it holds), here at most twice the largest value. The errors of n products
-// are independent: we allow six standard deviations of the sum.
+// What |got - want| may be, [n_tokens, rows]. FP32 sums: each of n additions rounds by at most 2^-24 of what it has.
+// The quantised paths (int8) add w = scale * q + offset in two parts, each up to twice the block's range, and round an
+// activation to 1 / 32639 of the largest in its group of 32: off by at most half a step either way, variance step^2
+// / 12. The errors of n products are independent: we allow six standard deviations of the sum.
 inline std::vector<double> allowed_errors(const Matrix& m, MatView<const float> x, bool int8) {
-  constexpr int64_t kGroup = 64;
+  constexpr int64_t kGroup = 32;
   const int64_t rows = m.weight.rows, cols = m.weight.cols;
-  auto steps = [&](const float* v) {
+  auto largest = [&](const float* v) {
     std::vector<double> out(size_t(cols), 0.0);
     for (int64_t g = 0; g < cols; g += kGroup) {
       float top = 0;
       for (int64_t c = g; c < std::min(cols, g + kGroup); ++c) top = std::max(top, std::abs(v[c]));
-      for (int64_t c = g; c < std::min(cols, g + kGroup); ++c) out[size_t(c)] = double(top) / 127;
+      for (int64_t c = g; c < std::min(cols, g + kGroup); ++c) out[size_t(c)] = double(top);
     }
     return out;
   };
-  std::vector<std::vector<double>> w_steps;
-  for (int64_t r = 0; r < rows; ++r) w_steps.push_back(steps(m.values.data() + r * cols));
+  std::vector<std::vector<double>> w_largest;
+  for (int64_t r = 0; r < rows; ++r) w_largest.push_back(largest(m.values.data() + r * cols));
   std::vector<double> allowed;
   for (int64_t t = 0; t < x.rows; ++t) {
-    const std::vector<double> x_steps = steps(x.row(t));
+    const std::vector<double> x_largest = largest(x.row(t));
     for (int64_t r = 0; r < rows; ++r) {
       double variance = 0, magnitude = 0;
       for (int64_t c = 0; c < cols; ++c) {
         const double w = m.values[size_t(r * cols + c)], v = x.row(t)[c];
-        const double w_error = 2 * w_steps[size_t(r)][size_t(c)] * v, x_error = x_steps[size_t(c)] * w;
-        variance += (w_error * w_error + x_error * x_error) / 12;
-        magnitude += std::abs(w * v);
+        const double x_error = x_largest[size_t(c)] / 32639 * w;
+        variance += x_error * x_error / 12;
+        magnitude += int8 ? 4 * w_largest[size_t(r)][size_t(c)] * std::abs(v) : std::abs(w * v);
       }
       allowed.push_back((int8 ? 6 * std::sqrt(variance) : 0.0) + magnitude * double(cols + 8) * 0x1p-24 + 1e-30);
     }

@@ -17,9 +17,8 @@ TEST_CASE("tiny models of every architecture: logits match transformers on every
           compare_logits(m, golden, golden.n_positions(), 47, exact ? KvView::Type::kF32 : KvView::Type::kF16);
       INFO(name << " on " << reform::name(isa) << ": cosine min " << a.min_cosine << ", mean " << a.mean_cosine
                 << ", same top " << a.n_same_top << " of " << a.n_positions << ", lse off by " << a.max_lse_error);
-      // Random weights amplify rounding: stock llama.cpp's INT8 activations come to 0.9985 on these files, while a
-      // wrong window, rotation or norm comes out below 0.9.
-      CHECK(a.min_cosine >= (exact ? 0.999999 : 0.995));
+      // Random weights amplify rounding (of the FP16 KV cache, too); a wrong window, rotation or norm is below 0.9.
+      CHECK(a.min_cosine >= (exact ? 0.999999 : 0.999));
       CHECK(a.max_lse_error <= (exact ? 1e-4 : 0.2));
       if (exact) CHECK(a.n_wrong_top == 0);
     }
