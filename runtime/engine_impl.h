@@ -43,6 +43,7 @@ struct Engine::Impl {
   explicit Impl(int64_t cap_bytes) : account(cap_bytes) {}
 
   KvView::Type kv_type() const { return isa == Isa::kRef ? KvView::Type::kF32 : KvView::Type::kF16; }
+  const char* kv_type_name() const { return kv_type() == KvView::Type::kF32 ? "f32" : "f16"; }  // in settings
   std::string cache_dir() const;
   Result<Kernels> make_kernels(const OpLimits& limits);
   // The heads a new context's embeddings are made of: the user's file, the shipped ones, the cache, or a search.

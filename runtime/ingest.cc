@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <reform/ingest.h>
 
+#include <algorithm>
+
 #include "base/try.h"
 #include "runtime/ingest_job.h"
 
@@ -23,11 +25,8 @@ Result<IngestResult> IngestJob::run() {
 }
 
 Result<IngestResult> IngestJob::meet_existing(const ContextEntry& entry) {
-  if (options_.on_existing == IngestOptions::OnExisting::kReplace) {
-    TRY(store_.contexts->remove(name_));
-    return begin_new(IngestResult::Outcome::kReplaced);
-  }
   if (entry.busy) return store_.contexts->open_writer(name_).status();  // says who holds it
+  if (options_.on_existing == IngestOptions::OnExisting::kReplace) return replace(entry);
   TRY(entry.state);
   TRY(use_settings(entry));
   TRY_ASSIGN(state_, parse_progress(entry.meta.progress, name_));
@@ -38,10 +37,64 @@ Result<IngestResult> IngestJob::meet_existing(const ContextEntry& entry) {
     n_done_ = n_saved_ = entry.meta.n_tokens;
     return result(IngestResult::Outcome::kUnchanged);
   }
+  const bool replacing = store_.contexts->find(name_, Which::kReplacement).ok();
   return Status{Code::kExists,
-                fmt::format("context '{}' exists with other text; --append adds to it, --replace begins anew, "
-                            "or choose another name",
-                            name_)};
+                fmt::format("context '{}' exists with other text; --append adds to it, --replace {}, or choose another "
+                            "name",
+                            name_, replacing ? "goes on with its unfinished replacement" : "begins anew")};
+}
+
+// The new context is made beside the current one, which stays until the new one is finished. What an earlier call has
+// begun with the same text and settings is gone on with.
+Result<IngestResult> IngestJob::replace(const ContextEntry& current) {
+  const auto begun = store_.contexts->find(name_, Which::kReplacement);
+  if (begun.ok()) {
+    if (begun.value().busy) return store_.contexts->open_writer(name_, Which::kReplacement).status();
+    TRY_ASSIGN(auto done, go_on_replacing(begun.value(), Which::kReplacement));
+    if (done) return std::move(*done);
+    TRY(store_.contexts->remove(name_, Which::kReplacement));
+  } else if (current.state.ok() && !current.meta.complete) {
+    TRY_ASSIGN(auto done, go_on_replacing(current, Which::kCurrent));
+    if (done) return std::move(*done);
+  }
+  which_ = Which::kReplacement;
+  return begin_new(IngestResult::Outcome::kReplaced);
+}
+
+// Nothing if that is of other text or settings, or damaged.
+Result<std::optional<IngestResult>> IngestJob::go_on_replacing(const ContextEntry& begun, Which which) {
+  if (!begun.state.ok()) return std::optional<IngestResult>();
+  TRY_ASSIGN(const bool alike, begun_alike(begun));
+  if (!alike) return std::optional<IngestResult>();
+  IngestJob job(engine_, store_, name_, sources_, options_, progress_, cancel_);  // of its own: it may come to nothing
+  job.which_ = which;
+  TRY(job.use_settings(begun));
+  auto done = job.resume(begun);
+  if (done.ok()) return std::optional(std::move(done).value());
+  const Code code = done.status().code;
+  if (code != Code::kExists && code != Code::kCorrupt) return done.status();
+  const bool read_once =
+      std::any_of(sources_.begin(), sources_.end(), [](const auto& s) { return s.stream != nullptr; });
+  if (!read_once) return std::optional<IngestResult>();
+  job.writer_.reset();
+  if (which == Which::kReplacement) TRY(store_.contexts->remove(name_, which));
+  return Status{Code::kExists, fmt::format("an unfinished context '{}' had begun with other text{}; the standard input "
+                                           "that was compared with it must be fed again",
+                                           name_, which == Which::kReplacement ? " and is dropped now" : "")};
+}
+
+Result<bool> IngestJob::begun_alike(const ContextEntry& entry) {
+  auto settings = parse_settings(entry.meta.settings, name_);
+  if (!settings.ok()) return false;
+  const ContextSettings& s = settings.value();
+  if (!engine_.options.heads_file.empty()) {
+    TRY_ASSIGN(const Heads heads, engine_.resolve_heads(progress_, cancel_));
+    if (heads != s.heads) return false;
+  }
+  return s.model_fingerprint == engine_.info.fingerprint && s.kv_type == engine_.kv_type_name() &&
+         s.policy == options_.policy && s.chunk_tokens == options_.chunk_tokens &&
+         s.cache_tokens == options_.cache_tokens && s.sink_tokens == options_.sink_tokens &&
+         s.overlap_tokens == options_.overlap_tokens && s.lossy == options_.lossy;
 }
 
 // The finished calls' texts, one after the other, against these sources.
@@ -85,16 +138,16 @@ Result<IngestResult> IngestJob::begin_new(IngestResult::Outcome outcome) {
                .lossy = options_.lossy,
                .heads = {},
                .head_dim = engine_.model->shape().head_dim,
-               .kv_type = engine_.kv_type() == KvView::Type::kF32 ? "f32" : "f16"};
+               .kv_type = engine_.kv_type_name()};
   TRY_ASSIGN(settings_.heads, engine_.resolve_heads(progress_, cancel_));
   heads_ms_ = watch.lap_ms();
   TRY(make_compressor());
   const int64_t row_bytes = compressor_->layout().row_bytes();
-  TRY_ASSIGN(writer_, store_.contexts->create(name_, int32_t(row_bytes), to_json(settings_)));
+  TRY_ASSIGN(writer_, store_.contexts->create(name_, int32_t(row_bytes), to_json(settings_), which_));
   auto done = run_to_end(outcome);
   if (!done.ok() && n_done_ == 0) {  // nothing was read: leave nothing behind
     writer_.reset();
-    (void)store_.contexts->remove(name_);
+    (void)store_.contexts->remove(name_, which_);
   }
   return done;
 }
@@ -121,9 +174,9 @@ Result<IngestResult> IngestJob::append(const ContextEntry& entry) {
 }
 
 Result<IngestResult> IngestJob::resume(const ContextEntry& entry) {
-  TRY_ASSIGN(writer_, store_.contexts->open_writer(name_));
-  const int64_t n_committed = writer_->meta().n_tokens;
+  TRY_ASSIGN(writer_, store_.contexts->open_writer(name_, which_));
   TRY_ASSIGN(state_, parse_progress(writer_->meta().progress, name_));
+  const int64_t n_committed = writer_->meta().n_tokens;
   TRY_ASSIGN(const std::vector<int64_t> checkpoints, writer_->checkpoints());
   // The newest chunk boundary saved; none beyond where the text's end began to show.
   int64_t start = state_.part.begin_tokens;

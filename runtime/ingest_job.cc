@@ -20,7 +20,7 @@ Status IngestJob::use_settings(const ContextEntry& entry) {
     return {Code::kWrongModel, fmt::format("context '{}' belongs to the model {} ({}), not to {}", name_,
                                            settings_.model_name, settings_.model_path, engine_.info.path)};
   }
-  const char* kv_type = engine_.kv_type() == KvView::Type::kF32 ? "f32" : "f16";
+  const char* kv_type = engine_.kv_type_name();
   if (settings_.kv_type != kv_type) {
     return {Code::kWrongModel,
             fmt::format("context '{}' was begun with a cache of {}; {} --isa ref goes on with it", name_,
@@ -190,6 +190,7 @@ Status IngestJob::finish() {
 
 Result<IngestResult> IngestJob::result(IngestResult::Outcome outcome) {
   writer_.reset();
+  if (which_ == Which::kReplacement) (void)store_.contexts->remove_replaced();  // else the next to open the store does
   IngestResult r;
   TRY_ASSIGN(const ContextEntry entry, store_.contexts->find(name_));
   r.context = describe(entry);

@@ -36,6 +36,9 @@ class IngestJob {
   // Which of these the call is.
   Result<IngestResult> begin_new(IngestResult::Outcome outcome);
   Result<IngestResult> meet_existing(const ContextEntry& entry);
+  Result<IngestResult> replace(const ContextEntry& current);
+  Result<std::optional<IngestResult>> go_on_replacing(const ContextEntry& begun, Which which);
+  Result<bool> begun_alike(const ContextEntry& entry);
   Result<IngestResult> append(const ContextEntry& entry);
   Result<IngestResult> resume(const ContextEntry& entry);
 
@@ -60,6 +63,7 @@ class IngestJob {
   IngestOptions options_;
   const IngestProgressCallback& progress_;
   const CancelToken* cancel_;
+  Which which_ = Which::kCurrent;  // what is written
 
   ContextSettings settings_;
   ProgressState state_;

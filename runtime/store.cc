@@ -46,7 +46,11 @@ ContextInfo describe(const ContextEntry& entry) {
   info.checkpoint_bytes = entry.checkpoint_bytes;
   info.settings_json = entry.meta.settings;
   if (info.n_tokens > 0) info.bytes_per_token = double(info.disk_bytes - info.checkpoint_bytes) / double(info.n_tokens);
-  info.state = entry.busy ? "busy" : !entry.state.ok() ? "damaged" : entry.meta.complete ? "complete" : "partial";
+  info.state = entry.replacement     ? "replacement"
+               : entry.busy          ? "busy"
+               : !entry.state.ok()   ? "damaged"
+               : entry.meta.complete ? "complete"
+                                     : "partial";
   info.problem = entry.state.message;
   if (info.settings_json.empty()) return info;  // busy or damaged: the manifest could not be read
 

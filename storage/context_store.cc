@@ -4,8 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <mutex>
+#include <map>
 #include <numeric>
+#include <set>
 
 #include "base/try.h"
 #include "storage/catalogue.h"
@@ -28,29 +29,39 @@ Status busy(const std::string& name, const Status& why) {
   return {Code::kBusy, fmt::format("context \"{}\" is being {}: wait until it is done, or stop it", name, why.message)};
 }
 
+struct NamedContext {
+  std::string id;
+  std::string name;  // "" if it is known no more: it then answers to its id
+  enum class Role { kCurrent, kReplacement, kReplaced } role = Role::kCurrent;
+  std::string replaced;  // id of the context whose place it has taken, if it has
+};
+
 class Store final : public ContextStore {
  public:
   Store(StoreDirectory dir, MemoryAccount& account, Reservation cache_memory)
       : dir_(std::move(dir)), account_(account), cache_memory_(std::move(cache_memory)), cache_(make_block_cache()) {}
 
   Result<std::vector<ContextEntry>> list() override;
-  Result<ContextEntry> find(const std::string& name) override;
-  Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes,
-                                                const std::string& settings) override;
-  Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name) override;
+  Result<ContextEntry> find(const std::string& name, Which which) override;
+  Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes, const std::string& settings,
+                                                Which which) override;
+  Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name, Which which) override;
   Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) override;
-  Status remove(const std::string& name) override;
+  Status remove(const std::string& name, Which which) override;
+  Status remove_replaced() override { return remove_replaced(std::chrono::milliseconds{0}); }
 
  private:
   Result<FileLock> lock_context(const std::string& id, const std::string& name, FileLock::Mode mode,
                                 std::chrono::milliseconds patience);
   Result<StoredContext> open_context(const std::string& id, FileLock lock, Database::Mode mode);
-  std::string name_of(const std::string& id, const Catalogue& catalogue) const;
-  Result<std::string> id_of(const std::string& name) const;
-  ContextEntry examine(const std::string& id, Catalogue& catalogue, bool& changed);
+  Result<std::vector<NamedContext>> named_contexts(const Catalogue& catalogue) const;
+  Result<NamedContext> find_named(const std::string& name, Which which) const;
+  Status remove_context(const NamedContext& context, std::chrono::milliseconds patience);
+  Status remove_replaced(std::chrono::milliseconds patience);
+  ContextEntry examine(const NamedContext& context, Catalogue& catalogue, bool& changed);
   void fill_from_database(ContextEntry& entry, FileLock lock, Catalogue& catalogue);
   void keep_in_catalogue(const Catalogue& found);
-  Status create_files(const Identity& identity);
+  Status create_files(const Identity& identity, const std::string& replaces);
 
   const StoreDirectory dir_;
   MemoryAccount& account_;
@@ -58,24 +69,50 @@ class Store final : public ContextStore {
   std::shared_ptr<rocksdb::Cache> cache_;
 };
 
-// The name of a context whose ledger is gone may still be in the catalogue; else it is "".
-std::string Store::name_of(const std::string& id, const Catalogue& catalogue) const {
-  const auto ledger = read_ledger(dir_.context_dir(id));
-  if (ledger.ok()) return ledger.value().name;
-  const auto known = catalogue.find(id);
-  return known == catalogue.end() ? std::string() : known->second.meta.name;
+// Every context by its ledger. The name of one whose ledger is gone may still be in the catalogue.
+Result<std::vector<NamedContext>> Store::named_contexts(const Catalogue& catalogue) const {
+  TRY_ASSIGN(const auto ids, dir_.context_ids());
+  std::vector<NamedContext> contexts;
+  std::set<std::string> replaced;
+  std::map<std::string, std::string> to_replace;  // by the replacement's id
+  for (const std::string& id : ids) {
+    NamedContext& context = contexts.emplace_back(NamedContext{id, {}, {}, {}});
+    if (const auto ledger = read_ledger(dir_.context_dir(id)); ledger.ok()) {
+      context.name = ledger.value().name;
+      if (ledger.value().took_over) {
+        context.replaced = ledger.value().replaces;
+        replaced.insert(context.replaced);
+      } else if (!ledger.value().replaces.empty()) {
+        to_replace[id] = ledger.value().replaces;
+      }
+    } else if (const auto known = catalogue.find(id); known != catalogue.end()) {
+      context.name = known->second.meta.name;
+    }
+  }
+  for (NamedContext& context : contexts) {
+    const auto place = to_replace.find(context.id);
+    if (replaced.count(context.id) > 0) {
+      context.role = NamedContext::Role::kReplaced;
+    } else if (place != to_replace.end() && std::binary_search(ids.begin(), ids.end(), place->second)) {
+      context.role = NamedContext::Role::kReplacement;
+    }
+  }
+  return contexts;
 }
 
 // A context that has lost its name answers to its id.
-Result<std::string> Store::id_of(const std::string& name) const {
-  TRY_ASSIGN(const auto ids, dir_.context_ids());
-  const Catalogue catalogue = load_catalogue(dir_.path());
+Result<NamedContext> Store::find_named(const std::string& name, Which which) const {
+  TRY_ASSIGN(const auto contexts, named_contexts(load_catalogue(dir_.path())));
+  const auto wanted = which == Which::kCurrent ? NamedContext::Role::kCurrent : NamedContext::Role::kReplacement;
   std::vector<std::string> names;
-  for (const std::string& id : ids) {
-    const std::string known = name_of(id, catalogue);
-    if (known == name || (known.empty() && id == name)) return id;
-    names.push_back(fmt::format("\"{}\"", known.empty() ? id : known));
+  for (const NamedContext& context : contexts) {
+    if (context.role == wanted && (context.name == name || (context.name.empty() && context.id == name)))
+      return context;
+    if (context.role != NamedContext::Role::kCurrent) continue;
+    names.push_back(fmt::format("\"{}\"", context.name.empty() ? context.id : context.name));
   }
+  if (which == Which::kReplacement)
+    return Status{Code::kNotFound, fmt::format("no replacement of context \"{}\" is being made", name)};
   if (names.empty()) {
     return Status{Code::kNotFound, fmt::format("no context \"{}\" in {}: it has none yet", name, dir_.path())};
   }
@@ -115,10 +152,12 @@ void Store::fill_from_database(ContextEntry& entry, FileLock lock, Catalogue& ca
   catalogue[id] = {before.ok() ? before.value().stamp : 0, entry.meta, entry.checkpoint_bytes};
 }
 
-ContextEntry Store::examine(const std::string& id, Catalogue& catalogue, bool& changed) {
+ContextEntry Store::examine(const NamedContext& context, Catalogue& catalogue, bool& changed) {
+  const std::string& id = context.id;
   ContextEntry entry;
   entry.meta.id = id;
-  entry.meta.name = name_of(id, catalogue);
+  entry.meta.name = context.name;
+  entry.replacement = context.role == NamedContext::Role::kReplacement;
   auto lock = FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kShared);
   entry.busy = lock.status().code == Code::kBusy;
   const auto size = measure_directory(dir_.context_dir(id));
@@ -155,35 +194,37 @@ void Store::keep_in_catalogue(const Catalogue& found) {
 }
 
 Result<std::vector<ContextEntry>> Store::list() {
-  TRY_ASSIGN(const auto ids, dir_.context_ids());
   Catalogue catalogue = load_catalogue(dir_.path());
+  TRY_ASSIGN(const auto contexts, named_contexts(catalogue));
   std::vector<ContextEntry> entries;
   bool changed = false;
-  for (const std::string& id : ids) entries.push_back(examine(id, catalogue, changed));
+  for (const NamedContext& context : contexts) {
+    if (context.role != NamedContext::Role::kReplaced) entries.push_back(examine(context, catalogue, changed));
+  }
   if (changed) keep_in_catalogue(catalogue);
   std::sort(entries.begin(), entries.end(), [](const ContextEntry& a, const ContextEntry& b) {
-    return std::tie(a.meta.name, a.meta.id) < std::tie(b.meta.name, b.meta.id);
+    return std::tie(a.meta.name, a.replacement, a.meta.id) < std::tie(b.meta.name, b.replacement, b.meta.id);
   });
   return entries;
 }
 
-Result<ContextEntry> Store::find(const std::string& name) {
-  TRY_ASSIGN(const std::string id, id_of(name));
+Result<ContextEntry> Store::find(const std::string& name, Which which) {
+  TRY_ASSIGN(const NamedContext context, find_named(name, which));
   Catalogue catalogue = load_catalogue(dir_.path());
   bool changed = false;
-  ContextEntry entry = examine(id, catalogue, changed);
-  if (changed && entry.state.ok()) keep_in_catalogue({{id, catalogue[id]}});
+  ContextEntry entry = examine(context, catalogue, changed);
+  if (changed && entry.state.ok()) keep_in_catalogue({{context.id, catalogue[context.id]}});
   return entry;
 }
 
 // Made in trash/, where a half-made one is swept, and moved in when whole.
-Status Store::create_files(const Identity& identity) {
-  TRY(create_stored_context(dir_.trash_dir(identity.id), identity, cache_, account_));
+Status Store::create_files(const Identity& identity, const std::string& replaces) {
+  TRY(create_stored_context(dir_.trash_dir(identity.id), identity, replaces, cache_, account_));
   return dir_.move_in(identity.id);
 }
 
 Result<std::unique_ptr<ContextWriter>> Store::create(const std::string& name, int32_t row_bytes,
-                                                     const std::string& settings) {
+                                                     const std::string& settings, Which which) {
   TRY(check_context_name(name));
   if (row_bytes < 1 || row_bytes > schema::kMaxRowBytes) {
     return Status{Code::kUsage, fmt::format("rows of {} bytes: 1 to {} are possible", row_bytes, schema::kMaxRowBytes)};
@@ -195,14 +236,20 @@ Result<std::unique_ptr<ContextWriter>> Store::create(const std::string& name, in
   identity.block_tokens = block_tokens_for(row_bytes);
   identity.settings = settings;
   TRY_ASSIGN(auto names, dir_.lock_names());
-  const auto taken = id_of(name);
+  const auto taken = find_named(name, which);
   if (taken.ok()) {
-    return Status{Code::kExists, fmt::format("there is a context \"{}\" already in {}", name, dir_.path())};
+    const char* what = which == Which::kCurrent ? "context" : "replacement of context";
+    return Status{Code::kExists, fmt::format("there is a {} \"{}\" already in {}", what, name, dir_.path())};
   }
   if (taken.status().code != Code::kNotFound) return taken.status();
+  std::string replaces;
+  if (which == Which::kReplacement) {
+    TRY_ASSIGN(const NamedContext current, find_named(name, Which::kCurrent));
+    replaces = current.id;
+  }
   TRY_ASSIGN(identity.id, StoreDirectory::new_id());
   TRY_ASSIGN(auto lock, FileLock::acquire(dir_.lock_path(identity.id), FileLock::Mode::kExclusive));
-  if (const Status made = create_files(identity); !made.ok()) {
+  if (const Status made = create_files(identity, replaces); !made.ok()) {
     (void)remove_tree(dir_.trash_dir(identity.id)).ok();
     (void)lock.unlink_and_release().ok();
     return made;
@@ -214,32 +261,56 @@ Result<std::unique_ptr<ContextWriter>> Store::create(const std::string& name, in
   return std::unique_ptr<ContextWriter>(std::move(writer));
 }
 
-Result<std::unique_ptr<ContextWriter>> Store::open_writer(const std::string& name) {
-  TRY_ASSIGN(const std::string id, id_of(name));
-  TRY_ASSIGN(auto lock, lock_context(id, name, FileLock::Mode::kExclusive, kPatience));
-  TRY_ASSIGN(auto context, open_context(id, std::move(lock), Database::Mode::kWrite));
+Result<std::unique_ptr<ContextWriter>> Store::open_writer(const std::string& name, Which which) {
+  TRY_ASSIGN(const NamedContext found, find_named(name, which));
+  TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kExclusive, kPatience));
+  TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kWrite));
   TRY_ASSIGN(auto writer, StoredWriter::create(std::move(context)));
   return std::unique_ptr<ContextWriter>(std::move(writer));
 }
 
 Result<std::unique_ptr<ContextData>> Store::open_reader(const std::string& name) {
-  TRY_ASSIGN(const std::string id, id_of(name));
-  TRY_ASSIGN(auto lock, lock_context(id, name, FileLock::Mode::kShared, {}));
-  TRY_ASSIGN(auto context, open_context(id, std::move(lock), Database::Mode::kRead));
+  TRY_ASSIGN(const NamedContext found, find_named(name, Which::kCurrent));
+  TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kShared, {}));
+  TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kRead));
   return std::unique_ptr<ContextData>(std::make_unique<WithReads<ContextData>>(std::move(context)));
 }
 
-Status Store::remove(const std::string& name) {
+Status Store::remove_context(const NamedContext& context, std::chrono::milliseconds patience) {
   FileLock lock;
-  std::string id;
   {
     TRY_ASSIGN(const auto names, dir_.lock_names());
-    TRY_ASSIGN(id, id_of(name));
-    TRY_ASSIGN(lock, lock_context(id, name, FileLock::Mode::kExclusive, kPatience));
-    TRY(dir_.move_out(id));
+    TRY_ASSIGN(lock, lock_context(context.id, context.name, FileLock::Mode::kExclusive, patience));
+    TRY(dir_.move_out(context.id));
   }
-  TRY(remove_tree(dir_.trash_dir(id)));
+  TRY(remove_tree(dir_.trash_dir(context.id)));
   return lock.unlink_and_release();
+}
+
+// A context goes only after the one it has replaced: that one would be current again.
+Status Store::remove(const std::string& name, Which which) {
+  TRY_ASSIGN(const NamedContext context, find_named(name, which));
+  if (which == Which::kCurrent) {
+    const auto replacement = find_named(name, Which::kReplacement);
+    if (replacement.ok()) TRY(remove_context(replacement.value(), kPatience));
+    if (!context.replaced.empty()) TRY(remove_replaced(kPatience));
+  }
+  return remove_context(context, kPatience);
+}
+
+Status Store::remove_replaced(std::chrono::milliseconds patience) {
+  TRY_ASSIGN(const auto contexts, named_contexts({}));
+  Status busy_one;
+  for (bool again = true; std::exchange(again, false);) {
+    for (const NamedContext& context : contexts) {
+      if (context.role != NamedContext::Role::kReplaced || !path_exists(dir_.context_dir(context.id))) continue;
+      if (!context.replaced.empty() && path_exists(dir_.context_dir(context.replaced))) continue;
+      const Status removed = remove_context(context, patience);
+      again = again || removed.ok();
+      if (!removed.ok() && removed.code != Code::kNotFound) busy_one = removed;
+    }
+  }
+  return busy_one;
 }
 
 }  // namespace
@@ -254,7 +325,9 @@ Result<std::unique_ptr<ContextStore>> ContextStore::open(const std::string& dir,
   TRY_ASSIGN(auto directory, StoreDirectory::open(dir));
   (void)directory.sweep().ok();  // best effort, for the next one to try again: reading must not depend on it
   TRY_ASSIGN(auto memory, Reservation::create(account, MemoryCategory::kStore, kBlockCacheBytes));
-  return std::unique_ptr<ContextStore>(new Store(std::move(directory), account, std::move(memory)));
+  std::unique_ptr<ContextStore> store(new Store(std::move(directory), account, std::move(memory)));
+  (void)store->remove_replaced().ok();
+  return store;
 }
 
 }  // namespace reform

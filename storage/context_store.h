@@ -108,8 +108,13 @@ struct ContextEntry {
   int64_t disk_bytes = 0;        // all files of the context
   int64_t checkpoint_bytes = 0;  // of which checkpoints
   bool busy = false;             // a writer holds it now
+  bool replacement = false;      // not yet what its name stands for: see Which
   Status state;                  // not ok: why it cannot be read (kCorrupt, …); meta then holds id and perhaps name
 };
+
+// Which of the contexts of one name: the current one, or the one being made to take its place. The latter takes it in
+// the instant that it is finished; until then the current one answers, and whatever happens to the other, stays.
+enum class Which { kCurrent, kReplacement };
 
 class ContextStore {
  public:
@@ -117,18 +122,24 @@ class ContextStore {
   static Result<std::unique_ptr<ContextStore>> open(const std::string& dir, MemoryAccount& account);
   virtual ~ContextStore() = default;
 
-  virtual Result<std::vector<ContextEntry>> list() = 0;            // by name; damaged ones included
-  virtual Result<ContextEntry> find(const std::string& name) = 0;  // kNotFound names those that exist
+  virtual Result<std::vector<ContextEntry>> list() = 0;  // by name, replacements last; damaged ones included
+  // kNotFound names those that exist.
+  virtual Result<ContextEntry> find(const std::string& name, Which which = Which::kCurrent) = 0;
   // A new, empty context; kExists if the name is taken. Names: 1-128 bytes of valid UTF-8 without control characters.
+  // A replacement needs a current context (kNotFound), and there is one of them at most (kExists).
   virtual Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes,
-                                                        const std::string& settings) = 0;
+                                                        const std::string& settings, Which which = Which::kCurrent) = 0;
   // Takes the exclusive lock; kBusy names the holder's process.
-  virtual Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name) = 0;
+  virtual Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name,
+                                                             Which which = Which::kCurrent) = 0;
   // Shared lock, so any number of processes may read at once; kBusy while a writer holds it. Incomplete contexts may be
   // opened too: the caller looks at meta().
   virtual Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) = 0;
   // Takes the exclusive lock, renames to trash/, unlinks. A context too damaged to open can be removed.
-  virtual Status remove(const std::string& name) = 0;
+  // kCurrent: its replacement too.
+  virtual Status remove(const std::string& name, Which which = Which::kCurrent) = 0;
+  // Removes contexts whose place another has taken, but for those that somebody still reads. Done by open(), too.
+  virtual Status remove_replaced() = 0;
 };
 
 }  // namespace reform

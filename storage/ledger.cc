@@ -18,7 +18,9 @@ Status write_ledger(const std::string& context_dir, const Ledger& ledger) {
                                                        {"name", ledger.name},
                                                        {"saved_sequence", ledger.saved_sequence},
                                                        {"saved_tokens", ledger.saved_tokens},
-                                                       {"complete", ledger.complete}});
+                                                       {"complete", ledger.complete},
+                                                       {"replaces", ledger.replaces},
+                                                       {"took_over", ledger.took_over}});
 }
 
 Result<Ledger> read_ledger(const std::string& context_dir) {
@@ -27,8 +29,8 @@ Result<Ledger> read_ledger(const std::string& context_dir) {
   if (read.status().code == Code::kNotFound) return Status{Code::kCorrupt, path + ": is missing"};
   TRY_ASSIGN(const nlohmann::json body, std::move(read));
   try {
-    const Ledger ledger{body.at("id"), body.at("name"), body.at("saved_sequence"), body.at("saved_tokens"),
-                        body.at("complete")};
+    const Ledger ledger{body.at("id"),       body.at("name"),     body.at("saved_sequence"), body.at("saved_tokens"),
+                        body.at("complete"), body.at("replaces"), body.at("took_over")};
     if (ledger.id == std::filesystem::path(context_dir).filename().string()) return ledger;
     return Status{Code::kCorrupt, path + ": belongs to context " + ledger.id};
   } catch (const nlohmann::json::exception&) {

@@ -16,6 +16,9 @@ struct Ledger {
   uint64_t saved_sequence = 0;  // ContextState::sequence of a state that is on disk
   int64_t saved_tokens = 0;     // what a restart does not recompute
   bool complete = false;
+  // A replacement names the context whose place it is to take, and has taken it once it was complete.
+  std::string replaces;
+  bool took_over = false;
 };
 
 Status write_ledger(const std::string& context_dir, const Ledger& ledger);

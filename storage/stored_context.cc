@@ -10,7 +10,6 @@
 #include "storage/block_stream.h"
 #include "storage/bytes.h"
 #include "storage/checkpoint.h"
-#include "storage/ledger.h"
 
 namespace reform {
 namespace {
@@ -30,8 +29,8 @@ Status write_first_records(Database& db, const Identity& identity, const Context
 
 }  // namespace
 
-Status create_stored_context(const std::string& dir, const Identity& identity, std::shared_ptr<rocksdb::Cache> cache,
-                             MemoryAccount& account) {
+Status create_stored_context(const std::string& dir, const Identity& identity, const std::string& replaces,
+                             std::shared_ptr<rocksdb::Cache> cache, MemoryAccount& account) {
   ContextState state;
   state.sequence = 1;
   {
@@ -39,7 +38,7 @@ Status create_stored_context(const std::string& dir, const Identity& identity, s
                Database::open(dir, {identity.id, identity.name}, Database::Mode::kCreate, std::move(cache), account));
     TRY(write_first_records(*db, identity, state));
   }
-  return write_ledger(dir, {identity.id, identity.name, state.sequence, 0, false});
+  return write_ledger(dir, {identity.id, identity.name, state.sequence, 0, false, replaces, false});
 }
 
 Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock, Database::Mode mode,
@@ -47,7 +46,8 @@ Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock,
   StoredContext c;
   c.dir_ = dir;
   c.lock_ = std::move(lock);
-  TRY_ASSIGN(const Ledger ledger, read_ledger(dir));
+  TRY_ASSIGN(c.ledger_, read_ledger(dir));
+  const Ledger& ledger = c.ledger_;
   const ContextTag tag{ledger.id, ledger.name};
   TRY_ASSIGN(c.db_, Database::open(dir, tag, mode, std::move(cache), account));
   // A record whose checksum holds but whose values are impossible: name whose it is.
@@ -71,6 +71,12 @@ Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock,
                                  c.state_.sequence, ledger.saved_sequence));
   }
   return c;
+}
+
+Status StoredContext::set_ledger(Ledger ledger) {
+  TRY(write_ledger(dir_, ledger));
+  ledger_ = std::move(ledger);
+  return {};
 }
 
 void StoredContext::set_state(ContextState state) {

@@ -12,6 +12,7 @@
 #include "storage/context_store.h"
 #include "storage/database.h"
 #include "storage/file_lock.h"
+#include "storage/ledger.h"
 #include "storage/manifest.h"
 
 namespace reform {
@@ -24,6 +25,8 @@ class StoredContext {
 
   const ContextMeta& meta() const { return meta_; }
   const std::string& dir() const { return dir_; }
+  const Ledger& ledger() const { return ledger_; }
+  Status set_ledger(Ledger ledger);  // on disk, then here
   const Identity& identity() const { return identity_; }
   const ContextState& state() const { return state_; }
   Database& db() { return *db_; }
@@ -45,6 +48,7 @@ class StoredContext {
   std::string dir_;
   FileLock lock_;  // released last, after the database is closed
   std::unique_ptr<Database> db_;
+  Ledger ledger_;
   Identity identity_;
   ContextState state_;
   ContextMeta meta_;
@@ -74,7 +78,8 @@ class WithReads : public Base {
 };
 
 // What is needed of a new, empty context: the database in `dir` with its first records, and its ledger; closed again.
-Status create_stored_context(const std::string& dir, const Identity& identity, std::shared_ptr<rocksdb::Cache> cache,
-                             MemoryAccount& account);
+// `replaces`: as in the ledger.
+Status create_stored_context(const std::string& dir, const Identity& identity, const std::string& replaces,
+                             std::shared_ptr<rocksdb::Cache> cache, MemoryAccount& account);
 
 }  // namespace reform

@@ -9,7 +9,6 @@
 #include "storage/block_codec.h"
 #include "storage/bytes.h"
 #include "storage/checkpoint.h"
-#include "storage/ledger.h"
 
 namespace reform {
 namespace {
@@ -50,7 +49,12 @@ Status StoredWriter::note_saved() {
   const int64_t saved_tokens = state.complete              ? state.blocks.n_tokens()
                                : state.checkpoints.empty() ? 0
                                                            : state.checkpoints.back().n_tokens;
-  return write_ledger(context_.dir(), {meta().id, meta().name, state.sequence, saved_tokens, state.complete});
+  Ledger ledger = context_.ledger();
+  ledger.saved_sequence = state.sequence;
+  ledger.saved_tokens = saved_tokens;
+  ledger.complete = state.complete;
+  ledger.took_over = ledger.took_over || (state.complete && !ledger.replaces.empty());
+  return context_.set_ledger(std::move(ledger));
 }
 
 Status StoredWriter::commit_chunk(const ChunkWrite& chunk) {

@@ -47,7 +47,7 @@ Status check_files(const std::vector<std::string>& files) {
 }
 
 // What was saved, and how to go on.
-Status explain_cancelled(const IngestFlags& flags, const IngestProgress& last) {
+Status explain_cancelled(const IngestFlags& flags, const IngestProgress& last, Store& store) {
   std::string saved = "nothing of it is saved yet; run the same command again";
   if (last.tokens_saved > 0) {
     const std::string of = last.tokens_total > 0 ? " of about " + format_count(last.tokens_total) : "";
@@ -57,6 +57,8 @@ Status explain_cancelled(const IngestFlags& flags, const IngestProgress& last) {
   for (const std::string& file : flags.files) {
     if (file == kStdin) saved += ", with the same text on standard input";
   }
+  const Result<ContextInfo> there = store.find(flags.name);
+  if (there.ok() && there.value().state == "complete") saved += "; until it is done the context stays as it was";
   return {Code::kCancelled, fmt::format("stopped reading '{}': {}", flags.name, saved)};
 }
 
@@ -104,7 +106,7 @@ Status run_ingest(const IngestFlags& flags, Output& out) {
   auto result = ingest(*engine.value(), *store.value(), flags.name, sources, options, show, &scope.token());
   if (!result.ok()) {
     // The token too: standard input that was interrupted shows as a read error.
-    if (scope.token().cancelled()) return explain_cancelled(flags, last);
+    if (scope.token().cancelled()) return explain_cancelled(flags, last, *store.value());
     return result.status();
   }
   print_result(out, result.value());
@@ -129,7 +131,8 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
       ->type_name("FILE");
   CLI::Option* append =
       verb->add_flag("--append", flags->append, "The name exists: read what the text adds at its end");
-  verb->add_flag("--replace", flags->replace, "The name exists: start over with this text")->excludes(append);
+  verb->add_flag("--replace", flags->replace, "The name exists: take its place once this text is read")
+      ->excludes(append);
   verb->add_flag("--lossy", flags->options.lossy, "Read bytes that are not UTF-8 as U+FFFD instead of refusing");
 
   IngestOptions& o = flags->options;

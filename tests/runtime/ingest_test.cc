@@ -245,3 +245,61 @@ TEST_CASE("the same text again is not read again; other text is refused and noth
   must_ingest(bench, "More.", appending(options), Outcome::kAppended);
   CHECK(bench.ingest("parts", {text, "More."}, options).value().outcome == Outcome::kUnchanged);
 }
+
+TEST_CASE("replace: stopped anywhere, the old context is as it was; gone on, the new one is whole", "[runtime]") {
+  IngestBench bench;
+  IngestOptions options = IngestBench::options("h2o");
+  options.checkpoint_seconds = 0;
+  const IngestOptions replacing = with(options, IngestOptions::OnExisting::kReplace);
+  const std::string text = made_text(101, 500), other = made_text(102, 700);
+  const Snapshot whole = ingested(bench, {other}, options);
+  for (const int chunk : {0, 1, 3}) {
+    CAPTURE(chunk);
+    must_ingest(bench, text, replacing, chunk == 0 ? Outcome::kIngested : Outcome::kReplaced);
+    const Snapshot before = bench.snapshot("parts");
+    CHECK(bench.ingest("parts", {""}, replacing).status().code == Code::kBadText);
+    CHECK(bench.ingest("parts", {"a\xff"}, replacing).status().code == Code::kBadText);
+    CHECK(bench.store().list().value().size() == 2);  // "whole" and "parts": nothing was begun
+    CHECK(bench.ingest_stopped("parts", {other}, replacing, chunk));
+    check_same(bench.snapshot("parts"), before);
+    CHECK(bench.store().list().value().size() == (chunk == 0 ? 2 : 3));
+    CHECK(bench.ingest("parts", {other}, options).status().code == Code::kExists);  // not without being told
+    must_ingest(bench, other, replacing, chunk == 0 ? Outcome::kReplaced : Outcome::kResumed);
+    check_same(bench.snapshot("parts"), whole);
+    CHECK(bench.store().list().value().size() == 2);
+  }
+}
+
+TEST_CASE("replace: an unfinished replacement of other text or settings is dropped, the old context is not",
+          "[runtime]") {
+  IngestBench bench;
+  IngestOptions options = IngestBench::options("h2o");
+  options.checkpoint_seconds = 0;
+  const IngestOptions replacing = with(options, IngestOptions::OnExisting::kReplace);
+  const std::string first = made_text(111, 400), second = made_text(112, 600), third = made_text(113, 600);
+  must_ingest(bench, first, options, Outcome::kIngested);
+  const Snapshot before = bench.snapshot("parts");
+
+  CHECK(bench.ingest_stopped("parts", {second}, replacing, 2));
+  IngestOptions wider = replacing;
+  wider.cache_tokens = 96;
+  CHECK(bench.ingest_stopped("parts", {second}, wider, 2));
+  CHECK(bench.store().list().value()[1].cache_tokens == 96);
+  CHECK(bench.ingest_stopped("parts", {second}, replacing, 2));
+  // A stream has been read when it shows to be other text: it must come again.
+  CHECK(bench.ingest("parts", {third}, replacing).status().code == Code::kExists);
+  check_same(bench.snapshot("parts"), before);
+  must_ingest(bench, third, replacing, Outcome::kReplaced);
+  check_same(bench.snapshot("parts"), ingested(bench, {third}, options));
+}
+
+TEST_CASE("replace: an unfinished first ingest of the same text is gone on with", "[runtime]") {
+  IngestBench bench;
+  IngestOptions options = IngestBench::options("none");
+  options.checkpoint_seconds = 0;
+  const IngestOptions replacing = with(options, IngestOptions::OnExisting::kReplace);
+  const std::string text = made_text(121, 600);
+  CHECK(bench.ingest_stopped("parts", {text}, replacing, 3));
+  must_ingest(bench, text, replacing, Outcome::kResumed);
+  check_same(bench.snapshot("parts"), ingested(bench, {text}, options));
+}

@@ -161,6 +161,38 @@ TEST_CASE("an ingest that was stopped goes on, and ends as if it had not been", 
   }
 }
 
+TEST_CASE("a replacement that is killed leaves the old context, goes on, and takes its place", "[tools]") {
+  const Tool tool;
+  const std::string old_text = tool.write("old.txt", story(40, 21)), text = tool.write("new.txt", story(1200, 22));
+  REQUIRE(tool.ingest("book", {old_text}).exit_code == 0);
+  const Json whole = object(tool.ingest("whole", {text})), before = tool.ask({"book"}, "Where are the stones?");
+  for (const int64_t log_bytes : {1, 50000, 120000}) {
+    CommandInput stop;
+    const int64_t logged = tool.store_bytes(".log");
+    stop.signal_when = [&] { return tool.store_bytes(".log") > logged + log_bytes; };
+    stop.signal = log_bytes == 50000 ? SIGINT : SIGKILL;
+    CAPTURE(log_bytes);
+    const CommandResult stopped = tool.ingest("book", {text, "--replace"}, stop);
+    CHECK(stopped.exit_code == 128 + stop.signal);
+    if (stop.signal == SIGINT) CHECK(stopped.err.find("stays as it was") != std::string::npos);
+    CHECK(tool.ask({"book"}, "Where are the stones?")["sources"] == before["sources"]);
+  }
+  const Json both = object(tool.run({"contexts", "--json"}))["contexts"];
+  REQUIRE(both.size() == 3);
+  CHECK((both[0]["name"] == "book" && both[0]["state"] == "complete"));
+  CHECK((both[1]["name"] == "book" && both[1]["state"] == "replacement"));
+  const Json r = object(tool.ingest("book", {text, "--replace"}));
+  CHECK(r["outcome"] == "resumed");
+  CHECK(r["context"]["n_tokens"] == whole["context"]["n_tokens"]);
+  CHECK(object(tool.run({"contexts", "--json"}))["contexts"].size() == 2);
+  Json answers[] = {tool.ask({"whole"}, "Where are the stones?"), tool.ask({"book"}, "Where are the stones?")};
+  for (Json& answer : answers) {
+    for (Json& source : answer["sources"]) source.erase("context");
+  }
+  CHECK(answers[0]["sources"] == answers[1]["sources"]);
+  CHECK(answers[0]["answer"] == answers[1]["answer"]);
+}
+
 TEST_CASE("Ctrl-C ends an ingest that waits for standard input", "[tools]") {
   const Tool tool;
   CommandInput open;

@@ -23,7 +23,8 @@ struct IngestOptions {
   int64_t sink_tokens = 4;       // first tokens never evicted
   int64_t overlap_tokens = 256;  // none: tokens before a chunk that are run again
   bool lossy = false;            // invalid UTF-8 reads as U+FFFD instead of an error
-  // What to do when the name exists with other text.
+  // What to do when the name exists with other text. kReplace: the context stays as it is until the new one is finished
+  // and takes its place in that instant; begun with the same text and options before, that is gone on with.
   enum class OnExisting { kRefuse, kAppend, kReplace } on_existing = OnExisting::kRefuse;
   // Changes speed, not results.
   double checkpoint_seconds = 30;

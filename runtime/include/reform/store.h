@@ -15,7 +15,9 @@ struct ContextInfo {
   std::string name, id;
   std::string model_name, model_path, model_fingerprint;
   std::string policy;              // h2o, recent, none
-  std::string state;               // "complete", "partial", "busy", "damaged"
+  // "complete", "partial", "busy", "damaged"; "replacement": not finished, and to take the place of the one that has
+  // its name now. find() gives the latter.
+  std::string state;
   std::string problem;             // why it is damaged
   std::vector<std::string> files;  // the sources' names, in order
   int64_t n_tokens = 0, source_bytes = 0, created_unix_s = 0;
