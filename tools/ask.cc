@@ -34,6 +34,8 @@ Result<std::string> find_model(Store& store, const std::vector<std::string>& nam
   std::string path = given;
   for (const std::string& name : names) {
     const Result<ContextInfo> found = store.find(name);
+    if (found.status().code == Code::kNotFound && names.size() > 1)  // most often a question without its quotes
+      return Status{Code::kNotFound, found.status().message + "; the last argument is the question, in quotes"};
     if (!found.ok()) return found.status();
     const ContextInfo& context = found.value();
     if (context.state == "damaged")
@@ -123,8 +125,6 @@ void add_ask(CLI::App& app, Invocation& invocation) {
   add_engine_flags(*verb, flags->engine, /*model_required=*/false);
   add_store_flag(*verb, flags->store_dir);
   AskOptions& o = flags->options;
-  verb->add_option("--heads", flags->engine.options.heads_file, "Heads that make the embedding (JSON)")
-      ->type_name("FILE");
   verb->add_option("--chat-template", flags->engine.options.chat_template,
                    "chatml, llama3, gemma or mistral, where the model's own is not recognised")
       ->type_name("NAME");

@@ -93,6 +93,13 @@ Status run_show(const StoreFlags& flags, Output& out) {
 Status run_rm(const StoreFlags& flags, Output& out) {
   auto store = Store::open(flags.store_dir);
   if (!store.ok()) return store.status();
+  // What cannot work is refused before anything is gone.
+  for (size_t i = 0; i < flags.names.size(); ++i) {
+    const auto rest = flags.names.begin() + ptrdiff_t(i) + 1;
+    if (std::find(rest, flags.names.end(), flags.names[i]) != flags.names.end())
+      return {Code::kUsage, fmt::format("context '{}' is named twice", flags.names[i])};
+    if (const auto found = store.value()->find(flags.names[i]); !found.ok()) return found.status();
+  }
   for (const std::string& name : flags.names) {
     if (Status s = store.value()->remove(name); !s.ok()) return s;
     out.text(fmt::format("removed {}\n", printable(name, false)));

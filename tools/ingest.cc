@@ -129,8 +129,7 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
   add_store_flag(*verb, flags->store_dir);
   verb->add_option("--heads", flags->engine.options.heads_file, "Heads that make the embedding (JSON)")
       ->type_name("FILE");
-  CLI::Option* append =
-      verb->add_flag("--append", flags->append, "The name exists: read what the text adds at its end");
+  CLI::Option* append = verb->add_flag("--append", flags->append, "The name exists: add this text at its end");
   verb->add_flag("--replace", flags->replace, "The name exists: take its place once this text is read")
       ->excludes(append);
   verb->add_flag("--lossy", flags->options.lossy, "Read bytes that are not UTF-8 as U+FFFD instead of refusing");

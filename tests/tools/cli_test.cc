@@ -87,6 +87,7 @@ TEST_CASE("usage errors exit with 2 and say where help is", "[tools]") {
       {"ask", "only-a-name"},
       {"ask", "name", "question", "--temp", "hot"},
       {"ask", "name", "question", "--no-such-flag"},
+      {"ask", "name", "question", "--heads", "heads.json"},  // the context has its own
       {"show"},
       {"rm"},
       {"ingest", "name", text},
@@ -135,6 +136,7 @@ TEST_CASE("what is not there is named, with exit code 3", "[tools]") {
   check_error(box, {"ask", "nobody", "why?"}, 3, "nobody");
   check_error(box, {"show", "nobody"}, 3, "nobody");
   check_error(box, {"rm", "nobody"}, 3, "nobody");
+  check_error(box, {"ask", "nobody", "asked", "without", "quotes"}, 3, "in quotes");
 }
 
 TEST_CASE("a file that is no usable model is refused with exit code 4", "[tools]") {

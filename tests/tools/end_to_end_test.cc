@@ -92,6 +92,9 @@ TEST_CASE("a context's life: ingested, unchanged, refused, appended, replaced, r
 
   CHECK(object(tool.run({"contexts", "--json"}))["contexts"].size() == 1);
   CHECK(object(tool.run({"show", "book", "--json"}))["context"]["name"] == "book");
+  // What cannot be done whole is not begun.
+  CHECK(tool.run({"rm", "book", "nobody", "--json"}).exit_code == 3);
+  CHECK(tool.run({"rm", "book", "book", "--json"}).exit_code == 2);
   CHECK(object(tool.run({"rm", "book", "--json"}))["removed"] == Json{"book"});
   CHECK(object(tool.run({"contexts", "--json"}))["contexts"].empty());
   CHECK(tool.run({"ask", "book", "why?"}).exit_code == 3);
