@@ -269,7 +269,7 @@ Result<AskResult> AskJob::run() {
 }  // namespace
 
 Result<AskResult> ask(Engine& engine, Store& store, const std::vector<std::string>& contexts,
-                      const std::string& question, const AskOptions& options, AskCallbacks callbacks,
+                      const std::string& question, const AskOptions& options, const AskCallbacks& callbacks,
                       const CancelToken* cancel) {
   TRY(options.validate());
   const std::lock_guard lock(engine.impl().running);

@@ -27,7 +27,7 @@ Result<std::vector<int32_t>> encode_prompt(const Engine::Impl& engine, const std
 }  // namespace
 
 Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt, const GenerateOptions& options,
-                                TextCallback on_text, const CancelToken* cancel) {
+                                const TextCallback& on_text, const CancelToken* cancel) {
   TRY(options.sampling.validate());
   Engine::Impl& engine = engine_handle.impl();
   const std::lock_guard lock(engine.running);

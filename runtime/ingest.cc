@@ -10,7 +10,7 @@ namespace reform {
 
 Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& name,
                             const std::vector<IngestSource>& sources, const IngestOptions& options,
-                            IngestProgressCallback progress, const CancelToken* cancel) {
+                            const IngestProgressCallback& progress, const CancelToken* cancel) {
   TRY(options.validate());
   if (sources.empty()) return Status{Code::kUsage, "no text to ingest: name at least one file"};
   const std::lock_guard lock(engine.impl().running);

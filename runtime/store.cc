@@ -25,6 +25,7 @@ const std::string& Store::dir() const { return impl_->dir; }
 Result<std::vector<ContextInfo>> Store::list() {
   TRY_ASSIGN(const std::vector<ContextEntry> entries, impl_->contexts->list());
   std::vector<ContextInfo> infos;
+  infos.reserve(entries.size());
   for (const ContextEntry& entry : entries) infos.push_back(describe(entry));
   return infos;
 }

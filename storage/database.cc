@@ -114,7 +114,7 @@ Reservation& Reservation::operator=(Reservation&& o) noexcept {
 }
 
 Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const ContextTag& tag, Mode mode,
-                                                 std::shared_ptr<rocksdb::Cache> cache, MemoryAccount& account) {
+                                                 const std::shared_ptr<rocksdb::Cache>& cache, MemoryAccount& account) {
   std::unique_ptr<Database> made(new Database(tag, account));
   TRY_ASSIGN(const int64_t bytes, memory_bytes(dir, mode));
   TRY_ASSIGN(made->memory_, Reservation::create(account, MemoryCategory::kStore, bytes));

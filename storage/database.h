@@ -52,7 +52,7 @@ class Database {
 
   // kRead opens read-only and writes nothing at all. `cache` is the store's, shared by its databases.
   static Result<std::unique_ptr<Database>> open(const std::string& dir, const ContextTag& tag, Mode mode,
-                                                std::shared_ptr<rocksdb::Cache> cache, MemoryAccount& account);
+                                                const std::shared_ptr<rocksdb::Cache>& cache, MemoryAccount& account);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;

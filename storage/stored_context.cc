@@ -30,26 +30,26 @@ Status write_first_records(Database& db, const Identity& identity, const Context
 }  // namespace
 
 Status create_stored_context(const std::string& dir, const Identity& identity, const std::string& replaces,
-                             std::shared_ptr<rocksdb::Cache> cache, MemoryAccount& account) {
+                             const std::shared_ptr<rocksdb::Cache>& cache, MemoryAccount& account) {
   ContextState state;
   state.sequence = 1;
   {
     TRY_ASSIGN(const auto db,
-               Database::open(dir, {identity.id, identity.name}, Database::Mode::kCreate, std::move(cache), account));
+               Database::open(dir, {identity.id, identity.name}, Database::Mode::kCreate, cache, account));
     TRY(write_first_records(*db, identity, state));
   }
   return write_ledger(dir, {identity.id, identity.name, state.sequence, 0, false, replaces, false});
 }
 
 Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock, Database::Mode mode,
-                                          std::shared_ptr<rocksdb::Cache> cache, MemoryAccount& account) {
+                                          const std::shared_ptr<rocksdb::Cache>& cache, MemoryAccount& account) {
   StoredContext c;
   c.dir_ = dir;
   c.lock_ = std::move(lock);
   TRY_ASSIGN(c.ledger_, read_ledger(dir));
   const Ledger& ledger = c.ledger_;
   const ContextTag tag{ledger.id, ledger.name};
-  TRY_ASSIGN(c.db_, Database::open(dir, tag, mode, std::move(cache), account));
+  TRY_ASSIGN(c.db_, Database::open(dir, tag, mode, cache, account));
   // A record whose checksum holds but whose values are impossible: name whose it is.
   const auto decoded = [&](const auto& result, const char* record) -> Status {
     if (result.ok()) return {};

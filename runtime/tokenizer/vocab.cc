@@ -40,7 +40,7 @@ bool any_of(const std::string_view (&list)[n], std::string_view text) {
 
 Result<int32_t> token_id(const Gguf& gguf, const std::string& key, int32_t n_vocab) {
   TRY_ASSIGN(const std::optional<int64_t> id, gguf.get_int(key));
-  if (!id || *id == -1 || *id == int64_t(~uint32_t(0))) return -1;  // -1 also as written in a u32
+  if (!id || *id == -1 || *id == 0xffffffff) return -1;  // -1 also as written in a u32
   if (*id < 0 || *id >= n_vocab)
     return bad(key + " is " + std::to_string(*id) + ", outside the vocabulary of " + std::to_string(n_vocab));
   return int32_t(*id);

@@ -46,7 +46,7 @@ struct AskCallbacks {
 };
 
 REFORM_API Result<AskResult> ask(Engine& engine, Store& store, const std::vector<std::string>& contexts,
-                                 const std::string& question, const AskOptions& options, AskCallbacks callbacks = {},
-                                 const CancelToken* cancel = nullptr);
+                                 const std::string& question, const AskOptions& options,
+                                 const AskCallbacks& callbacks = {}, const CancelToken* cancel = nullptr);
 
 }  // namespace reform

@@ -37,6 +37,6 @@ struct GenerateResult {
 using TextCallback = std::function<bool(const std::string& piece)>;
 
 REFORM_API Result<GenerateResult> generate(Engine& engine, const std::string& prompt, const GenerateOptions& options,
-                                           TextCallback on_text = {}, const CancelToken* cancel = nullptr);
+                                           const TextCallback& on_text = {}, const CancelToken* cancel = nullptr);
 
 }  // namespace reform

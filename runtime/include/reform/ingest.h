@@ -60,6 +60,7 @@ using IngestProgressCallback = std::function<void(const IngestProgress&)>;  // a
 
 REFORM_API Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& name,
                                        const std::vector<IngestSource>& sources, const IngestOptions& options,
-                                       IngestProgressCallback progress = {}, const CancelToken* cancel = nullptr);
+                                       const IngestProgressCallback& progress = {},
+                                       const CancelToken* cancel = nullptr);
 
 }  // namespace reform
