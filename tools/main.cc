@@ -5,7 +5,9 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <new>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
@@ -84,7 +86,10 @@ int run(int argc, char** argv) {
     Output out(invocation.verb, json, progress);
     const auto chosen = app.get_subcommands();
     const std::string verb = chosen.empty() ? "" : " " + chosen.front()->get_name();
-    return out.finish({Code::kUsage, fmt::format("{} (reform{} --help explains)", e.what(), verb)});
+    const std::vector<std::string> rest = app.remaining();
+    const bool unknown_verb = chosen.empty() && !rest.empty() && rest.front().rfind('-', 0) != 0;
+    const std::string what = unknown_verb ? fmt::format("there is no verb '{}'", rest.front()) : e.what();
+    return out.finish({Code::kUsage, fmt::format("{} (reform{} --help explains)", what, verb)});
   }
   if (version) {
     invocation.verb = "version";

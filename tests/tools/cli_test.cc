@@ -101,6 +101,7 @@ TEST_CASE("usage errors exit with 2 and say where help is", "[tools]") {
     CAPTURE(args);
     check_error(box, args, 2, "--help");
   }
+  CHECK(box.run({"bogus"}).err.find("no verb 'bogus'") != std::string::npos);
   check_error(box, {"ingest", "--model", kModel, "name", "-", "-"}, 2, "only once");
   check_error(box, {"ingest", "--model", kModel, "name", box.path("")}, 2, "directory");
   check_error(box, {"generate", "--model", kModel, "p", "--system", "s"}, 2, "--chat");
