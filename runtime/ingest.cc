@@ -125,7 +125,7 @@ Result<IngestResult> IngestJob::begin_new(IngestResult::Outcome outcome) {
   TRY(open_sources({}));
   TRY(pump_->fill(1));
   if (pump_->waiting() == 0) return Status{Code::kBadText, fmt::format("{}: the text is empty", sources_[0].path)};
-  watch.lap_ms();
+  tokenise_ms_ += watch.lap_ms();
   settings_ = {.model_fingerprint = engine_.info.fingerprint,
                .model_name = engine_.info.name,
                .model_path = engine_.info.path,

@@ -103,7 +103,7 @@ void fill(const uint8_t* w, int64_t row_bytes, int n_rows, int64_t n_cols, int p
 
 }  // namespace
 
-extern const FillPanelFn kFillPanelAvx2[] = {
+extern const FillPanelFn kFillPanelAvx2[kQuantTypes] = {
     fill<F32>,
     fill<F16>,
     fill<BF16>,

@@ -6,6 +6,8 @@
 namespace reform::cpu {
 namespace {
 
+static_assert(kQuantTypes == int(QuantType::kCount), "a new type needs its row in the kernels' tables");
+
 // What an instruction set brings; the arrays have one entry per QuantType, a null pointer where the panels take over.
 struct Kernels {
   const FloatKernel& float_panels;

@@ -198,7 +198,7 @@ void pack_tile_avx512(const float* x, int64_t x_stride, int n_tokens, int64_t n_
   }
 }
 
-extern const Int8Kernel kInt8Avx512[] = {
+extern const Int8Kernel kInt8Avx512[kQuantTypes] = {
     {nullptr, nullptr},
     {nullptr, nullptr},
     {nullptr, nullptr},  // F32, F16, BF16

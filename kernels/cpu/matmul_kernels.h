@@ -89,12 +89,13 @@ using FloatMatVecFn = void (*)(const uint8_t* w, int64_t row_bytes, int64_t n_ro
 void pack_row_avx512(const float* x, int64_t n_cols, ActivationUnit* out);
 void pack_row_avx2(const float* x, int64_t n_cols, ActivationUnit* out);
 
-// One entry per QuantType, in its order; null where the type takes the FP32 panels instead.
-extern const FillPanelFn kFillPanelAvx2[];
-extern const Int8Kernel kInt8Avx512[];
-extern const MatVecFn kMatVecAvx512[];
-extern const MatVecFn kMatVecAvx2[];
-extern const FloatMatVecFn kFloatMatVecAvx512[];
-extern const FloatMatVecFn kFloatMatVecAvx2[];
+// One entry per QuantType, in its order (matmul.cc holds the number to it); null where the type takes the FP32 panels.
+constexpr int kQuantTypes = 13;
+extern const FillPanelFn kFillPanelAvx2[kQuantTypes];
+extern const Int8Kernel kInt8Avx512[kQuantTypes];
+extern const MatVecFn kMatVecAvx512[kQuantTypes];
+extern const MatVecFn kMatVecAvx2[kQuantTypes];
+extern const FloatMatVecFn kFloatMatVecAvx512[kQuantTypes];
+extern const FloatMatVecFn kFloatMatVecAvx2[kQuantTypes];
 
 }  // namespace reform::cpu

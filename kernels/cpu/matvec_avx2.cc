@@ -166,7 +166,7 @@ void pack_row_avx2(const float* x, int64_t n_cols, ActivationUnit* out) {
   }
 }
 
-extern const MatVecFn kMatVecAvx2[] = {
+extern const MatVecFn kMatVecAvx2[kQuantTypes] = {
     nullptr,
     nullptr,
     nullptr,  // F32, F16, BF16
@@ -182,7 +182,7 @@ extern const MatVecFn kMatVecAvx2[] = {
     matvec<Q6_K>,
 };
 
-extern const FloatMatVecFn kFloatMatVecAvx2[] = {
+extern const FloatMatVecFn kFloatMatVecAvx2[kQuantTypes] = {
     float_matvec<F32>, float_matvec<F16>, float_matvec<BF16>,
     nullptr,           nullptr,           nullptr,
     nullptr,           nullptr,           nullptr,

@@ -158,7 +158,7 @@ void pack_row_avx512(const float* x, int64_t n_cols, ActivationUnit* out) {
   }
 }
 
-extern const MatVecFn kMatVecAvx512[] = {
+extern const MatVecFn kMatVecAvx512[kQuantTypes] = {
     nullptr,
     nullptr,
     nullptr,  // F32, F16, BF16
@@ -174,7 +174,7 @@ extern const MatVecFn kMatVecAvx512[] = {
     matvec<Q6_K>,
 };
 
-extern const FloatMatVecFn kFloatMatVecAvx512[] = {
+extern const FloatMatVecFn kFloatMatVecAvx512[kQuantTypes] = {
     float_matvec<F32>, float_matvec<F16>, float_matvec<BF16>,
     nullptr,           nullptr,           nullptr,
     nullptr,           nullptr,           nullptr,
