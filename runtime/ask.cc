@@ -82,8 +82,10 @@ Status AskJob::open_contexts() {
                           name, c.n_tokens())};
     }
     if (c.settings.model_fingerprint != engine_.info.fingerprint) {
-      return {Code::kWrongModel, fmt::format("context '{}' belongs to the model {} ({}), not to {}", name,
-                                             c.settings.model_name, c.settings.model_path, engine_.info.path)};
+      return {Code::kWrongModel,
+              fmt::format("context '{}' belongs to the model {} ({}), not to {}; ask it with that one{}", name,
+                          c.settings.model_name, c.settings.model_path, engine_.info.path,
+                          names_.size() > 1 ? ", and contexts of different models one by one" : "")};
     }
     if ((c.settings.kv_type == "f32") != (engine_.kv_type() == KvView::Type::kF32)) {
       return {Code::kWrongModel, fmt::format("context '{}' was made {} --isa ref; ask it the same way", name,
@@ -171,8 +173,15 @@ Status AskJob::score_context(OpenContext& context, std::span<const int32_t> ques
 }
 
 Result<std::vector<Span>> AskJob::gather() {
+  if (question_.find_first_not_of(" \t\r\n") == std::string::npos) return Status{Code::kUsage, "the question is empty"};
   TRY_ASSIGN(const std::vector<int32_t> ids, engine_.tokenizer->encode_plain(question_));
-  if (ids.empty()) return Status{Code::kUsage, "the question is empty"};
+  const int64_t window = engine_.model->shape().trained_window_tokens;
+  if (int64_t(ids.size()) > window - options_.sampling.max_new_tokens) {
+    return Status{Code::kUsage,
+                  fmt::format("the question's {} tokens and {} to generate pass the model's window of {}; "
+                              "ask more briefly, or ingest what is long and ask about it",
+                              ids.size(), options_.sampling.max_new_tokens, window)};
+  }
   Gatherer gatherer({options_.gather_tokens, options_.pool_window});
   std::vector<int64_t> n_tokens, edges;
   for (OpenContext& c : contexts_) {

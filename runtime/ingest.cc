@@ -5,6 +5,7 @@
 
 #include "base/try.h"
 #include "runtime/ingest_job.h"
+#include "storage/context_name.h"
 
 namespace reform {
 
@@ -12,6 +13,7 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
                             const std::vector<IngestSource>& sources, const IngestOptions& options,
                             const IngestProgressCallback& progress, const CancelToken* cancel) {
   TRY(options.validate());
+  TRY(check_context_name(name));
   if (sources.empty()) return Status{Code::kUsage, "no text to ingest: name at least one file"};
   const std::lock_guard lock(engine.impl().running);
   return IngestJob(engine.impl(), store.impl(), name, sources, options, progress, cancel).run();

@@ -41,6 +41,16 @@ TEST_CASE("invalid UTF-8 is named by file and byte, wherever the blocks are cut"
     CHECK(s.code == Code::kBadText);
     CHECK(s.message.find("two: not UTF-8 at byte " + std::to_string(before) + " ") == 0);
   }
+  // The last bytes, too, are told from the start of a character by the reader, who knows the file.
+  for (const char* tail : {"\xff", "\xc1", "\xe0\x80", "\xed\xa0", "\xf4\x90", "\xf0\x80\x80", "\xe2\x82"}) {
+    std::istringstream stream(std::string("abc") + tail);
+    auto reader = SourceReader::open({{"one", &stream}}, 0, false);
+    auto block = reader.value()->next();
+    const bool is_start = std::string(tail) == "\xe2\x82";
+    CHECK(block.ok() == is_start);
+    if (is_start) block = reader.value()->next();
+    CHECK(block.status().message.find("one: not UTF-8 at byte 3 ") == 0);
+  }
   CHECK(read_all("cut at the end \xf0\x9f", "b", false, text, files).code == Code::kBadText);
   CHECK(read_all("cut at the end \xf0\x9f", "b", true, text, files).ok());
   // A character across a block border is whole.
