@@ -122,8 +122,9 @@ Result<std::vector<std::byte>> AskJob::question_rows(OpenContext& context, std::
                                 .overlap_tokens = s.overlap_tokens,
                                 .kv_type = engine_.kv_type()};
   const CompressSizes sizes = question_sizes(options, int64_t(ids.size()));
-  TRY(plan_compress(shape, engine_.isa, engine_.pool->size(), s.heads, options, sizes)
-          .check(engine_.account, "a larger --max-host-memory would fit"));
+  MemoryPlan plan = plan_compress(shape, engine_.isa, engine_.pool->size(), s.heads, options, sizes);
+  plan[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
+  TRY(plan.check(engine_.account, "a larger --max-host-memory would fit"));
   TRY_ASSIGN(Kernels kernels, engine_.make_kernels(compress_limits(shape, sizes)));
   TRY_ASSIGN(auto compressor,
              Compressor::create(*engine_.model, *kernels.ops, engine_.account, s.heads, options, sizes));
@@ -238,8 +239,10 @@ Status AskJob::recompute(const ChatTemplate& chat, const std::vector<Span>& span
                                       shape.trained_window_tokens, options_.gather_tokens)};
   }
   const RecomputeSizes sizes = recompute_sizes(out_.recomputed_tokens, options_.sampling.max_new_tokens);
-  TRY(plan_recompute(shape, engine_.isa, engine_.pool->size(), engine_.kv_type(), sizes.call_tokens, sizes.capacity)
-          .check(engine_.account, "a smaller --gather-tokens or -n needs less"));
+  MemoryPlan plan =
+      plan_recompute(shape, engine_.isa, engine_.pool->size(), engine_.kv_type(), sizes.call_tokens, sizes.capacity);
+  plan[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
+  TRY(plan.check(engine_.account, "a smaller --gather-tokens or -n needs less"));
   TRY_ASSIGN(Kernels kernels, engine_.make_kernels(recompute_limits(shape, sizes.call_tokens, sizes.capacity)));
   TRY_ASSIGN(GeneratedText text,
              run_prompt(

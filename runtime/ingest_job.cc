@@ -52,7 +52,9 @@ Status IngestJob::make_compressor() {
                .bos = wants_bos ? engine_.tokenizer->bos() : -1,
                .kv_type = engine_.kv_type()};
   const CompressSizes sizes = ingest_sizes(compress_);
-  const MemoryPlan plan = plan_compress(shape, engine_.isa, engine_.pool->size(), settings_.heads, compress_, sizes);
+  MemoryPlan plan = plan_compress(shape, engine_.isa, engine_.pool->size(), settings_.heads, compress_, sizes);
+  // The store has an account of its own; a chunk's rows are copied there.
+  plan[MemoryCategory::kStore] = planned_store_bytes(1, 0) + plan[MemoryCategory::kIndex];
   TRY(plan.check(engine_.account, "a smaller --chunk-tokens or --cache-tokens needs less"));
   TRY_ASSIGN(kernels_, engine_.make_kernels(compress_limits(shape, sizes)));
   TRY_ASSIGN(compressor_,

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/try.h"
+#include "storage/block_stream.h"
 #include "storage/catalogue.h"
 #include "storage/context_name.h"
 #include "storage/database.h"
@@ -314,6 +315,11 @@ Status Store::remove_replaced(std::chrono::milliseconds patience) {
 }
 
 }  // namespace
+
+int64_t planned_store_bytes(int64_t n_writers, int64_t n_readers) {
+  return kBlockCacheBytes + 2 * kStreamBatchBytes + n_writers * Database::open_bytes(Database::Mode::kWrite) +
+         n_readers * Database::open_bytes(Database::Mode::kRead);
+}
 
 Result<Tokens> ContextData::read_tokens(int64_t begin, int64_t end) {
   const TokenRange range{begin, end};

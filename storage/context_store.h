@@ -116,6 +116,10 @@ struct ContextEntry {
 // the instant that it is finished; until then the current one answers, and whatever happens to the other, stays.
 enum class Which { kCurrent, kReplacement };
 
+// What an open store takes at most with so many contexts open, beside the rows and parts its caller hands it: for a
+// plan made beforehand. One of them may be scanned, or a checkpoint of it read, at a time.
+int64_t planned_store_bytes(int64_t n_writers, int64_t n_readers);
+
 class ContextStore {
  public:
   // Makes the directory (mode 0700) if there is none.

@@ -77,11 +77,8 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const std::shared_ptr
 
 // What opening may make RocksDB hold. A reader replays the log of a writer that died.
 Result<int64_t> memory_bytes(const std::string& dir, Database::Mode mode) {
-  int64_t bytes = kTableReaderBytes;
-  if (mode != Database::Mode::kRead) {
-    for (const int64_t memtable : kMemtableBytes) bytes += kMemtables * memtable;
-    return bytes;
-  }
+  int64_t bytes = Database::open_bytes(mode);
+  if (mode != Database::Mode::kRead) return bytes;
   TRY_ASSIGN(const auto names, list_directory(dir));
   for (const std::string& name : names) {
     if (!name.ends_with(".log")) continue;
@@ -92,6 +89,13 @@ Result<int64_t> memory_bytes(const std::string& dir, Database::Mode mode) {
 }
 
 }  // namespace
+
+int64_t Database::open_bytes(Mode mode) {
+  int64_t bytes = kTableReaderBytes;
+  if (mode == Mode::kRead) return bytes;
+  for (const int64_t memtable : kMemtableBytes) bytes += kMemtables * memtable;
+  return bytes;
+}
 
 rocksdb::Env* storage_env() { return rocksdb::Env::Default(); }
 

@@ -53,6 +53,8 @@ class Database {
   // kRead opens read-only and writes nothing at all. `cache` is the store's, shared by its databases.
   static Result<std::unique_ptr<Database>> open(const std::string& dir, const ContextTag& tag, Mode mode,
                                                 const std::shared_ptr<rocksdb::Cache>& cache, MemoryAccount& account);
+  // What an open database may hold, a dead writer's log apart (16 MiB at most), which a reader replays.
+  static int64_t open_bytes(Mode mode);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;

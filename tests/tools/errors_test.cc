@@ -251,4 +251,24 @@ TEST_CASE("the cap on memory: refused beforehand with what was asked and what wo
   REQUIRE(b.ingest("c", b.text).exit_code == 0);
   check_refused(b.ingest("d", b.text, {"--max-host-memory", "1MiB"}), 11, {"needs", "the cap is 1.0 MiB"});
   check_refused(b.run({"ask", "c", "why?", "--max-host-memory", "1MiB"}), 11, {"needs", "the cap is 1.0 MiB"});
+
+  // Whatever cap is accepted holds: the peaks of all categories together, the store's too, stay under it.
+  int n_accepted = 0;
+  for (const int64_t cap_mib : {20, 40, 60, 75, 90}) {
+    CAPTURE(cap_mib);
+    const std::string cap = std::to_string(cap_mib) + "MiB";
+    const CommandResult results[] = {
+        b.ingest("c", b.text, {"--json", "--replace", "--max-host-memory", cap}),
+        b.run({"ask", "c", "why?", "-n", "2", "--gather-tokens", "90", "--json", "--max-host-memory", cap})};
+    for (const CommandResult& r : results) {
+      if (r.exit_code == 11) continue;
+      REQUIRE(r.exit_code == 0);
+      ++n_accepted;
+      int64_t sum = 0;
+      const Json memory = Json::parse(r.out)["memory_bytes"];
+      for (const auto& [key, bytes] : memory.items()) sum += key.starts_with("peak") ? 0 : bytes.get<int64_t>();
+      CHECK(sum <= cap_mib << 20);
+    }
+  }
+  CHECK((n_accepted > 2 && n_accepted < 10));
 }
