@@ -55,7 +55,9 @@ Result<ModelInfo> describe(const Engine::Impl& e) {
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() {
-  if (impl_ != nullptr) impl_->account.release(MemoryCategory::kWeights, impl_->gguf->file_bytes());
+  if (impl_ == nullptr) return;
+  impl_->account.release(MemoryCategory::kWeights, impl_->gguf->file_bytes());
+  impl_->account.release(MemoryCategory::kTokens, impl_->tokenizer->table_bytes());
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, const EngineOptions& options,
@@ -77,8 +79,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   impl->isa = chosen_isa(options.isa);
   impl->pool = std::make_unique<ThreadPool>(impl->isa == Isa::kRef ? 1 : options.n_threads);
   TRY_ASSIGN(impl->info, describe(*impl));
-  const int64_t weights = impl->gguf->file_bytes();
-  if (Status s = impl->account.reserve(MemoryCategory::kWeights, weights); !s.ok()) {
+  TRY(impl->account.reserve(MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
+  if (Status s = impl->account.reserve(MemoryCategory::kWeights, impl->gguf->file_bytes()); !s.ok()) {
     return Status{s.code,
                   fmt::format("{}: {}; a smaller or more quantised model, or a larger --max-host-memory, would fit",
                               model_path, s.message)};

@@ -28,6 +28,7 @@ class FlatMap {
     return slot.key == key ? &slot.value : nullptr;
   }
   size_t size() const { return n_keys_; }
+  int64_t bytes() const { return int64_t(slots_.capacity() * sizeof(Slot)); }
 
  private:
   static constexpr uint64_t kEmpty = ~uint64_t(0);

@@ -69,6 +69,7 @@ class SentencePiece : public Encoder {
     return bytes;
   }
 
+  int64_t table_bytes() const override { return pairs_.bytes(); }
   std::string name() const override { return "sentencepiece"; }
   bool default_add_bos() const override { return true; }
   bool adds_space_prefix() const override { return space_prefix_; }

@@ -60,6 +60,7 @@ class Tokenizer {
   virtual int32_t bos() const = 0;                // -1: none
   virtual bool add_bos() const = 0;               // the model wants BOS at the start of a sequence
   virtual bool is_end(int32_t id) const = 0;      // EOS, EOT, <|im_end|>, <end_of_turn>, …: ends a generation
+  virtual int64_t table_bytes() const = 0;        // host memory of the vocabulary and the merges
   virtual std::string pre_tokenizer() const = 0;  // "qwen2", "smollm", …, "sentencepiece"
 };
 

@@ -25,6 +25,7 @@ class TokenizerImpl : public Tokenizer {
   int32_t bos() const override { return vocab_->bos(); }
   bool add_bos() const override { return add_bos_ && bos() >= 0; }
   bool is_end(int32_t id) const override { return vocab_->is_end(id); }
+  int64_t table_bytes() const override { return vocab_->table_bytes() + encoder_->table_bytes(); }
   std::string pre_tokenizer() const override { return encoder_->name(); }
 
   void set_add_bos(bool add_bos) { add_bos_ = add_bos; }

@@ -22,6 +22,10 @@ class Vocab {
   static Result<Vocab> load(const Gguf& gguf);
 
   int32_t size() const { return int32_t(kinds_.size()); }
+  int64_t table_bytes() const {
+    return int64_t(blob_.capacity() + begins_.capacity() * sizeof(size_t) + kinds_.capacity() +
+                   scores_.capacity() * sizeof(float) + is_end_.capacity() / 8 + slots_.capacity() * sizeof(int32_t));
+  }
   bool contains(int32_t id) const { return id >= 0 && id < size(); }
   std::string_view text(int32_t id) const {
     return std::string_view(blob_).substr(begins_[size_t(id)], begins_[size_t(id) + 1] - begins_[size_t(id)]);
