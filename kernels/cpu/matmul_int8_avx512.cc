@@ -16,20 +16,20 @@ constexpr int kNotFinite = 0x99;  // vfpclass: quiet NaN, +inf, -inf, signalling
 // One token's group of up to 32 values.
 inline __attribute__((always_inline)) void pack_group(const float* x, int64_t n, ActivationGroup& out, int token) {
   __m512 v[2];
-  __mmask16 bad = 0;
+  __mmask16 bad[2];
   for (int i = 0; i < 2; ++i) {
     const int64_t left = n - 16 * i;
     const __mmask16 mask = left >= 16 ? 0xffff : left <= 0 ? 0 : __mmask16((1u << left) - 1);
     v[i] = _mm512_maskz_loadu_ps(mask, x + 16 * i);
-    bad |= _mm512_fpclass_ps_mask(v[i], kNotFinite);
+    bad[i] = _mm512_fpclass_ps_mask(v[i], kNotFinite);
   }
   const float top = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(v[0]), _mm512_abs_ps(v[1])));
   const float inverse = top > kTiny ? kLargestActivation / top : 0.0f;
-  const float scale = bad ? __builtin_nanf("") : top > kTiny ? top / kLargestActivation : 0.0f;
+  const float scale = (bad[0] | bad[1]) ? __builtin_nanf("") : top > kTiny ? top / kLargestActivation : 0.0f;
   alignas(32) int8_t high[32], low[32];
   int32_t sums[2];
   for (int i = 0; i < 2; ++i) {
-    const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v[i], _mm512_set1_ps(inverse)));
+    const __m512i q = _mm512_maskz_cvtps_epi32(_mm512_knot(bad[i]), _mm512_mul_ps(v[i], _mm512_set1_ps(inverse)));
     sums[i] = _mm512_reduce_add_epi32(q);
     _mm_store_si128(reinterpret_cast<__m128i*>(high + 16 * i), high_bytes(q));
     _mm_store_si128(reinterpret_cast<__m128i*>(low + 16 * i), _mm512_cvtepi32_epi8(q));
