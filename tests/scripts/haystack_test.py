@@ -34,7 +34,7 @@ class Haystack(unittest.TestCase):
         for answer, value, right in (("It is 4,839,201.", "4839201", True), ("It is 48392011.", "4839201", False),
                                      ("it is 7F3A91BC-e04d", "7f3a91bc-e04d", True), ("7f3a91bc e04d", "7f3a91bc-e04d", False),
                                      ("Osvane\n Teldric.", "Osvane Teldric", True), ("Osvane", "Osvane Teldric", False),
-                                     ("300 foxes", "three hundred", True), ("1300 foxes", "three hundred", False)):
+                                     ("98 years", "ninety and eight", True), ("1998 years", "ninety and eight", False)):
             with self.subTest(answer=answer):
                 self.assertEqual(haystack.has_value(answer, value), right)
 
