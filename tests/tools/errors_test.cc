@@ -180,7 +180,8 @@ TEST_CASE("ask: questions and options that cannot work", "[tools]") {
   check_refused(with({"--gather-tokens", "2000000"}), 2, {"gather tokens", "expected"});
   const CommandResult edges = with({"--gather-tokens", "0", "--edge-tokens", "5"});
   REQUIRE(edges.exit_code == 0);
-  for (const Json& source : Json::parse(edges.out)["sources"]) CHECK(source["kind"] == "edge");
+  const Json only_edges = Json::parse(edges.out)["sources"];
+  for (const Json& source : only_edges) CHECK(source["kind"] == "edge");
   const CommandResult bare = with({"--gather-tokens", "0", "--edge-tokens", "0"});
   REQUIRE(bare.exit_code == 0);
   CHECK(Json::parse(bare.out)["sources"].empty());
