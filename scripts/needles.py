@@ -24,7 +24,7 @@ def parse():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", type=Path, default=ROOT / "models/qwen2.5-coder-0.5b.gguf")
     parser.add_argument("--binary", type=Path, default=reform_cli.BINARY)
-    parser.add_argument("--store", type=Path, default=ROOT / "build/needles")
+    parser.add_argument("--work-dir", type=Path, default=ROOT / "build/needles", help="gets the text and a store")
     parser.add_argument("--verses", default=VERSES, help="range of the Bible that makes the text")
     parser.add_argument("--min-tokens", type=int, default=MIN_TOKENS)
     parser.add_argument("--needles", type=int, default=40)
@@ -36,8 +36,8 @@ def parse():
     return parser.parse_args()
 
 
-def ask(arguments, name, fact, n_new):
-    return reform_cli.run("ask", "--store", arguments.store, "--gather-tokens", arguments.gather_tokens, "--temp", "0",
+def ask(arguments, store, name, fact, n_new):
+    return reform_cli.run("ask", "--store", store, "--gather-tokens", arguments.gather_tokens, "--temp", "0",
                           "-n", n_new, name, fact.question, binary=arguments.binary, timeout_s=600)
 
 
@@ -45,13 +45,14 @@ def main():
     arguments = parse()
     facts = haystack.draw_facts(arguments.needles, arguments.seed)
     text = haystack.insert(haystack.bible(arguments.verses), facts, arguments.seed).encode()
-    arguments.store.mkdir(parents=True, exist_ok=True)
-    path = arguments.store / "text.txt"
+    arguments.work_dir.mkdir(parents=True, exist_ok=True)
+    path = arguments.work_dir / "text.txt"
+    store = arguments.work_dir / "store"  # of its own: a store refuses a folder that holds other files
     path.write_bytes(text)
     key = f"{arguments.model.resolve()} {arguments.policy}".encode() + text
     name = f"needles-{hashlib.sha256(key).hexdigest()[:8]}"
     begun = time.monotonic()
-    read = reform_cli.run("ingest", "--model", arguments.model, "--store", arguments.store, "--policy", arguments.policy,
+    read = reform_cli.run("ingest", "--model", arguments.model, "--store", store, "--policy", arguments.policy,
                           name, path, binary=arguments.binary, show_progress=True)
     n_tokens = read["context"]["n_tokens"]
     print(f"{n_tokens:,} tokens, {len(facts)} needles, seed {arguments.seed}; reading took {time.monotonic() - begun:.0f} s",
@@ -64,7 +65,7 @@ def main():
     asked = time.monotonic()
     for i, fact in enumerate(facts):
         in_full = i in answered
-        result = ask(arguments, name, fact, 64 if in_full else 1)
+        result = ask(arguments, store, name, fact, 64 if in_full else 1)
         found = haystack.covered(fact, result["sources"])
         n_found += found
         exact = in_full and haystack.has_value(result["answer"], fact.value)
