@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <atomic>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -53,7 +54,11 @@ struct ThreadPool::Impl {
 
 ThreadPool::ThreadPool(int n_threads) : impl_(std::make_unique<Impl>()) {
   if (n_threads <= 0) n_threads = cores_allowed();
-  for (int i = 1; i < n_threads; ++i) impl_->threads.emplace_back([this, i] { impl_->work(i); });
+  try {
+    for (int i = 1; i < n_threads; ++i) impl_->threads.emplace_back([this, i] { impl_->work(i); });
+  } catch (const std::system_error&) {
+    // The system gives no more threads: the work is shared among those there are.
+  }
 }
 
 ThreadPool::~ThreadPool() {

@@ -30,7 +30,7 @@ bool isa_supported(Isa isa) {
   if (isa == Isa::kAvx512) {
     return isa_supported(Isa::kAvx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+           __builtin_cpu_supports("avx512vnni");
   }
 #endif
   return isa == Isa::kRef || isa == Isa::kPortable;

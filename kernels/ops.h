@@ -132,7 +132,7 @@ struct OpLimits {
   int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
 };
 
-enum class Isa : uint8_t { kRef, kPortable, kAvx2, kAvx512 };  // kAvx512: F, BW, VL, DQ, VNNI and BF16
+enum class Isa : uint8_t { kRef, kPortable, kAvx2, kAvx512 };  // kAvx512: F, BW, VL, DQ and VNNI
 
 const char* name(Isa isa);
 Isa best_isa();  // what this machine runs

@@ -91,7 +91,7 @@ Status AskJob::open_contexts() {
       return {Code::kWrongModel, fmt::format("context '{}' was made {} --isa ref; ask it the same way", name,
                                              c.settings.kv_type == "f32" ? "with" : "without")};
     }
-    TRY(check_heads(c.settings.heads, engine_.model->shape()));
+    TRY(check_settings_fit(c.settings, engine_.model->shape(), name));
     c.edge_tokens = edge_tokens_per_side(options_.edge_tokens, options_.gather_tokens, int64_t(names_.size()));
     contexts_.push_back(std::move(c));
   }
@@ -176,6 +176,7 @@ Status AskJob::score_context(OpenContext& context, std::span<const int32_t> ques
 Result<std::vector<Span>> AskJob::gather() {
   if (question_.find_first_not_of(" \t\r\n") == std::string::npos) return Status{Code::kUsage, "the question is empty"};
   TRY_ASSIGN(const std::vector<int32_t> ids, engine_.tokenizer->encode_plain(question_));
+  if (ids.empty()) return Status{Code::kUsage, "the model's vocabulary has no tokens for the question"};
   const int64_t window = engine_.model->shape().trained_window_tokens;
   if (int64_t(ids.size()) > window - options_.sampling.max_new_tokens) {
     return Status{Code::kUsage,

@@ -15,7 +15,7 @@ struct ChatTemplate {
   std::string name;                      // chatml, llama3, gemma, mistral
   std::string system_begin, system_end;  // round the system text
   std::string default_system;            // used when none is given and the model's template has one; "" for none
-  bool system_in_user = false;           // gemma, mistral: the system text goes to the head of the user's turn, plain
+  bool system_in_user = false;           // gemma, mistral: the system text and its pieces head the user's turn
   std::string user_begin, user_end;
   std::string assistant_begin;
 };

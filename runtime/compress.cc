@@ -21,9 +21,13 @@ CompressSizes ingest_sizes(const CompressOptions& o) {
   return {call, std::max(call, 1 + kQuestionTailTokens)};
 }
 
+// What a checkpoint can hold.
+static int64_t stored_slots(const CompressOptions& o) {
+  return o.policy->carry == Carry::kCache ? o.cache_tokens + 1 : ingest_sizes(o).capacity;
+}
+
 CompressSizes question_sizes(const CompressOptions& o, int64_t n_question_tokens) {
-  const int64_t stored = o.policy->carry == Carry::kCache ? o.cache_tokens + 1 : ingest_sizes(o).capacity;
-  return {n_question_tokens, stored + n_question_tokens};
+  return {n_question_tokens, stored_slots(o) + n_question_tokens};
 }
 
 Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, Ops& ops, MemoryAccount& account,
@@ -179,10 +183,10 @@ Status Compressor::load_part(int64_t index, const std::string& name, std::span<c
   const Part p = part(index);
   const int64_t size_bytes = int64_t(bytes.size());
   if (index == 0) loading_kv_len_ = size_bytes / p.slot_bytes;
-  if (name != p.name || size_bytes != loading_kv_len_ * p.slot_bytes || loading_kv_len_ > cache_.capacity()) {
+  if (name != p.name || size_bytes != loading_kv_len_ * p.slot_bytes || loading_kv_len_ > stored_slots(options_)) {
     return {Code::kCorrupt,
             fmt::format("checkpoint: part {} is '{}' of {} bytes; expected '{}' of {} slots of {} bytes, {} at most",
-                        index, name, size_bytes, p.name, loading_kv_len_, p.slot_bytes, cache_.capacity())};
+                        index, name, size_bytes, p.name, loading_kv_len_, p.slot_bytes, stored_slots(options_))};
   }
   std::memcpy(p.data, bytes.data(), bytes.size());
   return {};

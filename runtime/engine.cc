@@ -108,7 +108,7 @@ Result<Heads> Engine::Impl::resolve_heads(const IngestProgressCallback& progress
   const ModelShape& shape = model->shape();
   if (!options.heads_file.empty()) {
     TRY_ASSIGN(const std::string json, read_small_file(options.heads_file, kMaxHeadsFileBytes));
-    TRY_ASSIGN(heads, parse_heads_json(json, options.heads_file, shape));
+    TRY_ASSIGN(heads, parse_heads_json(json, options.heads_file, shape, info.fingerprint));
     return heads;
   }
   if (const std::string json = shipped_heads_json(info.fingerprint); !json.empty()) {

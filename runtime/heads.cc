@@ -64,10 +64,19 @@ Status check_heads(const Heads& heads, const ModelShape& shape) {
   return {};
 }
 
-Result<Heads> parse_heads_json(const std::string& json, const std::string& label, const ModelShape& shape) {
+Result<Heads> parse_heads_json(const std::string& json, const std::string& label, const ModelShape& shape,
+                               const std::string& fingerprint) {
   const auto root = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
   if (!root.is_object() || !root.contains("heads") || !root["heads"].is_array()) {
     return Status{Code::kUsage, fmt::format("{}: expected a JSON object with an array \"heads\"", label)};
+  }
+  const auto whose = root.find("fingerprint");
+  if (!fingerprint.empty() && whose != root.end() && whose->is_string() && !whose->get<std::string>().empty() &&
+      whose->get<std::string>() != fingerprint) {
+    return Status{Code::kWrongModel,
+                  fmt::format("{}: these heads were chosen for another model ({}, this one is {}); without the "
+                              "\"fingerprint\" they are taken all the same",
+                              label, whose->get<std::string>(), fingerprint)};
   }
   Heads heads;
   for (const auto& entry : root["heads"]) {

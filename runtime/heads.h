@@ -32,7 +32,8 @@ Result<HeadRef> parse_head(const std::string& text);
 int64_t exit_layer(const Heads& heads);
 
 // {"heads": ["q14.9", …], "model": …, "fingerprint": …}. Checked against the shape.
-Result<Heads> parse_heads_json(const std::string& json, const std::string& label, const ModelShape& shape);
+Result<Heads> parse_heads_json(const std::string& json, const std::string& label, const ModelShape& shape,
+                               const std::string& fingerprint = "");
 std::string heads_json(const Heads& heads, const std::string& model_name, const std::string& fingerprint);
 Status check_heads(const Heads& heads, const ModelShape& shape);
 

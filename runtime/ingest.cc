@@ -32,7 +32,7 @@ Result<IngestResult> IngestJob::meet_existing(const ContextEntry& entry) {
   TRY(entry.state);
   TRY(use_settings(entry));
   TRY_ASSIGN(state_, parse_progress(entry.meta.progress, name_));
-  if (!entry.meta.complete) return resume(entry);
+  if (!entry.meta.complete) return resume();
   if (options_.on_existing == IngestOptions::OnExisting::kAppend) return append(entry);
   TRY_ASSIGN(const bool same, same_text(state_));
   if (same) {
@@ -71,7 +71,7 @@ Result<std::optional<IngestResult>> IngestJob::go_on_replacing(const ContextEntr
   IngestJob job(engine_, store_, name_, sources_, options_, progress_, cancel_);  // of its own: it may come to nothing
   job.which_ = which;
   TRY(job.use_settings(begun));
-  auto done = job.resume(begun);
+  auto done = job.resume();
   if (done.ok()) return std::optional(std::move(done).value());
   const Code code = done.status().code;
   if (code != Code::kExists && code != Code::kCorrupt) return done.status();
@@ -165,6 +165,12 @@ Result<IngestResult> IngestJob::append(const ContextEntry& entry) {
     return Status{Code::kBadText, fmt::format("{}: the text is empty", sources_[0].path)};
   TRY(make_compressor());
   TRY_ASSIGN(writer_, store_.contexts->open_writer(name_));
+  // Until now nobody kept another from writing: reading the text may have taken a while.
+  const ContextMeta& now = writer_->meta();
+  if (now.id != entry.meta.id || now.progress != entry.meta.progress || now.sources != entry.meta.sources) {
+    return Status{Code::kBusy,
+                  fmt::format("context '{}' was changed by another process meanwhile; run this again", name_)};
+  }
   TRY(load_checkpoint(part.begin_tokens));
   state_.part = part;
   state_.can_append = false;
@@ -175,9 +181,10 @@ Result<IngestResult> IngestJob::append(const ContextEntry& entry) {
   return run_to_end(IngestResult::Outcome::kAppended);
 }
 
-Result<IngestResult> IngestJob::resume(const ContextEntry& entry) {
+Result<IngestResult> IngestJob::resume() {
   TRY_ASSIGN(writer_, store_.contexts->open_writer(name_, which_));
   TRY_ASSIGN(state_, parse_progress(writer_->meta().progress, name_));
+  if (writer_->meta().complete && !state_.read.empty()) state_.read.pop_back();  // stopped between that and taking over
   const int64_t n_committed = writer_->meta().n_tokens;
   TRY_ASSIGN(const std::vector<int64_t> checkpoints, writer_->checkpoints());
   // The newest chunk boundary saved; none beyond where the text's end began to show.
@@ -187,27 +194,19 @@ Result<IngestResult> IngestJob::resume(const ContextEntry& entry) {
         n % settings_.chunk_tokens == 0 && n <= n_committed && (!state_.can_append || n <= state_.append.begin_tokens);
     if (usable) start = std::max(start, n);
   }
-  TRY_ASSIGN(sources_before_, parse_sources(entry.meta.sources, name_));
+  TRY_ASSIGN(sources_before_, parse_sources(writer_->meta().sources, name_));
   std::erase_if(sources_before_, [&](const SourceFile& f) { return f.begin_byte >= state_.part.source_begin_byte; });
   TRY(open_sources(state_.part));
 
-  const Status other_text{
-      Code::kExists,
-      fmt::format("context '{}' was begun with other text and is not finished; feed it the same text, or "
-                  "begin anew with --replace",
-                  name_)};
   Stopwatch watch;
-  for (int64_t left = start - state_.part.begin_tokens; left > 0;) {
-    TRY(pump_->fill(1));
-    if (pump_->waiting() == 0) return other_text;
-    const int64_t n = std::min(left, pump_->waiting());
-    pump_->take(n);
-    left -= n;
+  TRY_ASSIGN(const bool same, skip_committed(start, n_committed));
+  IngestResult::Outcome outcome = IngestResult::Outcome::kResumed;
+  if (!same) {
+    TRY(check_may_drop_append());
+    TRY(open_sources(state_.part));
+    start = state_.part.begin_tokens;
+    outcome = IngestResult::Outcome::kAppended;
   }
-  const int64_t beyond = n_committed - start;
-  TRY(pump_->fill(beyond));
-  if (pump_->waiting() < beyond) return other_text;
-  if (n_committed > state_.part.begin_tokens && pump_->hash_with(beyond) != state_.committed_hash) return other_text;
   tokenise_ms_ += watch.lap_ms();
 
   TRY(make_compressor());
@@ -217,7 +216,33 @@ Result<IngestResult> IngestJob::resume(const ContextEntry& entry) {
   state_.committed_hash = pump_->hash();
   TRY(writer_->truncate(start, sources_json(), to_json(state_)));
   n_done_ = n_saved_ = start;
-  return run_to_end(IngestResult::Outcome::kResumed);
+  return run_to_end(outcome);
+}
+
+// Feeds the sources up to token `start`; whether what is committed there and beyond is theirs.
+Result<bool> IngestJob::skip_committed(int64_t start, int64_t n_committed) {
+  for (int64_t left = start - state_.part.begin_tokens; left > 0;) {
+    TRY(pump_->fill(1));
+    if (pump_->waiting() == 0) return false;
+    const int64_t n = std::min(left, pump_->waiting());
+    pump_->take(n);
+    left -= n;
+  }
+  const int64_t beyond = n_committed - start;
+  TRY(pump_->fill(beyond));
+  if (pump_->waiting() < beyond) return false;
+  return n_committed == state_.part.begin_tokens || pump_->hash_with(beyond) == state_.committed_hash;
+}
+
+// An unfinished append gives way to another one, begun from the text before both.
+Status IngestJob::check_may_drop_append() const {
+  const bool is_append = !sources_before_.empty();
+  const bool read_once =
+      std::any_of(sources_.begin(), sources_.end(), [](const auto& s) { return s.stream != nullptr; });
+  if (is_append && !read_once && options_.on_existing == IngestOptions::OnExisting::kAppend) return {};
+  return {Code::kExists,
+          fmt::format("context '{}' was begun with other text and is not finished; feed it the same text, or {}", name_,
+                      is_append ? "--append another file in its place" : "begin anew with --replace")};
 }
 
 }  // namespace reform

@@ -28,6 +28,7 @@ Status IngestJob::use_settings(const ContextEntry& entry) {
             fmt::format("context '{}' was begun with a cache of {}; {} --isa ref goes on with it", name_,
                         settings_.kv_type, settings_.kv_type == "f32" ? "only" : "anything but")};
   }
+  TRY(check_settings_fit(settings_, engine_.model->shape(), name_));
   // Text that is valid reads the same either way, so a resume may turn it on.
   settings_.lossy = settings_.lossy || options_.lossy;
   return {};
@@ -38,6 +39,18 @@ Status IngestJob::open_sources(const PartStart& part) {
   TRY_ASSIGN(auto reader, SourceReader::open(sources_, part.source_begin_byte, lossy));
   TRY_ASSIGN(pump_, TokenPump::start(*engine_.tokenizer, std::move(reader), part, lossy));
   return {};
+}
+
+// Phase 1's positions are slots of its cache, so they can pass what the model was trained on however short the text.
+void IngestJob::warn_past_window(int64_t n_positions) const {
+  const int64_t window = engine_.model->shape().trained_window_tokens;
+  if (n_positions <= window) return;
+  engine_.remark(
+      LogLevel::kWarning,
+      fmt::format("chunks of {} tokens over a cache of {} take {} positions, and the model was trained on {}: "
+                  "passages will be found badly; --chunk-tokens {} --cache-tokens {} fits",
+                  settings_.chunk_tokens, settings_.cache_tokens, n_positions, window, (window - 1) / 2,
+                  (window - 1) / 2));
 }
 
 Status IngestJob::make_compressor() {
@@ -52,6 +65,7 @@ Status IngestJob::make_compressor() {
                .bos = wants_bos ? engine_.tokenizer->bos() : -1,
                .kv_type = engine_.kv_type()};
   const CompressSizes sizes = ingest_sizes(compress_);
+  warn_past_window(sizes.capacity - (wants_bos ? 0 : 1));
   MemoryPlan plan = plan_compress(shape, engine_.isa, engine_.pool->size(), settings_.heads, compress_, sizes);
   // The store has an account of its own; a chunk's rows are copied there.
   plan[MemoryCategory::kStore] = planned_store_bytes(1, 0) + plan[MemoryCategory::kIndex];

@@ -40,7 +40,10 @@ class IngestJob {
   Result<std::optional<IngestResult>> go_on_replacing(const ContextEntry& begun, Which which);
   Result<bool> begun_alike(const ContextEntry& entry);
   Result<IngestResult> append(const ContextEntry& entry);
-  Result<IngestResult> resume(const ContextEntry& entry);
+  Result<IngestResult> resume();
+  Result<bool> skip_committed(int64_t start, int64_t n_committed);
+  Status check_may_drop_append() const;
+  void warn_past_window(int64_t n_positions) const;
 
   Status use_settings(const ContextEntry& entry);
   Status open_sources(const PartStart& part);

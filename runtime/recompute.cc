@@ -20,7 +20,10 @@ Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& c
                                std::span<const Passage> passages, const std::string& question) {
   Prompt prompt;
   const auto add = [&](const std::string& text, bool special, int64_t& count) -> Status {
-    TRY_ASSIGN(const std::vector<int32_t> ids, special ? tokenizer.encode_special(text) : tokenizer.encode_plain(text));
+    // A special token has no bytes of its own.
+    const bool at_start = prompt.ids.empty() || tokenizer.token_bytes(prompt.ids.back(), false).empty();
+    TRY_ASSIGN(const std::vector<int32_t> ids,
+               special ? tokenizer.encode_special(text, at_start) : tokenizer.encode_plain(text, at_start));
     prompt.ids.insert(prompt.ids.end(), ids.begin(), ids.end());
     count += int64_t(ids.size());
     return {};
@@ -30,13 +33,15 @@ Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& c
     ++prompt.template_tokens;
   }
   const std::string& system_text = system.empty() ? chat.default_system : system;
-  if (!system_text.empty() && !chat.system_in_user) {
+  const auto add_system = [&]() -> Status {
+    if (system_text.empty()) return {};
     TRY(add(chat.system_begin, true, prompt.template_tokens));
     TRY(add(system_text, false, prompt.template_tokens));
-    TRY(add(chat.system_end, true, prompt.template_tokens));
-  }
+    return add(chat.system_end, true, prompt.template_tokens);
+  };
+  if (!chat.system_in_user) TRY(add_system());
   TRY(add(chat.user_begin, true, prompt.template_tokens));
-  if (!system_text.empty() && chat.system_in_user) TRY(add(system_text + "\n\n", false, prompt.template_tokens));
+  if (chat.system_in_user) TRY(add_system());
   for (const Passage& passage : passages) {
     if (passage.skipped_before) TRY(add(kSkipped, false, prompt.template_tokens));
     if (!passage.header.empty()) TRY(add(passage.header, false, prompt.template_tokens));

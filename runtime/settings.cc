@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/try.h"
+#include "runtime/model.h"
 #include "runtime/policies/policy.h"
 
 namespace reform {
@@ -67,6 +68,15 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
   if (s.heads.empty() || s.head_dim <= 0 || s.embedding != "int8") return bad("no heads, or an unknown embedding");
   if (s.kv_type != "f16" && s.kv_type != "f32") return bad("unknown kv_type " + s.kv_type);
   return s;
+}
+
+Status check_settings_fit(const ContextSettings& settings, const ModelShape& shape, const std::string& context) {
+  if (settings.head_dim != shape.head_dim) {
+    return {Code::kCorrupt, fmt::format("context '{}': its settings say heads of {} dimensions, the model's have {}",
+                                        context, settings.head_dim, shape.head_dim)};
+  }
+  const Status heads = check_heads(settings.heads, shape);
+  return heads.ok() ? heads : Status{Code::kCorrupt, fmt::format("context '{}': {}", context, heads.message)};
 }
 
 }  // namespace reform

@@ -23,5 +23,7 @@ struct ContextSettings {
 
 std::string to_json(const ContextSettings& settings);
 Result<ContextSettings> parse_settings(const std::string& json, const std::string& context);
+// What parsing cannot know: that the heads are of this model. kCorrupt names the context.
+Status check_settings_fit(const ContextSettings& settings, const ModelShape& shape, const std::string& context);
 
 }  // namespace reform

@@ -294,7 +294,11 @@ Status Store::remove(const std::string& name, Which which) {
   if (which == Which::kCurrent) {
     const auto replacement = find_named(name, Which::kReplacement);
     if (replacement.ok()) TRY(remove_context(replacement.value(), kPatience));
-    if (!context.replaced.empty()) TRY(remove_replaced(kPatience));
+    const auto is_there = [&] { return !context.replaced.empty() && path_exists(dir_.context_dir(context.replaced)); };
+    if (is_there()) {
+      const Status removed = remove_replaced(kPatience);
+      if (is_there()) return removed;
+    }
   }
   return remove_context(context, kPatience);
 }

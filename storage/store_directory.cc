@@ -48,7 +48,8 @@ Status check_marker(const std::string& dir) {
                                         dir, names.front())};
     }
   }
-  return write_checked_json(marker_path(dir), {{"what", "reform store"}});
+  const Status written = write_checked_json(marker_path(dir), {{"what", "reform store"}});
+  return written.ok() || !path_exists(marker_path(dir)) ? written : Status{};  // another process made it just now
 }
 
 }  // namespace
@@ -95,17 +96,18 @@ Status StoreDirectory::move_out(const std::string& id) const { return move(conte
 
 Status StoreDirectory::sweep() const {
   TRY_ASSIGN(const auto trash, list_directory(path_ + "/trash"));
+  Status first_failure;  // one that cannot go does not keep the others
   for (const std::string& id : trash) {
     if (!is_id(id)) continue;
     auto lock = FileLock::acquire(lock_path(id), FileLock::Mode::kExclusive);
     if (!lock.ok()) continue;  // its maker or remover is at it
-    TRY(remove_tree(trash_dir(id)));
+    if (const Status removed = remove_tree(trash_dir(id)); !removed.ok()) first_failure = removed;
   }
   TRY_ASSIGN(const auto locks, list_directory(path_ + "/locks"));
   const auto is_left_over = [&](const std::string& id) {
     return is_id(id) && !path_exists(context_dir(id)) && !path_exists(trash_dir(id));
   };
-  if (std::none_of(locks.begin(), locks.end(), is_left_over)) return {};
+  if (std::none_of(locks.begin(), locks.end(), is_left_over)) return first_failure;
   // Under the names' lock nobody makes a context, so a lock file without one is nobody's.
   TRY_ASSIGN(const auto names, lock_names());
   for (const std::string& id : locks) {
@@ -113,7 +115,7 @@ Status StoreDirectory::sweep() const {
     auto lock = FileLock::acquire(lock_path(id), FileLock::Mode::kExclusive);
     if (lock.ok()) TRY(lock.value().unlink_and_release());
   }
-  return {};
+  return first_failure;
 }
 
 }  // namespace reform

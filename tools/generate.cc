@@ -6,8 +6,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <memory>
+#include <sstream>
 
 #include "tools/flags.h"
 #include "tools/interrupt.h"
@@ -31,13 +31,14 @@ Result<std::string> read_prompt(const GenerateFlags& flags) {
   if (flags.file.empty()) return flags.prompt;
   errno = 0;
   std::ifstream in(flags.file, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in.is_open() || in.bad()) {
+  std::ostringstream text;
+  if (in.is_open() && in.peek() != std::ifstream::traits_type::eof()) text << in.rdbuf();
+  if (!in.is_open() || in.bad() || text.bad()) {
     const int error = errno;
     return Status{error == ENOENT ? Code::kNotFound : Code::kIo,
                   fmt::format("{}: cannot be read: {}", flags.file, std::strerror(error))};
   }
-  return text;
+  return std::move(text).str();
 }
 
 void print_cost(Output& out, const GenerateResult& r) {

@@ -8,7 +8,7 @@ namespace reform::cpu {
 namespace {
 
 // Below this a group counts as zero: its inverse would overflow.
-constexpr float kTiny = 1e-35f;
+constexpr float kTiny = 1e-34f;
 constexpr int kNotFinite = 0x99;  // vfpclass: quiet NaN, +inf, -inf, signalling NaN
 
 // --- activations

@@ -146,7 +146,7 @@ void pack_row_avx512(const float* x, int64_t n_cols, ActivationUnit* out) {
       const __m512 v = _mm512_maskz_loadu_ps(first_lanes(n_cols - c - 16 * i), x + c + 16 * i);
       const __mmask16 bad = _mm512_fpclass_ps_mask(v, kNotFinite);
       const float top = _mm512_reduce_max_ps(_mm512_abs_ps(v));
-      const bool used = top > 1e-35f;  // below, the inverse would overflow
+      const bool used = top > 1e-34f;  // below, the inverse would overflow
       const float inverse = used ? kLargestActivation / top : 0.0f;
       const __m512i q = _mm512_maskz_cvtps_epi32(_mm512_knot(bad), _mm512_mul_ps(v, _mm512_set1_ps(inverse)));
       const float scale = bad ? __builtin_nanf("") : used ? top / kLargestActivation : 0.0f;

@@ -18,9 +18,11 @@ namespace reform {
 class Gguf;
 class Vocab;
 
-// The longest text encoded at once, which is also the longest run without a place to split: positions in it and heaps
-// over it stay within 32 bits.
+// The longest text encoded at once: positions in it and heaps over it stay within 32 bits.
 inline constexpr size_t kMaxWordBytes = size_t(1) << 30;
+// The longest run without a place to split that a stream takes (blanks, one letter over and over): it is held whole, at
+// some 60 bytes per byte of it while it is encoded.
+inline constexpr size_t kMaxRunBytes = size_t(4) << 20;
 
 // The byte that a byte token ("<0x0A>") stands for; the text itself if it is no such name.
 std::string byte_of_token(std::string_view text);

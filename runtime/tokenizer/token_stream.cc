@@ -14,9 +14,11 @@ Status TokenStreamImpl::feed(std::string_view bytes, TokenBatch& out) {
     raw_ += bytes.substr(0, kSliceBytes);
     bytes.remove_prefix(std::min(kSliceBytes, bytes.size()));
     TRY(decode(false));
-    if (text_.size() > kMaxWordBytes)
+    if (text_.size() > kMaxRunBytes)
       return {Code::kBadText, "from byte " + std::to_string(consumed_bytes_) + " on, the text has " +
-                                  std::to_string(text_.size()) + " bytes without a place to split it"};
+                                  std::to_string(text_.size()) +
+                                  " bytes without a place to split it into tokens; at most " +
+                                  std::to_string(kMaxRunBytes) + " are possible"};
     if (text_.size() >= retry_at_bytes_) encode(false, out);
   } while (!bytes.empty());
   return ok_status();

@@ -66,7 +66,8 @@ size_t TokenizerImpl::encode_front(std::string_view text, bool at_start, bool fi
   return n_bytes;
 }
 
-Result<std::vector<int32_t>> TokenizerImpl::encode_all(std::string_view text, const SpecialTokens& special) const {
+Result<std::vector<int32_t>> TokenizerImpl::encode_all(std::string_view text, const SpecialTokens& special,
+                                                       bool at_start) const {
   if (text.size() > kMaxWordBytes)
     return Status{Code::kUsage, "a text of " + std::to_string(text.size()) +
                                     " bytes is too long to encode at once; at most " + std::to_string(kMaxWordBytes) +
@@ -80,16 +81,16 @@ Result<std::vector<int32_t>> TokenizerImpl::encode_all(std::string_view text, co
   MergeScratch scratch;
   scratch.cache.enable(text.size() > 4096);  // a cache costs more than a short text
   TokenSink sink(false);
-  encode_into(text, special, true, true, scratch, sink);
+  encode_into(text, special, at_start, true, scratch, sink);
   return std::move(sink.batch().ids);
 }
 
-Result<std::vector<int32_t>> TokenizerImpl::encode_plain(std::string_view text) const {
-  return encode_all(text, user_defined_);
+Result<std::vector<int32_t>> TokenizerImpl::encode_plain(std::string_view text, bool at_start) const {
+  return encode_all(text, user_defined_, at_start);
 }
 
-Result<std::vector<int32_t>> TokenizerImpl::encode_special(std::string_view text) const {
-  return encode_all(text, all_special_);
+Result<std::vector<int32_t>> TokenizerImpl::encode_special(std::string_view text, bool at_start) const {
+  return encode_all(text, all_special_, at_start);
 }
 
 std::string TokenizerImpl::token_bytes(int32_t id, bool special) const {

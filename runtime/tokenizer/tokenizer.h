@@ -46,9 +46,10 @@ class Tokenizer {
 
   virtual int64_t n_vocab() const = 0;
   // Special tokens in the text as plain text. Invalid UTF-8 is kBadText.
-  virtual Result<std::vector<int32_t>> encode_plain(std::string_view text) const = 0;
+  // at_start: nothing, or a special token, stands before the text; SentencePiece may put a space there.
+  virtual Result<std::vector<int32_t>> encode_plain(std::string_view text, bool at_start = true) const = 0;
   // Special tokens (control and user-defined) in the text become themselves: for templates and raw prompts.
-  virtual Result<std::vector<int32_t>> encode_special(std::string_view text) const = 0;
+  virtual Result<std::vector<int32_t>> encode_special(std::string_view text, bool at_start = true) const = 0;
   virtual std::unique_ptr<TokenStream> stream(bool lossy) const = 0;
 
   // The bytes a token stands for; special tokens give their text when `special`, else nothing. Not always whole

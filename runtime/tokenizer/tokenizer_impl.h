@@ -17,8 +17,8 @@ class TokenizerImpl : public Tokenizer {
   TokenizerImpl(std::unique_ptr<Vocab> vocab, std::unique_ptr<Encoder> encoder);
 
   int64_t n_vocab() const override { return vocab_->size(); }
-  Result<std::vector<int32_t>> encode_plain(std::string_view text) const override;
-  Result<std::vector<int32_t>> encode_special(std::string_view text) const override;
+  Result<std::vector<int32_t>> encode_plain(std::string_view text, bool at_start) const override;
+  Result<std::vector<int32_t>> encode_special(std::string_view text, bool at_start) const override;
   std::unique_ptr<TokenStream> stream(bool lossy) const override;
   std::string token_bytes(int32_t id, bool special) const override;
   std::string decode(const std::vector<int32_t>& ids, bool special, bool at_start) const override;
@@ -38,7 +38,7 @@ class TokenizerImpl : public Tokenizer {
  private:
   void encode_into(std::string_view text, const SpecialTokens& special, bool at_start, bool final,
                    MergeScratch& scratch, TokenSink& sink) const;
-  Result<std::vector<int32_t>> encode_all(std::string_view text, const SpecialTokens& special) const;
+  Result<std::vector<int32_t>> encode_all(std::string_view text, const SpecialTokens& special, bool at_start) const;
 
   std::unique_ptr<Vocab> vocab_;  // the encoder refers to it
   std::unique_ptr<Encoder> encoder_;

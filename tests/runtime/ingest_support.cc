@@ -87,6 +87,19 @@ Result<IngestResult> IngestBench::ingest(const std::string& name, const std::vec
   return reform::ingest(*engine_, *store_, name, sources, options, progress, cancel);
 }
 
+Result<IngestResult> IngestBench::ingest_file(const std::string& name, const std::string& text,
+                                              const IngestOptions& options) {
+  const std::filesystem::path path = dir_ / fmt::format("text {}.txt", n_sources_++);
+  std::ofstream(path, std::ios::binary) << text;
+  return reform::ingest(*engine_, *store_, name, {{path.string(), nullptr}}, options);
+}
+
+Result<IngestResult> IngestBench::ingest_into(Store& store, const std::string& name, const std::string& text,
+                                              const IngestOptions& options) {
+  std::istringstream in(text);
+  return reform::ingest(*engine_, store, name, {{fmt::format("text {}", n_sources_++), &in}}, options);
+}
+
 bool IngestBench::ingest_stopped(const std::string& name, const std::vector<std::string>& texts,
                                  const IngestOptions& options, int chunk) {
   CancelToken cancel;

@@ -43,6 +43,10 @@ class IngestBench {
   Result<IngestResult> ingest(const std::string& name, const std::vector<std::string>& texts,
                               const IngestOptions& options, const IngestProgressCallback& progress = {},
                               const CancelToken* cancel = nullptr);
+  // From a file, and into another bench's store.
+  Result<IngestResult> ingest_file(const std::string& name, const std::string& text, const IngestOptions& options);
+  Result<IngestResult> ingest_into(Store& store, const std::string& name, const std::string& text,
+                                   const IngestOptions& options);
   // The same, stopped when chunk `chunk` begins (counted within this call); false if it came to its end before.
   bool ingest_stopped(const std::string& name, const std::vector<std::string>& texts, const IngestOptions& options,
                       int chunk);

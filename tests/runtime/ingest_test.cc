@@ -1,6 +1,9 @@
 // Ingest's promises: however a text arrives (at once, in parts, stopped and gone on, on more threads), the context is
 // the same to the byte.
 #include <catch2/catch.hpp>
+#include <functional>
+#include <sstream>
+#include <utility>
 
 #include "tests/runtime/ingest_support.h"
 #include "tests/runtime/tokenizer_documents.h"
@@ -302,4 +305,44 @@ TEST_CASE("replace: an unfinished first ingest of the same text is gone on with"
   CHECK(bench.ingest_stopped("parts", {text}, replacing, 3));
   must_ingest(bench, text, replacing, Outcome::kResumed);
   check_same(bench.snapshot("parts"), ingested(bench, {text}, options));
+}
+
+TEST_CASE("append: an unfinished one gives way to another file, not to another stream", "[runtime]") {
+  IngestBench bench;
+  const IngestOptions options = IngestBench::options("h2o");
+  const std::string base = made_text(51, 900), dropped = made_text(52, 900), wanted = made_text(53, 700);
+  const Snapshot whole = ingested(bench, {base + wanted}, options);
+  must_ingest(bench, base, options, Outcome::kIngested);
+  REQUIRE(bench.ingest_stopped("parts", {dropped}, appending(options), 2));
+  CHECK(bench.ingest("parts", {wanted}, appending(options)).status().code == Code::kExists);
+  const auto r = bench.ingest_file("parts", wanted, appending(options));
+  REQUIRE(r.status().message == "");
+  CHECK(int(r.value().outcome) == int(Outcome::kAppended));
+  check_same(bench.snapshot("parts"), whole);
+}
+
+TEST_CASE("append: a context that another has changed while the text was read is left alone", "[runtime]") {
+  // A stream that appends to the context itself before it gives its text.
+  struct Meddler : std::stringbuf {
+    std::function<void()> meddle;
+    int_type underflow() override {
+      if (meddle) std::exchange(meddle, nullptr)();
+      return std::stringbuf::underflow();
+    }
+    std::streamsize xsgetn(char* to, std::streamsize n) override {
+      if (meddle) std::exchange(meddle, nullptr)();
+      return std::stringbuf::xsgetn(to, n);
+    }
+  };
+  IngestBench bench, other;
+  const IngestOptions options = IngestBench::options("h2o");
+  const std::string base = made_text(61, 300), first = made_text(62, 200), second = made_text(63, 250);
+  must_ingest(bench, base, options, Outcome::kIngested);
+  Meddler text;
+  text.str(second);
+  text.meddle = [&] { REQUIRE(other.ingest_into(bench.store(), "parts", first, appending(options)).ok()); };
+  std::istream in(&text);
+  const auto r = reform::ingest(bench.engine(), bench.store(), "parts", {{"late", &in}}, appending(options));
+  CHECK(r.status().code == Code::kBusy);
+  CHECK(bench.store().find("parts").value().source_bytes == int64_t(base.size() + first.size()));
 }
