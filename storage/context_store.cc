@@ -35,6 +35,7 @@ struct NamedContext {
   std::string name;  // "" if it is known no more: it then answers to its id
   enum class Role { kCurrent, kReplacement, kReplaced } role = Role::kCurrent;
   std::string replaced;  // id of the context whose place it has taken, if it has
+  bool intact = false;   // its ledger can be read
 };
 
 class Store final : public ContextStore {
@@ -77,9 +78,10 @@ Result<std::vector<NamedContext>> Store::named_contexts(const Catalogue& catalog
   std::set<std::string> replaced;
   std::map<std::string, std::string> to_replace;  // by the replacement's id
   for (const std::string& id : ids) {
-    NamedContext& context = contexts.emplace_back(NamedContext{id, {}, {}, {}});
+    NamedContext& context = contexts.emplace_back(NamedContext{id, {}, {}, {}, false});
     if (const auto ledger = read_ledger(dir_.context_dir(id)); ledger.ok()) {
       context.name = ledger.value().name;
+      context.intact = true;
       if (ledger.value().took_over) {
         context.replaced = ledger.value().replaces;
         replaced.insert(context.replaced);
@@ -101,14 +103,18 @@ Result<std::vector<NamedContext>> Store::named_contexts(const Catalogue& catalog
   return contexts;
 }
 
-// A context that has lost its name answers to its id.
 Result<NamedContext> Store::find_named(const std::string& name, Which which) const {
   TRY_ASSIGN(const auto contexts, named_contexts(load_catalogue(dir_.path())));
   const auto wanted = which == Which::kCurrent ? NamedContext::Role::kCurrent : NamedContext::Role::kReplacement;
   std::vector<std::string> names;
+  // A damaged one must not stand before a sound one of its name; it answers to its id, too.
+  for (const bool intact : {true, false}) {
+    for (const NamedContext& context : contexts) {
+      if (context.role != wanted || context.intact != intact) continue;
+      if (context.name == name || (!intact && context.id == name)) return context;
+    }
+  }
   for (const NamedContext& context : contexts) {
-    if (context.role == wanted && (context.name == name || (context.name.empty() && context.id == name)))
-      return context;
     if (context.role != NamedContext::Role::kCurrent) continue;
     names.push_back(fmt::format("\"{}\"", context.name.empty() ? context.id : context.name));
   }
@@ -265,6 +271,15 @@ Result<std::unique_ptr<ContextWriter>> Store::create(const std::string& name, in
 Result<std::unique_ptr<ContextWriter>> Store::open_writer(const std::string& name, Which which) {
   TRY_ASSIGN(const NamedContext found, find_named(name, which));
   TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kExclusive, kPatience));
+  // What is written to a context that is being replaced would go with it.
+  TRY_ASSIGN(const NamedContext still, find_named(name, which));
+  const auto replacement = find_named(name, Which::kReplacement);
+  if (which == Which::kCurrent && replacement.ok()) {
+    const auto idle = FileLock::acquire(dir_.lock_path(replacement.value().id), FileLock::Mode::kShared);
+    if (!idle.ok()) return busy(name, idle.status());
+  }
+  if (still.id != found.id)
+    return Status{Code::kBusy, fmt::format("context \"{}\" has just been replaced; run this again", name)};
   TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kWrite));
   TRY_ASSIGN(auto writer, StoredWriter::create(std::move(context)));
   return std::unique_ptr<ContextWriter>(std::move(writer));

@@ -120,3 +120,26 @@ TEST_CASE("replace: a replacement whose context is gone has its name", "[storage
   CHECK(b.is(2));
   CHECK_FALSE(must(b.store->find("book")).replacement);
 }
+
+TEST_CASE("replace: while a replacement is written, the context it will replace is not", "[storage]") {
+  Bench b;
+  b.make(1);
+  auto writer = b.begin(2, Which::kReplacement);
+  CHECK(b.store->open_writer("book").status().code == Code::kBusy);
+  CHECK(b.is(1));
+  writer.reset();
+  CHECK(b.store->open_writer("book").ok());
+}
+
+TEST_CASE("replace: a replacement with a damaged ledger does not stand before the sound context", "[storage]") {
+  for (int i = 0; i < 8; ++i) {  // ids are drawn: either may come first
+    Bench b;
+    b.make(1);
+    const std::string id = b.begin(2, Which::kReplacement)->meta().id;
+    std::filesystem::resize_file(b.dir.path("store/contexts/" + id + "/context.json"), 10);
+    b.reopen();
+    CHECK(b.is(1));
+    must(b.store->remove(id));
+    CHECK(b.is(1));
+  }
+}
