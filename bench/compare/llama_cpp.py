@@ -6,7 +6,7 @@
 The peer is llama-cpp-python from PyPI's source package, built natively in a virtual environment under build/ (once; some
 minutes), or the one of --python. Its times are llama.cpp's own (llama_perf_context), with flash attention and after a warm-up;
 ours are those of `reform generate --json`. Both have the model in the page cache and decode greedily. Writes a table and
-all single runs to bench/results/. Nothing else should run on the machine: the load at the start is written down.
+all single runs to bench/results/. Nothing else should run on the machine: what kept cores busy at the start is written down.
 """
 import argparse
 import json
@@ -103,6 +103,17 @@ def rates(timings):
             timings["predicted_n"] * 1000 / timings["predicted_ms"] if timings["predicted_ms"] else float("nan"))
 
 
+def busy_cores(seconds=2.0):
+    """How many cores other work keeps busy now; the load average would still show what has ended."""
+    def idle_and_all():
+        ticks = [int(t) for t in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return ticks[3] + ticks[4], sum(ticks)
+    idle, total = idle_and_all()
+    time.sleep(seconds)
+    idle_now, total_now = idle_and_all()
+    return os.cpu_count() * (1 - (idle_now - idle) / max(total_now - total, 1))
+
+
 def cpu_name():
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -152,13 +163,13 @@ def table_line(row):
 
 def write_results(arguments, rows, load):
     commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    facts = {"model": arguments.model.name, "cpu": cpu_name(), "load_at_start": load, "runs": arguments.runs,
+    facts = {"model": arguments.model.name, "cpu": cpu_name(), "busy_cores_at_start": load, "runs": arguments.runs,
              "predict": arguments.predict, "commit": commit.stdout.strip(), "date": time.strftime("%Y-%m-%d"),
              "peer": f"llama-cpp-python {rows[0]['llama.cpp'][0]['version']}"}
     arguments.out.mkdir(parents=True, exist_ok=True)
     stem = arguments.out / f"llama_cpp_{arguments.model.stem}"
     stem.with_name(stem.name + ".json").write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
-    busy = "" if load < 0.3 else f" **The machine was busy (load {load:.1f}): the figures are not to be relied on.**"
+    busy = "" if load < 0.3 else f" **The machine was busy ({load:.1f} cores at the start): the figures are not to be relied on.**"
     repeat = (f"bench/compare/llama_cpp.py --model models/{arguments.model.name} --runs {arguments.runs} "
               f"--predict {arguments.predict} --prompt-tokens {' '.join(map(str, arguments.prompt_tokens))} "
               f"--threads {' '.join(map(str, arguments.threads))}")
@@ -181,7 +192,7 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results")
     arguments = parser.parse_args()
-    load = os.getloadavg()[0]
+    load = busy_cores()
     python = arguments.python or peer_python()
     text = haystack.bible("judges1:1-judges21:25")
     prompts = peer(python, {"task": "prompts", "model": str(arguments.model), "text": text,
