@@ -54,8 +54,8 @@ CatalogueEntry from_json(const nlohmann::json& json) {
 
 }  // namespace
 
-Catalogue load_catalogue(const std::string& store_dir) {
-  const auto body = read_checked_json(catalogue_path(store_dir));
+Catalogue load_catalogue(const Disk& disk, const std::string& store_dir) {
+  const auto body = read_checked_json(disk, catalogue_path(store_dir));
   if (!body.ok() || !body.value().is_array()) return {};
   Catalogue catalogue;
   try {
@@ -69,12 +69,12 @@ Catalogue load_catalogue(const std::string& store_dir) {
   return catalogue;
 }
 
-Status save_catalogue(const std::string& store_dir, const Catalogue& catalogue) {
+Status save_catalogue(const Disk& disk, const std::string& store_dir, const Catalogue& catalogue) {
   nlohmann::json body = nlohmann::json::array();
   for (const auto& [id, entry] : catalogue) {
     if (can_be_json(entry.meta)) body.push_back(to_json(entry));
   }
-  return write_checked_json(catalogue_path(store_dir), body);
+  return write_checked_json(disk, catalogue_path(store_dir), body);
 }
 
 }  // namespace reform

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "storage/context_store.h"
+#include "storage/disk.h"
 
 namespace reform {
 
@@ -20,7 +21,7 @@ struct CatalogueEntry {
 
 using Catalogue = std::map<std::string, CatalogueEntry>;  // by id
 
-Catalogue load_catalogue(const std::string& store_dir);
-Status save_catalogue(const std::string& store_dir, const Catalogue& catalogue);
+Catalogue load_catalogue(const Disk& disk, const std::string& store_dir);
+Status save_catalogue(const Disk& disk, const std::string& store_dir, const Catalogue& catalogue);
 
 }  // namespace reform

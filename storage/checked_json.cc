@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/try.h"
-#include "storage/files.h"
 #include "storage/frame.h"
 #include "storage/schema.h"
 
@@ -25,18 +24,18 @@ std::string hex(uint64_t value) { return fmt::format("{:016x}", value); }
 
 }  // namespace
 
-Status write_checked_json(const std::string& path, const nlohmann::json& body) {
+Status write_checked_json(const Disk& disk, const std::string& path, const nlohmann::json& body) {
   TRY_ASSIGN(const std::string text, dump(body));
   nlohmann::json file;
   file["format"] = schema::kFormatVersion;
   file["checksum"] = hex(checksum_bytes(text));
   file["body"] = body;
   TRY_ASSIGN(const std::string whole, dump(file));
-  return write_file_atomically(path, whole);
+  return disk.write_file_atomically(path, whole);
 }
 
-Result<nlohmann::json> read_checked_json(const std::string& path) {
-  TRY_ASSIGN(const std::string text, read_small_file(path));
+Result<nlohmann::json> read_checked_json(const Disk& disk, const std::string& path) {
+  TRY_ASSIGN(const std::string text, disk.read_small_file(path));
   const nlohmann::json file = nlohmann::json::parse(text, nullptr, false);
   const Status damaged{Code::kCorrupt, path + ": is damaged"};
   if (!file.is_object() || !file.contains("format") || !file["format"].is_number_unsigned()) return damaged;

@@ -6,10 +6,12 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "storage/disk.h"
+
 namespace reform {
 
-Status write_checked_json(const std::string& path, const nlohmann::json& body);
+Status write_checked_json(const Disk& disk, const std::string& path, const nlohmann::json& body);
 // kCorrupt unless format, checksum and syntax are right; kNotFound if there is no such file.
-Result<nlohmann::json> read_checked_json(const std::string& path);
+Result<nlohmann::json> read_checked_json(const Disk& disk, const std::string& path);
 
 }  // namespace reform

@@ -40,8 +40,8 @@ struct NamedContext {
 
 class Store final : public ContextStore {
  public:
-  Store(StoreDirectory dir, MemoryAccount& account, Reservation cache_memory)
-      : dir_(std::move(dir)), account_(account), cache_memory_(std::move(cache_memory)), cache_(make_block_cache()) {}
+  Store(StoreDirectory dir, DatabaseShare share, Reservation cache_memory)
+      : dir_(std::move(dir)), share_(std::move(share)), cache_memory_(std::move(cache_memory)) {}
 
   Result<std::vector<ContextEntry>> list() override;
   Result<ContextEntry> find(const std::string& name, Which which) override;
@@ -66,9 +66,8 @@ class Store final : public ContextStore {
   Status create_files(const Identity& identity, const std::string& replaces);
 
   const StoreDirectory dir_;
-  MemoryAccount& account_;
-  Reservation cache_memory_;
-  std::shared_ptr<rocksdb::Cache> cache_;
+  const DatabaseShare share_;
+  Reservation cache_memory_;  // of share_.block_cache
 };
 
 // Every context by its ledger. The name of one whose ledger is gone may still be in the catalogue.
@@ -79,7 +78,7 @@ Result<std::vector<NamedContext>> Store::named_contexts(const Catalogue& catalog
   std::map<std::string, std::string> to_replace;  // by the replacement's id
   for (const std::string& id : ids) {
     NamedContext& context = contexts.emplace_back(NamedContext{id, {}, {}, {}, false});
-    if (const auto ledger = read_ledger(dir_.context_dir(id)); ledger.ok()) {
+    if (const auto ledger = read_ledger(dir_.disk(), dir_.context_dir(id)); ledger.ok()) {
       context.name = ledger.value().name;
       context.intact = true;
       if (ledger.value().took_over) {
@@ -104,7 +103,7 @@ Result<std::vector<NamedContext>> Store::named_contexts(const Catalogue& catalog
 }
 
 Result<NamedContext> Store::find_named(const std::string& name, Which which) const {
-  TRY_ASSIGN(const auto contexts, named_contexts(load_catalogue(dir_.path())));
+  TRY_ASSIGN(const auto contexts, named_contexts(load_catalogue(dir_.disk(), dir_.path())));
   const auto wanted = which == Which::kCurrent ? NamedContext::Role::kCurrent : NamedContext::Role::kReplacement;
   std::vector<std::string> names;
   // A damaged one must not stand before a sound one of its name; it answers to its id, too.
@@ -141,7 +140,7 @@ Result<FileLock> Store::lock_context(const std::string& id, const std::string& n
 }
 
 Result<StoredContext> Store::open_context(const std::string& id, FileLock lock, Database::Mode mode) {
-  return StoredContext::open(dir_.context_dir(id), std::move(lock), mode, cache_, account_);
+  return StoredContext::open(dir_.context_dir(id), std::move(lock), mode, share_);
 }
 
 void Store::fill_from_database(ContextEntry& entry, FileLock lock, Catalogue& catalogue) {
@@ -176,7 +175,7 @@ ContextEntry Store::examine(const NamedContext& context, Catalogue& catalogue, b
       entry.meta = known->second.meta;
       entry.checkpoint_bytes = known->second.checkpoint_bytes;
     }
-    if (const auto ledger = read_ledger(dir_.context_dir(id)); ledger.ok()) {
+    if (const auto ledger = read_ledger(dir_.disk(), dir_.context_dir(id)); ledger.ok()) {
       entry.meta.n_tokens = ledger.value().saved_tokens;
       entry.meta.complete = ledger.value().complete;
     }
@@ -194,14 +193,14 @@ ContextEntry Store::examine(const NamedContext& context, Catalogue& catalogue, b
 void Store::keep_in_catalogue(const Catalogue& found) {
   const auto names = dir_.lock_names();
   if (!names.ok()) return;
-  Catalogue catalogue = load_catalogue(dir_.path());
+  Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path());
   for (const auto& [id, entry] : found) catalogue[id] = entry;
   std::erase_if(catalogue, [&](const auto& item) { return !path_exists(dir_.context_dir(item.first)); });
-  (void)save_catalogue(dir_.path(), catalogue).ok();
+  (void)save_catalogue(dir_.disk(), dir_.path(), catalogue).ok();
 }
 
 Result<std::vector<ContextEntry>> Store::list() {
-  Catalogue catalogue = load_catalogue(dir_.path());
+  Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path());
   TRY_ASSIGN(const auto contexts, named_contexts(catalogue));
   std::vector<ContextEntry> entries;
   bool changed = false;
@@ -217,7 +216,7 @@ Result<std::vector<ContextEntry>> Store::list() {
 
 Result<ContextEntry> Store::find(const std::string& name, Which which) {
   TRY_ASSIGN(const NamedContext context, find_named(name, which));
-  Catalogue catalogue = load_catalogue(dir_.path());
+  Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path());
   bool changed = false;
   ContextEntry entry = examine(context, catalogue, changed);
   if (changed && entry.state.ok()) keep_in_catalogue({{context.id, catalogue[context.id]}});
@@ -226,7 +225,7 @@ Result<ContextEntry> Store::find(const std::string& name, Which which) {
 
 // Made in trash/, where a half-made one is swept, and moved in when whole.
 Status Store::create_files(const Identity& identity, const std::string& replaces) {
-  TRY(create_stored_context(dir_.trash_dir(identity.id), identity, replaces, cache_, account_));
+  TRY(create_stored_context(dir_.trash_dir(identity.id), identity, replaces, share_));
   return dir_.move_in(identity.id);
 }
 
@@ -257,7 +256,7 @@ Result<std::unique_ptr<ContextWriter>> Store::create(const std::string& name, in
   TRY_ASSIGN(identity.id, StoreDirectory::new_id());
   TRY_ASSIGN(auto lock, FileLock::acquire(dir_.lock_path(identity.id), FileLock::Mode::kExclusive));
   if (const Status made = create_files(identity, replaces); !made.ok()) {
-    (void)remove_tree(dir_.trash_dir(identity.id)).ok();
+    (void)dir_.disk().remove_tree(dir_.trash_dir(identity.id)).ok();
     (void)lock.unlink_and_release().ok();
     return made;
   }
@@ -299,7 +298,7 @@ Status Store::remove_context(const NamedContext& context, std::chrono::milliseco
     TRY_ASSIGN(lock, lock_context(context.id, context.name, FileLock::Mode::kExclusive, patience));
     TRY(dir_.move_out(context.id));
   }
-  TRY(remove_tree(dir_.trash_dir(context.id)));
+  TRY(dir_.disk().remove_tree(dir_.trash_dir(context.id)));
   return lock.unlink_and_release();
 }
 
@@ -346,11 +345,14 @@ Result<Tokens> ContextData::read_tokens(int64_t begin, int64_t end) {
   return std::move(tokens[0]);
 }
 
-Result<std::unique_ptr<ContextStore>> ContextStore::open(const std::string& dir, MemoryAccount& account) {
-  TRY_ASSIGN(auto directory, StoreDirectory::open(dir));
+Result<std::unique_ptr<ContextStore>> ContextStore::open(const std::string& dir, MemoryAccount& account,
+                                                         std::shared_ptr<const Disk> disk) {
+  if (disk == nullptr) disk = Disk::plain();
+  TRY_ASSIGN(auto directory, StoreDirectory::open(dir, disk));
   (void)directory.sweep().ok();  // best effort, for the next one to try again: reading must not depend on it
   TRY_ASSIGN(auto memory, Reservation::create(account, MemoryCategory::kStore, kBlockCacheBytes));
-  std::unique_ptr<ContextStore> store(new Store(std::move(directory), account, std::move(memory)));
+  std::unique_ptr<ContextStore> store(
+      new Store(std::move(directory), {disk, make_block_cache(), &account}, std::move(memory)));
   (void)store->remove_replaced().ok();
   return store;
 }

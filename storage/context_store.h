@@ -24,6 +24,7 @@
 
 namespace reform {
 
+class Disk;
 class MemoryAccount;
 
 // A context's manifest. `settings`, `sources` and `progress` are JSON texts of the runtime's, opaque here.
@@ -122,8 +123,9 @@ int64_t planned_store_bytes(int64_t n_writers, int64_t n_readers);
 
 class ContextStore {
  public:
-  // Makes the directory (mode 0700) if there is none.
-  static Result<std::unique_ptr<ContextStore>> open(const std::string& dir, MemoryAccount& account);
+  // Makes the directory (mode 0700) if there is none. `disk`: none is RocksDB's default file system.
+  static Result<std::unique_ptr<ContextStore>> open(const std::string& dir, MemoryAccount& account,
+                                                    std::shared_ptr<const Disk> disk = nullptr);
   virtual ~ContextStore() = default;
 
   virtual Result<std::vector<ContextEntry>> list() = 0;  // by name, replacements last; damaged ones included

@@ -35,9 +35,9 @@ class NullLogger : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
-rocksdb::DBOptions database_options(Database::Mode mode) {
+rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
   rocksdb::DBOptions options;
-  options.env = storage_env();
+  options.env = disk.env();
   options.create_if_missing = options.create_missing_column_families = mode == Database::Mode::kCreate;
   options.error_if_exists = mode == Database::Mode::kCreate;
   options.paranoid_checks = true;
@@ -97,8 +97,6 @@ int64_t Database::open_bytes(Mode mode) {
   return bytes;
 }
 
-rocksdb::Env* storage_env() { return rocksdb::Env::Default(); }
-
 std::shared_ptr<rocksdb::Cache> make_block_cache() { return rocksdb::NewLRUCache(size_t(kBlockCacheBytes), 0); }
 
 Result<Reservation> Reservation::create(MemoryAccount& account, MemoryCategory category, int64_t bytes) {
@@ -118,17 +116,17 @@ Reservation& Reservation::operator=(Reservation&& o) noexcept {
 }
 
 Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const ContextTag& tag, Mode mode,
-                                                 const std::shared_ptr<rocksdb::Cache>& cache, MemoryAccount& account) {
-  std::unique_ptr<Database> made(new Database(tag, account));
+                                                 const DatabaseShare& share) {
+  std::unique_ptr<Database> made(new Database(tag, share));
   TRY_ASSIGN(const int64_t bytes, memory_bytes(dir, mode));
-  TRY_ASSIGN(made->memory_, Reservation::create(account, MemoryCategory::kStore, bytes));
+  TRY_ASSIGN(made->memory_, Reservation::create(*share.account, MemoryCategory::kStore, bytes));
   std::vector<rocksdb::ColumnFamilyDescriptor> families = {{rocksdb::kDefaultColumnFamilyName, {}}};
   for (size_t f = 0; f < size_t(Family::kCount); ++f) {
-    families.emplace_back(schema::kFamilyNames[f], family_options(Family(f), cache));
+    families.emplace_back(schema::kFamilyNames[f], family_options(Family(f), share.block_cache));
   }
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const rocksdb::DBOptions options = database_options(mode);
+  const rocksdb::DBOptions options = database_options(mode, *share.disk);
   const rocksdb::Status opened = mode == Mode::kRead
                                      ? rocksdb::DB::OpenForReadOnly(options, dir, families, &handles, &db)
                                      : rocksdb::DB::Open(options, dir, families, &handles, &db);

@@ -16,14 +16,11 @@
 #include <vector>
 
 #include "base/memory.h"
+#include "storage/disk.h"
 #include "storage/frame.h"
 #include "storage/schema.h"
 
 namespace reform {
-
-// Where RocksDB meets the disk. All of the store's databases go through this environment, and nothing else decides
-// how bytes are read and written: the place for a FileSystem of our own.
-rocksdb::Env* storage_env();
 
 // Bytes of memory counted in an account for as long as this lives.
 class Reservation {
@@ -46,13 +43,20 @@ struct BlockBatch {
   std::vector<std::span<const std::byte>> payloads;
 };
 
+// What all of a store's databases share.
+struct DatabaseShare {
+  std::shared_ptr<const Disk> disk;
+  std::shared_ptr<rocksdb::Cache> block_cache;
+  MemoryAccount* account = nullptr;
+};
+
 class Database {
  public:
   enum class Mode { kCreate, kWrite, kRead };
 
-  // kRead opens read-only and writes nothing at all. `cache` is the store's, shared by its databases.
+  // kRead opens read-only and writes nothing at all.
   static Result<std::unique_ptr<Database>> open(const std::string& dir, const ContextTag& tag, Mode mode,
-                                                const std::shared_ptr<rocksdb::Cache>& cache, MemoryAccount& account);
+                                                const DatabaseShare& share);
   // What an open database may hold, a dead writer's log apart (16 MiB at most), which a reader replays.
   static int64_t open_bytes(Mode mode);
   ~Database();
@@ -60,7 +64,8 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   const ContextTag& tag() const { return tag_; }
-  MemoryAccount& account() const { return account_; }
+  MemoryAccount& account() const { return *share_.account; }
+  const Disk& disk() const { return *share_.disk; }
 
   // Every block must be there and intact, else kCorrupt.
   Result<BlockBatch> read(schema::Family family, schema::Kind kind, std::span<const uint64_t> blocks) const;
@@ -84,19 +89,19 @@ class Database {
   Status compact(schema::Family family);
 
  private:
-  Database(const ContextTag& tag, MemoryAccount& account) : tag_(tag), account_(account) {}
+  Database(const ContextTag& tag, const DatabaseShare& share) : tag_(tag), share_(share) {}
   rocksdb::ColumnFamilyHandle* handle(schema::Family family) const { return handles_[size_t(family)]; }
   Status status_of(const rocksdb::Status& status, const std::string& doing) const;
 
   const ContextTag tag_;
-  MemoryAccount& account_;
+  const DatabaseShare share_;  // outlives db_
   Reservation memory_;
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, size_t(schema::Family::kCount)> handles_ = {};  // freed before db_
   rocksdb::ColumnFamilyHandle* default_handle_ = nullptr;
 };
 
-// The store's one block cache, for all its databases.
+// Of the store's one block cache.
 constexpr int64_t kBlockCacheBytes = int64_t{8} << 20;
 std::shared_ptr<rocksdb::Cache> make_block_cache();
 

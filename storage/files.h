@@ -1,4 +1,4 @@
-// The few things the store asks of the operating system beside RocksDB: whole small files, directories, and their sync.
+// Looks at what is on the disk, and what has no counterpart in storage/disk.h.
 #pragma once
 
 #include <reform/status.h>
@@ -31,16 +31,10 @@ class FileDescriptor {
 // The Status of an errno: kNoSpace for ENOSPC and EDQUOT, kNotFound for ENOENT, else kIo. "cannot <verb> <path>: why"
 Status os_error(const std::string& verb, const std::string& path, int error);
 
-Result<std::string> read_small_file(const std::string& path);  // kCorrupt past 64 MiB: ours are small
-// All or nothing, durable when it returns: a temporary file, synced, renamed over `path`, its directory synced.
-Status write_file_atomically(const std::string& path, const std::string& bytes);
-Status sync_directory(const std::string& path);
 Status make_directory(const std::string& path);                            // mode 0700; fine if it is there
 Result<std::vector<std::string>> list_directory(const std::string& path);  // names, sorted, without . and ..
 Result<int64_t> file_bytes(const std::string& path);
 bool path_exists(const std::string& path);
-Status rename_path(const std::string& from, const std::string& to);
-Status remove_tree(const std::string& path);  // fine if it is gone
 
 struct DirectorySize {
   int64_t bytes = 0;   // of the regular files directly in it

@@ -13,19 +13,20 @@ std::string ledger_path(const std::string& context_dir) { return context_dir + "
 
 }  // namespace
 
-Status write_ledger(const std::string& context_dir, const Ledger& ledger) {
-  return write_checked_json(ledger_path(context_dir), {{"id", ledger.id},
-                                                       {"name", ledger.name},
-                                                       {"saved_sequence", ledger.saved_sequence},
-                                                       {"saved_tokens", ledger.saved_tokens},
-                                                       {"complete", ledger.complete},
-                                                       {"replaces", ledger.replaces},
-                                                       {"took_over", ledger.took_over}});
+Status write_ledger(const Disk& disk, const std::string& context_dir, const Ledger& ledger) {
+  return write_checked_json(disk, ledger_path(context_dir),
+                            {{"id", ledger.id},
+                             {"name", ledger.name},
+                             {"saved_sequence", ledger.saved_sequence},
+                             {"saved_tokens", ledger.saved_tokens},
+                             {"complete", ledger.complete},
+                             {"replaces", ledger.replaces},
+                             {"took_over", ledger.took_over}});
 }
 
-Result<Ledger> read_ledger(const std::string& context_dir) {
+Result<Ledger> read_ledger(const Disk& disk, const std::string& context_dir) {
   const std::string path = ledger_path(context_dir);
-  auto read = read_checked_json(path);
+  auto read = read_checked_json(disk, path);
   if (read.status().code == Code::kNotFound) return Status{Code::kCorrupt, path + ": is missing"};
   TRY_ASSIGN(const nlohmann::json body, std::move(read));
   try {

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <string>
 
+#include "storage/disk.h"
+
 namespace reform {
 
 struct Ledger {
@@ -21,8 +23,8 @@ struct Ledger {
   bool took_over = false;
 };
 
-Status write_ledger(const std::string& context_dir, const Ledger& ledger);
+Status write_ledger(const Disk& disk, const std::string& context_dir, const Ledger& ledger);
 // kCorrupt unless it is intact, of a known format, and of the context whose directory it is in.
-Result<Ledger> read_ledger(const std::string& context_dir);
+Result<Ledger> read_ledger(const Disk& disk, const std::string& context_dir);
 
 }  // namespace reform

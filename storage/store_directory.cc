@@ -33,8 +33,8 @@ bool may_become_store(const std::vector<std::string>& names) {
   });
 }
 
-Status check_marker(const std::string& dir) {
-  const auto marker = read_checked_json(marker_path(dir));
+Status check_marker(const Disk& disk, const std::string& dir) {
+  const auto marker = read_checked_json(disk, marker_path(dir));
   if (marker.ok()) return {};
   const Code code = marker.status().code;
   // The marker says nothing else than that this is a store: the contexts each have their own format and checksums.
@@ -48,13 +48,13 @@ Status check_marker(const std::string& dir) {
                                         dir, names.front())};
     }
   }
-  const Status written = write_checked_json(marker_path(dir), {{"what", "reform store"}});
+  const Status written = write_checked_json(disk, marker_path(dir), {{"what", "reform store"}});
   return written.ok() || !path_exists(marker_path(dir)) ? written : Status{};  // another process made it just now
 }
 
 }  // namespace
 
-Result<StoreDirectory> StoreDirectory::open(const std::string& dir) {
+Result<StoreDirectory> StoreDirectory::open(const std::string& dir, std::shared_ptr<const Disk> disk) {
   if (dir.empty()) return Status{Code::kUsage, "a store needs a directory"};
   std::error_code error;
   std::string path = std::filesystem::absolute(dir, error).lexically_normal().string();
@@ -65,10 +65,10 @@ Result<StoreDirectory> StoreDirectory::open(const std::string& dir) {
     if (error) return os_error("make directory for", path, error.value());
   }
   TRY(make_directory(path));
-  TRY(check_marker(path));
+  TRY(check_marker(*disk, path));
   for (const char* folder : kFolders) TRY(make_directory(path + "/" + folder));
-  TRY(sync_directory(path));
-  return StoreDirectory(path);
+  TRY(disk->sync_directory(path));
+  return StoreDirectory(path, std::move(disk));
 }
 
 Result<std::vector<std::string>> StoreDirectory::context_ids() const {
@@ -86,9 +86,9 @@ Result<std::string> StoreDirectory::new_id() {
 }
 
 Status StoreDirectory::move(const std::string& from, const std::string& to) const {
-  TRY(rename_path(from, to));
-  TRY(sync_directory(path_ + "/contexts"));
-  return sync_directory(path_ + "/trash");
+  TRY(disk_->rename_path(from, to));
+  TRY(disk_->sync_directory(path_ + "/contexts"));
+  return disk_->sync_directory(path_ + "/trash");
 }
 
 Status StoreDirectory::move_in(const std::string& id) const { return move(trash_dir(id), context_dir(id)); }
@@ -101,7 +101,7 @@ Status StoreDirectory::sweep() const {
     if (!is_id(id)) continue;
     auto lock = FileLock::acquire(lock_path(id), FileLock::Mode::kExclusive);
     if (!lock.ok()) continue;  // its maker or remover is at it
-    if (const Status removed = remove_tree(trash_dir(id)); !removed.ok()) first_failure = removed;
+    if (const Status removed = disk_->remove_tree(trash_dir(id)); !removed.ok()) first_failure = removed;
   }
   TRY_ASSIGN(const auto locks, list_directory(path_ + "/locks"));
   const auto is_left_over = [&](const std::string& id) {

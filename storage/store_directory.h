@@ -3,9 +3,11 @@
 
 #include <reform/status.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "storage/disk.h"
 #include "storage/file_lock.h"
 
 namespace reform {
@@ -13,8 +15,9 @@ namespace reform {
 class StoreDirectory {
  public:
   // Makes it (mode 0700) if there is none. kUsage if it holds something else than a store.
-  static Result<StoreDirectory> open(const std::string& dir);
+  static Result<StoreDirectory> open(const std::string& dir, std::shared_ptr<const Disk> disk);
 
+  const Disk& disk() const { return *disk_; }
   const std::string& path() const { return path_; }
   std::string context_dir(const std::string& id) const { return path_ + "/contexts/" + id; }
   std::string lock_path(const std::string& id) const { return path_ + "/locks/" + id; }
@@ -33,8 +36,9 @@ class StoreDirectory {
   Status sweep() const;
 
  private:
-  explicit StoreDirectory(std::string path) : path_(std::move(path)) {}
+  StoreDirectory(std::string path, std::shared_ptr<const Disk> disk) : disk_(std::move(disk)), path_(std::move(path)) {}
   Status move(const std::string& from, const std::string& to) const;
+  std::shared_ptr<const Disk> disk_;
   std::string path_;  // absolute
 };
 

@@ -30,26 +30,25 @@ Status write_first_records(Database& db, const Identity& identity, const Context
 }  // namespace
 
 Status create_stored_context(const std::string& dir, const Identity& identity, const std::string& replaces,
-                             const std::shared_ptr<rocksdb::Cache>& cache, MemoryAccount& account) {
+                             const DatabaseShare& share) {
   ContextState state;
   state.sequence = 1;
   {
-    TRY_ASSIGN(const auto db,
-               Database::open(dir, {identity.id, identity.name}, Database::Mode::kCreate, cache, account));
+    TRY_ASSIGN(const auto db, Database::open(dir, {identity.id, identity.name}, Database::Mode::kCreate, share));
     TRY(write_first_records(*db, identity, state));
   }
-  return write_ledger(dir, {identity.id, identity.name, state.sequence, 0, false, replaces, false});
+  return write_ledger(*share.disk, dir, {identity.id, identity.name, state.sequence, 0, false, replaces, false});
 }
 
 Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock, Database::Mode mode,
-                                          const std::shared_ptr<rocksdb::Cache>& cache, MemoryAccount& account) {
+                                          const DatabaseShare& share) {
   StoredContext c;
   c.dir_ = dir;
   c.lock_ = std::move(lock);
-  TRY_ASSIGN(c.ledger_, read_ledger(dir));
+  TRY_ASSIGN(c.ledger_, read_ledger(*share.disk, dir));
   const Ledger& ledger = c.ledger_;
   const ContextTag tag{ledger.id, ledger.name};
-  TRY_ASSIGN(c.db_, Database::open(dir, tag, mode, cache, account));
+  TRY_ASSIGN(c.db_, Database::open(dir, tag, mode, share));
   // A record whose checksum holds but whose values are impossible: name whose it is.
   const auto decoded = [&](const auto& result, const char* record) -> Status {
     if (result.ok()) return {};
@@ -74,7 +73,7 @@ Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock,
 }
 
 Status StoredContext::set_ledger(Ledger ledger) {
-  TRY(write_ledger(dir_, ledger));
+  TRY(write_ledger(db_->disk(), dir_, ledger));
   ledger_ = std::move(ledger);
   return {};
 }

@@ -21,7 +21,7 @@ class StoredContext {
  public:
   // `lock` on the context is held already, in the mode that fits.
   static Result<StoredContext> open(const std::string& dir, FileLock lock, Database::Mode mode,
-                                    const std::shared_ptr<rocksdb::Cache>& cache, MemoryAccount& account);
+                                    const DatabaseShare& share);
 
   const ContextMeta& meta() const { return meta_; }
   const std::string& dir() const { return dir_; }
@@ -80,6 +80,6 @@ class WithReads : public Base {
 // What is needed of a new, empty context: the database in `dir` with its first records, and its ledger; closed again.
 // `replaces`: as in the ledger.
 Status create_stored_context(const std::string& dir, const Identity& identity, const std::string& replaces,
-                             const std::shared_ptr<rocksdb::Cache>& cache, MemoryAccount& account);
+                             const DatabaseShare& share);
 
 }  // namespace reform

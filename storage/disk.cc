@@ -1,0 +1,92 @@
+#include "storage/disk.h"
+
+#include <fmt/format.h>
+#include <rocksdb/env.h>
+#include <rocksdb/file_system.h>
+
+#include <filesystem>
+
+#include "base/try.h"
+#include "base/units.h"
+#include "storage/files.h"
+
+namespace reform {
+namespace {
+
+constexpr int64_t kSmallFileBytes = 64 * kMiB;
+
+Status checked(const rocksdb::IOStatus& status, const std::string& verb, const std::string& path) {
+  if (status.ok()) return {};
+  const bool is_gone = status.IsNotFound() || status.IsPathNotFound();
+  const Code code = status.IsNoSpace() ? Code::kNoSpace : is_gone ? Code::kNotFound : Code::kIo;
+  return {code, fmt::format("cannot {} {}: {}", verb, path, status.ToString())};
+}
+
+}  // namespace
+
+Disk::Disk(std::shared_ptr<rocksdb::FileSystem> files)
+    : files_(std::move(files)), env_(rocksdb::NewCompositeEnv(files_)) {}
+Disk::~Disk() = default;
+
+std::shared_ptr<const Disk> Disk::plain() { return std::make_shared<const Disk>(rocksdb::FileSystem::Default()); }
+
+Result<std::string> Disk::read_small_file(const std::string& path) const {
+  std::unique_ptr<rocksdb::FSSequentialFile> file;
+  TRY(checked(files_->NewSequentialFile(path, {}, &file, nullptr), "open", path));
+  std::string bytes;
+  std::string buffer(16384, '\0');
+  while (true) {
+    rocksdb::Slice got;
+    TRY(checked(file->Read(buffer.size(), {}, &got, buffer.data(), nullptr), "read", path));
+    if (got.empty()) return bytes;
+    bytes.append(got.data(), got.size());
+    if (int64_t(bytes.size()) > kSmallFileBytes) return Status{Code::kCorrupt, path + ": larger than it can be"};
+  }
+}
+
+Status Disk::write_file_atomically(const std::string& path, const std::string& bytes) const {
+  const std::string temporary = path + ".tmp";
+  const auto write = [&]() -> Status {
+    std::unique_ptr<rocksdb::FSWritableFile> file;
+    TRY(checked(files_->NewWritableFile(temporary, {}, &file, nullptr), "create", temporary));
+    TRY(checked(file->Append(bytes, {}, nullptr), "write", temporary));
+    TRY(checked(file->Sync({}, nullptr), "sync", temporary));
+    return checked(file->Close({}, nullptr), "close", temporary);
+  };
+  Status written = write();
+  if (written.ok()) written = rename_path(temporary, path);
+  if (!written.ok()) {
+    (void)files_->DeleteFile(temporary, {}, nullptr).ok();
+    return written;
+  }
+  return sync_directory(std::filesystem::path(path).parent_path().string());
+}
+
+Status Disk::rename_path(const std::string& from, const std::string& to) const {
+  return checked(files_->RenameFile(from, to, {}, nullptr), "rename to " + to + ":", from);
+}
+
+Status Disk::sync_directory(const std::string& path) const {
+  std::unique_ptr<rocksdb::FSDirectory> directory;
+  TRY(checked(files_->NewDirectory(path, {}, &directory, nullptr), "open", path));
+  return checked(directory->Fsync({}, nullptr), "sync", path);
+}
+
+// Files first: RocksDB's file systems have no word for a whole tree. Ours are one folder deep.
+Status Disk::remove_tree(const std::string& path) const {
+  if (!path_exists(path)) return {};
+  TRY_ASSIGN(const auto names, list_directory(path));
+  for (const std::string& name : names) {
+    const std::string inside = path + "/" + name;
+    if (std::filesystem::is_directory(std::filesystem::symlink_status(inside))) {
+      TRY(remove_tree(inside));
+      continue;
+    }
+    const Status removed = checked(files_->DeleteFile(inside, {}, nullptr), "remove", inside);
+    if (!removed.ok() && removed.code != Code::kNotFound) return removed;
+  }
+  const Status removed = checked(files_->DeleteDir(path, {}, nullptr), "remove", path);
+  return removed.code == Code::kNotFound ? Status{} : removed;
+}
+
+}  // namespace reform

@@ -1,0 +1,41 @@
+// How a store reaches its disk: every byte of it that must last, RocksDB's and our own, goes through one
+// rocksdb::FileSystem. So there is one place to make it fast, and one for a test to put its faults.
+//
+// Locks (storage/file_lock.h), and looks at what is there (storage/files.h), ask the operating system directly.
+// Thread-safety: from any thread.
+#pragma once
+
+#include <reform/status.h>
+
+#include <memory>
+#include <string>
+
+namespace rocksdb {
+class Env;
+class FileSystem;
+}  // namespace rocksdb
+
+namespace reform {
+
+class Disk {
+ public:
+  explicit Disk(std::shared_ptr<rocksdb::FileSystem> files);
+  ~Disk();
+  static std::shared_ptr<const Disk> plain();  // RocksDB's default file system
+
+  rocksdb::FileSystem& files() const { return *files_; }
+  rocksdb::Env* env() const { return env_.get(); }  // the same, as RocksDB's options want it
+
+  Result<std::string> read_small_file(const std::string& path) const;  // kCorrupt past 64 MiB: ours are small
+  // All or nothing, durable when it returns: a temporary file, synced, renamed over `path`, its directory synced.
+  Status write_file_atomically(const std::string& path, const std::string& bytes) const;
+  Status rename_path(const std::string& from, const std::string& to) const;
+  Status sync_directory(const std::string& path) const;
+  Status remove_tree(const std::string& path) const;  // fine if it is gone
+
+ private:
+  std::shared_ptr<rocksdb::FileSystem> files_;
+  std::unique_ptr<rocksdb::Env> env_;
+};
+
+}  // namespace reform
