@@ -13,17 +13,17 @@ constexpr int64_t kObserverStride = 1;
 
 int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 2; }
 
+// What a checkpoint can hold.
+int64_t stored_slots(const CompressOptions& o) {
+  return o.policy->carry == Carry::kCache ? o.cache_tokens + 1 : ingest_sizes(o).capacity;
+}
+
 }  // namespace
 
 CompressSizes ingest_sizes(const CompressOptions& o) {
   if (o.policy->carry == Carry::kCache) return {1 + o.chunk_tokens, o.cache_tokens + 1 + o.chunk_tokens};
   const int64_t call = 1 + o.overlap_tokens + o.chunk_tokens;  // BOS, overlap, chunk
   return {call, std::max(call, 1 + kQuestionTailTokens)};
-}
-
-// What a checkpoint can hold.
-static int64_t stored_slots(const CompressOptions& o) {
-  return o.policy->carry == Carry::kCache ? o.cache_tokens + 1 : ingest_sizes(o).capacity;
 }
 
 CompressSizes question_sizes(const CompressOptions& o, int64_t n_question_tokens) {

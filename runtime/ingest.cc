@@ -63,6 +63,11 @@ Result<IngestResult> IngestJob::replace(const ContextEntry& current) {
   return begin_new(IngestResult::Outcome::kReplaced);
 }
 
+// Whether a source can be read only once.
+bool IngestJob::reads_stream() const {
+  return std::any_of(sources_.begin(), sources_.end(), [](const IngestSource& s) { return s.stream != nullptr; });
+}
+
 // Nothing if that is of other text or settings, or damaged.
 Result<std::optional<IngestResult>> IngestJob::go_on_replacing(const ContextEntry& begun, Which which) {
   if (!begun.state.ok()) return std::optional<IngestResult>();
@@ -75,9 +80,7 @@ Result<std::optional<IngestResult>> IngestJob::go_on_replacing(const ContextEntr
   if (done.ok()) return std::optional(std::move(done).value());
   const Code code = done.status().code;
   if (code != Code::kExists && code != Code::kCorrupt) return done.status();
-  const bool read_once =
-      std::any_of(sources_.begin(), sources_.end(), [](const auto& s) { return s.stream != nullptr; });
-  if (!read_once) return std::optional<IngestResult>();
+  if (!reads_stream()) return std::optional<IngestResult>();
   job.writer_.reset();
   if (which == Which::kReplacement) TRY(store_.contexts->remove(name_, which));
   return Status{Code::kExists, fmt::format("an unfinished context '{}' had begun with other text{}; the standard input "
@@ -237,9 +240,7 @@ Result<bool> IngestJob::skip_committed(int64_t start, int64_t n_committed) {
 // An unfinished append gives way to another one, begun from the text before both.
 Status IngestJob::check_may_drop_append() const {
   const bool is_append = !sources_before_.empty();
-  const bool read_once =
-      std::any_of(sources_.begin(), sources_.end(), [](const auto& s) { return s.stream != nullptr; });
-  if (is_append && !read_once && options_.on_existing == IngestOptions::OnExisting::kAppend) return {};
+  if (is_append && !reads_stream() && options_.on_existing == IngestOptions::OnExisting::kAppend) return {};
   return {Code::kExists,
           fmt::format("context '{}' was begun with other text and is not finished; feed it the same text, or {}", name_,
                       is_append ? "--append another file in its place" : "begin anew with --replace")};

@@ -55,7 +55,6 @@ void IngestJob::warn_past_window(int64_t n_positions) const {
 
 Status IngestJob::make_compressor() {
   const ModelShape& shape = engine_.model->shape();
-  TRY(check_heads(settings_.heads, shape));
   const bool wants_bos = engine_.tokenizer->add_bos() && engine_.tokenizer->bos() >= 0;
   compress_ = {.policy = find_policy(settings_.policy),
                .chunk_tokens = settings_.chunk_tokens,

@@ -42,6 +42,7 @@ class IngestJob {
   Result<IngestResult> append(const ContextEntry& entry);
   Result<IngestResult> resume();
   Result<bool> skip_committed(int64_t start, int64_t n_committed);
+  bool reads_stream() const;
   Status check_may_drop_append() const;
   void warn_past_window(int64_t n_positions) const;
 

@@ -5,17 +5,16 @@
 // vdpbf16ps reaches. Options beside Google Benchmark's: --tiny (smoke run), --threads=N.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cmath>
 #include <random>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/memory.h"
 #include "base/thread_pool.h"
+#include "bench/micro/bench_main.h"
 #include "bench/micro/machine_peak.h"
 
 namespace reform::bench {
@@ -30,12 +29,6 @@ struct Case {
 struct Peaks {
   double fp32 = 0, bf16 = 0;
 };
-
-double seconds_now(int n_threads) {
-  timespec now{};
-  clock_gettime(n_threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &now);
-  return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
-}
 
 // A call's data. F16 cache, as the engine keeps it.
 struct Problem {
@@ -171,24 +164,4 @@ void add_cases(bool tiny, int n_threads) {
 }  // namespace
 }  // namespace reform::bench
 
-int main(int argc, char** argv) {
-  bool tiny = false;
-  int n_threads = 1;
-  std::vector<char*> rest;
-  for (int i = 0; i < argc; ++i) {
-    const std::string_view arg = argv[i];
-    if (arg == "--tiny") {
-      tiny = true;
-    } else if (arg.starts_with("--threads=")) {
-      n_threads = std::max(1, std::atoi(argv[i] + 10));
-    } else {
-      rest.push_back(argv[i]);
-    }
-  }
-  reform::bench::add_cases(tiny, n_threads);
-  int n = int(rest.size());
-  benchmark::Initialize(&n, rest.data());
-  if (benchmark::ReportUnrecognizedArguments(n, rest.data())) return 2;
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
-}
+int main(int argc, char** argv) { return reform::bench::bench_main(argc, argv, reform::bench::add_cases); }

@@ -6,19 +6,18 @@
 // Options beside Google Benchmark's: --tiny (smoke run, one small case per type and isa), --threads=N.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/float16.h"
 #include "base/memory.h"
 #include "base/thread_pool.h"
+#include "bench/micro/bench_main.h"
 #include "bench/micro/machine_peak.h"
 #include "kernels/cpu/matmul.h"
 
@@ -68,13 +67,6 @@ bool agrees_with_reference(Isa isa, const Weight& w, MatView<const float> x, Thr
     gw += double(got[i]) * want[i], gg += double(got[i]) * got[i], ww += double(want[i]) * want[i];
   }
   return gw / std::sqrt(gg * ww) > 0.9999999;
-}
-
-// With one thread, the processor time it used, so that another process on the core does not count; else wall time.
-double seconds_now(int n_threads) {
-  timespec now{};
-  clock_gettime(n_threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &now);
-  return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
 }
 
 struct Peaks {
@@ -151,25 +143,7 @@ std::vector<Case> cases(bool tiny) {
   return all;
 }
 
-}  // namespace
-}  // namespace reform::bench
-
-int main(int argc, char** argv) {
-  using namespace reform;
-  using namespace reform::bench;
-  bool tiny = false;
-  int n_threads = 1;
-  std::vector<char*> rest;
-  for (int i = 0; i < argc; ++i) {
-    const std::string_view arg = argv[i];
-    if (arg == "--tiny") {
-      tiny = true;
-    } else if (arg.starts_with("--threads=")) {
-      n_threads = std::max(1, std::atoi(argv[i] + 10));
-    } else {
-      rest.push_back(argv[i]);
-    }
-  }
+void add_cases(bool tiny, int n_threads) {
   const double read = tiny ? 0 : peak_read_bytes();
   for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
     if (!isa_supported(isa)) continue;
@@ -185,9 +159,9 @@ int main(int argc, char** argv) {
       if (tiny) b->Iterations(1);
     }
   }
-  int n = int(rest.size());
-  benchmark::Initialize(&n, rest.data());
-  if (benchmark::ReportUnrecognizedArguments(n, rest.data())) return 2;
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
 }
+
+}  // namespace
+}  // namespace reform::bench
+
+int main(int argc, char** argv) { return reform::bench::bench_main(argc, argv, reform::bench::add_cases); }

@@ -4,25 +4,18 @@
 // measured INT8 peak. Options beside Google Benchmark's: --tiny (smoke run), --threads=N.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
 #include <random>
-#include <string_view>
 #include <vector>
 
 #include "base/memory.h"
 #include "base/thread_pool.h"
+#include "bench/micro/bench_main.h"
 #include "bench/micro/machine_peak.h"
 
 namespace reform::bench {
 namespace {
-
-double seconds_now(int n_threads) {
-  timespec now{};
-  clock_gettime(n_threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &now);
-  return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
-}
 
 struct Rows {
   std::vector<int8_t> values;
@@ -70,41 +63,24 @@ void run_case(benchmark::State& state, Isa isa, int64_t head_dim, int64_t n_quer
   state.counters["gbs"] = double(n_rows * kHeads * head_dim) / best / 1e9 / n_threads;
 }
 
-}  // namespace
-}  // namespace reform::bench
-
-int main(int argc, char** argv) {
-  using namespace reform;
-  bool tiny = false;
-  int n_threads = 1;
-  std::vector<char*> rest;
-  for (int i = 0; i < argc; ++i) {
-    const std::string_view arg = argv[i];
-    if (arg == "--tiny") {
-      tiny = true;
-    } else if (arg.starts_with("--threads=")) {
-      n_threads = std::max(1, std::atoi(argv[i] + 10));
-    } else {
-      rest.push_back(argv[i]);
-    }
-  }
+void add_cases(bool tiny, int n_threads) {
   for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
     if (!isa_supported(isa)) continue;
-    const double peak = bench::peak_int8_ops(isa);
+    const double peak = peak_int8_ops(isa);
     for (int64_t head_dim : {64, 128}) {
       for (int64_t n_query : {8, 16, 32}) {
         auto* b = benchmark::RegisterBenchmark(
             fmt::format("score/{}/4x{}/{}", name(isa), head_dim, n_query).c_str(), [=](benchmark::State& state) {
-              bench::run_case(state, isa, head_dim, n_query, tiny ? 100 : 100'000, n_threads, peak);
+              run_case(state, isa, head_dim, n_query, tiny ? 100 : 100'000, n_threads, peak);
             });
         b->UseManualTime()->Unit(benchmark::kMicrosecond);
         if (tiny) b->Iterations(1);
       }
     }
   }
-  int n = int(rest.size());
-  benchmark::Initialize(&n, rest.data());
-  if (benchmark::ReportUnrecognizedArguments(n, rest.data())) return 2;
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
 }
+
+}  // namespace
+}  // namespace reform::bench
+
+int main(int argc, char** argv) { return reform::bench::bench_main(argc, argv, reform::bench::add_cases); }

@@ -7,10 +7,6 @@
 namespace reform::cpu {
 namespace {
 
-// Below this a group counts as zero: its inverse would overflow.
-constexpr float kTiny = 1e-34f;
-constexpr int kNotFinite = 0x99;  // vfpclass: quiet NaN, +inf, -inf, signalling NaN
-
 // --- activations
 
 // One token's group of up to 32 values.
@@ -24,8 +20,8 @@ inline __attribute__((always_inline)) void pack_group(const float* x, int64_t n,
     bad[i] = _mm512_fpclass_ps_mask(v[i], kNotFinite);
   }
   const float top = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(v[0]), _mm512_abs_ps(v[1])));
-  const float inverse = top > kTiny ? kLargestActivation / top : 0.0f;
-  const float scale = (bad[0] | bad[1]) ? __builtin_nanf("") : top > kTiny ? top / kLargestActivation : 0.0f;
+  const float inverse = top > kTinyActivation ? kLargestActivation / top : 0.0f;
+  const float scale = (bad[0] | bad[1]) ? __builtin_nanf("") : top > kTinyActivation ? top / kLargestActivation : 0.0f;
   alignas(32) int8_t high[32], low[32];
   int32_t sums[2];
   for (int i = 0; i < 2; ++i) {

@@ -32,6 +32,7 @@ extern const FloatKernel kFloatKernelAvx512;
 // are 16 bits in two INT8 planes, value = scale * (256 * high + low): one plane alone costs a small model 8 of 200 top
 // tokens and up to 0.016 of its logits' cosine.
 constexpr float kLargestActivation = 32639.0f;  // high in [-127, 127], low in [-128, 127]
+constexpr float kTinyActivation = 1e-34f;       // a group below counts as zero: its inverse would overflow
 constexpr int64_t kGroupCols = 32;
 constexpr int64_t kUnitCols = 256;
 constexpr int kInt8Rows = 32;   // two vectors of 16 rows

@@ -147,7 +147,7 @@ void pack_row_avx2(const float* x, int64_t n_cols, ActivationUnit* out) {
       __m128 top4 = _mm_max_ps(_mm256_castps256_ps128(top8), _mm256_extractf128_ps(top8, 1));
       top4 = _mm_max_ps(top4, _mm_movehl_ps(top4, top4));
       const float top = _mm_cvtss_f32(_mm_max_ss(top4, _mm_movehdup_ps(top4)));
-      const bool used = top > 1e-34f;  // below, the inverse would overflow
+      const bool used = top > kTinyActivation;
       const __m256 inverse = _mm256_set1_ps(used ? kLargestActivation / top : 0.0f);
       const __m256i q0 = _mm256_cvtps_epi32(_mm256_mul_ps(v0, inverse));
       const __m256i q1 = _mm256_cvtps_epi32(_mm256_mul_ps(v1, inverse));

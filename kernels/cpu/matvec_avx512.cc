@@ -7,8 +7,6 @@
 namespace reform::cpu {
 namespace {
 
-constexpr int kNotFinite = 0x99;  // vfpclass: quiet NaN, +inf, -inf, signalling NaN
-
 inline __mmask16 first_lanes(int64_t n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : __mmask16((1u << n) - 1); }
 
 // value = scale * q + offset, so a sum over 16 elements is (scale * x_scale) * (q . x) + offset * x_sum.
@@ -146,7 +144,7 @@ void pack_row_avx512(const float* x, int64_t n_cols, ActivationUnit* out) {
       const __m512 v = _mm512_maskz_loadu_ps(first_lanes(n_cols - c - 16 * i), x + c + 16 * i);
       const __mmask16 bad = _mm512_fpclass_ps_mask(v, kNotFinite);
       const float top = _mm512_reduce_max_ps(_mm512_abs_ps(v));
-      const bool used = top > 1e-34f;  // below, the inverse would overflow
+      const bool used = top > kTinyActivation;
       const float inverse = used ? kLargestActivation / top : 0.0f;
       const __m512i q = _mm512_maskz_cvtps_epi32(_mm512_knot(bad), _mm512_mul_ps(v, _mm512_set1_ps(inverse)));
       const float scale = bad ? __builtin_nanf("") : used ? top / kLargestActivation : 0.0f;

@@ -15,6 +15,8 @@ struct Unit {
   __m512 offset;  // [16]
 };
 
+constexpr int kNotFinite = 0x99;  // vfpclass: quiet NaN, +inf, -inf, signalling NaN
+
 // The high plane of 16-bit activations: (q + 128) >> 8, so that q = 256 * high + low with low a signed byte.
 inline __m128i high_bytes(__m512i q) {
   return _mm512_cvtepi32_epi8(_mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(128)), 8));
