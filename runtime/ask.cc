@@ -47,6 +47,7 @@ class AskJob {
   Status score_context(OpenContext& context, std::span<const int32_t> question_ids, Gatherer& gatherer);
   Result<std::vector<Span>> gather();
   Result<std::vector<Source>> sources_of(const std::vector<Span>& spans);
+  Result<std::vector<Tokens>> tokens_of(const std::vector<Span>& spans);
   Status recompute(const ChatTemplate& chat, const std::vector<Span>& spans);
   void lap(const char* phase) { out_.timings.phases_ms.emplace_back(phase, watch_.lap_ms()); }
   void enter(const char* phase) {
@@ -209,22 +210,33 @@ Result<std::vector<Source>> AskJob::sources_of(const std::vector<Span>& spans) {
   return all;
 }
 
-Status AskJob::recompute(const ChatTemplate& chat, const std::vector<Span>& spans) {
+// Spans of one context stand together; all of a context's are read at once.
+Result<std::vector<Tokens>> AskJob::tokens_of(const std::vector<Span>& spans) {
   std::vector<Tokens> tokens;
+  for (size_t begin = 0; begin < spans.size(); begin = tokens.size()) {
+    std::vector<TokenRange> ranges;
+    for (size_t i = begin; i < spans.size() && spans[i].context == spans[begin].context; ++i) {
+      ranges.push_back({spans[i].begin_token, spans[i].end_token});
+    }
+    TRY_ASSIGN(auto read, contexts_[size_t(spans[begin].context)].data->read_token_ranges(ranges));
+    std::move(read.begin(), read.end(), std::back_inserter(tokens));
+  }
+  return tokens;
+}
+
+Status AskJob::recompute(const ChatTemplate& chat, const std::vector<Span>& spans) {
+  TRY_ASSIGN(const std::vector<Tokens> tokens, tokens_of(spans));
   std::vector<Passage> passages;
-  tokens.reserve(spans.size());
   for (size_t i = 0; i < spans.size(); ++i) {
     const Span& s = spans[i];
     const bool first_of_context = i == 0 || spans[i - 1].context != s.context;
-    TRY_ASSIGN(Tokens read, contexts_[size_t(s.context)].data->read_tokens(s.begin_token, s.end_token));
-    tokens.push_back(std::move(read));
     const std::string header =
         contexts_.size() > 1 && first_of_context
             ? fmt::format("{}[{}]\n", i == 0 ? "" : "\n\n", contexts_[size_t(s.context)].data->meta().name)
             : "";
     const bool skipped =
         first_of_context ? s.begin_token > 0 && contexts_.size() == 1 : spans[i - 1].end_token < s.begin_token;
-    passages.push_back({header, skipped, tokens.back().ids});
+    passages.push_back({header, skipped, tokens[i].ids});
   }
   TRY_ASSIGN(const Prompt prompt, assemble_prompt(*engine_.tokenizer, chat, options_.system, passages, question_));
   out_.prompt = engine_.tokenizer->decode(prompt.ids, /*special=*/true, /*at_start=*/true);
@@ -286,6 +298,7 @@ Result<AskResult> ask(Engine& engine, Store& store, const std::vector<std::strin
                       const CancelToken* cancel) {
   TRY(options.validate());
   const std::lock_guard lock(engine.impl().running);
+  remark_disk(engine.impl(), store.impl());
   return AskJob(engine.impl(), store.impl(), contexts, question, options, callbacks, cancel).run();
 }
 

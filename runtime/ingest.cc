@@ -16,6 +16,7 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
   TRY(check_context_name(name));
   if (sources.empty()) return Status{Code::kUsage, "no text to ingest: name at least one file"};
   const std::lock_guard lock(engine.impl().running);
+  remark_disk(engine.impl(), store.impl());
   return IngestJob(engine.impl(), store.impl(), name, sources, options, progress, cancel).run();
 }
 

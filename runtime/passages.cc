@@ -28,26 +28,34 @@ struct Piece {
   std::string text;
 };
 
-// Tokens [begin, end) of the context as text, with the neighbouring tokens that a cut character at either rim needs.
-Result<Piece> read_piece(ContextData& data, const Tokenizer& tokenizer, int64_t begin, int64_t end) {
-  const int64_t first = std::max<int64_t>(0, begin - kCharacterTokens);
-  const int64_t last = std::min(data.meta().n_tokens, end + kCharacterTokens);
-  TRY_ASSIGN(const Tokens tokens, data.read_tokens(first, last));
+// A span and the neighbouring tokens that a cut character at either rim may need.
+TokenRange range_of(const Span& span, int64_t n_tokens) {
+  return {std::max<int64_t>(0, span.begin_token - kCharacterTokens),
+          std::min(n_tokens, span.end_token + kCharacterTokens)};
+}
+
+// Tokens [begin, end) as text, with what a cut character needs of its neighbours. `tokens` begin at token `first`.
+Piece make_piece(const Tokenizer& tokenizer, const Tokens& tokens, int64_t first, int64_t begin, int64_t end) {
+  const int64_t last = first + int64_t(tokens.ids.size());
   const auto bytes = [&](int64_t t) { return tokenizer.decode({tokens.ids[size_t(t - first)]}, true, t == 0); };
   std::string text;
   for (int64_t t = begin; t < end; ++t) text += bytes(t);
   while (begin > first && !text.empty() && is_continuation(text.front())) text = bytes(--begin) + text;
   while (end < last && missing_bytes(text) > 0) text += bytes(end++);
-  return Piece{tokens.begin_bytes[size_t(begin - first)], tokens.begin_bytes[size_t(end - first)], text};
+  return {tokens.begin_bytes[size_t(begin - first)], tokens.begin_bytes[size_t(end - first)], text};
 }
 
 }  // namespace
 
 Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tokenizer,
                                          const std::vector<SourceFile>& files, const std::vector<Span>& spans) {
+  std::vector<TokenRange> ranges;
+  for (const Span& span : spans) ranges.push_back(range_of(span, data.meta().n_tokens));
+  TRY_ASSIGN(const std::vector<Tokens> tokens, data.read_token_ranges(ranges));
   std::vector<Source> sources;
-  for (const Span& span : spans) {
-    TRY_ASSIGN(const Piece piece, read_piece(data, tokenizer, span.begin_token, span.end_token));
+  for (size_t i = 0; i < spans.size(); ++i) {
+    const Span& span = spans[i];
+    const Piece piece = make_piece(tokenizer, tokens[i], ranges[i].begin, span.begin_token, span.end_token);
     for (const SourceFile& file : files) {
       const int64_t begin = std::max(piece.begin_byte, file.begin_byte);
       const int64_t end = std::min(piece.end_byte, file.begin_byte + file.size_bytes);

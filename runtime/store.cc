@@ -5,6 +5,7 @@
 #include "runtime/progress_state.h"
 #include "runtime/settings.h"
 #include "runtime/store_impl.h"
+#include "storage/disk.h"
 
 namespace reform {
 
@@ -21,6 +22,7 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& dir) {
 }
 
 const std::string& Store::dir() const { return impl_->dir; }
+const std::string& Store::disk_access() const { return impl_->contexts->disk().description(); }
 
 Result<std::vector<ContextInfo>> Store::list() {
   TRY_ASSIGN(const std::vector<ContextEntry> entries, impl_->contexts->list());
@@ -36,6 +38,11 @@ Result<ContextInfo> Store::find(const std::string& name) {
 }
 
 Status Store::remove(const std::string& name) { return impl_->contexts->remove(name); }
+
+void remark_disk(const Engine::Impl& engine, Store::Impl& store) {
+  const std::string& remark = store.contexts->disk().remark();
+  if (!remark.empty() && !store.disk_remarked.exchange(true)) engine.remark(LogLevel::kInfo, remark);
+}
 
 ContextInfo describe(const ContextEntry& entry) {
   ContextInfo info;

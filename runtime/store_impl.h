@@ -3,10 +3,12 @@
 
 #include <reform/store.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 
 #include "base/memory.h"
+#include "runtime/engine_impl.h"
 #include "storage/context_store.h"
 
 namespace reform {
@@ -15,7 +17,11 @@ struct Store::Impl {
   std::string dir;
   MemoryAccount account;
   std::unique_ptr<ContextStore> contexts;
+  std::atomic<bool> disk_remarked = false;
 };
+
+// Says, once for each store, why its disk is not reached the fastest way, if so.
+void remark_disk(const Engine::Impl& engine, Store::Impl& store);
 
 ContextInfo describe(const ContextEntry& entry);
 

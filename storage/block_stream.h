@@ -1,5 +1,5 @@
-// Streams blocks in order: a batch is handed over while a helper thread reads the next, so that a scan costs the
-// slower of disk and compute, not their sum.
+// Streams blocks in order: while one batch is handed over, others are being read and checked by threads of the stream's
+// own, so that a scan costs the slower of disk and compute, not their sum.
 #pragma once
 
 #include <reform/status.h>
@@ -12,16 +12,21 @@
 
 namespace reform {
 
-// The bytes of one batch; two are held at a time. 8 MiB: past it, a cold scan gets no faster.
-constexpr int64_t kStreamBatchBytes = int64_t{8} << 20;
+// A batch is one MultiGet: blocks up to so many bytes, or one block.
+constexpr int64_t kStreamBatchBytes = int64_t{4} << 20;
+static_assert(kStreamBatchBytes >= schema::kMaxBlockBytes && kStreamBatchBytes >= schema::kPieceBytes);
+constexpr int kStreamReaders = 3;
+// What a stream takes at most. A batch that is being read is there twice, since RocksDB copies the values out of what
+// it has read; one more is with the consumer.
+constexpr int64_t kStreamBytes = (2 * kStreamReaders + 1) * kStreamBatchBytes;
 
 struct BlockPlace {
   uint64_t block = 0;
   int64_t payload_bytes = 0;  // what it must have, else kCorrupt
 };
 
-// Calls consume(i, payload) for i in [0, n), in order. `place` may be called from the helper thread. Memory is counted
-// under `category`. A failed Status from consume ends the stream with it.
+// Calls consume(i, payload) for i in [0, n), in order. `place` is called from other threads, by one at a time. Memory
+// is counted under `category`. A failed Status from consume ends the stream with it.
 Status stream_blocks(const Database& db, schema::Family family, schema::Kind kind, MemoryCategory category, int64_t n,
                      const std::function<BlockPlace(int64_t i)>& place,
                      const std::function<Status(int64_t i, std::span<const std::byte> payload)>& consume);

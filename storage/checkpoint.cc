@@ -73,6 +73,15 @@ class PieceWriter {
   std::string piece_;
 };
 
+// The sizes are of a record's own telling: nothing is allocated by them before the bytes are known to be there.
+Status check_is_there(const Database& db, const CheckpointRef& ref) {
+  const int64_t stored_bytes = db.stored_bytes(Family::kCheckpoints);
+  if (ref.bytes <= stored_bytes) return {};
+  return {Code::kCorrupt,
+          fmt::format("{}: checkpoint at {} tokens is to have {} bytes, and there are {} of all of them",
+                      db.tag().text(), ref.n_tokens, ref.bytes, stored_bytes)};
+}
+
 }  // namespace
 
 Result<CheckpointRef> write_checkpoint(Database& db, int64_t n_tokens, uint64_t generation,
@@ -102,6 +111,7 @@ Status read_checkpoint(const Database& db, const CheckpointRef& ref,
     return {Code::kCorrupt,
             fmt::format("{}: checkpoint at {} tokens {}", db.tag().text(), ref.n_tokens, decoded.status().message)};
   }
+  TRY(check_is_there(db, ref));
   const std::vector<PartSize>& parts = decoded.value();
   int64_t largest = 0;
   for (const PartSize& part : parts) largest = std::max(largest, part.bytes);

@@ -43,6 +43,7 @@ class Store final : public ContextStore {
   Store(StoreDirectory dir, DatabaseShare share, Reservation cache_memory)
       : dir_(std::move(dir)), share_(std::move(share)), cache_memory_(std::move(cache_memory)) {}
 
+  const Disk& disk() const override { return dir_.disk(); }
   Result<std::vector<ContextEntry>> list() override;
   Result<ContextEntry> find(const std::string& name, Which which) override;
   Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes, const std::string& settings,
@@ -335,7 +336,7 @@ Status Store::remove_replaced(std::chrono::milliseconds patience) {
 }  // namespace
 
 int64_t planned_store_bytes(int64_t n_writers, int64_t n_readers) {
-  return kBlockCacheBytes + 2 * kStreamBatchBytes + n_writers * Database::open_bytes(Database::Mode::kWrite) +
+  return kBlockCacheBytes + kStreamBytes + n_writers * Database::open_bytes(Database::Mode::kWrite) +
          n_readers * Database::open_bytes(Database::Mode::kRead);
 }
 
@@ -347,7 +348,9 @@ Result<Tokens> ContextData::read_tokens(int64_t begin, int64_t end) {
 
 Result<std::unique_ptr<ContextStore>> ContextStore::open(const std::string& dir, MemoryAccount& account,
                                                          std::shared_ptr<const Disk> disk) {
-  if (disk == nullptr) disk = Disk::plain();
+  if (disk == nullptr) {
+    TRY_ASSIGN(disk, Disk::chosen(dir));
+  }
   TRY_ASSIGN(auto directory, StoreDirectory::open(dir, disk));
   (void)directory.sweep().ok();  // best effort, for the next one to try again: reading must not depend on it
   TRY_ASSIGN(auto memory, Reservation::create(account, MemoryCategory::kStore, kBlockCacheBytes));

@@ -123,11 +123,13 @@ int64_t planned_store_bytes(int64_t n_writers, int64_t n_readers);
 
 class ContextStore {
  public:
-  // Makes the directory (mode 0700) if there is none. `disk`: none is RocksDB's default file system.
+  // Makes the directory (mode 0700) if there is none. `disk`: none is the fastest way that works there, or the one that
+  // the environment's REFORM_IO names.
   static Result<std::unique_ptr<ContextStore>> open(const std::string& dir, MemoryAccount& account,
                                                     std::shared_ptr<const Disk> disk = nullptr);
   virtual ~ContextStore() = default;
 
+  virtual const Disk& disk() const = 0;
   virtual Result<std::vector<ContextEntry>> list() = 0;  // by name, replacements last; damaged ones included
   // kNotFound names those that exist.
   virtual Result<ContextEntry> find(const std::string& name, Which which = Which::kCurrent) = 0;

@@ -38,6 +38,7 @@ class NullLogger : public rocksdb::Logger {
 rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
   rocksdb::DBOptions options;
   options.env = disk.env();
+  options.use_direct_reads = mode == Database::Mode::kRead && disk.direct_reads();
   options.create_if_missing = options.create_missing_column_families = mode == Database::Mode::kCreate;
   options.error_if_exists = mode == Database::Mode::kCreate;
   options.paranoid_checks = true;
@@ -190,6 +191,17 @@ Result<std::string> Database::read_one(Family family, schema::Kind kind, uint64_
   TRY_ASSIGN(const BlockBatch batch, read(family, kind, {&block, 1}));
   const auto payload = batch.payloads[0];
   return std::string(reinterpret_cast<const char*>(payload.data()), payload.size());
+}
+
+int64_t Database::stored_bytes(Family family) const {
+  using Properties = rocksdb::DB::Properties;
+  int64_t sum = 0;
+  for (const auto& property :
+       {Properties::kTotalBlobFileSize, Properties::kTotalSstFilesSize, Properties::kSizeAllMemTables}) {
+    uint64_t bytes = 0;
+    if (db_->GetIntProperty(handle(family), property, &bytes)) sum += int64_t(bytes);
+  }
+  return sum;
 }
 
 Result<bool> Database::any_key_in(Family family, uint64_t begin, uint64_t end) const {

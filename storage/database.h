@@ -71,6 +71,8 @@ class Database {
   Result<BlockBatch> read(schema::Family family, schema::Kind kind, std::span<const uint64_t> blocks) const;
   // The same for one block, copied out.
   Result<std::string> read_one(schema::Family family, schema::Kind kind, uint64_t block) const;
+  // What RocksDB holds for the family, on disk and in memtables: no less than its values' payloads in all.
+  int64_t stored_bytes(schema::Family family) const;
   // Whether any key lies in [begin, end).
   Result<bool> any_key_in(schema::Family family, uint64_t begin, uint64_t end) const;
 

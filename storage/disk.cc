@@ -24,8 +24,12 @@ Status checked(const rocksdb::IOStatus& status, const std::string& verb, const s
 
 }  // namespace
 
-Disk::Disk(std::shared_ptr<rocksdb::FileSystem> files)
-    : files_(std::move(files)), env_(rocksdb::NewCompositeEnv(files_)) {}
+Disk::Disk(std::shared_ptr<rocksdb::FileSystem> files, bool direct_reads, std::string description, std::string remark)
+    : files_(std::move(files)),
+      env_(rocksdb::NewCompositeEnv(files_)),
+      direct_reads_(direct_reads),
+      description_(std::move(description)),
+      remark_(std::move(remark)) {}
 Disk::~Disk() = default;
 
 std::shared_ptr<const Disk> Disk::plain() { return std::make_shared<const Disk>(rocksdb::FileSystem::Default()); }

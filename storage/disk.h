@@ -19,12 +19,23 @@ namespace reform {
 
 class Disk {
  public:
-  explicit Disk(std::shared_ptr<rocksdb::FileSystem> files);
+  // `direct_reads`: readers open their files with O_DIRECT, so that scanning an index leaves the machine's page cache
+  // alone. `description`: what `files` is, in a few words. `remark`: why it is not the fastest; "" if it is.
+  explicit Disk(std::shared_ptr<rocksdb::FileSystem> files, bool direct_reads = false,
+                std::string description = "plain system calls", std::string remark = "");
   ~Disk();
   static std::shared_ptr<const Disk> plain();  // RocksDB's default file system
+  // io_uring and direct reads, both tried in `dir` (or where it will be made); without what is refused there.
+  static std::shared_ptr<const Disk> fastest(const std::string& dir);
+  // The fastest, or what the environment's REFORM_IO asks for: "plain", "uring" (kUnavailable if that is refused),
+  // "auto".
+  static Result<std::shared_ptr<const Disk>> chosen(const std::string& dir);
 
   rocksdb::FileSystem& files() const { return *files_; }
   rocksdb::Env* env() const { return env_.get(); }  // the same, as RocksDB's options want it
+  bool direct_reads() const { return direct_reads_; }
+  const std::string& description() const { return description_; }
+  const std::string& remark() const { return remark_; }
 
   Result<std::string> read_small_file(const std::string& path) const;  // kCorrupt past 64 MiB: ours are small
   // All or nothing, durable when it returns: a temporary file, synced, renamed over `path`, its directory synced.
@@ -36,6 +47,8 @@ class Disk {
  private:
   std::shared_ptr<rocksdb::FileSystem> files_;
   std::unique_ptr<rocksdb::Env> env_;
+  const bool direct_reads_;
+  const std::string description_, remark_;
 };
 
 }  // namespace reform

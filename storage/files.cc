@@ -20,6 +20,8 @@ FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+int FileDescriptor::close() { return !valid() || ::close(release()) == 0 ? 0 : errno; }
+
 FileDescriptor& FileDescriptor::operator=(FileDescriptor&& o) noexcept {
   if (this != &o) {
     if (fd_ >= 0) ::close(fd_);

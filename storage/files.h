@@ -23,6 +23,7 @@ class FileDescriptor {
     fd_ = -1;
     return fd;
   }
+  int close();  // 0, or the errno of what a late write met with
 
  private:
   int fd_;

@@ -35,6 +35,8 @@ class REFORM_API Store {
   ~Store();
 
   const std::string& dir() const;
+  // How the disk is reached, and why not faster: "io_uring, O_DIRECT".
+  const std::string& disk_access() const;
   Result<std::vector<ContextInfo>> list();
   Result<ContextInfo> find(const std::string& name);
   Status remove(const std::string& name);
