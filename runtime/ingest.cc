@@ -8,6 +8,28 @@
 #include "storage/context_name.h"
 
 namespace reform {
+namespace {
+
+constexpr int64_t kUsualTokens = 4096;  // of a chunk, and of a layer's cache
+
+// The sizes that were left open. Phase 1's positions are slots: the cache's, then the chunk's.
+IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
+  const Tokenizer& tokenizer = *engine.tokenizer;
+  const bool has_bos = tokenizer.add_bos() && tokenizer.bos() >= 0;
+  const int64_t slots = engine.model->shape().trained_window_tokens - (has_bos ? 1 : 0);
+  const auto fitting = [](int64_t n) { return std::clamp<int64_t>(n / 64 * 64, 64, kUsualTokens); };
+  int64_t& chunk = options.chunk_tokens;
+  int64_t& cache = options.cache_tokens;
+  if (find_policy(options.policy)->carry == Carry::kNothing) {
+    if (cache == 0) cache = kUsualTokens;  // there is none
+    if (chunk == 0) chunk = fitting(slots - options.overlap_tokens);
+  }
+  if (cache == 0) cache = fitting(chunk == 0 ? slots / 2 : slots - chunk);
+  if (chunk == 0) chunk = fitting(slots - cache);
+  return options;
+}
+
+}  // namespace
 
 Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& name,
                             const std::vector<IngestSource>& sources, const IngestOptions& options,
@@ -17,7 +39,9 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
   if (sources.empty()) return Status{Code::kUsage, "no text to ingest: name at least one file"};
   const std::lock_guard lock(engine.impl().running);
   remark_disk(engine.impl(), store.impl());
-  return IngestJob(engine.impl(), store.impl(), name, sources, options, progress, cancel).run();
+  const IngestOptions sized = with_sizes(options, engine.impl());
+  TRY(sized.validate());
+  return IngestJob(engine.impl(), store.impl(), name, sources, sized, progress, cancel).run();
 }
 
 Result<IngestResult> IngestJob::run() {

@@ -59,6 +59,7 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
   } catch (const json::exception& e) {
     return bad(e.what());
   }
+  if (s.chunk_tokens == 0 || s.cache_tokens == 0) return bad("chunk or cache of 0 tokens");
   const IngestOptions options{.policy = s.policy,
                               .chunk_tokens = s.chunk_tokens,
                               .cache_tokens = s.cache_tokens,

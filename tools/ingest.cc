@@ -140,8 +140,16 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
     verb->add_option(name, value, help)->type_name(type)->capture_default_str()->group(group);
   };
   add("--policy", o.policy, "What a chunk hands to the next: h2o, recent or none", "NAME");
-  add("--chunk-tokens", o.chunk_tokens, "Tokens run at a time", "N");
-  add("--cache-tokens", o.cache_tokens, "Size of the compressed cache per layer (h2o, recent)", "N");
+  const auto add_size = [&](const char* name, int64_t& value, const char* help) {
+    verb->add_option(name, value, help)
+        ->type_name("N")
+        ->check(CLI::Validator(CLI::PositiveNumber).description(""))
+        ->default_str("auto")
+        ->group(group);
+  };
+  add_size("--chunk-tokens", o.chunk_tokens,
+           "Tokens run at a time; auto: 4096, or what fits the model's trained window with the cache");
+  add_size("--cache-tokens", o.cache_tokens, "Size of the compressed cache per layer (h2o, recent); auto as above");
   add("--sink-tokens", o.sink_tokens, "First tokens that are never evicted (h2o, recent)", "N");
   add("--overlap-tokens", o.overlap_tokens, "Tokens before a chunk that are run again (none)", "N");
 }

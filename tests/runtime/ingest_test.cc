@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <functional>
 #include <sstream>
+#include <string>
 #include <utility>
 
 #include "tests/runtime/ingest_support.h"
@@ -294,6 +295,28 @@ TEST_CASE("replace: an unfinished replacement of other text or settings is dropp
   check_same(bench.snapshot("parts"), before);
   must_ingest(bench, third, replacing, Outcome::kReplaced);
   check_same(bench.snapshot("parts"), ingested(bench, {third}, options));
+}
+
+TEST_CASE("sizes left open fit the window that the model was trained on", "[runtime]") {
+  IngestBench bench;
+  const int64_t window = bench.engine().model().trained_window_tokens;
+  REQUIRE(window == 1024);  // so that 4,096 does not fit
+  const std::string text = made_text(121, 300);
+  int n = 0;
+  const auto sizes_of = [&](const char* policy, int64_t chunk, int64_t cache) {
+    IngestOptions options;
+    options.policy = policy, options.chunk_tokens = chunk, options.cache_tokens = cache;
+    const auto done = bench.ingest("open " + std::to_string(n++), {text}, options);
+    REQUIRE(done.ok());
+    return std::pair(done.value().context.chunk_tokens, done.value().context.cache_tokens);
+  };
+  const auto [chunk, cache] = sizes_of("h2o", 0, 0);
+  CHECK((chunk == cache && chunk + cache <= window && chunk + cache > window - 130));
+  CHECK(sizes_of("recent", 128, 0) == std::pair(int64_t{128}, int64_t{896}));
+  CHECK(sizes_of("recent", 0, 768).first == 256);
+  CHECK(sizes_of("h2o", 0, 8192).first == 64);  // what was chosen counts: the least that there is
+  CHECK(sizes_of("none", 0, 0).first == 768);   // after the overlap of 256
+  CHECK(sizes_of("h2o", 2048, 2048) == std::pair(int64_t{2048}, int64_t{2048}));
 }
 
 TEST_CASE("replace: an unfinished first ingest of the same text is gone on with", "[runtime]") {

@@ -18,8 +18,11 @@ namespace reform {
 struct IngestOptions {
   // Changes results; fixed when the context is begun.
   std::string policy = "h2o";    // what a chunk hands to the next: h2o, recent, none
-  int64_t chunk_tokens = 4096;   // [64, 65536]
-  int64_t cache_tokens = 4096;   // compressed cache per layer, after eviction; h2o and recent
+  // Tokens run at a time, [64, 65536], and of the compressed cache per layer after eviction (h2o, recent). A chunk
+  // follows the cache, so together they are to fit the window that the model was trained on. 0: 4,096, less where
+  // that window is short.
+  int64_t chunk_tokens = 0;
+  int64_t cache_tokens = 0;
   int64_t sink_tokens = 4;       // first tokens never evicted
   int64_t overlap_tokens = 256;  // none: tokens before a chunk that are run again
   bool lossy = false;            // invalid UTF-8 reads as U+FFFD instead of an error
