@@ -4,6 +4,7 @@
 #define XXH_STATIC_LINKING_ONLY  // XXH3_state_t on the stack
 #include <xxhash.h>
 
+#include "base/try.h"
 #include "storage/bytes.h"
 
 namespace reform {
@@ -51,9 +52,7 @@ Result<std::span<const std::byte>> unframe_value(const ContextTag& tag, Kind kin
   ByteReader in(as_bytes(value));
   const auto version = in.fixed<uint16_t>();
   // The version comes first: what follows it may look different in a newer format.
-  if (version > schema::kFormatVersion) {
-    return newer_format(fmt::format("{}: {}", tag.text(), describe_block(kind, block)), version);
-  }
+  TRY(check_format(fmt::format("{}: {}", tag.text(), describe_block(kind, block)), version));
   const auto stored_kind = in.fixed<uint8_t>();
   in.fixed<uint8_t>();
   const auto payload_bytes = in.fixed<uint32_t>();
@@ -63,7 +62,7 @@ Result<std::span<const std::byte>> unframe_value(const ContextTag& tag, Kind kin
   if (tail.fixed<uint64_t>() != frame_checksum(tag.id, covered)) {
     return damaged(tag, kind, block, "fails its checksum");
   }
-  if (version != schema::kFormatVersion || stored_kind != uint8_t(kind) || stored_block != block) {
+  if (stored_kind != uint8_t(kind) || stored_block != block) {
     return damaged(tag, kind, block, fmt::format("holds {}", describe_block(Kind(stored_kind), stored_block)));
   }
   if (payload_bytes != value.size() - schema::kFrameBytes) return damaged(tag, kind, block, "has a wrong length");
@@ -87,10 +86,16 @@ std::string describe_block(Kind kind, uint64_t block) {
   return fmt::format("a value of unknown kind {}", int(kind));
 }
 
-Status newer_format(const std::string& what, uint64_t version) {
-  return {Code::kCorrupt, fmt::format("{}: has format version {}, this program reads up to {}: use a newer reform "
-                                      "(or the data is damaged)",
-                                      what, version, schema::kFormatVersion)};
+Status check_format(const std::string& what, uint64_t version) {
+  if (version > schema::kFormatVersion) {
+    return {Code::kCorrupt, fmt::format("{}: has format version {}, this program reads up to {}: use a newer reform "
+                                        "(or the data is damaged)",
+                                        what, version, schema::kFormatVersion)};
+  }
+  if (version >= schema::kOldestFormatVersion) return {};
+  return {Code::kCorrupt, fmt::format("{}: has format version {}, this program reads {} and later: export it with the "
+                                      "reform that made it and import that (or the data is damaged)",
+                                      what, version, schema::kOldestFormatVersion)};
 }
 
 uint64_t checksum_bytes(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }

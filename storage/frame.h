@@ -31,8 +31,8 @@ Result<std::span<const std::byte>> unframe_value(const ContextTag& tag, schema::
 // "embedding block 4096", for messages.
 std::string describe_block(schema::Kind kind, uint64_t block);
 
-// kCorrupt that names both versions; for the ledger and the store's directory too.
-Status newer_format(const std::string& what, uint64_t version);
+// kCorrupt that names both versions, unless this program reads `version`; for the ledger and the store's directory too.
+Status check_format(const std::string& what, uint64_t version);
 
 uint64_t checksum_bytes(std::string_view bytes);  // XXH3-64
 

@@ -12,6 +12,8 @@ namespace reform::schema {
 
 // Of the store's directory, the ledger and every value alike.
 constexpr uint16_t kFormatVersion = 1;
+// Read, too: every version from here on. One that can no longer be read raises it.
+constexpr uint16_t kOldestFormatVersion = 1;
 
 // What a value is. Stored in each value and covered by its checksum.
 enum class Kind : uint8_t {

@@ -38,7 +38,7 @@ Status check_marker(const Disk& disk, const std::string& dir) {
   if (marker.ok()) return {};
   const Code code = marker.status().code;
   // The marker says nothing else than that this is a store: the contexts each have their own format and checksums.
-  const bool newer = code == Code::kCorrupt && marker.status().message.find("format version") != std::string::npos;
+  const bool newer = code == Code::kCorrupt && marker.status().message.find("reads up to") != std::string::npos;
   if (newer || (code != Code::kCorrupt && code != Code::kNotFound)) return marker.status();
   if (code == Code::kNotFound && !path_exists(dir + "/contexts")) {
     TRY_ASSIGN(const auto names, list_directory(dir));
