@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <rocksdb/env.h>
+#include <rocksdb/file_checksum.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 
@@ -11,6 +12,7 @@
 #include "base/try.h"
 #include "base/units.h"
 #include "storage/files.h"
+#include "storage/table_check.h"
 
 namespace reform {
 namespace {
@@ -54,6 +56,8 @@ rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
   // After a crash the log's unsynced tail may hold anything; up to its first damage it is good. That saved data is not
   // lost this way without notice is the ledger's task (storage/ledger.h).
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  options.db_host_id = "";                                                         // tables would name the machine
+  options.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();  // for verify (live_files.h)
   options.max_bgerror_resume_count = 0;  // after a failed write we stop; whoever opens it again goes on
   return options;
 }
@@ -72,6 +76,7 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const std::shared_ptr
   table.block_cache = cache;
   table.cache_index_and_filter_blocks = true;  // so that they are inside the cache's bound
   table.checksum = rocksdb::kXXH3;
+  table.format_version = 5;  // storage/table_check.cc knows it
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
 }
@@ -87,6 +92,17 @@ Result<int64_t> memory_bytes(const std::string& dir, Database::Mode mode) {
     bytes += log_bytes;
   }
   return bytes;
+}
+
+// Whether RocksDB can be trusted with the tables.
+Status check_tables(const std::string& dir, const ContextTag& tag, const Disk& disk) {
+  TRY_ASSIGN(const auto names, list_directory(dir));
+  for (const std::string& name : names) {
+    if (!name.ends_with(".sst")) continue;
+    const Status checked = check_table_properties(disk, dir + "/" + name);
+    if (!checked.ok()) return {checked.code, fmt::format("{}: file {}: {}", tag.text(), name, checked.message)};
+  }
+  return {};
 }
 
 }  // namespace
@@ -120,6 +136,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const C
                                                  const DatabaseShare& share) {
   std::unique_ptr<Database> made(new Database(tag, share));
   TRY_ASSIGN(const int64_t bytes, memory_bytes(dir, mode));
+  if (mode != Mode::kCreate) TRY(check_tables(dir, tag, *share.disk));
   TRY_ASSIGN(made->memory_, Reservation::create(*share.account, MemoryCategory::kStore, bytes));
   std::vector<rocksdb::ColumnFamilyDescriptor> families = {{rocksdb::kDefaultColumnFamilyName, {}}};
   for (size_t f = 0; f < size_t(Family::kCount); ++f) {
@@ -202,6 +219,12 @@ int64_t Database::stored_bytes(Family family) const {
     if (db_->GetIntProperty(handle(family), property, &bytes)) sum += int64_t(bytes);
   }
   return sum;
+}
+
+Result<std::vector<LiveFile>> Database::live_files(const std::string& dir) const {
+  auto files = list_live_files(*db_, dir);
+  if (files.ok()) return files;
+  return Status{files.status().code, fmt::format("{}: {}", tag_.text(), files.status().message)};
 }
 
 Result<bool> Database::any_key_in(Family family, uint64_t begin, uint64_t end) const {

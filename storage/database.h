@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "storage/disk.h"
 #include "storage/frame.h"
+#include "storage/live_files.h"
 #include "storage/schema.h"
 
 namespace reform {
@@ -73,6 +74,8 @@ class Database {
   Result<std::string> read_one(schema::Family family, schema::Kind kind, uint64_t block) const;
   // What RocksDB holds for the family, on disk and in memtables: no less than its values' payloads in all.
   int64_t stored_bytes(schema::Family family) const;
+  // RocksDB's tables and blob files in `dir`, where this database is.
+  Result<std::vector<LiveFile>> live_files(const std::string& dir) const;
   // Whether any key lies in [begin, end).
   Result<bool> any_key_in(schema::Family family, uint64_t begin, uint64_t end) const;
 

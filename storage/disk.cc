@@ -15,14 +15,14 @@ namespace {
 
 constexpr int64_t kSmallFileBytes = 64 * kMiB;
 
-Status checked(const rocksdb::IOStatus& status, const std::string& verb, const std::string& path) {
+}  // namespace
+
+Status disk_status(const rocksdb::IOStatus& status, const std::string& verb, const std::string& path) {
   if (status.ok()) return {};
   const bool is_gone = status.IsNotFound() || status.IsPathNotFound();
   const Code code = status.IsNoSpace() ? Code::kNoSpace : is_gone ? Code::kNotFound : Code::kIo;
   return {code, fmt::format("cannot {} {}: {}", verb, path, status.ToString())};
 }
-
-}  // namespace
 
 Disk::Disk(std::shared_ptr<rocksdb::FileSystem> files, bool direct_reads, std::string description, std::string remark)
     : files_(std::move(files)),
@@ -36,12 +36,12 @@ std::shared_ptr<const Disk> Disk::plain() { return std::make_shared<const Disk>(
 
 Result<std::string> Disk::read_small_file(const std::string& path) const {
   std::unique_ptr<rocksdb::FSSequentialFile> file;
-  TRY(checked(files_->NewSequentialFile(path, {}, &file, nullptr), "open", path));
+  TRY(disk_status(files_->NewSequentialFile(path, {}, &file, nullptr), "open", path));
   std::string bytes;
   std::string buffer(16384, '\0');
   while (true) {
     rocksdb::Slice got;
-    TRY(checked(file->Read(buffer.size(), {}, &got, buffer.data(), nullptr), "read", path));
+    TRY(disk_status(file->Read(buffer.size(), {}, &got, buffer.data(), nullptr), "read", path));
     if (got.empty()) return bytes;
     bytes.append(got.data(), got.size());
     if (int64_t(bytes.size()) > kSmallFileBytes) return Status{Code::kCorrupt, path + ": larger than it can be"};
@@ -52,10 +52,10 @@ Status Disk::write_file_atomically(const std::string& path, const std::string& b
   const std::string temporary = path + ".tmp";
   const auto write = [&]() -> Status {
     std::unique_ptr<rocksdb::FSWritableFile> file;
-    TRY(checked(files_->NewWritableFile(temporary, {}, &file, nullptr), "create", temporary));
-    TRY(checked(file->Append(bytes, {}, nullptr), "write", temporary));
-    TRY(checked(file->Sync({}, nullptr), "sync", temporary));
-    return checked(file->Close({}, nullptr), "close", temporary);
+    TRY(disk_status(files_->NewWritableFile(temporary, {}, &file, nullptr), "create", temporary));
+    TRY(disk_status(file->Append(bytes, {}, nullptr), "write", temporary));
+    TRY(disk_status(file->Sync({}, nullptr), "sync", temporary));
+    return disk_status(file->Close({}, nullptr), "close", temporary);
   };
   Status written = write();
   if (written.ok()) written = rename_path(temporary, path);
@@ -67,13 +67,13 @@ Status Disk::write_file_atomically(const std::string& path, const std::string& b
 }
 
 Status Disk::rename_path(const std::string& from, const std::string& to) const {
-  return checked(files_->RenameFile(from, to, {}, nullptr), "rename to " + to + ":", from);
+  return disk_status(files_->RenameFile(from, to, {}, nullptr), "rename to " + to + ":", from);
 }
 
 Status Disk::sync_directory(const std::string& path) const {
   std::unique_ptr<rocksdb::FSDirectory> directory;
-  TRY(checked(files_->NewDirectory(path, {}, &directory, nullptr), "open", path));
-  return checked(directory->Fsync({}, nullptr), "sync", path);
+  TRY(disk_status(files_->NewDirectory(path, {}, &directory, nullptr), "open", path));
+  return disk_status(directory->Fsync({}, nullptr), "sync", path);
 }
 
 // Files first: RocksDB's file systems have no word for a whole tree. Ours are one folder deep.
@@ -86,10 +86,10 @@ Status Disk::remove_tree(const std::string& path) const {
       TRY(remove_tree(inside));
       continue;
     }
-    const Status removed = checked(files_->DeleteFile(inside, {}, nullptr), "remove", inside);
+    const Status removed = disk_status(files_->DeleteFile(inside, {}, nullptr), "remove", inside);
     if (!removed.ok() && removed.code != Code::kNotFound) return removed;
   }
-  const Status removed = checked(files_->DeleteDir(path, {}, nullptr), "remove", path);
+  const Status removed = disk_status(files_->DeleteDir(path, {}, nullptr), "remove", path);
   return removed.code == Code::kNotFound ? Status{} : removed;
 }
 

@@ -13,6 +13,7 @@
 namespace rocksdb {
 class Env;
 class FileSystem;
+class IOStatus;
 }  // namespace rocksdb
 
 namespace reform {
@@ -50,5 +51,8 @@ class Disk {
   const bool direct_reads_;
   const std::string description_, remark_;
 };
+
+// "cannot <verb> <path>: why": kNoSpace, kNotFound or kIo.
+Status disk_status(const rocksdb::IOStatus& status, const std::string& verb, const std::string& path);
 
 }  // namespace reform
