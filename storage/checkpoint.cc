@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "base/try.h"
-#include "storage/block_stream.h"
 #include "storage/bytes.h"
 
 namespace reform {
@@ -13,34 +12,6 @@ namespace {
 
 using schema::Family;
 using schema::Kind;
-
-struct PartSize {
-  std::string name;
-  int64_t bytes = 0;
-};
-
-std::string encode_index(std::span<const CheckpointPart> parts) {
-  std::string payload;
-  ByteWriter out(payload);
-  out.varint(parts.size());
-  for (const CheckpointPart& part : parts) out.text(part.name), out.varint(part.bytes.size());
-  return payload;
-}
-
-Result<std::vector<PartSize>> decode_index(std::span<const std::byte> payload, int64_t total_bytes) {
-  const Status bad{Code::kCorrupt, "does not fit its index"};
-  ByteReader in(payload);
-  std::vector<PartSize> parts;
-  const int64_t n = in.count();
-  for (int64_t i = 0; i < n && in.ok(); ++i) {
-    PartSize part{in.text(), in.count()};
-    if (part.bytes > total_bytes) return bad;
-    total_bytes -= part.bytes;
-    parts.push_back(std::move(part));
-  }
-  if (!in.at_end() || total_bytes != 0) return bad;
-  return parts;
-}
 
 // Collects bytes into pieces and writes each when it is full.
 class PieceWriter {
@@ -84,12 +55,37 @@ Status check_is_there(const Database& db, const CheckpointRef& ref) {
 
 }  // namespace
 
+std::string encode_checkpoint_index(std::span<const PartSize> parts) {
+  std::string payload;
+  ByteWriter out(payload);
+  out.varint(parts.size());
+  for (const PartSize& part : parts) out.text(part.name), out.varint(uint64_t(part.bytes));
+  return payload;
+}
+
+Result<std::vector<PartSize>> decode_checkpoint_index(std::span<const std::byte> payload, int64_t total_bytes) {
+  const Status bad{Code::kCorrupt, "does not fit its index"};
+  ByteReader in(payload);
+  std::vector<PartSize> parts;
+  const int64_t n = in.count();
+  for (int64_t i = 0; i < n && in.ok(); ++i) {
+    PartSize part{in.text(), in.count()};
+    if (part.bytes > total_bytes) return bad;
+    total_bytes -= part.bytes;
+    parts.push_back(std::move(part));
+  }
+  if (!in.at_end() || total_bytes != 0) return bad;
+  return parts;
+}
+
 Result<CheckpointRef> write_checkpoint(Database& db, int64_t n_tokens, uint64_t generation,
                                        std::span<const CheckpointPart> parts) {
   CheckpointRef ref{n_tokens, generation, 0};
+  std::vector<PartSize> sizes;
+  for (const CheckpointPart& part : parts) sizes.push_back({part.name, int64_t(part.bytes.size())});
   rocksdb::WriteBatch batch;
   db.put(batch, Family::kCheckpoints, Kind::kCheckpointIndex, schema::checkpoint_block(generation, 0),
-         as_bytes(encode_index(parts)));
+         as_bytes(encode_checkpoint_index(sizes)));
   TRY(db.write(batch, Database::Durability::kUnlogged));
   PieceWriter writer(db, generation);
   for (const CheckpointPart& part : parts) {
@@ -102,17 +98,24 @@ Result<CheckpointRef> write_checkpoint(Database& db, int64_t n_tokens, uint64_t 
   return ref;
 }
 
-Status read_checkpoint(const Database& db, const CheckpointRef& ref,
-                       const std::function<Status(const std::string&, std::span<const std::byte>)>& fn) {
+Result<std::vector<PartSize>> read_checkpoint_index(const Database& db, const CheckpointRef& ref) {
   const uint64_t index_block = schema::checkpoint_block(ref.generation, 0);
   TRY_ASSIGN(const std::string index, db.read_one(Family::kCheckpoints, Kind::kCheckpointIndex, index_block));
-  const auto decoded = decode_index(as_bytes(index), ref.bytes);
-  if (!decoded.ok()) {
-    return {Code::kCorrupt,
-            fmt::format("{}: checkpoint at {} tokens {}", db.tag().text(), ref.n_tokens, decoded.status().message)};
-  }
+  auto parts = decode_checkpoint_index(as_bytes(index), ref.bytes);
+  if (parts.ok()) return parts;
+  return Status{Code::kCorrupt,
+                fmt::format("{}: checkpoint at {} tokens {}", db.tag().text(), ref.n_tokens, parts.status().message)};
+}
+
+BlockPlace checkpoint_piece(const CheckpointRef& ref, int64_t i) {
+  return {schema::checkpoint_block(ref.generation, uint64_t(i) + 1),
+          std::min(schema::kPieceBytes, ref.bytes - i * schema::kPieceBytes)};
+}
+
+Status read_checkpoint(const Database& db, const CheckpointRef& ref,
+                       const std::function<Status(const std::string&, std::span<const std::byte>)>& fn) {
+  TRY_ASSIGN(const std::vector<PartSize> parts, read_checkpoint_index(db, ref));
   TRY(check_is_there(db, ref));
-  const std::vector<PartSize>& parts = decoded.value();
   int64_t largest = 0;
   for (const PartSize& part : parts) largest = std::max(largest, part.bytes);
   TRY_ASSIGN(auto buffer, Buffer<std::byte>::create(db.account(), MemoryCategory::kCheckpoint, largest));
@@ -126,13 +129,9 @@ Status read_checkpoint(const Database& db, const CheckpointRef& ref,
     return {};
   };
   TRY(hand_over());
-  const auto place = [&](int64_t i) {
-    const int64_t bytes = std::min(schema::kPieceBytes, ref.bytes - i * schema::kPieceBytes);
-    return BlockPlace{schema::checkpoint_block(ref.generation, uint64_t(i) + 1), bytes};
-  };
-  const int64_t n_pieces = (ref.bytes + schema::kPieceBytes - 1) / schema::kPieceBytes;
-  return stream_blocks(db, Family::kCheckpoints, Kind::kCheckpointPiece, MemoryCategory::kCheckpoint, n_pieces, place,
-                       [&](int64_t, std::span<const std::byte> piece) -> Status {
+  const auto place = [&](int64_t i) { return checkpoint_piece(ref, i); };
+  return stream_blocks(db, Family::kCheckpoints, Kind::kCheckpointPiece, MemoryCategory::kCheckpoint,
+                       n_checkpoint_pieces(ref.bytes), place, [&](int64_t, std::span<const std::byte> piece) -> Status {
                          while (!piece.empty()) {
                            const int64_t n = std::min(int64_t(piece.size()), parts[part].bytes - filled);
                            std::copy_n(piece.begin(), n, buffer.data() + filled);

@@ -16,7 +16,9 @@
 #include "storage/files.h"
 #include "storage/ledger.h"
 #include "storage/store_directory.h"
+#include "storage/store_import.h"
 #include "storage/stored_writer.h"
+#include "storage/verify.h"
 
 namespace reform {
 namespace {
@@ -50,6 +52,13 @@ class Store final : public ContextStore {
                                                 Which which) override;
   Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name, Which which) override;
   Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) override;
+  Result<std::vector<ContextVerdict>> verify(const std::vector<std::string>& names,
+                                             const ContextProgressFn& progress) override;
+  Result<ArchiveSummary> export_context(const std::string& name,
+                                        const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts,
+                                        const ByteSink& sink, const ContextProgressFn& progress) override;
+  Result<ArchiveSummary> import_context(const ByteSource& source, const AdmitArchive& admit,
+                                        const ContextProgressFn& progress) override;
   Status remove(const std::string& name, Which which) override;
   Status remove_replaced() override { return remove_replaced(std::chrono::milliseconds{0}); }
 
@@ -59,6 +68,8 @@ class Store final : public ContextStore {
   Result<StoredContext> open_context(const std::string& id, FileLock lock, Database::Mode mode);
   Result<std::vector<NamedContext>> named_contexts(const Catalogue& catalogue) const;
   Result<NamedContext> find_named(const std::string& name, Which which) const;
+  Status verify_one(const NamedContext& context, const ContextProgressFn& progress, ContextVerdict& verdict);
+  Status check_free(const std::string& name, Which which) const;
   Status remove_context(const NamedContext& context, std::chrono::milliseconds patience);
   Status remove_replaced(std::chrono::milliseconds patience);
   ContextEntry examine(const NamedContext& context, Catalogue& catalogue, bool& changed);
@@ -230,6 +241,13 @@ Status Store::create_files(const Identity& identity, const std::string& replaces
   return dir_.move_in(identity.id);
 }
 
+Status Store::check_free(const std::string& name, Which which) const {
+  const auto taken = find_named(name, which);
+  if (!taken.ok()) return taken.status().code == Code::kNotFound ? Status{} : taken.status();
+  const char* what = which == Which::kCurrent ? "context" : "replacement of context";
+  return {Code::kExists, fmt::format("there is a {} \"{}\" already in {}", what, name, dir_.path())};
+}
+
 Result<std::unique_ptr<ContextWriter>> Store::create(const std::string& name, int32_t row_bytes,
                                                      const std::string& settings, Which which) {
   TRY(check_context_name(name));
@@ -243,12 +261,7 @@ Result<std::unique_ptr<ContextWriter>> Store::create(const std::string& name, in
   identity.block_tokens = block_tokens_for(row_bytes);
   identity.settings = settings;
   TRY_ASSIGN(auto names, dir_.lock_names());
-  const auto taken = find_named(name, which);
-  if (taken.ok()) {
-    const char* what = which == Which::kCurrent ? "context" : "replacement of context";
-    return Status{Code::kExists, fmt::format("there is a {} \"{}\" already in {}", what, name, dir_.path())};
-  }
-  if (taken.status().code != Code::kNotFound) return taken.status();
+  TRY(check_free(name, which));
   std::string replaces;
   if (which == Which::kReplacement) {
     TRY_ASSIGN(const NamedContext current, find_named(name, Which::kCurrent));
@@ -290,6 +303,91 @@ Result<std::unique_ptr<ContextData>> Store::open_reader(const std::string& name)
   TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kShared, {}));
   TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kRead));
   return std::unique_ptr<ContextData>(std::make_unique<WithReads<ContextData>>(std::move(context)));
+}
+
+Status Store::verify_one(const NamedContext& context, const ContextProgressFn& progress, ContextVerdict& verdict) {
+  verdict.meta.id = context.id;
+  verdict.meta.name = context.name;
+  verdict.replacement = context.role == NamedContext::Role::kReplacement;
+  auto lock = lock_context(context.id, context.name, FileLock::Mode::kShared, {});
+  if (lock.status().code == Code::kBusy) {
+    verdict.busy = lock.status();
+    return {};
+  }
+  TRY(lock);
+  auto opened = open_context(context.id, std::move(lock).value(), Database::Mode::kRead);
+  if (opened.ok()) {
+    verdict.meta = opened.value().meta();
+    return verify_context(opened.value(), progress, verdict);
+  }
+  const Code code = opened.status().code;
+  if (code != Code::kCorrupt && code != Code::kIo && code != Code::kNotFound) return opened.status();
+  return verify_unopened(dir_.disk(), dir_.context_dir(context.id), {context.id, context.name}, opened.status(),
+                         verdict);
+}
+
+Result<std::vector<ContextVerdict>> Store::verify(const std::vector<std::string>& names,
+                                                  const ContextProgressFn& progress) {
+  std::vector<NamedContext> chosen;
+  for (const std::string& name : names) {
+    TRY_ASSIGN(chosen.emplace_back(), find_named(name, Which::kCurrent));
+    if (auto replacement = find_named(name, Which::kReplacement); replacement.ok())
+      chosen.push_back(std::move(replacement).value());
+  }
+  if (names.empty()) {
+    TRY_ASSIGN(chosen, named_contexts(load_catalogue(dir_.disk(), dir_.path())));
+    std::erase_if(chosen, [](const NamedContext& c) { return c.role == NamedContext::Role::kReplaced; });
+  }
+  std::sort(chosen.begin(), chosen.end(), [](const NamedContext& a, const NamedContext& b) {
+    return std::tie(a.name, a.role, a.id) < std::tie(b.name, b.role, b.id);
+  });
+  std::vector<ContextVerdict> verdicts;
+  for (const NamedContext& context : chosen) {
+    ContextVerdict verdict;
+    const Status done = verify_one(context, progress, verdict);
+    if (done.code == Code::kNotFound && names.empty()) continue;  // removed since we looked
+    TRY(done);
+    verdicts.push_back(std::move(verdict));
+  }
+  return verdicts;
+}
+
+Result<ArchiveSummary> Store::export_context(const std::string& name,
+                                             const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts,
+                                             const ByteSink& sink, const ContextProgressFn& progress) {
+  TRY_ASSIGN(const NamedContext found, find_named(name, Which::kCurrent));
+  TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kShared, {}));
+  TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kRead));
+  if (!context.meta().complete) {
+    return Status{Code::kBusy, fmt::format("context \"{}\" is not finished: run its ingest to its end first", name)};
+  }
+  TRY_ASSIGN(const ArchiveTexts changed, texts(context.meta()));
+  return write_archive(context, changed, sink, progress);
+}
+
+Result<ArchiveSummary> Store::import_context(const ByteSource& source, const AdmitArchive& admit,
+                                             const ContextProgressFn& progress) {
+  archive::Reader in(source, *share_.account);
+  TRY_ASSIGN(archive::Manifest manifest, read_archive_manifest(in));
+  TRY(admit_archive(manifest, admit));
+  TRY_ASSIGN(const std::string id, StoreDirectory::new_id());
+  FileLock lock;
+  {
+    TRY_ASSIGN(const auto names, dir_.lock_names());
+    TRY(check_free(manifest.name, Which::kCurrent));
+    TRY_ASSIGN(lock, FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kExclusive));
+  }
+  const auto make = [&]() -> Status {
+    TRY_ASSIGN(lock, make_imported(dir_, share_, id, std::move(lock), in, manifest, progress));
+    TRY_ASSIGN(const auto names, dir_.lock_names());
+    TRY(check_free(manifest.name, Which::kCurrent));  // it may have been taken meanwhile
+    return dir_.move_in(id);
+  };
+  if (const Status made = make(); !made.ok()) {
+    drop_imported(dir_, id, std::move(lock));
+    return made;
+  }
+  return ArchiveSummary{in.bytes(), in.digest()};
 }
 
 Status Store::remove_context(const NamedContext& context, std::chrono::milliseconds patience) {

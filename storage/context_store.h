@@ -22,6 +22,8 @@
 #include <string>
 #include <vector>
 
+#include "storage/byte_stream.h"
+
 namespace reform {
 
 class Disk;
@@ -113,6 +115,29 @@ struct ContextEntry {
   Status state;                  // not ok: why it cannot be read (kCorrupt, …); meta then holds id and perhaps name
 };
 
+// What verify() found of one context.
+struct ContextVerdict {
+  ContextMeta meta;  // as far as it can be read
+  bool replacement = false;
+  Status busy;                // not ok: a writer holds it, so nothing was checked
+  int64_t checked_bytes = 0;  // of files and of values
+  int64_t n_damages = 0;
+  std::vector<Status> damages;  // the first of them, each with the context and the block or file
+};
+// What an archive has of a context's texts: nothing that only means something on this machine.
+struct ArchiveTexts {
+  std::string settings, sources;
+};
+struct ArchiveSummary {
+  int64_t bytes = 0;
+  std::string digest;  // XXH3-128 over all of it but its end, 32 hexadecimal digits
+};
+// Looks at what an archive holds before anything is written, and may change name and settings; not ok refuses it.
+using AdmitArchive = std::function<Status(ContextMeta& meta)>;
+
+// Told how far a long piece of work on one context is (total_bytes 0: unknown); a Status that is not ok stops it.
+using ContextProgressFn = std::function<Status(const std::string& name, int64_t done_bytes, int64_t total_bytes)>;
+
 // Which of the contexts of one name: the current one, or the one being made to take its place. The latter takes it in
 // the instant that it is finished; until then the current one answers, and whatever happens to the other, stays.
 enum class Which { kCurrent, kReplacement };
@@ -143,6 +168,19 @@ class ContextStore {
   // Shared lock, so any number of processes may read at once; kBusy while a writer holds it. Incomplete contexts may be
   // opened too: the caller looks at meta().
   virtual Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) = 0;
+  // Reads and checks all of the contexts named, replacements of theirs too; all there are where none is named. By name.
+  // Damage is in the verdicts; the Status is of a name that is not there, or of what ended the check.
+  virtual Result<std::vector<ContextVerdict>> verify(const std::vector<std::string>& names,
+                                                     const ContextProgressFn& progress) = 0;
+  // A complete context as one portable file (docs/FORMAT.md): the same bytes for the same context. kBusy if it is not
+  // complete, or being written.
+  virtual Result<ArchiveSummary> export_context(const std::string& name,
+                                                const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts,
+                                                const ByteSink& sink, const ContextProgressFn& progress) = 0;
+  // The other way round. The context appears when all of it is there, checked and synced; otherwise nothing stays.
+  // kExists if its name is taken; kCorrupt, without the file's name, says which part is damaged.
+  virtual Result<ArchiveSummary> import_context(const ByteSource& source, const AdmitArchive& admit,
+                                                const ContextProgressFn& progress) = 0;
   // Takes the exclusive lock, renames to trash/, unlinks. A context too damaged to open can be removed.
   // kCurrent: its replacement too.
   virtual Status remove(const std::string& name, Which which = Which::kCurrent) = 0;

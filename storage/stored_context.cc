@@ -83,6 +83,11 @@ void StoredContext::set_state(ContextState state) {
   meta_ = meta_of(identity_, state_);
 }
 
+FileLock StoredContext::release_lock() {
+  db_.reset();
+  return std::move(lock_);
+}
+
 Status StoredContext::corrupt(const std::string& what) const {
   return {Code::kCorrupt, fmt::format("{}: {}", db_->tag().text(), what)};
 }

@@ -31,6 +31,7 @@ class StoredContext {
   const ContextState& state() const { return state_; }
   Database& db() { return *db_; }
   void set_state(ContextState state);  // what has just been written
+  FileLock release_lock();             // closes the database; the lock stays held. Nothing else may follow
 
   Result<std::vector<Tokens>> read_tokens(std::span<const TokenRange> ranges) const;
   Status scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn) const;

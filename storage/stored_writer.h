@@ -19,6 +19,10 @@ class StoredWriter final : public WithReads<ContextWriter> {
   Status truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) override;
   Status finish(const std::string& sources, const std::string& progress) override;
 
+  FileLock release_lock() {
+    return context_.release_lock();
+  }  // closes the database; the lock stays held. Nothing else may follow
+
  private:
   explicit StoredWriter(StoredContext context) : WithReads(std::move(context)) {}
   // Runs one operation. After a failed one nothing more is written: what is on disk is then known only by opening the

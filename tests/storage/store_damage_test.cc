@@ -12,6 +12,7 @@
 #include "storage/checked_json.h"
 #include "storage/frame.h"
 #include "storage/schema.h"
+#include "tests/storage/raw_database.h"
 #include "tests/storage/store_fixture.h"
 
 using namespace reform;
@@ -165,37 +166,6 @@ TEST_CASE("a file of a context cut short or gone is noticed or harmless, never w
 }
 
 namespace {
-
-// The context's database, opened as anybody could.
-class RawDatabase {
- public:
-  explicit RawDatabase(const std::string& dir) {
-    std::vector<rocksdb::ColumnFamilyDescriptor> families = {{"default", {}}};
-    for (const char* name : schema::kFamilyNames) families.push_back({name, {}});
-    rocksdb::DB* db = nullptr;
-    REQUIRE(rocksdb::DB::Open({}, dir, families, &handles_, &db).ok());
-    db_.reset(db);
-  }
-  ~RawDatabase() {
-    for (auto* handle : handles_) (void)db_->DestroyColumnFamilyHandle(handle).ok();
-  }
-  std::string get(schema::Family family, uint64_t block) {
-    std::string value;
-    REQUIRE(db_->Get({}, handle(family), schema::key_of(block), &value).ok());
-    return value;
-  }
-  void put(schema::Family family, uint64_t block, const std::string& value) {
-    REQUIRE(db_->Put({}, handle(family), schema::key_of(block), value).ok());
-  }
-  void erase(schema::Family family, uint64_t block) {
-    REQUIRE(db_->Delete({}, handle(family), schema::key_of(block)).ok());
-  }
-
- private:
-  rocksdb::ColumnFamilyHandle* handle(schema::Family family) { return handles_[1 + size_t(family)]; }
-  std::vector<rocksdb::ColumnFamilyHandle*> handles_;
-  std::unique_ptr<rocksdb::DB> db_;
-};
 
 using schema::Family;
 const uint64_t kPiece1 = schema::checkpoint_block(1, 1), kPiece2 = schema::checkpoint_block(1, 2);
