@@ -83,10 +83,9 @@ Status AskJob::open_contexts() {
                           name, c.n_tokens())};
     }
     if (c.settings.model_fingerprint != engine_.info.fingerprint) {
-      return {Code::kWrongModel,
-              fmt::format("context '{}' belongs to the model {} ({}), not to {}; ask it with that one{}", name,
-                          c.settings.model_name, c.settings.model_path, engine_.info.path,
-                          names_.size() > 1 ? ", and contexts of different models one by one" : "")};
+      return {Code::kWrongModel, fmt::format("context '{}' belongs to the model {}, not to {}; ask it with that one{}",
+                                             name, describe_model(c.settings), engine_.info.path,
+                                             names_.size() > 1 ? ", and contexts of different models one by one" : "")};
     }
     if ((c.settings.kv_type == "f32") != (engine_.kv_type() == KvView::Type::kF32)) {
       return {Code::kWrongModel, fmt::format("context '{}' was made {} --isa ref; ask it the same way", name,

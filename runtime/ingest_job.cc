@@ -18,9 +18,9 @@ Status IngestJob::use_settings(const ContextEntry& entry) {
   TRY_ASSIGN(settings_, parse_settings(entry.meta.settings, name_));
   if (settings_.model_fingerprint != engine_.info.fingerprint) {
     return {Code::kWrongModel,
-            fmt::format("context '{}' belongs to the model {} ({}), not to {}; use that one, --replace, or "
+            fmt::format("context '{}' belongs to the model {}, not to {}; use that one, --replace, or "
                         "another name",
-                        name_, settings_.model_name, settings_.model_path, engine_.info.path)};
+                        name_, describe_model(settings_), engine_.info.path)};
   }
   const char* kv_type = engine_.kv_type_name();
   if (settings_.kv_type != kv_type) {

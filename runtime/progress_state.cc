@@ -23,6 +23,11 @@ std::string from_hex(const std::string& hex) {
   return bytes;
 }
 
+// Far beyond any text, so that sums of two stay numbers.
+void check_offset(int64_t offset) {
+  if (offset < 0 || offset > int64_t{1} << 60) throw std::invalid_argument("an impossible offset");
+}
+
 json part_json(const PartStart& p) {
   return {{"begin_tokens", p.begin_tokens},           {"source_begin_byte", p.source_begin_byte},
           {"stable_bytes", p.stable_bytes},           {"seed_ids", p.seed_ids},
@@ -37,7 +42,8 @@ PartStart parse_part(const json& j) {
   j.at("seed_ids").get_to(p.seed_ids);
   j.at("seed_byte_lengths").get_to(p.seed_byte_lengths);
   p.held_back = from_hex(j.at("held_back").get<std::string>());
-  if (p.begin_tokens < 0 || p.stable_bytes < 0 || p.seed_ids.size() != p.seed_byte_lengths.size()) {
+  for (const int64_t offset : {p.begin_tokens, p.source_begin_byte, p.stable_bytes}) check_offset(offset);
+  if (p.seed_ids.size() != p.seed_byte_lengths.size()) {
     throw std::invalid_argument("an impossible start");
   }
   return p;
@@ -63,6 +69,14 @@ std::string to_json(const std::vector<SourceFile>& sources) {
   return root.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+std::vector<SourceFile> without_folders(std::vector<SourceFile> sources) {
+  for (SourceFile& f : sources) {
+    const size_t slash = f.name.find_last_of('/');
+    if (slash != std::string::npos && slash + 1 < f.name.size()) f.name.erase(0, slash + 1);
+  }
+  return sources;
+}
+
 Result<std::vector<SourceFile>> parse_sources(const std::string& text, const std::string& context) {
   if (text.empty()) return std::vector<SourceFile>{};
   return parse(text, context, "list of sources", [](const json& root) {
@@ -70,6 +84,7 @@ Result<std::vector<SourceFile>> parse_sources(const std::string& text, const std
     for (const json& j : root) {
       sources.push_back(
           {j.at("name").get<std::string>(), j.at("begin_byte").get<int64_t>(), j.at("size_bytes").get<int64_t>()});
+      check_offset(sources.back().begin_byte), check_offset(sources.back().size_bytes);
     }
     return sources;
   });

@@ -42,6 +42,8 @@ struct ProgressState {
 };
 
 std::string to_json(const std::vector<SourceFile>& sources);
+// The names without their folders, for an archive.
+std::vector<SourceFile> without_folders(std::vector<SourceFile> sources);
 std::string to_json(const ProgressState& state);
 Result<std::vector<SourceFile>> parse_sources(const std::string& json, const std::string& context);
 Result<ProgressState> parse_progress(const std::string& json, const std::string& context);

@@ -66,9 +66,22 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
                               .sink_tokens = s.sink_tokens,
                               .overlap_tokens = s.overlap_tokens};
   if (Status status = options.validate(); !status.ok()) return bad(status.message);
-  if (s.heads.empty() || s.head_dim <= 0 || s.embedding != "int8") return bad("no heads, or an unknown embedding");
+  constexpr int64_t kMaxHeadDim = 1 << 16;
+  if (s.heads.empty() || s.head_dim <= 0 || s.head_dim > kMaxHeadDim || s.embedding != "int8")
+    return bad("no heads, or an unknown embedding");
   if (s.kv_type != "f16" && s.kv_type != "f32") return bad("unknown kv_type " + s.kv_type);
   return s;
+}
+
+Result<std::string> with_model_path(const std::string& text, const std::string& path, const std::string& context) {
+  TRY_ASSIGN(ContextSettings settings, parse_settings(text, context));
+  settings.model_path = path;
+  return to_json(settings);
+}
+
+std::string describe_model(const ContextSettings& s) {
+  return fmt::format("{} ({})", s.model_name,
+                     s.model_path.empty() ? "fingerprint " + s.model_fingerprint : s.model_path);
 }
 
 Status check_settings_fit(const ContextSettings& settings, const ModelShape& shape, const std::string& context) {

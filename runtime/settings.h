@@ -23,6 +23,10 @@ struct ContextSettings {
 
 std::string to_json(const ContextSettings& settings);
 Result<ContextSettings> parse_settings(const std::string& json, const std::string& context);
+// The same settings with another path of the model; "" for an archive, which says nothing of this machine.
+Result<std::string> with_model_path(const std::string& json, const std::string& path, const std::string& context);
+// "SmolLM2 135M (/models/smollm2.gguf)"; the fingerprint instead of a path that is not known.
+std::string describe_model(const ContextSettings& settings);
 // What parsing cannot know: that the heads are of this model. kCorrupt names the context.
 Status check_settings_fit(const ContextSettings& settings, const ModelShape& shape, const std::string& context);
 
