@@ -44,6 +44,12 @@ Result<std::string> find_model(Store& store, const std::vector<std::string>& nam
       return Status{Code::kBusy,
                     fmt::format("context '{}' is being written by another process; ask when it is done", name)};
     if (!path.empty()) continue;
+    if (context.model_path.empty())
+      return Status{
+          Code::kNotFound,
+          fmt::format("context '{}' was imported without its model, {} (fingerprint {}); say where that is with "
+                      "--model FILE",
+                      name, context.model_name, context.model_fingerprint)};
     std::error_code error;
     if (!std::filesystem::exists(context.model_path, error))
       return Status{Code::kNotFound,

@@ -71,7 +71,7 @@ std::string describe(const ContextInfo& c) {
   for (const std::string& file : c.files) add("  file", file);
   add("on disk", fmt::format("{} ({:.1f} bytes per token, and {} of checkpoints)", format_bytes(c.disk_bytes),
                              c.bytes_per_token, format_bytes(c.checkpoint_bytes)));
-  add("model", fmt::format("{} ({})", c.model_name, c.model_path));
+  add("model", fmt::format("{} ({})", c.model_name, c.model_path.empty() ? "file not known: --model" : c.model_path));
   add("fingerprint", c.model_fingerprint);
   add("policy", fmt::format("{}, chunks of {} tokens, cache of {}", c.policy, format_count(c.chunk_tokens),
                             format_count(c.cache_tokens)));

@@ -88,6 +88,40 @@ Json removed_fields(const std::string& store_dir, const std::vector<std::string>
   return {{"store", store_dir}, {"removed", names}};
 }
 
+Json verify_fields(const std::string& store_dir, const std::vector<VerifiedContext>& contexts) {
+  Json list = Json::array();
+  int64_t n_damaged = 0;
+  for (const VerifiedContext& c : contexts) {
+    n_damaged += c.state == "damaged";
+    list.push_back({{"name", c.name},
+                    {"id", c.id},
+                    {"state", c.state},
+                    {"replacement", c.replacement},
+                    {"n_tokens", c.n_tokens},
+                    {"checked_bytes", c.checked_bytes},
+                    {"n_damages", c.n_damages},
+                    {"problems", c.problems}});
+  }
+  return {{"store", store_dir}, {"n_damaged", n_damaged}, {"contexts", std::move(list)}};
+}
+
+Json export_fields(const std::string& store_dir, const std::string& file, const ArchiveResult& result) {
+  return {{"store", store_dir},
+          {"name", result.context.name},
+          {"file", file},
+          {"n_tokens", result.context.n_tokens},
+          {"archive_bytes", result.archive_bytes},
+          {"xxh3_128", result.xxh3_128}};
+}
+
+Json import_fields(const std::string& store_dir, const std::string& file, const ArchiveResult& result) {
+  return {{"store", store_dir},
+          {"file", file},
+          {"archive_bytes", result.archive_bytes},
+          {"xxh3_128", result.xxh3_128},
+          {"context", context_json(result.context)}};
+}
+
 const char* outcome_name(IngestResult::Outcome outcome) {
   switch (outcome) {
     case IngestResult::Outcome::kIngested:

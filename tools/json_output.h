@@ -2,10 +2,12 @@
 // field keeps kJsonSchemaVersion; removing, renaming or changing one raises it.
 #pragma once
 
+#include <reform/archive.h>
 #include <reform/ask.h>
 #include <reform/generate.h>
 #include <reform/ingest.h>
 #include <reform/store.h>
+#include <reform/verify.h>
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -26,6 +28,9 @@ Json context_json(const ContextInfo& context);
 Json contexts_fields(const std::string& store_dir, const std::vector<ContextInfo>& contexts);
 Json show_fields(const std::string& store_dir, const ContextInfo& context);
 Json removed_fields(const std::string& store_dir, const std::vector<std::string>& names);
+Json verify_fields(const std::string& store_dir, const std::vector<VerifiedContext>& contexts);
+Json export_fields(const std::string& store_dir, const std::string& file, const ArchiveResult& result);
+Json import_fields(const std::string& store_dir, const std::string& file, const ArchiveResult& result);
 Json ingest_fields(const IngestResult& result);
 Json ask_fields(const std::vector<std::string>& contexts, const std::string& question, const AskResult& result,
                 bool with_prompt);

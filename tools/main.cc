@@ -71,6 +71,9 @@ int run(int argc, char** argv) {
   add_contexts(app, invocation);
   add_show(app, invocation);
   add_rm(app, invocation);
+  add_verify(app, invocation);
+  add_export(app, invocation);
+  add_import(app, invocation);
   add_generate(app, invocation);
   app.require_subcommand(0, 1);
 

@@ -25,6 +25,11 @@ class Output {
 
   // Text for people, at once; nothing with --json. False: nobody reads on (broken_pipe()) or the disk is full.
   bool text(std::string_view bytes);
+  // The bytes as they are, with --json too: for what is not text.
+  bool binary(std::string_view bytes) { return write_all(bytes); }
+  bool broken_pipe() const { return broken_pipe_; }
+  Status write_status() const { return write_status_; }
+  bool stdout_is_terminal() const { return stdout_is_terminal_; }
   // The run's object; `schema_version` and `verb` are put in front. Nothing without --json.
   void object(const nlohmann::ordered_json& fields);
   // The end of the run: the error, if any, as a line on standard error and with --json as the object. The exit code.

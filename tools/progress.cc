@@ -26,6 +26,17 @@ void write_standard_error(const std::string& bytes) {
   }
 }
 
+// The parts that fit, in their order.
+std::string join_parts(const std::vector<std::string>& parts, int max_columns) {
+  std::string line;
+  for (const std::string& part : parts) {
+    const int gap = line.empty() ? 0 : line.back() == ':' ? 1 : 2;
+    if (display_width(line) + gap + display_width(part) > max_columns) break;
+    line += std::string(size_t(gap), ' ') + part;
+  }
+  return line;
+}
+
 // Erases to the end of the line as well, for a terminal that was made narrower meanwhile.
 constexpr const char* kErase = "\r\x1b[2K";
 
@@ -46,13 +57,21 @@ std::string ingest_line(const IngestProgress& p, int max_columns) {
   if (p.eta_s >= 0) parts.push_back("ETA " + format_duration(p.eta_s));
   if (p.host_bytes > 0) parts.push_back("memory " + format_bytes(p.host_bytes));
   parts.push_back("saved " + format_count(p.tokens_saved));
-  std::string line;
-  for (const std::string& part : parts) {
-    const int gap = line.empty() ? 0 : line.back() == ':' ? 1 : 2;
-    if (int(line.size()) + gap + int(part.size()) > max_columns) break;
-    line += std::string(size_t(gap), ' ') + part;
+  return join_parts(parts, max_columns);
+}
+
+std::string bytes_line(const std::string& what, int64_t done_bytes, int64_t total_bytes, double seconds,
+                       int max_columns) {
+  std::vector<std::string> parts = {quote(what, max_columns / 2) + ":"};
+  if (total_bytes > 0) {
+    const int64_t done = std::min(done_bytes, total_bytes);
+    parts.push_back(fmt::format("{} / {}", format_bytes(done), format_bytes(total_bytes)));
+    parts.push_back(fmt::format("{} %", int64_t(100.0 * double(done) / double(total_bytes))));
+  } else {
+    parts.push_back(format_bytes(done_bytes));
   }
-  return line;
+  if (seconds > 0) parts.push_back(format_bytes(int64_t(double(done_bytes) / seconds)) + "/s");
+  return join_parts(parts, max_columns);
 }
 
 ProgressLine::ProgressLine(bool live, std::function<int()> columns, Sink sink, Clock clock)

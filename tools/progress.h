@@ -14,6 +14,10 @@ namespace reform::tool {
 // `max_columns` is left out, the least important part first.
 std::string ingest_line(const IngestProgress& progress, int max_columns);
 
+// "licence: 12.0 MiB / 31.5 MiB  38 %  120.0 MiB/s"; total_bytes 0: unknown.
+std::string bytes_line(const std::string& what, int64_t done_bytes, int64_t total_bytes, double seconds,
+                       int max_columns);
+
 // Thread-safe. Everything that goes to standard error while it is in use must go through it, so that lines do not mix.
 class ProgressLine {
  public:

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REFORM = os.environ.get("REFORM_BINARY", str(ROOT / "build/release/bin/reform"))
 MODEL = ROOT / "tests/golden/tiny_qwen2.gguf"
-VERBS = ("ingest", "ask", "contexts", "show", "rm", "generate")
+VERBS = ("ingest", "ask", "contexts", "show", "rm", "verify", "export", "import", "generate")
 TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "null": type(None)}
 
 
@@ -103,9 +103,21 @@ class Json(unittest.TestCase):
             "generate": cls.reform("generate", "--model", MODEL, "-n", "4", "The keeper"),
             "contexts": cls.reform("contexts"),
             "show": cls.reform("show", "book"),
+            "export": cls.reform("export", "book", home / "book.reform"),
+            "import": cls.reform("import", home / "book.reform", "--as", "copy"),
+            "verify": cls.damaged(home),
             "rm": cls.reform("rm", "book"),
             "error": cls.reform("rm", "book", code=3),
         }
+
+    @classmethod
+    def damaged(cls, home):
+        """What verify says of a store with a damaged context in it."""
+        blob = max((home / "data").rglob("*.blob"), key=lambda file: file.stat().st_size)
+        content = bytearray(blob.read_bytes())
+        content[len(content) // 2] ^= 1
+        blob.write_bytes(content)
+        return cls.reform("verify", code=9)
 
     @classmethod
     def tearDownClass(cls):

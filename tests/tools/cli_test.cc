@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 namespace {
 
 const std::string kModel = std::string(REFORM_GOLDEN_DIR) + "/tiny_llama3.gguf";
-constexpr const char* kVerbs[] = {"ingest", "ask", "contexts", "show", "rm", "generate"};
+constexpr const char* kVerbs[] = {"ingest", "ask", "contexts", "show", "rm", "verify", "export", "import", "generate"};
 
 // Exactly one line, one object.
 Json one_object(const CommandResult& r) {
@@ -90,6 +90,8 @@ TEST_CASE("usage errors exit with 2 and say where help is", "[tools]") {
       {"ask", "name", "question", "--heads", "heads.json"},  // the context has its own
       {"show"},
       {"rm"},
+      {"export", "name"},
+      {"import"},
       {"ingest", "name", text},
       {"ingest", "--model", kModel, "name"},
       {"ingest", "--model", kModel, "name", text, "--append", "--replace"},
@@ -137,6 +139,9 @@ TEST_CASE("what is not there is named, with exit code 3", "[tools]") {
   check_error(box, {"ask", "nobody", "why?"}, 3, "nobody");
   check_error(box, {"show", "nobody"}, 3, "nobody");
   check_error(box, {"rm", "nobody"}, 3, "nobody");
+  check_error(box, {"verify", "nobody"}, 3, "nobody");
+  check_error(box, {"export", "nobody", box.path("out")}, 3, "nobody");
+  check_error(box, {"import", box.path("none.reform")}, 3, "none.reform");
   check_error(box, {"ask", "nobody", "asked", "without", "quotes"}, 3, "in quotes");
 }
 

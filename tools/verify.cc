@@ -1,0 +1,88 @@
+// reform verify: reads and checks everything that contexts hold on the disk.
+#include <fmt/format.h>
+#include <reform/verify.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include "tools/flags.h"
+#include "tools/interrupt.h"
+#include "tools/json_output.h"
+#include "tools/output.h"
+#include "tools/progress.h"
+#include "tools/text.h"
+#include "tools/verbs.h"
+
+namespace reform::tool {
+namespace {
+
+struct VerifyFlags {
+  std::string store_dir;
+  std::vector<std::string> names;
+};
+
+std::string describe(const VerifiedContext& c) {
+  const std::string name = printable(c.name.empty() ? c.id : c.name, false) + (c.replacement ? " (replacement)" : "");
+  std::string text = fmt::format("{}: {}", name, c.state);
+  if (c.state == "busy") return text + ", not checked: " + printable(c.problems.front(), false) + "\n";
+  text += fmt::format(", {} tokens, {} checked\n", format_count(c.n_tokens), format_bytes(c.checked_bytes));
+  for (const std::string& problem : c.problems) text += "  " + printable(problem, false) + "\n";
+  const int64_t more = c.n_damages - int64_t(c.problems.size());
+  if (more > 0) text += fmt::format("  and {} more\n", format_count(more));
+  return text;
+}
+
+// Damage first. Who names a context wants to know of it: that it could not be checked is then an error.
+Status verdict_of(const std::vector<VerifiedContext>& contexts, const std::vector<std::string>& names) {
+  const auto n_damaged =
+      std::count_if(contexts.begin(), contexts.end(), [](const auto& c) { return c.state == "damaged"; });
+  if (n_damaged > 0) {
+    return {Code::kCorrupt,
+            fmt::format("{} of {} contexts {} damaged; `reform rm NAME` removes one, and its text can be "
+                        "ingested again",
+                        n_damaged, contexts.size(), n_damaged == 1 ? "is" : "are")};
+  }
+  const auto busy =
+      std::find_if(contexts.begin(), contexts.end(), [](const auto& c) { return c.state == "busy" && !c.replacement; });
+  if (names.empty() || busy == contexts.end()) return {};
+  return {Code::kBusy, busy->problems.front()};
+}
+
+Status run_verify(const VerifyFlags& flags, Output& out) {
+  auto store = Store::open(flags.store_dir);
+  if (!store.ok()) return store.status();
+  const CancelScope scope;
+  std::string shown;
+  auto begun = std::chrono::steady_clock::now();
+  const auto show = [&](const VerifyProgress& p) {
+    if (p.context != shown) begun = std::chrono::steady_clock::now(), shown = p.context;
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begun;
+    out.progress().update(
+        [&](int columns) { return bytes_line(p.context, p.done_bytes, p.total_bytes, time.count(), columns); });
+  };
+  const auto verified = verify(*store.value(), flags.names, show, &scope.token());
+  if (verified.status().code == Code::kCancelled) return {Code::kCancelled, "stopped; nothing was changed"};
+  if (!verified.ok()) return verified.status();
+  for (const VerifiedContext& context : verified.value()) out.text(describe(context));
+  if (verified.value().empty()) out.text(fmt::format("no contexts in {}\n", store.value()->dir()));
+  out.object(verify_fields(store.value()->dir(), verified.value()));
+  return verdict_of(verified.value(), flags.names);
+}
+
+}  // namespace
+
+void add_verify(CLI::App& app, Invocation& invocation) {
+  const auto flags = std::make_shared<VerifyFlags>();
+  CLI::App* verb = add_verb(app, invocation, "verify",
+                            "Read and check everything that contexts hold on the disk; all contexts by default.\n"
+                            "Damage is named by context and block or file; nothing is changed.",
+                            "  reform verify\n"
+                            "  reform verify bible",
+                            [flags](Output& out) { return run_verify(*flags, out); });
+  verb->add_option("NAME", flags->names, "Names of the contexts");
+  add_store_flag(*verb, flags->store_dir);
+}
+
+}  // namespace reform::tool
