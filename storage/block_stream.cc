@@ -20,9 +20,9 @@ constexpr int64_t kSlots = kStreamReaders + 1;  // batches at a time: read, wait
 
 class BlockStream {
  public:
-  BlockStream(const Database& db, schema::Family family, schema::Kind kind, int64_t n,
+  BlockStream(const Database& db, Database::Checks checks, schema::Family family, schema::Kind kind, int64_t n,
               const std::function<BlockPlace(int64_t)>& place)
-      : db_(db), family_(family), kind_(kind), n_(n), place_(place) {}
+      : db_(db), checks_(checks), family_(family), kind_(kind), n_(n), place_(place) {}
   ~BlockStream() {
     {
       const std::lock_guard lock(mutex_);
@@ -90,7 +90,7 @@ class BlockStream {
     std::vector<uint64_t> blocks;
     for (const BlockPlace& place : places) blocks.push_back(place.block);
     Batch batch{begin, {}};
-    TRY_ASSIGN(batch.blocks, db_.read(family_, kind_, blocks));
+    TRY_ASSIGN(batch.blocks, db_.read(family_, kind_, blocks, checks_));
     for (size_t i = 0; i < places.size(); ++i) {
       const auto got = int64_t(batch.blocks.payloads[i].size());
       if (got == places[i].payload_bytes) continue;
@@ -101,6 +101,7 @@ class BlockStream {
   }
 
   const Database& db_;
+  const Database::Checks checks_;
   const schema::Family family_;
   const schema::Kind kind_;
   const int64_t n_;
@@ -123,7 +124,8 @@ Status stream_blocks(const Database& db, schema::Family family, schema::Kind kin
   int64_t total_bytes = 0;
   for (int64_t i = 0; i < n && total_bytes < kStreamBytes; ++i) total_bytes += place(i).payload_bytes;
   TRY_ASSIGN(const auto memory, Reservation::create(db.account(), category, std::min(2 * total_bytes, kStreamBytes)));
-  BlockStream stream(db, family, kind, n, place);
+  TRY_ASSIGN(const auto checks, db.check_tables(family));
+  BlockStream stream(db, checks, family, kind, n, place);
   // What fits into one batch has nothing to be read beside.
   if (total_bytes > kStreamBatchBytes) stream.start_readers(kStreamReaders);
   for (;;) {

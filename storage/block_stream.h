@@ -15,7 +15,9 @@ namespace reform {
 // A batch is one MultiGet: blocks up to so many bytes, or one block.
 constexpr int64_t kStreamBatchBytes = int64_t{4} << 20;
 static_assert(kStreamBatchBytes >= schema::kMaxBlockBytes && kStreamBatchBytes >= schema::kPieceBytes);
-constexpr int kStreamReaders = 3;
+// So that the disk has 8 MiB and more to do while some of them copy and check: on two cores that others kept busy three
+// were mostly enough, five and six no better.
+constexpr int kStreamReaders = 4;
 // What a stream takes at most. A batch that is being read is there twice, since RocksDB copies the values out of what
 // it has read; one more is with the consumer.
 constexpr int64_t kStreamBytes = (2 * kStreamReaders + 1) * kStreamBatchBytes;

@@ -63,9 +63,9 @@ class RingQueue {
   // At most depth() pieces are queued or running at a time.
   virtual void push(const IoPiece& piece, uint64_t tag) = 0;
   virtual unsigned n_queued() const = 0;  // pushed, and not yet taken by the kernel
-  // Hands over what is queued and waits for a completion. 0, or a negative errno.
-  virtual int submit_and_wait() = 0;
-  virtual int wait() = 0;  // hands over nothing
+  // Hands over what is queued and waits for n completions. 0, or a negative errno.
+  virtual int submit_and_wait(unsigned n) = 0;
+  virtual int wait() = 0;  // for one; hands over nothing
   virtual std::optional<Completion> pop() = 0;
 };
 

@@ -202,6 +202,6 @@ TEST_CASE("a scan stops at the first failed status and hands it back", "[storage
   });
   CHECK(stopped.code == Code::kCancelled);
   CHECK(n_blocks == 4);
-  CHECK(account.peak_bytes(MemoryCategory::kIndex) == 7 * (4 << 20));
+  CHECK(account.peak_bytes(MemoryCategory::kIndex) == 9 * (4 << 20));
   CHECK(account.current_bytes(MemoryCategory::kIndex) == 0);
 }

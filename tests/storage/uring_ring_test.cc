@@ -42,7 +42,7 @@ class FakeKernel : public RingQueue {
     ++n_pushed;
   }
   unsigned n_queued() const override { return unsigned(queued_.size()); }
-  int submit_and_wait() override {
+  int submit_and_wait(unsigned) override {
     if (const int error = refuse(); error != 0) {
       refused_ = true;
       return -error;
