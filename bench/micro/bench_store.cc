@@ -1,0 +1,234 @@
+// Reading a stored context as an ask does, cold: each case is one pass by a fresh reader, after the page cache has been
+// told to drop the files. One JSON object per pass and line.
+//
+//   scan         every embedding block, nothing done with it
+//   score        the work of scoring as many rows, from memory
+//   scan_score   both, as an ask does them
+//   gather       the token spans of an 8k-token gather: runs of 65 tokens all over the text
+//
+// --io=plain is RocksDB's own file system, as where io_uring is refused. --tiny is the smoke run.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/memory.h"
+#include "base/thread_pool.h"
+#include "base/try.h"
+#include "kernels/ops.h"
+#include "runtime/embedding.h"
+#include "runtime/gather.h"
+#include "storage/context_store.h"
+#include "storage/disk.h"
+#include "storage/files.h"
+
+namespace reform::bench {
+namespace {
+
+constexpr EmbeddingLayout kLayout{4, 64};  // as the tested models of 64-wide heads have them
+constexpr int64_t kChunkTokens = 4096, kQuestionTokens = 16, kGatherTokens = 8192, kPassageTokens = 65;
+constexpr const char* kName = "bench";
+
+struct Options {
+  std::string dir, io = "auto", which = "all";
+  int64_t bytes = int64_t{3} << 29;
+  int runs = 3, threads = 0;
+  bool tiny = false, make_only = false;
+};
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::vector<std::byte> random_rows(int64_t n_rows, uint64_t seed) {
+  std::minstd_rand random{std::minstd_rand::result_type(seed)};
+  std::vector<std::byte> rows(size_t(n_rows * kLayout.row_bytes()));
+  for (int64_t r = 0; r < n_rows; ++r) {
+    std::byte* row = rows.data() + r * kLayout.row_bytes();
+    for (int64_t i = 0; i < kLayout.value_bytes(); ++i) row[i] = std::byte(int8_t(int(random() % 255) - 127));
+    for (int64_t h = 0; h < kLayout.n_heads; ++h) {
+      const float scale = 0.001f;
+      std::memcpy(row + kLayout.value_bytes() + h * 4, &scale, 4);
+    }
+  }
+  return rows;
+}
+
+Status make_context(ContextStore& store, int64_t n_tokens) {
+  TRY_ASSIGN(auto writer, store.create(kName, int32_t(kLayout.row_bytes()), "{}"));
+  std::vector<std::byte> rows = random_rows(kChunkTokens, 1);
+  std::vector<int32_t> ids(kChunkTokens);
+  const std::vector<uint32_t> lengths(kChunkTokens, 4);
+  for (int64_t begin = 0; begin < n_tokens; begin += kChunkTokens) {
+    for (int64_t t = 0; t < kChunkTokens; ++t) ids[size_t(t)] = int32_t((begin + t) * 7919 % 150'000);
+    rows[size_t(begin / kChunkTokens) % rows.size()] ^= std::byte{1};
+    TRY(writer->commit_chunk({begin, ids, lengths, rows, "[]", "{}"}));
+  }
+  return writer->finish("[]", "{}");
+}
+
+// Clean pages only can go, so what is dirty is written first. As root the directories' blocks go, too.
+void drop_page_cache(const std::string& dir) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
+    if (!entry.is_regular_file()) continue;
+    const FileDescriptor file(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.valid()) continue;
+    (void)::fdatasync(file.get());
+    (void)::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
+  }
+  std::ofstream("/proc/sys/vm/drop_caches") << "1";
+}
+
+// What an ask does with each block.
+class Scorer {
+ public:
+  Scorer(int n_threads, int64_t n_tokens)
+      : pool_(n_threads), question_(kLayout), block_(kLayout), gatherer_({kGatherTokens, kPassageTokens}) {
+    const OpLimits limits = {kQuestionTokens, kLayout.row_bytes(), 1, kLayout.n_heads, kLayout.n_heads, kLayout.head_dim};
+    for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+      if (isa_supported(isa)) isa_ = isa;
+    }
+    auto workspace = Buffer<std::byte>::create(account_, MemoryCategory::kWorkspace,
+                                               cpu_workspace_bytes(isa_, limits, pool_.size()));
+    CHECK(workspace.ok());
+    workspace_ = std::move(workspace).value();
+    ops_ = make_cpu_ops(isa_, limits, pool_, workspace_.span());
+    question_rows_ = random_rows(kQuestionTokens, 2);
+    split_question_ = question_.split(question_rows_);
+    gatherer_.begin_context(n_tokens, 256);
+  }
+  void score(std::span<const std::byte> rows) {
+    const EmbeddingRows stored = block_.split(rows);
+    scores_.resize(size_t(stored.n_rows));
+    ops_->score(stored, split_question_, scores_);
+    gatherer_.add_scores(scores_);
+  }
+
+ private:
+  MemoryAccount account_;
+  ThreadPool pool_;
+  Isa isa_ = Isa::kPortable;
+  Buffer<std::byte> workspace_;
+  std::unique_ptr<Ops> ops_;
+  SplitRows question_, block_;
+  std::vector<std::byte> question_rows_;
+  EmbeddingRows split_question_;
+  Gatherer gatherer_;
+  std::vector<float> scores_;
+};
+
+Status pass_scan(ContextData& data, Scorer* scorer, int64_t& bytes) {
+  return data.scan_embeddings([&](const EmbeddingBlock& block) -> Status {
+    bytes += int64_t(block.rows.size());
+    if (scorer != nullptr) scorer->score(block.rows);
+    return {};
+  });
+}
+
+// From memory that is larger than the caches, as blocks fresh from the disk are.
+void pass_score(Scorer& scorer, int64_t n_tokens, int64_t& bytes) {
+  static const std::vector<std::byte> rows = random_rows(64 * kChunkTokens, 3);
+  const int64_t block_bytes = kChunkTokens * kLayout.row_bytes();
+  for (int64_t begin = 0, i = 0; begin < n_tokens; begin += kChunkTokens, ++i) {
+    scorer.score(std::span(rows).subspan(size_t(i % 64 * block_bytes), size_t(block_bytes)));
+    bytes += block_bytes;
+  }
+}
+
+Status pass_gather(ContextData& data, uint64_t seed, int64_t& bytes) {
+  std::mt19937_64 random(seed);
+  std::vector<TokenRange> ranges;
+  const auto n_tokens = uint64_t(data.meta().n_tokens);
+  for (int64_t n = 0; n < kGatherTokens; n += kPassageTokens) {
+    const auto begin = int64_t(random() % (n_tokens - uint64_t(kPassageTokens)));
+    ranges.push_back({begin, begin + kPassageTokens});
+  }
+  std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  TRY_ASSIGN(const auto tokens, data.read_token_ranges(ranges));
+  for (const Tokens& t : tokens) bytes += int64_t(t.ids.size()) * 4;
+  return {};
+}
+
+Status run_case(const Options& options, const std::string& which, const std::string& io, int run) {
+  MemoryAccount account;
+  const auto disk = io == "plain" ? Disk::plain() : Disk::fastest(options.dir);
+  TRY_ASSIGN(auto store, ContextStore::open(options.dir, account, disk));
+  drop_page_cache(options.dir);
+  TRY_ASSIGN(auto data, store->open_reader(kName));
+  const int64_t n_tokens = data->meta().n_tokens;
+  Scorer scorer(options.threads, n_tokens);
+  int64_t bytes = 0;
+  const double start = seconds_now();
+  if (which == "scan") TRY(pass_scan(*data, nullptr, bytes));
+  if (which == "scan_score") TRY(pass_scan(*data, &scorer, bytes));
+  if (which == "score") pass_score(scorer, n_tokens, bytes);
+  if (which == "gather") TRY(pass_gather(*data, uint64_t(run) + uint64_t(start * 1e6), bytes));
+  const double seconds = seconds_now() - start;
+  fmt::print(R"({{"case":"{}","io":"{}","disk":"{}","bytes":{},"ms":{:.3f},"mb_per_s":{:.1f}}})"
+             "\n",
+             which, io, disk->description(), bytes, seconds * 1e3, double(bytes) / seconds / 1e6);
+  std::fflush(stdout);
+  return {};
+}
+
+Status run(Options options) {
+  const bool temporary = options.dir.empty();
+  if (temporary) {
+    std::string pattern = (std::filesystem::current_path() / "bench-store-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) return os_error("make", pattern, errno);
+    options.dir = pattern;
+  }
+  if (options.tiny) options.bytes = 16 << 20, options.runs = 1;
+  const auto work = [&]() -> Status {
+    {
+      MemoryAccount account;
+      TRY_ASSIGN(auto store, ContextStore::open(options.dir, account));
+      if (!store->find(kName).ok()) TRY(make_context(*store, options.bytes / kLayout.row_bytes()));
+    }
+    if (options.make_only) return {};
+    for (const std::string which : {"scan", "score", "scan_score", "gather"}) {
+      for (int run = 0; run < options.runs; ++run) {
+        for (const std::string io : {"uring", "plain"}) {
+          if ((options.which != "all" && options.which != which) || (options.io != "auto" && options.io != io)) continue;
+          TRY(run_case(options, which, io, run));
+        }
+      }
+    }
+    return {};
+  };
+  const Status done = work();
+  std::error_code ignored;
+  if (temporary) std::filesystem::remove_all(options.dir, ignored);
+  return done;
+}
+
+}  // namespace
+}  // namespace reform::bench
+
+int main(int argc, char** argv) {
+  reform::bench::Options options;
+  CLI::App app("Reads a stored context, cold");
+  app.add_option("--store", options.dir, "where the context is, or is made; else it is made here and removed");
+  app.add_option("--io", options.io, "uring or plain; both")->check(CLI::IsMember({"auto", "uring", "plain"}));
+  app.add_option("--case", options.which, "one of the cases")
+      ->check(CLI::IsMember({"all", "scan", "score", "scan_score", "gather"}));
+  app.add_option("--bytes", options.bytes, "of embeddings, when it is made")->check(CLI::PositiveNumber);
+  app.add_option("--runs", options.runs);
+  app.add_option("--threads", options.threads, "that score; 0: one per core");
+  app.add_flag("--make", options.make_only, "only makes the context");
+  app.add_flag("--tiny", options.tiny);
+  CLI11_PARSE(app, argc, argv);
+  const reform::Status done = reform::bench::run(options);
+  if (!done.ok()) std::fprintf(stderr, "bench_store: %s\n", done.message.c_str());
+  return done.ok() ? 0 : 1;
+}
