@@ -124,7 +124,7 @@ Status stream_blocks(const Database& db, schema::Family family, schema::Kind kin
   int64_t total_bytes = 0;
   for (int64_t i = 0; i < n && total_bytes < kStreamBytes; ++i) total_bytes += place(i).payload_bytes;
   TRY_ASSIGN(const auto memory, Reservation::create(db.account(), category, std::min(2 * total_bytes, kStreamBytes)));
-  TRY_ASSIGN(const auto checks, db.check_tables(family));
+  TRY_ASSIGN(const auto checks, db.verify_tables(family));
   BlockStream stream(db, checks, family, kind, n, place);
   // What fits into one batch has nothing to be read beside.
   if (total_bytes > kStreamBatchBytes) stream.start_readers(kStreamReaders);

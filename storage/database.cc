@@ -185,7 +185,7 @@ Status Database::status_of(const rocksdb::Status& status, const std::string& doi
 
 // A value in a blob file is found through a small table. With that verified, a reader, whose files do not change, can
 // leave the blob to its frame: whatever is wrong with it or with its place, the frame's checksum fails.
-Result<Database::Checks> Database::check_tables(Family family) const {
+Result<Database::Checks> Database::verify_tables(Family family) const {
   if (mode_ != Mode::kRead) return Checks::kRocksdbAndFrame;
   rocksdb::ColumnFamilyMetaData found;
   db_->GetColumnFamilyMetaData(handle(family), &found);

@@ -71,11 +71,11 @@ class Database {
   // Whose checksums a value read must meet. Our frame's covers every byte of it; RocksDB's own besides cost half of a
   // scan's processor time (Debian's is a table-driven CRC32c), and protect what leads to the value.
   enum class Checks { kRocksdbAndFrame, kFrame };
-  // Every block must be there and intact, else kCorrupt. kFrame only after check_tables() of the family.
+  // Every block must be there and intact, else kCorrupt. kFrame only after verify_tables() of the family.
   Result<BlockBatch> read(schema::Family family, schema::Kind kind, std::span<const uint64_t> blocks,
                           Checks checks = Checks::kRocksdbAndFrame) const;
   // Verifies the family's tables, which say where its values are. What reads need to check after that.
-  Result<Checks> check_tables(schema::Family family) const;
+  Result<Checks> verify_tables(schema::Family family) const;
   // The same for one block, copied out.
   Result<std::string> read_one(schema::Family family, schema::Kind kind, uint64_t block) const;
   // What RocksDB holds for the family, on disk and in memtables: no less than its values' payloads in all.
