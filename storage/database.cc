@@ -96,7 +96,7 @@ Result<int64_t> memory_bytes(const std::string& dir, Database::Mode mode) {
 }
 
 // Whether RocksDB can be trusted with the tables.
-Status check_tables(const std::string& dir, const ContextTag& tag, const Disk& disk) {
+Status look_at_tables(const std::string& dir, const ContextTag& tag, const Disk& disk) {
   TRY_ASSIGN(const auto names, list_directory(dir));
   for (const std::string& name : names) {
     if (!name.ends_with(".sst")) continue;
@@ -137,7 +137,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const C
                                                  const DatabaseShare& share) {
   std::unique_ptr<Database> made(new Database(tag, mode, share));
   TRY_ASSIGN(const int64_t bytes, memory_bytes(dir, mode));
-  if (mode != Mode::kCreate) TRY(check_tables(dir, tag, *share.disk));
+  if (mode != Mode::kCreate) TRY(look_at_tables(dir, tag, *share.disk));
   TRY_ASSIGN(made->memory_, Reservation::create(*share.account, MemoryCategory::kStore, bytes));
   std::vector<rocksdb::ColumnFamilyDescriptor> families = {{rocksdb::kDefaultColumnFamilyName, {}}};
   for (size_t f = 0; f < size_t(Family::kCount); ++f) {
