@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <rocksdb/env.h>
-#include <rocksdb/file_checksum.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
@@ -58,7 +57,7 @@ rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
   // lost this way without notice is the ledger's task (storage/ledger.h).
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.db_host_id = "";                                                         // tables would name the machine
-  options.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();  // for verify (live_files.h)
+  options.file_checksum_gen_factory = file_checksums();  // for verify (live_files.h)
   options.max_bgerror_resume_count = 0;  // after a failed write we stop; whoever opens it again goes on
   return options;
 }

@@ -6,11 +6,13 @@
 #include <rocksdb/file_system.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_reader.h>
+#include <xxhash.h>
 
 #include <memory>
 
 #include "base/try.h"
 #include "base/units.h"
+#include "storage/bytes.h"
 #include "storage/files.h"
 #include "storage/table_check.h"
 
@@ -18,6 +20,32 @@ namespace reform {
 namespace {
 
 constexpr size_t kReadBytes = size_t(1 * kMiB);
+
+class FileChecksum final : public rocksdb::FileChecksumGenerator {
+ public:
+  static constexpr const char* kName = "reform.XXH3-64";
+  FileChecksum() : state_(XXH3_createState()) { XXH3_64bits_reset(state_.get()); }
+  void Update(const char* data, size_t n) override { XXH3_64bits_update(state_.get(), data, n); }
+  void Finalize() override { ByteWriter(checksum_).fixed(uint64_t(XXH3_64bits_digest(state_.get()))); }
+  std::string GetChecksum() const override { return checksum_; }
+  const char* Name() const override { return kName; }
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_t* state) const noexcept { XXH3_freeState(state); }
+  };
+  std::unique_ptr<XXH3_state_t, Free> state_;
+  std::string checksum_;
+};
+
+class FileChecksums final : public rocksdb::FileChecksumGenFactory {
+ public:
+  std::unique_ptr<rocksdb::FileChecksumGenerator> CreateFileChecksumGenerator(
+      const rocksdb::FileChecksumGenContext&) override {
+    return std::make_unique<FileChecksum>();
+  }
+  const char* Name() const override { return FileChecksum::kName; }
+};
 
 Status check_table_blocks(const Disk& disk, const std::string& path) {
   TRY(check_table_properties(disk, path));
@@ -34,20 +62,22 @@ Result<std::string> checksum_of(const Disk& disk, const std::string& path,
                                 const std::function<Status(int64_t)>& on_bytes) {
   std::unique_ptr<rocksdb::FSSequentialFile> file;
   TRY(disk_status(disk.files().NewSequentialFile(path, {}, &file, nullptr), "open", path));
-  const auto crc = rocksdb::GetFileChecksumGenCrc32cFactory()->CreateFileChecksumGenerator({});
+  FileChecksum checksum;
   std::string buffer(kReadBytes, '\0');
   while (true) {
     rocksdb::Slice got;
     TRY(disk_status(file->Read(buffer.size(), {}, &got, buffer.data(), nullptr), "read", path));
     if (got.empty()) break;
-    crc->Update(got.data(), got.size());
+    checksum.Update(got.data(), got.size());
     TRY(on_bytes(int64_t(got.size())));
   }
-  crc->Finalize();
-  return crc->GetChecksum();
+  checksum.Finalize();
+  return checksum.GetChecksum();
 }
 
 }  // namespace
+
+std::shared_ptr<rocksdb::FileChecksumGenFactory> file_checksums() { return std::make_shared<FileChecksums>(); }
 
 Result<std::vector<LiveFile>> list_live_files(rocksdb::DB& db, const std::string& dir) {
   const std::unique_ptr<rocksdb::FileChecksumList> list(rocksdb::NewFileChecksumList());
@@ -64,7 +94,7 @@ Result<std::vector<LiveFile>> list_live_files(rocksdb::DB& db, const std::string
     const auto bytes = file_bytes(dir + "/" + file.name);
     if (!bytes.ok()) return Status{Code::kCorrupt, fmt::format("file {:06} is missing", numbers[i])};
     file.bytes = bytes.value();
-    if (methods[i] == rocksdb::kStandardDbFileChecksumFuncName) file.checksum = checksums[i];
+    if (methods[i] == FileChecksum::kName) file.checksum = checksums[i];
     files.push_back(std::move(file));
   }
   return files;

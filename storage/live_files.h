@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,15 +14,19 @@
 
 namespace rocksdb {
 class DB;
-}
+class FileChecksumGenFactory;
+}  // namespace rocksdb
 
 namespace reform {
 
 struct LiveFile {
   std::string name;
   int64_t bytes = 0;     // as they lie on the disk
-  std::string checksum;  // CRC-32C of the whole file, kept in RocksDB's manifest; "" for files written without one
+  std::string checksum;  // of the whole file, kept in RocksDB's manifest; "" for files written without ours
 };
+
+// What makes that checksum while RocksDB writes a file: XXH3-64, since Debian's CRC-32C is table-driven (1 s per GB).
+std::shared_ptr<rocksdb::FileChecksumGenFactory> file_checksums();
 
 // The tables and blob files that make up the database in `dir`. kCorrupt names one that is gone.
 Result<std::vector<LiveFile>> list_live_files(rocksdb::DB& db, const std::string& dir);

@@ -26,6 +26,8 @@ void write_standard_error(const std::string& bytes) {
   }
 }
 
+constexpr double kSettledSeconds = 0.5;  // before that a rate says nothing
+
 // The parts that fit, in their order.
 std::string join_parts(const std::vector<std::string>& parts, int max_columns) {
   std::string line;
@@ -70,7 +72,7 @@ std::string bytes_line(const std::string& what, int64_t done_bytes, int64_t tota
   } else {
     parts.push_back(format_bytes(done_bytes));
   }
-  if (seconds > 0) parts.push_back(format_bytes(int64_t(double(done_bytes) / seconds)) + "/s");
+  if (seconds >= kSettledSeconds) parts.push_back(format_bytes(int64_t(double(done_bytes) / seconds)) + "/s");
   return join_parts(parts, max_columns);
 }
 
