@@ -5,41 +5,26 @@
 #include <reform/reform.h>
 #include <reform/version.h>
 
-#include <algorithm>
-#include <cstring>
-#include <exception>
 #include <istream>
 #include <memory>
-#include <new>
 #include <streambuf>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "base/try.h"
+#include "runtime/c_api_calls.h"
 #include "runtime/c_api_results.h"
 
 static_assert(REFORM_UNAVAILABLE == int(reform::Code::kUnavailable) &&
                   REFORM_CANCELLED == int(reform::Code::kCancelled),
               "reform_code mirrors reform::Code");
 
-struct reform_cancel {
-  reform::CancelToken token;
-};
-
-struct reform_engine {
-  std::unique_ptr<reform::Engine> engine;
-  reform_model_info info = {};
-};
-
-struct reform_store {
-  std::unique_ptr<reform::Store> store;
-};
-
 namespace reform {
 namespace {
 
 thread_local std::string g_last_error;
+
+}  // namespace
 
 reform_code report(const Status& status) noexcept {
   if (!status.ok()) {
@@ -52,44 +37,7 @@ reform_code report(const Status& status) noexcept {
   return reform_code(status.code);
 }
 
-// Runs fn() -> Status; whatever it throws becomes a code.
-template <class Fn>
-reform_code guarded(Fn&& fn) noexcept {
-  try {
-    return report(fn());
-  } catch (const std::bad_alloc&) {
-    return report({Code::kMemoryCap, "out of memory"});
-  } catch (const std::exception& e) {
-    return report({Code::kInternal, std::string("unexpected: ") + e.what()});
-  } catch (...) {
-    return report({Code::kInternal, "unexpected exception"});
-  }
-}
-
-std::string text_or_empty(const char* text) { return text == nullptr ? "" : text; }
-
-Status need(const void* argument, const char* name) {
-  if (argument != nullptr) return {};
-  return {Code::kUsage, std::string(name) + " is NULL"};
-}
-
-// What the caller may know of the struct: `size` bytes of it.
-template <class Options>
-void init_options(Options* options, size_t size, Options defaults) {
-  static_assert(std::is_trivially_copyable_v<Options> && offsetof(Options, size) == 0);
-  if (options == nullptr || size < sizeof(size_t)) return;
-  defaults.size = size;
-  std::memset(static_cast<void*>(options), 0, size);
-  std::memcpy(static_cast<void*>(options), &defaults, std::min(size, sizeof(Options)));
-}
-
-template <class Options>
-Status read_options(const Options* given, Options* full) {
-  if (given == nullptr) return {};
-  if (given->size < sizeof(size_t)) return {Code::kUsage, "options without a size: call their _init function first"};
-  std::memcpy(static_cast<void*>(full), given, std::min(given->size, sizeof(Options)));
-  return {};
-}
+namespace {
 
 // A C read callback as a stream; an error makes the stream bad().
 class CallbackInput : public std::streambuf {
@@ -133,8 +81,6 @@ TextCallback text_callback(const Options& o) {
     return text(user, piece.data(), piece.size()) != 0;
   };
 }
-
-const CancelToken* token_of(const reform_cancel* cancel) { return cancel == nullptr ? nullptr : &cancel->token; }
 
 reform_engine_options engine_defaults() {
   const EngineOptions d;

@@ -1,10 +1,12 @@
 // The C API's results: each derives from the struct the caller sees and owns the C++ value its pointers point into.
 #pragma once
 
+#include <reform/archive.h>
 #include <reform/ask.h>
 #include <reform/generate.h>
 #include <reform/ingest.h>
 #include <reform/reform.h>
+#include <reform/verify.h>
 
 #include <memory>
 #include <string>
@@ -90,6 +92,42 @@ struct CIngestResult : reform_ingest_result {
 
   std::unique_ptr<CContext> owned_context;
   CReport owned_report;
+};
+
+struct CVerifiedList : reform_verified_list {
+  static std::unique_ptr<CVerifiedList> make(std::vector<VerifiedContext> contexts) {
+    auto made = std::make_unique<CVerifiedList>();
+    made->value = std::move(contexts);
+    made->problems.reserve(made->value.size());
+    made->owned.reserve(made->value.size());
+    for (const VerifiedContext& c : made->value) {
+      std::vector<const char*>& problems = made->problems.emplace_back();
+      for (const std::string& problem : c.problems) problems.push_back(problem.c_str());
+      made->owned.push_back({c.name.c_str(), c.id.c_str(), c.state.c_str(), c.replacement, c.n_tokens, c.checked_bytes,
+                             c.n_damages, problems.size(), problems.data()});
+      made->list.push_back(&made->owned.back());
+    }
+    static_cast<reform_verified_list&>(*made) = {made->list.size(), made->list.data()};
+    return made;
+  }
+
+  std::vector<VerifiedContext> value;
+  std::vector<std::vector<const char*>> problems;
+  std::vector<reform_verified_context> owned;
+  std::vector<const reform_verified_context*> list;
+};
+
+struct CArchiveResult : reform_archive_result {
+  static std::unique_ptr<CArchiveResult> make(ArchiveResult r) {
+    auto made = std::make_unique<CArchiveResult>();
+    made->owned_context = CContext::make(std::move(r.context));
+    made->digest = std::move(r.xxh3_128);
+    static_cast<reform_archive_result&>(*made) = {made->owned_context.get(), r.archive_bytes, made->digest.c_str()};
+    return made;
+  }
+
+  std::unique_ptr<CContext> owned_context;
+  std::string digest;
 };
 
 struct CAskResult : reform_ask_result {

@@ -148,7 +148,7 @@ enum { REFORM_REFUSE = 0, REFORM_APPEND = 1, REFORM_REPLACE = 2 };
 
 typedef struct reform_ingest_options {
   size_t size;
-  const char* policy; /* h2o, recent, none */
+  const char* policy;                 /* h2o, recent, none */
   int64_t chunk_tokens, cache_tokens; /* 0: 4,096, less where the model's trained window is short */
   int64_t sink_tokens, overlap_tokens;
   double checkpoint_seconds;
@@ -171,6 +171,77 @@ REFORM_API reform_code reform_ingest(reform_engine* engine, reform_store* store,
                                      const reform_ingest_source* sources, size_t n_sources,
                                      const reform_ingest_options* options, const reform_ingest_result** result);
 REFORM_API void reform_ingest_result_free(const reform_ingest_result* result);
+
+/* --- verify, export and import (verify.h, archive.h) ------------------------------------------------------------- */
+
+/* How far it is; total_bytes is 0 where it is not known. */
+typedef void (*reform_bytes_fn)(void* user, const char* context, int64_t done_bytes, int64_t total_bytes);
+/* Takes all n bytes and returns 0; anything else is a failure. */
+typedef int (*reform_write_fn)(void* user, const char* bytes, size_t n);
+
+typedef struct reform_verify_options {
+  size_t size;
+  reform_bytes_fn progress;
+  void* progress_user;
+  const reform_cancel* cancel;
+} reform_verify_options;
+
+typedef struct reform_verified_context {
+  const char *name, *id;
+  const char* state;   /* ok, damaged, busy */
+  int32_t replacement; /* 1: made to take the place of the one that has its name now */
+  int64_t n_tokens, checked_bytes, n_damages;
+  size_t n_problems; /* the first twenty damages, or who is writing */
+  const char* const* problems;
+} reform_verified_context;
+
+typedef struct reform_verified_list {
+  size_t n;
+  const reform_verified_context* const* contexts;
+} reform_verified_list;
+
+typedef struct reform_export_options {
+  size_t size;
+  int32_t overwrite;     /* a file that is there */
+  reform_write_fn write; /* instead of a file */
+  void* write_user;
+  reform_bytes_fn progress;
+  void* progress_user;
+  const reform_cancel* cancel;
+} reform_export_options;
+
+typedef struct reform_import_options {
+  size_t size;
+  const char* name;       /* "": the one the context had */
+  const char* model_path; /* "": not known */
+  const char* cache_dir;
+  reform_read_fn read; /* instead of a file */
+  void* read_user;
+  reform_bytes_fn progress;
+  void* progress_user;
+  const reform_cancel* cancel;
+} reform_import_options;
+
+typedef struct reform_archive_result {
+  const reform_context* context;
+  int64_t archive_bytes;
+  const char* xxh3_128;
+} reform_archive_result;
+
+REFORM_API void reform_verify_options_init(reform_verify_options* options, size_t size);
+/* n_names 0: all contexts. Damage is in the list; the code is of what kept it from being made. */
+REFORM_API reform_code reform_verify(reform_store* store, const char* const* names, size_t n_names,
+                                     const reform_verify_options* options, const reform_verified_list** list);
+REFORM_API void reform_verified_list_free(const reform_verified_list* list);
+REFORM_API void reform_export_options_init(reform_export_options* options, size_t size);
+/* path: NULL or "" with `write`. */
+REFORM_API reform_code reform_export(reform_store* store, const char* name, const char* path,
+                                     const reform_export_options* options, const reform_archive_result** result);
+REFORM_API void reform_import_options_init(reform_import_options* options, size_t size);
+/* path: with `read`, the name that messages use. */
+REFORM_API reform_code reform_import(reform_store* store, const char* path, const reform_import_options* options,
+                                     const reform_archive_result** result);
+REFORM_API void reform_archive_result_free(const reform_archive_result* result);
 
 /* --- ask and generate ------------------------------------------------------------------------------------------- */
 
