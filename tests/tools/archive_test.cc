@@ -176,7 +176,7 @@ TEST_CASE("import: what is refused, and that nothing stays of it", "[tools]") {
   CHECK(fs::is_empty(b.path("data/reform/trash")));
 }
 
-TEST_CASE("import onto a full disk is said, and nothing of it stays", "[tools]") {
+TEST_CASE("export and import onto a full disk are said, and nothing of them stays", "[tools]") {
   const Bench b;
   const std::string small = b.path("small"), file = b.path("long.reform");
   fs::create_directory(small);
@@ -192,6 +192,11 @@ TEST_CASE("import onto a full disk is said, and nothing of it stays", "[tools]")
     return;
   }
   CHECK(code == 10);
+  CHECK(read(b.path("left")).empty());
+  CHECK(run_mounted("mount -t tmpfs -o size=1m none " + small + " || exit 99; XDG_DATA_HOME=" + b.path("data") +
+                    " " REFORM_BINARY " export long " + small + "/out 2>" + b.path("err") + "; code=\\$?; ls " + small +
+                    " >" + b.path("left") + "; exit \\$code") == 10);
+  CHECK(read(b.path("err")).find("No space") != std::string::npos);
   CHECK(read(b.path("left")).empty());
 }
 
