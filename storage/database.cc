@@ -37,9 +37,9 @@ class NullLogger : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
-rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
+rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk, rocksdb::Env* env) {
   rocksdb::DBOptions options;
-  options.env = disk.env();
+  options.env = env;
   options.use_direct_reads = mode == Database::Mode::kRead && disk.direct_reads();
   options.create_if_missing = options.create_missing_column_families = mode == Database::Mode::kCreate;
   options.error_if_exists = mode == Database::Mode::kCreate;
@@ -56,9 +56,9 @@ rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
   // After a crash the log's unsynced tail may hold anything; up to its first damage it is good. That saved data is not
   // lost this way without notice is the ledger's task (storage/ledger.h).
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
-  options.db_host_id = "";                                                         // tables would name the machine
+  options.db_host_id = "";                               // tables would name the machine
   options.file_checksum_gen_factory = file_checksums();  // for verify (live_files.h)
-  options.max_bgerror_resume_count = 0;  // after a failed write we stop; whoever opens it again goes on
+  options.max_bgerror_resume_count = 0;                  // after a failed write we stop; whoever opens it again goes on
   return options;
 }
 
@@ -94,17 +94,6 @@ Result<int64_t> memory_bytes(const std::string& dir, Database::Mode mode) {
   return bytes;
 }
 
-// Whether RocksDB can be trusted with the tables.
-Status look_at_tables(const std::string& dir, const ContextTag& tag, const Disk& disk) {
-  TRY_ASSIGN(const auto names, list_directory(dir));
-  for (const std::string& name : names) {
-    if (!name.ends_with(".sst")) continue;
-    const Status checked = check_table_properties(disk, dir + "/" + name);
-    if (!checked.ok()) return {checked.code, fmt::format("{}: file {}: {}", tag.text(), name, checked.message)};
-  }
-  return {};
-}
-
 }  // namespace
 
 int64_t Database::open_bytes(Mode mode) {
@@ -132,11 +121,18 @@ Reservation& Reservation::operator=(Reservation&& o) noexcept {
   return *this;
 }
 
+Database::Database(const ContextTag& tag, Mode mode, const DatabaseShare& share)
+    : tag_(tag),
+      mode_(mode),
+      share_(share),
+      env_(rocksdb::NewCompositeEnv(with_checked_tables(
+          // owned by the disk, which the share keeps
+          {share.disk, &share.disk->files()}))) {}
+
 Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const ContextTag& tag, Mode mode,
                                                  const DatabaseShare& share) {
   std::unique_ptr<Database> made(new Database(tag, mode, share));
   TRY_ASSIGN(const int64_t bytes, memory_bytes(dir, mode));
-  if (mode != Mode::kCreate) TRY(look_at_tables(dir, tag, *share.disk));
   TRY_ASSIGN(made->memory_, Reservation::create(*share.account, MemoryCategory::kStore, bytes));
   std::vector<rocksdb::ColumnFamilyDescriptor> families = {{rocksdb::kDefaultColumnFamilyName, {}}};
   for (size_t f = 0; f < size_t(Family::kCount); ++f) {
@@ -144,7 +140,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const C
   }
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const rocksdb::DBOptions options = database_options(mode, *share.disk);
+  const rocksdb::DBOptions options = database_options(mode, *share.disk, made->env_.get());
   const rocksdb::Status opened = mode == Mode::kRead
                                      ? rocksdb::DB::OpenForReadOnly(options, dir, families, &handles, &db)
                                      : rocksdb::DB::Open(options, dir, families, &handles, &db);
@@ -190,7 +186,8 @@ Result<Database::Checks> Database::verify_tables(Family family) const {
   db_->GetColumnFamilyMetaData(handle(family), &found);
   // Where values are so small that they stand in the tables themselves, reading those twice costs more than it saves.
   if (found.size > found.blob_file_size / 16) return Checks::kRocksdbAndFrame;
-  const rocksdb::Options options(database_options(mode_, *share_.disk), family_options(family, share_.block_cache));
+  const rocksdb::Options options(database_options(mode_, *share_.disk, env_.get()),
+                                 family_options(family, share_.block_cache));
   for (const rocksdb::LevelMetaData& level : found.levels) {
     for (const rocksdb::SstFileMetaData& file : level.files) {
       rocksdb::SstFileReader table(options);

@@ -100,13 +100,14 @@ class Database {
   Status compact(schema::Family family);
 
  private:
-  Database(const ContextTag& tag, Mode mode, const DatabaseShare& share) : tag_(tag), mode_(mode), share_(share) {}
+  Database(const ContextTag& tag, Mode mode, const DatabaseShare& share);
   rocksdb::ColumnFamilyHandle* handle(schema::Family family) const { return handles_[size_t(family)]; }
   Status status_of(const rocksdb::Status& status, const std::string& doing) const;
 
   const ContextTag tag_;
   const Mode mode_;
-  const DatabaseShare share_;  // outlives db_
+  const DatabaseShare share_;                // outlives db_
+  const std::unique_ptr<rocksdb::Env> env_;  // the disk's, with a look at each table before it is opened
   Reservation memory_;
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, size_t(schema::Family::kCount)> handles_ = {};  // freed before db_

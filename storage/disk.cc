@@ -52,7 +52,9 @@ Status Disk::write_file_atomically(const std::string& path, const std::string& b
   const std::string temporary = path + ".tmp";
   const auto write = [&]() -> Status {
     std::unique_ptr<rocksdb::FSWritableFile> file;
-    TRY(disk_status(files_->NewWritableFile(temporary, {}, &file, nullptr), "create", temporary));
+    rocksdb::FileOptions options;
+    options.use_mmap_writes = false;  // RocksDB's default, and on a full disk at worst a signal instead of an error
+    TRY(disk_status(files_->NewWritableFile(temporary, options, &file, nullptr), "create", temporary));
     TRY(disk_status(file->Append(bytes, {}, nullptr), "write", temporary));
     TRY(disk_status(file->Sync({}, nullptr), "sync", temporary));
     return disk_status(file->Close({}, nullptr), "close", temporary);

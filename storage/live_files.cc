@@ -48,7 +48,7 @@ class FileChecksums final : public rocksdb::FileChecksumGenFactory {
 };
 
 Status check_table_blocks(const Disk& disk, const std::string& path) {
-  TRY(check_table_properties(disk, path));
+  TRY(check_table_properties(disk.files(), path));
   rocksdb::Options options;
   options.env = disk.env();
   rocksdb::SstFileReader reader(options);

@@ -8,6 +8,7 @@
 
 #include "base/try.h"
 #include "storage/bytes.h"
+#include "storage/disk.h"
 
 namespace reform {
 namespace {
@@ -28,14 +29,14 @@ Status damaged(const char* what) { return {Code::kCorrupt, fmt::format("its {} i
 
 class Table {
  public:
-  Table(const Disk& disk, const std::string& path) : disk_(disk), path_(path) {}
+  Table(rocksdb::FileSystem& files, const std::string& path) : files_(files), path_(path) {}
   Status check();
 
  private:
   Result<std::string> read(uint64_t offset, size_t n_bytes);
   Result<std::string> read_block(const Handle& handle, const char* what);
 
-  const Disk& disk_;
+  rocksdb::FileSystem& files_;
   const std::string& path_;
   std::unique_ptr<rocksdb::FSRandomAccessFile> file_;
   uint64_t file_bytes_ = 0;
@@ -84,10 +85,9 @@ Result<Handle> find_properties(const std::string& metaindex) {
 }
 
 Status Table::check() {
-  rocksdb::FileSystem& files = disk_.files();
-  TRY(disk_status(files.GetFileSize(path_, {}, &file_bytes_, nullptr), "look at", path_));
+  TRY(disk_status(files_.GetFileSize(path_, {}, &file_bytes_, nullptr), "look at", path_));
   if (file_bytes_ < kFooterBytes) return damaged("footer");
-  TRY(disk_status(files.NewRandomAccessFile(path_, {}, &file_, nullptr), "open", path_));
+  TRY(disk_status(files_.NewRandomAccessFile(path_, {}, &file_, nullptr), "open", path_));
   TRY_ASSIGN(const std::string footer, read(file_bytes_ - kFooterBytes, kFooterBytes));
   if (footer.size() != kFooterBytes) return damaged("footer");
   ByteReader in(as_bytes(footer));
@@ -102,8 +102,31 @@ Status Table::check() {
   return as_status(read_block(properties, "properties"));
 }
 
+class CheckedTables final : public rocksdb::FileSystemWrapper {
+ public:
+  using FileSystemWrapper::FileSystemWrapper;
+  static const char* kClassName() { return "reform.CheckedTables"; }
+  const char* Name() const override { return kClassName(); }
+  rocksdb::IOStatus NewRandomAccessFile(const std::string& path, const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSRandomAccessFile>* file,
+                                        rocksdb::IODebugContext* dbg) override {
+    if (path.ends_with(".sst")) {
+      const Status checked = check_table_properties(*target(), path);
+      // Of anything else the opening itself will tell.
+      if (checked.code == Code::kCorrupt) return rocksdb::IOStatus::Corruption(path, checked.message);
+    }
+    return FileSystemWrapper::NewRandomAccessFile(path, options, file, dbg);
+  }
+};
+
 }  // namespace
 
-Status check_table_properties(const Disk& disk, const std::string& path) { return Table(disk, path).check(); }
+Status check_table_properties(rocksdb::FileSystem& files, const std::string& path) {
+  return Table(files, path).check();
+}
+
+std::shared_ptr<rocksdb::FileSystem> with_checked_tables(std::shared_ptr<rocksdb::FileSystem> files) {
+  return std::make_shared<CheckedTables>(std::move(files));
+}
 
 }  // namespace reform

@@ -190,6 +190,23 @@ TEST_CASE("a flipped bit at any byte of a table is an error at most, never the e
   must(opened->open_reader("hurt"));
 }
 
+TEST_CASE("a table that a dead writer left half-written is nothing to its context", "[storage]") {
+  VerifiedStore store(GENERATE(true, false));
+  std::string table;
+  for (const auto& entry : std::filesystem::directory_iterator(store.context_dir()))
+    if (entry.path().extension() == ".sst") table = read_file(entry.path().string());
+  // Nothing, a part, and one whose properties only are torn: sectors reach the disk in any order.
+  std::string torn = table;
+  torn.replace(torn.size() / 2, torn.size() / 2 - 150, torn.size() / 2 - 150, '\x5a');
+  for (const std::string& left : {std::string(), table.substr(0, table.size() / 2), torn}) {
+    write_file(store.context_dir() + "/009999.sst", left);
+    check_damages(store.verify(), {});
+    must(store.open()->open_reader("hurt"));
+  }
+  must(store.open()->open_writer("hurt"));
+  CHECK_FALSE(std::filesystem::exists(store.context_dir() + "/009999.sst"));
+}
+
 TEST_CASE("verify: what cannot even be opened is damaged, not the end of the check", "[storage]") {
   VerifiedStore store;
   const std::string path = store.context_dir() + "/" + GENERATE(as<std::string>(), "context.json", "CURRENT");
