@@ -6,6 +6,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "base/parse_json.h"
 #include "base/try.h"
 #include "runtime/model.h"
 
@@ -66,7 +67,7 @@ Status check_heads(const Heads& heads, const ModelShape& shape) {
 
 Result<Heads> parse_heads_json(const std::string& json, const std::string& label, const ModelShape& shape,
                                const std::string& fingerprint) {
-  const auto root = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  const auto root = parse_json(json);
   if (!root.is_object() || !root.contains("heads") || !root["heads"].is_array()) {
     return Status{Code::kUsage, fmt::format("{}: expected a JSON object with an array \"heads\"", label)};
   }

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/parse_json.h"
+
 namespace reform {
 
 using nlohmann::json;
@@ -53,7 +55,7 @@ template <class Fn>
 auto parse(const std::string& text, const std::string& context, const char* what, Fn fn)
     -> Result<decltype(fn(json()))> {
   try {  // accessors throw on a missing key or another kind; nothing escapes from here
-    return fn(json::parse(text));
+    return fn(parse_json(text));
   } catch (const std::exception& e) {
     return Status{Code::kCorrupt, fmt::format("context '{}': its {} is damaged: {}", context, what, e.what())};
   }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/parse_json.h"
 #include "base/try.h"
 #include "runtime/model.h"
 #include "runtime/policies/policy.h"
@@ -37,7 +38,7 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
   };
   ContextSettings s;
   try {  // the library's accessors throw on a missing key or another kind; nothing escapes from here
-    const json root = json::parse(text);
+    const json root = parse_json(text);
     const json& model = root.at("model");
     model.at("fingerprint").get_to(s.model_fingerprint);
     model.at("name").get_to(s.model_name);

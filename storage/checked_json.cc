@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/parse_json.h"
 #include "base/try.h"
 #include "storage/frame.h"
 #include "storage/schema.h"
@@ -36,7 +37,7 @@ Status write_checked_json(const Disk& disk, const std::string& path, const nlohm
 
 Result<nlohmann::json> read_checked_json(const Disk& disk, const std::string& path) {
   TRY_ASSIGN(const std::string text, disk.read_small_file(path));
-  const nlohmann::json file = nlohmann::json::parse(text, nullptr, false);
+  const nlohmann::json file = parse_json(text);
   const Status damaged{Code::kCorrupt, path + ": is damaged"};
   if (!file.is_object() || !file.contains("format") || !file["format"].is_number_unsigned()) return damaged;
   const auto format = file["format"].get<uint64_t>();
