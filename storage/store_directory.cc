@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -52,6 +54,20 @@ Status check_marker(const Disk& disk, const std::string& dir) {
   return written.ok() || !path_exists(marker_path(dir)) ? written : Status{};  // another process made it just now
 }
 
+// A new store must not vanish with a folder above it that was never synced, whoever made that one: a process that died
+// half-way, perhaps. Up to where we may not write, and so have made nothing, or where another file system begins.
+Status sync_folders_above(const Disk& disk, const std::string& dir) {
+  for (std::filesystem::path below = dir; below.has_relative_path(); below = below.parent_path()) {
+    const std::string above = below.parent_path().string();
+    struct stat info_below, info_above;
+    if (::stat(below.c_str(), &info_below) != 0) return os_error("look at", below.string(), errno);
+    if (::stat(above.c_str(), &info_above) != 0) return os_error("look at", above, errno);
+    if (info_below.st_dev != info_above.st_dev || ::access(above.c_str(), W_OK) != 0) return {};
+    TRY(disk.sync_directory(above));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<StoreDirectory> StoreDirectory::open(const std::string& dir, std::shared_ptr<const Disk> disk) {
@@ -65,6 +81,7 @@ Result<StoreDirectory> StoreDirectory::open(const std::string& dir, std::shared_
     if (error) return os_error("make directory for", path, error.value());
   }
   TRY(make_directory(path));
+  if (!path_exists(marker_path(path))) TRY(sync_folders_above(*disk, path));
   TRY(check_marker(*disk, path));
   for (const char* folder : kFolders) TRY(make_directory(path + "/" + folder));
   TRY(disk->sync_directory(path));
