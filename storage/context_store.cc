@@ -7,6 +7,7 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <thread>
 
 #include "base/try.h"
 #include "storage/block_stream.h"
@@ -23,13 +24,25 @@
 namespace reform {
 namespace {
 
-// How long a writer waits for readers to go: a list() in another process looks at a context for some milliseconds.
+// How long a writer waits for readers to go (a list() in another process looks at a context for some milliseconds), and
+// a reader for a writer who is done.
 constexpr std::chrono::milliseconds kPatience{2000};
 constexpr size_t kNamesInMessage = 10;
 
 Status busy(const std::string& name, const Status& why) {
   if (why.code != Code::kBusy) return why;
   return {Code::kBusy, fmt::format("context \"{}\" is being {}: wait until it is done, or stop it", name, why.message)};
+}
+
+Status just_removed(const std::string& name) {
+  return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", name)};
+}
+
+// Who was looked up may have been replaced, and removed, before its lock was had: then there is another one now.
+template <class Attempt>
+auto twice_if_gone(const Attempt& attempt) {
+  auto done = attempt();
+  return done.status().code == Code::kNotFound ? attempt() : std::move(done);
 }
 
 struct NamedContext {
@@ -63,6 +76,8 @@ class Store final : public ContextStore {
   Status remove_replaced() override { return remove_replaced(std::chrono::milliseconds{0}); }
 
  private:
+  Result<ContextEntry> try_find(const std::string& name, Which which);
+  Result<std::unique_ptr<ContextData>> try_open_reader(const std::string& name);
   Result<FileLock> lock_context(const std::string& id, const std::string& name, FileLock::Mode mode,
                                 std::chrono::milliseconds patience);
   Result<StoredContext> open_context(const std::string& id, FileLock lock, Database::Mode mode);
@@ -148,7 +163,7 @@ Result<FileLock> Store::lock_context(const std::string& id, const std::string& n
   if (!lock.ok()) return busy(name, lock.status());
   if (path_exists(dir_.context_dir(id))) return lock;
   // Removed since we looked. Its lock file, which we may just have made anew, is the next sweep's.
-  return Status{Code::kNotFound, fmt::format("context \"{}\" has just been removed", name)};
+  return just_removed(name);
 }
 
 Result<StoredContext> Store::open_context(const std::string& id, FileLock lock, Database::Mode mode) {
@@ -178,6 +193,10 @@ ContextEntry Store::examine(const NamedContext& context, Catalogue& catalogue, b
   entry.replacement = context.role == NamedContext::Role::kReplacement;
   auto lock = FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kShared);
   entry.busy = lock.status().code == Code::kBusy;
+  if (!path_exists(dir_.context_dir(id))) {  // with the lock, it would stay
+    entry.state = just_removed(context.name);
+    return entry;
+  }
   const auto size = measure_directory(dir_.context_dir(id));
   entry.disk_bytes = size.ok() ? size.value().bytes : 0;
   if (!lock.ok() && !entry.busy) entry.state = lock.status();
@@ -217,7 +236,9 @@ Result<std::vector<ContextEntry>> Store::list() {
   std::vector<ContextEntry> entries;
   bool changed = false;
   for (const NamedContext& context : contexts) {
-    if (context.role != NamedContext::Role::kReplaced) entries.push_back(examine(context, catalogue, changed));
+    if (context.role == NamedContext::Role::kReplaced) continue;
+    ContextEntry entry = examine(context, catalogue, changed);
+    if (entry.state.code != Code::kNotFound) entries.push_back(std::move(entry));
   }
   if (changed) keep_in_catalogue(catalogue);
   std::sort(entries.begin(), entries.end(), [](const ContextEntry& a, const ContextEntry& b) {
@@ -227,10 +248,15 @@ Result<std::vector<ContextEntry>> Store::list() {
 }
 
 Result<ContextEntry> Store::find(const std::string& name, Which which) {
+  return twice_if_gone([&] { return try_find(name, which); });
+}
+
+Result<ContextEntry> Store::try_find(const std::string& name, Which which) {
   TRY_ASSIGN(const NamedContext context, find_named(name, which));
   Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path());
   bool changed = false;
   ContextEntry entry = examine(context, catalogue, changed);
+  if (entry.state.code == Code::kNotFound) return entry.state;
   if (changed && entry.state.ok()) keep_in_catalogue({{context.id, catalogue[context.id]}});
   return entry;
 }
@@ -299,9 +325,22 @@ Result<std::unique_ptr<ContextWriter>> Store::open_writer(const std::string& nam
 }
 
 Result<std::unique_ptr<ContextData>> Store::open_reader(const std::string& name) {
+  return twice_if_gone([&] { return try_open_reader(name); });
+}
+
+Result<std::unique_ptr<ContextData>> Store::try_open_reader(const std::string& name) {
   TRY_ASSIGN(const NamedContext found, find_named(name, Which::kCurrent));
-  TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kShared, {}));
-  TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kRead));
+  auto lock = lock_context(found.id, name, FileLock::Mode::kShared, {});
+  // Whoever writes a context that is complete is about to let go of it, or will begin to append in a moment.
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (lock.status().code == Code::kBusy && std::chrono::steady_clock::now() < deadline) {
+    const auto ledger = read_ledger(dir_.disk(), dir_.context_dir(found.id));
+    if (!ledger.ok() || !ledger.value().complete) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    lock = lock_context(found.id, name, FileLock::Mode::kShared, {});
+  }
+  TRY(lock);
+  TRY_ASSIGN(auto context, open_context(found.id, std::move(lock).value(), Database::Mode::kRead));
   return std::unique_ptr<ContextData>(std::make_unique<WithReads<ContextData>>(std::move(context)));
 }
 

@@ -155,10 +155,11 @@ Status StoredWriter::finish(const std::string& sources, const std::string& progr
     state.progress = progress;
     rocksdb::WriteBatch batch;
     TRY(write_state(batch, std::move(state), Durability::kSynced));
-    TRY(note_saved());  // a replacement takes over here: what follows only tidies up
-    TRY(context_.db().flush(kAllFamilies));
-    for (const Family family : kAllFamilies) (void)context_.db().compact(family);  // may want more room than there is
-    return {};
+    // All is on disk. What follows tidies up, and may want more room than there is.
+    if (context_.db().flush(kAllFamilies).ok()) {
+      for (const Family family : kAllFamilies) (void)context_.db().compact(family).ok();
+    }
+    return note_saved();  // last: with it a replacement takes over, and its readers wait until we let go of it
   });
 }
 
