@@ -31,6 +31,7 @@ Disk::Disk(std::shared_ptr<rocksdb::FileSystem> files, bool direct_reads, std::s
       description_(std::move(description)),
       remark_(std::move(remark)) {}
 Disk::~Disk() = default;
+void Disk::set_env(std::unique_ptr<rocksdb::Env> env) { env_ = std::move(env); }
 
 std::shared_ptr<const Disk> Disk::plain() { return std::make_shared<const Disk>(rocksdb::FileSystem::Default()); }
 

@@ -37,6 +37,8 @@ class Disk {
   bool direct_reads() const { return direct_reads_; }
   const std::string& description() const { return description_; }
   const std::string& remark() const { return remark_; }
+  // Another one over the same files: for tests, whose clock need not wait.
+  void set_env(std::unique_ptr<rocksdb::Env> env);
 
   Result<std::string> read_small_file(const std::string& path) const;  // kCorrupt past 64 MiB: ours are small
   // All or nothing, durable when it returns: a temporary file, synced, renamed over `path`, its directory synced.
