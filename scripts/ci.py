@@ -55,6 +55,8 @@ def stages():
         Stage("asan", ("./dev", "asan", *ctest_flags("asan.xml")), 1500, junit="asan.xml"),
         Stage("tsan", ("./dev", "tsan", *ctest_flags("tsan.xml")), 600, junit="tsan.xml"),
         Stage("fuzz", ("./dev", "fuzz", str(FUZZ_S), *ctest_flags("fuzz.xml")), 600, junit="fuzz.xml"),
+        Stage("torture", (sys.executable, "scripts/torture.py", "--kills", "50", "--seconds", "60"), 300, needs=("build",),
+              shows=2),
         Stage("bench", ("./dev", "bench", "--tiny"), 180, needs=("build",)),
         Stage("examples", ("examples/build_against_install.sh", "build/release", f"models/{MODELS[0]}.gguf", "LICENSE",
                            "Which conditions must be met when the work is passed on?"), 300, needs=("build", "models")),

@@ -134,6 +134,10 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
       ->excludes(append);
   verb->add_flag("--lossy", flags->options.lossy, "Read bytes that are not UTF-8 as U+FFFD instead of refusing");
 
+  verb->add_option("--checkpoint-seconds", flags->options.checkpoint_seconds, "How often what was read is saved")
+      ->type_name("S")
+      ->capture_default_str();
+
   IngestOptions& o = flags->options;
   const char* group = "Method (fixed when the context is begun)";
   const auto add = [&](const char* name, auto& value, const char* help, const char* type) {
