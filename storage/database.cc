@@ -12,7 +12,6 @@
 #include "base/try.h"
 #include "base/units.h"
 #include "storage/files.h"
-#include "storage/table_check.h"
 
 namespace reform {
 namespace {
@@ -37,9 +36,9 @@ class NullLogger : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
-rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk, rocksdb::Env* env) {
+rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
   rocksdb::DBOptions options;
-  options.env = env;
+  options.env = disk.env();
   options.use_direct_reads = mode == Database::Mode::kRead && disk.direct_reads();
   options.create_if_missing = options.create_missing_column_families = mode == Database::Mode::kCreate;
   options.error_if_exists = mode == Database::Mode::kCreate;
@@ -122,12 +121,7 @@ Reservation& Reservation::operator=(Reservation&& o) noexcept {
 }
 
 Database::Database(const ContextTag& tag, Mode mode, const DatabaseShare& share)
-    : tag_(tag),
-      mode_(mode),
-      share_(share),
-      env_(rocksdb::NewCompositeEnv(with_checked_tables(
-          // owned by the disk, which the share keeps
-          {share.disk, &share.disk->files()}))) {}
+    : tag_(tag), mode_(mode), share_(share) {}
 
 Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const ContextTag& tag, Mode mode,
                                                  const DatabaseShare& share) {
@@ -140,7 +134,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const C
   }
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const rocksdb::DBOptions options = database_options(mode, *share.disk, made->env_.get());
+  const rocksdb::DBOptions options = database_options(mode, *share.disk);
   const rocksdb::Status opened = mode == Mode::kRead
                                      ? rocksdb::DB::OpenForReadOnly(options, dir, families, &handles, &db)
                                      : rocksdb::DB::Open(options, dir, families, &handles, &db);
@@ -186,8 +180,7 @@ Result<Database::Checks> Database::verify_tables(Family family) const {
   db_->GetColumnFamilyMetaData(handle(family), &found);
   // Where values are so small that they stand in the tables themselves, reading those twice costs more than it saves.
   if (found.size > found.blob_file_size / 16) return Checks::kRocksdbAndFrame;
-  const rocksdb::Options options(database_options(mode_, *share_.disk, env_.get()),
-                                 family_options(family, share_.block_cache));
+  const rocksdb::Options options(database_options(mode_, *share_.disk), family_options(family, share_.block_cache));
   for (const rocksdb::LevelMetaData& level : found.levels) {
     for (const rocksdb::SstFileMetaData& file : level.files) {
       rocksdb::SstFileReader table(options);

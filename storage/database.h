@@ -106,8 +106,7 @@ class Database {
 
   const ContextTag tag_;
   const Mode mode_;
-  const DatabaseShare share_;                // outlives db_
-  const std::unique_ptr<rocksdb::Env> env_;  // the disk's, with a look at each table before it is opened
+  const DatabaseShare share_;  // outlives db_
   Reservation memory_;
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, size_t(schema::Family::kCount)> handles_ = {};  // freed before db_

@@ -9,6 +9,7 @@
 #include "base/try.h"
 #include "base/units.h"
 #include "storage/files.h"
+#include "storage/table_check.h"
 
 namespace reform {
 namespace {
@@ -26,12 +27,14 @@ Status disk_status(const rocksdb::IOStatus& status, const std::string& verb, con
 
 Disk::Disk(std::shared_ptr<rocksdb::FileSystem> files, bool direct_reads, std::string description, std::string remark)
     : files_(std::move(files)),
-      env_(rocksdb::NewCompositeEnv(files_)),
+      env_(rocksdb::NewCompositeEnv(with_checked_tables(files_))),
       direct_reads_(direct_reads),
       description_(std::move(description)),
       remark_(std::move(remark)) {}
 Disk::~Disk() = default;
-void Disk::set_env(std::unique_ptr<rocksdb::Env> env) { env_ = std::move(env); }
+void Disk::wrap_env(const std::function<std::unique_ptr<rocksdb::Env>(std::unique_ptr<rocksdb::Env>)>& wrap) {
+  env_ = wrap(std::move(env_));
+}
 
 std::shared_ptr<const Disk> Disk::plain() { return std::make_shared<const Disk>(rocksdb::FileSystem::Default()); }
 

@@ -7,6 +7,7 @@
 
 #include <reform/status.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -33,12 +34,12 @@ class Disk {
   static Result<std::shared_ptr<const Disk>> chosen(const std::string& dir);
 
   rocksdb::FileSystem& files() const { return *files_; }
-  rocksdb::Env* env() const { return env_.get(); }  // the same, as RocksDB's options want it
+  rocksdb::Env* env() const { return env_.get(); }  // the same for RocksDB, which gets no damaged table (table_check.h)
   bool direct_reads() const { return direct_reads_; }
   const std::string& description() const { return description_; }
   const std::string& remark() const { return remark_; }
-  // Another one over the same files: for tests, whose clock need not wait.
-  void set_env(std::unique_ptr<rocksdb::Env> env);
+  // For tests, whose clock need not wait.
+  void wrap_env(const std::function<std::unique_ptr<rocksdb::Env>(std::unique_ptr<rocksdb::Env>)>& wrap);
 
   Result<std::string> read_small_file(const std::string& path) const;  // kCorrupt past 64 MiB: ours are small
   // All or nothing, durable when it returns: a temporary file, synced, renamed over `path`, its directory synced.

@@ -33,15 +33,15 @@ class HastyClock final : public rocksdb::SystemClockWrapper {
 
 class HastyEnv final : public rocksdb::EnvWrapper {
  public:
-  explicit HastyEnv(const std::shared_ptr<rocksdb::FileSystem>& files) : EnvWrapper(rocksdb::NewCompositeEnv(files)) {
-    file_system_ = files;
+  explicit HastyEnv(std::unique_ptr<rocksdb::Env> env) : EnvWrapper(std::move(env)) {
+    file_system_ = target()->GetFileSystem();
     system_clock_ = std::make_shared<HastyClock>();
   }
 };
 
 std::shared_ptr<const Disk> hasty_disk(const std::shared_ptr<rocksdb::FileSystem>& files, bool direct_reads) {
   auto disk = std::make_shared<Disk>(files, direct_reads);
-  disk->set_env(std::make_unique<HastyEnv>(files));
+  disk->wrap_env([](std::unique_ptr<rocksdb::Env> env) { return std::make_unique<HastyEnv>(std::move(env)); });
   return disk;
 }
 
