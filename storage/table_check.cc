@@ -125,8 +125,8 @@ Status check_table_properties(rocksdb::FileSystem& files, const std::string& pat
   return Table(files, path).check();
 }
 
-std::shared_ptr<rocksdb::FileSystem> with_checked_tables(std::shared_ptr<rocksdb::FileSystem> files) {
-  return std::make_shared<CheckedTables>(std::move(files));
+std::shared_ptr<rocksdb::FileSystem> with_checked_tables(const std::shared_ptr<rocksdb::FileSystem>& files) {
+  return std::make_shared<CheckedTables>(files);
 }
 
 }  // namespace reform

@@ -21,6 +21,6 @@ namespace reform {
 Status check_table_properties(rocksdb::FileSystem& files, const std::string& path);
 
 // `files`, with that check before each table that is opened.
-std::shared_ptr<rocksdb::FileSystem> with_checked_tables(std::shared_ptr<rocksdb::FileSystem> files);
+std::shared_ptr<rocksdb::FileSystem> with_checked_tables(const std::shared_ptr<rocksdb::FileSystem>& files);
 
 }  // namespace reform
