@@ -50,6 +50,7 @@ Piece make_piece(const Tokenizer& tokenizer, const Tokens& tokens, int64_t first
 Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tokenizer,
                                          const std::vector<SourceFile>& files, const std::vector<Span>& spans) {
   std::vector<TokenRange> ranges;
+  ranges.reserve(spans.size());
   for (const Span& span : spans) ranges.push_back(range_of(span, data.meta().n_tokens));
   TRY_ASSIGN(const std::vector<Tokens> tokens, data.read_token_ranges(ranges));
   std::vector<Source> sources;

@@ -88,6 +88,7 @@ class BlockStream {
 
   Result<Batch> read(int64_t begin, const std::vector<BlockPlace>& places) const {
     std::vector<uint64_t> blocks;
+    blocks.reserve(places.size());
     for (const BlockPlace& place : places) blocks.push_back(place.block);
     Batch batch{begin, {}};
     TRY_ASSIGN(batch.blocks, db_.read(family_, kind_, blocks, checks_));

@@ -324,8 +324,8 @@ class UringFileSystem final : public rocksdb::FileSystemWrapper {
 
 }  // namespace
 
-std::shared_ptr<rocksdb::FileSystem> make_uring_file_system(std::shared_ptr<rocksdb::FileSystem> wrapped) {
-  return std::make_shared<UringFileSystem>(std::move(wrapped));
+std::shared_ptr<rocksdb::FileSystem> make_uring_file_system(const std::shared_ptr<rocksdb::FileSystem>& wrapped) {
+  return std::make_shared<UringFileSystem>(wrapped);
 }
 
 }  // namespace reform

@@ -15,6 +15,6 @@ constexpr int64_t kDirectAlignment = 4096;
 
 // A file asked for with use_direct_reads or use_direct_writes is opened with O_DIRECT, or without where its file system
 // refuses that. Needs a kernel that has io_uring: see ring_refusal(). A thread that can have no ring makes plain calls.
-std::shared_ptr<rocksdb::FileSystem> make_uring_file_system(std::shared_ptr<rocksdb::FileSystem> wrapped);
+std::shared_ptr<rocksdb::FileSystem> make_uring_file_system(const std::shared_ptr<rocksdb::FileSystem>& wrapped);
 
 }  // namespace reform

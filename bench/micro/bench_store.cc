@@ -94,7 +94,8 @@ class Scorer {
  public:
   Scorer(int n_threads, int64_t n_tokens)
       : pool_(n_threads), question_(kLayout), block_(kLayout), gatherer_({kGatherTokens, kPassageTokens}) {
-    const OpLimits limits = {kQuestionTokens, kLayout.row_bytes(), 1, kLayout.n_heads, kLayout.n_heads, kLayout.head_dim};
+    const OpLimits limits = {kQuestionTokens, kLayout.row_bytes(), 1,
+                             kLayout.n_heads, kLayout.n_heads,     kLayout.head_dim};
     for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
       if (isa_supported(isa)) isa_ = isa;
     }
@@ -199,7 +200,8 @@ Status run(Options options) {
     for (const std::string which : {"scan", "score", "scan_score", "gather"}) {
       for (int run = 0; run < options.runs; ++run) {
         for (const std::string io : {"uring", "plain"}) {
-          if ((options.which != "all" && options.which != which) || (options.io != "auto" && options.io != io)) continue;
+          if ((options.which != "all" && options.which != which) || (options.io != "auto" && options.io != io))
+            continue;
           TRY(run_case(options, which, io, run));
         }
       }

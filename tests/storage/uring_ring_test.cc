@@ -170,6 +170,7 @@ TEST_CASE("ring: writes of odd lengths come out whole whatever the kernel leaves
   std::vector<std::string> parts;
   std::vector<IoRequest> writes;
   std::string want;
+  parts.reserve(30);
   for (int i = 0; i < 30; ++i) parts.push_back(std::string(size_t(random() % 40'000), char('a' + i)));
   for (const std::string& part : parts) {
     writes.push_back(IoRequest::write(file.fd.get(), want.size(), part.data(), part.size()));
