@@ -113,6 +113,7 @@ Result<ArchiveResult> import_context(Store& store, const ImportOrigin& from, con
     return {};
   };
   const auto summary = contexts.import_context(source, admit_it, watched(progress, cancel));
+  auto evicted = take_evictions(contexts, options.log);
   if (summary.status().code == Code::kCorrupt)
     return Status{Code::kCorrupt, fmt::format("{}: {}", from.path, summary.status().message)};
   if (summary.status().code == Code::kExists)
@@ -122,6 +123,7 @@ Result<ArchiveResult> import_context(Store& store, const ImportOrigin& from, con
   TRY_ASSIGN(result.context, store.find(name));
   result.archive_bytes = summary.value().bytes;
   result.xxh3_128 = summary.value().digest;
+  result.evicted = std::move(evicted);
   return result;
 }
 

@@ -41,6 +41,7 @@ class AskJob {
   Result<AskResult> run();
 
  private:
+  Result<AskResult> answer();
   Status open_contexts();
   Status check_same_heads() const;
   Result<std::vector<std::byte>> question_rows(OpenContext& context, std::span<const int32_t> ids);
@@ -271,7 +272,14 @@ Status AskJob::recompute(const ChatTemplate& chat, const std::vector<Span>& span
   return {};
 }
 
+// Asked is asked, whatever comes of it.
 Result<AskResult> AskJob::run() {
+  auto answered = answer();
+  for (const OpenContext& context : contexts_) store_.contexts->note_asked(context.data->meta().name);
+  return answered;
+}
+
+Result<AskResult> AskJob::answer() {
   if (names_.empty()) return Status{Code::kUsage, "name at least one context to ask"};
   TRY(engine_.chat);
   enter("load");
@@ -296,7 +304,7 @@ Result<AskResult> ask(Engine& engine, Store& store, const std::vector<std::strin
                       const std::string& question, const AskOptions& options, const AskCallbacks& callbacks,
                       const CancelToken* cancel) {
   TRY(options.validate());
-  const std::lock_guard lock(engine.impl().running);
+  TRY_ASSIGN(const auto turn, engine.impl().turns.take(cancel));
   remark_disk(engine.impl(), store.impl());
   return AskJob(engine.impl(), store.impl(), contexts, question, options, callbacks, cancel).run();
 }

@@ -259,6 +259,19 @@ reform_code reform_store_remove(reform_store* store, const char* name) {
     return store->store->remove(name);
   });
 }
+reform_code reform_store_set_pinned(reform_store* store, const char* name, int32_t pinned) {
+  return guarded([&]() -> Status {
+    TRY(need(store, "store"));
+    TRY(need(name, "name"));
+    return store->store->set_pinned(name, pinned != 0);
+  });
+}
+reform_code reform_store_set_limit(reform_store* store, int64_t max_bytes, int32_t evict_when_full) {
+  return guarded([&]() -> Status {
+    TRY(need(store, "store"));
+    return store->store->set_limit({max_bytes, evict_when_full != 0});
+  });
+}
 void reform_store_close(reform_store* store) { std::unique_ptr<reform_store>{store}; }
 void reform_context_list_free(const reform_context_list* list) { free_result<CContextList>(list); }
 void reform_context_free(const reform_context* context) { free_result<CContext>(context); }

@@ -55,7 +55,9 @@ struct CContext : reform_context {
                                            c.cache_tokens,
                                            c.disk_bytes,
                                            c.checkpoint_bytes,
-                                           c.bytes_per_token};
+                                           c.bytes_per_token,
+                                           c.pinned,
+                                           c.last_asked_unix_s};
     return made;
   }
 
@@ -85,11 +87,17 @@ struct CIngestResult : reform_ingest_result {
     auto made = std::make_unique<CIngestResult>();
     made->owned_context = CContext::make(std::move(r.context));
     made->owned_report.set(std::move(r.timings), std::move(r.memory));
-    static_cast<reform_ingest_result&>(*made) = {made->owned_context.get(), kOutcomes[size_t(r.outcome)], r.tokens_run,
-                                                 &made->owned_report};
+    made->owned_evicted = std::move(r.evicted);
+    for (const Eviction& e : made->owned_evicted)
+      made->evicted_list.push_back({e.context.c_str(), e.bytes, e.last_used_unix_s});
+    static_cast<reform_ingest_result&>(*made) = {
+        made->owned_context.get(), kOutcomes[size_t(r.outcome)], r.tokens_run,
+        &made->owned_report,       made->evicted_list.size(),    made->evicted_list.data()};
     return made;
   }
 
+  std::vector<Eviction> owned_evicted;
+  std::vector<reform_eviction> evicted_list;
   std::unique_ptr<CContext> owned_context;
   CReport owned_report;
 };

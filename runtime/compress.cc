@@ -177,6 +177,12 @@ int64_t Compressor::parts_bytes() const {
   return total;
 }
 
+int64_t Compressor::most_parts_bytes(int64_t n_tokens) const {
+  int64_t slot_bytes = 0;
+  for (int64_t i = 0; i < exit_layer_ * parts_per_layer(); ++i) slot_bytes += part(i).slot_bytes;
+  return slot_bytes * std::min(stored_slots(options_), n_tokens + 1);
+}
+
 Status Compressor::load_part(int64_t index, const std::string& name, std::span<const std::byte> bytes) {
   if (index >= exit_layer_ * parts_per_layer())
     return {Code::kCorrupt, fmt::format("checkpoint: unexpected part '{}'", name)};

@@ -73,6 +73,7 @@ class Compressor {
   // The cache as it stands, to be stored before the next call; no copy is made.
   std::vector<CachePart> parts() const;
   int64_t parts_bytes() const;
+  int64_t most_parts_bytes(int64_t n_tokens) const;  // once so many tokens have been run
   // And back, after reset(): each part in order, then finish_load(). What is stored is outside data: names and sizes
   // are checked (kCorrupt).
   Status load_part(int64_t index, const std::string& name, std::span<const std::byte> bytes);

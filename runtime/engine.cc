@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <reform/engine.h>
 
+#include <chrono>
 #include <filesystem>
 
 #include "base/try.h"
@@ -13,6 +14,7 @@ namespace reform {
 namespace {
 
 constexpr int64_t kMaxHeadsFileBytes = 1 << 20;
+constexpr std::chrono::milliseconds kLookAtToken{50};
 
 int64_t n_params(const Gguf& gguf) {
   int64_t total = 0;
@@ -90,6 +92,25 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
 
 const ModelInfo& Engine::model() const { return impl_->info; }
 MemoryReport Engine::memory() const { return memory_report(impl_->account, nullptr); }
+
+Turns::Turn::~Turn() {
+  if (turns_ == nullptr) return;
+  const std::lock_guard lock(turns_->mutex_);
+  turns_->taken_ = false;
+  turns_->free_.notify_one();
+}
+
+Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
+  std::unique_lock lock(mutex_);
+  const auto is_cancelled = [&] { return cancel != nullptr && cancel->cancelled(); };
+  while (taken_ && !is_cancelled()) free_.wait_for(lock, kLookAtToken);
+  if (is_cancelled()) {
+    free_.notify_one();  // what was meant for us
+    return Status{Code::kCancelled, "stopped while another call was using the engine"};
+  }
+  taken_ = true;
+  return Turn(this);
+}
 
 std::string Engine::Impl::cache_dir() const {
   return options.cache_dir.empty() ? default_cache_dir() : options.cache_dir;

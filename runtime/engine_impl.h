@@ -4,9 +4,11 @@
 #include <reform/engine.h>
 #include <reform/ingest.h>
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "base/memory.h"
 #include "base/thread_pool.h"
@@ -26,6 +28,27 @@ struct Kernels {
   std::unique_ptr<Ops> ops;
 };
 
+// One call at a time; who waits for its turn looks at its token meanwhile.
+class Turns {
+ public:
+  class Turn {
+   public:
+    explicit Turn(Turns* turns) : turns_(turns) {}
+    Turn(Turn&& o) noexcept : turns_(std::exchange(o.turns_, nullptr)) {}
+    Turn& operator=(Turn&&) = delete;
+    ~Turn();
+
+   private:
+    Turns* turns_;
+  };
+  Result<Turn> take(const CancelToken* cancel);  // kCancelled
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable free_;
+  bool taken_ = false;
+};
+
 struct Engine::Impl {
   EngineOptions options;
   LogCallback log;
@@ -37,8 +60,8 @@ struct Engine::Impl {
   std::unique_ptr<ThreadPool> pool;
   Isa isa = Isa::kPortable;
   ModelInfo info;
-  std::mutex running;  // calls that run the model take turns
-  Heads heads;         // once resolved
+  Turns turns;  // of calls that run the model
+  Heads heads;  // once resolved
 
   explicit Impl(int64_t cap_bytes) : account(cap_bytes) {}
 

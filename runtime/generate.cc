@@ -30,7 +30,7 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
                                 const TextCallback& on_text, const CancelToken* cancel) {
   TRY(options.sampling.validate());
   Engine::Impl& engine = engine_handle.impl();
-  const std::lock_guard lock(engine.running);
+  TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
   const Stopwatch total;
   TRY_ASSIGN(const std::vector<int32_t> ids, encode_prompt(engine, prompt, options));
   if (ids.empty()) return Status{Code::kUsage, "the prompt is empty"};

@@ -37,7 +37,7 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
   TRY(options.validate());
   TRY(check_context_name(name));
   if (sources.empty()) return Status{Code::kUsage, "no text to ingest: name at least one file"};
-  const std::lock_guard lock(engine.impl().running);
+  TRY_ASSIGN(const auto turn, engine.impl().turns.take(cancel));
   remark_disk(engine.impl(), store.impl());
   const IngestOptions sized = with_sizes(options, engine.impl());
   TRY(sized.validate());
@@ -45,6 +45,9 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
 }
 
 Result<IngestResult> IngestJob::run() {
+  const Status kept = store_.contexts->keep_limit(name_);
+  note_evictions();
+  TRY(kept);
   auto entry = store_.contexts->find(name_);
   if (entry.ok()) return meet_existing(entry.value());
   if (entry.status().code != Code::kNotFound) return entry.status();
@@ -100,6 +103,7 @@ Result<std::optional<IngestResult>> IngestJob::go_on_replacing(const ContextEntr
   if (!alike) return std::optional<IngestResult>();
   IngestJob job(engine_, store_, name_, sources_, options_, progress_, cancel_);  // of its own: it may come to nothing
   job.which_ = which;
+  job.evicted_ = evicted_;
   TRY(job.use_settings(begun));
   auto done = job.resume();
   if (done.ok()) return std::optional(std::move(done).value());
@@ -129,7 +133,7 @@ Result<bool> IngestJob::begun_alike(const ContextEntry& entry) {
 
 // The finished calls' texts, one after the other, against these sources.
 Result<bool> IngestJob::same_text(const ProgressState& state) {
-  TRY_ASSIGN(auto reader, SourceReader::open(sources_, 0, /*lossy=*/true));
+  TRY_ASSIGN(auto reader, SourceReader::open(sources_, 0, /*lossy=*/true, cancel_));
   std::string_view block;
   for (const SourceHash& part : state.read) {
     RunningHash hash;

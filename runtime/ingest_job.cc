@@ -6,11 +6,14 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "base/units.h"
 
 namespace reform {
 namespace {
 
 constexpr double kReportEveryMs = 100;
+// In the store: a token's id and length at most, and a chunk's record of the text so far.
+constexpr int64_t kSpanBytes = 16, kStateBytes = 64 * kKiB;
 
 }  // namespace
 
@@ -36,7 +39,7 @@ Status IngestJob::use_settings(const ContextEntry& entry) {
 
 Status IngestJob::open_sources(const PartStart& part) {
   const bool lossy = writer_ == nullptr && settings_.policy.empty() ? options_.lossy : settings_.lossy;
-  TRY_ASSIGN(auto reader, SourceReader::open(sources_, part.source_begin_byte, lossy));
+  TRY_ASSIGN(auto reader, SourceReader::open(sources_, part.source_begin_byte, lossy, cancel_));
   TRY_ASSIGN(pump_, TokenPump::start(*engine_.tokenizer, std::move(reader), part, lossy));
   return {};
 }
@@ -111,15 +114,46 @@ Result<IngestResult> IngestJob::run_to_end(IngestResult::Outcome outcome) {
                writer_->read_tokens(std::max<int64_t>(0, n_done_ - compress_.overlap_tokens), n_done_));
     overlap_ = before.ids;
   }
+  if (const Status done = run_chunks(); !done.ok()) return explain_stop(done);
+  return result(outcome);
+}
+
+Status IngestJob::run_chunks() {
   for (;;) {
     Stopwatch watch;
     TRY(pump_->fill(compress_.chunk_tokens));
     tokenise_ms_ += watch.lap_ms();
-    if (pump_->waiting() == 0) break;
+    if (pump_->waiting() == 0) return finish();
     TRY(run_chunk());
   }
-  TRY(finish());
-  return result(outcome);
+}
+
+// Where the user, or a disk or store that is full, has stopped it: what is saved.
+Status IngestJob::explain_stop(const Status& why) const {
+  const std::string saved =
+      n_saved_ == 0 ? "nothing is saved yet, the same command begins again"
+                    : fmt::format("{} of {} tokens are saved, the same command goes on from there", n_saved_, n_done_);
+  if (why.code == Code::kCancelled) return {why.code, "stopped; " + saved};
+  if (why.code == Code::kNoSpace) return {why.code, fmt::format("{}; {} once there is room", why.message, saved)};
+  return why;
+}
+
+// Before the work is done. Where there is no room for it, what was done before is saved: the room for that was kept.
+Status IngestJob::make_room(int64_t n_tokens) {
+  const int64_t row_bytes = compressor_->layout().row_bytes();
+  const int64_t checkpoint_bytes = compressor_->most_parts_bytes(n_done_ + n_tokens);
+  const bool saved_twice =
+      compress_.policy->carry == Carry::kNothing;  // at the end, the question's in place of another
+  const Status room =
+      writer_->make_room(n_tokens * (row_bytes + kSpanBytes) + kStateBytes, checkpoint_bytes * (saved_twice ? 2 : 1));
+  note_evictions();
+  if (room.code == Code::kNoSpace && n_done_ > n_saved_ && !append_base_) (void)save_checkpoint(n_done_).ok();
+  return room;
+}
+
+void IngestJob::note_evictions() {
+  auto evictions = take_evictions(*store_.contexts, engine_.log);
+  evicted_.insert(evicted_.end(), evictions.begin(), evictions.end());
 }
 
 Status IngestJob::run_chunk() {
@@ -127,15 +161,12 @@ Status IngestJob::run_chunk() {
   // The last state that no continuation of the text could change is kept, so that an append can start from it.
   if (!append_base_ && pump_->ended() && (n < compress_.chunk_tokens || pump_->unstable(n))) TRY(save_append_base());
 
+  TRY(make_room(n));
   Stopwatch watch;
   report("compress", 0);
   const std::span<const int32_t> ids = pump_->ids(n);
   auto rows = compressor_->run_chunk(
       overlap_, ids, [&](double done) { report("compress", done * double(n)); }, cancel_);
-  if (rows.status().code == Code::kCancelled) {
-    return {Code::kCancelled,
-            fmt::format("stopped; {} of {} tokens are saved, the same command goes on from there", n_saved_, n_done_)};
-  }
   TRY(rows);
   compress_ms_ += watch.lap_ms();
 
@@ -213,6 +244,7 @@ Result<IngestResult> IngestJob::result(IngestResult::Outcome outcome) {
   r.context = describe(entry);
   r.outcome = outcome;
   r.tokens_run = n_run_;
+  r.evicted = std::move(evicted_);
   r.timings.prompt_n = n_run_;
   r.timings.prompt_ms = compress_ms_;
   r.timings.phases_ms = {

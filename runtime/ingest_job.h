@@ -51,7 +51,11 @@ class IngestJob {
   Status make_compressor();
   Result<bool> same_text(const ProgressState& state);
   Result<IngestResult> run_to_end(IngestResult::Outcome outcome);
+  Status run_chunks();
   Status run_chunk();
+  Status make_room(int64_t n_tokens);
+  void note_evictions();
+  Status explain_stop(const Status& why) const;
   Status save_append_base();
   Status save_checkpoint(int64_t n_tokens);
   Status load_checkpoint(int64_t n_tokens);
@@ -79,6 +83,7 @@ class IngestJob {
   std::vector<SourceFile> sources_before_;  // of earlier calls
   std::vector<int32_t> overlap_;            // the last tokens before the next chunk
   std::optional<int64_t> append_base_;      // n_tokens of the checkpoint an append would start from
+  std::vector<Eviction> evicted_;
   int64_t n_done_ = 0, n_saved_ = 0, n_run_ = 0;
   double tokenise_ms_ = 0, compress_ms_ = 0, store_ms_ = 0, heads_ms_ = 0;
   Stopwatch since_checkpoint_, since_start_, since_report_;

@@ -36,6 +36,10 @@ Status EngineOptions::validate() const {
   return {Code::kUsage, fmt::format("unknown isa '{}'; expected ref, portable, avx2 or avx512", isa)};
 }
 
+Status StoreOptions::validate() const {
+  return in_range("max store bytes", max_bytes.value_or(0), 0, int64_t(1) << 60);
+}
+
 Status IngestOptions::validate() const {
   if (find_policy(policy) == nullptr) {
     return {Code::kUsage, fmt::format("unknown policy '{}'; expected one of {}", policy, policy_names())};
@@ -54,7 +58,7 @@ Status SamplingOptions::validate() const {
   TRY(in_range("top-k", top_k, 0, int64_t(1) << 31));
   TRY(in_range("top-p", top_p, 0.0, 1.0));
   TRY(in_range("min-p", min_p, 0.0, 1.0));
-  return in_range("new tokens", max_new_tokens, 1, 1 << 20);
+  return in_range("new tokens", max_new_tokens, 0, 1 << 20);
 }
 
 Status AskOptions::validate() const {

@@ -89,7 +89,7 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
     if (!piece.empty() && on_text) wanted = on_text(piece);
   };
   out.finish_reason = "length";
-  while (out.n_tokens < sampling.max_new_tokens && wanted) {
+  while (out.n_tokens < sampling.max_new_tokens) {
     transformer->logits(1, MatView<float>(logits.data(), 1, shape.n_vocab));
     const int32_t token = sampler.sample(logits.span());
     if (out.n_tokens++ == 0 && on_first_token) on_first_token();
@@ -98,11 +98,12 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
       break;
     }
     emit(text.push(tokenizer.token_bytes(token, /*special=*/false)));
-    if (out.n_tokens == sampling.max_new_tokens) break;
+    if (!wanted) out.finish_reason = "cancelled";
+    if (!wanted || out.n_tokens == sampling.max_new_tokens) break;
     args.ids = {&token, 1};
     TRY(transformer->forward(args, hooks));
   }
-  emit(text.finish());
+  if (wanted) emit(text.finish());
   out.decode_ms = watch.lap_ms();
   return out;
 }

@@ -40,7 +40,7 @@ Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& c
                                std::span<const Passage> passages, const std::string& question);
 
 struct GeneratedText {
-  std::string text, finish_reason;  // "stop" or "length"
+  std::string text, finish_reason;  // "stop", "length" or "cancelled"
   int64_t n_tokens = 0;
   double prefill_ms = 0, decode_ms = 0;
 };

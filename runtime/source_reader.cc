@@ -35,10 +35,11 @@ size_t open_tail_bytes(std::string_view text) {
 }  // namespace
 
 Result<std::unique_ptr<SourceReader>> SourceReader::open(const std::vector<IngestSource>& sources, int64_t first_byte,
-                                                         bool lossy) {
+                                                         bool lossy, const CancelToken* cancel) {
   auto reader = std::make_unique<SourceReader>();
   reader->first_byte_ = first_byte;
   reader->lossy_ = lossy;
+  reader->cancel_ = cancel;
   for (const IngestSource& source : sources) {
     Open open{source.path, nullptr, source.stream};
     if (source.stream == nullptr) {
@@ -64,6 +65,8 @@ Result<std::unique_ptr<SourceReader>> SourceReader::open(const std::vector<Inges
 
 Result<std::string_view> SourceReader::next() {
   while (current_ < sources_.size()) {
+    if (cancel_ != nullptr && cancel_->cancelled())
+      return Status{Code::kCancelled, "stopped while the text was being read"};
     Open& source = sources_[current_];
     if (files_.size() == current_) files_.push_back({source.name, first_byte_ + bytes_read_, 0});
     source.stream->read(buffer_.data(), std::streamsize(buffer_.size()));

@@ -1,6 +1,7 @@
 // The joined text of several files or streams, read in blocks: hashed, counted, checked to be UTF-8 file by file.
 #pragma once
 
+#include <reform/cancel.h>
 #include <reform/ingest.h>
 #include <reform/status.h>
 
@@ -20,9 +21,9 @@ class SourceReader {
   // Opens every path now, so that a missing file is known before work is done. first_byte: where these sources begin
   // in the joined text. lossy: invalid UTF-8 is let through.
   static Result<std::unique_ptr<SourceReader>> open(const std::vector<IngestSource>& sources, int64_t first_byte,
-                                                    bool lossy);
+                                                    bool lossy, const CancelToken* cancel = nullptr);
 
-  // The next block; empty at the end. kBadText names the file and the byte; kIo a failed read.
+  // The next block; empty at the end. kBadText names the file and the byte; kIo a failed read; kCancelled.
   Result<std::string_view> next();
 
   int64_t bytes_read() const { return bytes_read_; }
@@ -41,6 +42,7 @@ class SourceReader {
   std::vector<Open> sources_;
   size_t current_ = 0;
   bool lossy_ = false;
+  const CancelToken* cancel_ = nullptr;
   int64_t first_byte_ = 0, bytes_read_ = 0, total_bytes_ = 0;
   RunningHash hash_;
   std::vector<SourceFile> files_;

@@ -1,6 +1,9 @@
+#include <fmt/chrono.h>
+#include <fmt/format.h>
 #include <reform/store.h>
 
 #include "base/try.h"
+#include "base/units.h"
 #include "runtime/files.h"
 #include "runtime/progress_state.h"
 #include "runtime/settings.h"
@@ -14,11 +17,13 @@ Store::~Store() = default;
 
 std::string Store::default_dir() { return default_data_dir(); }
 
-Result<std::unique_ptr<Store>> Store::open(const std::string& dir) {
+Result<std::unique_ptr<Store>> Store::open(const std::string& dir, const StoreOptions& options) {
   auto impl = std::make_unique<Impl>();
   impl->dir = dir.empty() ? default_dir() : dir;
   TRY_ASSIGN(impl->contexts, ContextStore::open(impl->dir, impl->account));
-  return std::unique_ptr<Store>(new Store(std::move(impl)));
+  std::unique_ptr<Store> store(new Store(std::move(impl)));
+  TRY(store->set_limit(options));
+  return store;
 }
 
 const std::string& Store::dir() const { return impl_->dir; }
@@ -44,6 +49,37 @@ void remark_disk(const Engine::Impl& engine, Store::Impl& store) {
   if (!remark.empty() && !store.disk_remarked.exchange(true)) engine.remark(LogLevel::kInfo, remark);
 }
 
+Status Store::set_pinned(const std::string& name, bool pinned) { return impl_->contexts->set_pinned(name, pinned); }
+
+Status Store::set_limit(const StoreOptions& options) {
+  TRY(options.validate());
+  if (!options.max_bytes && !options.evict_when_full) return {};
+  const auto before = impl_->contexts->limit();
+  if (!before.ok() && !options.max_bytes) return before.status();  // what is damaged is set anew as a whole
+  StoreLimit limit = before.ok() ? before.value() : StoreLimit{};
+  limit.max_bytes = options.max_bytes.value_or(limit.max_bytes);
+  limit.evict = options.evict_when_full.value_or(limit.evict);
+  return impl_->contexts->set_limit(limit);
+}
+
+Result<StoreUse> Store::use() {
+  TRY_ASSIGN(const StoreLimit limit, impl_->contexts->limit());
+  return StoreUse{impl_->contexts->used_bytes(), limit.max_bytes, limit.evict};
+}
+
+std::vector<Eviction> take_evictions(ContextStore& contexts, const LogCallback& log) {
+  std::vector<Eviction> evictions;
+  for (const EvictedContext& gone : contexts.take_evicted()) {
+    if (log) {
+      log(LogLevel::kWarning,
+          fmt::format("the store is full: context '{}' has gone, {} on disk, last used {:%Y-%m-%d %H:%M}", gone.name,
+                      format_bytes(gone.bytes), fmt::localtime(std::time_t(gone.last_used_unix_s))));
+    }
+    evictions.push_back({gone.name, gone.bytes, gone.last_used_unix_s});
+  }
+  return evictions;
+}
+
 ContextInfo describe(const ContextEntry& entry) {
   ContextInfo info;
   info.name = entry.meta.name;
@@ -53,6 +89,8 @@ ContextInfo describe(const ContextEntry& entry) {
   info.disk_bytes = entry.disk_bytes;
   info.checkpoint_bytes = entry.checkpoint_bytes;
   info.settings_json = entry.meta.settings;
+  info.pinned = entry.pinned;
+  info.last_asked_unix_s = entry.last_asked_unix_s;
   if (info.n_tokens > 0) info.bytes_per_token = double(info.disk_bytes - info.checkpoint_bytes) / double(info.n_tokens);
   info.state = entry.replacement     ? "replacement"
                : entry.busy          ? "busy"

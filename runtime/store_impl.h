@@ -23,6 +23,9 @@ struct Store::Impl {
 // Says, once for each store, why its disk is not reached the fastest way, if so.
 void remark_disk(const Engine::Impl& engine, Store::Impl& store);
 
+// What has gone since the last call because the store was full, each said to `log` if there is one.
+std::vector<Eviction> take_evictions(ContextStore& contexts, const LogCallback& log);
+
 ContextInfo describe(const ContextEntry& entry);
 
 }  // namespace reform

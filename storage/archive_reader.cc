@@ -17,6 +17,8 @@ using schema::Kind;
 
 // A value on its way into the database is in its frame and in the batch, beside the section it came in.
 constexpr int64_t kValueCopies = 2;
+// What is claimed of the store's room at a time.
+constexpr int64_t kClaimBytes = int64_t{16} << 20;
 
 std::vector<CheckpointRef> checkpoint_refs(const archive::Manifest& manifest) {
   std::vector<CheckpointRef> refs;
@@ -93,8 +95,20 @@ Status restore_archive(archive::Reader& in, const archive::Manifest& manifest, S
   TRY_ASSIGN(const auto memory,
              Reservation::create(db.account(), MemoryCategory::kStore, kValueCopies * schema::kMaxBlockBytes));
   const int64_t total_bytes = estimated_archive_bytes(manifest);
+  // Room is claimed as the archive's bytes come: what it says of its size is not to cost anybody's context.
+  int64_t put_bytes = 0, claimed_bytes = 0;
+  const auto claim = [&]() -> Status {
+    const int64_t unflushed_bytes = std::min(put_bytes, Database::open_bytes(Database::Mode::kWrite));
+    const int64_t step_bytes = std::clamp(total_bytes - put_bytes, schema::kMaxBlockBytes, kClaimBytes);
+    TRY(context.claim()->ensure({.checkpoint_bytes = unflushed_bytes + step_bytes}));
+    claimed_bytes = put_bytes + step_bytes;
+    return {};
+  };
   // Unlogged: nobody sees the context before all of it has been flushed.
   const auto put = [&](Family family, Kind kind, uint64_t block, std::span<const std::byte> payload) -> Status {
+    const auto payload_bytes = int64_t(payload.size());
+    if (put_bytes + payload_bytes > claimed_bytes) TRY(claim());
+    put_bytes += payload_bytes;
     rocksdb::WriteBatch batch;
     db.put(batch, family, kind, block, payload);
     TRY(db.write(batch, Database::Durability::kUnlogged));

@@ -143,7 +143,8 @@ Status read_checkpoint(const Database& db, const CheckpointRef& ref,
                        });
 }
 
-Status sweep_checkpoints(Database& db, std::span<const CheckpointRef> live) {
+Status sweep_checkpoints(Database& db, std::span<const CheckpointRef> live,
+                         const std::function<bool(int64_t bytes)>& may_grow) {
   std::vector<uint64_t> generations;
   for (const CheckpointRef& ref : live) generations.push_back(ref.generation);
   std::sort(generations.begin(), generations.end());
@@ -158,7 +159,7 @@ Status sweep_checkpoints(Database& db, std::span<const CheckpointRef> live) {
   }
   if (batch.Count() == 0) return {};
   TRY(db.write(batch, Database::Durability::kUnlogged));
-  return db.compact(Family::kCheckpoints);
+  return db.compact(Family::kCheckpoints, may_grow);
 }
 
 }  // namespace reform

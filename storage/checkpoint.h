@@ -40,7 +40,8 @@ BlockPlace checkpoint_piece(const CheckpointRef& ref, int64_t i);
 Status read_checkpoint(const Database& db, const CheckpointRef& ref,
                        const std::function<Status(const std::string& name, std::span<const std::byte>)>& fn);
 
-// Removes every generation that `live` does not name, and gives its bytes back to the disk.
-Status sweep_checkpoints(Database& db, std::span<const CheckpointRef> live);
+// Removes every generation that `live` does not name, and gives its bytes back to the disk. may_grow: as in compact().
+Status sweep_checkpoints(Database& db, std::span<const CheckpointRef> live,
+                         const std::function<bool(int64_t bytes)>& may_grow);
 
 }  // namespace reform

@@ -11,23 +11,18 @@
 
 #include "base/try.h"
 #include "storage/block_stream.h"
-#include "storage/catalogue.h"
 #include "storage/context_name.h"
-#include "storage/database.h"
 #include "storage/files.h"
 #include "storage/ledger.h"
-#include "storage/store_directory.h"
-#include "storage/store_import.h"
+#include "storage/store_impl.h"
 #include "storage/stored_writer.h"
-#include "storage/verify.h"
 
 namespace reform {
 namespace {
 
-// How long a writer waits for readers to go (a list() in another process looks at a context for some milliseconds), and
-// a reader for a writer who is done.
-constexpr std::chrono::milliseconds kPatience{2000};
 constexpr size_t kNamesInMessage = 10;
+// What the catalogue takes of its own for some entries more, in blocks.
+constexpr int64_t kCatalogueBytes = 16 << 10;
 
 Status busy(const std::string& name, const Status& why) {
   if (why.code != Code::kBusy) return why;
@@ -45,74 +40,25 @@ auto twice_if_gone(const Attempt& attempt) {
   return done.status().code == Code::kNotFound ? attempt() : std::move(done);
 }
 
-struct NamedContext {
-  std::string id;
-  std::string name;  // "" if it is known no more: it then answers to its id
-  enum class Role { kCurrent, kReplacement, kReplaced } role = Role::kCurrent;
-  std::string replaced;  // id of the context whose place it has taken, if it has
-  bool intact = false;   // its ledger can be read
-};
-
-class Store final : public ContextStore {
- public:
-  Store(StoreDirectory dir, DatabaseShare share, Reservation cache_memory)
-      : dir_(std::move(dir)), share_(std::move(share)), cache_memory_(std::move(cache_memory)) {}
-
-  const Disk& disk() const override { return dir_.disk(); }
-  Result<std::vector<ContextEntry>> list() override;
-  Result<ContextEntry> find(const std::string& name, Which which) override;
-  Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes, const std::string& settings,
-                                                Which which) override;
-  Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name, Which which) override;
-  Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) override;
-  Result<std::vector<ContextVerdict>> verify(const std::vector<std::string>& names,
-                                             const ContextProgressFn& progress) override;
-  Result<ArchiveSummary> export_context(const std::string& name,
-                                        const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts,
-                                        const ByteSink& sink, const ContextProgressFn& progress) override;
-  Result<ArchiveSummary> import_context(const ByteSource& source, const AdmitArchive& admit,
-                                        const ContextProgressFn& progress) override;
-  Status remove(const std::string& name, Which which) override;
-  Status remove_replaced() override { return remove_replaced(std::chrono::milliseconds{0}); }
-
- private:
-  Result<ContextEntry> try_find(const std::string& name, Which which);
-  Result<std::unique_ptr<ContextData>> try_open_reader(const std::string& name);
-  Result<FileLock> lock_context(const std::string& id, const std::string& name, FileLock::Mode mode,
-                                std::chrono::milliseconds patience);
-  Result<StoredContext> open_context(const std::string& id, FileLock lock, Database::Mode mode);
-  Result<std::vector<NamedContext>> named_contexts(const Catalogue& catalogue) const;
-  Result<NamedContext> find_named(const std::string& name, Which which) const;
-  Status verify_one(const NamedContext& context, const ContextProgressFn& progress, ContextVerdict& verdict);
-  Status check_free(const std::string& name, Which which) const;
-  Status remove_context(const NamedContext& context, std::chrono::milliseconds patience);
-  Status remove_replaced(std::chrono::milliseconds patience);
-  ContextEntry examine(const NamedContext& context, Catalogue& catalogue, bool& changed);
-  void fill_from_database(ContextEntry& entry, FileLock lock, Catalogue& catalogue);
-  void keep_in_catalogue(const Catalogue& found);
-  Status create_files(const Identity& identity, const std::string& replaces);
-
-  const StoreDirectory dir_;
-  const DatabaseShare share_;
-  Reservation cache_memory_;  // of share_.block_cache
-};
+}  // namespace
 
 // Every context by its ledger. The name of one whose ledger is gone may still be in the catalogue.
-Result<std::vector<NamedContext>> Store::named_contexts(const Catalogue& catalogue) const {
+Result<std::vector<NamedContext>> DirectoryStore::named_contexts(const Catalogue& catalogue) const {
   TRY_ASSIGN(const auto ids, dir_.context_ids());
   std::vector<NamedContext> contexts;
   std::set<std::string> replaced;
   std::map<std::string, std::string> to_replace;  // by the replacement's id
   for (const std::string& id : ids) {
-    NamedContext& context = contexts.emplace_back(NamedContext{id, {}, {}, {}, false});
+    NamedContext& context = contexts.emplace_back(NamedContext{id, {}, {}, {}, {}, false, false});
     if (const auto ledger = read_ledger(dir_.disk(), dir_.context_dir(id)); ledger.ok()) {
       context.name = ledger.value().name;
       context.intact = true;
+      context.complete = ledger.value().complete;
       if (ledger.value().took_over) {
         context.replaced = ledger.value().replaces;
         replaced.insert(context.replaced);
       } else if (!ledger.value().replaces.empty()) {
-        to_replace[id] = ledger.value().replaces;
+        to_replace[id] = context.replaces = ledger.value().replaces;
       }
     } else if (const auto known = catalogue.find(id); known != catalogue.end()) {
       context.name = known->second.meta.name;
@@ -129,7 +75,7 @@ Result<std::vector<NamedContext>> Store::named_contexts(const Catalogue& catalog
   return contexts;
 }
 
-Result<NamedContext> Store::find_named(const std::string& name, Which which) const {
+Result<NamedContext> DirectoryStore::find_named(const std::string& name, Which which) const {
   TRY_ASSIGN(const auto contexts, named_contexts(load_catalogue(dir_.disk(), dir_.path())));
   const auto wanted = which == Which::kCurrent ? NamedContext::Role::kCurrent : NamedContext::Role::kReplacement;
   std::vector<std::string> names;
@@ -157,8 +103,8 @@ Result<NamedContext> Store::find_named(const std::string& name, Which which) con
                             n_more ? fmt::format(" and {} more", n_more) : "")};
 }
 
-Result<FileLock> Store::lock_context(const std::string& id, const std::string& name, FileLock::Mode mode,
-                                     std::chrono::milliseconds patience) {
+Result<FileLock> DirectoryStore::lock_context(const std::string& id, const std::string& name, FileLock::Mode mode,
+                                              std::chrono::milliseconds patience) {
   auto lock = FileLock::acquire(dir_.lock_path(id), mode, patience);
   if (!lock.ok()) return busy(name, lock.status());
   if (path_exists(dir_.context_dir(id))) return lock;
@@ -166,11 +112,14 @@ Result<FileLock> Store::lock_context(const std::string& id, const std::string& n
   return just_removed(name);
 }
 
-Result<StoredContext> Store::open_context(const std::string& id, FileLock lock, Database::Mode mode) {
-  return StoredContext::open(dir_.context_dir(id), std::move(lock), mode, share_);
+// A writer's claim comes before the first byte that opening writes.
+Result<StoredContext> DirectoryStore::open_context(const std::string& id, FileLock lock, Database::Mode mode,
+                                                   std::shared_ptr<SpaceClaim> claim) {
+  if (claim != nullptr) TRY(claim->ensure({}));
+  return StoredContext::open(dir_.context_dir(id), std::move(lock), mode, share_, std::move(claim));
 }
 
-void Store::fill_from_database(ContextEntry& entry, FileLock lock, Catalogue& catalogue) {
+void DirectoryStore::fill_from_database(ContextEntry& entry, FileLock lock, Catalogue& catalogue) {
   const std::string& id = entry.meta.id;
   const auto before = measure_directory(dir_.context_dir(id));
   const auto context = open_context(id, std::move(lock), Database::Mode::kRead);
@@ -185,7 +134,7 @@ void Store::fill_from_database(ContextEntry& entry, FileLock lock, Catalogue& ca
   catalogue[id] = {before.ok() ? before.value().stamp : 0, entry.meta, entry.checkpoint_bytes};
 }
 
-ContextEntry Store::examine(const NamedContext& context, Catalogue& catalogue, bool& changed) {
+ContextEntry DirectoryStore::examine(const NamedContext& context, Catalogue& catalogue, bool& changed) {
   const std::string& id = context.id;
   ContextEntry entry;
   entry.meta.id = id;
@@ -199,6 +148,9 @@ ContextEntry Store::examine(const NamedContext& context, Catalogue& catalogue, b
   }
   const auto size = measure_directory(dir_.context_dir(id));
   entry.disk_bytes = size.ok() ? size.value().bytes : 0;
+  const UseRecord use = read_use_record(dir_.disk(), dir_.context_dir(id));
+  entry.pinned = use.pinned;
+  entry.last_asked_unix_s = use.last_asked_unix_ms / 1000;
   if (!lock.ok() && !entry.busy) entry.state = lock.status();
   const auto known = catalogue.find(id);
   if (entry.busy) {
@@ -221,16 +173,22 @@ ContextEntry Store::examine(const NamedContext& context, Catalogue& catalogue, b
 }
 
 // Best effort: without it the next list() opens some contexts again.
-void Store::keep_in_catalogue(const Catalogue& found) {
-  const auto names = dir_.lock_names();
-  if (!names.ok()) return;
-  Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path());
-  for (const auto& [id, entry] : found) catalogue[id] = entry;
-  std::erase_if(catalogue, [&](const auto& item) { return !path_exists(dir_.context_dir(item.first)); });
-  (void)save_catalogue(dir_.disk(), dir_.path(), catalogue).ok();
+void DirectoryStore::keep_in_catalogue(const Catalogue& found) {
+  const auto save = [&]() -> Status {
+    TRY_ASSIGN(const auto names, dir_.lock_names());
+    Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path());
+    for (const auto& [id, entry] : found) catalogue[id] = entry;
+    std::erase_if(catalogue, [&](const auto& item) { return !path_exists(dir_.context_dir(item.first)); });
+    return save_catalogue(dir_.disk(), dir_.path(), catalogue);
+  };
+  int64_t bytes = kCatalogueBytes;
+  for (const auto& [id, entry] : found) {
+    bytes += 2 * int64_t(entry.meta.settings.size() + entry.meta.sources.size() + entry.meta.progress.size());
+  }
+  (void)space_->write_small(bytes + tree_bytes(dir_.path() + "/catalogue.json"), save);
 }
 
-Result<std::vector<ContextEntry>> Store::list() {
+Result<std::vector<ContextEntry>> DirectoryStore::list() {
   Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path());
   TRY_ASSIGN(const auto contexts, named_contexts(catalogue));
   std::vector<ContextEntry> entries;
@@ -247,11 +205,11 @@ Result<std::vector<ContextEntry>> Store::list() {
   return entries;
 }
 
-Result<ContextEntry> Store::find(const std::string& name, Which which) {
+Result<ContextEntry> DirectoryStore::find(const std::string& name, Which which) {
   return twice_if_gone([&] { return try_find(name, which); });
 }
 
-Result<ContextEntry> Store::try_find(const std::string& name, Which which) {
+Result<ContextEntry> DirectoryStore::try_find(const std::string& name, Which which) {
   TRY_ASSIGN(const NamedContext context, find_named(name, which));
   Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path());
   bool changed = false;
@@ -261,21 +219,22 @@ Result<ContextEntry> Store::try_find(const std::string& name, Which which) {
   return entry;
 }
 
-// Made in trash/, where a half-made one is swept, and moved in when whole.
-Status Store::create_files(const Identity& identity, const std::string& replaces) {
-  TRY(create_stored_context(dir_.trash_dir(identity.id), identity, replaces, share_));
-  return dir_.move_in(identity.id);
-}
-
-Status Store::check_free(const std::string& name, Which which) const {
+// That a context of this name, or a replacement of it, may be made now; the id of the one to be replaced, if one is.
+Result<std::string> DirectoryStore::check_free(const std::string& name, Which which) const {
   const auto taken = find_named(name, which);
-  if (!taken.ok()) return taken.status().code == Code::kNotFound ? Status{} : taken.status();
-  const char* what = which == Which::kCurrent ? "context" : "replacement of context";
-  return {Code::kExists, fmt::format("there is a {} \"{}\" already in {}", what, name, dir_.path())};
+  if (taken.ok()) {
+    const char* what = which == Which::kCurrent ? "context" : "replacement of context";
+    return Status{Code::kExists, fmt::format("there is a {} \"{}\" already in {}", what, name, dir_.path())};
+  }
+  if (taken.status().code != Code::kNotFound) return taken.status();
+  if (which == Which::kCurrent) return std::string();
+  TRY_ASSIGN(NamedContext current, find_named(name, Which::kCurrent));
+  return std::move(current.id);
 }
 
-Result<std::unique_ptr<ContextWriter>> Store::create(const std::string& name, int32_t row_bytes,
-                                                     const std::string& settings, Which which) {
+// Made in trash/, where a half-made one is swept, and moved in when whole.
+Result<std::unique_ptr<ContextWriter>> DirectoryStore::create(const std::string& name, int32_t row_bytes,
+                                                              const std::string& settings, Which which) {
   TRY(check_context_name(name));
   if (row_bytes < 1 || row_bytes > schema::kMaxRowBytes) {
     return Status{Code::kUsage, fmt::format("rows of {} bytes: 1 to {} are possible", row_bytes, schema::kMaxRowBytes)};
@@ -286,28 +245,33 @@ Result<std::unique_ptr<ContextWriter>> Store::create(const std::string& name, in
   identity.row_bytes = row_bytes;
   identity.block_tokens = block_tokens_for(row_bytes);
   identity.settings = settings;
-  TRY_ASSIGN(auto names, dir_.lock_names());
-  TRY(check_free(name, which));
-  std::string replaces;
-  if (which == Which::kReplacement) {
-    TRY_ASSIGN(const NamedContext current, find_named(name, Which::kCurrent));
-    replaces = current.id;
-  }
+  TRY_ASSIGN(std::string replaces, check_free(name, which));
   TRY_ASSIGN(identity.id, StoreDirectory::new_id());
-  TRY_ASSIGN(auto lock, FileLock::acquire(dir_.lock_path(identity.id), FileLock::Mode::kExclusive));
-  if (const Status made = create_files(identity, replaces); !made.ok()) {
+  TRY_ASSIGN(auto lock, FileLock::acquire(dir_.lock_path(identity.id), FileLock::Mode::kExclusive, kPatience));
+  // Nobody evicts what is to be replaced, from now on; a writer's lock on it does as well.
+  Result<FileLock> kept = FileLock();
+  if (!replaces.empty()) kept = FileLock::acquire(dir_.lock_path(replaces), FileLock::Mode::kShared);
+  const auto claim = space_->open_claim(identity.id);
+  const auto make = [&]() -> Status {
+    TRY(claim->ensure({}));
+    TRY(create_stored_context(dir_.trash_dir(identity.id), identity, replaces, share_));
+    TRY_ASSIGN(const auto names, dir_.lock_names());
+    TRY_ASSIGN(const std::string still, check_free(name, which));
+    if (still == replaces) return dir_.move_in(identity.id);
+    return {Code::kBusy, fmt::format("context \"{}\" has just been replaced; run this again", name)};
+  };
+  if (const Status made = make(); !made.ok()) {
     (void)dir_.disk().remove_tree(dir_.trash_dir(identity.id)).ok();
     (void)lock.unlink_and_release().ok();
     return made;
   }
-  names.release();
-  TRY_ASSIGN(auto context, open_context(identity.id, std::move(lock), Database::Mode::kWrite));
+  TRY_ASSIGN(auto context, open_context(identity.id, std::move(lock), Database::Mode::kWrite, claim));
   keep_in_catalogue({{identity.id, {0, context.meta(), 0}}});  // so that list() can tell about it while it is busy
   TRY_ASSIGN(auto writer, StoredWriter::create(std::move(context)));
   return std::unique_ptr<ContextWriter>(std::move(writer));
 }
 
-Result<std::unique_ptr<ContextWriter>> Store::open_writer(const std::string& name, Which which) {
+Result<std::unique_ptr<ContextWriter>> DirectoryStore::open_writer(const std::string& name, Which which) {
   TRY_ASSIGN(const NamedContext found, find_named(name, which));
   TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kExclusive, kPatience));
   // What is written to a context that is being replaced would go with it.
@@ -319,16 +283,17 @@ Result<std::unique_ptr<ContextWriter>> Store::open_writer(const std::string& nam
   }
   if (still.id != found.id)
     return Status{Code::kBusy, fmt::format("context \"{}\" has just been replaced; run this again", name)};
-  TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kWrite));
+  TRY_ASSIGN(auto context,
+             open_context(found.id, std::move(lock), Database::Mode::kWrite, space_->open_claim(found.id)));
   TRY_ASSIGN(auto writer, StoredWriter::create(std::move(context)));
   return std::unique_ptr<ContextWriter>(std::move(writer));
 }
 
-Result<std::unique_ptr<ContextData>> Store::open_reader(const std::string& name) {
+Result<std::unique_ptr<ContextData>> DirectoryStore::open_reader(const std::string& name) {
   return twice_if_gone([&] { return try_open_reader(name); });
 }
 
-Result<std::unique_ptr<ContextData>> Store::try_open_reader(const std::string& name) {
+Result<std::unique_ptr<ContextData>> DirectoryStore::try_open_reader(const std::string& name) {
   TRY_ASSIGN(const NamedContext found, find_named(name, Which::kCurrent));
   auto lock = lock_context(found.id, name, FileLock::Mode::kShared, {});
   // Whoever writes a context that is complete is about to let go of it, or will begin to append in a moment.
@@ -343,134 +308,6 @@ Result<std::unique_ptr<ContextData>> Store::try_open_reader(const std::string& n
   TRY_ASSIGN(auto context, open_context(found.id, std::move(lock).value(), Database::Mode::kRead));
   return std::unique_ptr<ContextData>(std::make_unique<WithReads<ContextData>>(std::move(context)));
 }
-
-Status Store::verify_one(const NamedContext& context, const ContextProgressFn& progress, ContextVerdict& verdict) {
-  verdict.meta.id = context.id;
-  verdict.meta.name = context.name;
-  verdict.replacement = context.role == NamedContext::Role::kReplacement;
-  auto lock = lock_context(context.id, context.name, FileLock::Mode::kShared, {});
-  if (lock.status().code == Code::kBusy) {
-    verdict.busy = lock.status();
-    return {};
-  }
-  TRY(lock);
-  auto opened = open_context(context.id, std::move(lock).value(), Database::Mode::kRead);
-  if (opened.ok()) {
-    verdict.meta = opened.value().meta();
-    return verify_context(opened.value(), progress, verdict);
-  }
-  const Code code = opened.status().code;
-  if (code != Code::kCorrupt && code != Code::kIo && code != Code::kNotFound) return opened.status();
-  return verify_unopened(dir_.disk(), dir_.context_dir(context.id), {context.id, context.name}, opened.status(),
-                         verdict);
-}
-
-Result<std::vector<ContextVerdict>> Store::verify(const std::vector<std::string>& names,
-                                                  const ContextProgressFn& progress) {
-  std::vector<NamedContext> chosen;
-  for (const std::string& name : names) {
-    TRY_ASSIGN(chosen.emplace_back(), find_named(name, Which::kCurrent));
-    if (auto replacement = find_named(name, Which::kReplacement); replacement.ok())
-      chosen.push_back(std::move(replacement).value());
-  }
-  if (names.empty()) {
-    TRY_ASSIGN(chosen, named_contexts(load_catalogue(dir_.disk(), dir_.path())));
-    std::erase_if(chosen, [](const NamedContext& c) { return c.role == NamedContext::Role::kReplaced; });
-  }
-  std::sort(chosen.begin(), chosen.end(), [](const NamedContext& a, const NamedContext& b) {
-    return std::tie(a.name, a.role, a.id) < std::tie(b.name, b.role, b.id);
-  });
-  std::vector<ContextVerdict> verdicts;
-  for (const NamedContext& context : chosen) {
-    ContextVerdict verdict;
-    const Status done = verify_one(context, progress, verdict);
-    if (done.code == Code::kNotFound && names.empty()) continue;  // removed since we looked
-    TRY(done);
-    verdicts.push_back(std::move(verdict));
-  }
-  return verdicts;
-}
-
-Result<ArchiveSummary> Store::export_context(const std::string& name,
-                                             const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts,
-                                             const ByteSink& sink, const ContextProgressFn& progress) {
-  TRY_ASSIGN(const NamedContext found, find_named(name, Which::kCurrent));
-  TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kShared, {}));
-  TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kRead));
-  if (!context.meta().complete) {
-    return Status{Code::kBusy, fmt::format("context \"{}\" is not finished: run its ingest to its end first", name)};
-  }
-  TRY_ASSIGN(const ArchiveTexts changed, texts(context.meta()));
-  return write_archive(context, changed, sink, progress);
-}
-
-Result<ArchiveSummary> Store::import_context(const ByteSource& source, const AdmitArchive& admit,
-                                             const ContextProgressFn& progress) {
-  archive::Reader in(source, *share_.account);
-  TRY_ASSIGN(archive::Manifest manifest, read_archive_manifest(in));
-  TRY(admit_archive(manifest, admit));
-  TRY_ASSIGN(const std::string id, StoreDirectory::new_id());
-  FileLock lock;
-  {
-    TRY_ASSIGN(const auto names, dir_.lock_names());
-    TRY(check_free(manifest.name, Which::kCurrent));
-    TRY_ASSIGN(lock, FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kExclusive));
-  }
-  const auto make = [&]() -> Status {
-    TRY_ASSIGN(lock, make_imported(dir_, share_, id, std::move(lock), in, manifest, progress));
-    TRY_ASSIGN(const auto names, dir_.lock_names());
-    TRY(check_free(manifest.name, Which::kCurrent));  // it may have been taken meanwhile
-    return dir_.move_in(id);
-  };
-  if (const Status made = make(); !made.ok()) {
-    drop_imported(dir_, id, std::move(lock));
-    return made;
-  }
-  return ArchiveSummary{in.bytes(), in.digest()};
-}
-
-Status Store::remove_context(const NamedContext& context, std::chrono::milliseconds patience) {
-  FileLock lock;
-  {
-    TRY_ASSIGN(const auto names, dir_.lock_names());
-    TRY_ASSIGN(lock, lock_context(context.id, context.name, FileLock::Mode::kExclusive, patience));
-    TRY(dir_.move_out(context.id));
-  }
-  TRY(dir_.disk().remove_tree(dir_.trash_dir(context.id)));
-  return lock.unlink_and_release();
-}
-
-// A context goes only after the one it has replaced: that one would be current again.
-Status Store::remove(const std::string& name, Which which) {
-  TRY_ASSIGN(const NamedContext context, find_named(name, which));
-  if (which == Which::kCurrent) {
-    const auto replacement = find_named(name, Which::kReplacement);
-    if (replacement.ok()) TRY(remove_context(replacement.value(), kPatience));
-    const auto is_there = [&] { return !context.replaced.empty() && path_exists(dir_.context_dir(context.replaced)); };
-    if (is_there()) {
-      const Status removed = remove_replaced(kPatience);
-      if (is_there()) return removed;
-    }
-  }
-  return remove_context(context, kPatience);
-}
-
-Status Store::remove_replaced(std::chrono::milliseconds patience) {
-  TRY_ASSIGN(const auto contexts, named_contexts({}));
-  Status busy_one;
-  for (bool again = true; std::exchange(again, false);) {
-    for (const NamedContext& context : contexts) {
-      if (context.role != NamedContext::Role::kReplaced || !path_exists(dir_.context_dir(context.id))) continue;
-      if (!context.replaced.empty() && path_exists(dir_.context_dir(context.replaced))) continue;
-      const Status removed = remove_context(context, patience);
-      again = again || removed.ok();
-      if (!removed.ok() && removed.code != Code::kNotFound) busy_one = removed;
-    }
-  }
-  return busy_one;
-}
-
-}  // namespace
 
 int64_t planned_store_bytes(int64_t n_writers, int64_t n_readers) {
   return kBlockCacheBytes + kStreamBytes + n_writers * Database::open_bytes(Database::Mode::kWrite) +
@@ -491,8 +328,10 @@ Result<std::unique_ptr<ContextStore>> ContextStore::open(const std::string& dir,
   TRY_ASSIGN(auto directory, StoreDirectory::open(dir, disk));
   (void)directory.sweep().ok();  // best effort, for the next one to try again: reading must not depend on it
   TRY_ASSIGN(auto memory, Reservation::create(account, MemoryCategory::kStore, kBlockCacheBytes));
+  auto space = std::make_shared<Space>(directory.path(), disk);
+  DatabaseShare share{space->disk(), make_block_cache(), &account};
   std::unique_ptr<ContextStore> store(
-      new Store(std::move(directory), {disk, make_block_cache(), &account}, std::move(memory)));
+      new DirectoryStore(std::move(directory), std::move(space), std::move(share), std::move(memory)));
   (void)store->remove_replaced().ok();
   return store;
 }

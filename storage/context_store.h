@@ -2,8 +2,9 @@
 // Knows bytes, tokens and blocks; knows no model. Layout and formats: docs/FORMAT.md, storage/schema.h.
 //
 //   <dir>/contexts/<id>/      one RocksDB: manifest, spans (token ids, byte lengths), embeddings, checkpoints; beside
-//                             its files context.json: the name, and how far it is saved
+//                             its files context.json: the name, and how far it is saved; and use.json: pin, last ask
 //   <dir>/locks/<id>          flock: exclusive for the writer, shared for readers; a holder that dies leaves none
+//   <dir>/limits.json         what the store may take (storage/space.h)
 //   <dir>/trash/              where rm renames to before it unlinks
 //   <dir>/catalogue.json      what list() shows, cached: rebuilt from the contexts where it is missing, old or damaged
 //   <dir>/store.json          says that the directory is a store, and of which format
@@ -104,15 +105,33 @@ class ContextWriter : public ContextData {
   virtual Status truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) = 0;
   // Marks the context complete, synced and compacted to its final size.
   virtual Status finish(const std::string& sources, const std::string& progress) = 0;
+  // Before the work of a chunk is done: sees to it that below the store's cap, and on the disk, there is room for one
+  // of so many bytes (ids, lengths, rows), a checkpoint and the finishing. kNoSpace says what is in the way; the writer
+  // is as good as before. What was asked for last time is given back.
+  virtual Status make_room(int64_t chunk_bytes, int64_t checkpoint_bytes) = 0;
 };
 
 struct ContextEntry {
   ContextMeta meta;
-  int64_t disk_bytes = 0;        // all files of the context
-  int64_t checkpoint_bytes = 0;  // of which checkpoints
-  bool busy = false;             // a writer holds it now
-  bool replacement = false;      // not yet what its name stands for: see Which
-  Status state;                  // not ok: why it cannot be read (kCorrupt, …); meta then holds id and perhaps name
+  int64_t disk_bytes = 0;         // all files of the context
+  int64_t checkpoint_bytes = 0;   // of which checkpoints
+  bool busy = false;              // a writer holds it now
+  bool pinned = false;            // never evicted
+  int64_t last_asked_unix_s = 0;  // 0: never
+  bool replacement = false;       // not yet what its name stands for: see Which
+  Status state;                   // not ok: why it cannot be read (kCorrupt, …); meta then holds id and perhaps name
+};
+
+// What the store may take on the disk, all of its files together; kept in the store, for every process.
+struct StoreLimit {
+  int64_t max_bytes = 0;  // 0: no cap
+  bool evict = false;     // when it is reached: contexts go, the least recently asked first; else the writer stops
+};
+
+struct EvictedContext {
+  std::string name;
+  int64_t bytes = 0;
+  int64_t last_used_unix_s = 0;  // asked, or else made
 };
 
 // What verify() found of one context.
@@ -186,6 +205,17 @@ class ContextStore {
   virtual Status remove(const std::string& name, Which which = Which::kCurrent) = 0;
   // Removes contexts whose place another has taken, but for those that somebody still reads. Done by open(), too.
   virtual Status remove_replaced() = 0;
+
+  virtual Result<StoreLimit> limit() = 0;
+  virtual Status set_limit(const StoreLimit& limit) = 0;
+  virtual int64_t used_bytes() = 0;  // of the whole directory: sizes or allocated blocks, whichever is more
+  // For who is about to write context `name`: below the cap now, contexts going if they may, or kNoSpace.
+  virtual Status keep_limit(const std::string& name) = 0;
+  virtual std::vector<EvictedContext> take_evicted() = 0;  // since the last call, by this store's writers
+  // The context stays, whatever the cap says, until it is removed or let go.
+  virtual Status set_pinned(const std::string& name, bool pinned) = 0;
+  // That it has been asked just now. Best effort: a store that cannot be written is asked all the same.
+  virtual void note_asked(const std::string& name) = 0;
 };
 
 }  // namespace reform

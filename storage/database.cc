@@ -274,7 +274,7 @@ Status Database::flush(std::span<const Family> families) {
   return status_of(db_->Flush(rocksdb::FlushOptions(), handles), "flushing");
 }
 
-Status Database::compact(Family family) {
+Status Database::compact(Family family, const std::function<bool(int64_t bytes)>& may_grow) {
   rocksdb::CompactRangeOptions options;
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
   TRY(status_of(db_->CompactRange(options, handle(family), nullptr, nullptr), "compacting"));
@@ -282,7 +282,7 @@ Status Database::compact(Family family) {
   uint64_t garbage = 0, total = 0;
   db_->GetIntProperty(handle(family), rocksdb::DB::Properties::kLiveBlobFileGarbageSize, &garbage);
   db_->GetIntProperty(handle(family), rocksdb::DB::Properties::kLiveBlobFileSize, &total);
-  if (garbage * 64 <= total) return {};
+  if (garbage * 64 <= total || !may_grow(int64_t(total))) return {};
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
   options.blob_garbage_collection_policy = rocksdb::BlobGarbageCollectionPolicy::kForce;
   options.blob_garbage_collection_age_cutoff = 1.0;

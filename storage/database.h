@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -96,8 +97,9 @@ class Database {
   };
   Status write(rocksdb::WriteBatch& batch, Durability durability);
   Status flush(std::span<const schema::Family> families);  // memtables to synced files
-  // Rewrites what is worth it, so that the family's files hold little else than live values.
-  Status compact(schema::Family family);
+  // Rewrites what is worth it, so that the family's files hold little else than live values. Beyond the tables, which
+  // are small, only if may_grow() says that so many bytes may come to the disk before as many and more go.
+  Status compact(schema::Family family, const std::function<bool(int64_t bytes)>& may_grow);
 
  private:
   Database(const ContextTag& tag, Mode mode, const DatabaseShare& share);

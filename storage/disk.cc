@@ -32,6 +32,25 @@ Disk::Disk(std::shared_ptr<rocksdb::FileSystem> files, bool direct_reads, std::s
       description_(std::move(description)),
       remark_(std::move(remark)) {}
 Disk::~Disk() = default;
+namespace {
+
+class EnvWithClock final : public rocksdb::EnvWrapper {
+ public:
+  EnvWithClock(std::unique_ptr<rocksdb::Env> env, std::shared_ptr<rocksdb::SystemClock> clock)
+      : EnvWrapper(std::move(env)) {
+    file_system_ = target()->GetFileSystem();
+    system_clock_ = std::move(clock);
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const Disk> Disk::with_files(std::shared_ptr<rocksdb::FileSystem> files) const {
+  auto disk = std::make_shared<Disk>(std::move(files), direct_reads_, description_, remark_);
+  disk->env_ = std::make_unique<EnvWithClock>(std::move(disk->env_), env_->GetSystemClock());
+  return disk;
+}
+
 void Disk::wrap_env(const std::function<std::unique_ptr<rocksdb::Env>(std::unique_ptr<rocksdb::Env>)>& wrap) {
   env_ = wrap(std::move(env_));
 }

@@ -38,6 +38,8 @@ class Disk {
   bool direct_reads() const { return direct_reads_; }
   const std::string& description() const { return description_; }
   const std::string& remark() const { return remark_; }
+  // This disk with `files` in the place of its own, which they lead to.
+  std::shared_ptr<const Disk> with_files(std::shared_ptr<rocksdb::FileSystem> files) const;
   // For tests, whose clock need not wait.
   void wrap_env(const std::function<std::unique_ptr<rocksdb::Env>(std::unique_ptr<rocksdb::Env>)>& wrap);
 

@@ -54,14 +54,41 @@ std::string describe_writer(int fd) {
   return number > 0 ? fmt::format("written by process {}", number) : "written by another process";
 }
 
+// The file's two lines: the holder's process number, and its note.
+constexpr size_t kPidBytes = 12, kNoteBytes = 21;
+std::string note_line(const std::string& text) { return fmt::format("{:<{}}\n", text, kNoteBytes - 1); }
+
 // For the message of whoever is refused. Best effort: on a full disk the lock still holds.
 void note_holder(int fd, FileLock::Mode mode) {
   if (mode != FileLock::Mode::kExclusive) return;
-  const std::string pid = fmt::format("{:<11}\n", ::getpid());
+  const std::string pid = fmt::format("{:<{}}\n", ::getpid(), kPidBytes - 1) + note_line("");
   if (::pwrite(fd, pid.data(), pid.size(), 0) < 0) return;
 }
 
 }  // namespace
+
+Status FileLock::leave_note(const std::string& path, const std::string& text) {
+  CHECK(text.size() < kNoteBytes);
+  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file.valid()) return os_error("open lock", path, errno);
+  const std::string line = note_line(text);
+  const ssize_t n = ::pwrite(file.get(), line.data(), line.size(), off_t(kPidBytes));
+  return n == ssize_t(line.size()) ? Status{} : os_error("write to lock", path, n < 0 ? errno : EIO);
+}
+
+Result<std::optional<std::string>> FileLock::holder_note(const std::string& path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid() && errno == ENOENT) return std::optional<std::string>();
+  if (!file.valid()) return os_error("open lock", path, errno);
+  const int error = try_flock(file.get(), LOCK_SH | LOCK_NB);
+  if (error == 0) return std::optional<std::string>();
+  if (error != EWOULDBLOCK) return os_error("lock", path, error);
+  char line[kNoteBytes] = {};
+  const ssize_t n = ::pread(file.get(), line, sizeof line, off_t(kPidBytes));
+  if (n < 0) return os_error("read lock", path, errno);
+  const std::string note(line, size_t(n));
+  return std::optional(note.substr(0, note.find_first_of(" \n")));
+}
 
 Result<FileLock> FileLock::acquire(const std::string& path, Mode mode, milliseconds patience) {
   const int operation = (mode == Mode::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB;

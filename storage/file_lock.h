@@ -4,6 +4,7 @@
 #include <reform/status.h>
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "storage/files.h"
@@ -23,6 +24,11 @@ class FileLock {
   static Result<FileLock> acquire(const std::string& path, Mode mode, std::chrono::milliseconds patience = {});
   // Waits as long as it takes; for locks that are held for moments only.
   static Result<FileLock> wait(const std::string& path);
+
+  // A line for whoever meets the lock; for its exclusive holder only, and gone with it. At most 20 characters.
+  static Status leave_note(const std::string& path, const std::string& text);
+  // The exclusive holder's note, "" if it left none; nothing if there is no such holder.
+  static Result<std::optional<std::string>> holder_note(const std::string& path);
 
   bool held() const { return file_.valid(); }
   // Unlinks the file while holding it exclusively; acquire() notices and starts over with a fresh file.

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -82,6 +83,7 @@ Result<DirectorySize> measure_directory(const std::string& path) {
     struct stat info;
     if (::lstat((path + "/" + name).c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
     size.bytes += int64_t(info.st_size);
+    if (name.starts_with("use.json")) continue;  // who asks does not change the context
     out.text(name);
     out.fixed(int64_t(info.st_size));
     out.fixed(int64_t(info.st_mtim.tv_sec));
@@ -89,6 +91,24 @@ Result<DirectorySize> measure_directory(const std::string& path) {
   }
   size.stamp = checksum_bytes(seen);
   return size;
+}
+
+int64_t tree_bytes(const std::string& path) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) != 0) return 0;
+  int64_t bytes = std::max(int64_t(S_ISREG(info.st_mode) ? info.st_size : 0), int64_t(info.st_blocks) * 512);
+  if (!S_ISDIR(info.st_mode)) return bytes;
+  const auto names = list_directory(path);
+  if (!names.ok()) return bytes;
+  for (const std::string& name : names.value()) bytes += tree_bytes(path + "/" + name);
+  return bytes;
+}
+
+int64_t block_bytes_at(const std::string& path) {
+  struct statvfs info;
+  constexpr int64_t kUsual = 4096, kMost = int64_t{1} << 20;
+  if (::statvfs(path.c_str(), &info) != 0 || info.f_frsize == 0) return kUsual;
+  return std::clamp(int64_t(info.f_frsize), kUsual, kMost);
 }
 
 }  // namespace reform

@@ -39,9 +39,14 @@ bool path_exists(const std::string& path);
 
 struct DirectorySize {
   int64_t bytes = 0;   // of the regular files directly in it
-  uint64_t stamp = 0;  // changes when a file comes, goes, or changes its size or time
+  uint64_t stamp = 0;  // changes when a file comes, goes, or changes its size or time; use.json apart
 };
 // Files that vanish meanwhile are left out.
 Result<DirectorySize> measure_directory(const std::string& path);
+
+// What everything below `path`, itself included, takes: for each file and directory its size or its allocated blocks,
+// whichever is more. What vanishes meanwhile or cannot be read is left out.
+int64_t tree_bytes(const std::string& path);
+int64_t block_bytes_at(const std::string& path);  // of the file system there
 
 }  // namespace reform

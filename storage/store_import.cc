@@ -24,8 +24,8 @@ Status admit_archive(archive::Manifest& manifest, const AdmitArchive& admit) {
 }
 
 Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& share, const std::string& id,
-                               FileLock lock, archive::Reader& in, const archive::Manifest& manifest,
-                               const ContextProgressFn& progress) {
+                               FileLock lock, std::shared_ptr<SpaceClaim> claim, archive::Reader& in,
+                               const archive::Manifest& manifest, const ContextProgressFn& progress) {
   Identity identity;
   identity.id = id;
   identity.name = manifest.name;
@@ -33,9 +33,10 @@ Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& s
   identity.row_bytes = manifest.row_bytes;
   identity.block_tokens = manifest.block_tokens;
   identity.settings = manifest.settings;
+  TRY(claim->ensure({}));
   TRY(create_stored_context(dir.trash_dir(id), identity, /*replaces=*/"", share));
   TRY_ASSIGN(StoredContext context,
-             StoredContext::open(dir.trash_dir(id), std::move(lock), Database::Mode::kWrite, share));
+             StoredContext::open(dir.trash_dir(id), std::move(lock), Database::Mode::kWrite, share, std::move(claim)));
   TRY(restore_archive(in, manifest, context, progress));
   TRY_ASSIGN(const auto writer, StoredWriter::create(std::move(context)));
   TRY(writer->finish(manifest.sources, manifest.progress));

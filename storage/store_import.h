@@ -17,8 +17,8 @@ Status admit_archive(archive::Manifest& manifest, const AdmitArchive& admit);
 // Makes context `id` in trash/ from the rest of the archive, finished and on the disk. `lock`, exclusive, is the
 // context's; it comes back still held, for the move to contexts/.
 Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& share, const std::string& id,
-                               FileLock lock, archive::Reader& in, const archive::Manifest& manifest,
-                               const ContextProgressFn& progress);
+                               FileLock lock, std::shared_ptr<SpaceClaim> claim, archive::Reader& in,
+                               const archive::Manifest& manifest, const ContextProgressFn& progress);
 
 // Removes what make_imported() left. `lock`: if it is still held.
 void drop_imported(const StoreDirectory& dir, const std::string& id, FileLock lock);

@@ -41,9 +41,10 @@ Status create_stored_context(const std::string& dir, const Identity& identity, c
 }
 
 Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock, Database::Mode mode,
-                                          const DatabaseShare& share) {
+                                          const DatabaseShare& share, std::shared_ptr<SpaceClaim> claim) {
   StoredContext c;
   c.dir_ = dir;
+  c.claim_ = std::move(claim);
   c.lock_ = std::move(lock);
   TRY_ASSIGN(c.ledger_, read_ledger(*share.disk, dir));
   const Ledger& ledger = c.ledger_;

@@ -14,14 +14,15 @@
 #include "storage/file_lock.h"
 #include "storage/ledger.h"
 #include "storage/manifest.h"
+#include "storage/space.h"
 
 namespace reform {
 
 class StoredContext {
  public:
-  // `lock` on the context is held already, in the mode that fits.
+  // `lock` on the context is held already, in the mode that fits. A writer has a claim on space.
   static Result<StoredContext> open(const std::string& dir, FileLock lock, Database::Mode mode,
-                                    const DatabaseShare& share);
+                                    const DatabaseShare& share, std::shared_ptr<SpaceClaim> claim = nullptr);
 
   const ContextMeta& meta() const { return meta_; }
   const std::string& dir() const { return dir_; }
@@ -30,8 +31,9 @@ class StoredContext {
   const Identity& identity() const { return identity_; }
   const ContextState& state() const { return state_; }
   Database& db() { return *db_; }
-  void set_state(ContextState state);  // what has just been written
-  FileLock release_lock();             // closes the database; the lock stays held. Nothing else may follow
+  void set_state(ContextState state);           // what has just been written
+  FileLock release_lock();                      // closes the database; the lock stays held. Nothing else may follow
+  SpaceClaim* claim() { return claim_.get(); }  // the writer's
 
   Result<std::vector<Tokens>> read_tokens(std::span<const TokenRange> ranges) const;
   Status scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn) const;
@@ -48,6 +50,7 @@ class StoredContext {
 
   std::string dir_;
   FileLock lock_;  // released last, after the database is closed
+  std::shared_ptr<SpaceClaim> claim_;
   std::unique_ptr<Database> db_;
   Ledger ledger_;
   Identity identity_;

@@ -26,8 +26,19 @@ constexpr uint64_t kEndBlock = UINT64_MAX;
 
 Result<std::unique_ptr<StoredWriter>> StoredWriter::create(StoredContext context) {
   std::unique_ptr<StoredWriter> writer(new StoredWriter(std::move(context)));
-  TRY(sweep_checkpoints(writer->context_.db(), writer->context_.state().checkpoints));
+  TRY(writer->ensure({}));
+  TRY(writer->sweep());
   return writer;
+}
+
+Status StoredWriter::sweep() {
+  SpaceClaim& claim = *context_.claim();
+  return sweep_checkpoints(context_.db(), context_.state().checkpoints,
+                           [&](int64_t bytes) { return claim.ensure_free(bytes); });
+}
+
+Status StoredWriter::make_room(int64_t chunk_bytes, int64_t checkpoint_bytes) {
+  return failed_.ok() ? context_.claim()->plan({chunk_bytes, checkpoint_bytes}) : failed_;
 }
 
 Status StoredWriter::refuse(const std::string& why) const {
@@ -68,6 +79,8 @@ Status StoredWriter::commit_chunk(const ChunkWrite& chunk) {
     return refuse(fmt::format("a chunk of {} ids, {} lengths, {} bytes of rows", n, chunk.byte_lengths.size(),
                               chunk.embedding_rows.size()));
   }
+  TRY(ensure({.chunk_bytes = int64_t(chunk.embedding_rows.size()) + 16 * n + int64_t(chunk.sources.size()) +
+                             int64_t(chunk.progress.size())}));
   return run([&] { return write_chunk(chunk); });
 }
 
@@ -101,6 +114,9 @@ Status StoredWriter::save_checkpoint(int64_t n_tokens, std::span<const Checkpoin
   if (!context_.state().blocks.is_chunk_boundary(n_tokens)) {
     return refuse(fmt::format("a checkpoint at {} tokens, which is no chunk's end", n_tokens));
   }
+  int64_t checkpoint_bytes = 0;
+  for (const CheckpointPart& part : parts) checkpoint_bytes += int64_t(part.bytes.size());
+  TRY(ensure({.checkpoint_bytes = checkpoint_bytes}));
   return run([&]() -> Status {
     ContextState state = context_.state();
     TRY_ASSIGN(const CheckpointRef ref, write_checkpoint(context_.db(), n_tokens, state.next_generation++, parts));
@@ -114,7 +130,7 @@ Status StoredWriter::save_checkpoint(int64_t n_tokens, std::span<const Checkpoin
     rocksdb::WriteBatch batch;
     TRY(write_state(batch, std::move(state), Durability::kSynced));
     TRY(note_saved());
-    return sweep_checkpoints(context_.db(), context_.state().checkpoints);
+    return sweep();
   });
 }
 
@@ -129,6 +145,7 @@ Status StoredWriter::truncate(int64_t n_tokens, const std::string& sources, cons
   if (!context_.state().blocks.is_chunk_boundary(n_tokens)) {
     return refuse(fmt::format("cannot be cut at {} tokens, which is no chunk's end", n_tokens));
   }
+  TRY(ensure({}));
   return run([&]() -> Status {
     ContextState state = context_.state();
     TRY_ASSIGN(state.n_bytes, source_bytes_of(n_tokens));
@@ -143,11 +160,12 @@ Status StoredWriter::truncate(int64_t n_tokens, const std::string& sources, cons
     }
     TRY(write_state(batch, std::move(state), Durability::kSynced));
     TRY(note_saved());
-    return sweep_checkpoints(context_.db(), context_.state().checkpoints);
+    return sweep();
   });
 }
 
 Status StoredWriter::finish(const std::string& sources, const std::string& progress) {
+  TRY(ensure({}));
   return run([&]() -> Status {
     ContextState state = context_.state();
     state.complete = true;
@@ -157,7 +175,10 @@ Status StoredWriter::finish(const std::string& sources, const std::string& progr
     TRY(write_state(batch, std::move(state), Durability::kSynced));
     // All is on disk. What follows tidies up, and may want more room than there is.
     if (context_.db().flush(kAllFamilies).ok()) {
-      for (const Family family : kAllFamilies) (void)context_.db().compact(family).ok();
+      SpaceClaim& claim = *context_.claim();
+      for (const Family family : kAllFamilies) {
+        (void)context_.db().compact(family, [&](int64_t bytes) { return claim.ensure_free(bytes); }).ok();
+      }
     }
     return note_saved();  // last: with it a replacement takes over, and its readers wait until we let go of it
   });

@@ -18,6 +18,7 @@ class StoredWriter final : public WithReads<ContextWriter> {
                          std::span<const int64_t> keep) override;
   Status truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) override;
   Status finish(const std::string& sources, const std::string& progress) override;
+  Status make_room(int64_t chunk_bytes, int64_t checkpoint_bytes) override;
 
   FileLock release_lock() {
     return context_.release_lock();
@@ -32,10 +33,13 @@ class StoredWriter final : public WithReads<ContextWriter> {
     if (!failed_.ok()) return failed_;
     return failed_ = operation();
   }
+  // Room for what an operation writes, before it begins.
+  Status ensure(const Growth& growth) { return failed_.ok() ? context_.claim()->ensure(growth) : failed_; }
   Status refuse(const std::string& why) const;  // a caller's mistake; changes nothing
   Status write_chunk(const ChunkWrite& chunk);
   Status write_state(rocksdb::WriteBatch& batch, ContextState state, Database::Durability durability);
   Status note_saved();
+  Status sweep();
   Result<int64_t> source_bytes_of(int64_t n_tokens) const;
 
   Status failed_;

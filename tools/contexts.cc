@@ -1,4 +1,4 @@
-// reform contexts, show, rm: what is in the store.
+// reform contexts, show, pin, unpin, rm: what is in the store.
 #include <fmt/format.h>
 #include <reform/store.h>
 
@@ -21,13 +21,18 @@ struct StoreFlags {
   std::vector<std::string> names;
 };
 
-constexpr size_t kColumns = 7;
+constexpr size_t kColumns = 8;
 using Row = std::array<std::string, kColumns>;
 
 Row context_row(const ContextInfo& c) {
-  return {printable(c.name, false),     printable(c.model_name, false),           format_count(c.n_tokens),
-          format_bytes(c.disk_bytes),   fmt::format("{:.0f}", c.bytes_per_token), c.state,
-          format_date(c.created_unix_s)};
+  return {printable(c.name, false),
+          printable(c.model_name, false),
+          format_count(c.n_tokens),
+          format_bytes(c.disk_bytes),
+          fmt::format("{:.0f}", c.bytes_per_token),
+          c.state + (c.pinned ? ", pinned" : ""),
+          format_date(c.created_unix_s),
+          c.last_asked_unix_s == 0 ? "never" : format_date(c.last_asked_unix_s)};
 }
 
 std::string table(const std::vector<Row>& rows) {
@@ -52,10 +57,17 @@ Status run_contexts(const StoreFlags& flags, Output& out) {
   if (!store.ok()) return store.status();
   const auto listed = store.value()->list();
   if (!listed.ok()) return listed.status();
-  std::vector<Row> rows = {{"NAME", "MODEL", "TOKENS", "ON DISK", "BYTES/TOKEN", "STATE", "CREATED"}};
+  const auto use = store.value()->use();
+  if (!use.ok()) return use.status();
+  std::vector<Row> rows = {{"NAME", "MODEL", "TOKENS", "ON DISK", "BYTES/TOKEN", "STATE", "CREATED", "ASKED"}};
   for (const ContextInfo& context : listed.value()) rows.push_back(context_row(context));
   out.text(rows.size() > 1 ? table(rows) : fmt::format("no contexts in {}\n", store.value()->dir()));
-  out.object(contexts_fields(store.value()->dir(), listed.value()));
+  if (use.value().max_bytes > 0) {
+    out.text(fmt::format("{} of at most {} are taken; when it is full, {}\n", format_bytes(use.value().used_bytes),
+                         format_bytes(use.value().max_bytes),
+                         use.value().evict_when_full ? "contexts asked least recently go" : "an ingest stops"));
+  }
+  out.object(contexts_fields(store.value()->dir(), listed.value(), use.value()));
   return {};
 }
 
@@ -76,6 +88,8 @@ std::string describe(const ContextInfo& c) {
   add("policy", fmt::format("{}, chunks of {} tokens, cache of {}", c.policy, format_count(c.chunk_tokens),
                             format_count(c.cache_tokens)));
   add("created", format_date(c.created_unix_s));
+  add("last asked", c.last_asked_unix_s == 0 ? "never" : format_date(c.last_asked_unix_s));
+  add("pinned", c.pinned ? "yes: it stays when the store is full" : "no");
   add("id", c.id);
   return text;
 }
@@ -90,21 +104,38 @@ Status run_show(const StoreFlags& flags, Output& out) {
   return {};
 }
 
+// What cannot work is refused before anything is done.
+Status check_names(Store& store, const std::vector<std::string>& names) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (std::find(names.begin() + ptrdiff_t(i) + 1, names.end(), names[i]) != names.end())
+      return {Code::kUsage, fmt::format("context '{}' is named twice", names[i])};
+    if (const auto found = store.find(names[i]); !found.ok()) return found.status();
+  }
+  return {};
+}
+
+Status run_pin(const StoreFlags& flags, bool pinned, Output& out) {
+  auto store = Store::open(flags.store_dir);
+  if (!store.ok()) return store.status();
+  if (Status s = check_names(*store.value(), flags.names); !s.ok()) return s;
+  const char* what = pinned ? "pinned" : "unpinned";
+  for (const std::string& name : flags.names) {
+    if (Status s = store.value()->set_pinned(name, pinned); !s.ok()) return s;
+    out.text(fmt::format("{} {}\n", what, printable(name, false)));
+  }
+  out.object(names_fields(store.value()->dir(), what, flags.names));
+  return {};
+}
+
 Status run_rm(const StoreFlags& flags, Output& out) {
   auto store = Store::open(flags.store_dir);
   if (!store.ok()) return store.status();
-  // What cannot work is refused before anything is gone.
-  for (size_t i = 0; i < flags.names.size(); ++i) {
-    const auto rest = flags.names.begin() + ptrdiff_t(i) + 1;
-    if (std::find(rest, flags.names.end(), flags.names[i]) != flags.names.end())
-      return {Code::kUsage, fmt::format("context '{}' is named twice", flags.names[i])};
-    if (const auto found = store.value()->find(flags.names[i]); !found.ok()) return found.status();
-  }
+  if (Status s = check_names(*store.value(), flags.names); !s.ok()) return s;
   for (const std::string& name : flags.names) {
     if (Status s = store.value()->remove(name); !s.ok()) return s;
     out.text(fmt::format("removed {}\n", printable(name, false)));
   }
-  out.object(removed_fields(store.value()->dir(), flags.names));
+  out.object(names_fields(store.value()->dir(), "removed", flags.names));
   return {};
 }
 
@@ -127,6 +158,24 @@ void add_show(CLI::App& app, Invocation& invocation) {
                             "With --json also every setting it was begun with.",
                             "  reform show bible", [flags](Output& out) { return run_show(*flags, out); });
   verb->add_option("NAME", flags->names, "Name of the context")->required()->expected(1);
+  add_store_flag(*verb, flags->store_dir);
+}
+
+void add_pin(CLI::App& app, Invocation& invocation) {
+  const auto flags = std::make_shared<StoreFlags>();
+  CLI::App* verb = add_verb(app, invocation, "pin",
+                            "Keep contexts when the store is full (ingest --max-store-bytes, --when-full evict).\n"
+                            "Only rm removes them then.",
+                            "  reform pin bible", [flags](Output& out) { return run_pin(*flags, true, out); });
+  verb->add_option("NAME", flags->names, "Names of the contexts")->required();
+  add_store_flag(*verb, flags->store_dir);
+}
+
+void add_unpin(CLI::App& app, Invocation& invocation) {
+  const auto flags = std::make_shared<StoreFlags>();
+  CLI::App* verb = add_verb(app, invocation, "unpin", "Let contexts go again when the store is full.",
+                            "  reform unpin bible", [flags](Output& out) { return run_pin(*flags, false, out); });
+  verb->add_option("NAME", flags->names, "Names of the contexts")->required();
   add_store_flag(*verb, flags->store_dir);
 }
 

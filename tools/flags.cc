@@ -1,6 +1,7 @@
 #include "tools/flags.h"
 
 #include <random>
+#include <string>
 
 #include "tools/text.h"
 
@@ -34,6 +35,29 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
 
 void add_store_flag(CLI::App& verb, std::string& store_dir) {
   verb.add_option("--store", store_dir, "Directory of contexts; by default " + Store::default_dir())->type_name("DIR");
+}
+
+void add_store_limit_flags(CLI::App& verb, StoreOptions& options) {
+  const char* group = "Store (kept there, for every process, until it is set again)";
+  const auto set_cap = [&options](const std::string& text) {
+    const Result<int64_t> bytes = parse_size(text);
+    if (!bytes.ok()) throw CLI::ValidationError("--max-store-bytes", bytes.status().message);
+    options.max_bytes = bytes.value();
+  };
+  verb.add_option_function<std::string>("--max-store-bytes", set_cap,
+                                        "Cap on the store's whole directory, as in 50GiB; 0: none")
+      ->type_name("BYTES")
+      ->group(group);
+  const auto set_when_full = [&options](const std::string& text) {
+    if (text != "stop" && text != "evict")
+      throw CLI::ValidationError("--when-full", "is '" + text + "'; expected stop or evict");
+    options.evict_when_full = text == "evict";
+  };
+  verb.add_option_function<std::string>(
+          "--when-full", set_when_full,
+          "At the cap: stop, or evict the contexts asked least recently; stop if it was never set")
+      ->type_name("WHAT")
+      ->group(group);
 }
 
 void add_sampling_flags(CLI::App& verb, SamplingFlags& flags) {

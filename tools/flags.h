@@ -18,6 +18,8 @@ struct EngineFlags {
 void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required);
 
 void add_store_flag(CLI::App& verb, std::string& store_dir);
+// Of verbs that write contexts: the cap on the store.
+void add_store_limit_flags(CLI::App& verb, StoreOptions& options);
 
 // Sampling as llama.cpp's users know it; --seed -1 draws one.
 struct SamplingFlags {

@@ -23,6 +23,7 @@ namespace {
 struct ImportFlags {
   std::string store_dir, file;
   ImportOptions options;
+  StoreOptions store_options;
 };
 
 constexpr const char* kStdin = "-";
@@ -51,7 +52,7 @@ Status run_import(const ImportFlags& flags, Output& out) {
   const bool from_stdin = flags.file == kStdin;
   if (from_stdin && isatty(STDIN_FILENO) == 1)
     return {Code::kUsage, "standard input is the terminal; name a file, or feed it with < FILE"};
-  auto store = Store::open(flags.store_dir);
+  auto store = Store::open(flags.store_dir, flags.store_options);
   if (!store.ok()) return store.status();
   const CancelScope scope;
   InterruptibleInput input(STDIN_FILENO, scope.token());
@@ -64,7 +65,9 @@ Status run_import(const ImportFlags& flags, Output& out) {
     out.progress().update(
         [&](int columns) { return bytes_line(from.path, p.done_bytes, p.total_bytes, time.count(), columns); });
   };
-  const auto done = import_context(*store.value(), from, flags.options, show, &scope.token());
+  ImportOptions options = flags.options;
+  options.log = out.log();
+  const auto done = import_context(*store.value(), from, options, show, &scope.token());
   if (done.status().code == Code::kCancelled) return {Code::kCancelled, "stopped; nothing of it stays"};
   if (!done.ok()) return done.status();
   print_result(flags, store.value()->dir(), done.value(), out);
@@ -88,6 +91,7 @@ void add_import(CLI::App& app, Invocation& invocation) {
                    "GGUF file of its model: checked, and found there from then on")
       ->type_name("FILE");
   add_store_flag(*verb, flags->store_dir);
+  add_store_limit_flags(*verb, flags->store_options);
 }
 
 }  // namespace reform::tool

@@ -25,6 +25,7 @@ struct IngestFlags {
   std::string store_dir, name;
   std::vector<std::string> files;
   IngestOptions options;
+  StoreOptions store_options;
   bool append = false, replace = false;
 };
 
@@ -86,7 +87,7 @@ Status run_ingest(const IngestFlags& flags, Output& out) {
   if (Status s = options.validate(); !s.ok()) return s;
   if (Status s = check_files(flags.files); !s.ok()) return s;
 
-  auto store = Store::open(flags.store_dir);
+  auto store = Store::open(flags.store_dir, flags.store_options);
   if (!store.ok()) return store.status();
   out.progress().phase("loading the model");
   auto engine = Engine::open(flags.engine.model, flags.engine.options, out.log());
@@ -127,6 +128,7 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
   verb->add_option("FILE", flags->files, "Texts in UTF-8, read in this order; '-' is standard input")->required();
   add_engine_flags(*verb, flags->engine, /*model_required=*/true);
   add_store_flag(*verb, flags->store_dir);
+  add_store_limit_flags(*verb, flags->store_options);
   verb->add_option("--heads", flags->engine.options.heads_file, "Heads that make the embedding (JSON)")
       ->type_name("FILE");
   CLI::Option* append = verb->add_flag("--append", flags->append, "The name exists: add this text at its end");

@@ -36,6 +36,13 @@ Json source_json(const Source& source) {
           {"text", source.text}};
 }
 
+Json evicted_json(const std::vector<Eviction>& evicted) {
+  Json list = Json::array();
+  for (const Eviction& e : evicted)
+    list.push_back({{"context", e.context}, {"bytes", e.bytes}, {"last_used_unix_s", e.last_used_unix_s}});
+  return list;
+}
+
 }  // namespace
 
 Json with_header(const std::string& verb, const Json& fields) {
@@ -71,21 +78,57 @@ Json context_json(const ContextInfo& c) {
           {"checkpoint_bytes", c.checkpoint_bytes},
           {"bytes_per_token", c.bytes_per_token},
           {"created_unix_s", c.created_unix_s},
+          {"last_asked_unix_s", c.last_asked_unix_s == 0 ? Json() : Json(c.last_asked_unix_s)},
+          {"pinned", c.pinned},
           {"settings", settings.is_discarded() ? Json() : settings}};
 }
 
-Json contexts_fields(const std::string& store_dir, const std::vector<ContextInfo>& contexts) {
+Json contexts_fields(const std::string& store_dir, const std::vector<ContextInfo>& contexts, const StoreUse& use) {
   Json list = Json::array();
   for (const ContextInfo& context : contexts) list.push_back(context_json(context));
-  return {{"store", store_dir}, {"contexts", std::move(list)}};
+  return {{"store", store_dir},
+          {"used_bytes", use.used_bytes},
+          {"max_store_bytes", use.max_bytes == 0 ? Json() : Json(use.max_bytes)},
+          {"when_full", use.evict_when_full ? "evict" : "stop"},
+          {"contexts", std::move(list)}};
 }
 
 Json show_fields(const std::string& store_dir, const ContextInfo& context) {
   return {{"store", store_dir}, {"context", context_json(context)}};
 }
 
-Json removed_fields(const std::string& store_dir, const std::vector<std::string>& names) {
-  return {{"store", store_dir}, {"removed", names}};
+Json names_fields(const std::string& store_dir, const char* what, const std::vector<std::string>& names) {
+  return {{"store", store_dir}, {what, names}};
+}
+
+Json doctor_fields(const DoctorReport& r) {
+  Json advice = Json::array();
+  for (const DoctorAdvice& a : r.advice) advice.push_back({{"about", a.about}, {"text", a.text}});
+  const auto known = [&](double value) { return r.disk_problem.empty() ? Json(value) : Json(); };
+  return {{"kernel", r.kernel},
+          {"cpu",
+           {{"name", r.cpu},
+            {"isa", r.isa},
+            {"cores", r.n_cores},
+            {"cores_machine", r.n_cores_machine},
+            {"quota_cores", r.cpu_quota_cores == 0 ? Json() : Json(r.cpu_quota_cores)}}},
+          {"memory",
+           {{"total_bytes", r.memory_bytes},
+            {"available_bytes", r.memory_available_bytes},
+            {"limit_bytes", r.memory_limit_bytes == 0 ? Json() : Json(r.memory_limit_bytes)}}},
+          {"gpu", {{"seen", r.gpus}, {"built_in", r.gpu_built_in}}},
+          {"store", r.store_dir},
+          {"disk",
+           {{"measured", r.measured_dir},
+            {"file_system", r.file_system},
+            {"free_bytes", r.disk_free_bytes},
+            {"total_bytes", r.disk_total_bytes},
+            {"io", r.io},
+            {"io_remark", r.io_remark.empty() ? Json() : Json(r.io_remark)},
+            {"problem", r.disk_problem.empty() ? Json() : Json(r.disk_problem)},
+            {"sequential_read_bytes_per_s", known(r.sequential_read_bytes_per_s)},
+            {"random_reads_per_s", known(r.random_reads_per_s)}}},
+          {"advice", std::move(advice)}};
 }
 
 Json verify_fields(const std::string& store_dir, const std::vector<VerifiedContext>& contexts) {
@@ -119,6 +162,7 @@ Json import_fields(const std::string& store_dir, const std::string& file, const 
           {"file", file},
           {"archive_bytes", result.archive_bytes},
           {"xxh3_128", result.xxh3_128},
+          {"evicted", evicted_json(result.evicted)},
           {"context", context_json(result.context)}};
 }
 
@@ -139,11 +183,9 @@ const char* outcome_name(IngestResult::Outcome outcome) {
 }
 
 Json ingest_fields(const IngestResult& result) {
-  return {{"outcome", outcome_name(result.outcome)},
-          {"tokens_run", result.tokens_run},
-          {"context", context_json(result.context)},
-          {"timings", timings_json(result.timings)},
-          {"memory_bytes", memory_json(result.memory)}};
+  return {{"outcome", outcome_name(result.outcome)}, {"tokens_run", result.tokens_run},
+          {"evicted", evicted_json(result.evicted)}, {"context", context_json(result.context)},
+          {"timings", timings_json(result.timings)}, {"memory_bytes", memory_json(result.memory)}};
 }
 
 Json ask_fields(const std::vector<std::string>& contexts, const std::string& question, const AskResult& result,

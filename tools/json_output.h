@@ -4,6 +4,7 @@
 
 #include <reform/archive.h>
 #include <reform/ask.h>
+#include <reform/doctor.h>
 #include <reform/generate.h>
 #include <reform/ingest.h>
 #include <reform/store.h>
@@ -25,9 +26,10 @@ std::string dump(const Json& object);
 Json error_fields(const Status& status);
 Json version_fields();
 Json context_json(const ContextInfo& context);
-Json contexts_fields(const std::string& store_dir, const std::vector<ContextInfo>& contexts);
+Json contexts_fields(const std::string& store_dir, const std::vector<ContextInfo>& contexts, const StoreUse& use);
 Json show_fields(const std::string& store_dir, const ContextInfo& context);
-Json removed_fields(const std::string& store_dir, const std::vector<std::string>& names);
+// `what`: removed, pinned, unpinned
+Json names_fields(const std::string& store_dir, const char* what, const std::vector<std::string>& names);
 Json verify_fields(const std::string& store_dir, const std::vector<VerifiedContext>& contexts);
 Json export_fields(const std::string& store_dir, const std::string& file, const ArchiveResult& result);
 Json import_fields(const std::string& store_dir, const std::string& file, const ArchiveResult& result);
@@ -35,6 +37,8 @@ Json ingest_fields(const IngestResult& result);
 Json ask_fields(const std::vector<std::string>& contexts, const std::string& question, const AskResult& result,
                 bool with_prompt);
 Json generate_fields(const ModelInfo& model, const GenerateResult& result);
+
+Json doctor_fields(const DoctorReport& report);
 
 const char* outcome_name(IngestResult::Outcome outcome);  // "ingested", "resumed", …
 

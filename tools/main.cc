@@ -70,11 +70,14 @@ int run(int argc, char** argv) {
   add_ask(app, invocation);
   add_contexts(app, invocation);
   add_show(app, invocation);
+  add_pin(app, invocation);
+  add_unpin(app, invocation);
   add_rm(app, invocation);
   add_verify(app, invocation);
   add_export(app, invocation);
   add_import(app, invocation);
   add_generate(app, invocation);
+  add_doctor(app, invocation);
   app.require_subcommand(0, 1);
 
   ProgressLine& progress = ProgressLine::standard_error();

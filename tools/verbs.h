@@ -27,10 +27,13 @@ void add_ask(CLI::App& app, Invocation& invocation);
 void add_generate(CLI::App& app, Invocation& invocation);
 void add_contexts(CLI::App& app, Invocation& invocation);
 void add_show(CLI::App& app, Invocation& invocation);
+void add_doctor(CLI::App& app, Invocation& invocation);
 void add_rm(CLI::App& app, Invocation& invocation);
 void add_verify(CLI::App& app, Invocation& invocation);
 void add_export(CLI::App& app, Invocation& invocation);
 void add_import(CLI::App& app, Invocation& invocation);
+void add_pin(CLI::App& app, Invocation& invocation);
+void add_unpin(CLI::App& app, Invocation& invocation);
 
 void use_help_formatter(CLI::App& app);  // before any verb is added: they inherit it
 

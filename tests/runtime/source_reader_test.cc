@@ -32,6 +32,15 @@ TEST_CASE("several sources are one text, each with its place", "[runtime]") {
   CHECK((files[1].name == "two" && files[1].begin_byte == 106 && files[1].size_bytes == 600000));
 }
 
+TEST_CASE("reading stops at the next block once it is cancelled", "[runtime]") {
+  std::istringstream text(std::string(1'000'000, 'x'));
+  CancelToken cancel;
+  auto reader = SourceReader::open({{"text", &text}}, 0, false, &cancel);
+  CHECK(reader.value()->next().value().size() < 1'000'000);
+  cancel.cancel();
+  CHECK(reader.value()->next().status().code == Code::kCancelled);
+}
+
 TEST_CASE("invalid UTF-8 is named by file and byte, wherever the blocks are cut", "[runtime]") {
   std::string text;
   std::vector<SourceFile> files;

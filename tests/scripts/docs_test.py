@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REFORM = os.environ.get("REFORM_BINARY", str(ROOT / "build/release/bin/reform"))
 MODEL = ROOT / "tests/golden/tiny_qwen2.gguf"
-VERBS = ("ingest", "ask", "contexts", "show", "rm", "verify", "export", "import", "generate")
+VERBS = ("ingest", "ask", "contexts", "show", "pin", "unpin", "rm", "verify", "export", "import", "generate", "doctor")
+MAYBE_NONE = " (maybe none)"  # of a list that may be empty
 TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "null": type(None)}
 
 
@@ -66,7 +67,7 @@ def leaves(value, path=""):
 
 
 def has_type(value, kind):
-    allowed = [TYPES[word] for word in kind.split(" or ")]
+    allowed = [TYPES[word] for word in kind.removesuffix(MAYBE_NONE).split(" or ")]
     return any(isinstance(value, t) and (t is bool or not isinstance(value, bool)) for t in allowed)
 
 
@@ -75,7 +76,8 @@ def differences(shown, documented):
     paths = {path for path, _ in shown}
     containers = {path for path in documented if any(p.startswith((path + ".", path + "[]")) for p in documented if p != path)}
     problems = [f"not documented: {path}" for path in sorted(paths - set(documented))]
-    problems += [f"documented and not there: {path}" for path in sorted(set(documented) - containers - paths)]
+    problems += [f"documented and not there: {path}" for path in sorted(set(documented) - containers - paths)
+                 if not documented[path].endswith(MAYBE_NONE)]
     problems += [f"{path}: documented as {documented[path]}, found {value!r}" for path, value in shown
                  if path in documented and not has_type(value, documented[path])]
     return problems
@@ -106,6 +108,9 @@ class Json(unittest.TestCase):
             "export": cls.reform("export", "book", home / "book.reform"),
             "import": cls.reform("import", home / "book.reform", "--as", "copy"),
             "verify": cls.damaged(home),
+            "pin": cls.reform("pin", "book"),
+            "unpin": cls.reform("unpin", "book"),
+            "doctor": cls.reform("doctor"),
             "rm": cls.reform("rm", "book"),
             "error": cls.reform("rm", "book", code=3),
         }
@@ -159,9 +164,12 @@ class Json(unittest.TestCase):
                 self.assertEqual(differences(shown, documented), [])
 
     def test_a_difference_is_found(self):
-        documented = {"a": "integer", "b": "object or null", "b.c": "string", "d[]": "number or null"}
+        documented = {"a": "integer", "b": "object or null", "b.c": "string", "d[]": "number or null",
+                      "e[].f": "string (maybe none)"}
         self.assertEqual(differences(list(leaves({"a": 1, "b": {"c": "x"}, "d": [1.5, None]})), documented), [])
-        for planted in ({"a": 1, "b": {"c": "x"}, "d": [1], "e": 2}, {"a": 1, "b": {"c": "x"}, "d": []},
+        self.assertEqual(differences(list(leaves({"a": 1, "b": {"c": "x"}, "d": [1], "e": [{"f": "x"}]})), documented), [])
+        for planted in ({"a": 1, "b": {"c": "x"}, "d": [1], "e": [{"f": 1}]},
+                        {"a": 1, "b": {"c": "x"}, "d": [1], "e": 2}, {"a": 1, "b": {"c": "x"}, "d": []},
                         {"a": 1.5, "b": {"c": "x"}, "d": [1]}, {"a": True, "b": {"c": "x"}, "d": [1]},
                         {"a": 1, "b": {"c": "x", "f": None}, "d": [1]}, {"b": {"c": "x"}, "d": [1]}):
             with self.subTest(planted=planted):

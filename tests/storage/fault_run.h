@@ -19,6 +19,9 @@ struct DiskPath {
 };
 const std::vector<DiskPath>& disk_paths();
 
+// A disk over `files` on which RocksDB does not wait where it would try a failed write once more.
+std::shared_ptr<const Disk> hasty_disk(const std::shared_ptr<rocksdb::FileSystem>& files, bool direct_reads);
+
 struct FaultFigures {
   int64_t faults = 0, bytes_checked = 0, lost = 0;
   void print(const std::string& what) const;  // for the README's figures

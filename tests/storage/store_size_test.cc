@@ -89,8 +89,15 @@ TEST_CASE("a removed context leaves nothing on the disk", "[storage]") {
     auto writer = must(store->create("x", kRowBytes, ""));
     must(writer->commit_chunk(Chunk(kSeed, 0, 5000, kRowBytes).write()));
   }
+  must(store->open_reader("x"));
   must(store->remove("x"));
   CHECK(file_bytes_below(dir.path()) < 2000);
+  // Nobody holds an unlinked file of it, which would keep its bytes from the disk.
+  for (const auto& open : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string target = std::filesystem::read_symlink(open.path(), gone).string();
+    CHECK_FALSE((target.starts_with(dir.path()) && target.ends_with("(deleted)")));
+  }
   CHECK(std::filesystem::is_empty(dir.path("contexts")));
   CHECK(std::filesystem::is_empty(dir.path("trash")));
 }

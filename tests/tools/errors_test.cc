@@ -185,7 +185,7 @@ TEST_CASE("ask: questions and options that cannot work", "[tools]") {
   const CommandResult bare = with({"--gather-tokens", "0", "--edge-tokens", "0"});
   REQUIRE(bare.exit_code == 0);
   CHECK(Json::parse(bare.out)["sources"].empty());
-  check_refused(b.run({"ask", "c", "why?", "-n", "0"}), 2, {"new tokens", "expected 1"});
+  check_refused(b.run({"ask", "c", "why?", "-n", "-1"}), 2, {"new tokens", "expected 0"});
   check_refused(b.run({"ask", "nobody", "why?"}), 3, {"nobody", "\"c\""});  // and which there are
 }
 

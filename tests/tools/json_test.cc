@@ -33,16 +33,17 @@ AskResult hostile_answer() {
 }  // namespace
 
 TEST_CASE("no bytes of a text, a name or a message can break the JSON", "[tools]") {
-  const Json objects[] = {ask_fields({kHostile}, kHostile, hostile_answer(), true),
-                          contexts_fields(kHostile, {hostile_context()}),
-                          show_fields(kHostile, hostile_context()),
-                          removed_fields(kHostile, {kHostile}),
-                          verify_fields(kHostile, {{kHostile, kHostile, "damaged", false, 1, 2, 3, {kHostile}}}),
-                          export_fields(kHostile, kHostile, {hostile_context(), 5, kHostile}),
-                          import_fields(kHostile, kHostile, {hostile_context(), 5, kHostile}),
-                          error_fields({Code::kBadText, kHostile}),
-                          ingest_fields({hostile_context(), IngestResult::Outcome::kResumed, 3, {}, {}}),
-                          generate_fields({}, {kHostile, kHostile, {}, {}})};
+  const Json objects[] = {
+      ask_fields({kHostile}, kHostile, hostile_answer(), true),
+      contexts_fields(kHostile, {hostile_context()}, {}),
+      show_fields(kHostile, hostile_context()),
+      names_fields(kHostile, "removed", {kHostile}),
+      verify_fields(kHostile, {{kHostile, kHostile, "damaged", false, 1, 2, 3, {kHostile}}}),
+      export_fields(kHostile, kHostile, {hostile_context(), 5, kHostile}),
+      import_fields(kHostile, kHostile, {hostile_context(), 5, kHostile}),
+      error_fields({Code::kBadText, kHostile}),
+      ingest_fields({hostile_context(), IngestResult::Outcome::kResumed, 3, {}, {}, {{kHostile, 1, 2}}}),
+      generate_fields({}, {kHostile, kHostile, {}, {}})};
   for (const Json& fields : objects) {
     const std::string text = dump(with_header("verb", fields));
     CHECK(text.find('\n') == std::string::npos);

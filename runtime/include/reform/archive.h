@@ -5,12 +5,14 @@
 #pragma once
 
 #include <reform/cancel.h>
+#include <reform/log.h>
 #include <reform/store.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace reform {
 
@@ -34,6 +36,7 @@ struct ImportOptions {
   // not known, so that whoever asks the context must say it.
   std::string model_path;
   std::string cache_dir;  // of fingerprints; "" is $XDG_CACHE_HOME/reform
+  LogCallback log = {};   // told of contexts that go because the store is full
 };
 
 struct ArchiveProgress {
@@ -44,7 +47,8 @@ using ArchiveProgressCallback = std::function<void(const ArchiveProgress&)>;
 struct ArchiveResult {
   ContextInfo context;
   int64_t archive_bytes = 0;
-  std::string xxh3_128;  // of the archive but for its last section, which holds it; 32 hex digits
+  std::string xxh3_128;                // of the archive but for its last section, which holds it; 32 hex digits
+  std::vector<Eviction> evicted = {};  // contexts that went to make room for an import
 };
 
 // kBusy if the context is being written or not finished; kExists if the file is there.
@@ -53,7 +57,8 @@ REFORM_API Result<ArchiveResult> export_context(Store& store, const std::string&
                                                 const CancelToken* cancel = nullptr);
 
 // The context appears once all of the archive has been read and checked; otherwise nothing stays. kCorrupt says what is
-// wrong with the file; kExists that the name is taken; kWrongModel that the model is another one.
+// wrong with the file; kExists that the name is taken; kWrongModel that the model is another one; kNoSpace that the
+// disk or the store is full.
 REFORM_API Result<ArchiveResult> import_context(Store& store, const ImportOrigin& from, const ImportOptions& options,
                                                 const ArchiveProgressCallback& progress = {},
                                                 const CancelToken* cancel = nullptr);

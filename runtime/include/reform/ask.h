@@ -31,7 +31,7 @@ struct Source {
 
 struct AskResult {
   std::string answer;
-  std::string finish_reason;  // "stop" or "length"
+  std::string finish_reason;  // as in generate.h
   std::vector<Source> sources;
   std::string prompt;  // as the model saw it, special tokens spelled out
   int64_t gathered_tokens = 0, edge_tokens = 0, question_tokens = 0, template_tokens = 0, recomputed_tokens = 0;

@@ -15,7 +15,7 @@ struct SamplingOptions {
   double top_p = 0.95;           // 1: off
   double min_p = 0.05;           // 0: off
   uint64_t seed = 0;             // of the sampler; the same seed gives the same text
-  int64_t max_new_tokens = 256;  // -n
+  int64_t max_new_tokens = 256;  // -n; 0 runs the prompt only
 
   REFORM_API Status validate() const;
 };
@@ -28,7 +28,7 @@ struct GenerateOptions {
 
 struct GenerateResult {
   std::string text;
-  std::string finish_reason;  // "stop" (an end token) or "length"
+  std::string finish_reason;  // "stop" (an end token), "length", or "cancelled" (by the callback)
   Timings timings;
   MemoryReport memory;
 };

@@ -17,7 +17,7 @@ namespace reform {
 
 struct IngestOptions {
   // Changes results; fixed when the context is begun.
-  std::string policy = "h2o";    // what a chunk hands to the next: h2o, recent, none
+  std::string policy = "h2o";  // what a chunk hands to the next: h2o, recent, none
   // Tokens run at a time, [64, 65536], and of the compressed cache per layer after eviction (h2o, recent). A chunk
   // follows the cache, so together they are to fit the window that the model was trained on. 0: 4,096, less where
   // that window is short.
@@ -57,6 +57,7 @@ struct IngestResult {
   int64_t tokens_run = 0;  // of this call; 0 when unchanged
   Timings timings;
   MemoryReport memory;
+  std::vector<Eviction> evicted;  // contexts that went to make room for it
 };
 
 using IngestProgressCallback = std::function<void(const IngestProgress&)>;  // at least once a second while it runs

@@ -109,6 +109,8 @@ typedef struct reform_context {
   const char* const* files;
   int64_t n_tokens, source_bytes, created_unix_s, chunk_tokens, cache_tokens, disk_bytes, checkpoint_bytes;
   double bytes_per_token;
+  int32_t pinned;            /* it stays when the store is full */
+  int64_t last_asked_unix_s; /* 0: never */
 } reform_context;
 
 typedef struct reform_context_list {
@@ -121,6 +123,10 @@ REFORM_API const char* reform_store_dir(const reform_store* store);
 REFORM_API reform_code reform_store_list(reform_store* store, const reform_context_list** list);
 REFORM_API reform_code reform_store_find(reform_store* store, const char* name, const reform_context** context);
 REFORM_API reform_code reform_store_remove(reform_store* store, const char* name);
+REFORM_API reform_code reform_store_set_pinned(reform_store* store, const char* name, int32_t pinned);
+/* The cap on the directory's size; kept there, for every process that writes. 0: none. When it is reached, contexts go,
+ * the least recently asked first, or, with evict_when_full 0, what is being written stops with REFORM_NO_SPACE. */
+REFORM_API reform_code reform_store_set_limit(reform_store* store, int64_t max_bytes, int32_t evict_when_full);
 REFORM_API void reform_store_close(reform_store* store);
 REFORM_API void reform_context_list_free(const reform_context_list* list);
 REFORM_API void reform_context_free(const reform_context* context);
@@ -159,11 +165,19 @@ typedef struct reform_ingest_options {
   const reform_cancel* cancel;
 } reform_ingest_options;
 
+typedef struct reform_eviction {
+  const char* context;
+  int64_t bytes;
+  int64_t last_used_unix_s; /* asked, or if never, finished */
+} reform_eviction;
+
 typedef struct reform_ingest_result {
   const reform_context* context;
   const char* outcome; /* ingested, resumed, unchanged, appended, replaced */
   int64_t tokens_run;
   const reform_report* report;
+  size_t n_evicted; /* contexts that went to make room for it */
+  const reform_eviction* evicted;
 } reform_ingest_result;
 
 REFORM_API void reform_ingest_options_init(reform_ingest_options* options, size_t size);
@@ -269,7 +283,9 @@ typedef struct reform_source {
 } reform_source;
 
 typedef struct reform_ask_result {
-  const char *answer, *finish_reason, *prompt;
+  const char* answer;
+  const char* finish_reason; /* stop, length; cancelled: the text callback returned 0 */
+  const char* prompt;
   size_t n_sources;
   const reform_source* const* sources;
   int64_t gathered_tokens, edge_tokens, question_tokens, template_tokens, recomputed_tokens;

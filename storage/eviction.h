@@ -1,0 +1,27 @@
+// Which contexts go when the store is full, or why none does.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "storage/context_store.h"
+#include "storage/space.h"
+#include "storage/store_directory.h"
+
+namespace reform {
+
+// A context that may go if its user lets go of it: complete, not pinned, and not the one being written or replaced.
+struct EvictionCandidate {
+  std::string id, name;
+  int64_t last_used_unix_ms = 0;
+};
+
+// The least recently used go until the shortage is over, if that can be and the limit says so; those that somebody
+// reads stay. kNoSpace, with nothing gone, says what the user can do.
+Result<std::vector<EvictedContext>> evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidates,
+                                          const Shortage& shortage);
+
+}  // namespace reform
