@@ -1,7 +1,7 @@
 # What every target of ours is compiled with. An embedding project is not bound by the warnings.
 add_library(reform_options INTERFACE)
 target_include_directories(reform_options INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(reform_options INTERFACE -ffp-contract=off)
+target_compile_options(reform_options INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off>)
 if(REFORM_WARNINGS)
   target_compile_options(reform_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Werror>
     $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/float16.h"
+#include "tests/kernels/cuda/emulated_ops.h"
 #include "tests/kernels/op_fixture.h"
 #include "tests/support/compare.h"
 
@@ -90,6 +91,10 @@ struct Problem {
   // A logit is a sum of head_dim FP32 products of magnitude at most P in all: ceiling head_dim * 2^-24 * P, and the
   // rounding of rotated keys on top (3 * 2^-24 * P). Errors of that many terms do not all agree: a quarter.
   double logit_error() const { return double(shape.head_dim + 12) / 4 * 0x1p-24 * largest_product(); }
+  // With Q and rotated K rounded to F16: 2^-11 of each product, of independent signs unless a few products are all.
+  double half_logit_error() const {
+    return largest_product() * 0x1p-11 * (shape.outlier_dims > 0 ? 1 : 4 / std::sqrt(double(shape.head_dim)));
+  }
 
  private:
   double norm(const float* x) const {
@@ -158,6 +163,27 @@ TEST_CASE("attention: every isa agrees with ref on odd shapes", "[kernels][atten
       CHECK(compare(got.lse, want.lse, {p.logit_error() + 1e-6, 1e-6}));
       CHECK(got.guards_hold);
     }
+  }
+}
+
+// As above, and probabilities and values rounded to F16.
+Tolerance half_output_tolerance(const Problem& p) {
+  return {5.5 * (2 * p.half_logit_error() + 2 * 0x1p-11 + double(p.shape.kv_len) / 4 * 0x1p-24), 0};
+}
+
+TEST_CASE("attention: cuda agrees with ref on odd shapes", "[kernels][attention][cuda]") {
+  const auto reference = make_reference_ops();
+  uint32_t seed = 100;
+  for (const Shape& shape : kShapes) {
+    const Problem p(shape, ++seed);
+    INFO("seed " << seed << " tokens " << shape.n_tokens << " kv " << shape.kv_len << " dim " << shape.head_dim);
+    const Outcome want = attend(*reference, p, p.args);
+    for_each_cuda(p.limits(), [&](Ops& ops) {
+      const Outcome got = attend(ops, p, p.args);
+      CHECK(compare(got.out, want.out, half_output_tolerance(p)));
+      CHECK(compare(got.lse, want.lse, {p.half_logit_error() + 1e-6, 1e-6}));
+      CHECK(got.guards_hold);
+    });
   }
 }
 
@@ -257,6 +283,25 @@ TEST_CASE("attention column sums: every isa agrees with ref, same bits for any n
       weights.back() *= 1.5f;
       CHECK_FALSE(compare(column_sums(*reference, p, attended.lse, rows, weights), want, tol));
     }
+  }
+}
+
+TEST_CASE("attention column sums: cuda agrees with ref", "[kernels][attention][cuda]") {
+  const auto reference = make_reference_ops();
+  uint32_t seed = 400;
+  for (const Shape& shape : kShapes) {
+    const Problem p(shape, ++seed);
+    if (shape.outlier_dims > 0) continue;  // a logit of hundreds rounded to F16 says nothing
+    const Outcome attended = attend(*reference, p, p.args);
+    std::vector<int32_t> rows;
+    std::vector<float> weights;
+    for (int64_t t = (shape.n_tokens - 1) % 3; t < shape.n_tokens; t += 3) rows.push_back(int32_t(t));
+    for (size_t i = 0; i < rows.size(); ++i) weights.push_back(0.25f + float(i % 7));
+    const std::vector<float> want = column_sums(*reference, p, attended.lse, rows, weights);
+    INFO("tokens " << shape.n_tokens << " kv " << shape.kv_len << " dim " << shape.head_dim);
+    const Tolerance tol = {1e-6 * double(rows.size()), 2 * p.half_logit_error() + 4e-6};
+    for_each_cuda(p.limits(),
+                  [&](Ops& ops) { CHECK(compare(column_sums(ops, p, attended.lse, rows, weights), want, tol)); });
   }
 }
 

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "base/float16.h"
+#include "tests/kernels/cuda/emulated_ops.h"
 #include "tests/kernels/op_fixture.h"
 #include "tests/support/compare.h"
 
@@ -27,6 +28,7 @@ void for_each_ops(Fn fn) {
       fn(*ops);
     }
   }
+  for_each_cuda(kLimits, fn);
 }
 
 TEST_CASE("rms_norm: the reference agrees with an example worked by hand", "[kernels]") {

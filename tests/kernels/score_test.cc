@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "tests/kernels/cuda/emulated_ops.h"
 #include "tests/kernels/op_fixture.h"
 #include "tests/support/compare.h"
 
@@ -18,6 +19,19 @@ TEST_CASE("normalise_quantise: the reference agrees with an example worked by ha
   make_reference_ops()->normalise_quantise({x.data() + 2, 1, 2}, centre, q.data(), 2, &scale, 1);
   CHECK(q == std::vector<int8_t>{0, 0});
   CHECK(scale == 0.0f);
+}
+
+// Calls fn(ops) for every isa with each number of threads, and for emulated CUDA; says which in what fails.
+template <class Fn>
+void for_each_ops(std::initializer_list<int> thread_counts, Fn fn) {
+  for (Isa isa : supported_isas()) {
+    for (int n_threads : thread_counts) {
+      INFO(name(isa) << " threads " << n_threads);
+      CpuUnderTest ops(isa, kLimits, n_threads);
+      fn(*ops);
+    }
+  }
+  for_each_cuda(kLimits, fn);
 }
 
 TEST_CASE("normalise_quantise: every isa agrees with ref within one step", "[kernels][score]") {
@@ -47,10 +61,9 @@ TEST_CASE("normalise_quantise: every isa agrees with ref within one step", "[ker
       CHECK(want_scales[size_t(1 + 1 * scale_stride)] == 0.0f);
       CHECK(want_scales[size_t(1 + 5 * scale_stride)] == 0.0f);
       CHECK(want_scales[size_t(1 + 6 * scale_stride)] == 0.0f);
-      for (Isa isa : supported_isas()) {
-        INFO(name(isa) << " dim " << head_dim << " centred " << centred);
-        CpuUnderTest ops(isa, kLimits, 2);
-        run(*ops, got_q, got_scales);
+      for_each_ops({2}, [&](Ops& ops) {
+        INFO("dim " << head_dim << " centred " << centred);
+        run(ops, got_q, got_scales);
         CHECK(compare(got_scales, want_scales, {0, (double(head_dim) / 8 + 8) * 0x1p-24}));
         int64_t n_off = 0;
         bool close = true;
@@ -61,7 +74,7 @@ TEST_CASE("normalise_quantise: every isa agrees with ref within one step", "[ker
         CHECK(close);
         // Only a value within rounding of a half may go the other way (and all of a subnormal row).
         CHECK(n_off <= 2);
-      }
+      });
     }
   }
 }
@@ -106,18 +119,14 @@ TEST_CASE("score: every isa agrees with ref on odd shapes", "[kernels][score]") 
     make_reference_ops()->score(stored.view(), query.view(), want);
     // Integer sums are exact; n_heads terms of three roundings each, of magnitude scale^2 * 127^2 * head_dim at most.
     const Tolerance tol = {double(c.n_heads + 3) * 0x1p-24 * 1e-4 * 127 * 127 * double(c.head_dim), 0};
-    for (Isa isa : supported_isas()) {
-      for (int n_threads : {1, 3}) {
-        INFO(name(isa) << " rows " << c.n_rows << " queries " << c.n_query << " heads " << c.n_heads << " dim "
-                       << c.head_dim);
-        CpuUnderTest ops(isa, kLimits, n_threads);
-        std::vector<float> got(size_t(c.n_rows + 1), -77.0f);
-        ops->score(stored.view(), query.view(), std::span(got).first(size_t(c.n_rows)));
-        CHECK(got.back() == -77.0f);
-        got.pop_back();
-        CHECK(compare(got, want, tol));
-      }
-    }
+    for_each_ops({1, 3}, [&](Ops& ops) {
+      INFO("rows " << c.n_rows << " queries " << c.n_query << " heads " << c.n_heads << " dim " << c.head_dim);
+      std::vector<float> got(size_t(c.n_rows + 1), -77.0f);
+      ops.score(stored.view(), query.view(), std::span(got).first(size_t(c.n_rows)));
+      CHECK(got.back() == -77.0f);
+      got.pop_back();
+      CHECK(compare(got, want, tol));
+    });
     Rows wrong = stored;
     for (int64_t r = 0; r < c.n_rows; ++r) {
       int8_t& last = wrong.values[size_t((r + 1) * c.n_heads * c.head_dim - 1)];
@@ -131,12 +140,11 @@ TEST_CASE("score: every isa agrees with ref on odd shapes", "[kernels][score]") 
 TEST_CASE("score: a maximum below zero stays below zero", "[kernels][score]") {
   const std::vector<int8_t> stored(64, int8_t(100)), query(64, int8_t(-100));
   const std::vector<float> one = {1.0f};
-  for (Isa isa : supported_isas()) {
-    CpuUnderTest ops(isa, kLimits, 1);
+  for_each_ops({1}, [&](Ops& ops) {
     std::vector<float> scores(1);
-    ops->score({stored.data(), one.data(), 1, 1, 64}, {query.data(), one.data(), 1, 1, 64}, scores);
+    ops.score({stored.data(), one.data(), 1, 1, 64}, {query.data(), one.data(), 1, 1, 64}, scores);
     CHECK(scores[0] == -640'000.0f);
-  }
+  });
 }
 
 }  // namespace

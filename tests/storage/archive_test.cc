@@ -1,6 +1,5 @@
 // Export and import: the same context back, the same bytes each time, and nothing but an error from a damaged or
 // hostile file.
-#include "base/units.h"
 #include "storage/archive.h"
 
 #include <cstring>
@@ -8,6 +7,7 @@
 #include <functional>
 #include <set>
 
+#include "base/units.h"
 #include "storage/block_codec.h"
 #include "storage/bytes.h"
 #include "storage/new_file.h"

@@ -1,0 +1,11 @@
+#include "kernels/cuda/cuda_ops.inl.h"
+
+namespace reform {
+
+int64_t cuda_workspace_bytes(const OpLimits& limits) { return cuda::Scratch(limits).bytes; }
+
+std::unique_ptr<Ops> make_cuda_ops(const OpLimits& limits, void* stream, std::span<std::byte> workspace) {
+  return std::make_unique<cuda::CudaOps>(limits, static_cast<cuda::Stream>(stream), workspace);
+}
+
+}  // namespace reform

@@ -1,0 +1,18 @@
+// The op list on a CUDA device. All pointers handed to these ops are the device's, but for spans of indices (ids,
+// query_rows, query_weights, keep) and a Rope's frequencies, which are the host's and are copied.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "kernels/ops.h"
+
+namespace reform {
+
+// Bytes make_cuda_ops() wants as workspace, in device memory.
+int64_t cuda_workspace_bytes(const OpLimits& limits);
+// Work goes to `stream` (a cudaStream_t) in order; nothing waits for it. workspace: 256-byte aligned device memory.
+std::unique_ptr<Ops> make_cuda_ops(const OpLimits& limits, void* stream, std::span<std::byte> workspace);
+
+}  // namespace reform

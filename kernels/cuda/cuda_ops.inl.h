@@ -1,0 +1,243 @@
+// The op list over the kernels: which kernel, on what grid, with what scratch. Compiled by nvcc (cuda_ops.cu) and, for
+// the tests, by a plain C++ compiler with the kernels emulated (tests/kernels/cuda/).
+#pragma once
+
+#include <algorithm>
+
+#include "base/try.h"
+#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/launch.h"
+
+namespace reform::cuda {
+
+inline constexpr int64_t kPanelBytes = int64_t{32} << 20;
+
+// Where the workspace's parts lie. A part is for one op at a time.
+struct Scratch {
+  static constexpr int64_t kAlign = 256;
+  static int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+  static int64_t depth(int64_t cols) { return (cols + kDepth - 1) / kDepth * kDepth; }
+  static int64_t panel_rows(int64_t cols) {
+    return std::max<int64_t>(kPanelBytes / (2 * depth(cols)) / kTileRows, 1) * kTileRows;
+  }
+
+  int64_t small, product_x, product_w, cos, sin, of_head, bytes;
+
+  explicit Scratch(const OpLimits& l) {
+    int64_t used = 0;
+    const auto take = [&](int64_t n) { return std::exchange(used, used + aligned(n)); };
+    // Indices and weights of one op, or a rope's frequencies.
+    small = take(8 * std::max({l.max_tokens, l.max_kv_len, l.head_dim}));
+    const int64_t shared = used;  // a product's parts and attention's take turns
+    product_x = take(2 * l.max_tokens * depth(l.max_cols));
+    product_w = take(std::max(kPanelBytes, 2 * kTileRows * depth(l.max_cols)));
+    const int64_t of_products = std::exchange(used, shared);
+    const int64_t table = 4 * std::max(l.max_kv_len, l.max_tokens) * ((l.head_dim + 1) / 2);
+    cos = take(table), sin = take(table);
+    of_head = take(4 * l.n_heads * l.max_kv_len);
+    bytes = std::max(used, of_products);
+  }
+};
+
+class CudaOps final : public Ops {
+ public:
+  CudaOps(const OpLimits& limits, Stream stream, std::span<std::byte> workspace)
+      : scratch_(limits), stream_(stream), workspace_(workspace.data()) {
+    CHECK(int64_t(workspace.size()) >= scratch_.bytes);
+  }
+  const char* name() const override { return "cuda"; }
+
+  void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
+    if (ids.empty()) return;
+    const int32_t* of_device = copied(ids, 0);
+    with_format(table.type, [&](auto format) {
+      launch(stream_, embed_kernel<decltype(format)>, {unsigned(ids.size())}, {kRowThreads}, 0, bytes_of(table),
+             of_device, scale, rows_of(out));
+    });
+  }
+
+  void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) override {
+    if (x.rows == 0) return;
+    launch(stream_, rms_norm_kernel, {unsigned(x.rows)}, {kRowThreads}, 0, rows_of(x), weight.data(), eps,
+           rows_of(out));
+  }
+
+  void matmul(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
+              MatView<float> y) override {
+    const Store store{bias.empty() ? nullptr : bias.data(), accumulate};
+    if (x.rows == 0 || w.rows == 0) return;
+    if (x.rows <= kMaxVectors) return multiply_vectors(w, x, store, y);
+    multiply_panels(w, x, store, y);
+  }
+
+  void gated_activation(Activation act, MatView<float> gate, MatView<const float> up) override {
+    if (gate.rows == 0) return;
+    launch(stream_, gated_activation_kernel, over(gate.cols, gate.rows), {kRowThreads}, 0, act, rows_of(gate),
+           rows_of(up));
+  }
+
+  void add(MatView<float> x, MatView<const float> y) override {
+    if (x.rows == 0) return;
+    launch(stream_, add_kernel, over(x.cols, x.rows), {kRowThreads}, 0, rows_of(x), rows_of(y));
+  }
+
+  void rope(const Rope& rope, int64_t first_slot, int64_t head_dim, MatView<float> x) override {
+    const int n_pairs = int(rope.inv_freq.size());
+    if (x.rows == 0 || n_pairs == 0) return;
+    fill_table(rope, first_slot, x.rows);
+    launch(stream_, rope_kernel, {unsigned(x.rows), unsigned(x.cols / head_dim)}, {64}, 0, rows_of(x), int(head_dim),
+           n_pairs, rope.pairing == Rope::Pairing::kHalves, cos(), sin());
+  }
+
+  void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) override {
+    if (k.rows == 0) return;
+    launch(stream_, store_kv_kernel, {unsigned(k.rows), unsigned(kv.n_kv_heads)}, {64}, 0, rows_of(k), rows_of(v),
+           first_slot, kv);
+  }
+
+  void attention(const AttentionArgs& args, MatView<float> out, std::span<float> lse) override {
+    if (args.q.rows == 0) return;
+    const AttentionShape shape = shape_of(args);
+    with_tiles(args.kv.head_dim, [&](auto tiles) {
+      using T = decltype(tiles);
+      const Dim grid{unsigned((args.q.rows + kQueryTile - 1) / kQueryTile), unsigned(shape.n_heads)};
+      launch(stream_, attention_kernel<T>, grid, {kAttentionThreads}, T::kQBytes + T::kKBytes + T::kVBytes, shape,
+             rows_of(out), lse.empty() ? nullptr : lse.data());
+    });
+  }
+
+  void attention_column_sums(const AttentionArgs& args, std::span<const float> lse, std::span<const int32_t> query_rows,
+                             std::span<const float> query_weights, std::span<float> column_sums) override {
+    if (query_rows.empty() || args.kv.kv_len == 0) return;
+    const AttentionShape shape = shape_of(args);
+    const int32_t* rows = copied(query_rows, 0);
+    const float* weights = copied(query_weights, int64_t(query_rows.size()));
+    with_tiles(args.kv.head_dim, [&](auto tiles) {
+      using T = decltype(tiles);
+      const Dim grid{unsigned((args.kv.kv_len + T::kKeys - 1) / T::kKeys), unsigned(shape.n_heads)};
+      launch(stream_, column_sums_kernel<T>, grid, {kAttentionThreads},
+             T::kQBytes + T::kKBytes + kAttentionWarps * T::kKeys * 4, shape, lse.data(), rows, weights,
+             int64_t(query_rows.size()), at<float>(scratch_.of_head));
+    });
+    launch(stream_, add_heads_kernel, over(args.kv.kv_len, 1), {kRowThreads}, 0,
+           static_cast<const float*>(at<float>(scratch_.of_head)), shape.n_heads, args.kv.kv_len, column_sums.data());
+  }
+
+  void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
+    if (keep.empty()) return;
+    const int32_t* of_device = copied(keep, 0);
+    const Dim grid{unsigned(kv.n_kv_heads), 2};
+    if (kv.type == KvView::Type::kF32) {
+      launch(stream_, compact_kv_kernel<float>, grid, {kRowThreads}, 0, kv, of_device, int64_t(keep.size()));
+    } else {
+      launch(stream_, compact_kv_kernel<uint16_t>, grid, {kRowThreads}, 0, kv, of_device, int64_t(keep.size()));
+    }
+  }
+
+  void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
+                          float* scales_out, int64_t scale_stride) override {
+    if (x.rows == 0) return;
+    launch(stream_, normalise_quantise_kernel, {unsigned(x.rows)}, {kRowThreads}, 0, rows_of(x),
+           centre.empty() ? nullptr : centre.data(), q_out, q_stride, scales_out, scale_stride);
+  }
+
+  void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override {
+    if (stored.n_rows == 0) return;
+    constexpr unsigned kWarps = kRowThreads / 32;
+    launch(stream_, score_kernel, {unsigned((stored.n_rows + kWarps - 1) / kWarps)}, {kRowThreads}, 0, stored, query,
+           scores.data());
+  }
+
+ private:
+  template <class T>
+  T* at(int64_t offset) const {
+    return reinterpret_cast<T*>(workspace_ + offset);
+  }
+  float* cos() const { return at<float>(scratch_.cos); }
+  float* sin() const { return at<float>(scratch_.sin); }
+  static const uint8_t* bytes_of(const Weight& w) { return static_cast<const uint8_t*>(w.data); }
+  static Dim over(int64_t n, int64_t rows) { return {unsigned((n + kRowThreads - 1) / kRowThreads), unsigned(rows)}; }
+
+  // Into the scratch for small things, from its word `offset` on.
+  template <class T>
+  const T* copied(std::span<const T> values, int64_t offset) {
+    T* to = at<T>(scratch_.small) + offset;
+    copy_to_device(stream_, to, values.data(), int64_t(values.size_bytes()));
+    return to;
+  }
+
+  void fill_table(const Rope& rope, int64_t first_slot, int64_t n_slots) {
+    const int n_pairs = int(rope.inv_freq.size());
+    const float* inv_freq = copied(rope.inv_freq, 0);
+    launch(stream_, rope_table_kernel, over(n_slots * n_pairs, 1), {kRowThreads}, 0, inv_freq, n_pairs, first_slot,
+           n_slots, rope.magnitude, cos(), sin());
+  }
+
+  AttentionShape shape_of(const AttentionArgs& a) {
+    CHECK(a.kv.head_dim <= 256);
+    AttentionShape s{rows_of(a.q), a.kv, a.q.cols / a.kv.head_dim, a.window, a.scale, cos(), sin(), 0, true};
+    if (a.key_rope == nullptr || a.key_rope->inv_freq.empty()) return s;
+    fill_table(*a.key_rope, 0, a.kv.kv_len);
+    s.n_pairs = int(a.key_rope->inv_freq.size());
+    s.halves = a.key_rope->pairing == Rope::Pairing::kHalves;
+    return s;
+  }
+
+  void multiply_vectors(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
+    const Dim grid{unsigned((w.rows + kVectorThreads / 32 - 1) / (kVectorThreads / 32))};
+    with_format(w.type, [&](auto format) {
+      with_count(x.rows, [&](auto n_tokens) {
+        launch(stream_, matvec_kernel<decltype(format), n_tokens.value>, grid, {kVectorThreads}, 0, bytes_of(w), w.rows,
+               rows_of(x), store, rows_of(y));
+      });
+    });
+  }
+
+  // Calls fn with the number as a type, [1, kMaxVectors].
+  template <class Fn>
+  static void with_count(int64_t n, Fn fn) {
+    switch (n) {
+      case 1:
+        return fn(std::integral_constant<int, 1>{});
+      case 2:
+        return fn(std::integral_constant<int, 2>{});
+      case 3:
+        return fn(std::integral_constant<int, 3>{});
+      case 4:
+        return fn(std::integral_constant<int, 4>{});
+      case 5:
+        return fn(std::integral_constant<int, 5>{});
+      case 6:
+        return fn(std::integral_constant<int, 6>{});
+      case 7:
+        return fn(std::integral_constant<int, 7>{});
+      default:
+        return fn(std::integral_constant<int, kMaxVectors>{});
+    }
+  }
+
+  void multiply_panels(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
+    const int64_t depth = Scratch::depth(w.cols), panel_rows = Scratch::panel_rows(w.cols);
+    const Rows<uint16_t> narrow{at<uint16_t>(scratch_.product_x), x.rows, depth, depth};
+    launch(stream_, to_bfloat_kernel, over(depth, x.rows), {kRowThreads}, 0, rows_of(x), narrow);
+    for (int64_t first = 0; first < w.rows; first += panel_rows) {
+      const int64_t n = std::min(panel_rows, w.rows - first);
+      const Rows<uint16_t> panel{at<uint16_t>(scratch_.product_w), n, depth, depth};
+      with_format(w.type, [&](auto format) {
+        launch(stream_, dequantise_kernel<decltype(format)>, over(depth, n), {kRowThreads}, 0, bytes_of(w), w.cols,
+               first, panel);
+      });
+      const Dim grid{unsigned((x.rows + kTileTokens - 1) / kTileTokens), unsigned((n + kTileRows - 1) / kTileRows)};
+      launch(stream_, product_kernel, grid, {kProductThreads}, 0,
+             Rows<const uint16_t>{narrow.data, narrow.rows, depth, depth},
+             Rows<const uint16_t>{panel.data, panel.rows, depth, depth}, first, store, rows_of(y));
+    }
+  }
+
+  const Scratch scratch_;
+  const Stream stream_;
+  std::byte* const workspace_;
+};
+
+}  // namespace reform::cuda

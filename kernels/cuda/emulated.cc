@@ -1,0 +1,145 @@
+#include "kernels/cuda/emulated.h"
+
+#include <ucontext.h>
+
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "base/try.h"
+
+namespace reform::cuda::emulated {
+
+thread_local const Place* place = nullptr;
+thread_local char* shared_memory = nullptr;
+
+namespace {
+
+constexpr size_t kStackBytes = 128 * 1024;  // sanitizers' frames are large
+constexpr unsigned kWarp = 32;
+
+struct Fiber {
+  enum class State { kReady, kAtBlock, kAtWarp, kDone } state = State::kReady;
+  ucontext_t context;
+  Place place;
+  std::unique_ptr<char[]> stack;
+};
+
+class Block {
+ public:
+  Block(Dim n_threads, const std::function<void()>& body)
+      : body_(body), fibers_(size_t(n_threads.x * n_threads.y * n_threads.z)), slots_(fibers_.size() * kSlotBytes) {
+    for (Fiber& f : fibers_) f.stack = std::make_unique<char[]>(kStackBytes);
+  }
+
+  void run(Dim block, Dim n_threads, Dim n_blocks) {
+    for (size_t i = 0; i < fibers_.size(); ++i) {
+      Fiber& f = fibers_[i];
+      const unsigned at = unsigned(i);
+      f.state = Fiber::State::kReady;
+      f.place = {{at % n_threads.x, at / n_threads.x % n_threads.y, at / (n_threads.x * n_threads.y)},
+                 block,
+                 n_threads,
+                 n_blocks};
+      start(f);
+    }
+    running_ = this;
+    while (resume_all()) release();
+    running_ = nullptr;
+  }
+
+  void wait(Fiber::State state) {
+    Fiber& mine = *current_;
+    mine.state = state;
+    swapcontext(&mine.context, &scheduler_);
+  }
+
+  const char* exchange(const void* mine, int bytes) {
+    CHECK(bytes <= kSlotBytes);
+    const size_t at = index(*current_), warp = at / kWarp * kWarp;
+    wait(Fiber::State::kAtWarp);  // all have read what was there
+    std::memcpy(slots_.data() + at * kSlotBytes, mine, size_t(bytes));
+    wait(Fiber::State::kAtWarp);
+    return slots_.data() + warp * kSlotBytes;
+  }
+
+  static thread_local Block* running_;
+
+ private:
+  void start(Fiber& f) {
+    getcontext(&f.context);
+    f.context.uc_stack.ss_sp = f.stack.get();
+    f.context.uc_stack.ss_size = kStackBytes;
+    f.context.uc_link = &scheduler_;
+    makecontext(&f.context, &Block::enter, 0);
+  }
+  static void enter() {
+    Block& block = *running_;
+    block.body_();
+    block.current_->state = Fiber::State::kDone;
+  }
+  size_t index(const Fiber& f) const { return size_t(&f - fibers_.data()); }
+
+  // False when all are done.
+  bool resume_all() {
+    bool any = false;
+    for (Fiber& f : fibers_) {
+      if (f.state != Fiber::State::kReady) continue;
+      any = true;
+      current_ = &f;
+      place = &f.place;
+      swapcontext(&scheduler_, &f.context);
+    }
+    if (any) return true;
+    for (const Fiber& f : fibers_) CHECK(f.state == Fiber::State::kDone);  // else a barrier that some never meet
+    return false;
+  }
+
+  void release() {
+    bool block_met = true;
+    for (const Fiber& f : fibers_) {
+      block_met = block_met && (f.state == Fiber::State::kAtBlock || f.state == Fiber::State::kDone);
+    }
+    for (size_t begin = 0; begin < fibers_.size(); begin += kWarp) {
+      const size_t end = std::min(begin + kWarp, fibers_.size());
+      bool warp_met = true;
+      for (size_t i = begin; i < end; ++i) {
+        warp_met = warp_met && (fibers_[i].state == Fiber::State::kAtWarp || fibers_[i].state == Fiber::State::kDone);
+      }
+      for (size_t i = begin; i < end; ++i) {
+        Fiber& f = fibers_[i];
+        if ((block_met && f.state == Fiber::State::kAtBlock) || (warp_met && f.state == Fiber::State::kAtWarp)) {
+          f.state = Fiber::State::kReady;
+        }
+      }
+    }
+  }
+
+  const std::function<void()>& body_;
+  std::vector<Fiber> fibers_;
+  std::vector<char> slots_;
+  Fiber* current_ = nullptr;
+  ucontext_t scheduler_;
+};
+thread_local Block* Block::running_ = nullptr;
+
+}  // namespace
+
+void run_grid(Dim n_blocks, Dim n_threads, int64_t shared_bytes, const std::function<void()>& body) {
+  // A byte that no kernel expects: what is read before it is written shows.
+  std::vector<char> shared(size_t(shared_bytes) + 64, '\xff');
+  shared_memory = shared.data() + (64 - reinterpret_cast<uintptr_t>(shared.data()) % 64) % 64;
+  Block block(n_threads, body);
+  for (unsigned z = 0; z < n_blocks.z; ++z) {
+    for (unsigned y = 0; y < n_blocks.y; ++y) {
+      for (unsigned x = 0; x < n_blocks.x; ++x) block.run({x, y, z}, n_threads, n_blocks);
+    }
+  }
+  shared_memory = nullptr;
+}
+
+void meet_block() { Block::running_->wait(Fiber::State::kAtBlock); }
+void meet_warp() { Block::running_->wait(Fiber::State::kAtWarp); }
+const char* exchange(const void* mine, int bytes) { return Block::running_->exchange(mine, bytes); }
+
+}  // namespace reform::cuda::emulated

@@ -1,0 +1,109 @@
+// CUDA's words for a plain C++ compiler: a block's threads are fibers of one thread that switch where they meet, so a
+// kernel's logic (indices, barriers, shuffles, the layout of tensor-core fragments) is tested where there is no GPU.
+// Says nothing of speed, of races between blocks, or of what a real chip rounds differently.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#include "base/float16.h"
+
+// NOLINTBEGIN(bugprone-reserved-identifier): the words are CUDA's
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __shared__ static  // blocks run one after another
+// NOLINTEND(bugprone-reserved-identifier)
+
+namespace reform::cuda {
+
+struct Dim {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+namespace emulated {
+
+// What the running fiber sees.
+struct Place {
+  Dim thread, block, n_threads, n_blocks;
+};
+extern thread_local const Place* place;
+extern thread_local char* shared_memory;
+
+// Runs body() once per thread of each block. Every barrier must be met by all threads of the block or warp that still
+// run: anything else is a deadlock on a chip and ends the program here.
+void run_grid(Dim n_blocks, Dim n_threads, int64_t shared_bytes, const std::function<void()>& body);
+void meet_block();
+void meet_warp();
+// Hands `bytes` of this lane's to all lanes of the warp; slot(l) is lane l's, until the next exchange.
+const char* exchange(const void* mine, int bytes);
+constexpr int kSlotBytes = 64;
+
+}  // namespace emulated
+
+inline void meet_block() { emulated::meet_block(); }
+inline void meet_warp() { emulated::meet_warp(); }
+template <class T = char>
+T* dynamic_shared() {
+  return reinterpret_cast<T*>(emulated::shared_memory);
+}
+
+template <class T>
+T shuffle_xor(T value, int mask) {
+  const char* slots = emulated::exchange(&value, sizeof(T));
+  const int lane = int(emulated::place->thread.x % 32) ^ mask;
+  T other;
+  std::memcpy(&other, slots + lane * emulated::kSlotBytes, sizeof(T));
+  return other;
+}
+
+inline float half_to_float(uint16_t h) { return f16_to_f32(h); }
+inline uint16_t float_to_half(float f) { return f32_to_f16(f); }
+inline uint16_t float_to_bfloat(float f) { return f32_to_bf16(f); }
+inline int dot4(int a, int b, int sum) {
+  for (int i = 0; i < 4; ++i) sum += int(int8_t(a >> (8 * i))) * int(int8_t(b >> (8 * i)));
+  return sum;
+}
+inline float round_product(float a, float b) { return a * b; }
+
+// d += a b, [16, 16] x [16, 8]: PTX's mma.m16n8k16 with its lanes' shares (PTX ISA, "Matrix fragments for
+// mma.m16n8k16").
+template <class ToFloat>
+void multiply_fragments(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], ToFloat to_float) {
+  const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+  const char* slots = emulated::exchange(mine, sizeof mine);
+  const auto word = [&](int lane, int i) {
+    uint32_t w;
+    std::memcpy(&w, slots + lane * emulated::kSlotBytes + 4 * i, 4);
+    return w;
+  };
+  const auto part = [&](uint32_t w, int k) { return to_float(uint16_t(k % 2 ? w >> 16 : w)); };
+  const auto a_at = [&](int row, int k) { return part(word(row % 8 * 4 + k % 8 / 2, row / 8 + k / 8 * 2), k); };
+  const auto b_at = [&](int k, int col) { return part(word(col * 4 + k % 8 / 2, 4 + k / 8), k); };
+  const int lane = int(emulated::place->thread.x % 32), group = lane / 4, in_group = lane % 4;
+  for (int i = 0; i < 4; ++i) {
+    const int row = group + 8 * (i / 2), col = 2 * in_group + i % 2;
+    float sum = 0;
+    for (int k = 0; k < 16; ++k) sum += a_at(row, k) * b_at(k, col);
+    d[i] += sum;
+  }
+}
+inline void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  multiply_fragments(d, a, b, f16_to_f32);
+}
+inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  multiply_fragments(d, a, b, bf16_to_f32);
+}
+
+}  // namespace reform::cuda
+
+#define threadIdx (::reform::cuda::emulated::place->thread)
+#define blockIdx (::reform::cuda::emulated::place->block)
+#define blockDim (::reform::cuda::emulated::place->n_threads)
+#define gridDim (::reform::cuda::emulated::place->n_blocks)

@@ -1,0 +1,41 @@
+// Starting kernels and copying small things to the device, in a stream's order; under emulation, at once.
+#pragma once
+
+#include <type_traits>
+
+#include "kernels/cuda/port.h"
+
+namespace reform::cuda {
+
+#ifdef __CUDACC__
+
+using Stream = cudaStream_t;
+
+// A failed launch shows when the stream is next waited for (cudaGetLastError is the device's to ask).
+template <class... Params>
+void launch(Stream stream, void (*kernel)(Params...), Dim n_blocks, Dim n_threads, int shared_bytes,
+            std::type_identity_t<Params>... args) {
+  if (shared_bytes > 48 * 1024) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+  kernel<<<n_blocks, n_threads, size_t(shared_bytes), stream>>>(args...);
+}
+
+// `from` is pageable, so it has been read when this returns.
+inline void copy_to_device(Stream stream, void* to, const void* from, int64_t bytes) {
+  cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyHostToDevice, stream);
+}
+
+#else
+
+using Stream = void*;
+
+template <class... Params>
+void launch(Stream, void (*kernel)(Params...), Dim n_blocks, Dim n_threads, int shared_bytes,
+            std::type_identity_t<Params>... args) {
+  emulated::run_grid(n_blocks, n_threads, shared_bytes, [&] { kernel(args...); });
+}
+
+inline void copy_to_device(Stream, void* to, const void* from, int64_t bytes) { std::memcpy(to, from, size_t(bytes)); }
+
+#endif
+
+}  // namespace reform::cuda

@@ -1,0 +1,40 @@
+// The CUDA op list with its kernels emulated on the host: "device memory" is the host's.
+#pragma once
+
+#include <catch2/catch.hpp>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "tests/kernels/cuda/device_ops.h"
+
+namespace reform::test {
+
+class EmulatedCuda {
+ public:
+  explicit EmulatedCuda(const OpLimits& limits);
+  Ops& operator*() { return *ops_; }
+  Ops* operator->() { return ops_.get(); }
+  bool guards_hold() const;  // nothing was written past the workspace
+
+ private:
+  std::vector<uint64_t> memory_;
+  int64_t workspace_bytes_ = 0;
+  std::unique_ptr<Ops> ops_;
+};
+
+// Calls fn(ops) for the CUDA ops emulated and, where there is a device, on it; says which in what fails.
+template <class Fn>
+void for_each_cuda(const OpLimits& limits, Fn fn) {
+  {
+    INFO("cuda, emulated");
+    EmulatedCuda emulated(limits);
+    fn(*emulated);
+    CHECK(emulated.guards_hold());
+  }
+  INFO("cuda device");
+  if (const auto ops = device_ops(limits)) fn(*ops);
+}
+
+}  // namespace reform::test
