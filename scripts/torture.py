@@ -364,6 +364,8 @@ def torture(arguments, folder):
     where = ", ".join(f"{c[f'kills in {name}']} in {name}" for name in kills.steps)
     print(f"kill -9: {c['kills']} kills ({where}), {c['resumes']} resumes from saved work, {c['finished']} contexts finished "
           f"and equal to undisturbed ones ({c['bytes']:,} bytes checked), lost: 0")
+    if c["kills"] >= 20 and (c["resumes"] == 0 or c["finished"] == 0):
+        raise Wrong("no run resumed from saved work, or none finished: nothing was tested")
     if arguments.seconds > 0:
         crowd = Crowd(kills, arguments.seconds, arguments.seed)
         crowd.prepare()
@@ -372,6 +374,8 @@ def torture(arguments, folder):
         c = crowd.counts
         print(f"at once for {arguments.seconds:g} s: {c['answered']} answers, all right; {c['written']} writes, "
               f"{c['listed']} lists, {c['refused']} clear refusals")
+        if not (c["answered"] and c["written"] and c["listed"]):
+            raise Wrong("nobody was answered, or wrote, or listed: nothing was tested")
 
 
 def main():

@@ -255,6 +255,7 @@ Result<std::unique_ptr<ContextWriter>> DirectoryStore::create(const std::string&
   const auto make = [&]() -> Status {
     TRY(claim->ensure({}));
     TRY(create_stored_context(dir_.trash_dir(identity.id), identity, replaces, share_));
+    TRY_ASSIGN(const auto still_space, space_->hold_still());
     TRY_ASSIGN(const auto names, dir_.lock_names());
     TRY_ASSIGN(const std::string still, check_free(name, which));
     if (still == replaces) return dir_.move_in(identity.id);

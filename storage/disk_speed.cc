@@ -1,5 +1,6 @@
 #include "storage/disk_speed.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <rocksdb/file_system.h>
 #include <sys/statvfs.h>
@@ -67,9 +68,13 @@ class Measurement {
   }
 
   Status create() {
-    const std::string path = fmt::format("{}/.reform-doctor-{}", dir_, ::getpid());
+    const std::string path = fmt::format("{}/.reform-doctor-{:08x}", dir_, std::random_device()());
+    const FileDescriptor exclusive(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!exclusive.valid()) return os_error("create", path, errno);
     rocksdb::FileSystem& files = disk_.files();
-    TRY(checked(files.NewWritableFile(path, {}, &writer_, nullptr), "creating a file", dir_));
+    rocksdb::FileOptions writing;
+    writing.use_mmap_writes = writing.allow_fallocate = false;  // a full disk must be an error, not a signal
+    TRY(checked(files.NewWritableFile(path, writing, &writer_, nullptr), "creating a file", dir_));
     const auto opened = files.NewRandomAccessFile(path, options_, &reader_, nullptr);
     const auto unlinked = files.DeleteFile(path, {}, nullptr);
     TRY(checked(opened, "opening a file", dir_));

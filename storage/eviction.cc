@@ -48,39 +48,41 @@ Status full(const Shortage& shortage, const StoreDirectory& dir, const std::vect
   return {Code::kNoSpace, message};
 }
 
-Status remove(const StoreDirectory& dir, Idle& one) {
+Status remove(const StoreDirectory& dir, Idle& one, std::vector<EvictedContext>& evicted) {
   {
     TRY_ASSIGN(const auto names, dir.lock_names());
     TRY(dir.move_out(one.context.id));
   }
+  evicted.push_back({one.context.name, one.bytes, one.context.last_used_unix_ms / 1000});
   TRY(dir.disk().remove_tree(dir.trash_dir(one.context.id)));
   return one.lock.unlink_and_release();
 }
 
 }  // namespace
 
-Result<std::vector<EvictedContext>> evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidates,
-                                          const Shortage& shortage) {
+Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidates, const Shortage& shortage,
+             std::vector<EvictedContext>& evicted) {
   std::sort(candidates.begin(), candidates.end(), [](const EvictionCandidate& a, const EvictionCandidate& b) {
-    return std::tie(a.last_used_unix_ms, a.id) < std::tie(b.last_used_unix_ms, b.id);
+    return std::tie(a.last_used_unix_ms, a.last_asked_unix_ms, a.id) <
+           std::tie(b.last_used_unix_ms, b.last_asked_unix_ms, b.id);
   });
-  std::vector<Idle> idle;  // their locks are held, so that none is begun to be read while we count
+  std::vector<Idle> idle;  // if they are to go, with their locks, so that none is begun to be read while we count
   int64_t bytes = 0;
   for (EvictionCandidate& candidate : candidates) {
     if (shortage.limit.evict && bytes >= shortage.lacking_bytes) break;
-    auto lock = FileLock::acquire(dir.lock_path(candidate.id), FileLock::Mode::kExclusive);
-    if (!lock.ok() || !path_exists(dir.context_dir(candidate.id))) continue;
-    Idle& one = idle.emplace_back(Idle{std::move(candidate), std::move(lock).value(), 0});
+    FileLock lock;
+    if (shortage.limit.evict) {
+      auto taken = FileLock::acquire(dir.lock_path(candidate.id), FileLock::Mode::kExclusive);
+      if (!taken.ok() || !path_exists(dir.context_dir(candidate.id))) continue;
+      lock = std::move(taken).value();
+    }
+    Idle& one = idle.emplace_back(Idle{std::move(candidate), std::move(lock), 0});
     one.bytes = tree_bytes(dir.context_dir(one.context.id));
     bytes += one.bytes;
   }
   if (!shortage.limit.evict || bytes < shortage.lacking_bytes) return full(shortage, dir, idle);
-  std::vector<EvictedContext> evicted;
-  for (Idle& one : idle) {
-    TRY(remove(dir, one));
-    evicted.push_back({one.context.name, one.bytes, one.context.last_used_unix_ms / 1000});
-  }
-  return evicted;
+  for (Idle& one : idle) TRY(remove(dir, one, evicted));
+  return {};
 }
 
 }  // namespace reform

@@ -17,11 +17,13 @@ namespace reform {
 struct EvictionCandidate {
   std::string id, name;
   int64_t last_used_unix_ms = 0;
+  int64_t last_asked_unix_ms = 0;  // decides where they were last of use in the same millisecond
 };
 
 // The least recently used go until the shortage is over, if that can be and the limit says so; those that somebody
 // reads stay. kNoSpace, with nothing gone, says what the user can do.
-Result<std::vector<EvictedContext>> evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidates,
-                                          const Shortage& shortage);
+// What went is added to `evicted`, also when another could not.
+Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidates, const Shortage& shortage,
+             std::vector<EvictedContext>& evicted);
 
 }  // namespace reform

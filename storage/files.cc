@@ -99,7 +99,7 @@ int64_t tree_bytes(const std::string& path) {
   int64_t bytes = std::max(int64_t(S_ISREG(info.st_mode) ? info.st_size : 0), int64_t(info.st_blocks) * 512);
   if (!S_ISDIR(info.st_mode)) return bytes;
   const auto names = list_directory(path);
-  if (!names.ok()) return bytes;
+  if (!names.ok()) return names.status().code == Code::kNotFound ? bytes : kUnreadableBytes;
   for (const std::string& name : names.value()) bytes += tree_bytes(path + "/" + name);
   return bytes;
 }

@@ -46,6 +46,7 @@ Result<DirectorySize> measure_directory(const std::string& path);
 
 // What everything below `path`, itself included, takes: for each file and directory its size or its allocated blocks,
 // whichever is more. What vanishes meanwhile or cannot be read is left out.
+constexpr int64_t kUnreadableBytes = int64_t{1} << 56;  // a directory that cannot be read fits under no cap
 int64_t tree_bytes(const std::string& path);
 int64_t block_bytes_at(const std::string& path);  // of the file system there
 

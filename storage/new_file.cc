@@ -1,11 +1,13 @@
 #include "storage/new_file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <rocksdb/file_system.h>
-#include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <random>
 #include <system_error>
 #include <utility>
 
@@ -34,7 +36,7 @@ Status check_place(const std::string& path, bool replace) {
 NewFile::NewFile(const Disk& disk, std::string path, bool replace)
     : disk_(&disk),
       path_(std::move(path)),
-      temporary_(fmt::format("{}.{}.partial", path_, ::getpid())),
+      temporary_(fmt::format("{}.{:08x}.partial", path_, std::random_device()())),
       replace_(replace) {}
 NewFile::NewFile(NewFile&& o) noexcept = default;
 
@@ -49,6 +51,10 @@ Result<NewFile> NewFile::create(const Disk& disk, const std::string& path, bool 
   std::error_code error;
   const fs::path target = fs::canonical(path, error);  // what a link leads to is replaced, not the link
   NewFile made(disk, error ? fs::absolute(path).string() : target.string(), replace);
+  // Ours alone: what another has put there under the name is not written through.
+  const int fd = ::open(made.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (fd < 0) return os_error("create", made.temporary_, errno);
+  const FileDescriptor exclusive(fd);
   rocksdb::FileOptions options;
   options.use_mmap_writes = false;  // a full disk must be an error, not a signal
   options.allow_fallocate = false;
@@ -66,7 +72,14 @@ Status NewFile::commit() {
   TRY(disk_status(file_->Sync({}, nullptr), "sync", temporary_));
   TRY(disk_status(file_->Close({}, nullptr), "close", temporary_));
   TRY(check_place(path_, replace_));
-  TRY(disk_->rename_path(temporary_, path_));
+  // A link fails where a file has appeared meanwhile; some file systems have none.
+  const bool linked = !replace_ && disk_->files().LinkFile(temporary_, path_, {}, nullptr).ok();
+  if (linked) {
+    TRY(disk_status(disk_->files().DeleteFile(temporary_, {}, nullptr), "remove", temporary_));
+  } else {
+    TRY(check_place(path_, replace_));
+    TRY(disk_->rename_path(temporary_, path_));
+  }
   file_.reset();
   return disk_->sync_directory(fs::path(path_).parent_path().string());
 }

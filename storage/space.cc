@@ -15,6 +15,7 @@
 #include "storage/checked_json.h"
 #include "storage/file_lock.h"
 #include "storage/files.h"
+#include "storage/use_record.h"
 
 namespace reform {
 namespace {
@@ -75,6 +76,8 @@ int64_t Space::context_bytes(const std::string& id) const {
 Result<int64_t> Space::taken_bytes(const std::string& id) const {
   int64_t bytes = used_bytes() + kHousekeepingBytes;
   if (!id.empty()) bytes -= context_bytes(id);
+  TRY_ASSIGN(const auto contexts, list_directory(dir_ + "/contexts"));
+  bytes += int64_t(contexts.size()) * kUseRecordBytes;
   // A writer has its lock before it has any file.
   TRY_ASSIGN(const auto locks, list_directory(dir_ + "/locks"));
   for (const std::string& other : locks) {
@@ -107,16 +110,19 @@ Result<int64_t> Space::grant(const std::string& id, int64_t ceiling, Eviction ev
       TRY(FileLock::leave_note(lock_path(id), std::to_string(ceiling)));
       return ceiling;
     }
-    const Status full{Code::kNoSpace, "the store's cap is reached"};
+    const Status full{
+        Code::kNoSpace,
+        fmt::format("the cap on the store {} is reached; remove contexts, or raise --max-store-bytes", dir_)};
     if (!again || eviction == Eviction::kNever || !make_room_) return full;
     TRY(make_room_({lacking, others - kHousekeepingBytes + context_bytes(id), id, limit}));
   }
 }
 
 Status Space::keep_limit(const std::string& id) {
-  TRY_ASSIGN(const auto guard, FileLock::wait(lock_path("space")));
-  TRY_ASSIGN(const StoreLimit limit, this->limit());
+  TRY_ASSIGN(StoreLimit limit, this->limit());
   if (limit.max_bytes == 0) return {};
+  TRY_ASSIGN(const auto guard, FileLock::wait(lock_path("space")));
+  TRY_ASSIGN(limit, this->limit());  // another may just have changed it
   TRY_ASSIGN(const int64_t taken, taken_bytes(""));
   if (taken <= limit.max_bytes || !make_room_) return {};
   return make_room_({taken - limit.max_bytes, taken - kHousekeepingBytes, id, limit});
@@ -195,13 +201,13 @@ Status SpaceClaim::move_ceiling(int64_t growth, bool may_lower, Space::Eviction 
 }
 
 Status SpaceClaim::ensure(const Growth& growth) {
-  return move_ceiling(growth_bytes(growth), /*may_lower=*/false, Space::Eviction::kAllowed);
+  return move_ceiling(growth_bytes(growth), /*may_lower=*/false, eviction_);
 }
 
 Status SpaceClaim::plan(const Growth& growth) {
   const int64_t bytes = growth_bytes(growth);
   TRY(check_disk(bytes));
-  return move_ceiling(bytes, /*may_lower=*/true, Space::Eviction::kAllowed);
+  return move_ceiling(bytes, /*may_lower=*/true, eviction_);
 }
 
 bool SpaceClaim::ensure_free(int64_t bytes) {

@@ -20,6 +20,7 @@
 
 #include "storage/context_store.h"
 #include "storage/disk.h"
+#include "storage/file_lock.h"
 #include "storage/metered_files.h"
 
 namespace reform {
@@ -54,6 +55,8 @@ class Space : public std::enable_shared_from_this<Space> {
   Result<StoreLimit> limit() const;  // of now: another process may change it
   Status set_limit(const StoreLimit& limit);
   int64_t used_bytes() const;
+  // Held while a context moves from trash/ to contexts/: it could be counted in neither.
+  Result<FileLock> hold_still() const { return FileLock::wait(lock_path("space")); }
 
   // Makes everything fit below the cap; kNoSpace if it cannot. `id`: who wants to write.
   Status keep_limit(const std::string& id);
@@ -94,6 +97,8 @@ class SpaceClaim {
   // The same for a longer stretch: what was claimed and is no longer needed is given back, and the disk must have the
   // bytes, too.
   Status plan(const Growth& growth);
+  // From now on no context goes for this claim.
+  void spare_contexts() { eviction_ = Space::Eviction::kNever; }
   // Whether `bytes` more are free below the cap: for work that is not worth the loss of a context.
   bool ensure_free(int64_t bytes);
 
@@ -106,6 +111,7 @@ class SpaceClaim {
   const std::shared_ptr<Space> space_;
   const std::string id_;
   const std::shared_ptr<Meter> meter_;
+  Space::Eviction eviction_ = Space::Eviction::kAllowed;
 };
 
 }  // namespace reform

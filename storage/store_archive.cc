@@ -87,6 +87,7 @@ Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, 
   }
   const auto make = [&]() -> Status {
     TRY_ASSIGN(lock, make_imported(dir_, share_, id, std::move(lock), space_->open_claim(id), in, manifest, progress));
+    TRY_ASSIGN(const auto still_space, space_->hold_still());
     TRY_ASSIGN(const auto names, dir_.lock_names());
     TRY(check_free(manifest.name, Which::kCurrent));  // it may have been taken meanwhile
     return dir_.move_in(id);

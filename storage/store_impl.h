@@ -85,7 +85,7 @@ class DirectoryStore final : public ContextStore {
   void keep_in_catalogue(const Catalogue& found);
   Result<std::string> check_free(const std::string& name, Which which) const;
   Status make_room(const Shortage& shortage);
-  Status change_use(const std::string& name, const std::function<void(UseRecord&)>& change);
+  Status change_use(const std::string& name, const std::function<Status(UseRecord&)>& change);
 
   const StoreDirectory dir_;
   const std::shared_ptr<Space> space_;

@@ -33,6 +33,7 @@ Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& s
   identity.row_bytes = manifest.row_bytes;
   identity.block_tokens = manifest.block_tokens;
   identity.settings = manifest.settings;
+  claim->spare_contexts();  // an archive is known to be whole only at its end
   TRY(claim->ensure({}));
   TRY(create_stored_context(dir.trash_dir(id), identity, /*replaces=*/"", share));
   TRY_ASSIGN(StoredContext context,

@@ -67,14 +67,15 @@ Status DirectoryStore::make_room(const Shortage& shortage) {
   std::vector<EvictionCandidate> candidates;
   for (const NamedContext& context : contexts) {
     if (context.role != NamedContext::Role::kCurrent || !context.complete || kept.count(context.id) > 0) continue;
+    // What it has replaced, if somebody still reads that, would be current again.
+    if (!context.replaced.empty() && path_exists(dir_.context_dir(context.replaced))) continue;
     const std::string dir = dir_.context_dir(context.id);
     const UseRecord use = read_use_record(dir_.disk(), dir);
-    if (!use.pinned) candidates.push_back({context.id, context.name, last_used_unix_ms(use, dir)});
+    if (!use.pinned)
+      candidates.push_back({context.id, context.name, last_used_unix_ms(use, dir), use.last_asked_unix_ms});
   }
-  TRY_ASSIGN(const auto evicted, evict(dir_, std::move(candidates), left));
   const std::lock_guard lock(evicted_mutex_);
-  evicted_.insert(evicted_.end(), evicted.begin(), evicted.end());
-  return {};
+  return evict(dir_, std::move(candidates), left, evicted_);
 }
 
 Status DirectoryStore::keep_limit(const std::string& name) {
@@ -87,26 +88,32 @@ std::vector<EvictedContext> DirectoryStore::take_evicted() {
   return std::exchange(evicted_, {});
 }
 
-Status DirectoryStore::change_use(const std::string& name, const std::function<void(UseRecord&)>& change) {
+Status DirectoryStore::change_use(const std::string& name, const std::function<Status(UseRecord&)>& change) {
   TRY_ASSIGN(const NamedContext context, find_named(name, Which::kCurrent));
-  return space_->write_small(kUseRecordBytes, [&]() -> Status {
-    TRY_ASSIGN(const auto names, dir_.lock_names());  // nobody removes it meanwhile, and nobody else changes this
-    const std::string dir = dir_.context_dir(context.id);
-    if (!path_exists(dir)) return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", name)};
-    UseRecord use = read_use_record(dir_.disk(), dir);
-    change(use);
-    return write_use_record(dir_.disk(), dir, use);
-  });
+  // Below the cap there is room kept for it: who must make room has to be able to unpin.
+  TRY_ASSIGN(const auto names, dir_.lock_names());  // nobody removes it meanwhile, and nobody else changes this
+  const std::string dir = dir_.context_dir(context.id);
+  if (!path_exists(dir)) return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", name)};
+  UseRecord use = read_use_record(dir_.disk(), dir);
+  TRY(change(use));
+  return write_use_record(dir_.disk(), dir, use);
 }
 
 Status DirectoryStore::set_pinned(const std::string& name, bool pinned) {
-  return change_use(name, [&](UseRecord& use) { use.pinned = pinned; });
+  return change_use(name, [&](UseRecord& use) -> Status {
+    use.pinned = pinned;
+    return {};
+  });
 }
 
 void DirectoryStore::note_asked(const std::string& name) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const int64_t now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-  (void)change_use(name, [&](UseRecord& use) { use.last_asked_unix_ms = now_ms; }).ok();
+  (void)change_use(name, [&](UseRecord& use) -> Status {
+    if (!use.readable) return {Code::kCorrupt, "the use record cannot be read"};
+    use.last_asked_unix_ms = now_ms;
+    return {};
+  }).ok();
 }
 
 }  // namespace reform

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <numeric>
 
 #include "base/try.h"
 #include "storage/block_codec.h"
 #include "storage/bytes.h"
 #include "storage/checkpoint.h"
+#include "storage/use_record.h"
 
 namespace reform {
 namespace {
@@ -64,6 +66,12 @@ Status StoredWriter::note_saved() {
   ledger.saved_sequence = state.sequence;
   ledger.saved_tokens = saved_tokens;
   ledger.complete = state.complete;
+  if (state.complete && !ledger.replaces.empty() && !ledger.took_over) {
+    // A pin is the name's: it goes over with it.
+    const auto replaced = std::filesystem::path(context_.dir()).parent_path() / ledger.replaces;
+    const UseRecord use = read_use_record(context_.db().disk(), replaced.string());
+    if (use.pinned || use.last_asked_unix_ms != 0) TRY(write_use_record(context_.db().disk(), context_.dir(), use));
+  }
   ledger.took_over = ledger.took_over || (state.complete && !ledger.replaces.empty());
   return context_.set_ledger(std::move(ledger));
 }

@@ -95,8 +95,8 @@ Status Table::check() {
   ByteReader handles(in.bytes(kHandlesBytes));
   const auto version = in.fixed<uint32_t>();
   if (in.fixed<uint64_t>() != kMagic) return damaged("footer");
-  if (version != kFormatVersion) return {};
-  if (checksum_type != kXxh3) return damaged("footer");  // else RocksDB would check nothing
+  if (version != kFormatVersion) return damaged("footer");  // we write no other
+  if (checksum_type != kXxh3) return damaged("footer");     // else RocksDB would check nothing
   TRY_ASSIGN(const std::string metaindex, read_block({handles.varint(), handles.varint()}, "metaindex"));
   TRY_ASSIGN(const Handle properties, find_properties(metaindex));
   return as_status(read_block(properties, "properties"));

@@ -16,11 +16,13 @@ std::string use_path(const std::string& context_dir) { return context_dir + "/us
 
 UseRecord read_use_record(const Disk& disk, const std::string& context_dir) {
   const auto body = read_checked_json(disk, use_path(context_dir));
-  if (!body.ok()) return {};
+  if (body.status().code == Code::kNotFound) return {};
+  const UseRecord unreadable{.pinned = true, .last_asked_unix_ms = 0, .readable = false};
+  if (!body.ok()) return unreadable;
   try {
-    return {body.value().at("pinned"), body.value().at("last_asked_unix_ms")};
+    return {body.value().at("pinned"), body.value().at("last_asked_unix_ms"), true};
   } catch (const nlohmann::json::exception&) {
-    return {};
+    return unreadable;
   }
 }
 

@@ -40,8 +40,8 @@ Status verdict_of(const std::vector<VerifiedContext>& contexts, const std::vecto
       std::count_if(contexts.begin(), contexts.end(), [](const auto& c) { return c.state == "damaged"; });
   if (n_damaged > 0) {
     return {Code::kCorrupt,
-            fmt::format("{} of {} contexts {} damaged; `reform rm NAME` removes one, and its text can be "
-                        "ingested again",
+            fmt::format("{} of {} contexts {} damaged, or could not be read. Where the disk itself fails, mend "
+                        "that first; else `reform rm NAME` removes one, and its text can be ingested again",
                         n_damaged, contexts.size(), n_damaged == 1 ? "is" : "are")};
   }
   const auto busy =

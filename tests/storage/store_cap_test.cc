@@ -254,8 +254,7 @@ TEST_CASE("cap: a writer that claims too little is refused at the cap, not let p
   CHECK(w.files->most_bytes() <= kCap);
 }
 
-TEST_CASE("cap: damaged limits are said, and set anew; damaged use records cost the pin, not the context",
-          "[storage]") {
+TEST_CASE("cap: damaged limits are said, and set anew; who has a damaged use record counts as pinned", "[storage]") {
   Watched w;
   must(make(*w.store, "a", 1, 1));
   must(w.store->set_pinned("a", true));
@@ -270,8 +269,12 @@ TEST_CASE("cap: damaged limits are said, and set anew; damaged use records cost 
   std::ofstream(w.dir.path("store/contexts/" + id + "/use.json"), std::ios::trunc) << "\0\1";
   const ContextEntry entry = must(w.store->find("a"));
   must(entry.state);
-  CHECK_FALSE(entry.pinned);
+  CHECK(entry.pinned);
+  w.store->note_asked("a");  // does not make it worse
+  CHECK(must(w.store->find("a")).pinned);
   check_whole(*w.store, "a", 1);
+  must(w.store->set_pinned("a", false));
+  CHECK_FALSE(must(w.store->find("a")).pinned);
 }
 
 TEST_CASE("asking changes nothing that a list would have to read again", "[storage]") {
