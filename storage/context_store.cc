@@ -49,7 +49,7 @@ Result<std::vector<NamedContext>> DirectoryStore::named_contexts(const Catalogue
   std::set<std::string> replaced;
   std::map<std::string, std::string> to_replace;  // by the replacement's id
   for (const std::string& id : ids) {
-    NamedContext& context = contexts.emplace_back(NamedContext{id, {}, {}, {}, {}, false, false});
+    NamedContext& context = contexts.emplace_back(NamedContext{id, {}, {}, {}, {}, false, false, {}});
     if (const auto ledger = read_ledger(dir_.disk(), dir_.context_dir(id)); ledger.ok()) {
       context.name = ledger.value().name;
       context.intact = true;
@@ -60,8 +60,9 @@ Result<std::vector<NamedContext>> DirectoryStore::named_contexts(const Catalogue
       } else if (!ledger.value().replaces.empty()) {
         to_replace[id] = context.replaces = ledger.value().replaces;
       }
-    } else if (const auto known = catalogue.find(id); known != catalogue.end()) {
-      context.name = known->second.meta.name;
+    } else {
+      if (ledger.status().code == Code::kIo) context.unread = ledger.status();
+      if (const auto known = catalogue.find(id); known != catalogue.end()) context.name = known->second.meta.name;
     }
   }
   for (NamedContext& context : contexts) {
@@ -88,6 +89,8 @@ Result<NamedContext> DirectoryStore::find_named(const std::string& name, Which w
   }
   for (const NamedContext& context : contexts) {
     if (context.role != NamedContext::Role::kCurrent) continue;
+    // It may be the one: then "not there" would be wrong, and a second one of its name worse.
+    if (which == Which::kCurrent && context.name.empty()) TRY(context.unread);
     names.push_back(fmt::format("\"{}\"", context.name.empty() ? context.id : context.name));
   }
   if (which == Which::kReplacement)

@@ -31,6 +31,7 @@ struct NamedContext {
   std::string replaces;  // id of the one whose place it is to take
   bool intact = false;   // its ledger can be read
   bool complete = false;
+  Status unread;  // kIo if its ledger could not even be tried
 };
 
 class DirectoryStore final : public ContextStore {
