@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <rocksdb/env.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
@@ -36,6 +37,15 @@ class NullLogger : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
+// After a failed write we stop; whoever opens the database again goes on. Left to itself, RocksDB 7.8 waits for room on
+// a full disk, and closing it may then wait for that for ever.
+class NoRecovery final : public rocksdb::EventListener {
+ public:
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* recover) override {
+    *recover = false;
+  }
+};
+
 rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
   rocksdb::DBOptions options;
   options.env = disk.env();
@@ -46,6 +56,7 @@ rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
   options.info_log = std::make_shared<NullLogger>();
   options.stats_dump_period_sec = options.stats_persist_period_sec = 0;
   options.max_open_files = kMaxOpenFiles;
+  options.max_file_opening_threads = 1;  // else 15 are started per family, however few tables it has
   options.max_background_jobs = 2;
   options.max_total_wal_size = kMaxLogBytes;
   options.max_manifest_file_size = 1 * kMiB;
@@ -57,7 +68,8 @@ rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.db_host_id = "";                               // tables would name the machine
   options.file_checksum_gen_factory = file_checksums();  // for verify (live_files.h)
-  options.max_bgerror_resume_count = 0;                  // after a failed write we stop; whoever opens it again goes on
+  options.max_bgerror_resume_count = 0;
+  options.listeners.push_back(std::make_shared<NoRecovery>());
   return options;
 }
 
@@ -91,6 +103,13 @@ Result<int64_t> memory_bytes(const std::string& dir, Database::Mode mode) {
     bytes += log_bytes;
   }
   return bytes;
+}
+
+// Opening passes on some errors of reading as invalid arguments.
+bool is_read_error(const rocksdb::Status& status) {
+  const std::string text = status.ToString();
+  return status.IsInvalidArgument() &&
+         (text.find("IO error") != std::string::npos || text.find("Direct I/O is not supported") != std::string::npos);
 }
 
 }  // namespace
@@ -138,6 +157,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const C
   const rocksdb::Status opened = mode == Mode::kRead
                                      ? rocksdb::DB::OpenForReadOnly(options, dir, families, &handles, &db)
                                      : rocksdb::DB::Open(options, dir, families, &handles, &db);
+  if (is_read_error(opened)) return Status{Code::kIo, fmt::format("{}: opening: {}", tag.text(), opened.ToString())};
   // An existing database that RocksDB takes for invalid (a file or column family gone) is a damaged one.
   if (opened.IsInvalidArgument() && mode != Mode::kCreate) {
     return Status{Code::kCorrupt, fmt::format("{}: cannot be opened: {}", tag.text(), opened.ToString())};
