@@ -1,4 +1,6 @@
 // Each read and each write fails in turn, with EIO, for want of space, or half done; and bits flip at rest.
+#include <deque>
+
 #include "tests/storage/fault_run.h"
 
 using namespace reform;
@@ -25,32 +27,34 @@ const Trouble kReadTroubles[] = {
     {"the disk refuses all reads", Failure::kIo, true, Code::kIo},
 };
 
-// For each n: every trouble in turn, or with more seeds all of them.
+// For each n one trouble and one path to the disk, in turn; with more seeds, all.
 template <size_t n_troubles>
 void run_all(const Scenario& scenario, const Trouble (&troubles)[n_troubles], int64_t FaultPlan::*which,
              const std::string& what) {
-  for (const DiskPath& path : disk_paths()) {
-    const ScenarioBench bench(scenario, path);
-    FaultFigures figures;
-    const int64_t n_rounds = std::min<int64_t>(fault_seeds(), n_troubles);
-    for (int64_t round = 0; round < n_rounds; ++round) {
-      for (int64_t n = 1, n_missed = 0; n_missed < int64_t(n_troubles); ++n) {
-        const Trouble& trouble = troubles[size_t(n + round) % n_troubles];
-        INFO(scenario.name << ", " << path.name << ": " << trouble.what << ", call " << n);
-        FaultPlan plan;
-        plan.*which = n;
-        plan.failure = trouble.failure;
-        plan.from_then_on = trouble.from_then_on;
-        const auto outcome = bench.run(plan, uint64_t(n), figures);
-        INFO(outcome.status.message);
-        CHECK(outcome.violation == "");
-        CHECK((outcome.status.ok() || outcome.status.code == trouble.code));
-        n_missed = outcome.ended ? n_missed + 1 : 0;
-        REQUIRE(n < 5000);
-      }
+  std::deque<ScenarioBench> benches;
+  for (const DiskPath& path : disk_paths()) benches.emplace_back(scenario, path);
+  FaultFigures figures;
+  const int64_t n_rounds = std::min<int64_t>(fault_seeds(), int64_t(n_troubles * benches.size()));
+  for (int64_t round = 0; round < n_rounds; ++round) {
+    for (int64_t n = 1, n_missed = 0; n_missed < int64_t(n_troubles); ++n) {
+      const Trouble& trouble = troubles[size_t(n + round) % n_troubles];
+      const size_t path = size_t(n + round / int64_t(n_troubles)) / n_troubles % benches.size();
+      INFO(scenario.name << ", " << disk_paths()[path].name << ": " << trouble.what << ", call " << n);
+      FaultPlan plan;
+      plan.*which = n;
+      plan.failure = trouble.failure;
+      plan.from_then_on = trouble.from_then_on;
+      const auto outcome = benches[path].run(plan, uint64_t(n), figures);
+      INFO(outcome.status.message);
+      CHECK(outcome.violation == "");
+      // A context that may be pinned, for all that can be read, does not go.
+      const bool spared = outcome.status.message.find("No context may go") != std::string::npos;
+      CHECK((outcome.status.ok() || outcome.status.code == trouble.code || spared));
+      n_missed = outcome.ended ? n_missed + 1 : 0;
+      REQUIRE(n < 5000);
     }
-    figures.print(what + scenario.name + ", " + path.name);
   }
+  figures.print(what + scenario.name);
 }
 
 }  // namespace

@@ -1,6 +1,11 @@
 #include "tests/storage/store_script.h"
 
 #include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "storage/new_file.h"
 
 namespace reform::test {
 namespace {
@@ -135,6 +140,88 @@ Status Session::read(const std::string& name) {
   return oracle_.check_bytes(*data, oracle_.newest().at({name, Which::kCurrent}));
 }
 
+Status Session::verify() {
+  TRY_ASSIGN(const auto verdicts, store_->verify({}, {}));
+  for (const ContextVerdict& verdict : verdicts) {
+    if (verdict.n_damages == 0) continue;
+    // What cannot be read counts as damage there.
+    const Status& first = verdict.damages.front();
+    return {first.message.find("planned fault") != std::string::npos ? Code::kIo : first.code, first.message};
+  }
+  return {};
+}
+
+namespace {
+
+Result<ArchiveTexts> own_texts(const ContextMeta& meta) { return ArchiveTexts{meta.settings, meta.sources}; }
+
+std::string archive_of(const Text& text) {
+  const TempDir dir;
+  Oracle oracle;
+  Session session(dir.path(), Disk::plain(), oracle);
+  must(session.open());
+  must(session.write(text));
+  std::string bytes;
+  must(session.store().export_context(text.name, own_texts,
+                                      [&](std::span<const std::byte> more) -> Status {
+                                        bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
+                                        return {};
+                                      },
+                                      {}));
+  return bytes;
+}
+
+}  // namespace
+
+Status Session::export_to_file(const std::string& name) {
+  const std::string path = dir_ + ".exported";
+  std::ifstream before(path, std::ios::binary);
+  const bool was_there = before.good();
+  const std::string old_bytes{std::istreambuf_iterator<char>(before), {}};
+  std::string bytes;
+  TRY_ASSIGN(auto file, NewFile::create(store_->disk(), path, /*replace=*/true));
+  TRY(store_->export_context(name, own_texts,
+                             [&](std::span<const std::byte> more) -> Status {
+                               bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
+                               return file.append(more);
+                             },
+                             {}));
+  if (was_there && old_bytes != bytes) return {Code::kInternal, "an export was there, and not whole"};
+  return file.commit();
+}
+
+Status Session::import(const Text& text) {
+  static const std::string archive = archive_of(text);
+  oracle_.may_become([&](ExpectedStore& store) {
+    store[{text.name, Which::kCurrent}] = {text.seed, text.n_tokens, true, "done", {160, text.n_tokens}};
+  });
+  size_t at = 0;
+  const auto imported = store_->import_context(
+      [&](std::span<std::byte> buffer) -> Result<int64_t> {
+        const size_t n = std::min(buffer.size(), archive.size() - at);
+        std::memcpy(buffer.data(), archive.data() + at, n);
+        at += n;
+        return int64_t(n);
+      },
+      {}, {});
+  if (imported.status().code == Code::kExists) return {};
+  TRY(imported);
+  oracle_.is_saved();
+  return {};
+}
+
+Status Session::evict(const std::string& name, const std::string& pinned) {
+  oracle_.may_become([&](ExpectedStore& store) { store.erase({name, Which::kCurrent}); });
+  const Status there = store_->find(name).status();
+  if (there.code == Code::kNotFound) return {};
+  TRY(there);
+  TRY(store_->set_pinned(pinned, true));
+  TRY(store_->set_limit({store_->used_bytes() - 1, /*evict=*/true}));
+  TRY(store_->keep_limit(""));
+  oracle_.is_saved();
+  return {};
+}
+
 const Text kBook{"book", 1, 217};
 
 namespace {
@@ -150,12 +237,20 @@ Status read(Session& s) {
   return s.read("book");
 }
 
+Status verify(Session& s) { return s.verify(); }
+Status export_book(Session& s) { return s.export_to_file("book"); }
+Status evict(Session& s) { return s.evict("other", "book"); }
+Status import_book(Session& s) { return s.import(kBook); }
+
 }  // namespace
 
 const std::vector<Scenario> kScenarios = {
-    {"a first ingest", {}, ingest, true},     {"ingest", {kOther}, ingest},        {"append", {kOther, kBook}, append},
-    {"replace", {kOther, kBook}, replace},    {"remove", {kOther, kBook}, remove}, {"read", {kOther, kBook}, read},
-    {"resume", {kOther}, ingest, false, 200},
+    {"a first ingest", {}, ingest, true},     {"ingest", {kOther}, ingest},
+    {"append", {kOther, kBook}, append},      {"replace", {kOther, kBook}, replace},
+    {"remove", {kOther, kBook}, remove},      {"read", {kOther, kBook}, read},
+    {"resume", {kOther}, ingest, false, 200}, {"verify", {kOther, kBook}, verify},
+    {"export", {kOther, kBook}, export_book}, {"import", {kOther}, import_book},
+    {"evict", {kOther, kBook}, evict},
 };
 
 }  // namespace reform::test

@@ -28,6 +28,10 @@ class Session {
   Status begin(const Text& text, int64_t n_tokens);
   Status replace(const Text& text);  // by `text`
   Status read(const std::string& name);
+  Status verify();
+  Status export_to_file(const std::string& name);  // beside the store; a file of that name is whole, or there is none
+  Status import(const Text& text);                 // from an archive of it
+  Status evict(const std::string& name, const std::string& pinned);  // by a cap
   Status remove(const std::string& name);
   Status list();
   ContextStore& store() { return *store_; }
