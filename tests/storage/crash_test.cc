@@ -41,7 +41,7 @@ TEST_CASE("power lost at any sync: nothing saved is lost, nothing is wrong, and 
     const ScenarioBench bench(scenario, path);
     FaultFigures figures;
     for (int64_t seed = 0; seed < fault_seeds(); ++seed) {
-      for (int64_t n = 1;; ++n) {
+      for (int64_t n = 1;; n += fault_stride()) {
         INFO(scenario.name << ", " << path.name << ", sync " << n << ", seed " << seed);
         FaultPlan plan;
         plan.lose_power_at_sync = n;

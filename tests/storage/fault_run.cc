@@ -178,6 +178,8 @@ std::string ScenarioBench::go_on(Oracle& oracle, const std::string& store_dir) c
   return wrong.empty() ? find_leftovers(store_dir, after_) : "after going on: " + wrong;
 }
 
+int64_t fault_stride() { return std::getenv("REFORM_FAULT_SEEDS") != nullptr ? 1 : 7; }
+
 int64_t fault_seeds() {
   const char* set = std::getenv("REFORM_FAULT_SEEDS");
   return set == nullptr ? 1 : std::max(1, std::atoi(set));

@@ -59,5 +59,8 @@ class ScenarioBench {
 
 // So many different draws of what survives each crash: REFORM_FAULT_SEEDS, else 1.
 int64_t fault_seeds();
+// Every so many-th call meets a fault: each one with REFORM_FAULT_SEEDS, else every seventh, so that `./dev test` is
+// short.
+int64_t fault_stride();
 
 }  // namespace reform::test
