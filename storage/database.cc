@@ -13,7 +13,6 @@
 #include "base/try.h"
 #include "base/units.h"
 #include "storage/files.h"
-#include "storage/final_errors.h"
 
 namespace reform {
 namespace {
@@ -58,7 +57,6 @@ rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
   options.stats_dump_period_sec = options.stats_persist_period_sec = 0;
   options.max_open_files = kMaxOpenFiles;
   options.max_file_opening_threads = 1;  // a context has few tables: threads would cost more than they open
-  options.max_file_opening_threads = 1;  // else 15 are started per family, however few tables it has
   options.max_background_jobs = 2;
   options.max_total_wal_size = kMaxLogBytes;
   options.max_manifest_file_size = 1 * kMiB;
@@ -184,7 +182,7 @@ Status Database::status_of(const rocksdb::Status& status, const std::string& doi
   Code code = Code::kInternal;
   if (status.IsCorruption() || status.IsNotSupported() || status.IsPathNotFound() || status.IsNotFound()) {
     code = Code::kCorrupt;
-  } else if (is_no_space(status)) {
+  } else if (status.IsNoSpace()) {
     code = Code::kNoSpace;
   } else if (status.IsIOError()) {
     code = Code::kIo;

@@ -9,7 +9,6 @@
 #include "base/try.h"
 #include "base/units.h"
 #include "storage/files.h"
-#include "storage/final_errors.h"
 #include "storage/table_check.h"
 
 namespace reform {
@@ -28,7 +27,7 @@ Status disk_status(const rocksdb::IOStatus& status, const std::string& verb, con
 
 Disk::Disk(std::shared_ptr<rocksdb::FileSystem> files, bool direct_reads, std::string description, std::string remark)
     : files_(std::move(files)),
-      env_(rocksdb::NewCompositeEnv(with_final_errors(with_checked_tables(files_)))),
+      env_(rocksdb::NewCompositeEnv(with_checked_tables(files_))),
       direct_reads_(direct_reads),
       description_(std::move(description)),
       remark_(std::move(remark)) {}
