@@ -284,6 +284,7 @@ class Crowd:
         if outcome.code == BUSY and not re.search(clear, outcome.err):
             raise Wrong(f"{who}: not a clear refusal: {outcome.err.strip()[-600:]}")
         self.count("refused")
+        time.sleep(0.2)  # else who is refused, again and again, takes the processors from who works
 
     def write(self, name, steps=("ingest", "append", "replace", "rm"), patient=True):
         for step in steps:
@@ -315,6 +316,7 @@ class Crowd:
             if context["state"] == "damaged":
                 raise Wrong(f"contexts: {context['name']} is damaged: {context['problem']}")
         self.count("listed")
+        time.sleep(0.05)
 
     def loop(self, task):
         try:
@@ -339,16 +341,22 @@ class Crowd:
             raise Wrong("; ".join(self.failures))
 
 
-def torture(arguments, folder):
-    folder = Path(folder)
+def prepared(arguments, folder, sentences):
+    """Two stores, one to torture and one to compare with, and texts of about so many sentences."""
+    folder.mkdir()
     texts = []
-    for i, n_sentences in enumerate((arguments.sentences, arguments.sentences // 2, arguments.sentences)):
+    for i, n_sentences in enumerate((sentences, sentences // 2, sentences)):
         texts.append(folder / f"text{i}.txt")
         texts[-1].write_text(story(n_sentences, f"{arguments.seed} {i}"), encoding="utf-8")
     tool = Tool(arguments.binary, arguments.model, folder / "tortured")
     reference = Tool(arguments.binary, arguments.model, folder / "reference")
     kills = Kills(tool, reference, texts, random.Random(arguments.seed))
     kills.prepare()
+    return kills
+
+
+def torture(arguments, folder):
+    kills = prepared(arguments, Path(folder) / "kills", arguments.sentences)
     begun = time.monotonic()
 
     def enough():
@@ -367,7 +375,8 @@ def torture(arguments, folder):
     if c["kills"] >= 20 and (c["resumes"] == 0 or c["finished"] == 0):
         raise Wrong("no run resumed from saved work, or none finished: nothing was tested")
     if arguments.seconds > 0:
-        crowd = Crowd(kills, arguments.seconds, arguments.seed)
+        small = prepared(arguments, Path(folder) / "crowd", max(100, arguments.sentences // 10))
+        crowd = Crowd(small, arguments.seconds, arguments.seed)
         crowd.prepare()
         crowd.deadline = time.monotonic() + arguments.seconds
         crowd.run()

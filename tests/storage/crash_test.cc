@@ -37,11 +37,12 @@ const Kind kKinds[] = {
 
 TEST_CASE("power lost at any sync: nothing saved is lost, nothing is wrong, and it goes on", "[storage][crash]") {
   const Scenario& scenario = kScenarios[size_t(GENERATE(range(0, int(kScenarios.size()))))];
-  for (const DiskPath& path : disk_paths()) {
+  for (size_t p = 0; p < disk_paths().size(); ++p) {
+    const DiskPath& path = disk_paths()[p];
     const ScenarioBench bench(scenario, path);
     FaultFigures figures;
     for (int64_t seed = 0; seed < fault_seeds(); ++seed) {
-      for (int64_t n = 1;; n += fault_stride()) {
+      for (int64_t n = 1 + int64_t(p) % sync_stride();; n += sync_stride()) {
         INFO(scenario.name << ", " << path.name << ", sync " << n << ", seed " << seed);
         FaultPlan plan;
         plan.lose_power_at_sync = n;

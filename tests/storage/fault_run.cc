@@ -178,7 +178,16 @@ std::string ScenarioBench::go_on(Oracle& oracle, const std::string& store_dir) c
   return wrong.empty() ? find_leftovers(store_dir, after_) : "after going on: " + wrong;
 }
 
-int64_t fault_stride() { return std::getenv("REFORM_FAULT_SEEDS") != nullptr ? 1 : 7; }
+int64_t fault_stride() {
+  if (std::getenv("REFORM_FAULT_SEEDS") != nullptr) return 1;
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  return 29;
+#else
+  return 7;
+#endif
+}
+
+int64_t sync_stride() { return fault_stride() == 7 ? int64_t(disk_paths().size()) : fault_stride(); }
 
 int64_t fault_seeds() {
   const char* set = std::getenv("REFORM_FAULT_SEEDS");

@@ -60,7 +60,9 @@ class ScenarioBench {
 // So many different draws of what survives each crash: REFORM_FAULT_SEEDS, else 1.
 int64_t fault_seeds();
 // Every so many-th call meets a fault: each one with REFORM_FAULT_SEEDS, else every seventh, so that `./dev test` is
-// short.
+// short; under sanitizers, which are there for the code and not for the disk, fewer.
 int64_t fault_stride();
+// The same for losses of power: without REFORM_FAULT_SEEDS the paths to the disk take the syncs in turn.
+int64_t sync_stride();
 
 }  // namespace reform::test
