@@ -51,7 +51,7 @@ std::string story(int n, int first) {
 
 }  // namespace
 
-TEST_CASE("--max-store-bytes stops, --when-full evict makes room, pin keeps", "[tools]") {
+TEST_CASE("cap: --max-store-bytes stops, --when-full evict makes room, pin keeps", "[tools]") {
   const Tool tool;
   const std::string text = tool.write("a.txt", story(60, 0)), more = tool.write("b.txt", story(60, 500));
   CHECK(tool.ingest("a", text, {"--max-store-bytes", "much"}).exit_code == 2);
