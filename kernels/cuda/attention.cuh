@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/matmul.cuh"
 
-namespace reform::cuda {
+namespace reform::cuda::inline REFORM_CUDA_SIDE {
 
 struct AttentionShape {
   Rows<const float> q;  // [n_tokens, n_heads * head_dim]
@@ -264,4 +264,4 @@ void with_tiles(int64_t head_dim, Fn fn) {
   return fn(Tiles<256>{});
 }
 
-}  // namespace reform::cuda
+}  // namespace reform::cuda::inline REFORM_CUDA_SIDE

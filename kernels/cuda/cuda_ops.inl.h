@@ -9,7 +9,7 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
-namespace reform::cuda {
+namespace reform::cuda::inline REFORM_CUDA_SIDE {
 
 inline constexpr int64_t kPanelBytes = int64_t{32} << 20;
 
@@ -240,4 +240,4 @@ class CudaOps final : public Ops {
   std::byte* const workspace_;
 };
 
-}  // namespace reform::cuda
+}  // namespace reform::cuda::inline REFORM_CUDA_SIDE

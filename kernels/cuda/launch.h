@@ -5,7 +5,7 @@
 
 #include "kernels/cuda/port.h"
 
-namespace reform::cuda {
+namespace reform::cuda::inline REFORM_CUDA_SIDE {
 
 #ifdef __CUDACC__
 
@@ -38,4 +38,4 @@ inline void copy_to_device(Stream, void* to, const void* from, int64_t bytes) { 
 
 #endif
 
-}  // namespace reform::cuda
+}  // namespace reform::cuda::inline REFORM_CUDA_SIDE

@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/elementwise.cuh"
 
-namespace reform::cuda {
+namespace reform::cuda::inline REFORM_CUDA_SIDE {
 
 // What becomes of a product: y = or += sum + bias.
 struct Store {
@@ -119,4 +119,4 @@ __global__ void __launch_bounds__(kProductThreads)
   }
 }
 
-}  // namespace reform::cuda
+}  // namespace reform::cuda::inline REFORM_CUDA_SIDE

@@ -2,9 +2,12 @@
 // between the two have one name here.
 #pragma once
 
+// A test program holds both, so what is compiled by one has not the same names as what is compiled by the other.
 #ifndef __CUDACC__
+#define REFORM_CUDA_SIDE on_host
 #include "kernels/cuda/emulated.h"
 #else
+#define REFORM_CUDA_SIDE on_chip
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -12,7 +15,7 @@
 
 #include <cstdint>
 
-namespace reform::cuda {
+namespace reform::cuda::inline REFORM_CUDA_SIDE {
 
 using Dim = dim3;
 
@@ -47,6 +50,6 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], 
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-}  // namespace reform::cuda
+}  // namespace reform::cuda::inline REFORM_CUDA_SIDE
 
 #endif
