@@ -87,9 +87,9 @@ void Meter::landed(int64_t bytes) {
   in_flight_ -= bytes;
 }
 
-MeteredFileSystem::MeteredFileSystem(std::shared_ptr<rocksdb::FileSystem> target, const std::string& store_dir,
+MeteredFileSystem::MeteredFileSystem(const std::shared_ptr<rocksdb::FileSystem>& target, const std::string& store_dir,
                                      int64_t block_bytes)
-    : FileSystemWrapper(std::move(target)),
+    : FileSystemWrapper(target),
       contexts_(store_dir + "/contexts/"),
       trash_(store_dir + "/trash/"),
       block_bytes_(block_bytes) {}

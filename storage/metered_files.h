@@ -43,7 +43,8 @@ class MeteredFileSystem final : public rocksdb::FileSystemWrapper {
  public:
   // Files in `<store_dir>/contexts/<id>/` and `<store_dir>/trash/<id>/` are metered while meter `id` is there; files
   // count in whole blocks of block_bytes.
-  MeteredFileSystem(std::shared_ptr<rocksdb::FileSystem> target, const std::string& store_dir, int64_t block_bytes);
+  MeteredFileSystem(const std::shared_ptr<rocksdb::FileSystem>& target, const std::string& store_dir,
+                    int64_t block_bytes);
 
   static const char* kClassName() { return "reform.MeteredFileSystem"; }
   const char* Name() const override { return kClassName(); }
