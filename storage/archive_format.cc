@@ -27,18 +27,6 @@ uint64_t section_checksum(std::string_view header_and_payload) {
   return XXH3_64bits(header_and_payload.data(), header_and_payload.size());
 }
 
-Status read_runs(ByteReader& in, BlockMap& blocks) {
-  const uint64_t n_runs = in.varint();
-  if (n_runs > kMaxRuns) return impossible();
-  for (uint64_t i = 0; i < n_runs && in.ok(); ++i) {
-    const int64_t chunk_tokens = in.count(), n_chunks = in.count();
-    const int64_t room = schema::kMaxTokens - blocks.n_tokens();
-    if (chunk_tokens < 1 || n_chunks < 1 || chunk_tokens > room || n_chunks > room / chunk_tokens) return impossible();
-    blocks.append_chunks(chunk_tokens, n_chunks);
-  }
-  return {};
-}
-
 Status read_checkpoints(ByteReader& in, Manifest& manifest) {
   constexpr int64_t kMaxBytes = int64_t(schema::kMaxPiece) * schema::kPieceBytes;
   const uint64_t n = in.varint();
@@ -61,9 +49,7 @@ std::string encode_manifest(const Manifest& manifest) {
   out.fixed(manifest.row_bytes);
   out.fixed(manifest.block_tokens);
   out.fixed(manifest.n_bytes);
-  const auto runs = manifest.blocks.runs();
-  out.varint(runs.size());
-  for (const ChunkRun& run : runs) out.varint(uint64_t(run.chunk_tokens)), out.varint(uint64_t(run.n_chunks));
+  encode_runs(out, manifest.blocks);
   out.varint(manifest.checkpoints.size());
   for (const Checkpoint& c : manifest.checkpoints) out.varint(uint64_t(c.n_tokens)), out.varint(uint64_t(c.bytes));
   out.text(manifest.settings);
@@ -84,7 +70,7 @@ Result<Manifest> decode_manifest(std::span<const std::byte> payload) {
     return impossible();
   }
   manifest.blocks = BlockMap(manifest.block_tokens);
-  TRY(read_runs(in, manifest.blocks));
+  TRY(decode_runs(in, kMaxRuns, manifest.blocks));
   TRY(read_checkpoints(in, manifest));
   manifest.settings = in.text();
   manifest.sources = in.text();

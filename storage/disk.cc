@@ -25,6 +25,12 @@ Status disk_status(const rocksdb::IOStatus& status, const std::string& verb, con
   return {code, fmt::format("cannot {} {}: {}", verb, path, status.ToString())};
 }
 
+rocksdb::FileOptions writing_options() {
+  rocksdb::FileOptions options;
+  options.use_mmap_writes = options.allow_fallocate = false;
+  return options;
+}
+
 Disk::Disk(std::shared_ptr<rocksdb::FileSystem> files, bool direct_reads, std::string description, std::string remark)
     : files_(std::move(files)),
       env_(rocksdb::NewCompositeEnv(with_checked_tables(files_))),
@@ -75,9 +81,7 @@ Status Disk::write_file_atomically(const std::string& path, const std::string& b
   const std::string temporary = path + ".tmp";
   const auto write = [&]() -> Status {
     std::unique_ptr<rocksdb::FSWritableFile> file;
-    rocksdb::FileOptions options;
-    options.use_mmap_writes = false;  // RocksDB's default, and on a full disk at worst a signal instead of an error
-    TRY(disk_status(files_->NewWritableFile(temporary, options, &file, nullptr), "create", temporary));
+    TRY(disk_status(files_->NewWritableFile(temporary, writing_options(), &file, nullptr), "create", temporary));
     TRY(disk_status(file->Append(bytes, {}, nullptr), "write", temporary));
     TRY(disk_status(file->Sync({}, nullptr), "sync", temporary));
     return disk_status(file->Close({}, nullptr), "close", temporary);

@@ -14,6 +14,7 @@
 namespace rocksdb {
 class Env;
 class FileSystem;
+struct FileOptions;
 class IOStatus;
 }  // namespace rocksdb
 
@@ -56,6 +57,9 @@ class Disk {
   const bool direct_reads_;
   const std::string description_, remark_;
 };
+
+// For files of ours: unlike RocksDB's defaults, a full disk is an error and never a signal.
+rocksdb::FileOptions writing_options();
 
 // "cannot <verb> <path>: why": kNoSpace, kNotFound or kIo.
 Status disk_status(const rocksdb::IOStatus& status, const std::string& verb, const std::string& path);

@@ -1,6 +1,5 @@
 #include "storage/disk_speed.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <rocksdb/file_system.h>
 #include <sys/statvfs.h>
@@ -69,12 +68,9 @@ class Measurement {
 
   Status create() {
     const std::string path = fmt::format("{}/.reform-doctor-{:08x}", dir_, std::random_device()());
-    const FileDescriptor exclusive(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!exclusive.valid()) return os_error("create", path, errno);
+    TRY(claim_name(path, 0600));
     rocksdb::FileSystem& files = disk_.files();
-    rocksdb::FileOptions writing;
-    writing.use_mmap_writes = writing.allow_fallocate = false;  // a full disk must be an error, not a signal
-    TRY(checked(files.NewWritableFile(path, writing, &writer_, nullptr), "creating a file", dir_));
+    TRY(checked(files.NewWritableFile(path, writing_options(), &writer_, nullptr), "creating a file", dir_));
     const auto opened = files.NewRandomAccessFile(path, options_, &reader_, nullptr);
     const auto unlinked = files.DeleteFile(path, {}, nullptr);
     TRY(checked(opened, "opening a file", dir_));

@@ -1,6 +1,7 @@
 #include "storage/files.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -42,6 +43,11 @@ Status make_directory(const std::string& path) {
   struct stat info;
   if (error == EEXIST && ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return {};
   return os_error("make directory", path, error == EEXIST ? ENOTDIR : error);
+}
+
+Status claim_name(const std::string& path, uint32_t mode) {
+  const FileDescriptor made(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+  return made.valid() ? Status{} : os_error("create", path, errno);
 }
 
 Result<std::vector<std::string>> list_directory(const std::string& path) {

@@ -32,7 +32,9 @@ class FileDescriptor {
 // The Status of an errno: kNoSpace for ENOSPC and EDQUOT, kNotFound for ENOENT, else kIo. "cannot <verb> <path>: why"
 Status os_error(const std::string& verb, const std::string& path, int error);
 
-Status make_directory(const std::string& path);                            // mode 0700; fine if it is there
+Status make_directory(const std::string& path);  // mode 0700; fine if it is there
+// An empty file that was not there before: what another has put under the name is not written through.
+Status claim_name(const std::string& path, uint32_t mode);
 Result<std::vector<std::string>> list_directory(const std::string& path);  // names, sorted, without . and ..
 Result<int64_t> file_bytes(const std::string& path);
 bool path_exists(const std::string& path);

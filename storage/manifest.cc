@@ -11,18 +11,6 @@ namespace {
 
 Status bad_record() { return {Code::kCorrupt, "holds impossible values"}; }
 
-Status read_chunks(ByteReader& in, BlockMap& blocks) {
-  const int64_t n_runs = in.count();
-  for (int64_t i = 0; i < n_runs && in.ok(); ++i) {
-    const int64_t chunk_tokens = in.count(), n_chunks = in.count();
-    // Each factor is bounded first, then their product, so nothing can overflow.
-    const int64_t room = schema::kMaxTokens - blocks.n_tokens();
-    if (chunk_tokens < 1 || n_chunks < 1 || chunk_tokens > room || n_chunks > room / chunk_tokens) return bad_record();
-    blocks.append_chunks(chunk_tokens, n_chunks);
-  }
-  return {};
-}
-
 Status read_checkpoints(ByteReader& in, ContextState& state) {
   const int64_t n = in.count();
   for (int64_t i = 0; i < n && in.ok(); ++i) {
@@ -40,6 +28,25 @@ Status read_checkpoints(ByteReader& in, ContextState& state) {
 
 int32_t block_tokens_for(int32_t row_bytes) {
   return int32_t(std::clamp(schema::kMaxBlockBytes / row_bytes, int64_t{1}, schema::kMaxBlockTokens));
+}
+
+void encode_runs(ByteWriter& out, const BlockMap& blocks) {
+  const auto runs = blocks.runs();
+  out.varint(runs.size());
+  for (const ChunkRun& run : runs) out.varint(uint64_t(run.chunk_tokens)), out.varint(uint64_t(run.n_chunks));
+}
+
+Status decode_runs(ByteReader& in, uint64_t max_runs, BlockMap& blocks) {
+  const uint64_t n_runs = in.varint();
+  if (n_runs > max_runs) return bad_record();
+  for (uint64_t i = 0; i < n_runs && in.ok(); ++i) {
+    const int64_t chunk_tokens = in.count(), n_chunks = in.count();
+    // Each factor is bounded first, then their product, so nothing can overflow.
+    const int64_t room = schema::kMaxTokens - blocks.n_tokens();
+    if (chunk_tokens < 1 || n_chunks < 1 || chunk_tokens > room || n_chunks > room / chunk_tokens) return bad_record();
+    blocks.append_chunks(chunk_tokens, n_chunks);
+  }
+  return {};
 }
 
 std::string encode_identity(const Identity& identity) {
@@ -77,9 +84,7 @@ std::string encode_state(const ContextState& state) {
   out.fixed(state.n_bytes);
   out.fixed(uint8_t(state.complete));
   out.fixed(state.next_generation);
-  const auto runs = state.blocks.runs();
-  out.varint(runs.size());
-  for (const ChunkRun& run : runs) out.varint(uint64_t(run.chunk_tokens)), out.varint(uint64_t(run.n_chunks));
+  encode_runs(out, state.blocks);
   out.varint(state.checkpoints.size());
   for (const CheckpointRef& ref : state.checkpoints) {
     out.varint(uint64_t(ref.n_tokens)), out.varint(ref.generation), out.varint(uint64_t(ref.bytes));
@@ -99,7 +104,7 @@ Result<ContextState> decode_state(std::span<const std::byte> payload, int32_t bl
   state.next_generation = in.fixed<uint64_t>();
   if (complete > 1 || state.n_bytes < 0 || state.next_generation > schema::kMaxGeneration) return bad_record();
   state.blocks = BlockMap(block_tokens);
-  TRY(read_chunks(in, state.blocks));
+  TRY(decode_runs(in, UINT64_MAX, state.blocks));
   TRY(read_checkpoints(in, state));
   state.sources = in.text();
   state.progress = in.text();

@@ -13,6 +13,9 @@
 
 namespace reform {
 
+class ByteReader;
+class ByteWriter;
+
 struct Identity {
   std::string id, name;
   int64_t created_unix_s = 0;
@@ -44,6 +47,10 @@ std::string encode_identity(const Identity& identity);
 Result<Identity> decode_identity(std::span<const std::byte> payload);  // kCorrupt without the context's name
 std::string encode_state(const ContextState& state);
 Result<ContextState> decode_state(std::span<const std::byte> payload, int32_t block_tokens);
+
+// The chunks of a BlockMap as runs: varint count, then varint tokens and varint chunks of each.
+void encode_runs(ByteWriter& out, const BlockMap& blocks);
+Status decode_runs(ByteReader& in, uint64_t max_runs, BlockMap& blocks);  // onto blocks; kCorrupt
 
 ContextMeta meta_of(const Identity& identity, const ContextState& state);
 

@@ -1,10 +1,8 @@
 #include "storage/new_file.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <rocksdb/file_system.h>
 
-#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <random>
@@ -51,14 +49,8 @@ Result<NewFile> NewFile::create(const Disk& disk, const std::string& path, bool 
   std::error_code error;
   const fs::path target = fs::canonical(path, error);  // what a link leads to is replaced, not the link
   NewFile made(disk, error ? fs::absolute(path).string() : target.string(), replace);
-  // Ours alone: what another has put there under the name is not written through.
-  const int fd = ::open(made.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-  if (fd < 0) return os_error("create", made.temporary_, errno);
-  const FileDescriptor exclusive(fd);
-  rocksdb::FileOptions options;
-  options.use_mmap_writes = false;  // a full disk must be an error, not a signal
-  options.allow_fallocate = false;
-  TRY(disk_status(disk.files().NewWritableFile(made.temporary_, options, &made.file_, nullptr), "create",
+  TRY(claim_name(made.temporary_, 0644));
+  TRY(disk_status(disk.files().NewWritableFile(made.temporary_, writing_options(), &made.file_, nullptr), "create",
                   made.temporary_));
   return made;
 }
@@ -71,7 +63,6 @@ Status NewFile::append(std::span<const std::byte> bytes) {
 Status NewFile::commit() {
   TRY(disk_status(file_->Sync({}, nullptr), "sync", temporary_));
   TRY(disk_status(file_->Close({}, nullptr), "close", temporary_));
-  TRY(check_place(path_, replace_));
   // A link fails where a file has appeared meanwhile; some file systems have none.
   const bool linked = !replace_ && disk_->files().LinkFile(temporary_, path_, {}, nullptr).ok();
   if (linked) {

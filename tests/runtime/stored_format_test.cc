@@ -6,10 +6,10 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "tests/runtime/ingest_support.h"
+#include "tests/support/files.h"
 
 using namespace reform;
 using namespace reform::test;
@@ -20,11 +20,6 @@ namespace {
 constexpr int kVersions[] = {1};
 
 std::string golden(const std::string& name) { return std::string(REFORM_GOLDEN_DIR) + "/" + name; }
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 // A copy of the stored store, to be opened and written to.
 std::unique_ptr<Store> copy_of(IngestBench& bench, int version, std::string* dir = nullptr) {

@@ -3,13 +3,12 @@
 #include "tests/support/fault_file_system.h"
 
 #include <catch2/catch.hpp>
-#include <fstream>
-#include <iterator>
 #include <set>
 
 #include "storage/disk.h"
 #include "tests/storage/store_fixture.h"
 #include "tests/support/disk_model.h"
+#include "tests/support/files.h"
 
 using namespace reform;
 using namespace reform::test;
@@ -17,11 +16,6 @@ using namespace reform::test;
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 std::vector<std::string> names_in(const std::string& dir) {
   std::vector<std::string> names;

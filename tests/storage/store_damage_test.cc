@@ -5,15 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "storage/checked_json.h"
 #include "storage/frame.h"
 #include "storage/schema.h"
 #include "tests/storage/raw_database.h"
 #include "tests/storage/store_fixture.h"
+#include "tests/support/files.h"
 
 using namespace reform;
 using namespace reform::test;
@@ -23,17 +22,6 @@ namespace {
 constexpr uint64_t kSeed = 77, kOtherSeed = 78, kCheckpointSeed = 5;
 constexpr int32_t kRowBytes = 40;
 const std::vector<int64_t> kParts = {1'300'001, 0, 31};
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream bytes;
-  bytes << file.rdbuf();
-  return bytes.str();
-}
-
-void write_file(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
-}
 
 class DamagedStore {
  public:

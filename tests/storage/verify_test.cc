@@ -1,13 +1,12 @@
 // Verify reads everything, names each damage, goes on past the first, and finds damage where no value lives, too.
 #include <algorithm>
-#include <fstream>
 #include <functional>
-#include <sstream>
 
 #include "storage/frame.h"
 #include "storage/schema.h"
 #include "tests/storage/raw_database.h"
 #include "tests/storage/store_fixture.h"
+#include "tests/support/files.h"
 
 using namespace reform;
 using namespace reform::test;
@@ -18,17 +17,6 @@ namespace {
 
 constexpr int32_t kRowBytes = 40;
 const std::vector<int64_t> kParts = {1'300'001, 0, 31};
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream bytes;
-  bytes << file.rdbuf();
-  return bytes.str();
-}
-
-void write_file(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
-}
 
 // Context "hurt": two checkpoints, four blocks, complete or not. Context "other" beside it.
 class VerifiedStore {

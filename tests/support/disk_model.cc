@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "base/try.h"
+#include "tests/support/files.h"
 
 namespace reform::test {
 namespace {
@@ -76,11 +76,6 @@ std::string surviving_bytes(std::string bytes, const std::vector<Change>& change
   }
   if (fate == Fate::kInOrder && n < changes.size()) apply(bytes, changes[n], torn(changes[n], random));
   return bytes;
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 }  // namespace

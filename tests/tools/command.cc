@@ -10,18 +10,14 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <thread>
+
+#include "tests/support/files.h"
 
 namespace reform::test {
 namespace {
 
 constexpr auto kTimeout = std::chrono::seconds(300);
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> list;
