@@ -8,8 +8,8 @@
 
 #include "base/try.h"
 #include "base/units.h"
+#include "storage/checked_files.h"
 #include "storage/files.h"
-#include "storage/table_check.h"
 
 namespace reform {
 namespace {
@@ -33,7 +33,7 @@ rocksdb::FileOptions writing_options() {
 
 Disk::Disk(std::shared_ptr<rocksdb::FileSystem> files, bool direct_reads, std::string description, std::string remark)
     : files_(std::move(files)),
-      env_(rocksdb::NewCompositeEnv(with_checked_tables(files_))),
+      env_(rocksdb::NewCompositeEnv(with_checked_files(files_))),
       direct_reads_(direct_reads),
       description_(std::move(description)),
       remark_(std::move(remark)) {}

@@ -35,7 +35,7 @@ class Disk {
   static Result<std::shared_ptr<const Disk>> chosen(const std::string& dir);
 
   rocksdb::FileSystem& files() const { return *files_; }
-  rocksdb::Env* env() const { return env_.get(); }  // the same for RocksDB, which gets no damaged table (table_check.h)
+  rocksdb::Env* env() const { return env_.get(); }  // the same for RocksDB, with checked_files.h
   bool direct_reads() const { return direct_reads_; }
   const std::string& description() const { return description_; }
   const std::string& remark() const { return remark_; }

@@ -102,31 +102,10 @@ Status Table::check() {
   return as_status(read_block(properties, "properties"));
 }
 
-class CheckedTables final : public rocksdb::FileSystemWrapper {
- public:
-  using FileSystemWrapper::FileSystemWrapper;
-  static const char* kClassName() { return "reform.CheckedTables"; }
-  const char* Name() const override { return kClassName(); }
-  rocksdb::IOStatus NewRandomAccessFile(const std::string& path, const rocksdb::FileOptions& options,
-                                        std::unique_ptr<rocksdb::FSRandomAccessFile>* file,
-                                        rocksdb::IODebugContext* dbg) override {
-    if (path.ends_with(".sst")) {
-      const Status checked = check_table_properties(*target(), path);
-      // Of anything else the opening itself will tell.
-      if (checked.code == Code::kCorrupt) return rocksdb::IOStatus::Corruption(path, checked.message);
-    }
-    return FileSystemWrapper::NewRandomAccessFile(path, options, file, dbg);
-  }
-};
-
 }  // namespace
 
 Status check_table_properties(rocksdb::FileSystem& files, const std::string& path) {
   return Table(files, path).check();
-}
-
-std::shared_ptr<rocksdb::FileSystem> with_checked_tables(const std::shared_ptr<rocksdb::FileSystem>& files) {
-  return std::make_shared<CheckedTables>(files);
 }
 
 }  // namespace reform

@@ -8,7 +8,6 @@
 
 #include <reform/status.h>
 
-#include <memory>
 #include <string>
 
 namespace rocksdb {
@@ -19,8 +18,5 @@ namespace reform {
 
 // kCorrupt if what leads to the properties, or they, are damaged. Tables of a layout that we do not write pass.
 Status check_table_properties(rocksdb::FileSystem& files, const std::string& path);
-
-// `files`, with that check before each table that is opened.
-std::shared_ptr<rocksdb::FileSystem> with_checked_tables(const std::shared_ptr<rocksdb::FileSystem>& files);
 
 }  // namespace reform

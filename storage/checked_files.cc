@@ -1,0 +1,92 @@
+#include "storage/checked_files.h"
+
+#include <rocksdb/file_system.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "storage/table_check.h"
+#include "storage/version_log.h"
+
+namespace reform {
+namespace {
+
+using rocksdb::IOStatus;
+
+constexpr size_t kReadBytes = 65536;
+constexpr size_t kMaxLogBytes = size_t{64} << 20;  // ours have some kilobytes
+
+class BytesFile final : public rocksdb::FSSequentialFile {
+ public:
+  explicit BytesFile(std::string bytes) : bytes_(std::move(bytes)) {}
+  IOStatus Read(size_t n, const rocksdb::IOOptions&, rocksdb::Slice* result, char* scratch,
+                rocksdb::IODebugContext*) override {
+    const size_t n_read = std::min(n, bytes_.size() - at_);
+    bytes_.copy(scratch, n_read, at_);
+    at_ += n_read;
+    *result = {scratch, n_read};
+    return IOStatus::OK();
+  }
+  IOStatus Skip(uint64_t n) override {
+    at_ += size_t(std::min<uint64_t>(n, bytes_.size() - at_));
+    return IOStatus::OK();
+  }
+
+ private:
+  const std::string bytes_;
+  size_t at_ = 0;
+};
+
+IOStatus read_all(rocksdb::FSSequentialFile& file, const std::string& path, std::string* bytes) {
+  std::string buffer(kReadBytes, '\0');
+  while (true) {
+    rocksdb::Slice got;
+    const IOStatus status = file.Read(buffer.size(), {}, &got, buffer.data(), nullptr);
+    if (!status.ok() || got.empty()) return status;
+    bytes->append(got.data(), got.size());
+    if (bytes->size() > kMaxLogBytes) return IOStatus::Corruption(path, "larger than it can be");
+  }
+}
+
+bool is_version_log(const std::string& path) {
+  return std::filesystem::path(path).filename().string().starts_with("MANIFEST-");
+}
+
+class CheckedFiles final : public rocksdb::FileSystemWrapper {
+ public:
+  using FileSystemWrapper::FileSystemWrapper;
+  static const char* kClassName() { return "reform.CheckedFiles"; }
+  const char* Name() const override { return kClassName(); }
+
+  IOStatus NewRandomAccessFile(const std::string& path, const rocksdb::FileOptions& options,
+                               std::unique_ptr<rocksdb::FSRandomAccessFile>* file,
+                               rocksdb::IODebugContext* dbg) override {
+    if (path.ends_with(".sst")) {
+      const Status checked = check_table_properties(*target(), path);
+      // Of anything else the opening itself will tell.
+      if (checked.code == Code::kCorrupt) return IOStatus::Corruption(path, checked.message);
+    }
+    return FileSystemWrapper::NewRandomAccessFile(path, options, file, dbg);
+  }
+
+  IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions& options,
+                             std::unique_ptr<rocksdb::FSSequentialFile>* file, rocksdb::IODebugContext* dbg) override {
+    IOStatus status = FileSystemWrapper::NewSequentialFile(path, options, file, dbg);
+    if (!status.ok() || !is_version_log(path)) return status;
+    std::string log;
+    status = read_all(**file, path, &log);
+    file->reset();
+    if (!status.ok()) return status;
+    log.resize(sound_log_bytes(log));
+    *file = std::make_unique<BytesFile>(std::move(log));
+    return status;
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<rocksdb::FileSystem> with_checked_files(const std::shared_ptr<rocksdb::FileSystem>& files) {
+  return std::make_shared<CheckedFiles>(files);
+}
+
+}  // namespace reform

@@ -1,0 +1,17 @@
+// A file system that looks at RocksDB's files before RocksDB does: where it would end the process over a damaged one,
+// or refuse one in which nothing is lost.
+#pragma once
+
+#include <memory>
+
+namespace rocksdb {
+class FileSystem;
+}
+
+namespace reform {
+
+// `files`, with tables checked as they are opened (storage/table_check.h), and a MANIFEST that ends before what a loss
+// of power may have left of its last records (storage/version_log.h).
+std::shared_ptr<rocksdb::FileSystem> with_checked_files(const std::shared_ptr<rocksdb::FileSystem>& files);
+
+}  // namespace reform

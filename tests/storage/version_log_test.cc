@@ -1,0 +1,134 @@
+// A MANIFEST's damaged end, told by logs that RocksDB itself has written, and by RocksDB opening them.
+#include "storage/version_log.h"
+
+#include <rocksdb/db.h>
+
+#include <filesystem>
+#include <random>
+
+#include "storage/disk.h"
+#include "tests/storage/store_fixture.h"
+#include "tests/support/files.h"
+
+using namespace reform;
+using namespace reform::test;
+
+namespace {
+
+constexpr int kFlushes = 12;
+constexpr size_t kKeyBytes = 9001;  // each table's record holds two keys: records pass the ends of 32 KiB blocks
+
+std::string key_of(int i) { return std::string(kKeyBytes, char('a' + i)); }
+
+// A database of kFlushes tables, whose newest MANIFEST has a record for each.
+class LoggedDatabase {
+ public:
+  LoggedDatabase() {
+    rocksdb::Options options = this->options(rocksdb::Env::Default());
+    options.create_if_missing = true;
+    rocksdb::DB* made = nullptr;
+    REQUIRE(rocksdb::DB::Open(options, dir_.path("db"), &made).ok());
+    const std::unique_ptr<rocksdb::DB> db(made);
+    for (int i = 0; i < kFlushes; ++i) {
+      REQUIRE(db->Put({}, key_of(i), "value").ok());
+      REQUIRE(db->Flush({}).ok());
+    }
+    for (const auto& entry : std::filesystem::directory_iterator(dir_.path("db"))) {
+      if (entry.path().filename().string().starts_with("MANIFEST-")) log_path_ = entry.path().string();
+    }
+  }
+  std::string log() const { return read_file(log_path_); }
+  void set_log(const std::string& bytes) const { write_file(log_path_, bytes); }
+  // How many of the first keys are there, as `env` shows the files; -1 if RocksDB refuses them.
+  int count_keys(rocksdb::Env* env) const {
+    rocksdb::DB* opened = nullptr;
+    if (!rocksdb::DB::OpenForReadOnly(options(env), dir_.path("db"), &opened).ok()) return -1;
+    const std::unique_ptr<rocksdb::DB> db(opened);
+    std::string value;
+    int n = 0;
+    while (n < kFlushes && db->Get({}, key_of(n), &value).ok()) ++n;
+    return n;
+  }
+
+ private:
+  static rocksdb::Options options(rocksdb::Env* env) {
+    rocksdb::Options options;
+    options.env = env;
+    options.disable_auto_compactions = true;
+    return options;
+  }
+  TempDir dir_;
+  std::string log_path_;
+};
+
+std::string garbage(size_t n, std::mt19937_64& random) {
+  std::string bytes(n, '\0');
+  for (char& c : bytes) c = char(random());
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("version log: garbage after whole records ends it there, and RocksDB opens what was synced", "[storage]") {
+  const LoggedDatabase database;
+  const std::string log = database.log();
+  REQUIRE(log.size() > 3 * 32768);
+  REQUIRE(sound_log_bytes(log) == log.size());
+  const auto disk = Disk::plain();
+  std::mt19937_64 random(7);
+  int n_refused = 0, n_short = 0;
+  for (int i = 0; i < 60; ++i) {
+    // A cut anywhere ends the log at a record's end, and what comes after that changes nothing.
+    const size_t whole = sound_log_bytes(log.substr(0, random() % log.size()));
+    const bool zeros = i % 4 == 0;
+    const size_t n_after = 1 + random() % (i % 2 ? 200 : kMaxUnsyncedLogBytes);
+    const std::string after = zeros ? std::string(n_after, '\0') : garbage(n_after, random);
+    CAPTURE(i, whole, zeros, n_after);
+    CHECK(sound_log_bytes(log.substr(0, whole)) == whole);
+    CHECK(sound_log_bytes(log.substr(0, whole) + after) == whole);
+    database.set_log(log.substr(0, whole));
+    const int n_keys = database.count_keys(rocksdb::Env::Default());
+    database.set_log(log.substr(0, whole) + after);
+    CHECK(database.count_keys(disk->env()) == n_keys);
+    n_refused += database.count_keys(rocksdb::Env::Default()) != n_keys;
+    n_short += n_keys < kFlushes;
+  }
+  CHECK(n_refused > 10);  // else this wrapper would not be needed
+  CHECK(n_short > 10);
+}
+
+TEST_CASE("version log: a hole among the last records ends it before, damage further back is RocksDB's to refuse",
+          "[storage]") {
+  const LoggedDatabase database;
+  const std::string log = database.log();
+  const auto disk = Disk::plain();
+  std::mt19937_64 random(8);
+  for (int i = 0; i < 100; ++i) {
+    const size_t n = i % 2 ? 1 : 1 + random() % 600;
+    const bool near_end = i % 3 == 0;
+    const size_t at = near_end ? log.size() - n - random() % (20'000 - n) : random() % (log.size() - 50'000);
+    std::string damaged = log;
+    for (size_t k = 0; k < n; ++k) damaged[at + k] = char(damaged[at + k] ^ (1 + random() % 255));
+    CAPTURE(at, n);
+    const size_t sound = sound_log_bytes(damaged);
+    // Where the record begins that the damage is in.
+    const size_t before = sound_log_bytes(log.substr(0, at));
+    CHECK(sound == (near_end ? before : log.size()));
+    if (i % 7 != 0) continue;
+    database.set_log(log.substr(0, before));
+    const int n_keys = database.count_keys(disk->env());
+    database.set_log(damaged);
+    CHECK(database.count_keys(disk->env()) == (near_end ? n_keys : -1));
+  }
+}
+
+TEST_CASE("version log: nothing, little and nonsense are no records", "[storage]") {
+  std::mt19937_64 random(9);
+  for (const size_t n : {0, 1, 6, 7, 8, 4096, 32767, 32768, 32769, 100'000}) {
+    CAPTURE(n);
+    const size_t wanted = n > kMaxUnsyncedLogBytes ? n : 0;
+    CHECK(sound_log_bytes(std::string(n, '\0')) == wanted);
+    CHECK(sound_log_bytes(std::string(n, '\1')) == wanted);
+    CHECK(sound_log_bytes(garbage(n, random)) == wanted);
+  }
+}
