@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reading the store cold, beside what the disk can do (fio), in one run on one file system.
 
-    bench/storage.py                       # 1.5 GB of embeddings, five rounds
+    bench/storage.py                       # 1.5 GB of embeddings, fifteen rounds, some minutes
     bench/storage.py --model models/smollm2-135m.gguf    # and how long an ingest waits for its store
 
 Needs fio. Each round runs fio's sequential read (O_DIRECT, io_uring) and each case of build/release/bin/bench_store once,
@@ -123,7 +123,7 @@ def report(arguments, figures, ingest):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bytes", type=int, default=3 << 29)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--model", type=Path, help="ingests with it, too")
     parser.add_argument("--ingest-tokens", type=int, default=40_000)
     parser.add_argument("--folder", type=Path, default=ROOT / "build", help="on the file system to be measured")
