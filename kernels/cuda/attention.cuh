@@ -4,7 +4,8 @@
 
 #include "kernels/cuda/matmul.cuh"
 
-namespace reform::cuda::inline REFORM_CUDA_SIDE {
+namespace reform::cuda {
+inline namespace REFORM_CUDA_SIDE {
 
 struct AttentionShape {
   Rows<const float> q;  // [n_tokens, n_heads * head_dim]
@@ -264,4 +265,5 @@ void with_tiles(int64_t head_dim, Fn fn) {
   return fn(Tiles<256>{});
 }
 
-}  // namespace reform::cuda::inline REFORM_CUDA_SIDE
+}  // namespace REFORM_CUDA_SIDE
+}  // namespace reform::cuda

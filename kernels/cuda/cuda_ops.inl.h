@@ -9,7 +9,8 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
-namespace reform::cuda::inline REFORM_CUDA_SIDE {
+namespace reform::cuda {
+inline namespace REFORM_CUDA_SIDE {
 
 inline constexpr int64_t kPanelBytes = int64_t{32} << 20;
 
@@ -240,4 +241,5 @@ class CudaOps final : public Ops {
   std::byte* const workspace_;
 };
 
-}  // namespace reform::cuda::inline REFORM_CUDA_SIDE
+}  // namespace REFORM_CUDA_SIDE
+}  // namespace reform::cuda

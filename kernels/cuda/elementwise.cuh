@@ -4,7 +4,8 @@
 #include "kernels/cuda/formats.cuh"
 #include "kernels/ops.h"
 
-namespace reform::cuda::inline REFORM_CUDA_SIDE {
+namespace reform::cuda {
+inline namespace REFORM_CUDA_SIDE {
 
 constexpr int kRowThreads = 256;
 
@@ -178,4 +179,5 @@ __global__ void score_kernel(EmbeddingRows stored, EmbeddingRows query, float* s
   if (lane == 0) scores[i] = best;
 }
 
-}  // namespace reform::cuda::inline REFORM_CUDA_SIDE
+}  // namespace REFORM_CUDA_SIDE
+}  // namespace reform::cuda

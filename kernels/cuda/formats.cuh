@@ -5,7 +5,8 @@
 #include "base/quant_type.h"
 #include "kernels/cuda/port.h"
 
-namespace reform::cuda::inline REFORM_CUDA_SIDE {
+namespace reform::cuda {
+inline namespace REFORM_CUDA_SIDE {
 
 __device__ __forceinline__ uint16_t load_u16(const uint8_t* p) { return uint16_t(p[0] | p[1] << 8); }
 __device__ __forceinline__ float load_half(const uint8_t* p) { return half_to_float(load_u16(p)); }
@@ -140,4 +141,5 @@ __device__ __forceinline__ float weight_at(const uint8_t* data, int64_t cols, in
   return Format::at(data + block * Format::kBytes, int(col % Format::kElems));
 }
 
-}  // namespace reform::cuda::inline REFORM_CUDA_SIDE
+}  // namespace REFORM_CUDA_SIDE
+}  // namespace reform::cuda

@@ -5,7 +5,8 @@
 
 #include "kernels/cuda/port.h"
 
-namespace reform::cuda::inline REFORM_CUDA_SIDE {
+namespace reform::cuda {
+inline namespace REFORM_CUDA_SIDE {
 
 #ifdef __CUDACC__
 
@@ -38,4 +39,5 @@ inline void copy_to_device(Stream, void* to, const void* from, int64_t bytes) { 
 
 #endif
 
-}  // namespace reform::cuda::inline REFORM_CUDA_SIDE
+}  // namespace REFORM_CUDA_SIDE
+}  // namespace reform::cuda

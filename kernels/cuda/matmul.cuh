@@ -4,7 +4,8 @@
 
 #include "kernels/cuda/elementwise.cuh"
 
-namespace reform::cuda::inline REFORM_CUDA_SIDE {
+namespace reform::cuda {
+inline namespace REFORM_CUDA_SIDE {
 
 // What becomes of a product: y = or += sum + bias.
 struct Store {
@@ -119,4 +120,5 @@ __global__ void __launch_bounds__(kProductThreads)
   }
 }
 
-}  // namespace reform::cuda::inline REFORM_CUDA_SIDE
+}  // namespace REFORM_CUDA_SIDE
+}  // namespace reform::cuda
