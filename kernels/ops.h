@@ -93,13 +93,13 @@ class Ops {
   virtual void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) = 0;
 
   // out[t, h * head_dim ...] = softmax(scale * q . K) V; query head h reads KV head h / (n_heads / n_kv_heads).
-  // lse, when not empty, is [n_heads, n_tokens]: the natural log of each row's softmax denominator (logits included).
-  virtual void attention(const AttentionArgs& args, MatView<float> out, std::span<float> lse) = 0;
+  // lse, when it has data, is [n_heads, n_tokens]: the natural log of each row's softmax denominator (logits included).
+  virtual void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) = 0;
 
   // column_sums[slot] += mean over heads of sum over the chosen queries of weight * attention probability, for all
   // kv_len slots (H2O's accumulated attention, arXiv 2306.14048). query_rows are rows of args.q, ascending; lse as
   // attention() gave it. Sampling queries is the caller's choice.
-  virtual void attention_column_sums(const AttentionArgs& args, std::span<const float> lse,
+  virtual void attention_column_sums(const AttentionArgs& args, MatView<const float> lse,
                                      std::span<const int32_t> query_rows, std::span<const float> query_weights,
                                      std::span<float> column_sums) = 0;
 

@@ -67,7 +67,7 @@ Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens,
     capture_states(*ops_, heads_, layout_, layer, states, skip_tokens, rows_.data());
   };
   if (options_.policy->wants_scores && observing_) {
-    hooks.on_attention = [&](int64_t layer, const AttentionArgs& a, std::span<const float> lse) {
+    hooks.on_attention = [&](int64_t layer, const AttentionArgs& a, MatView<const float> lse) {
       add_attention(layer, a, lse);
     };
   }
@@ -76,7 +76,7 @@ Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens,
   return transformer_->forward(args, hooks);
 }
 
-void Compressor::add_attention(int64_t layer, const AttentionArgs& args, std::span<const float> lse) {
+void Compressor::add_attention(int64_t layer, const AttentionArgs& args, MatView<const float> lse) {
   observers_.clear();
   observer_weights_.clear();
   for (int64_t row = 0; row < args.q.rows; row += kObserverStride) {

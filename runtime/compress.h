@@ -83,7 +83,7 @@ class Compressor {
   Compressor() = default;
   Status run(std::span<const int32_t> ids, int64_t skip_tokens, const std::function<void(double)>& on_progress,
              const CancelToken* cancel);
-  void add_attention(int64_t layer, const AttentionArgs& args, std::span<const float> lse);
+  void add_attention(int64_t layer, const AttentionArgs& args, MatView<const float> lse);
   void evict();
   // Part `index` of the cache: its name, where it starts, and its bytes per slot.
   struct Part {

@@ -36,14 +36,13 @@ int64_t padded(int64_t n_elems) { return (n_elems + 15) / 16 * 16; }
 
 // What one forward carries from op to op. [n_tokens, ...] hold the whole call, [block, ...] at most kBlockRows rows.
 struct Activations {
-  MatView<float> hidden;     // [n_tokens, d_model] the residual stream
-  MatView<float> q;          // [n_tokens, n_heads * head_dim]
-  MatView<float> k, v;       // [n_tokens, n_kv_heads * head_dim]
-  MatView<float> lse;        // [n_heads, n_tokens], the hook's
-  MatView<float> normed;     // [block, d_model] a norm's output; then a projection's, before its post-norm
-  MatView<float> attended;   // [block, n_heads * head_dim]
-  MatView<float> lse_block;  // [n_heads, block]
-  MatView<float> gate, up;   // [block, d_ff]
+  MatView<float> hidden;    // [n_tokens, d_model] the residual stream
+  MatView<float> q;         // [n_tokens, n_heads * head_dim]
+  MatView<float> k, v;      // [n_tokens, n_kv_heads * head_dim]
+  MatView<float> lse;       // [n_heads, n_tokens], the hook's
+  MatView<float> normed;    // [block, d_model] a norm's output; then a projection's, before its post-norm
+  MatView<float> attended;  // [block, n_heads * head_dim]
+  MatView<float> gate, up;  // [block, d_ff]
 
   // Places every view after `base` (nullptr: only counts) and returns the number of floats.
   int64_t place(const ModelShape& s, int64_t n_tokens, float* base) {
@@ -60,7 +59,6 @@ struct Activations {
     take(lse, s.n_heads, n_tokens);
     take(normed, block, s.d_model);
     take(attended, block, s.n_heads * s.head_dim);
-    take(lse_block, s.n_heads, block);
     take(gate, block, s.d_ff);
     take(up, block, s.d_ff);
     return used;
@@ -133,7 +131,7 @@ struct Transformer::Impl {
       attend_block(layer, whole, begin, end, bool(hooks.on_attention));
       return step(hooks);
     }));
-    if (hooks.on_attention) hooks.on_attention(layer, whole, {act.lse.data, size_t(shape.n_heads * n_tokens)});
+    if (hooks.on_attention) hooks.on_attention(layer, whole, act.lse);
     return ok_status();
   }
 
@@ -144,10 +142,7 @@ struct Transformer::Impl {
     block.kv.kv_len = whole.kv.kv_len - n_tokens + end;
     const int64_t rows = end - begin;
     const MatView<float> attended = act.attended.row_range(0, rows);
-    ops.attention(block, attended, {act.lse_block.data, want_lse ? size_t(shape.n_heads * rows) : 0});
-    for (int64_t h = 0; want_lse && h < shape.n_heads; ++h) {
-      std::copy_n(act.lse_block.data + h * rows, rows, act.lse.data + h * n_tokens + begin);
-    }
+    ops.attention(block, attended, want_lse ? act.lse.col_range(begin, end) : MatView<float>());
     add_output(w.o, w.o_bias, attended, w.attn_post_norm, act.hidden.row_range(begin, end));
   }
 

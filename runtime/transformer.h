@@ -25,7 +25,7 @@ struct ForwardHooks {
   std::function<void(int64_t layer, const LayerStates&)> on_states;
   // After a layer's attention, while q (rotated) and the cache stand: H2O takes its column sums here. lse [n_heads,
   // n_tokens] is only filled when this hook is set.
-  std::function<void(int64_t layer, const AttentionArgs&, std::span<const float> lse)> on_attention;
+  std::function<void(int64_t layer, const AttentionArgs&, MatView<const float> lse)> on_attention;
   // Between ops, a few times per layer: progress. done in [0, 1] of this call.
   std::function<void(double done)> on_progress;
   const CancelToken* cancel = nullptr;  // checked between ops and inside long ones' row blocks

@@ -61,6 +61,7 @@ struct Problem {
             c.window};
   }
   MatView<float> out_view() { return {out.data(), c.n_tokens, c.n_heads * c.head_dim}; }
+  MatView<float> lse_view() { return {lse.data(), c.n_heads, c.n_tokens}; }
 
   // Products of queries with the keys that they see, in multiply-adds.
   double products() const {
@@ -75,7 +76,7 @@ struct Problem {
 
 // The last rows against the reference (all of them would take it minutes).
 bool agrees_with_reference(Ops& ops, Problem& p) {
-  ops.attention(p.args, p.out_view(), p.lse);
+  ops.attention(p.args, p.out_view(), p.lse_view());
   const int64_t n = std::min<int64_t>(p.c.n_tokens, 2), first = p.c.n_tokens - n;
   AttentionArgs last = p.args;
   last.q = p.args.q.row_range(first, p.c.n_tokens);
@@ -107,9 +108,9 @@ void run_case(benchmark::State& state, bool column_sums, Isa isa, const Case& c,
   for (auto _ : state) {
     const double start = seconds_now(n_threads);
     if (column_sums) {
-      ops->attention_column_sums(p.args, p.lse, rows, weights, sums);
+      ops->attention_column_sums(p.args, p.lse_view(), rows, weights, sums);
     } else {
-      ops->attention(p.args, p.out_view(), p.lse);
+      ops->attention(p.args, p.out_view(), p.lse_view());
     }
     const double s = seconds_now(n_threads) - start;
     state.SetIterationTime(s);

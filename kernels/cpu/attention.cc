@@ -63,13 +63,13 @@ float sum_lanes(const float* lanes) {
 }
 
 void write_row(const Call& call, int64_t kv_head, int64_t row, const float* numerators, float max, float denominator,
-               MatView<float> out, std::span<float> lse) {
+               MatView<float> out, MatView<float> lse) {
   const int64_t t = row / call.group, head = kv_head * call.group + row % call.group;
   float* to = out.row(t) + head * call.head_dim;
   const float factor = 1.0f / denominator;
   for (int64_t d = 0; d < call.head_dim; ++d) to[d] = numerators[d] * factor;
-  if (!lse.empty()) {
-    lse[size_t(head * call.n_tokens + t)] = float((double(max) + std::log2(double(denominator))) * M_LN2);
+  if (lse.data != nullptr) {
+    lse.row(head)[t] = float((double(max) + std::log2(double(denominator))) * M_LN2);
   }
 }
 
@@ -112,7 +112,7 @@ int64_t Attention::workspace_bytes(const OpLimits& limits, int n_threads) {
   return (workers + std::max(packed, partials)) * int64_t(sizeof(float));
 }
 
-void Attention::attention(const AttentionArgs& args, MatView<float> out, std::span<float> lse,
+void Attention::attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse,
                           std::span<std::byte> workspace) {
   const Call call(args);
   if (call.n_tokens == 0) return;
@@ -124,7 +124,7 @@ void Attention::attention(const AttentionArgs& args, MatView<float> out, std::sp
   }
 }
 
-void Attention::attend_row_blocks(const Call& call, MatView<float> out, std::span<float> lse,
+void Attention::attend_row_blocks(const Call& call, MatView<float> out, MatView<float> lse,
                                   std::span<std::byte> workspace) {
   float* const base = reinterpret_cast<float*>(workspace.data());
   const int64_t worker_floats = Scratch::floats(call.head_dim);
@@ -164,7 +164,7 @@ void Attention::attend_row_blocks(const Call& call, MatView<float> out, std::spa
   }
 }
 
-void Attention::attend_splits(const Call& call, MatView<float> out, std::span<float> lse,
+void Attention::attend_splits(const Call& call, MatView<float> out, MatView<float> lse,
                               std::span<std::byte> workspace) {
   float* const base = reinterpret_cast<float*>(workspace.data());
   const int64_t worker_floats = Scratch::floats(call.head_dim), row_floats = partial_floats(call.head_dim);
@@ -213,7 +213,7 @@ void Attention::attend_splits(const Call& call, MatView<float> out, std::span<fl
   });
 }
 
-void Attention::column_sums(const AttentionArgs& args, std::span<const float> lse, std::span<const int32_t> query_rows,
+void Attention::column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                             std::span<const float> query_weights, std::span<float> sums,
                             std::span<std::byte> workspace) {
   const Call call(args);

@@ -28,13 +28,13 @@ class Attention {
   static int64_t workspace_bytes(const OpLimits& limits, int n_threads);
 
   // As Ops::attention and Ops::attention_column_sums; workspace 64-byte aligned.
-  void attention(const AttentionArgs& args, MatView<float> out, std::span<float> lse, std::span<std::byte> workspace);
-  void column_sums(const AttentionArgs& args, std::span<const float> lse, std::span<const int32_t> query_rows,
+  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse, std::span<std::byte> workspace);
+  void column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                    std::span<const float> query_weights, std::span<float> sums, std::span<std::byte> workspace);
 
  private:
-  void attend_row_blocks(const Call& call, MatView<float> out, std::span<float> lse, std::span<std::byte> workspace);
-  void attend_splits(const Call& call, MatView<float> out, std::span<float> lse, std::span<std::byte> workspace);
+  void attend_row_blocks(const Call& call, MatView<float> out, MatView<float> lse, std::span<std::byte> workspace);
+  void attend_splits(const Call& call, MatView<float> out, MatView<float> lse, std::span<std::byte> workspace);
 
   const CpuKernels& kernels_;
   const OpLimits limits_;

@@ -100,7 +100,7 @@ void pack_value_tile(const CpuKernels& kernels, const Call& call, int64_t kv_hea
 // The column sums' arguments beside the call's; as Ops::attention_column_sums.
 struct ColumnCall {
   const Call& call;
-  std::span<const float> lse;
+  MatView<const float> lse;
   std::span<const int32_t> query_rows;
   std::span<const float> weights;
 };

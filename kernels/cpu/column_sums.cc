@@ -18,7 +18,7 @@ void add_head(const CpuKernels& kernels, const ColumnCall& columns, int64_t head
       const int64_t t = columns.query_rows[size_t(i0 + i)];
       seen[i] = call.visible(t);
       block.q[i] = call.query(t, head);
-      minus_lse[i] = float(-double(columns.lse[size_t(head * call.n_tokens + t)]) * 1.4426950408889634);
+      minus_lse[i] = float(-double(columns.lse.row(head)[t]) * 1.4426950408889634);
     }
     for (int64_t begin = slots.begin; begin < slots.end; begin += kTileSlots) {
       bool any = false;

@@ -96,11 +96,11 @@ class CpuOps final : public Ops {
     });
   }
 
-  void attention(const AttentionArgs& args, MatView<float> out, std::span<float> lse) override {
+  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
     attention_.attention(args, out, lse, workspace_);
   }
 
-  void attention_column_sums(const AttentionArgs& args, std::span<const float> lse, std::span<const int32_t> query_rows,
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                              std::span<const float> query_weights, std::span<float> column_sums) override {
     attention_.column_sums(args, lse, query_rows, query_weights, column_sums, workspace_);
   }

@@ -145,7 +145,8 @@ struct Softmax {
     }
   }
 
-  __device__ void finish(const AttentionShape& s, int64_t h, int64_t first_query, const Rows<float>& y, float* lse) {
+  __device__ void finish(const AttentionShape& s, int64_t h, int64_t first_query, const Rows<float>& y,
+                         const Rows<float>& lse) {
     const int lane = int(threadIdx.x % 32);
     for (int r = 0; r < 2; ++r) {
       for (int mask = 1; mask <= 2; mask *= 2) sum[r] += shuffle_xor(sum[r], mask);
@@ -157,14 +158,15 @@ struct Softmax {
           if (d < s.kv.head_dim) y.row(t)[h * s.kv.head_dim + d] = out[n][2 * r + i] / sum[r];
         }
       }
-      if (lse != nullptr && lane % 4 == 0) lse[h * s.q.rows + t] = (largest[r] + log2f(sum[r])) * kLn2;
+      if (lse.data != nullptr && lane % 4 == 0) lse.row(h)[t] = (largest[r] + log2f(sum[r])) * kLn2;
     }
   }
 };
 
 // Block (tile of queries, head).
 template <class T>
-__global__ void __launch_bounds__(kAttentionThreads) attention_kernel(AttentionShape s, Rows<float> y, float* lse) {
+__global__ void __launch_bounds__(kAttentionThreads)
+    attention_kernel(AttentionShape s, Rows<float> y, Rows<float> lse) {
   uint16_t* q = dynamic_shared<uint16_t>();
   uint16_t *k = q + T::kQBytes / 2, *v = k + T::kKBytes / 2;
   const int64_t first_query = int64_t(blockIdx.x) * kQueryTile, h = blockIdx.y, kv_head = s.kv_head(h);
@@ -198,7 +200,7 @@ __global__ void __launch_bounds__(kAttentionThreads) attention_kernel(AttentionS
 // Block (tile of keys, head): what its keys get from the chosen queries, to of_head [n_heads, kv_len].
 template <class T>
 __global__ void __launch_bounds__(kAttentionThreads)
-    column_sums_kernel(AttentionShape s, const float* lse, const int32_t* query_rows, const float* query_weights,
+    column_sums_kernel(AttentionShape s, Rows<const float> lse, const int32_t* query_rows, const float* query_weights,
                        int64_t n_queries, float* of_head) {
   uint16_t* q = dynamic_shared<uint16_t>();
   uint16_t* k = q + T::kQBytes / 2;
@@ -220,7 +222,7 @@ __global__ void __launch_bounds__(kAttentionThreads)
       const int64_t chosen = first + warp * 16 + lane / 4 + 8 * r;
       if (chosen >= n_queries) continue;
       const int64_t t = query_rows[chosen];
-      const float weight = query_weights[chosen], log_sum = lse[h * s.q.rows + t];
+      const float weight = query_weights[chosen], log_sum = lse.row(h)[t];
       for (int n = 0; n < T::kKeys / 8; ++n) {
         for (int i = 0; i < 2; ++i) {
           const int64_t slot = begin + n * 8 + lane % 4 * 2 + i;

@@ -97,18 +97,18 @@ class CudaOps final : public Ops {
            first_slot, kv);
   }
 
-  void attention(const AttentionArgs& args, MatView<float> out, std::span<float> lse) override {
+  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
     if (args.q.rows == 0) return;
     const AttentionShape shape = shape_of(args);
     with_tiles(args.kv.head_dim, [&](auto tiles) {
       using T = decltype(tiles);
       const Dim grid{unsigned((args.q.rows + kQueryTile - 1) / kQueryTile), unsigned(shape.n_heads)};
       launch(stream_, attention_kernel<T>, grid, {kAttentionThreads}, T::kQBytes + T::kKBytes + T::kVBytes, shape,
-             rows_of(out), lse.empty() ? nullptr : lse.data());
+             rows_of(out), rows_of(lse));
     });
   }
 
-  void attention_column_sums(const AttentionArgs& args, std::span<const float> lse, std::span<const int32_t> query_rows,
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                              std::span<const float> query_weights, std::span<float> column_sums) override {
     if (query_rows.empty() || args.kv.kv_len == 0) return;
     const AttentionShape shape = shape_of(args);
@@ -118,7 +118,7 @@ class CudaOps final : public Ops {
       using T = decltype(tiles);
       const Dim grid{unsigned((args.kv.kv_len + T::kKeys - 1) / T::kKeys), unsigned(shape.n_heads)};
       launch(stream_, column_sums_kernel<T>, grid, {kAttentionThreads},
-             T::kQBytes + T::kKBytes + kAttentionWarps * T::kKeys * 4, shape, lse.data(), rows, weights,
+             T::kQBytes + T::kKBytes + kAttentionWarps * T::kKeys * 4, shape, rows_of(lse), rows, weights,
              int64_t(query_rows.size()), at<float>(scratch_.of_head));
     });
     launch(stream_, add_heads_kernel, over(args.kv.kv_len, 1), {kRowThreads}, 0,

@@ -72,7 +72,7 @@ void rotate(const Rope& rope, int64_t slot, std::span<double> x) {
   }
 }
 
-void attention(const AttentionArgs& args, MatView<float> out, std::span<float> lse) {
+void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) {
   const int64_t head_dim = args.kv.head_dim, n_heads = args.q.cols / head_dim;
   const int64_t group = n_heads / args.kv.n_kv_heads;
   std::vector<double> p(size_t(args.kv.kv_len)), sum(static_cast<size_t>(head_dim));
@@ -89,12 +89,12 @@ void attention(const AttentionArgs& args, MatView<float> out, std::span<float> l
         for (int64_t d = 0; d < head_dim; ++d) sum[size_t(d)] += weight * head.v[size_t(s * head_dim + d)];
       }
       for (int64_t d = 0; d < head_dim; ++d) out.row(t)[h * head_dim + d] = float(sum[size_t(d)] / denominator);
-      if (!lse.empty()) lse[size_t(h * args.q.rows + t)] = float(max + std::log(denominator));
+      if (lse.data != nullptr) lse.row(h)[t] = float(max + std::log(denominator));
     }
   }
 }
 
-void attention_column_sums(const AttentionArgs& args, std::span<const float> lse, std::span<const int32_t> query_rows,
+void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                            std::span<const float> query_weights, std::span<float> column_sums) {
   const int64_t n_heads = args.q.cols / args.kv.head_dim, group = n_heads / args.kv.n_kv_heads;
   std::vector<double> sums(size_t(args.kv.kv_len));
@@ -104,7 +104,7 @@ void attention_column_sums(const AttentionArgs& args, std::span<const float> lse
       const int64_t t = query_rows[i];
       const Visible slots = visible(args, t);
       for (int64_t s = slots.begin; s < slots.end; ++s) {
-        const double p = std::exp(logit(args, head, h, t, s) - double(lse[size_t(h * args.q.rows + t)]));
+        const double p = std::exp(logit(args, head, h, t, s) - double(lse.row(h)[t]));
         sums[size_t(s)] += double(query_weights[i]) * p;
       }
     }

@@ -9,10 +9,10 @@ namespace reform::reference {
 void rotate(const Rope& rope, int64_t slot, std::span<double> x);
 
 // Scaled dot-product attention (arXiv 1706.03762, section 3.2.1); arguments as Ops::attention.
-void attention(const AttentionArgs& args, MatView<float> out, std::span<float> lse);
+void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse);
 
 // Accumulated attention (H2O, arXiv 2306.14048, section 4.2); arguments as Ops::attention_column_sums.
-void attention_column_sums(const AttentionArgs& args, std::span<const float> lse, std::span<const int32_t> query_rows,
+void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                            std::span<const float> query_weights, std::span<float> column_sums);
 
 }  // namespace reform::reference

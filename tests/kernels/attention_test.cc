@@ -111,11 +111,12 @@ struct Outcome {
 
 Outcome attend(Ops& ops, const Problem& p, const AttentionArgs& args) {
   Guarded out(p.shape.n_tokens, p.shape.n_heads * p.shape.head_dim);
+  Guarded lse(p.shape.n_heads, p.shape.n_tokens);
+  ops.attention(args, out.view(), lse.view());
   Outcome o;
-  o.lse.resize(size_t(p.shape.n_heads * p.shape.n_tokens));
-  ops.attention(args, out.view(), o.lse);
   o.out = out.dense();
-  o.guards_hold = out.guards_hold();
+  o.lse = lse.dense();
+  o.guards_hold = out.guards_hold() && lse.guards_hold();
   return o;
 }
 
@@ -133,17 +134,18 @@ TEST_CASE("attention: the reference agrees with an example worked by hand", "[ke
   args.kv = {kF32, k.data(), v.data(), 1, 2, 2, 2};
   args.scale = float(M_LN2);
   std::vector<float> out(2), lse(1);
-  make_reference_ops()->attention(args, {out.data(), 1, 2}, lse);
+  const MatView<float> lse_view(lse.data(), 1, 1);
+  make_reference_ops()->attention(args, {out.data(), 1, 2}, lse_view);
   // Logits 3 and 4 in powers of two: weights 8 and 16 of 24.
   CHECK(compare(out, std::vector<float>{8.0f / 3, 32.0f / 3}, {0, 1e-6}));
   CHECK(compare(lse, std::vector<float>{float(std::log(24.0))}, {0, 1e-6}));
 
   std::vector<float> sums = {10, 20};
-  make_reference_ops()->attention_column_sums(args, lse, std::vector<int32_t>{0}, std::vector<float>{3}, sums);
+  make_reference_ops()->attention_column_sums(args, lse_view, std::vector<int32_t>{0}, std::vector<float>{3}, sums);
   CHECK(compare(sums, std::vector<float>{11, 22}, {0, 1e-6}));
 
   args.window = 1;
-  make_reference_ops()->attention(args, {out.data(), 1, 2}, lse);
+  make_reference_ops()->attention(args, {out.data(), 1, 2}, lse_view);
   CHECK(compare(out, std::vector<float>{0, 16}, {0, 0}));
 }
 
@@ -251,7 +253,7 @@ TEST_CASE("attention: a call's rows do not depend on the calls before it", "[ker
 std::vector<float> column_sums(Ops& ops, const Problem& p, std::span<const float> lse, std::span<const int32_t> rows,
                                std::span<const float> weights) {
   std::vector<float> sums(size_t(p.shape.kv_len), 0.5f);  // added to, not overwritten
-  ops.attention_column_sums(p.args, lse, rows, weights, sums);
+  ops.attention_column_sums(p.args, {lse.data(), p.shape.n_heads, p.shape.n_tokens}, rows, weights, sums);
   return sums;
 }
 

@@ -133,13 +133,13 @@ TEST_CASE("transformer: the attention hook sees the whole call, and its log-sum-
     std::vector<float> out(size_t(kLongTokens * s.n_heads * s.head_dim)), lse(size_t(s.n_heads * kLongTokens));
     int64_t n_layers_seen = 0;
     ForwardHooks hooks;
-    hooks.on_attention = [&](int64_t layer, const AttentionArgs& args, std::span<const float> got) {
+    hooks.on_attention = [&](int64_t layer, const AttentionArgs& args, MatView<const float> got) {
       CHECK(layer == n_layers_seen++);
       CHECK((args.q.rows == kLongTokens && args.kv.kv_len == kLongTokens + 9));
       CHECK((args.key_rope == nullptr) == rotated);
       CHECK(args.window == (s.is_local[size_t(layer)] ? s.window : 0));
-      m.ops->attention(args, {out.data(), kLongTokens, s.n_heads * s.head_dim}, lse);
-      CHECK(compare(got, std::span<const float>(lse), {.abs = 1e-5, .rel = 1e-6}));
+      m.ops->attention(args, {out.data(), kLongTokens, s.n_heads * s.head_dim}, {lse.data(), s.n_heads, kLongTokens});
+      CHECK(compare({got.data, lse.size()}, std::span<const float>(lse), {.abs = 1e-5, .rel = 1e-6}));
     };
     const auto ids = random_ids(kLongTokens, s.n_vocab, 16);
     const ForwardArgs args = {.ids = ids, .cache = &cache, .rotated_keys = rotated, .last_layer = s.n_layers - 1};

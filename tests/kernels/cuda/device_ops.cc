@@ -127,11 +127,11 @@ class StagedOps final : public Ops {
     Staging s;
     ops_->store_kv(s.in(k), s.in(v), first_slot, s.in(kv, false));
   }
-  void attention(const AttentionArgs& args, MatView<float> out, std::span<float> lse) override {
+  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
     Staging s;
     ops_->attention(staged(s, args), s.in(out), s.in(lse));
   }
-  void attention_column_sums(const AttentionArgs& args, std::span<const float> lse, std::span<const int32_t> query_rows,
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                              std::span<const float> query_weights, std::span<float> column_sums) override {
     Staging s;
     ops_->attention_column_sums(staged(s, args), s.in(lse), query_rows, query_weights, s.in(column_sums));
