@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -41,6 +42,23 @@ Status MemoryAccount::reserve(MemoryCategory category, int64_t bytes) {
 void MemoryAccount::release(MemoryCategory category, int64_t bytes) {
   current_[size_t(category)].fetch_sub(bytes);
   total_.fetch_sub(bytes);
+}
+
+Result<void*> MemoryAccount::allocate(MemoryCategory category, int64_t bytes) {
+  TRY(reserve(category, bytes));
+  void* const data = source_ != nullptr ? source_->allocate_zeroed(bytes) : allocate_aligned_zeroed(bytes);
+  if (data != nullptr) return data;
+  release(category, bytes);
+  return Status{Code::kMemoryCap, fmt::format("out of memory: the system refused {}", format_bytes(bytes))};
+}
+
+void MemoryAccount::free(MemoryCategory category, void* data, int64_t bytes) {
+  if (source_ != nullptr) {
+    source_->free(data, bytes);
+  } else {
+    std::free(data);
+  }
+  release(category, bytes);
 }
 
 int64_t MemoryAccount::current_bytes(MemoryCategory category) const { return current_[size_t(category)].load(); }

@@ -9,9 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <cstdlib>
 #include <span>
-#include <string>
 #include <utility>
 
 #include "base/try.h"
@@ -32,15 +30,28 @@ enum class MemoryCategory : uint8_t {
 
 const char* name(MemoryCategory category);  // "weights", "kv_cache", …: the keys in --json; stable
 
+// Where an account's memory comes from, if it is not the host's heap.
+class MemorySource {
+ public:
+  virtual ~MemorySource() = default;
+  virtual void* allocate_zeroed(int64_t bytes) = 0;  // 64-byte aligned; nullptr when refused
+  virtual void free(void* data, int64_t bytes) = 0;  // as it was allocated
+};
+
 class MemoryAccount {
  public:
-  explicit MemoryAccount(int64_t cap_bytes = 0) : cap_bytes_(cap_bytes) {}  // 0: no cap
+  // cap_bytes 0: no cap. The source must outlive what is allocated from it.
+  explicit MemoryAccount(int64_t cap_bytes = 0, MemorySource* source = nullptr)
+      : cap_bytes_(cap_bytes), source_(source) {}
   MemoryAccount(const MemoryAccount&) = delete;
   MemoryAccount& operator=(const MemoryAccount&) = delete;
 
   // Counts `bytes`; kMemoryCap (and nothing is counted) if the cap would be passed.
   Status reserve(MemoryCategory category, int64_t bytes);
   void release(MemoryCategory category, int64_t bytes);
+  // reserve() and the memory itself, zeroed; kMemoryCap too where the system refuses it.
+  Result<void*> allocate(MemoryCategory category, int64_t bytes);
+  void free(MemoryCategory category, void* data, int64_t bytes);
 
   int64_t current_bytes(MemoryCategory category) const;
   int64_t peak_bytes(MemoryCategory category) const;
@@ -50,6 +61,7 @@ class MemoryAccount {
 
  private:
   const int64_t cap_bytes_;
+  MemorySource* const source_;
   std::atomic<int64_t> current_[size_t(MemoryCategory::kCount)] = {};
   std::atomic<int64_t> peak_[size_t(MemoryCategory::kCount)] = {};
   std::atomic<int64_t> total_ = 0, peak_total_ = 0;
@@ -58,7 +70,7 @@ class MemoryAccount {
 // Peak resident set of this process since it started, from /proc; 0 where unknown.
 int64_t process_peak_rss_bytes();
 
-// An accounted, 64-byte aligned, zeroed array of trivially copyable T. Move-only.
+// An accounted, 64-byte aligned, zeroed array of trivially copyable T, in the account's memory. Move-only.
 template <class T>
 class Buffer {
  public:
@@ -67,12 +79,10 @@ class Buffer {
     Buffer b;
     b.bytes_ = (n_elems * int64_t(sizeof(T)) + 63) / 64 * 64;
     if (b.bytes_ == 0) return b;
-    TRY(account.reserve(category, b.bytes_));
+    TRY_ASSIGN(void* const data, account.allocate(category, b.bytes_));
+    b.data_ = static_cast<T*>(data);
     b.account_ = &account;
     b.category_ = category;
-    b.data_ = static_cast<T*>(allocate_zeroed(b.bytes_));
-    if (b.data_ == nullptr)
-      return Status{Code::kMemoryCap, "out of memory: the system refused " + std::to_string(b.bytes_) + " bytes"};
     b.size_ = n_elems;
     return b;
   }
@@ -92,13 +102,11 @@ class Buffer {
   std::span<T> span() { return {data_, size_t(size_)}; }
   std::span<const T> span() const { return {data_, size_t(size_)}; }
   void reset() {
-    std::free(data_);
-    if (account_ != nullptr) account_->release(category_, bytes_);
+    if (account_ != nullptr) account_->free(category_, data_, bytes_);
     data_ = nullptr, account_ = nullptr, size_ = 0, bytes_ = 0;
   }
 
  private:
-  static void* allocate_zeroed(int64_t bytes);
   void swap(Buffer& o) {
     std::swap(data_, o.data_), std::swap(size_, o.size_), std::swap(bytes_, o.bytes_);
     std::swap(account_, o.account_), std::swap(category_, o.category_);
@@ -110,9 +118,5 @@ class Buffer {
 };
 
 void* allocate_aligned_zeroed(int64_t bytes);  // 64-byte aligned, for std::free; nullptr when refused
-template <class T>
-void* Buffer<T>::allocate_zeroed(int64_t bytes) {
-  return allocate_aligned_zeroed(bytes);
-}
 
 }  // namespace reform

@@ -10,6 +10,7 @@
 #include "runtime/gather.h"
 #include "runtime/passages.h"
 #include "runtime/recompute.h"
+#include "runtime/scorer.h"
 #include "runtime/settings.h"
 #include "runtime/stopwatch.h"
 #include "runtime/store_impl.h"
@@ -123,12 +124,12 @@ Result<std::vector<std::byte>> AskJob::question_rows(OpenContext& context, std::
                                 .overlap_tokens = s.overlap_tokens,
                                 .kv_type = engine_.kv_type()};
   const CompressSizes sizes = question_sizes(options, int64_t(ids.size()));
-  MemoryPlan plan = plan_compress(shape, engine_.isa, engine_.pool->size(), s.heads, options, sizes);
-  plan[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
-  TRY(plan.check(engine_.account, "a larger --max-host-memory would fit"));
+  JobPlan plan = plan_compress(shape, *engine_.device, s.heads, options, sizes);
+  plan.host[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
+  TRY(plan.check(*engine_.device, engine_.account, "a larger --max-host-memory would fit"));
   TRY_ASSIGN(Kernels kernels, engine_.make_kernels(compress_limits(shape, sizes)));
-  TRY_ASSIGN(auto compressor,
-             Compressor::create(*engine_.model, *kernels.ops, engine_.account, s.heads, options, sizes));
+  TRY_ASSIGN(auto compressor, Compressor::create(*engine_.model, *engine_.device, *kernels.ops, engine_.account,
+                                                 s.heads, options, sizes));
   if (compressor->layout().row_bytes() != context.data->meta().row_bytes) {
     return Status{Code::kCorrupt,
                   fmt::format("context '{}': rows of {} bytes; its heads give {}", context.data->meta().name,
@@ -151,21 +152,18 @@ Status AskJob::score_context(OpenContext& context, std::span<const int32_t> ques
   enter("gather");
   Stopwatch watch;
   const EmbeddingLayout layout{int64_t(context.settings.heads.size()), context.settings.head_dim};
-  SplitRows split_question(layout), split_block(layout);
-  const EmbeddingRows question = split_question.split(rows);
-  TRY_ASSIGN(Kernels kernels, engine_.make_kernels({.max_tokens = question.n_rows,
+  TRY_ASSIGN(Kernels kernels, engine_.make_kernels({.max_tokens = int64_t(question_ids.size()),
                                                     .max_cols = layout.row_bytes(),
                                                     .max_kv_len = 1,
                                                     .n_heads = layout.n_heads,
                                                     .n_kv_heads = 1,
                                                     .head_dim = layout.head_dim}));
-  std::vector<float> scores;
+  TRY_ASSIGN(auto scorer, Scorer::create(*engine_.device, *kernels.ops, layout, rows,
+                                         block_tokens_for(int32_t(layout.row_bytes()))));
   gatherer.begin_context(context.n_tokens(), context.edge_tokens);
   TRY(context.data->scan_embeddings([&](const EmbeddingBlock& block) -> Status {
     if (cancel_ != nullptr && cancel_->cancelled()) return {Code::kCancelled, "stopped"};
-    const EmbeddingRows stored = split_block.split(block.rows);
-    scores.resize(size_t(stored.n_rows));
-    kernels.ops->score(stored, question, scores);
+    TRY_ASSIGN(const auto scores, scorer->score(block.rows));
     gatherer.add_scores(scores);
     return {};
   }));
@@ -252,15 +250,14 @@ Status AskJob::recompute(const ChatTemplate& chat, const std::vector<Span>& span
                                       shape.trained_window_tokens, options_.gather_tokens)};
   }
   const RecomputeSizes sizes = recompute_sizes(out_.recomputed_tokens, options_.sampling.max_new_tokens);
-  MemoryPlan plan =
-      plan_recompute(shape, engine_.isa, engine_.pool->size(), engine_.kv_type(), sizes.call_tokens, sizes.capacity);
-  plan[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
-  TRY(plan.check(engine_.account, "a smaller --gather-tokens or -n needs less"));
+  JobPlan plan = plan_recompute(shape, *engine_.device, engine_.kv_type(), sizes.call_tokens, sizes.capacity);
+  plan.host[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
+  TRY(plan.check(*engine_.device, engine_.account, "a smaller --gather-tokens or -n needs less"));
   TRY_ASSIGN(Kernels kernels, engine_.make_kernels(recompute_limits(shape, sizes.call_tokens, sizes.capacity)));
   TRY_ASSIGN(GeneratedText text,
              run_prompt(
-                 *engine_.model, *engine_.tokenizer, *kernels.ops, engine_.account, engine_.kv_type(), prompt.ids,
-                 options_.sampling, callbacks_.on_text, [&] { enter("decode"); }, cancel_));
+                 *engine_.model, *engine_.tokenizer, *engine_.device, *kernels.ops, engine_.account, engine_.kv_type(),
+                 prompt.ids, options_.sampling, callbacks_.on_text, [&] { enter("decode"); }, cancel_));
   out_.answer = std::move(text.text);
   out_.finish_reason = text.finish_reason;
   out_.timings.predicted_n = text.n_tokens;

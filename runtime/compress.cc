@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 namespace reform {
 namespace {
@@ -30,17 +29,19 @@ CompressSizes question_sizes(const CompressOptions& o, int64_t n_question_tokens
   return {n_question_tokens, stored_slots(o) + n_question_tokens};
 }
 
-Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, Ops& ops, MemoryAccount& account,
-                                                       const Heads& heads, const CompressOptions& options,
-                                                       const CompressSizes& sizes) {
+Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, Device& device, Ops& ops,
+                                                       MemoryAccount& host, const Heads& heads,
+                                                       const CompressOptions& options, const CompressSizes& sizes) {
   const ModelShape& shape = model.shape();
   std::unique_ptr<Compressor> c(new Compressor());
+  c->device_ = &device;
   c->ops_ = &ops;
   c->options_ = options;
   c->heads_ = heads;
   c->exit_layer_ = exit_layer(heads);
   c->layout_ = {int64_t(heads.size()), shape.head_dim};
   const auto [call, capacity] = sizes;
+  MemoryAccount& account = device.account();
   // The exit layer stops at its projections, so it has no cache.
   TRY_ASSIGN(c->cache_,
              KvCache::create(account, options.kv_type, c->exit_layer_, shape.n_kv_heads, shape.head_dim, capacity));
@@ -49,13 +50,18 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, Ops& 
     TRY_ASSIGN(c->scores_, Buffer<float>::create(account, MemoryCategory::kKvCache, c->exit_layer_ * capacity));
   }
   TRY_ASSIGN(c->rows_, Buffer<std::byte>::create(account, MemoryCategory::kIndex, call * c->layout_.row_bytes()));
+  if (!device.is_host()) {
+    TRY_ASSIGN(c->host_rows_, Buffer<std::byte>::create(host, MemoryCategory::kIndex, c->rows_.size()));
+    TRY_ASSIGN(c->host_parts_, Buffer<std::byte>::create(host, MemoryCategory::kCheckpoint,
+                                                         c->most_parts_bytes(stored_slots(options))));
+  }
   return c;
 }
 
 void Compressor::reset() {
   cache_.set_kv_len(0);
   loading_kv_len_ = 0;
-  std::fill_n(scores_.data(), scores_.size(), 0.0f);
+  device_->fill_zero(scores_.data(), scores_.size() * int64_t(sizeof(float)));
 }
 
 Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens,
@@ -87,21 +93,27 @@ void Compressor::add_attention(int64_t layer, const AttentionArgs& args, MatView
   ops_->attention_column_sums(args, lse, observers_, observer_weights_, sums);
 }
 
-void Compressor::evict() {
+Status Compressor::evict() {
   const int64_t kv_len = cache_.kv_len(), budget = options_.cache_tokens;
-  if (options_.policy->carry == Carry::kNothing || kv_len <= budget) return;
+  if (options_.policy->carry == Carry::kNothing || kv_len <= budget) return {};
   for (int64_t layer = 0; layer < exit_layer_; ++layer) {
     EvictionInput in{.scores = {}, .kv_len = kv_len, .budget = budget, .sinks = options_.sink_tokens};
     float* scores = scores_.data() == nullptr ? nullptr : scores_.data() + layer * cache_.capacity();
-    if (scores != nullptr) in.scores = {scores, size_t(kv_len)};
+    if (scores != nullptr) {
+      layer_scores_.resize(size_t(kv_len));
+      TRY(device_->to_host(layer_scores_.data(), scores, kv_len * int64_t(sizeof(float))));
+      in.scores = layer_scores_;
+    }
     options_.policy->choose(in, keep_);
     CHECK(int64_t(keep_.size()) == budget);
     ops_->compact_kv(cache_.layer(layer, kv_len), keep_);
     if (scores == nullptr) continue;
-    for (int64_t s = 0; s < budget; ++s) scores[s] = scores[keep_[size_t(s)]];
-    std::fill(scores + budget, scores + cache_.capacity(), 0.0f);
+    for (int64_t s = 0; s < budget; ++s) layer_scores_[size_t(s)] = layer_scores_[size_t(keep_[size_t(s)])];
+    TRY(device_->to_device(scores, layer_scores_.data(), budget * int64_t(sizeof(float))));
+    device_->fill_zero(scores + budget, (cache_.capacity() - budget) * int64_t(sizeof(float)));
   }
   cache_.set_kv_len(budget);
+  return {};
 }
 
 Result<std::span<const std::byte>> Compressor::run_chunk(std::span<const int32_t> overlap,
@@ -119,8 +131,8 @@ Result<std::span<const std::byte>> Compressor::run_chunk(std::span<const int32_t
   const int64_t skip = int64_t(ids_.size());
   ids_.insert(ids_.end(), chunk.begin(), chunk.end());
   TRY(run(ids_, skip, on_progress, cancel));
-  evict();
-  return std::span<const std::byte>(rows_.data(), chunk.size() * size_t(layout_.row_bytes()));
+  TRY(evict());
+  return rows(chunk.size());
 }
 
 Status Compressor::run_tail(std::span<const int32_t> tail, const CancelToken* cancel) {
@@ -143,7 +155,11 @@ Result<std::span<const std::byte>> Compressor::run_question(std::span<const int3
   observing_ = true;
   cache_.set_kv_len(kv_len);
   TRY(status);
-  return std::span<const std::byte>(rows_.data(), ids.size() * size_t(layout_.row_bytes()));
+  return rows(ids.size());
+}
+
+Result<std::span<const std::byte>> Compressor::rows(size_t n_tokens) {
+  return seen_by_host(*device_, rows_.data(), int64_t(n_tokens) * layout_.row_bytes(), host_rows_);
 }
 
 int64_t Compressor::parts_per_layer() const { return 2 * cache_.layer(0, 0).n_kv_heads + (scores_.size() > 0 ? 1 : 0); }
@@ -162,25 +178,34 @@ Compressor::Part Compressor::part(int64_t index) const {
           static_cast<std::byte*>(is_key ? view.k : view.v) + g * view.capacity * slot_bytes, slot_bytes};
 }
 
-std::vector<CachePart> Compressor::parts() const {
+Result<std::vector<CachePart>> Compressor::parts() {
   std::vector<CachePart> all;
+  int64_t n_copied = 0;
   for (int64_t i = 0; cache_.kv_len() > 0 && i < exit_layer_ * parts_per_layer(); ++i) {
     const Part p = part(i);
-    all.push_back({p.name, {p.data, size_t(cache_.kv_len() * p.slot_bytes)}});
+    const int64_t bytes = cache_.kv_len() * p.slot_bytes;
+    const std::byte* data = p.data;
+    if (!device_->is_host()) {
+      CHECK(n_copied + bytes <= host_parts_.size());
+      TRY(device_->to_host(host_parts_.data() + n_copied, p.data, bytes));
+      data = host_parts_.data() + n_copied;
+      n_copied += bytes;
+    }
+    all.push_back({p.name, {data, size_t(bytes)}});
   }
   return all;
 }
 
-int64_t Compressor::parts_bytes() const {
-  int64_t total = 0;
-  for (const CachePart& p : parts()) total += int64_t(p.bytes.size());
-  return total;
+int64_t Compressor::slot_bytes() const {
+  int64_t bytes = 0;
+  for (int64_t i = 0; i < exit_layer_ * parts_per_layer(); ++i) bytes += part(i).slot_bytes;
+  return bytes;
 }
 
+int64_t Compressor::parts_bytes() const { return slot_bytes() * cache_.kv_len(); }
+
 int64_t Compressor::most_parts_bytes(int64_t n_tokens) const {
-  int64_t slot_bytes = 0;
-  for (int64_t i = 0; i < exit_layer_ * parts_per_layer(); ++i) slot_bytes += part(i).slot_bytes;
-  return slot_bytes * std::min(stored_slots(options_), n_tokens + 1);
+  return slot_bytes() * std::min(stored_slots(options_), n_tokens + 1);
 }
 
 Status Compressor::load_part(int64_t index, const std::string& name, std::span<const std::byte> bytes) {
@@ -194,8 +219,7 @@ Status Compressor::load_part(int64_t index, const std::string& name, std::span<c
             fmt::format("checkpoint: part {} is '{}' of {} bytes; expected '{}' of {} slots of {} bytes, {} at most",
                         index, name, size_bytes, p.name, loading_kv_len_, p.slot_bytes, stored_slots(options_))};
   }
-  std::memcpy(p.data, bytes.data(), bytes.size());
-  return {};
+  return device_->to_device(p.data, bytes.data(), size_bytes);
 }
 
 Status Compressor::finish_load(int64_t n_parts) {

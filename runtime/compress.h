@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/device.h"
 #include "runtime/embedding.h"
 #include "runtime/heads.h"
 #include "runtime/kv_cache.h"
@@ -47,8 +48,9 @@ struct CachePart {
 
 class Compressor {
  public:
-  // Everything is allocated here; later calls allocate nothing large.
-  static Result<std::unique_ptr<Compressor>> create(const Model& model, Ops& ops, MemoryAccount& account,
+  // Everything is allocated here; later calls allocate nothing large. `ops` are the device's; `host` is where copies
+  // of what a device has in memory of its own are counted.
+  static Result<std::unique_ptr<Compressor>> create(const Model& model, Device& device, Ops& ops, MemoryAccount& host,
                                                     const Heads& heads, const CompressOptions& options,
                                                     const CompressSizes& sizes);
 
@@ -70,8 +72,8 @@ class Compressor {
   // Back to an empty cache.
   void reset();
 
-  // The cache as it stands, to be stored before the next call; no copy is made.
-  std::vector<CachePart> parts() const;
+  // The cache as it stands, to be stored before the next call. Where the device's memory is the host's no copy is made.
+  Result<std::vector<CachePart>> parts();
   int64_t parts_bytes() const;
   int64_t most_parts_bytes(int64_t n_tokens) const;  // once so many tokens have been run
   // And back, after reset(): each part in order, then finish_load(). What is stored is outside data: names and sizes
@@ -84,7 +86,8 @@ class Compressor {
   Status run(std::span<const int32_t> ids, int64_t skip_tokens, const std::function<void(double)>& on_progress,
              const CancelToken* cancel);
   void add_attention(int64_t layer, const AttentionArgs& args, MatView<const float> lse);
-  void evict();
+  Status evict();
+  Result<std::span<const std::byte>> rows(size_t n_tokens);  // as the host sees them
   // Part `index` of the cache: its name, where it starts, and its bytes per slot.
   struct Part {
     std::string name;
@@ -93,7 +96,9 @@ class Compressor {
   };
   Part part(int64_t index) const;
   int64_t parts_per_layer() const;
+  int64_t slot_bytes() const;  // of all parts
 
+  Device* device_ = nullptr;
   Ops* ops_ = nullptr;
   CompressOptions options_;
   Heads heads_;
@@ -104,9 +109,11 @@ class Compressor {
   bool observing_ = true;   // false while a question runs: it must not change the scores
   Buffer<float> scores_;    // [exit_layer, capacity] accumulated attention of each slot
   Buffer<std::byte> rows_;  // [chunk_tokens, row_bytes]
+  // The host's copies of these and of the cache; none where it sees the device's memory.
+  Buffer<std::byte> host_rows_, host_parts_;
   int64_t loading_kv_len_ = 0;
   std::vector<int32_t> keep_, observers_, ids_;
-  std::vector<float> observer_weights_;
+  std::vector<float> observer_weights_, layer_scores_;
 };
 
 }  // namespace reform

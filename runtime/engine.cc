@@ -80,6 +80,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   if (!options.chat_template.empty() && !impl->chat.ok()) return impl->chat.status();
   impl->isa = chosen_isa(options.isa);
   impl->pool = std::make_unique<ThreadPool>(impl->isa == Isa::kRef ? 1 : options.n_threads);
+  impl->device = make_cpu_device(impl->isa, *impl->pool, impl->account);
   TRY_ASSIGN(impl->info, describe(*impl));
   TRY(impl->account.reserve(MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
   if (Status s = impl->account.reserve(MemoryCategory::kWeights, impl->gguf->file_bytes()); !s.ok()) {
@@ -118,9 +119,9 @@ std::string Engine::Impl::cache_dir() const {
 
 Result<Kernels> Engine::Impl::make_kernels(const OpLimits& limits) {
   Kernels kernels;
-  TRY_ASSIGN(kernels.workspace, Buffer<std::byte>::create(account, MemoryCategory::kWorkspace,
-                                                          cpu_workspace_bytes(isa, limits, pool->size())));
-  kernels.ops = make_cpu_ops(isa, limits, *pool, kernels.workspace.span());
+  TRY_ASSIGN(kernels.workspace,
+             Buffer<std::byte>::create(device->account(), MemoryCategory::kWorkspace, device->workspace_bytes(limits)));
+  kernels.ops = device->make_ops(limits, kernels.workspace.span());
   return kernels;
 }
 

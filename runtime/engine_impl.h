@@ -12,6 +12,7 @@
 
 #include "base/memory.h"
 #include "base/thread_pool.h"
+#include "kernels/device.h"
 #include "runtime/chat_template.h"
 #include "runtime/gguf.h"
 #include "runtime/heads.h"
@@ -53,11 +54,12 @@ struct Engine::Impl {
   EngineOptions options;
   LogCallback log;
   MemoryAccount account;
+  std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<Device> device;
   std::unique_ptr<Gguf> gguf;
-  std::unique_ptr<Model> model;
+  std::unique_ptr<Model> model;  // its weights may be in the device's memory
   std::unique_ptr<Tokenizer> tokenizer;
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
-  std::unique_ptr<ThreadPool> pool;
   Isa isa = Isa::kPortable;
   ModelInfo info;
   Turns turns;  // of calls that run the model

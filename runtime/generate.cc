@@ -43,11 +43,12 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
                               ids.size(), options.sampling.max_new_tokens, shape.trained_window_tokens)};
   }
   const RecomputeSizes sizes = recompute_sizes(int64_t(ids.size()), options.sampling.max_new_tokens);
-  TRY(plan_recompute(shape, engine.isa, engine.pool->size(), engine.kv_type(), sizes.call_tokens, sizes.capacity)
-          .check(engine.account, "a shorter prompt or a smaller -n needs less"));
+  TRY(plan_recompute(shape, *engine.device, engine.kv_type(), sizes.call_tokens, sizes.capacity)
+          .check(*engine.device, engine.account, "a shorter prompt or a smaller -n needs less"));
   TRY_ASSIGN(Kernels kernels, engine.make_kernels(recompute_limits(shape, sizes.call_tokens, sizes.capacity)));
-  TRY_ASSIGN(GeneratedText text, run_prompt(*engine.model, *engine.tokenizer, *kernels.ops, engine.account,
-                                            engine.kv_type(), ids, options.sampling, on_text, {}, cancel));
+  TRY_ASSIGN(GeneratedText text,
+             run_prompt(*engine.model, *engine.tokenizer, *engine.device, *kernels.ops, engine.account,
+                        engine.kv_type(), ids, options.sampling, on_text, {}, cancel));
   GenerateResult out;
   out.text = std::move(text.text);
   out.finish_reason = text.finish_reason;

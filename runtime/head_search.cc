@@ -55,7 +55,8 @@ class Search {
 
  private:
   Status run_sample(SampleKind kind, const SearchSample& sample);
-  void rank_layer(SampleKind kind, const SearchSample& sample, int64_t layer, const LayerStates& states);
+  Status rank_layer(SampleKind kind, const SearchSample& sample, int64_t layer, const LayerStates& states);
+  Result<MatView<const float>> seen(const MatView<const float>& states);
   Heads choose();
   void report(int64_t tokens_done) const {
     if (!progress_) return;
@@ -74,6 +75,7 @@ class Search {
   Kernels kernels_;
   std::unique_ptr<Transformer> transformer_;
   KvCache cache_;
+  Buffer<std::byte> staging_;  // a layer's states, where the host does not see the device's memory
   int64_t last_layer_ = 0, total_tokens_ = 0, tokens_done_ = 0;
   std::vector<HeadScore> scores_;
   std::vector<float> unit_, row_scores_;
@@ -85,9 +87,15 @@ Result<Heads> Search::run() {
   const int64_t length = kTextTokens + kMaxQuestionTokens;
   last_layer_ = std::max<int64_t>(0, int64_t(kDepthShare * double(shape.n_layers)) - 1);
   TRY_ASSIGN(kernels_, engine_.make_kernels(recompute_limits(shape, length, length)));
-  TRY_ASSIGN(cache_, KvCache::create(engine_.account, engine_.kv_type(), last_layer_ + 1, shape.n_kv_heads,
+  TRY_ASSIGN(cache_, KvCache::create(engine_.device->account(), engine_.kv_type(), last_layer_ + 1, shape.n_kv_heads,
                                      shape.head_dim, length));
-  TRY_ASSIGN(transformer_, Transformer::create(*engine_.model, *kernels_.ops, engine_.account, length, length));
+  TRY_ASSIGN(transformer_,
+             Transformer::create(*engine_.model, *kernels_.ops, engine_.device->account(), length, length));
+
+  if (!engine_.device->is_host()) {
+    TRY_ASSIGN(staging_, Buffer<std::byte>::create(engine_.account, MemoryCategory::kActivations,
+                                                   length * shape.n_heads * shape.head_dim * 4));
+  }
 
   const int64_t n_samples = samples_per_kind(engine_.info.n_params);
   total_tokens_ = 2 * n_samples * kTextTokens;
@@ -106,13 +114,22 @@ Status Search::run_sample(SampleKind kind, const SearchSample& sample) {
   ForwardArgs args{
       .ids = sample.ids, .cache = &cache_, .rotated_keys = true, .last_layer = last_layer_, .stop_at_states = true};
   ForwardHooks hooks;
-  hooks.on_states = [&](int64_t layer, const LayerStates& states) { rank_layer(kind, sample, layer, states); };
+  Status ranked;
+  hooks.on_states = [&](int64_t layer, const LayerStates& states) {
+    if (ranked.ok()) ranked = rank_layer(kind, sample, layer, states);
+  };
   hooks.on_progress = [&](double done) { report(tokens_done_ + int64_t(done * double(kTextTokens))); };
   hooks.cancel = cancel_;
-  return transformer_->forward(args, hooks);
+  TRY(transformer_->forward(args, hooks));
+  return ranked;
 }
 
-void Search::rank_layer(SampleKind kind, const SearchSample& sample, int64_t layer, const LayerStates& states) {
+Result<MatView<const float>> Search::seen(const MatView<const float>& states) {
+  TRY_ASSIGN(const auto bytes, seen_by_host(*engine_.device, states.data, states.rows * states.cols * 4, staging_));
+  return MatView<const float>(reinterpret_cast<const float*>(bytes.data()), states.rows, states.cols);
+}
+
+Status Search::rank_layer(SampleKind kind, const SearchSample& sample, int64_t layer, const LayerStates& states) {
   const int64_t d = engine_.model->shape().head_dim;
   const auto entry = [&](const HeadRef& head) -> HeadScore& {
     for (HeadScore& s : scores_) {
@@ -122,14 +139,15 @@ void Search::rank_layer(SampleKind kind, const SearchSample& sample, int64_t lay
     return scores_.back();
   };
   for (const HeadRef::Part part : {HeadRef::Part::kQ, HeadRef::Part::kK, HeadRef::Part::kV}) {
-    const MatView<const float>& all = part == HeadRef::Part::kQ   ? states.q
-                                      : part == HeadRef::Part::kK ? states.k
-                                                                  : states.v;
+    TRY_ASSIGN(const MatView<const float> all, seen(part == HeadRef::Part::kQ   ? states.q
+                                                    : part == HeadRef::Part::kK ? states.k
+                                                                                : states.v));
     for (int64_t h = 0; h < all.cols / d; ++h) {
       cosine_scores(all.col_range(h * d, (h + 1) * d), sample.n_text, unit_, row_scores_);
       entry({layer, part, h}).rank[size_t(kind)] += mean_normalised_rank(row_scores_, sample.gold);
     }
   }
+  return {};
 }
 
 Heads Search::choose() {

@@ -68,13 +68,13 @@ Status IngestJob::make_compressor() {
                .kv_type = engine_.kv_type()};
   const CompressSizes sizes = ingest_sizes(compress_);
   warn_past_window(sizes.capacity - (wants_bos ? 0 : 1));
-  MemoryPlan plan = plan_compress(shape, engine_.isa, engine_.pool->size(), settings_.heads, compress_, sizes);
+  JobPlan plan = plan_compress(shape, *engine_.device, settings_.heads, compress_, sizes);
   // The store has an account of its own; a chunk's rows are copied there.
-  plan[MemoryCategory::kStore] = planned_store_bytes(1, 0) + plan[MemoryCategory::kIndex];
-  TRY(plan.check(engine_.account, "a smaller --chunk-tokens or --cache-tokens needs less"));
+  plan.host[MemoryCategory::kStore] = planned_store_bytes(1, 0) + plan.device[MemoryCategory::kIndex];
+  TRY(plan.check(*engine_.device, engine_.account, "a smaller --chunk-tokens or --cache-tokens needs less"));
   TRY_ASSIGN(kernels_, engine_.make_kernels(compress_limits(shape, sizes)));
-  TRY_ASSIGN(compressor_,
-             Compressor::create(*engine_.model, *kernels_.ops, engine_.account, settings_.heads, compress_, sizes));
+  TRY_ASSIGN(compressor_, Compressor::create(*engine_.model, *engine_.device, *kernels_.ops, engine_.account,
+                                             settings_.heads, compress_, sizes));
   return {};
 }
 
@@ -201,7 +201,8 @@ Status IngestJob::save_append_base() {
 
 Status IngestJob::save_checkpoint(int64_t n_tokens) {
   std::vector<CheckpointPart> parts;
-  for (const CachePart& p : compressor_->parts()) parts.push_back({p.name, p.bytes});
+  TRY_ASSIGN(const std::vector<CachePart> cache_parts, compressor_->parts());
+  for (const CachePart& p : cache_parts) parts.push_back({p.name, p.bytes});
   std::vector<int64_t> keep = {n_tokens};
   if (append_base_) keep.push_back(*append_base_);
   TRY(writer_->save_checkpoint(n_tokens, parts, keep));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/try.h"
 #include "base/units.h"
 
 namespace reform {
@@ -38,6 +39,16 @@ Status MemoryPlan::check(const MemoryAccount& account, const std::string& advice
                                         format_bytes(account.cap_bytes()), table, advice)};
 }
 
+Status JobPlan::check(Device& where, const MemoryAccount& host_account, const std::string& advice) const {
+  MemoryPlan on_host = host;
+  if (where.is_host()) {
+    for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) on_host.bytes[c] += device.bytes[c];
+  } else {
+    TRY(device.check(where.account(), advice));
+  }
+  return on_host.check(host_account, advice);
+}
+
 OpLimits compress_limits(const ModelShape& shape, const CompressSizes& s) {
   return limits_of(shape, s.call_tokens, s.capacity);
 }
@@ -54,27 +65,33 @@ OpLimits larger(const OpLimits& a, const OpLimits& b) {
   return out;
 }
 
-MemoryPlan plan_compress(const ModelShape& shape, Isa isa, int n_threads, const Heads& heads,
-                         const CompressOptions& options, const CompressSizes& sizes) {
+JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& heads, const CompressOptions& options,
+                      const CompressSizes& sizes) {
   const int64_t layers = exit_layer(heads);
-  MemoryPlan plan;
+  JobPlan job;
+  MemoryPlan& plan = job.device;
   plan[MemoryCategory::kKvCache] =
       KvCache::bytes(options.kv_type, layers, shape.n_kv_heads, shape.head_dim, sizes.capacity) +
       (options.policy->wants_scores ? layers * sizes.capacity * 4 : 0);
   plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, sizes.call_tokens);
-  plan[MemoryCategory::kWorkspace] = cpu_workspace_bytes(isa, compress_limits(shape, sizes), n_threads);
+  plan[MemoryCategory::kWorkspace] = device.workspace_bytes(compress_limits(shape, sizes));
   plan[MemoryCategory::kIndex] = sizes.call_tokens * EmbeddingLayout{int64_t(heads.size()), shape.head_dim}.row_bytes();
-  return plan;
+  if (!device.is_host()) {
+    job.host[MemoryCategory::kIndex] = plan[MemoryCategory::kIndex];
+    job.host[MemoryCategory::kCheckpoint] = plan[MemoryCategory::kKvCache];
+  }
+  return job;
 }
 
-MemoryPlan plan_recompute(const ModelShape& shape, Isa isa, int n_threads, KvView::Type kv_type, int64_t call_tokens,
-                          int64_t capacity) {
-  MemoryPlan plan;
+JobPlan plan_recompute(const ModelShape& shape, Device& device, KvView::Type kv_type, int64_t call_tokens,
+                       int64_t capacity) {
+  JobPlan job;
+  MemoryPlan& plan = job.device;
   plan[MemoryCategory::kKvCache] = KvCache::bytes(kv_type, shape.n_layers, shape.n_kv_heads, shape.head_dim, capacity);
   plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, call_tokens) + shape.n_vocab * 4;
-  plan[MemoryCategory::kWorkspace] =
-      cpu_workspace_bytes(isa, recompute_limits(shape, call_tokens, capacity), n_threads);
-  return plan;
+  plan[MemoryCategory::kWorkspace] = device.workspace_bytes(recompute_limits(shape, call_tokens, capacity));
+  if (!device.is_host()) job.host[MemoryCategory::kActivations] = shape.n_vocab * 4;
+  return job;
 }
 
 }  // namespace reform

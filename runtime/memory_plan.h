@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/memory.h"
-#include "kernels/ops.h"
+#include "kernels/device.h"
 #include "runtime/compress.h"
 
 namespace reform {
@@ -20,14 +20,22 @@ struct MemoryPlan {
   Status check(const MemoryAccount& account, const std::string& advice) const;
 };
 
+// Where the device's memory is the host's, all of it counts there.
+struct JobPlan {
+  MemoryPlan device, host;
+
+  // Whether both fit; `host_account` is the host's.
+  Status check(Device& device, const MemoryAccount& host_account, const std::string& advice) const;
+};
+
 // The limits of a compress job's kernels, and of a recompute's.
 OpLimits compress_limits(const ModelShape& shape, const CompressSizes& sizes);
 OpLimits recompute_limits(const ModelShape& shape, int64_t call_tokens, int64_t capacity);
 OpLimits larger(const OpLimits& a, const OpLimits& b);
 
-MemoryPlan plan_compress(const ModelShape& shape, Isa isa, int n_threads, const Heads& heads,
-                         const CompressOptions& options, const CompressSizes& sizes);
-MemoryPlan plan_recompute(const ModelShape& shape, Isa isa, int n_threads, KvView::Type kv_type, int64_t call_tokens,
-                          int64_t capacity);
+JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& heads, const CompressOptions& options,
+                      const CompressSizes& sizes);
+JobPlan plan_recompute(const ModelShape& shape, Device& device, KvView::Type kv_type, int64_t call_tokens,
+                       int64_t capacity);
 
 }  // namespace reform

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "base/try.h"
@@ -150,6 +151,39 @@ struct ModelLoader {
     return ok_status();
   }
 };
+
+Status Model::move_to(Device& device) {
+  std::unordered_map<const void*, void*> places;  // tied weights are copied once
+  const auto move = [&](const void* data, int64_t bytes) -> Result<void*> {
+    if (const auto place = places.find(data); place != places.end()) return place->second;
+    TRY_ASSIGN(auto copy, Buffer<std::byte>::create(device.account(), MemoryCategory::kWeights, bytes));
+    TRY(device.to_device(copy.data(), data, bytes));
+    void* const place = copy.data();
+    moved_.push_back(std::move(copy));
+    places[data] = place;
+    return place;
+  };
+  const auto matrix = [&](Weight& w) -> Status {
+    if (w.data == nullptr) return {};
+    TRY_ASSIGN(w.data, move(w.data, w.rows * row_bytes(w.type, w.cols)));
+    return {};
+  };
+  const auto vector = [&](std::span<const float>& v) -> Status {
+    if (v.empty()) return {};
+    TRY_ASSIGN(void* const place, move(v.data(), int64_t(v.size_bytes())));
+    v = {static_cast<const float*>(place), v.size()};
+    return {};
+  };
+  for (LayerWeights& w : layers_) {
+    for (Weight* m : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down}) TRY(matrix(*m));
+    for (auto* v : {&w.attn_norm, &w.ffn_norm, &w.attn_post_norm, &w.ffn_post_norm, &w.q_norm, &w.k_norm, &w.q_bias,
+                    &w.k_bias, &w.v_bias, &w.o_bias}) {
+      TRY(vector(*v));
+    }
+  }
+  for (Weight* m : {&token_embedding_, &output_}) TRY(matrix(*m));
+  return vector(output_norm_);
+}
 
 Result<std::unique_ptr<Model>> Model::create(const Gguf& gguf) {
   TRY_ASSIGN(const Arch arch, find_arch(gguf));

@@ -1,4 +1,5 @@
-// A model: its architecture as data, and where each layer's weights are. No copies: weights stay in the mapping.
+// A model: its architecture as data, and where each layer's weights are: in the file's mapping, without a copy, or in a
+// device's memory.
 #pragma once
 
 #include <reform/status.h>
@@ -9,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/ops.h"
+#include "kernels/device.h"
 
 namespace reform {
 
@@ -48,6 +49,9 @@ class Model {
   // Checks every tensor's shape and type; an unknown architecture or a missing tensor is kBadModel naming it.
   static Result<std::unique_ptr<Model>> create(const Gguf& gguf);
 
+  // Copies all weights into the device's memory, where ops find them from then on.
+  Status move_to(Device& device);
+
   const ModelShape& shape() const { return shape_; }
   // The one place that says where a layer's weights are (weight streaming will live behind it).
   const LayerWeights& layer(int64_t i) const { return layers_[size_t(i)]; }
@@ -62,6 +66,7 @@ class Model {
   Weight token_embedding_, output_;
   std::span<const float> output_norm_;
   std::vector<std::vector<float>> owned_;  // small tensors that had to be converted to FP32
+  std::vector<Buffer<std::byte>> moved_;   // what move_to() has copied
 };
 
 }  // namespace reform

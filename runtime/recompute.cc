@@ -59,16 +59,21 @@ RecomputeSizes recompute_sizes(int64_t n_prompt_tokens, int64_t max_new_tokens) 
   return {std::min(n_prompt_tokens, kPrefillTokens), n_prompt_tokens + max_new_tokens};
 }
 
-Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer, Ops& ops, MemoryAccount& account,
-                                 KvView::Type kv_type, std::span<const int32_t> prompt, const SamplingOptions& sampling,
-                                 const TextCallback& on_text, const std::function<void()>& on_first_token,
-                                 const CancelToken* cancel) {
+Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer, Device& device, Ops& ops,
+                                 MemoryAccount& host, KvView::Type kv_type, std::span<const int32_t> prompt,
+                                 const SamplingOptions& sampling, const TextCallback& on_text,
+                                 const std::function<void()>& on_first_token, const CancelToken* cancel) {
   const ModelShape& shape = model.shape();
   const RecomputeSizes sizes = recompute_sizes(int64_t(prompt.size()), sampling.max_new_tokens);
+  MemoryAccount& account = device.account();
   TRY_ASSIGN(KvCache cache,
              KvCache::create(account, kv_type, shape.n_layers, shape.n_kv_heads, shape.head_dim, sizes.capacity));
   TRY_ASSIGN(auto transformer, Transformer::create(model, ops, account, sizes.call_tokens, sizes.capacity));
   TRY_ASSIGN(auto logits, Buffer<float>::create(account, MemoryCategory::kActivations, shape.n_vocab));
+  Buffer<std::byte> host_logits;
+  if (!device.is_host()) {
+    TRY_ASSIGN(host_logits, Buffer<std::byte>::create(host, MemoryCategory::kActivations, shape.n_vocab * 4));
+  }
 
   GeneratedText out;
   Stopwatch watch;
@@ -91,7 +96,8 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
   out.finish_reason = "length";
   while (out.n_tokens < sampling.max_new_tokens) {
     transformer->logits(1, MatView<float>(logits.data(), 1, shape.n_vocab));
-    const int32_t token = sampler.sample(logits.span());
+    TRY_ASSIGN(const auto seen, seen_by_host(device, logits.data(), shape.n_vocab * 4, host_logits));
+    const int32_t token = sampler.sample({reinterpret_cast<const float*>(seen.data()), size_t(shape.n_vocab)});
     if (out.n_tokens++ == 0 && on_first_token) on_first_token();
     if (tokenizer.is_end(token)) {
       out.finish_reason = "stop";

@@ -51,9 +51,9 @@ struct RecomputeSizes {
 RecomputeSizes recompute_sizes(int64_t n_prompt_tokens, int64_t max_new_tokens);
 
 // Prefill of the prompt into a fresh cache, then decode. Pieces given to on_text are whole characters.
-Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer, Ops& ops, MemoryAccount& account,
-                                 KvView::Type kv_type, std::span<const int32_t> prompt, const SamplingOptions& sampling,
-                                 const TextCallback& on_text, const std::function<void()>& on_first_token,
-                                 const CancelToken* cancel);
+Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer, Device& device, Ops& ops,
+                                 MemoryAccount& host, KvView::Type kv_type, std::span<const int32_t> prompt,
+                                 const SamplingOptions& sampling, const TextCallback& on_text,
+                                 const std::function<void()>& on_first_token, const CancelToken* cancel);
 
 }  // namespace reform

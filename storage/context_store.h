@@ -68,6 +68,9 @@ struct TokenRange {
   int64_t begin = 0, end = 0;
 };
 
+// The block size for rows of row_bytes, chosen once, when a context is made: no block has more tokens.
+int32_t block_tokens_for(int32_t row_bytes);
+
 struct EmbeddingBlock {
   int64_t begin_token = 0;
   int64_t n_tokens = 0;

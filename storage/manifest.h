@@ -40,9 +40,6 @@ struct ContextState {
   std::string sources, progress;
 };
 
-// The block size for rows of row_bytes, chosen once, when a context is made.
-int32_t block_tokens_for(int32_t row_bytes);
-
 std::string encode_identity(const Identity& identity);
 Result<Identity> decode_identity(std::span<const std::byte> payload);  // kCorrupt without the context's name
 std::string encode_state(const ContextState& state);

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "runtime/store_impl.h"
+#include "tests/runtime/fenced_device.h"
 #include "tests/runtime/model_support.h"
 #include "tests/runtime/tokenizer_documents.h"
 
@@ -45,7 +46,7 @@ std::string made_text(uint64_t seed, size_t n_bytes) {
   return text;
 }
 
-IngestBench::IngestBench(int n_threads, const std::string& model) {
+IngestBench::IngestBench(int n_threads, const std::string& model, Memory memory) {
   // In memory where that can be had: a store syncs often, and disks are not what is tested here.
   const bool in_memory = ::access("/dev/shm", W_OK) == 0;
   const std::filesystem::path place = in_memory ? "/dev/shm" : std::filesystem::temp_directory_path();
@@ -60,6 +61,11 @@ IngestBench::IngestBench(int n_threads, const std::string& model) {
   auto engine = Engine::open(tiny_path(model), options);
   REQUIRE(engine.status().message.empty());
   engine_ = std::move(engine).value();
+  if (memory == Memory::kFenced) {
+    Engine::Impl& impl = engine_->impl();
+    impl.device = fenced_cpu(impl.isa, *impl.pool);
+    REQUIRE(impl.model->move_to(*impl.device).ok());
+  }
   auto store = Store::open(dir_ / "store");
   REQUIRE(store.status().message.empty());
   store_ = std::move(store).value();

@@ -32,7 +32,8 @@ void check_same(const Snapshot& a, const Snapshot& b);
 
 class IngestBench {
  public:
-  explicit IngestBench(int n_threads = 2, const std::string& model = "qwen2");
+  enum class Memory { kHost, kFenced };  // kFenced: the CPU's kernels on a device that the host cannot look into
+  explicit IngestBench(int n_threads = 2, const std::string& model = "qwen2", Memory memory = Memory::kHost);
   ~IngestBench();
   IngestBench(const IngestBench&) = delete;
   IngestBench& operator=(const IngestBench&) = delete;

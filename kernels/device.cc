@@ -1,0 +1,54 @@
+#include "kernels/device.h"
+
+#include <cstring>
+
+#include "base/thread_pool.h"
+#include "base/try.h"
+
+namespace reform {
+namespace {
+
+class CpuDevice final : public Device {
+ public:
+  CpuDevice(Isa isa, ThreadPool& pool, MemoryAccount& account) : isa_(isa), pool_(pool), account_(account) {}
+
+  const char* name() const override { return reform::name(isa_); }
+  MemoryAccount& account() override { return account_; }
+  bool is_host() const override { return true; }
+  int64_t workspace_bytes(const OpLimits& limits) const override {
+    return cpu_workspace_bytes(isa_, limits, pool_.size());
+  }
+  std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override {
+    return make_cpu_ops(isa_, limits, pool_, workspace);
+  }
+  Status to_device(void* to, const void* from, int64_t bytes) override { return copy(to, from, bytes); }
+  Status to_host(void* to, const void* from, int64_t bytes) override { return copy(to, from, bytes); }
+  void fill_zero(void* to, int64_t bytes) override {
+    if (bytes > 0) std::memset(to, 0, size_t(bytes));
+  }
+
+ private:
+  static Status copy(void* to, const void* from, int64_t bytes) {
+    if (bytes > 0) std::memcpy(to, from, size_t(bytes));
+    return {};
+  }
+  const Isa isa_;
+  ThreadPool& pool_;
+  MemoryAccount& account_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_cpu_device(Isa isa, ThreadPool& pool, MemoryAccount& account) {
+  return std::make_unique<CpuDevice>(isa, pool, account);
+}
+
+Result<std::span<const std::byte>> seen_by_host(Device& device, const void* data, int64_t bytes,
+                                                Buffer<std::byte>& staging) {
+  if (device.is_host()) return std::span(static_cast<const std::byte*>(data), size_t(bytes));
+  CHECK(bytes <= staging.size());
+  TRY(device.to_host(staging.data(), data, bytes));
+  return std::span<const std::byte>(staging.data(), size_t(bytes));
+}
+
+}  // namespace reform

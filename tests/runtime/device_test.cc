@@ -1,0 +1,70 @@
+// The whole job on a device whose memory is not the host's.
+#include <catch2/catch.hpp>
+
+#include "runtime/engine_impl.h"
+#include "runtime/head_search.h"
+#include "tests/runtime/fenced_device.h"
+#include "tests/runtime/ingest_support.h"
+
+using namespace reform;
+using namespace reform::test;
+
+namespace {
+
+std::string long_text() {
+  std::string text;
+  for (int i = 0; i < 90; ++i) text += "In year " + std::to_string(i) + " the stones of the harbour were counted. ";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a device with memory of its own: heads, ingest, append and ask give what the CPU's memory gives",
+          "[runtime][device]") {
+  for (const char* policy : {"h2o", "none"}) {
+    CAPTURE(policy);
+    IngestBench here, there(2, "qwen2", IngestBench::Memory::kFenced);
+    for (IngestBench* bench : {&here, &there}) {
+      REQUIRE(bench->ingest("a", {long_text()}, IngestBench::options(policy)).ok());
+      IngestOptions more = IngestBench::options(policy);
+      more.on_existing = IngestOptions::OnExisting::kAppend;
+      REQUIRE(bench->ingest("a", {"And then nobody counted them."}, more).ok());
+    }
+    check_same(here.snapshot("a"), there.snapshot("a"));
+    CHECK(there.engine().impl().device->account().peak_bytes(MemoryCategory::kKvCache) > 0);
+    CHECK(there.engine().impl().account.peak_bytes(MemoryCategory::kKvCache) == 0);
+  }
+}
+
+TEST_CASE("a device that fails while it works is one clear error", "[runtime][device]") {
+  IngestBench bench(2, "qwen2", IngestBench::Memory::kFenced);
+  REQUIRE(bench.ingest("a", {long_text()}, IngestBench::options("h2o")).ok());
+  auto& device = static_cast<FencedDevice&>(*bench.engine().impl().device);
+  AskOptions options;
+  options.gather_tokens = 48, options.edge_tokens = 8, options.pool_window = 5;
+  options.sampling.max_new_tokens = 4;
+  int n_failed = 0;
+  for (int64_t n = 0;; n = 2 * n + 1) {
+    device.fail_after(n);
+    const auto answer = ask(bench.engine(), bench.store(), {"a"}, "where are the stones?", options);
+    if (answer.ok()) break;
+    CHECK(answer.status().code == Code::kUnavailable);
+    ++n_failed;
+    REQUIRE(n < 100'000);
+  }
+  CHECK(n_failed > 3);
+  device.fail_after(0);
+  const auto stopped = bench.ingest("b", {long_text()}, IngestBench::options("h2o"));
+  CHECK(stopped.status().code == Code::kUnavailable);
+  device.fail_after(FencedDevice::kNever);
+  CHECK(bench.ingest("b", {long_text()}, IngestBench::options("h2o")).ok());
+}
+
+TEST_CASE("the search for heads finds the same ones wherever memory is", "[runtime][device]") {
+  IngestBench here, there(2, "qwen2", IngestBench::Memory::kFenced);
+  const auto found = search_heads(here.engine().impl(), {}, nullptr);
+  REQUIRE(found.ok());
+  const auto found_there = search_heads(there.engine().impl(), {}, nullptr);
+  REQUIRE(found_there.ok());
+  CHECK(found.value() == found_there.value());
+}

@@ -1,0 +1,165 @@
+#include "tests/runtime/fenced_device.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "base/thread_pool.h"
+#include "base/try.h"
+#include "kernels/cuda/cuda_ops.inl.h"
+
+namespace reform::test {
+namespace {
+
+constexpr int64_t kDeviceBytes = int64_t{1} << 30;  // of address space: pages come when they are written
+constexpr int64_t kAlignment = 256;
+
+// Every op, with the memory open while it runs.
+class FencedOps final : public Ops {
+ public:
+  FencedOps(FencedMemory& memory, std::unique_ptr<Ops> ops) : memory_(memory), ops_(std::move(ops)) {}
+  const char* name() const override { return ops_->name(); }
+
+  void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
+    const FencedMemory::Open open(memory_);
+    ops_->embed(table, ids, scale, out);
+  }
+  void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) override {
+    const FencedMemory::Open open(memory_);
+    ops_->rms_norm(x, weight, eps, out);
+  }
+  void matmul(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
+              MatView<float> y) override {
+    const FencedMemory::Open open(memory_);
+    ops_->matmul(w, x, bias, accumulate, y);
+  }
+  void gated_activation(Activation act, MatView<float> gate, MatView<const float> up) override {
+    const FencedMemory::Open open(memory_);
+    ops_->gated_activation(act, gate, up);
+  }
+  void add(MatView<float> x, MatView<const float> y) override {
+    const FencedMemory::Open open(memory_);
+    ops_->add(x, y);
+  }
+  void rope(const Rope& rope, int64_t first_slot, int64_t head_dim, MatView<float> x) override {
+    const FencedMemory::Open open(memory_);
+    ops_->rope(rope, first_slot, head_dim, x);
+  }
+  void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) override {
+    const FencedMemory::Open open(memory_);
+    ops_->store_kv(k, v, first_slot, kv);
+  }
+  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
+    const FencedMemory::Open open(memory_);
+    ops_->attention(args, out, lse);
+  }
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
+                             std::span<const float> query_weights, std::span<float> column_sums) override {
+    const FencedMemory::Open open(memory_);
+    ops_->attention_column_sums(args, lse, query_rows, query_weights, column_sums);
+  }
+  void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
+    const FencedMemory::Open open(memory_);
+    ops_->compact_kv(kv, keep);
+  }
+  void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
+                          float* scales_out, int64_t scale_stride) override {
+    const FencedMemory::Open open(memory_);
+    ops_->normalise_quantise(x, centre, q_out, q_stride, scales_out, scale_stride);
+  }
+  void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override {
+    const FencedMemory::Open open(memory_);
+    ops_->score(stored, query, scores);
+  }
+
+ private:
+  FencedMemory& memory_;
+  const std::unique_ptr<Ops> ops_;
+};
+
+}  // namespace
+
+FencedMemory::FencedMemory(int64_t bytes, bool fenced) : bytes_(bytes), fenced_(fenced) {
+  void* base = ::mmap(nullptr, size_t(bytes), fenced ? PROT_NONE : PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(base != MAP_FAILED);
+  base_ = static_cast<std::byte*>(base);
+}
+FencedMemory::~FencedMemory() { ::munmap(base_, size_t(bytes_)); }
+
+void FencedMemory::protect(bool open) {
+  if (!fenced_) return;
+  CHECK(::mprotect(base_, size_t(bytes_), open ? PROT_READ | PROT_WRITE : PROT_NONE) == 0);
+}
+
+void* FencedMemory::allocate_zeroed(int64_t bytes) {
+  const int64_t begin = (used_ + kAlignment - 1) / kAlignment * kAlignment;
+  if (bytes > bytes_ - begin) return nullptr;
+  used_ = begin + bytes;
+  ++n_allocations_;
+  const Open open(*this);
+  std::memset(base_ + begin, 0, size_t(bytes));
+  return base_ + begin;
+}
+
+void FencedMemory::free(void* /*data*/, int64_t /*bytes*/) {
+  if (--n_allocations_ == 0) used_ = 0;
+}
+
+FencedDevice::FencedDevice(const char* name, bool fenced, WorkspaceBytes workspace_bytes, MakeOps make_ops)
+    : name_(name),
+      workspace_bytes_(std::move(workspace_bytes)),
+      make_ops_(std::move(make_ops)),
+      memory_(kDeviceBytes, fenced),
+      account_(0, &memory_) {}
+
+std::unique_ptr<Ops> FencedDevice::make_ops(const OpLimits& limits, std::span<std::byte> workspace) {
+  const FencedMemory::Open open(memory_);
+  return std::make_unique<FencedOps>(memory_, make_ops_(limits, workspace));
+}
+
+Status FencedDevice::to_device(void* to, const void* from, int64_t bytes) {
+  if (bytes == 0) return {};
+  CHECK((memory_.holds(to) && !memory_.holds(from)));
+  return copy(to, from, bytes);
+}
+
+Status FencedDevice::to_host(void* to, const void* from, int64_t bytes) {
+  if (bytes == 0) return {};
+  CHECK((memory_.holds(from) && !memory_.holds(to)));
+  return copy(to, from, bytes);
+}
+
+Status FencedDevice::copy(void* to, const void* from, int64_t bytes) {
+  if (copies_left_ == 0) return {Code::kUnavailable, "the device has failed"};
+  if (copies_left_ != kNever) --copies_left_;
+  const FencedMemory::Open open(memory_);
+  std::memcpy(to, from, size_t(bytes));
+  return {};
+}
+
+void FencedDevice::fill_zero(void* to, int64_t bytes) {
+  if (bytes == 0) return;
+  CHECK(memory_.holds(to));
+  const FencedMemory::Open open(memory_);
+  std::memset(to, 0, size_t(bytes));
+}
+
+std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool) {
+  return std::make_unique<FencedDevice>(
+      "fenced cpu", true,
+      [isa, &pool](const OpLimits& limits) { return cpu_workspace_bytes(isa, limits, pool.size()); },
+      [isa, &pool](const OpLimits& limits, std::span<std::byte> workspace) {
+        return make_cpu_ops(isa, limits, pool, workspace);
+      });
+}
+
+std::unique_ptr<FencedDevice> fenced_emulated_cuda() {
+  return std::make_unique<FencedDevice>(
+      "emulated cuda", false, [](const OpLimits& limits) { return cuda::Scratch(limits).bytes; },
+      [](const OpLimits& limits, std::span<std::byte> workspace) {
+        return std::make_unique<cuda::CudaOps>(limits, nullptr, workspace);
+      });
+}
+
+}  // namespace reform::test

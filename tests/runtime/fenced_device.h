@@ -1,0 +1,73 @@
+// A device whose memory the host cannot touch: between ops and copies its pages are closed, and whoever reads or
+// writes them ends the test. What runs on it would run on a GPU, as far as whose memory is whose.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "kernels/device.h"
+
+namespace reform::test {
+
+// Fixed room; `fenced`: closed unless somebody has opened it.
+class FencedMemory final : public MemorySource {
+ public:
+  FencedMemory(int64_t bytes, bool fenced);
+  ~FencedMemory() override;
+  void* allocate_zeroed(int64_t bytes) override;
+  void free(void* data, int64_t bytes) override;  // given out again when all is free
+  bool holds(const void* data) const { return data >= base_ && data < base_ + bytes_; }
+
+  class Open {
+   public:
+    explicit Open(FencedMemory& memory) : memory_(memory) { memory_.protect(true); }
+    ~Open() { memory_.protect(false); }
+    Open(const Open&) = delete;
+    Open& operator=(const Open&) = delete;
+
+   private:
+    FencedMemory& memory_;
+  };
+
+ private:
+  void protect(bool open);
+  std::byte* base_ = nullptr;
+  const int64_t bytes_;
+  const bool fenced_;
+  int64_t used_ = 0, n_allocations_ = 0;
+};
+
+class FencedDevice final : public Device {
+ public:
+  using MakeOps = std::function<std::unique_ptr<Ops>(const OpLimits& limits, std::span<std::byte> workspace)>;
+  using WorkspaceBytes = std::function<int64_t(const OpLimits& limits)>;
+  FencedDevice(const char* name, bool fenced, WorkspaceBytes workspace_bytes, MakeOps make_ops);
+
+  const char* name() const override { return name_; }
+  MemoryAccount& account() override { return account_; }
+  bool is_host() const override { return false; }
+  int64_t workspace_bytes(const OpLimits& limits) const override { return workspace_bytes_(limits); }
+  std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override;
+  Status to_device(void* to, const void* from, int64_t bytes) override;
+  Status to_host(void* to, const void* from, int64_t bytes) override;
+  void fill_zero(void* to, int64_t bytes) override;
+
+  static constexpr int64_t kNever = INT64_MAX;
+  void fail_after(int64_t n_copies) { copies_left_ = n_copies; }  // all copies fail once so many have been made
+
+ private:
+  const char* name_;
+  const WorkspaceBytes workspace_bytes_;
+  const MakeOps make_ops_;
+  FencedMemory memory_;
+  Status copy(void* to, const void* from, int64_t bytes);
+  MemoryAccount account_;
+  int64_t copies_left_ = kNever;
+};
+
+// The CPU's kernels, and CUDA's under emulation, on memory of their own; the latter's is open all the time, since they
+// are slow enough.
+std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool);
+std::unique_ptr<FencedDevice> fenced_emulated_cuda();
+
+}  // namespace reform::test
