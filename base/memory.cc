@@ -54,7 +54,7 @@ Result<void*> MemoryAccount::allocate(MemoryCategory category, int64_t bytes) {
 
 void MemoryAccount::free(MemoryCategory category, void* data, int64_t bytes) {
   if (source_ != nullptr) {
-    source_->free(data, bytes);
+    source_->give_back(data, bytes);
   } else {
     std::free(data);
   }

@@ -34,8 +34,8 @@ const char* name(MemoryCategory category);  // "weights", "kv_cache", …: the k
 class MemorySource {
  public:
   virtual ~MemorySource() = default;
-  virtual void* allocate_zeroed(int64_t bytes) = 0;  // 64-byte aligned; nullptr when refused
-  virtual void free(void* data, int64_t bytes) = 0;  // as it was allocated
+  virtual void* allocate_zeroed(int64_t bytes) = 0;       // 64-byte aligned; nullptr when refused
+  virtual void give_back(void* data, int64_t bytes) = 0;  // as it was allocated
 };
 
 class MemoryAccount {

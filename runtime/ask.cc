@@ -291,7 +291,7 @@ Result<AskResult> AskJob::answer() {
   enter("recompute");
   TRY(recompute(engine_.chat.value(), spans));
   out_.timings.total_ms = total_.elapsed_ms();
-  out_.memory = memory_report(engine_.account, &store_.account);
+  out_.memory = memory_report(engine_, &store_.account);
   return out_;
 }
 

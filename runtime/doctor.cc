@@ -8,6 +8,7 @@
 #include "base/try.h"
 #include "base/units.h"
 #include "kernels/ops.h"
+#include "runtime/device_choice.h"
 #include "runtime/machine.h"
 #include "storage/disk_speed.h"
 
@@ -83,7 +84,8 @@ void Examination::look_at_memory() {
 
 void Examination::look_at_gpus() {
   report_.gpus = gpus_seen();
-  if (!report_.gpus.empty())
+  report_.gpu_built_in = cuda_built_in();
+  if (!report_.gpus.empty() && !report_.gpu_built_in)
     advise("gpu", "this reform has no GPU code built in: models run on the CPU, whatever GPU there is");
 }
 

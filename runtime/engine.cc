@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/try.h"
+#include "runtime/device_choice.h"
 #include "runtime/engine_impl.h"
 #include "runtime/files.h"
 #include "runtime/fingerprint.h"
@@ -44,6 +45,7 @@ Result<ModelInfo> describe(const Engine::Impl& e) {
   info.fingerprint = cached_fingerprint(*e.gguf, e.cache_dir());
   if (e.chat.ok()) info.chat_template = e.chat.value().name;
   info.isa = name(e.isa);
+  info.device = e.device->is_host() ? "cpu" : e.device->name();
   info.n_params = n_params(*e.gguf);
   info.n_layers = shape.n_layers;
   info.d_model = shape.d_model;
@@ -58,7 +60,7 @@ Result<ModelInfo> describe(const Engine::Impl& e) {
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() {
   if (impl_ == nullptr) return;
-  impl_->account.release(MemoryCategory::kWeights, impl_->gguf->file_bytes());
+  if (impl_->device->is_host()) impl_->account.release(MemoryCategory::kWeights, impl_->gguf->file_bytes());
   impl_->account.release(MemoryCategory::kTokens, impl_->tokenizer->table_bytes());
 }
 
@@ -80,19 +82,15 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   if (!options.chat_template.empty() && !impl->chat.ok()) return impl->chat.status();
   impl->isa = chosen_isa(options.isa);
   impl->pool = std::make_unique<ThreadPool>(impl->isa == Isa::kRef ? 1 : options.n_threads);
-  impl->device = make_cpu_device(impl->isa, *impl->pool, impl->account);
+  TRY_ASSIGN(impl->device, open_device(options, impl->isa, *impl->pool, impl->account));
   TRY_ASSIGN(impl->info, describe(*impl));
   TRY(impl->account.reserve(MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
-  if (Status s = impl->account.reserve(MemoryCategory::kWeights, impl->gguf->file_bytes()); !s.ok()) {
-    return Status{s.code,
-                  fmt::format("{}: {}; a smaller or more quantised model, or a larger --max-host-memory, would fit",
-                              model_path, s.message)};
-  }
+  TRY(impl->take_weights());
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 
 const ModelInfo& Engine::model() const { return impl_->info; }
-MemoryReport Engine::memory() const { return memory_report(impl_->account, nullptr); }
+MemoryReport Engine::memory() const { return memory_report(*impl_, nullptr); }
 
 Turns::Turn::~Turn() {
   if (turns_ == nullptr) return;
@@ -111,6 +109,16 @@ Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
   }
   taken_ = true;
   return Turn(this);
+}
+
+// On the CPU they stay in the file's mapping; a device with memory of its own gets a copy.
+Status Engine::Impl::take_weights() {
+  const bool is_host = device->is_host();
+  const Status taken =
+      is_host ? account.reserve(MemoryCategory::kWeights, gguf->file_bytes()) : model->move_to(*device);
+  if (taken.ok()) return {};
+  return {taken.code, fmt::format("{}: {}; a smaller or more quantised model, or a larger {}, would fit", gguf->path(),
+                                  taken.message, is_host ? "--max-host-memory" : "--max-gpu-memory")};
 }
 
 std::string Engine::Impl::cache_dir() const {
@@ -153,13 +161,17 @@ Result<Heads> Engine::Impl::resolve_heads(const IngestProgressCallback& progress
   return heads;
 }
 
-MemoryReport memory_report(const MemoryAccount& engine, const MemoryAccount* store) {
+MemoryReport memory_report(const Engine::Impl& engine, const MemoryAccount* store) {
+  const MemoryAccount* const gpu = engine.device->is_host() ? nullptr : &engine.device->account();
   MemoryReport report;
   report.peak_host_bytes = process_peak_rss_bytes();
-  report.cap_host_bytes = engine.cap_bytes();
+  report.cap_host_bytes = engine.account.cap_bytes();
+  if (gpu != nullptr) report.peak_gpu_bytes = gpu->peak_total_bytes();
   for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) {
     const auto category = MemoryCategory(c);
-    const auto sum = [&](auto bytes) { return bytes(engine) + (store == nullptr ? 0 : bytes(*store)); };
+    const auto sum = [&](auto bytes) {
+      return bytes(engine.account) + (store == nullptr ? 0 : bytes(*store)) + (gpu == nullptr ? 0 : bytes(*gpu));
+    };
     report.peak_bytes.emplace_back(name(category), sum([&](const MemoryAccount& a) { return a.peak_bytes(category); }));
     report.current_bytes.emplace_back(name(category),
                                       sum([&](const MemoryAccount& a) { return a.current_bytes(category); }));

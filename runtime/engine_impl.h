@@ -70,6 +70,7 @@ struct Engine::Impl {
   KvView::Type kv_type() const { return isa == Isa::kRef ? KvView::Type::kF32 : KvView::Type::kF16; }
   const char* kv_type_name() const { return kv_type() == KvView::Type::kF32 ? "f32" : "f16"; }  // in settings
   std::string cache_dir() const;
+  Status take_weights();
   Result<Kernels> make_kernels(const OpLimits& limits);
   // The heads a new context's embeddings are made of: the user's file, the shipped ones, the cache, or a search.
   Result<Heads> resolve_heads(const IngestProgressCallback& progress, const CancelToken* cancel);
@@ -78,6 +79,6 @@ struct Engine::Impl {
   }
 };
 
-MemoryReport memory_report(const MemoryAccount& engine, const MemoryAccount* store);
+MemoryReport memory_report(const Engine::Impl& engine, const MemoryAccount* store);
 
 }  // namespace reform

@@ -58,7 +58,7 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
                  .predicted_ms = text.decode_ms,
                  .phases_ms = {{"recompute_ms", text.prefill_ms}, {"decode_ms", text.decode_ms}},
                  .total_ms = total.elapsed_ms()};
-  out.memory = memory_report(engine.account, nullptr);
+  out.memory = memory_report(engine, nullptr);
   return out;
 }
 

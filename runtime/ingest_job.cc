@@ -251,7 +251,7 @@ Result<IngestResult> IngestJob::result(IngestResult::Outcome outcome) {
   r.timings.phases_ms = {
       {"tokenise_ms", tokenise_ms_}, {"compress_ms", compress_ms_}, {"store_ms", store_ms_}, {"heads_ms", heads_ms_}};
   r.timings.total_ms = tokenise_ms_ + compress_ms_ + store_ms_ + heads_ms_;
-  r.memory = memory_report(engine_.account, &store_.account);
+  r.memory = memory_report(engine_, &store_.account);
   return r;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/try.h"
 #include "kernels/ops.h"
+#include "runtime/device_choice.h"
 #include "runtime/policies/policy.h"
 
 namespace reform {
@@ -27,6 +28,8 @@ Status in_range(const char* name, double value, double low, double high) {
 Status EngineOptions::validate() const {
   TRY(in_range("threads", int64_t(n_threads), 0, 1024));
   TRY(in_range("max host memory", max_host_memory_bytes, 0, int64_t(1) << 50));
+  TRY(in_range("max GPU memory", max_gpu_memory_bytes, 0, int64_t(1) << 50));
+  TRY(parse_device_name(device));
   if (isa.empty()) return {};
   for (const Isa candidate : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
     if (isa != name(candidate)) continue;

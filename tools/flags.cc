@@ -22,15 +22,21 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
   verb.add_option("--isa", o.isa, "Instruction set: ref, portable, avx2 or avx512; the best one by default")
       ->type_name("NAME")
       ->group(group);
-  const auto set_cap = [&o](const std::string& text) {
-    const Result<int64_t> bytes = parse_size(text);
-    if (!bytes.ok()) throw CLI::ValidationError("--max-host-memory", bytes.status().message);
-    o.max_host_memory_bytes = bytes.value();
-  };
-  verb.add_option_function<std::string>("--max-host-memory", set_cap,
-                                        "Hard cap on host memory, as in 800MiB or 2GiB; none by default")
-      ->type_name("BYTES")
+  verb.add_option("--device", o.device, "Where the model runs: cpu (the default); cuda:0 or auto if built with CUDA")
+      ->type_name("NAME")
       ->group(group);
+  const auto add_cap = [&verb, group](const std::string& flag, int64_t& bytes, const std::string& about) {
+    const auto set = [flag, &bytes](const std::string& text) {
+      const Result<int64_t> parsed = parse_size(text);
+      if (!parsed.ok()) throw CLI::ValidationError(flag, parsed.status().message);
+      bytes = parsed.value();
+    };
+    verb.add_option_function<std::string>(flag, set, about)->type_name("BYTES")->group(group);
+  };
+  add_cap("--max-host-memory", o.max_host_memory_bytes,
+          "Hard cap on host memory, as in 800MiB or 2GiB; none by default");
+  add_cap("--max-gpu-memory", o.max_gpu_memory_bytes,
+          "Hard cap on GPU memory; by default what is free but for 512 MiB");
 }
 
 void add_store_flag(CLI::App& verb, std::string& store_dir) {

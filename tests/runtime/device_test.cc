@@ -5,6 +5,7 @@
 #include "runtime/head_search.h"
 #include "tests/runtime/fenced_device.h"
 #include "tests/runtime/ingest_support.h"
+#include "tests/runtime/model_support.h"
 
 using namespace reform;
 using namespace reform::test;
@@ -58,6 +59,35 @@ TEST_CASE("a device that fails while it works is one clear error", "[runtime][de
   CHECK(stopped.status().code == Code::kUnavailable);
   device.fail_after(FencedDevice::kNever);
   CHECK(bench.ingest("b", {long_text()}, IngestBench::options("h2o")).ok());
+}
+
+TEST_CASE("a GPU, where there is one, finds and answers what the CPU does", "[runtime][device]") {
+  IngestBench here, there(2, "qwen2", IngestBench::Memory::kGpu);
+  if (there.engine().impl().device->is_host()) {
+    WARN("no GPU, or built without CUDA: not run");
+    return;
+  }
+  for (const char* policy : {"recent", "none"}) {
+    for (IngestBench* bench : {&here, &there}) {
+      REQUIRE(bench->ingest(policy, {long_text()}, IngestBench::options(policy)).ok());
+    }
+    const Snapshot a = here.snapshot(policy), b = there.snapshot(policy);
+    CHECK(a.ids == b.ids);
+    CHECK(a.rows.size() == b.rows.size());
+    CHECK(a.passages.size() == b.passages.size());
+  }
+}
+
+TEST_CASE("a device is named cpu, auto or cuda:N, and what is not there is said", "[runtime][device]") {
+  for (const char* wrong : {"gpu", "cuda", "cuda:", "cuda:-1", "cuda:1x", "cuda:99999999999", "CPU"}) {
+    CAPTURE(wrong);
+    EngineOptions options;
+    options.device = wrong;
+    CHECK(Engine::open(tiny_path("qwen2"), options).status().code == Code::kUsage);
+  }
+  EngineOptions options;
+  options.device = "cuda:4321";
+  CHECK(Engine::open(tiny_path("qwen2"), options).status().code == Code::kUnavailable);
 }
 
 TEST_CASE("the search for heads finds the same ones wherever memory is", "[runtime][device]") {

@@ -102,7 +102,7 @@ void* FencedMemory::allocate_zeroed(int64_t bytes) {
   return base_ + begin;
 }
 
-void FencedMemory::free(void* /*data*/, int64_t /*bytes*/) {
+void FencedMemory::give_back(void* /*data*/, int64_t /*bytes*/) {
   if (--n_allocations_ == 0) used_ = 0;
 }
 

@@ -15,7 +15,7 @@ class FencedMemory final : public MemorySource {
   FencedMemory(int64_t bytes, bool fenced);
   ~FencedMemory() override;
   void* allocate_zeroed(int64_t bytes) override;
-  void free(void* data, int64_t bytes) override;  // given out again when all is free
+  void give_back(void* data, int64_t bytes) override;  // given out again when all is free
   bool holds(const void* data) const { return data >= base_ && data < base_ + bytes_; }
 
   class Open {

@@ -55,6 +55,7 @@ IngestBench::IngestBench(int n_threads, const std::string& model, Memory memory)
   dir_ = pattern;
   EngineOptions options;
   options.n_threads = n_threads;
+  if (memory == Memory::kGpu) options.device = "auto", options.max_gpu_memory_bytes = int64_t{1} << 30;
   options.heads_file = dir_ / "heads.json";
   options.cache_dir = dir_ / "cache";
   std::ofstream(options.heads_file) << kHeads;

@@ -32,7 +32,8 @@ void check_same(const Snapshot& a, const Snapshot& b);
 
 class IngestBench {
  public:
-  enum class Memory { kHost, kFenced };  // kFenced: the CPU's kernels on a device that the host cannot look into
+  // kFenced: the CPU's kernels on a device that the host cannot look into. kGpu: where there is one.
+  enum class Memory { kHost, kFenced, kGpu };
   explicit IngestBench(int n_threads = 2, const std::string& model = "qwen2", Memory memory = Memory::kHost);
   ~IngestBench();
   IngestBench(const IngestBench&) = delete;

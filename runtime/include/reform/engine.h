@@ -23,7 +23,10 @@ struct EngineOptions {
   int n_threads = 0;                  // 0: one per core this process may run on
   int64_t max_host_memory_bytes = 0;  // hard cap on accounted memory; 0: none
   std::string isa;                    // "", ref, portable, avx2, avx512; "" takes the best this machine runs
-  std::string cache_dir;              // fingerprints and searched heads; "" is $XDG_CACHE_HOME/reform
+  // Where the model runs: "" and cpu; cuda:0, cuda:1, ... in a build with CUDA; auto: a GPU if there is one.
+  std::string device;
+  int64_t max_gpu_memory_bytes = 0;  // hard cap on what is allocated on the GPU; 0: what is free but for a reserve
+  std::string cache_dir;             // fingerprints and searched heads; "" is $XDG_CACHE_HOME/reform
 
   REFORM_API Status validate() const;
 };
@@ -31,7 +34,7 @@ struct EngineOptions {
 struct ModelInfo {
   std::string path, name, architecture, fingerprint;
   std::string chat_template;  // "" when none was recognised
-  std::string isa;
+  std::string isa, device;
   int64_t n_params = 0, n_layers = 0, d_model = 0, n_vocab = 0, trained_window_tokens = 0, file_bytes = 0;
 };
 

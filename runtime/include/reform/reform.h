@@ -63,6 +63,8 @@ typedef struct reform_engine_options {
   int32_t n_threads;             /* 0: one per core */
   reform_log_fn log;
   void* log_user;
+  const char* device;           /* "" and cpu; cuda:0, ...; auto */
+  int64_t max_gpu_memory_bytes; /* 0: what is free but for a reserve */
 } reform_engine_options;
 
 typedef struct reform_model_info {

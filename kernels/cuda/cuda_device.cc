@@ -1,0 +1,138 @@
+#include "kernels/cuda/cuda_device.h"
+
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/arena.h"
+#include "base/try.h"
+#include "base/units.h"
+#include "kernels/cuda/cuda_ops.h"
+
+namespace reform {
+namespace {
+
+constexpr int kOldestMajor = 8;
+// Of free memory, left to the driver and to others.
+constexpr int64_t kReserveBytes = int64_t{512} << 20;
+
+// Memory of one chip, from one allocation. The stream clears what it hands out, in the order of the work.
+class CudaMemory final : public MemorySource {
+ public:
+  CudaMemory(std::byte* base, int64_t bytes, cudaStream_t stream) : base_(base), arena_(bytes), stream_(stream) {}
+  void* allocate_zeroed(int64_t bytes) override {
+    const auto offset = arena_.take(bytes);
+    if (!offset) return nullptr;
+    cudaMemsetAsync(base_ + *offset, 0, size_t(bytes), stream_);  // a failure sticks to the stream
+    return base_ + *offset;
+  }
+  void give_back(void* data, int64_t /*bytes*/) override { arena_.give_back(static_cast<std::byte*>(data) - base_); }
+
+ private:
+  std::byte* const base_;
+  Arena arena_;
+  const cudaStream_t stream_;
+};
+
+class CudaDevice final : public Device {
+ public:
+  static Result<std::unique_ptr<Device>> open(int index, int64_t max_bytes);
+  ~CudaDevice() override {
+    if (stream_ != nullptr) cudaStreamSynchronize(stream_);
+    memory_.reset();
+    cudaFree(arena_);
+    if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  }
+
+  const char* name() const override { return name_.c_str(); }
+  MemoryAccount& account() override { return *account_; }
+  bool is_host() const override { return false; }
+  int64_t workspace_bytes(const OpLimits& limits) const override { return cuda_workspace_bytes(limits); }
+  std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override {
+    return make_cuda_ops(limits, stream_, workspace);
+  }
+  Status to_device(void* to, const void* from, int64_t bytes) override {
+    return copy(to, from, bytes, cudaMemcpyHostToDevice);
+  }
+  Status to_host(void* to, const void* from, int64_t bytes) override {
+    return copy(to, from, bytes, cudaMemcpyDeviceToHost);
+  }
+  void fill_zero(void* to, int64_t bytes) override {
+    if (bytes > 0) cudaMemsetAsync(to, 0, size_t(bytes), stream_);
+  }
+
+ private:
+  explicit CudaDevice(int index) : name_(fmt::format("cuda:{}", index)) {}
+
+  Status checked(cudaError_t error, const char* doing) const {
+    if (error == cudaSuccess) error = cudaGetLastError();  // of a launch before
+    if (error == cudaSuccess) return {};
+    return {Code::kUnavailable, fmt::format("{}: {}: {}", name_, doing, cudaGetErrorString(error))};
+  }
+  Status copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) const {
+    if (bytes <= 0) return {};
+    TRY(checked(cudaMemcpyAsync(to, from, size_t(bytes), kind, stream_), "copying"));
+    return checked(cudaStreamSynchronize(stream_), "waiting for its work");
+  }
+
+  const std::string name_;
+  cudaStream_t stream_ = nullptr;
+  void* arena_ = nullptr;
+  std::unique_ptr<CudaMemory> memory_;
+  std::unique_ptr<MemoryAccount> account_;
+};
+
+Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes) {
+  std::unique_ptr<CudaDevice> device(new CudaDevice(index));
+  TRY(device->checked(cudaSetDevice(index), "opening it"));
+  TRY(device->checked(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
+  size_t free_bytes = 0, total_bytes = 0;
+  TRY(device->checked(cudaMemGetInfo(&free_bytes, &total_bytes), "looking at its memory"));
+  const int64_t room = std::max<int64_t>(int64_t(free_bytes) - kReserveBytes, 0);
+  const int64_t bytes = max_bytes > 0 ? max_bytes : room;
+  if (bytes > int64_t(free_bytes) || cudaMalloc(&device->arena_, size_t(bytes)) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return Status{Code::kMemoryCap, fmt::format("{}: {} of its memory cannot be had: {} of {} are free; a smaller "
+                                                "--max-gpu-memory would fit",
+                                                device->name_, format_bytes(bytes), format_bytes(int64_t(free_bytes)),
+                                                format_bytes(int64_t(total_bytes)))};
+  }
+  device->memory_ = std::make_unique<CudaMemory>(static_cast<std::byte*>(device->arena_), bytes, device->stream_);
+  device->account_ = std::make_unique<MemoryAccount>(bytes, device->memory_.get());
+  return std::unique_ptr<Device>(std::move(device));
+}
+
+}  // namespace
+
+std::vector<CudaChip> list_cuda_chips() {
+  int n = 0;
+  if (cudaGetDeviceCount(&n) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return {};
+  }
+  std::vector<CudaChip> chips;
+  for (int i = 0; i < n; ++i) {
+    cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) continue;
+    chips.push_back({i, properties.name, properties.major, properties.minor, int64_t(properties.totalGlobalMem)});
+  }
+  return chips;
+}
+
+Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes) {
+  const std::vector<CudaChip> chips = list_cuda_chips();
+  const auto chip = std::find_if(chips.begin(), chips.end(), [&](const CudaChip& c) { return c.index == index; });
+  if (chip == chips.end()) {
+    return Status{Code::kUnavailable, fmt::format("there is no CUDA device {}: {} seen; --device cpu runs without one",
+                                                  index, chips.empty() ? "none" : std::to_string(chips.size()))};
+  }
+  if (chip->major < kOldestMajor) {
+    return Status{Code::kUnavailable,
+                  fmt::format("cuda:{}: {} has compute capability {}.{}; {}.0 is the oldest that is supported", index,
+                              chip->name, chip->major, chip->minor, kOldestMajor)};
+  }
+  return CudaDevice::open(index, max_bytes);
+}
+
+}  // namespace reform

@@ -1,0 +1,28 @@
+// A CUDA device as the engine sees it: one stream, one arena taken when it is opened, the CUDA ops.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/device.h"
+
+namespace reform {
+
+struct CudaChip {
+  int index = 0;
+  std::string name;
+  int major = 0, minor = 0;  // compute capability
+  int64_t total_bytes = 0;
+};
+// Empty where there is none, or no driver.
+std::vector<CudaChip> list_cuda_chips();
+
+// max_bytes: of its memory, for everything that we allocate; 0: what is free but for a reserve. kUnavailable for what
+// is not there, or older than compute capability 8.0; kMemoryCap if the arena cannot be had.
+Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes);
+
+}  // namespace reform
