@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "storage/disk.h"
+#include "storage/ledger.h"
 #include "storage/table_check.h"
 #include "storage/version_log.h"
 
 namespace reform {
 namespace {
 
+namespace fs = std::filesystem;
 using rocksdb::IOStatus;
 
 constexpr size_t kReadBytes = 65536;
@@ -48,13 +51,17 @@ IOStatus read_all(rocksdb::FSSequentialFile& file, const std::string& path, std:
   }
 }
 
-bool is_version_log(const std::string& path) {
-  return std::filesystem::path(path).filename().string().starts_with("MANIFEST-");
+bool is_version_log(const std::string& path) { return fs::path(path).filename().string().starts_with("MANIFEST-"); }
+
+// As the ledger beside it says.
+uint64_t synced_log_bytes_of(const std::shared_ptr<rocksdb::FileSystem>& files, const fs::path& path) {
+  const auto ledger = read_ledger(Disk(files), path.parent_path().string());
+  return ledger.ok() ? synced_log_bytes(ledger.value(), path.filename().string()) : UINT64_MAX;
 }
 
 class CheckedFiles final : public rocksdb::FileSystemWrapper {
  public:
-  using FileSystemWrapper::FileSystemWrapper;
+  explicit CheckedFiles(const std::shared_ptr<rocksdb::FileSystem>& files) : FileSystemWrapper(files), files_(files) {}
   static const char* kClassName() { return "reform.CheckedFiles"; }
   const char* Name() const override { return kClassName(); }
 
@@ -77,10 +84,13 @@ class CheckedFiles final : public rocksdb::FileSystemWrapper {
     status = read_all(**file, path, &log);
     file->reset();
     if (!status.ok()) return status;
-    log.resize(sound_log_bytes(log));
+    log.resize(sound_log_bytes(log, synced_log_bytes_of(files_, path)));
     *file = std::make_unique<BytesFile>(std::move(log));
     return status;
   }
+
+ private:
+  const std::shared_ptr<rocksdb::FileSystem> files_;
 };
 
 }  // namespace

@@ -11,7 +11,7 @@ class FileSystem;
 namespace reform {
 
 // `files`, with tables checked as they are opened (storage/table_check.h), and a MANIFEST that ends before what a loss
-// of power may have left of its last records (storage/version_log.h).
+// of power may have left of its last records (storage/version_log.h), as far as the ledger beside it allows.
 std::shared_ptr<rocksdb::FileSystem> with_checked_files(const std::shared_ptr<rocksdb::FileSystem>& files);
 
 }  // namespace reform

@@ -81,6 +81,12 @@ class Database {
   Result<std::string> read_one(schema::Family family, schema::Kind kind, uint64_t block) const;
   // What RocksDB holds for the family, on disk and in memtables: no less than its values' payloads in all.
   int64_t stored_bytes(schema::Family family) const;
+  // RocksDB's MANIFEST, and how much of it has been synced.
+  struct VersionLog {
+    std::string name;
+    int64_t synced_bytes = 0;
+  };
+  Result<VersionLog> version_log() const;
   // RocksDB's tables and blob files in `dir`, where this database is.
   Result<std::vector<LiveFile>> live_files(const std::string& dir) const;
   // Whether any key lies in [begin, end).

@@ -21,7 +21,14 @@ struct Ledger {
   // A replacement names the context whose place it is to take, and has taken it once it was complete.
   std::string replaces;
   bool took_over = false;
+  // RocksDB's MANIFEST when this was written, and how much of it had been synced (storage/version_log.h).
+  std::string version_log = {};
+  int64_t version_log_bytes = 0;
 };
+
+// Of the MANIFEST of that name, what is known to have been synced: all where the ledger does not say, nothing of one
+// that came after it.
+uint64_t synced_log_bytes(const Ledger& ledger, const std::string& version_log);
 
 Status write_ledger(const Disk& disk, const std::string& context_dir, const Ledger& ledger);
 // kCorrupt unless it is intact, of a known format, and of the context whose directory it is in.

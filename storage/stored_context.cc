@@ -33,11 +33,14 @@ Status create_stored_context(const std::string& dir, const Identity& identity, c
                              const DatabaseShare& share) {
   ContextState state;
   state.sequence = 1;
+  Ledger ledger{identity.id, identity.name, state.sequence, 0, false, replaces, false};
   {
     TRY_ASSIGN(const auto db, Database::open(dir, {identity.id, identity.name}, Database::Mode::kCreate, share));
     TRY(write_first_records(*db, identity, state));
+    TRY_ASSIGN(const auto log, db->version_log());
+    ledger.version_log = log.name, ledger.version_log_bytes = log.synced_bytes;
   }
-  return write_ledger(*share.disk, dir, {identity.id, identity.name, state.sequence, 0, false, replaces, false});
+  return write_ledger(*share.disk, dir, ledger);
 }
 
 Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock, Database::Mode mode,
@@ -74,6 +77,8 @@ Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock,
 }
 
 Status StoredContext::set_ledger(Ledger ledger) {
+  TRY_ASSIGN(const auto log, db_->version_log());
+  ledger.version_log = log.name, ledger.version_log_bytes = log.synced_bytes;
   TRY(write_ledger(db_->disk(), dir_, ledger));
   ledger_ = std::move(ledger);
   return {};

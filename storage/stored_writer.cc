@@ -30,6 +30,8 @@ Result<std::unique_ptr<StoredWriter>> StoredWriter::create(StoredContext context
   std::unique_ptr<StoredWriter> writer(new StoredWriter(std::move(context)));
   TRY(writer->ensure({}));
   TRY(writer->sweep());
+  // RocksDB has begun another MANIFEST: from here on damage in it is damage, and not an end that was never synced.
+  TRY(writer->context_.set_ledger(writer->context_.ledger()));
   return writer;
 }
 

@@ -41,13 +41,13 @@ size_t record_bytes(std::string_view log, size_t at) {
 
 }  // namespace
 
-size_t sound_log_bytes(std::string_view log) {
+size_t sound_log_bytes(std::string_view log, uint64_t synced_bytes) {
   size_t at = 0;
   while (at < log.size()) {
     const size_t left_of_block = kBlockBytes - at % kBlockBytes;
     // No room for a header: filled up.
     const size_t bytes = left_of_block < kHeaderBytes ? left_of_block : record_bytes(log, at);
-    if (bytes == 0) return log.size() - at > kMaxUnsyncedLogBytes ? log.size() : at;
+    if (bytes == 0) return at < synced_bytes ? log.size() : at;
     at += bytes;
   }
   return log.size();

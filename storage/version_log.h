@@ -6,17 +6,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace reform {
 
-// RocksDB appends less before it syncs: a record is some bytes for each table that comes or goes.
-constexpr size_t kMaxUnsyncedLogBytes = 32768;
-
-// How many of the log's bytes to read: those before its first damaged record, if that is near enough to the end to have
-// been unsynced; else all, for RocksDB to refuse. Should it have been synced, the database comes out older than the
-// ledger (storage/ledger.h) and without files it names: found where those are read.
-// Layout: RocksDB's wiki, "Write Ahead Log File Format", which this log shares.
-size_t sound_log_bytes(std::string_view log);
+// How many of the log's bytes to read: those before its first damaged record. All, for RocksDB to refuse, if that
+// record begins in the first synced_bytes: what has been synced and is not there is damage, and the database before it
+// is another, whose keys may have older values. Layout: RocksDB's wiki, "Write Ahead Log File Format", which this log
+// shares.
+size_t sound_log_bytes(std::string_view log, uint64_t synced_bytes);
 
 }  // namespace reform
