@@ -49,7 +49,7 @@ Result<void*> MemoryAccount::allocate(MemoryCategory category, int64_t bytes) {
   void* const data = source_ != nullptr ? source_->allocate_zeroed(bytes) : allocate_aligned_zeroed(bytes);
   if (data != nullptr) return data;
   release(category, bytes);
-  return Status{Code::kMemoryCap, fmt::format("out of memory: the system refused {}", format_bytes(bytes))};
+  return Status{Code::kMemoryCap, fmt::format("out of memory: {} could not be had in one piece", format_bytes(bytes))};
 }
 
 void MemoryAccount::free(MemoryCategory category, void* data, int64_t bytes) {

@@ -30,7 +30,7 @@ enum class MemoryCategory : uint8_t {
 
 const char* name(MemoryCategory category);  // "weights", "kv_cache", …: the keys in --json; stable
 
-// Where an account's memory comes from, if it is not the host's heap.
+// Where an account's memory comes from, if it is not the host's heap. Then one thread at a time may use the account.
 class MemorySource {
  public:
   virtual ~MemorySource() = default;

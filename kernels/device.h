@@ -1,7 +1,7 @@
 // Where a job runs and where its buffers lie: this machine's cores and memory, or a GPU and its own.
 //
-// What ops read and write is the device's memory; the host reaches it through copies only. Spans of indices, a Rope's
-// frequencies and other small arguments that ops.h names are the host's.
+// What ops read and write is the device's memory; the host reaches it through copies only. But spans of indices and
+// their weights (ids, query_rows, query_weights, keep) and a Rope's frequencies are the host's.
 // Thread-safety: one call at a time, the ops' included.
 #pragma once
 
@@ -30,7 +30,7 @@ class Device {
   // In the order of the ops, and done when they return. kUnavailable: the device has failed, now or in an op before.
   virtual Status to_device(void* to, const void* from, int64_t bytes) = 0;
   virtual Status to_host(void* to, const void* from, int64_t bytes) = 0;
-  // In the order of the ops.
+  // In the order of the ops; what fails is met by the next copy, as it is for them.
   virtual void fill_zero(void* to, int64_t bytes) = 0;
 };
 

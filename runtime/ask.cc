@@ -126,7 +126,7 @@ Result<std::vector<std::byte>> AskJob::question_rows(OpenContext& context, std::
   const CompressSizes sizes = question_sizes(options, int64_t(ids.size()));
   JobPlan plan = plan_compress(shape, *engine_.device, s.heads, options, sizes);
   plan.host[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
-  TRY(plan.check(*engine_.device, engine_.account, "a larger --max-host-memory would fit"));
+  TRY(plan.check(*engine_.device, engine_.account, fmt::format("a larger {} would fit", engine_.cap_flag())));
   TRY_ASSIGN(Kernels kernels, engine_.make_kernels(compress_limits(shape, sizes)));
   TRY_ASSIGN(auto compressor, Compressor::create(*engine_.model, *engine_.device, *kernels.ops, engine_.account,
                                                  s.heads, options, sizes));

@@ -35,6 +35,7 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, Devic
   const ModelShape& shape = model.shape();
   std::unique_ptr<Compressor> c(new Compressor());
   c->device_ = &device;
+  c->host_ = &host;
   c->ops_ = &ops;
   c->options_ = options;
   c->heads_ = heads;
@@ -52,8 +53,6 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, Devic
   TRY_ASSIGN(c->rows_, Buffer<std::byte>::create(account, MemoryCategory::kIndex, call * c->layout_.row_bytes()));
   if (!device.is_host()) {
     TRY_ASSIGN(c->host_rows_, Buffer<std::byte>::create(host, MemoryCategory::kIndex, c->rows_.size()));
-    TRY_ASSIGN(c->host_parts_, Buffer<std::byte>::create(host, MemoryCategory::kCheckpoint,
-                                                         c->most_parts_bytes(stored_slots(options))));
   }
   return c;
 }
@@ -181,6 +180,10 @@ Compressor::Part Compressor::part(int64_t index) const {
 Result<std::vector<CachePart>> Compressor::parts() {
   std::vector<CachePart> all;
   int64_t n_copied = 0;
+  if (!device_->is_host() && host_parts_.size() == 0) {
+    TRY_ASSIGN(host_parts_, Buffer<std::byte>::create(*host_, MemoryCategory::kCheckpoint,
+                                                      most_parts_bytes(stored_slots(options_))));
+  }
   for (int64_t i = 0; cache_.kv_len() > 0 && i < exit_layer_ * parts_per_layer(); ++i) {
     const Part p = part(i);
     const int64_t bytes = cache_.kv_len() * p.slot_bytes;

@@ -48,8 +48,8 @@ struct CachePart {
 
 class Compressor {
  public:
-  // Everything is allocated here; later calls allocate nothing large. `ops` are the device's; `host` is where copies
-  // of what a device has in memory of its own are counted.
+  // Everything is allocated here, but for the host's copy of a device's cache, which parts() makes. `ops` are the
+  // device's; `host` is where copies of what a device has in memory of its own are counted.
   static Result<std::unique_ptr<Compressor>> create(const Model& model, Device& device, Ops& ops, MemoryAccount& host,
                                                     const Heads& heads, const CompressOptions& options,
                                                     const CompressSizes& sizes);
@@ -99,6 +99,7 @@ class Compressor {
   int64_t slot_bytes() const;  // of all parts
 
   Device* device_ = nullptr;
+  MemoryAccount* host_ = nullptr;
   Ops* ops_ = nullptr;
   CompressOptions options_;
   Heads heads_;

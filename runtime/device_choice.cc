@@ -14,12 +14,18 @@ namespace {
 
 #ifdef REFORM_CUDA
 Result<std::unique_ptr<Device>> open_cuda(int index, int64_t max_bytes) { return open_cuda_device(index, max_bytes); }
-bool has_cuda_chip() { return !list_cuda_chips().empty(); }
+// The first that we support, or -1.
+int first_chip() {
+  for (const CudaChip& chip : list_cuda_chips()) {
+    if (chip.major >= kOldestCudaMajor) return chip.index;
+  }
+  return -1;
+}
 #else
 Result<std::unique_ptr<Device>> open_cuda(int /*index*/, int64_t /*max_bytes*/) {
   return Status{Code::kUnavailable, "this reform was built without CUDA (docs/CUDA.md); --device cpu runs without it"};
 }
-bool has_cuda_chip() { return false; }
+int first_chip() { return -1; }
 #endif
 
 }  // namespace
@@ -49,10 +55,11 @@ Result<DeviceName> parse_device_name(const std::string& text) {
 Result<std::unique_ptr<Device>> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool,
                                             MemoryAccount& account) {
   TRY_ASSIGN(const DeviceName wanted, parse_device_name(options.device));
-  const bool on_gpu =
-      wanted.kind == DeviceName::Kind::kCuda || (wanted.kind == DeviceName::Kind::kAuto && has_cuda_chip());
-  if (on_gpu) return open_cuda(wanted.index, options.max_gpu_memory_bytes);
-  return make_cpu_device(isa, pool, account);
+  int index = -1;
+  if (wanted.kind == DeviceName::Kind::kCuda) index = wanted.index;
+  if (wanted.kind == DeviceName::Kind::kAuto) index = first_chip();
+  if (index < 0) return make_cpu_device(isa, pool, account);
+  return open_cuda(index, options.max_gpu_memory_bytes);
 }
 
 }  // namespace reform

@@ -86,6 +86,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   TRY_ASSIGN(impl->info, describe(*impl));
   TRY(impl->account.reserve(MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
   TRY(impl->take_weights());
+  if (!impl->device->is_host()) impl->remark(LogLevel::kInfo, "the model runs on " + impl->info.device);
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 
@@ -113,12 +114,12 @@ Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
 
 // On the CPU they stay in the file's mapping; a device with memory of its own gets a copy.
 Status Engine::Impl::take_weights() {
-  const bool is_host = device->is_host();
   const Status taken =
-      is_host ? account.reserve(MemoryCategory::kWeights, gguf->file_bytes()) : model->move_to(*device);
+      device->is_host() ? account.reserve(MemoryCategory::kWeights, gguf->file_bytes()) : model->move_to(*device);
   if (taken.ok()) return {};
+  if (taken.code != Code::kMemoryCap) return taken;
   return {taken.code, fmt::format("{}: {}; a smaller or more quantised model, or a larger {}, would fit", gguf->path(),
-                                  taken.message, is_host ? "--max-host-memory" : "--max-gpu-memory")};
+                                  taken.message, cap_flag())};
 }
 
 std::string Engine::Impl::cache_dir() const {

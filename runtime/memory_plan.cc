@@ -44,9 +44,10 @@ Status JobPlan::check(Device& where, const MemoryAccount& host_account, const st
   if (where.is_host()) {
     for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) on_host.bytes[c] += device.bytes[c];
   } else {
-    TRY(device.check(where.account(), advice));
+    const Status fits = device.check(where.account(), advice);
+    if (!fits.ok()) return {fits.code, fmt::format("{}: {}", where.name(), fits.message)};
   }
-  return on_host.check(host_account, advice);
+  return on_host.check(host_account, where.is_host() ? advice : "a larger --max-host-memory would fit");
 }
 
 OpLimits compress_limits(const ModelShape& shape, const CompressSizes& s) {
@@ -78,7 +79,6 @@ JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& head
   plan[MemoryCategory::kIndex] = sizes.call_tokens * EmbeddingLayout{int64_t(heads.size()), shape.head_dim}.row_bytes();
   if (!device.is_host()) {
     job.host[MemoryCategory::kIndex] = plan[MemoryCategory::kIndex];
-    job.host[MemoryCategory::kCheckpoint] = plan[MemoryCategory::kKvCache];
   }
   return job;
 }

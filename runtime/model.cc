@@ -4,7 +4,7 @@
 
 #include <cmath>
 #include <cstring>
-#include <unordered_map>
+#include <map>
 #include <unordered_set>
 
 #include "base/try.h"
@@ -153,14 +153,14 @@ struct ModelLoader {
 };
 
 Status Model::move_to(Device& device) {
-  std::unordered_map<const void*, void*> places;  // tied weights are copied once
+  std::map<std::pair<const void*, int64_t>, void*> places;  // tied weights are copied once
   const auto move = [&](const void* data, int64_t bytes) -> Result<void*> {
-    if (const auto place = places.find(data); place != places.end()) return place->second;
+    if (const auto place = places.find({data, bytes}); place != places.end()) return place->second;
     TRY_ASSIGN(auto copy, Buffer<std::byte>::create(device.account(), MemoryCategory::kWeights, bytes));
     TRY(device.to_device(copy.data(), data, bytes));
     void* const place = copy.data();
     moved_.push_back(std::move(copy));
-    places[data] = place;
+    places[{data, bytes}] = place;
     return place;
   };
   const auto matrix = [&](Weight& w) -> Status {

@@ -13,35 +13,40 @@
 namespace reform {
 namespace {
 
-constexpr int kOldestMajor = 8;
-// Of free memory, left to the driver and to others.
+// Of free memory, left to the driver (kernels are loaded as they are first launched) and to others.
 constexpr int64_t kReserveBytes = int64_t{512} << 20;
 
 // Memory of one chip, from one allocation. The stream clears what it hands out, in the order of the work.
 class CudaMemory final : public MemorySource {
  public:
-  CudaMemory(std::byte* base, int64_t bytes, cudaStream_t stream) : base_(base), arena_(bytes), stream_(stream) {}
+  CudaMemory(int index, std::byte* base, int64_t bytes, cudaStream_t stream)
+      : index_(index), base_(base), arena_(bytes), stream_(stream) {}
   void* allocate_zeroed(int64_t bytes) override {
     const auto offset = arena_.take(bytes);
     if (!offset) return nullptr;
-    cudaMemsetAsync(base_ + *offset, 0, size_t(bytes), stream_);  // a failure sticks to the stream
+    cudaSetDevice(index_);
+    cudaMemsetAsync(base_ + *offset, 0, size_t(bytes), stream_);  // what fails is met by the next copy
     return base_ + *offset;
   }
   void give_back(void* data, int64_t /*bytes*/) override { arena_.give_back(static_cast<std::byte*>(data) - base_); }
 
  private:
+  const int index_;
   std::byte* const base_;
   Arena arena_;
   const cudaStream_t stream_;
 };
 
+// CUDA's present device is a thread's, and a job may come from any thread: each way in sets it. A job's ops are made by
+// the thread that calls them.
 class CudaDevice final : public Device {
  public:
   static Result<std::unique_ptr<Device>> open(int index, int64_t max_bytes);
   ~CudaDevice() override {
+    cudaSetDevice(index_);
     if (stream_ != nullptr) cudaStreamSynchronize(stream_);
     memory_.reset();
-    cudaFree(arena_);
+    if (arena_ != nullptr) cudaFree(arena_);
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
   }
 
@@ -50,6 +55,8 @@ class CudaDevice final : public Device {
   bool is_host() const override { return false; }
   int64_t workspace_bytes(const OpLimits& limits) const override { return cuda_workspace_bytes(limits); }
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override {
+    cudaSetDevice(index_);
+    (void)cudaGetLastError();  // of another job on this thread
     return make_cuda_ops(limits, stream_, workspace);
   }
   Status to_device(void* to, const void* from, int64_t bytes) override {
@@ -59,23 +66,27 @@ class CudaDevice final : public Device {
     return copy(to, from, bytes, cudaMemcpyDeviceToHost);
   }
   void fill_zero(void* to, int64_t bytes) override {
+    cudaSetDevice(index_);
     if (bytes > 0) cudaMemsetAsync(to, 0, size_t(bytes), stream_);
   }
 
  private:
-  explicit CudaDevice(int index) : name_(fmt::format("cuda:{}", index)) {}
+  explicit CudaDevice(int index) : index_(index), name_(fmt::format("cuda:{}", index)) {}
 
   Status checked(cudaError_t error, const char* doing) const {
-    if (error == cudaSuccess) error = cudaGetLastError();  // of a launch before
+    const cudaError_t before = cudaGetLastError();  // of a launch, or this one: in any case it must not stay
+    if (error == cudaSuccess) error = before;
     if (error == cudaSuccess) return {};
     return {Code::kUnavailable, fmt::format("{}: {}: {}", name_, doing, cudaGetErrorString(error))};
   }
   Status copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) const {
     if (bytes <= 0) return {};
+    cudaSetDevice(index_);
     TRY(checked(cudaMemcpyAsync(to, from, size_t(bytes), kind, stream_), "copying"));
     return checked(cudaStreamSynchronize(stream_), "waiting for its work");
   }
 
+  const int index_;
   const std::string name_;
   cudaStream_t stream_ = nullptr;
   void* arena_ = nullptr;
@@ -91,14 +102,17 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes) {
   TRY(device->checked(cudaMemGetInfo(&free_bytes, &total_bytes), "looking at its memory"));
   const int64_t room = std::max<int64_t>(int64_t(free_bytes) - kReserveBytes, 0);
   const int64_t bytes = max_bytes > 0 ? max_bytes : room;
-  if (bytes > int64_t(free_bytes) || cudaMalloc(&device->arena_, size_t(bytes)) != cudaSuccess) {
+  const bool fits = bytes > 0 && bytes <= room;
+  if (!fits || cudaMalloc(&device->arena_, size_t(bytes)) != cudaSuccess) {
     (void)cudaGetLastError();
-    return Status{Code::kMemoryCap, fmt::format("{}: {} of its memory cannot be had: {} of {} are free; a smaller "
-                                                "--max-gpu-memory would fit",
-                                                device->name_, format_bytes(bytes), format_bytes(int64_t(free_bytes)),
-                                                format_bytes(int64_t(total_bytes)))};
+    return Status{Code::kMemoryCap,
+                  fmt::format("{}: {} of its memory cannot be had: {} of {} are free, and {} of that are left to the "
+                              "driver; --max-gpu-memory {} would fit, if anything",
+                              device->name_, format_bytes(bytes), format_bytes(int64_t(free_bytes)),
+                              format_bytes(int64_t(total_bytes)), format_bytes(kReserveBytes), format_bytes(room))};
   }
-  device->memory_ = std::make_unique<CudaMemory>(static_cast<std::byte*>(device->arena_), bytes, device->stream_);
+  device->memory_ =
+      std::make_unique<CudaMemory>(index, static_cast<std::byte*>(device->arena_), bytes, device->stream_);
   device->account_ = std::make_unique<MemoryAccount>(bytes, device->memory_.get());
   return std::unique_ptr<Device>(std::move(device));
 }
@@ -121,16 +135,21 @@ std::vector<CudaChip> list_cuda_chips() {
 }
 
 Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes) {
+  int n_chips = 0;
+  if (const cudaError_t error = cudaGetDeviceCount(&n_chips); error != cudaSuccess && error != cudaErrorNoDevice) {
+    (void)cudaGetLastError();
+    return Status{Code::kUnavailable, fmt::format("CUDA: {}; --device cpu runs without it", cudaGetErrorString(error))};
+  }
   const std::vector<CudaChip> chips = list_cuda_chips();
   const auto chip = std::find_if(chips.begin(), chips.end(), [&](const CudaChip& c) { return c.index == index; });
   if (chip == chips.end()) {
     return Status{Code::kUnavailable, fmt::format("there is no CUDA device {}: {} seen; --device cpu runs without one",
                                                   index, chips.empty() ? "none" : std::to_string(chips.size()))};
   }
-  if (chip->major < kOldestMajor) {
+  if (chip->major < kOldestCudaMajor) {
     return Status{Code::kUnavailable,
                   fmt::format("cuda:{}: {} has compute capability {}.{}; {}.0 is the oldest that is supported", index,
-                              chip->name, chip->major, chip->minor, kOldestMajor)};
+                              chip->name, chip->major, chip->minor, kOldestCudaMajor)};
   }
   return CudaDevice::open(index, max_bytes);
 }

@@ -18,6 +18,8 @@ struct CudaChip {
   int major = 0, minor = 0;  // compute capability
   int64_t total_bytes = 0;
 };
+constexpr int kOldestCudaMajor = 8;  // of compute capability
+
 // Empty where there is none, or no driver.
 std::vector<CudaChip> list_cuda_chips();
 

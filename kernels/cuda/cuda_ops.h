@@ -1,5 +1,5 @@
-// The op list on a CUDA device. All pointers handed to these ops are the device's, but for spans of indices (ids,
-// query_rows, query_weights, keep) and a Rope's frequencies, which are the host's and are copied.
+// The op list on a CUDA device. All pointers handed to these ops are the device's, but for those that device.h names,
+// which are copied.
 #pragma once
 
 #include <cstddef>

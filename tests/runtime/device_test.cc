@@ -1,5 +1,6 @@
 // The whole job on a device whose memory is not the host's.
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "runtime/engine_impl.h"
 #include "runtime/head_search.h"
@@ -16,6 +17,24 @@ std::string long_text() {
   std::string text;
   for (int i = 0; i < 90; ++i) text += "In year " + std::to_string(i) + " the stones of the harbour were counted. ";
   return text;
+}
+
+// Of the head states in two strings of embedding rows.
+double mean_cosine(const EmbeddingLayout& layout, const std::string& a, const std::string& b) {
+  REQUIRE(a.size() == b.size());
+  SplitRows split_a(layout), split_b(layout);
+  const EmbeddingRows x = split_a.split(std::as_bytes(std::span(a))), y = split_b.split(std::as_bytes(std::span(b)));
+  double sum = 0;
+  const int64_t n = x.n_rows * x.n_heads;
+  for (int64_t i = 0; i < n; ++i) {
+    double xy = 0, xx = 0, yy = 0;
+    for (int64_t k = i * x.head_dim; k < (i + 1) * x.head_dim; ++k) {
+      xy += double(x.values[k]) * y.values[k], xx += double(x.values[k]) * x.values[k];
+      yy += double(y.values[k]) * y.values[k];
+    }
+    sum += xy / std::sqrt(xx * yy);
+  }
+  return sum / double(n);
 }
 
 }  // namespace
@@ -54,11 +73,36 @@ TEST_CASE("a device that fails while it works is one clear error", "[runtime][de
     REQUIRE(n < 100'000);
   }
   CHECK(n_failed > 3);
-  device.fail_after(0);
-  const auto stopped = bench.ingest("b", {long_text()}, IngestBench::options("h2o"));
-  CHECK(stopped.status().code == Code::kUnavailable);
+  for (int64_t n = 0;; n = 2 * n + 1) {
+    device.fail_after(n);
+    const auto ingested = bench.ingest("b", {long_text()}, IngestBench::options("h2o"));
+    if (ingested.ok()) break;
+    CHECK(ingested.status().code == Code::kUnavailable);
+    REQUIRE(n < 100'000);
+  }
   device.fail_after(FencedDevice::kNever);
+  // All that is left is the model.
+  MemoryAccount& account = device.account();
+  CHECK(account.current_total_bytes() == account.current_bytes(MemoryCategory::kWeights));
   CHECK(bench.ingest("b", {long_text()}, IngestBench::options("h2o")).ok());
+}
+
+TEST_CASE("a device with too little memory is told before the work, with what would fit", "[runtime][device]") {
+  IngestBench bench(2, "qwen2");
+  Engine::Impl& impl = bench.engine().impl();
+  const auto move_to = [&](int64_t cap_bytes) {
+    impl.device = fenced_cpu(impl.isa, *impl.pool, cap_bytes);
+    return impl.model->move_to(*impl.device);
+  };
+  CHECK(move_to(1000).code == Code::kMemoryCap);
+  IngestBench other(2, "qwen2");
+  Engine::Impl& engine = other.engine().impl();
+  engine.device = fenced_cpu(engine.isa, *engine.pool, 300'000);
+  REQUIRE(engine.model->move_to(*engine.device).ok());
+  const auto refused = other.ingest("a", {long_text()}, IngestBench::options("h2o"));
+  CHECK(refused.status().code == Code::kMemoryCap);
+  CHECK(refused.status().message.find("fenced cpu: this needs") != std::string::npos);
+  CHECK(refused.status().message.find("--chunk-tokens") != std::string::npos);
 }
 
 TEST_CASE("a GPU, where there is one, finds and answers what the CPU does", "[runtime][device]") {
@@ -73,8 +117,8 @@ TEST_CASE("a GPU, where there is one, finds and answers what the CPU does", "[ru
     }
     const Snapshot a = here.snapshot(policy), b = there.snapshot(policy);
     CHECK(a.ids == b.ids);
-    CHECK(a.rows.size() == b.rows.size());
-    CHECK(a.passages.size() == b.passages.size());
+    const Engine::Impl& engine = here.engine().impl();
+    CHECK(mean_cosine({int64_t(engine.heads.size()), engine.model->shape().head_dim}, a.rows, b.rows) > 0.999);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <initializer_list>
 
 #include "base/thread_pool.h"
 #include "base/try.h"
@@ -14,65 +15,71 @@ namespace {
 constexpr int64_t kDeviceBytes = int64_t{1} << 30;  // of address space: pages come when they are written
 constexpr int64_t kAlignment = 256;
 
-// Every op, with the memory open while it runs.
+// Every op, with the memory open while it runs. All that it is handed must lie there, but for what device.h names.
 class FencedOps final : public Ops {
  public:
   FencedOps(FencedMemory& memory, std::unique_ptr<Ops> ops) : memory_(memory), ops_(std::move(ops)) {}
   const char* name() const override { return ops_->name(); }
 
   void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({table.data, out.data});
     ops_->embed(table, ids, scale, out);
   }
   void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({x.data, weight.data(), out.data});
     ops_->rms_norm(x, weight, eps, out);
   }
   void matmul(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
               MatView<float> y) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({w.data, x.data, bias.data(), y.data});
     ops_->matmul(w, x, bias, accumulate, y);
   }
   void gated_activation(Activation act, MatView<float> gate, MatView<const float> up) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({gate.data, up.data});
     ops_->gated_activation(act, gate, up);
   }
   void add(MatView<float> x, MatView<const float> y) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({x.data, y.data});
     ops_->add(x, y);
   }
   void rope(const Rope& rope, int64_t first_slot, int64_t head_dim, MatView<float> x) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({x.data});
     ops_->rope(rope, first_slot, head_dim, x);
   }
   void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({k.data, v.data, kv.k, kv.v});
     ops_->store_kv(k, v, first_slot, kv);
   }
   void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({args.q.data, args.kv.k, args.kv.v, out.data, lse.data});
     ops_->attention(args, out, lse);
   }
   void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                              std::span<const float> query_weights, std::span<float> column_sums) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({args.q.data, args.kv.k, lse.data, column_sums.data()});
     ops_->attention_column_sums(args, lse, query_rows, query_weights, column_sums);
   }
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({kv.k, kv.v});
     ops_->compact_kv(kv, keep);
   }
   void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
                           float* scales_out, int64_t scale_stride) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({x.data, centre.data(), q_out, scales_out});
     ops_->normalise_quantise(x, centre, q_out, q_stride, scales_out, scale_stride);
   }
   void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override {
-    const FencedMemory::Open open(memory_);
+    const FencedMemory::Open open = inside({stored.values, stored.scales, query.values, query.scales, scores.data()});
     ops_->score(stored, query, scores);
   }
 
  private:
+  // What is not there at all (no bias, say) is nobody's.
+  FencedMemory::Open inside(std::initializer_list<const void*> all) {
+    for (const void* data : all) CHECK((data == nullptr || memory_.holds(data)));
+    return FencedMemory::Open(memory_);
+  }
+
   FencedMemory& memory_;
   const std::unique_ptr<Ops> ops_;
 };
@@ -106,12 +113,13 @@ void FencedMemory::give_back(void* /*data*/, int64_t /*bytes*/) {
   if (--n_allocations_ == 0) used_ = 0;
 }
 
-FencedDevice::FencedDevice(const char* name, bool fenced, WorkspaceBytes workspace_bytes, MakeOps make_ops)
+FencedDevice::FencedDevice(const char* name, bool fenced, int64_t cap_bytes, WorkspaceBytes workspace_bytes,
+                           MakeOps make_ops)
     : name_(name),
       workspace_bytes_(std::move(workspace_bytes)),
       make_ops_(std::move(make_ops)),
       memory_(kDeviceBytes, fenced),
-      account_(0, &memory_) {}
+      account_(cap_bytes, &memory_) {}
 
 std::unique_ptr<Ops> FencedDevice::make_ops(const OpLimits& limits, std::span<std::byte> workspace) {
   const FencedMemory::Open open(memory_);
@@ -145,9 +153,9 @@ void FencedDevice::fill_zero(void* to, int64_t bytes) {
   std::memset(to, 0, size_t(bytes));
 }
 
-std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool) {
+std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool, int64_t cap_bytes) {
   return std::make_unique<FencedDevice>(
-      "fenced cpu", true,
+      "fenced cpu", true, cap_bytes,
       [isa, &pool](const OpLimits& limits) { return cpu_workspace_bytes(isa, limits, pool.size()); },
       [isa, &pool](const OpLimits& limits, std::span<std::byte> workspace) {
         return make_cpu_ops(isa, limits, pool, workspace);
@@ -156,7 +164,7 @@ std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool) {
 
 std::unique_ptr<FencedDevice> fenced_emulated_cuda() {
   return std::make_unique<FencedDevice>(
-      "emulated cuda", false, [](const OpLimits& limits) { return cuda::Scratch(limits).bytes; },
+      "emulated cuda", false, 0, [](const OpLimits& limits) { return cuda::Scratch(limits).bytes; },
       [](const OpLimits& limits, std::span<std::byte> workspace) {
         return std::make_unique<cuda::CudaOps>(limits, nullptr, workspace);
       });

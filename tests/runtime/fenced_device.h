@@ -41,7 +41,7 @@ class FencedDevice final : public Device {
  public:
   using MakeOps = std::function<std::unique_ptr<Ops>(const OpLimits& limits, std::span<std::byte> workspace)>;
   using WorkspaceBytes = std::function<int64_t(const OpLimits& limits)>;
-  FencedDevice(const char* name, bool fenced, WorkspaceBytes workspace_bytes, MakeOps make_ops);
+  FencedDevice(const char* name, bool fenced, int64_t cap_bytes, WorkspaceBytes workspace_bytes, MakeOps make_ops);
 
   const char* name() const override { return name_; }
   MemoryAccount& account() override { return account_; }
@@ -67,7 +67,7 @@ class FencedDevice final : public Device {
 
 // The CPU's kernels, and CUDA's under emulation, on memory of their own; the latter's is open all the time, since they
 // are slow enough.
-std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool);
+std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool, int64_t cap_bytes = 0);
 std::unique_ptr<FencedDevice> fenced_emulated_cuda();
 
 }  // namespace reform::test

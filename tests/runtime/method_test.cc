@@ -215,6 +215,13 @@ TEST_CASE("compress, question and gather agree on CUDA's kernels", "[runtime][de
   check_method(golden, bench, kOtherSlots);
 }
 
+TEST_CASE("rows, question and gather agree closely on CUDA's kernels where scores choose no slots",
+          "[.slow][runtime][device]") {
+  const Golden golden = read_golden();
+  Bench bench(golden, "recent", KvView::Type::kF16, [](Bench&) { return test::fenced_emulated_cuda(); });
+  check_method(golden, bench, kRounded);
+}
+
 TEST_CASE("gather picks what the plain reference picks", "[runtime]") {
   const Golden golden = read_golden();
   const auto got = gather_all(golden.floats.at("plain_scores"), 500, 65, 128);
