@@ -90,14 +90,21 @@ void Examination::look_at_gpus() {
 }
 
 // Where the store is, or the nearest directory above where it will be made.
+std::string absolute_path(const std::string& dir) {
+  std::error_code error;
+  const std::string path = std::filesystem::absolute(dir, error).lexically_normal().string();
+  return path.size() > 1 && path.ends_with('/') ? path.substr(0, path.size() - 1) : path;
+}
+
 std::string existing_directory(const std::string& dir) {
   std::error_code error;
-  std::filesystem::path path = std::filesystem::absolute(dir, error).lexically_normal();
+  std::filesystem::path path = dir;
   while (path.has_relative_path() && !std::filesystem::is_directory(path, error)) path = path.parent_path();
   return path.string();
 }
 
 Status Examination::look_at_disk() {
+  report_.store_dir = absolute_path(report_.store_dir);
   report_.measured_dir = existing_directory(report_.store_dir);
   TRY_ASSIGN(const FileSystemInfo info, file_system_at(report_.measured_dir));
   report_.file_system = info.type;

@@ -133,7 +133,8 @@ Status IngestJob::run_chunks() {
 Status IngestJob::explain_stop(const Status& why) const {
   const std::string saved =
       n_saved_ == 0 ? "nothing is saved yet, the same command begins again"
-                    : fmt::format("{} of {} tokens are saved, the same command goes on from there", n_saved_, n_done_);
+                    : fmt::format("{} tokens are saved of {} read so far, the same command goes on from there",
+                                  n_saved_, n_done_);
   if (why.code == Code::kCancelled) return {why.code, "stopped; " + saved};
   if (why.code == Code::kNoSpace) return {why.code, fmt::format("{}; {} once there is room", why.message, saved)};
   return why;

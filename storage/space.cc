@@ -110,11 +110,13 @@ Result<int64_t> Space::grant(const std::string& id, int64_t ceiling, Eviction ev
       TRY(FileLock::leave_note(lock_path(id), std::to_string(ceiling)));
       return ceiling;
     }
-    const Status full{
-        Code::kNoSpace,
-        fmt::format("the cap on the store {} is reached; remove contexts, or raise --max-store-bytes", dir_)};
+    const int64_t here = context_bytes(id), taken = others - kHousekeepingBytes + here;
+    const Status full{Code::kNoSpace, fmt::format("the store {} has {} of the {} that it may take, and {} more are "
+                                                  "needed now; remove contexts, or raise --max-store-bytes",
+                                                  dir_, format_bytes(taken), format_bytes(limit.max_bytes),
+                                                  format_bytes(ceiling - here + kHousekeepingBytes))};
     if (!again || eviction == Eviction::kNever || !make_room_) return full;
-    TRY(make_room_({lacking, others - kHousekeepingBytes + context_bytes(id), id, limit}));
+    TRY(make_room_({lacking, taken, id, limit}));
   }
 }
 

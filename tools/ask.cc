@@ -3,6 +3,7 @@
 #include <reform/ask.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -26,7 +27,8 @@ struct AskFlags {
   bool sources = false, show_prompt = false;
 };
 
-constexpr int kQuoteChars = 160;
+// A match is shown whole, unless it is very long: the answer may stand anywhere in it. Edges come for every question.
+constexpr int kMatchChars = 1000, kEdgeChars = 160;
 
 // The model the contexts were made with, unless --model says where it is now. Also refuses early what cannot work, so
 // that nobody waits for a model to load first.
@@ -61,11 +63,14 @@ Result<std::string> find_model(Store& store, const std::vector<std::string>& nam
 }
 
 void print_sources(Output& out, const std::vector<Source>& sources) {
+  double best = -1;
+  for (const Source& s : sources) best = std::max(best, s.edge ? -1.0 : double(s.score));
   out.text("\nSources:\n");
   for (const Source& s : sources) {
-    const std::string kind = s.edge ? "edge" : fmt::format("score {:.3f}", s.score);
+    const std::string kind =
+        s.edge ? "edge" : fmt::format("score {:.3f}{}", s.score, double(s.score) == best ? ", the best" : "");
     out.text(fmt::format("  [{}] {} bytes {}-{} ({})\n    {}\n", printable(s.context, false), printable(s.file, false),
-                         s.begin_byte, s.end_byte, kind, quote(s.text, kQuoteChars)));
+                         s.begin_byte, s.end_byte, kind, quote(s.text, s.edge ? kEdgeChars : kMatchChars)));
   }
 }
 

@@ -94,7 +94,13 @@ int run(int argc, char** argv) {
     const std::string verb = chosen.empty() ? "" : " " + chosen.front()->get_name();
     const std::vector<std::string> rest = app.remaining();
     const bool unknown_verb = chosen.empty() && !rest.empty() && rest.front().rfind('-', 0) != 0;
-    const std::string what = unknown_verb ? fmt::format("there is no verb '{}'", rest.front()) : e.what();
+    std::string what = unknown_verb ? fmt::format("there is no verb '{}'", rest.front()) : e.what();
+    // What is missing is often what an option with a typing error has swallowed.
+    if (!chosen.empty() && dynamic_cast<const CLI::RequiredError*>(&e) != nullptr) {
+      for (const std::string& word : chosen.front()->remaining()) {
+        if (word.starts_with('-') && word.size() > 1) what += fmt::format("; there is no option {}", word);
+      }
+    }
     return out.finish({Code::kUsage, fmt::format("{} (reform{} --help explains)", what, verb)});
   }
   if (version) {
