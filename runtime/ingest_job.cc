@@ -202,8 +202,9 @@ Status IngestJob::save_append_base() {
 }
 
 Status IngestJob::save_checkpoint(int64_t n_tokens) {
-  std::vector<CheckpointPart> parts;
   TRY_ASSIGN(const std::vector<CachePart> cache_parts, compressor_->parts());
+  std::vector<CheckpointPart> parts;
+  parts.reserve(cache_parts.size());
   for (const CachePart& p : cache_parts) parts.push_back({p.name, p.bytes});
   std::vector<int64_t> keep = {n_tokens};
   if (append_base_) keep.push_back(*append_base_);
