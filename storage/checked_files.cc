@@ -16,9 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using rocksdb::IOStatus;
 
-constexpr size_t kReadBytes = 65536;
-constexpr size_t kMaxLogBytes = size_t{64} << 20;  // ours have some kilobytes
-
 class BytesFile final : public rocksdb::FSSequentialFile {
  public:
   explicit BytesFile(std::string bytes) : bytes_(std::move(bytes)) {}
@@ -39,17 +36,6 @@ class BytesFile final : public rocksdb::FSSequentialFile {
   const std::string bytes_;
   size_t at_ = 0;
 };
-
-IOStatus read_all(rocksdb::FSSequentialFile& file, const std::string& path, std::string* bytes) {
-  std::string buffer(kReadBytes, '\0');
-  while (true) {
-    rocksdb::Slice got;
-    const IOStatus status = file.Read(buffer.size(), {}, &got, buffer.data(), nullptr);
-    if (!status.ok() || got.empty()) return status;
-    bytes->append(got.data(), got.size());
-    if (bytes->size() > kMaxLogBytes) return IOStatus::Corruption(path, "larger than it can be");
-  }
-}
 
 bool is_version_log(const std::string& path) { return fs::path(path).filename().string().starts_with("MANIFEST-"); }
 
@@ -81,10 +67,12 @@ class CheckedFiles final : public rocksdb::FileSystemWrapper {
     IOStatus status = FileSystemWrapper::NewSequentialFile(path, options, file, dbg);
     if (!status.ok() || !is_version_log(path)) return status;
     std::string log;
-    status = read_all(**file, path, &log);
+    status = read_small(**file, log);
     file->reset();
     if (!status.ok()) return status;
-    log.resize(sound_log_bytes(log, synced_log_bytes_of(files_, path)));
+    if (log.size() > kSmallFileBytes) return IOStatus::Corruption(path, "larger than it can be");
+    // The ledger matters to a damaged one only.
+    if (sound_log_bytes(log, 0) < log.size()) log.resize(sound_log_bytes(log, synced_log_bytes_of(files_, path)));
     *file = std::make_unique<BytesFile>(std::move(log));
     return status;
   }

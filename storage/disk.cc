@@ -7,22 +7,27 @@
 #include <filesystem>
 
 #include "base/try.h"
-#include "base/units.h"
 #include "storage/checked_files.h"
 #include "storage/files.h"
 
 namespace reform {
-namespace {
-
-constexpr int64_t kSmallFileBytes = 64 * kMiB;
-
-}  // namespace
 
 Status disk_status(const rocksdb::IOStatus& status, const std::string& verb, const std::string& path) {
   if (status.ok()) return {};
   const bool is_gone = status.IsNotFound() || status.IsPathNotFound();
   const Code code = status.IsNoSpace() ? Code::kNoSpace : is_gone ? Code::kNotFound : Code::kIo;
   return {code, fmt::format("cannot {} {}: {}", verb, path, status.ToString())};
+}
+
+rocksdb::IOStatus read_small(rocksdb::FSSequentialFile& file, std::string& bytes) {
+  std::string buffer(16384, '\0');
+  while (true) {
+    rocksdb::Slice got;
+    const rocksdb::IOStatus status = file.Read(buffer.size(), {}, &got, buffer.data(), nullptr);
+    if (!status.ok() || got.empty()) return status;
+    bytes.append(got.data(), got.size());
+    if (bytes.size() > kSmallFileBytes) return status;
+  }
 }
 
 rocksdb::FileOptions writing_options() {
@@ -67,14 +72,9 @@ Result<std::string> Disk::read_small_file(const std::string& path) const {
   std::unique_ptr<rocksdb::FSSequentialFile> file;
   TRY(disk_status(files_->NewSequentialFile(path, {}, &file, nullptr), "open", path));
   std::string bytes;
-  std::string buffer(16384, '\0');
-  while (true) {
-    rocksdb::Slice got;
-    TRY(disk_status(file->Read(buffer.size(), {}, &got, buffer.data(), nullptr), "read", path));
-    if (got.empty()) return bytes;
-    bytes.append(got.data(), got.size());
-    if (int64_t(bytes.size()) > kSmallFileBytes) return Status{Code::kCorrupt, path + ": larger than it can be"};
-  }
+  TRY(disk_status(read_small(*file, bytes), "read", path));
+  if (bytes.size() > kSmallFileBytes) return Status{Code::kCorrupt, path + ": larger than it can be"};
+  return bytes;
 }
 
 Status Disk::write_file_atomically(const std::string& path, const std::string& bytes) const {

@@ -15,6 +15,7 @@ namespace rocksdb {
 class Env;
 class FileSystem;
 struct FileOptions;
+class FSSequentialFile;
 class IOStatus;
 }  // namespace rocksdb
 
@@ -44,7 +45,7 @@ class Disk {
   // For tests, whose clock need not wait.
   void wrap_env(const std::function<std::unique_ptr<rocksdb::Env>(std::unique_ptr<rocksdb::Env>)>& wrap);
 
-  Result<std::string> read_small_file(const std::string& path) const;  // kCorrupt past 64 MiB: ours are small
+  Result<std::string> read_small_file(const std::string& path) const;  // kCorrupt past kSmallFileBytes
   // All or nothing, durable when it returns: a temporary file, synced, renamed over `path`, its directory synced.
   Status write_file_atomically(const std::string& path, const std::string& bytes) const;
   Status rename_path(const std::string& from, const std::string& to) const;
@@ -57,6 +58,10 @@ class Disk {
   const bool direct_reads_;
   const std::string description_, remark_;
 };
+
+// All from where the file stands, up to just past kSmallFileBytes: ours are small.
+constexpr size_t kSmallFileBytes = size_t{64} << 20;
+rocksdb::IOStatus read_small(rocksdb::FSSequentialFile& file, std::string& bytes);
 
 // For files of ours: unlike RocksDB's defaults, a full disk is an error and never a signal.
 rocksdb::FileOptions writing_options();

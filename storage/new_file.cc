@@ -77,9 +77,10 @@ Status NewFile::commit() {
 
 Result<ByteSource> open_byte_source(const Disk& disk, const std::string& path) {
   std::error_code error;
-  if (fs::status(path, error).type() == fs::file_type::not_found)
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::not_found)
     return Status{Code::kNotFound, fmt::format("{}: there is no such file", path)};
-  if (fs::is_directory(path, error)) return Status{Code::kUsage, fmt::format("{}: is a directory", path)};
+  if (fs::is_directory(status)) return Status{Code::kUsage, fmt::format("{}: is a directory", path)};
   std::unique_ptr<rocksdb::FSSequentialFile> opened;
   TRY(disk_status(disk.files().NewSequentialFile(path, {}, &opened, nullptr), "open", path));
   std::shared_ptr<rocksdb::FSSequentialFile> file = std::move(opened);

@@ -27,6 +27,12 @@ Status write_first_records(Database& db, const Identity& identity, const Context
   return db.write(batch, Database::Durability::kSynced);
 }
 
+Status note_version_log(const Database& db, Ledger& ledger) {
+  TRY_ASSIGN(const auto log, db.version_log());
+  ledger.version_log = log.name, ledger.version_log_bytes = log.synced_bytes;
+  return {};
+}
+
 }  // namespace
 
 Status create_stored_context(const std::string& dir, const Identity& identity, const std::string& replaces,
@@ -37,8 +43,7 @@ Status create_stored_context(const std::string& dir, const Identity& identity, c
   {
     TRY_ASSIGN(const auto db, Database::open(dir, {identity.id, identity.name}, Database::Mode::kCreate, share));
     TRY(write_first_records(*db, identity, state));
-    TRY_ASSIGN(const auto log, db->version_log());
-    ledger.version_log = log.name, ledger.version_log_bytes = log.synced_bytes;
+    TRY(note_version_log(*db, ledger));
   }
   return write_ledger(*share.disk, dir, ledger);
 }
@@ -77,8 +82,7 @@ Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock,
 }
 
 Status StoredContext::set_ledger(Ledger ledger) {
-  TRY_ASSIGN(const auto log, db_->version_log());
-  ledger.version_log = log.name, ledger.version_log_bytes = log.synced_bytes;
+  TRY(note_version_log(*db_, ledger));
   TRY(write_ledger(db_->disk(), dir_, ledger));
   ledger_ = std::move(ledger);
   return {};

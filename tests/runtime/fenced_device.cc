@@ -13,7 +13,6 @@ namespace reform::test {
 namespace {
 
 constexpr int64_t kDeviceBytes = int64_t{1} << 30;  // of address space: pages come when they are written
-constexpr int64_t kAlignment = 256;
 
 // Every op, with the memory open while it runs. All that it is handed must lie there, but for what device.h names.
 class FencedOps final : public Ops {
@@ -86,7 +85,7 @@ class FencedOps final : public Ops {
 
 }  // namespace
 
-FencedMemory::FencedMemory(int64_t bytes, bool fenced) : bytes_(bytes), fenced_(fenced) {
+FencedMemory::FencedMemory(int64_t bytes, bool fenced) : bytes_(bytes), fenced_(fenced), arena_(bytes) {
   void* base = ::mmap(nullptr, size_t(bytes), fenced ? PROT_NONE : PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   CHECK(base != MAP_FAILED);
@@ -100,18 +99,14 @@ void FencedMemory::protect(bool open) {
 }
 
 void* FencedMemory::allocate_zeroed(int64_t bytes) {
-  const int64_t begin = (used_ + kAlignment - 1) / kAlignment * kAlignment;
-  if (bytes > bytes_ - begin) return nullptr;
-  used_ = begin + bytes;
-  ++n_allocations_;
+  const auto offset = arena_.take(bytes);
+  if (!offset) return nullptr;
   const Open open(*this);
-  std::memset(base_ + begin, 0, size_t(bytes));
-  return base_ + begin;
+  std::memset(base_ + *offset, 0, size_t(bytes));
+  return base_ + *offset;
 }
 
-void FencedMemory::give_back(void* /*data*/, int64_t /*bytes*/) {
-  if (--n_allocations_ == 0) used_ = 0;
-}
+void FencedMemory::give_back(void* data, int64_t /*bytes*/) { arena_.give_back(static_cast<std::byte*>(data) - base_); }
 
 FencedDevice::FencedDevice(const char* name, bool fenced, int64_t cap_bytes, WorkspaceBytes workspace_bytes,
                            MakeOps make_ops)

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "base/arena.h"
 #include "kernels/device.h"
 
 namespace reform::test {
@@ -15,7 +16,7 @@ class FencedMemory final : public MemorySource {
   FencedMemory(int64_t bytes, bool fenced);
   ~FencedMemory() override;
   void* allocate_zeroed(int64_t bytes) override;
-  void give_back(void* data, int64_t bytes) override;  // given out again when all is free
+  void give_back(void* data, int64_t bytes) override;
   bool holds(const void* data) const { return data >= base_ && data < base_ + bytes_; }
 
   class Open {
@@ -34,7 +35,7 @@ class FencedMemory final : public MemorySource {
   std::byte* base_ = nullptr;
   const int64_t bytes_;
   const bool fenced_;
-  int64_t used_ = 0, n_allocations_ = 0;
+  Arena arena_;
 };
 
 class FencedDevice final : public Device {
