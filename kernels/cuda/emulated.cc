@@ -12,17 +12,32 @@ namespace reform::cuda::emulated {
 
 thread_local const Place* place = nullptr;
 thread_local char* shared_memory = nullptr;
+thread_local bool copies_at_once = false;
 
 namespace {
 
 constexpr size_t kStackBytes = 128 * 1024;  // sanitizers' frames are large
 constexpr unsigned kWarp = 32;
+constexpr int kCopyBytes = 16;
+
+struct Copy {
+  void* to;
+  const void* from;
+  int n_bytes;
+  int64_t group;
+  void make() const {
+    std::memset(to, 0, kCopyBytes);
+    if (n_bytes > 0) std::memcpy(to, from, size_t(n_bytes));
+  }
+};
 
 struct Fiber {
   enum class State { kReady, kAtBlock, kAtWarp, kDone } state = State::kReady;
   ucontext_t context;
   Place place;
   std::unique_ptr<char[]> stack;
+  std::vector<Copy> copies;  // under way
+  int64_t group = 0;         // of the next copy
 };
 
 class Block {
@@ -37,6 +52,7 @@ class Block {
       Fiber& f = fibers_[i];
       const unsigned at = unsigned(i);
       f.state = Fiber::State::kReady;
+      f.copies.clear();
       f.place = {{at % n_threads.x, at / n_threads.x % n_threads.y, at / (n_threads.x * n_threads.y)},
                  block,
                  n_threads,
@@ -62,6 +78,8 @@ class Block {
     wait(Fiber::State::kAtWarp);
     return slots_.data() + warp * kSlotBytes;
   }
+
+  Fiber& current() { return *current_; }
 
   static thread_local Block* running_;
 
@@ -140,6 +158,22 @@ void run_grid(Dim n_blocks, Dim n_threads, int64_t shared_bytes, const std::func
 
 void meet_block() { Block::running_->wait(Fiber::State::kAtBlock); }
 void meet_warp() { Block::running_->wait(Fiber::State::kAtWarp); }
+void copy_async(void* to, const void* from, int n_bytes) {
+  CHECK(reinterpret_cast<uintptr_t>(to) % kCopyBytes == 0 && reinterpret_cast<uintptr_t>(from) % kCopyBytes == 0);
+  CHECK(n_bytes >= 0 && n_bytes <= kCopyBytes);
+  Fiber& f = Block::running_->current();
+  const Copy copy{to, from, n_bytes, f.group};
+  copies_at_once ? copy.make() : f.copies.push_back(copy);
+}
+void commit_copies() { ++Block::running_->current().group; }
+void wait_copies(int n_left) {
+  Fiber& f = Block::running_->current();
+  const auto done = [&](const Copy& copy) { return copy.group < f.group - n_left; };
+  for (const Copy& copy : f.copies) {
+    if (done(copy)) copy.make();
+  }
+  std::erase_if(f.copies, done);
+}
 const char* exchange(const void* mine, int bytes) { return Block::running_->exchange(mine, bytes); }
 
 }  // namespace reform::cuda::emulated

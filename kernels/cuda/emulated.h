@@ -45,6 +45,14 @@ void meet_warp();
 const char* exchange(const void* mine, int bytes);
 constexpr int kSlotBytes = 64;
 
+// Copies of the running thread (copy_async). A chip makes them at any time between their start and the wait for them:
+// here at the wait, so that what is read too early shows, or at once where `copies_at_once` says so, and then what is
+// overwritten too early shows.
+extern thread_local bool copies_at_once;
+void copy_async(void* to, const void* from, int n_bytes);
+void commit_copies();
+void wait_copies(int n_left);
+
 }  // namespace emulated
 
 inline void meet_block() { emulated::meet_block(); }
@@ -62,6 +70,31 @@ T shuffle_xor(T value, int mask) {
   std::memcpy(&other, slots + lane * emulated::kSlotBytes, sizeof(T));
   return other;
 }
+
+inline void copy_async(void* shared, const void* global, int n_bytes = 16) {
+  emulated::copy_async(shared, global, n_bytes);
+}
+inline void commit_copies() { emulated::commit_copies(); }
+template <int kLeft>
+void wait_copies() {
+  emulated::wait_copies(kLeft);
+}
+
+// PTX's ldmatrix.x4 (PTX ISA, "Warp-level matrix load instruction: ldmatrix").
+inline void load_matrices(uint32_t (&m)[4], const void* row, bool transposed = false) {
+  const char* slots = emulated::exchange(&row, sizeof row);
+  const int lane = int(emulated::place->thread.x % 32);
+  const auto at = [&](int matrix, int r, int c) {
+    const uint16_t* from;
+    std::memcpy(&from, slots + (8 * matrix + r) * emulated::kSlotBytes, sizeof from);
+    return uint32_t(from[c]);
+  };
+  for (int i = 0; i < 4; ++i) {
+    const int own = lane / 4, pair = lane % 4 * 2;
+    m[i] = transposed ? at(i, pair, own) | at(i, pair + 1, own) << 16 : at(i, own, pair) | at(i, own, pair + 1) << 16;
+  }
+}
+inline void load_matrices_transposed(uint32_t (&m)[4], const void* row) { load_matrices(m, row, true); }
 
 inline float half_to_float(uint16_t h) { return f16_to_f32(h); }
 inline uint16_t float_to_half(float f) { return f32_to_f16(f); }

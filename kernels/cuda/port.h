@@ -39,6 +39,37 @@ __device__ __forceinline__ int dot4(int a, int b, int sum) { return __dp4a(a, b,
 // A product that is rounded before it is added: what the formats' definitions say.
 __device__ __forceinline__ float round_product(float a, float b) { return __fmul_rn(a, b); }
 
+// 16 bytes from global into shared memory, both 16-byte aligned, with no register between; only the first `n_bytes` of
+// them are read, the rest become zero. They are there once their group has been waited for, and for other threads once
+// these have met after that.
+__device__ __forceinline__ void copy_async(void* shared, const void* global, int n_bytes = 16) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(uint32_t(__cvta_generic_to_shared(shared))),
+               "l"(global), "r"(n_bytes)
+               : "memory");
+}
+// Ends a group of this thread's copies, an empty one too.
+__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Until at most the last kLeft groups of this thread are under way.
+template <int kLeft>
+__device__ __forceinline__ void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+}
+
+// Four 8 x 8 matrices of 16-bit elements from shared memory: lane 8 i + r names row r of matrix i (16-byte aligned) and
+// gets of each matrix the elements (lane / 4, 2 (lane % 4)) and the next in the row; transposed: in the column.
+__device__ __forceinline__ void load_matrices(uint32_t (&m)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"(uint32_t(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+__device__ __forceinline__ void load_matrices_transposed(uint32_t (&m)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"(uint32_t(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+
 __device__ __forceinline__ void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
