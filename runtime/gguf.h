@@ -40,6 +40,9 @@ class Gguf {
   int64_t file_bytes() const;
   const std::vector<GgufTensor>& tensors() const;
   const GgufTensor* find_tensor(std::string_view name) const;  // nullptr: none
+  // What lies at `data`, a part of a tensor's data: all of it, or its first bytes (at least one, if there are any).
+  // Who copies weights asks here, so that a model's bytes may be somewhere else than in a mapping.
+  std::span<const std::byte> bytes_at(std::span<const std::byte> data) const { return data; }
 
   // Metadata. A key that is absent gives nullopt; one of another kind is an error naming the key and both kinds.
   // Any integer type reads as int64 (a uint64 past its range is an error); f32 and f64 read as double.

@@ -152,12 +152,21 @@ struct ModelLoader {
   }
 };
 
+Status Model::copy_weights(Device& device, void* to, std::span<const std::byte> data) const {
+  for (size_t done = 0; done < data.size();) {
+    const std::span<const std::byte> bytes = gguf_->bytes_at(data.subspan(done));
+    TRY(device.to_device(static_cast<std::byte*>(to) + done, bytes.data(), int64_t(bytes.size())));
+    done += bytes.size();
+  }
+  return {};
+}
+
 Status Model::move_to(Device& device) {
   std::map<std::pair<const void*, int64_t>, void*> places;  // tied weights are copied once
   const auto move = [&](const void* data, int64_t bytes) -> Result<void*> {
     if (const auto place = places.find({data, bytes}); place != places.end()) return place->second;
     TRY_ASSIGN(auto copy, Buffer<std::byte>::create(device.account(), MemoryCategory::kWeights, bytes));
-    TRY(device.to_device(copy.data(), data, bytes));
+    TRY(copy_weights(device, copy.data(), {static_cast<const std::byte*>(data), size_t(bytes)}));
     void* const place = copy.data();
     moved_.push_back(std::move(copy));
     places[{data, bytes}] = place;
@@ -188,6 +197,7 @@ Status Model::move_to(Device& device) {
 Result<std::unique_ptr<Model>> Model::create(const Gguf& gguf) {
   TRY_ASSIGN(const Arch arch, find_arch(gguf));
   auto model = std::make_unique<Model>();
+  model->gguf_ = &gguf;
   TRY_ASSIGN(model->shape_, read_shape(gguf, arch));
   ModelLoader loader{gguf, arch, *model, {}};
   TRY(loader.bind_embeddings());

@@ -61,6 +61,8 @@ class Model {
 
  private:
   friend struct ModelLoader;
+  Status copy_weights(Device& device, void* to, std::span<const std::byte> data) const;
+  const Gguf* gguf_ = nullptr;  // outlives the model
   ModelShape shape_;
   std::vector<LayerWeights> layers_;
   Weight token_embedding_, output_;
