@@ -22,6 +22,9 @@ class Device {
   virtual const char* name() const = 0;  // "avx512", "cuda:0"
   virtual MemoryAccount& account() = 0;  // of its memory: buffers for ops come from it
   virtual bool is_host() const = 0;      // whether that is the host's own memory
+  // Rows of one op that suit it. Wide activations have memory for so many, progress and cancellation take effect after
+  // each, and each reads and unpacks a weight matrix once.
+  virtual int64_t block_tokens() const = 0;
 
   // Bytes make_ops() wants as workspace, in the device's memory. Both outlive the ops.
   virtual int64_t workspace_bytes(const OpLimits& limits) const = 0;

@@ -130,6 +130,10 @@ struct OpLimits {
   int64_t max_cols = 0;    // largest matmul input width
   int64_t max_kv_len = 0;
   int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  int64_t max_block_tokens =
+      0;  // rows of a matmul or an attention, where these are fewer than max_tokens; 0: they are not
+
+  int64_t block_tokens() const { return max_block_tokens > 0 ? max_block_tokens : max_tokens; }
 };
 
 enum class Isa : uint8_t { kRef, kPortable, kAvx2, kAvx512 };  // kAvx512: F, BW, VL, DQ and VNNI

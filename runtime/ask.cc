@@ -127,7 +127,7 @@ Result<std::vector<std::byte>> AskJob::question_rows(OpenContext& context, std::
   JobPlan plan = plan_compress(shape, *engine_.device, s.heads, options, sizes);
   plan.host[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
   TRY(plan.check(*engine_.device, engine_.account, fmt::format("a larger {} would fit", engine_.cap_flag())));
-  TRY_ASSIGN(Kernels kernels, engine_.make_kernels(compress_limits(shape, sizes)));
+  TRY_ASSIGN(Kernels kernels, engine_.make_kernels(compress_limits(shape, *engine_.device, sizes)));
   TRY_ASSIGN(auto compressor, Compressor::create(*engine_.model, *engine_.device, *kernels.ops, engine_.account,
                                                  s.heads, options, sizes));
   if (compressor->layout().row_bytes() != context.data->meta().row_bytes) {
@@ -249,11 +249,13 @@ Status AskJob::recompute(const ChatTemplate& chat, const std::vector<Span>& span
                                       out_.recomputed_tokens, options_.sampling.max_new_tokens,
                                       shape.trained_window_tokens, options_.gather_tokens)};
   }
-  const RecomputeSizes sizes = recompute_sizes(out_.recomputed_tokens, options_.sampling.max_new_tokens);
+  const RecomputeSizes sizes =
+      recompute_sizes(*engine_.device, out_.recomputed_tokens, options_.sampling.max_new_tokens);
   JobPlan plan = plan_recompute(shape, *engine_.device, engine_.kv_type(), sizes.call_tokens, sizes.capacity);
   plan.host[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
   TRY(plan.check(*engine_.device, engine_.account, "a smaller --gather-tokens or -n needs less"));
-  TRY_ASSIGN(Kernels kernels, engine_.make_kernels(recompute_limits(shape, sizes.call_tokens, sizes.capacity)));
+  TRY_ASSIGN(Kernels kernels,
+             engine_.make_kernels(recompute_limits(shape, *engine_.device, sizes.call_tokens, sizes.capacity)));
   TRY_ASSIGN(GeneratedText text,
              run_prompt(
                  *engine_.model, *engine_.tokenizer, *engine_.device, *kernels.ops, engine_.account, engine_.kv_type(),

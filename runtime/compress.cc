@@ -46,7 +46,7 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, Devic
   // The exit layer stops at its projections, so it has no cache.
   TRY_ASSIGN(c->cache_,
              KvCache::create(account, options.kv_type, c->exit_layer_, shape.n_kv_heads, shape.head_dim, capacity));
-  TRY_ASSIGN(c->transformer_, Transformer::create(model, ops, account, call, capacity));
+  TRY_ASSIGN(c->transformer_, Transformer::create(model, device, ops, call, capacity));
   if (options.policy->wants_scores) {
     TRY_ASSIGN(c->scores_, Buffer<float>::create(account, MemoryCategory::kKvCache, c->exit_layer_ * capacity));
   }

@@ -42,10 +42,11 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
                               "the text and ask it",
                               ids.size(), options.sampling.max_new_tokens, shape.trained_window_tokens)};
   }
-  const RecomputeSizes sizes = recompute_sizes(int64_t(ids.size()), options.sampling.max_new_tokens);
+  const RecomputeSizes sizes = recompute_sizes(*engine.device, int64_t(ids.size()), options.sampling.max_new_tokens);
   TRY(plan_recompute(shape, *engine.device, engine.kv_type(), sizes.call_tokens, sizes.capacity)
           .check(*engine.device, engine.account, "a shorter prompt or a smaller -n needs less"));
-  TRY_ASSIGN(Kernels kernels, engine.make_kernels(recompute_limits(shape, sizes.call_tokens, sizes.capacity)));
+  TRY_ASSIGN(Kernels kernels,
+             engine.make_kernels(recompute_limits(shape, *engine.device, sizes.call_tokens, sizes.capacity)));
   TRY_ASSIGN(GeneratedText text,
              run_prompt(*engine.model, *engine.tokenizer, *engine.device, *kernels.ops, engine.account,
                         engine.kv_type(), ids, options.sampling, on_text, {}, cancel));

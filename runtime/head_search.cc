@@ -86,11 +86,10 @@ Result<Heads> Search::run() {
   const ModelShape& shape = engine_.model->shape();
   const int64_t length = kTextTokens + kMaxQuestionTokens;
   last_layer_ = std::max<int64_t>(0, int64_t(kDepthShare * double(shape.n_layers)) - 1);
-  TRY_ASSIGN(kernels_, engine_.make_kernels(recompute_limits(shape, length, length)));
+  TRY_ASSIGN(kernels_, engine_.make_kernels(recompute_limits(shape, *engine_.device, length, length)));
   TRY_ASSIGN(cache_, KvCache::create(engine_.device->account(), engine_.kv_type(), last_layer_ + 1, shape.n_kv_heads,
                                      shape.head_dim, length));
-  TRY_ASSIGN(transformer_,
-             Transformer::create(*engine_.model, *kernels_.ops, engine_.device->account(), length, length));
+  TRY_ASSIGN(transformer_, Transformer::create(*engine_.model, *engine_.device, *kernels_.ops, length, length));
 
   if (!engine_.device->is_host()) {
     TRY_ASSIGN(staging_, Buffer<std::byte>::create(engine_.account, MemoryCategory::kActivations,

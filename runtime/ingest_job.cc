@@ -73,7 +73,7 @@ Status IngestJob::make_compressor() {
   plan.host[MemoryCategory::kStore] = planned_store_bytes(1, 0) + plan.device[MemoryCategory::kIndex];
   if (!engine_.device->is_host()) plan.host[MemoryCategory::kCheckpoint] = plan.device[MemoryCategory::kKvCache];
   TRY(plan.check(*engine_.device, engine_.account, "a smaller --chunk-tokens or --cache-tokens needs less"));
-  TRY_ASSIGN(kernels_, engine_.make_kernels(compress_limits(shape, sizes)));
+  TRY_ASSIGN(kernels_, engine_.make_kernels(compress_limits(shape, *engine_.device, sizes)));
   TRY_ASSIGN(compressor_, Compressor::create(*engine_.model, *engine_.device, *kernels_.ops, engine_.account,
                                              settings_.heads, compress_, sizes));
   return {};

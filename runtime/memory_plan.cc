@@ -10,13 +10,14 @@
 namespace reform {
 namespace {
 
-OpLimits limits_of(const ModelShape& shape, int64_t call_tokens, int64_t capacity) {
+OpLimits limits_of(const ModelShape& shape, const Device& device, int64_t call_tokens, int64_t capacity) {
   return {.max_tokens = call_tokens,
           .max_cols = std::max({shape.d_model, shape.d_ff, shape.n_heads * shape.head_dim}),
           .max_kv_len = capacity,
           .n_heads = shape.n_heads,
           .n_kv_heads = shape.n_kv_heads,
-          .head_dim = shape.head_dim};
+          .head_dim = shape.head_dim,
+          .max_block_tokens = std::min(call_tokens, device.block_tokens())};
 }
 
 }  // namespace
@@ -50,12 +51,12 @@ Status JobPlan::check(Device& where, const MemoryAccount& host_account, const st
   return on_host.check(host_account, where.is_host() ? advice : "a larger --max-host-memory would fit");
 }
 
-OpLimits compress_limits(const ModelShape& shape, const CompressSizes& s) {
-  return limits_of(shape, s.call_tokens, s.capacity);
+OpLimits compress_limits(const ModelShape& shape, const Device& device, const CompressSizes& s) {
+  return limits_of(shape, device, s.call_tokens, s.capacity);
 }
 
-OpLimits recompute_limits(const ModelShape& shape, int64_t call_tokens, int64_t capacity) {
-  return limits_of(shape, call_tokens, capacity);
+OpLimits recompute_limits(const ModelShape& shape, const Device& device, int64_t call_tokens, int64_t capacity) {
+  return limits_of(shape, device, call_tokens, capacity);
 }
 
 OpLimits larger(const OpLimits& a, const OpLimits& b) {
@@ -63,6 +64,7 @@ OpLimits larger(const OpLimits& a, const OpLimits& b) {
   out.max_tokens = std::max(a.max_tokens, b.max_tokens);
   out.max_cols = std::max(a.max_cols, b.max_cols);
   out.max_kv_len = std::max(a.max_kv_len, b.max_kv_len);
+  out.max_block_tokens = std::max(a.block_tokens(), b.block_tokens());
   return out;
 }
 
@@ -74,8 +76,8 @@ JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& head
   plan[MemoryCategory::kKvCache] =
       KvCache::bytes(options.kv_type, layers, shape.n_kv_heads, shape.head_dim, sizes.capacity) +
       (options.policy->wants_scores ? layers * sizes.capacity * 4 : 0);
-  plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, sizes.call_tokens);
-  plan[MemoryCategory::kWorkspace] = device.workspace_bytes(compress_limits(shape, sizes));
+  plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, sizes.call_tokens, device.block_tokens());
+  plan[MemoryCategory::kWorkspace] = device.workspace_bytes(compress_limits(shape, device, sizes));
   plan[MemoryCategory::kIndex] = sizes.call_tokens * EmbeddingLayout{int64_t(heads.size()), shape.head_dim}.row_bytes();
   if (!device.is_host()) {
     job.host[MemoryCategory::kIndex] = plan[MemoryCategory::kIndex];
@@ -88,8 +90,9 @@ JobPlan plan_recompute(const ModelShape& shape, Device& device, KvView::Type kv_
   JobPlan job;
   MemoryPlan& plan = job.device;
   plan[MemoryCategory::kKvCache] = KvCache::bytes(kv_type, shape.n_layers, shape.n_kv_heads, shape.head_dim, capacity);
-  plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, call_tokens) + shape.n_vocab * 4;
-  plan[MemoryCategory::kWorkspace] = device.workspace_bytes(recompute_limits(shape, call_tokens, capacity));
+  plan[MemoryCategory::kActivations] =
+      Transformer::activation_bytes(shape, call_tokens, device.block_tokens()) + shape.n_vocab * 4;
+  plan[MemoryCategory::kWorkspace] = device.workspace_bytes(recompute_limits(shape, device, call_tokens, capacity));
   if (!device.is_host()) job.host[MemoryCategory::kActivations] = shape.n_vocab * 4;
   return job;
 }

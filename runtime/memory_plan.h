@@ -29,8 +29,8 @@ struct JobPlan {
 };
 
 // The limits of a compress job's kernels, and of a recompute's.
-OpLimits compress_limits(const ModelShape& shape, const CompressSizes& sizes);
-OpLimits recompute_limits(const ModelShape& shape, int64_t call_tokens, int64_t capacity);
+OpLimits compress_limits(const ModelShape& shape, const Device& device, const CompressSizes& sizes);
+OpLimits recompute_limits(const ModelShape& shape, const Device& device, int64_t call_tokens, int64_t capacity);
 OpLimits larger(const OpLimits& a, const OpLimits& b);
 
 JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& heads, const CompressOptions& options,

@@ -12,7 +12,8 @@ namespace reform {
 namespace {
 
 constexpr const char* kSkipped = "\n[...]\n";
-constexpr int64_t kPrefillTokens = 1024;  // rows per call: enough to feed the kernels, small enough to cancel
+constexpr int64_t kPrefillTokens =
+    1024;  // rows per call, at least: what all of them need memory for is small beside the cache
 
 }  // namespace
 
@@ -55,8 +56,8 @@ Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& c
   return prompt;
 }
 
-RecomputeSizes recompute_sizes(int64_t n_prompt_tokens, int64_t max_new_tokens) {
-  return {std::min(n_prompt_tokens, kPrefillTokens), n_prompt_tokens + max_new_tokens};
+RecomputeSizes recompute_sizes(const Device& device, int64_t n_prompt_tokens, int64_t max_new_tokens) {
+  return {std::min(n_prompt_tokens, std::max(kPrefillTokens, device.block_tokens())), n_prompt_tokens + max_new_tokens};
 }
 
 Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer, Device& device, Ops& ops,
@@ -64,11 +65,11 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
                                  const SamplingOptions& sampling, const TextCallback& on_text,
                                  const std::function<void()>& on_first_token, const CancelToken* cancel) {
   const ModelShape& shape = model.shape();
-  const RecomputeSizes sizes = recompute_sizes(int64_t(prompt.size()), sampling.max_new_tokens);
+  const RecomputeSizes sizes = recompute_sizes(device, int64_t(prompt.size()), sampling.max_new_tokens);
   MemoryAccount& account = device.account();
   TRY_ASSIGN(KvCache cache,
              KvCache::create(account, kv_type, shape.n_layers, shape.n_kv_heads, shape.head_dim, sizes.capacity));
-  TRY_ASSIGN(auto transformer, Transformer::create(model, ops, account, sizes.call_tokens, sizes.capacity));
+  TRY_ASSIGN(auto transformer, Transformer::create(model, device, ops, sizes.call_tokens, sizes.capacity));
   TRY_ASSIGN(auto logits, Buffer<float>::create(account, MemoryCategory::kActivations, shape.n_vocab));
   Buffer<std::byte> host_logits;
   if (!device.is_host()) {

@@ -48,7 +48,7 @@ struct GeneratedText {
 struct RecomputeSizes {
   int64_t call_tokens = 0, capacity = 0;
 };
-RecomputeSizes recompute_sizes(int64_t n_prompt_tokens, int64_t max_new_tokens);
+RecomputeSizes recompute_sizes(const Device& device, int64_t n_prompt_tokens, int64_t max_new_tokens);
 
 // Prefill of the prompt into a fresh cache, then decode. Pieces given to on_text are whole characters.
 Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer, Device& device, Ops& ops,

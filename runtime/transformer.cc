@@ -10,22 +10,6 @@
 namespace reform {
 namespace {
 
-// Rows of one op. A chunk has thousands: in blocks, the wide activations (gate, up) need memory for one block only, and
-// progress and cancellation take effect within a second on models of many billions of parameters. Large enough that
-// reading and unpacking a weight matrix once per block costs next to nothing beside the multiplications.
-constexpr int64_t kBlockRows = 512;
-
-int64_t n_blocks(int64_t n_rows) { return (n_rows + kBlockRows - 1) / kBlockRows; }
-
-// Calls fn(begin, end) for each block of rows; stops at the first failed Status.
-template <class Fn>
-Status for_blocks(int64_t n_rows, Fn fn) {
-  for (int64_t begin = 0; begin < n_rows; begin += kBlockRows) {
-    TRY(fn(begin, std::min(begin + kBlockRows, n_rows)));
-  }
-  return ok_status();
-}
-
 // The heads of each row as rows of their own, for norms per head.
 MatView<float> heads_as_rows(MatView<float> x, int64_t head_dim) {
   return {x.data, x.rows * (x.cols / head_dim), head_dim};
@@ -34,7 +18,8 @@ MatView<float> heads_as_rows(MatView<float> x, int64_t head_dim) {
 // Activations are laid out one after another, each on a cache line of its own.
 int64_t padded(int64_t n_elems) { return (n_elems + 15) / 16 * 16; }
 
-// What one forward carries from op to op. [n_tokens, ...] hold the whole call, [block, ...] at most kBlockRows rows.
+// What one forward carries from op to op. [n_tokens, ...] hold the whole call, [block, ...] a block of them: the wide
+// ones (gate, up) need memory for no more.
 struct Activations {
   MatView<float> hidden;    // [n_tokens, d_model] the residual stream
   MatView<float> q;         // [n_tokens, n_heads * head_dim]
@@ -45,8 +30,8 @@ struct Activations {
   MatView<float> gate, up;  // [block, d_ff]
 
   // Places every view after `base` (nullptr: only counts) and returns the number of floats.
-  int64_t place(const ModelShape& s, int64_t n_tokens, float* base) {
-    const int64_t block = std::min(n_tokens, kBlockRows);
+  int64_t place(const ModelShape& s, int64_t n_tokens, int64_t block_tokens, float* base) {
+    const int64_t block = std::min(n_tokens, block_tokens);
     int64_t used = 0;
     auto take = [&](MatView<float>& view, int64_t rows, int64_t cols) {
       view = {base == nullptr ? nullptr : base + used, rows, cols};
@@ -71,7 +56,7 @@ struct Transformer::Impl {
   const Model& model;
   const ModelShape& shape;
   Ops& ops;
-  const int64_t max_tokens, max_kv_len;
+  const int64_t max_tokens, max_kv_len, block_tokens;
   Buffer<float> storage;
   Rope rope, local_rope;   // of layers that see everything, and of those with a window
   Activations act{};       // of the call in hand, its n_tokens rows
@@ -79,8 +64,8 @@ struct Transformer::Impl {
   int64_t logit_rows = 0;  // rows that a full forward has left for logits()
   int64_t n_steps = 0, n_steps_done = 0;
 
-  Impl(const Model& m, Ops& o, int64_t tokens, int64_t slots)
-      : model(m), shape(m.shape()), ops(o), max_tokens(tokens), max_kv_len(slots) {
+  Impl(const Model& m, Ops& o, int64_t tokens, int64_t slots, int64_t block)
+      : model(m), shape(m.shape()), ops(o), max_tokens(tokens), max_kv_len(slots), block_tokens(block) {
     rope = {shape.rope_pairing, shape.inv_freq, shape.rope_magnitude};
     local_rope = rope;
     if (!shape.local_inv_freq.empty()) local_rope = {shape.rope_pairing, shape.local_inv_freq, 1.0f};
@@ -88,6 +73,15 @@ struct Transformer::Impl {
 
   bool is_local(int64_t layer) const { return shape.is_local[size_t(layer)]; }
   const Rope& rope_of(int64_t layer) const { return is_local(layer) ? local_rope : rope; }
+
+  // Calls fn(begin, end) for each block of rows; stops at the first failed Status.
+  template <class Fn>
+  Status for_blocks(int64_t n_rows, Fn fn) {
+    for (int64_t begin = 0; begin < n_rows; begin += block_tokens) {
+      TRY(fn(begin, std::min(begin + block_tokens, n_rows)));
+    }
+    return ok_status();
+  }
 
   // After each block of each part of a layer.
   Status step(const ForwardHooks& hooks) {
@@ -186,8 +180,9 @@ struct Transformer::Impl {
   Status forward(const ForwardArgs& args, const ForwardHooks& hooks) {
     TRY(check(args));
     n_tokens = int64_t(args.ids.size());
-    act.place(shape, n_tokens, storage.data());
-    n_steps = (3 * (args.last_layer + 1) - (args.stop_at_states ? 2 : 0)) * n_blocks(n_tokens);
+    act.place(shape, n_tokens, block_tokens, storage.data());
+    const int64_t n_blocks = (n_tokens + block_tokens - 1) / block_tokens;
+    n_steps = (3 * (args.last_layer + 1) - (args.stop_at_states ? 2 : 0)) * n_blocks;
     n_steps_done = logit_rows = 0;
     ops.embed(model.token_embedding(), args.ids, shape.embedding_scale, act.hidden);
     for (int64_t layer = 0; layer <= args.last_layer; ++layer) {
@@ -206,18 +201,17 @@ struct Transformer::Impl {
 Transformer::Transformer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Transformer::~Transformer() = default;
 
-int64_t Transformer::activation_bytes(const ModelShape& shape, int64_t max_tokens) {
-  return Activations{}.place(shape, max_tokens, nullptr) * int64_t(sizeof(float));
+int64_t Transformer::activation_bytes(const ModelShape& shape, int64_t max_tokens, int64_t block_tokens) {
+  return Activations{}.place(shape, max_tokens, block_tokens, nullptr) * int64_t(sizeof(float));
 }
 
-int64_t Transformer::max_op_rows(int64_t max_tokens) { return std::min(max_tokens, kBlockRows); }
-
-Result<std::unique_ptr<Transformer>> Transformer::create(const Model& model, Ops& ops, MemoryAccount& account,
+Result<std::unique_ptr<Transformer>> Transformer::create(const Model& model, Device& device, Ops& ops,
                                                          int64_t max_tokens, int64_t max_kv_len) {
   CHECK(max_tokens >= 1 && max_kv_len >= max_tokens);
-  auto impl = std::make_unique<Impl>(model, ops, max_tokens, max_kv_len);
-  const int64_t n_floats = activation_bytes(model.shape(), max_tokens) / int64_t(sizeof(float));
-  TRY_ASSIGN(impl->storage, Buffer<float>::create(account, MemoryCategory::kActivations, n_floats));
+  const int64_t block = device.block_tokens();
+  auto impl = std::make_unique<Impl>(model, ops, max_tokens, max_kv_len, block);
+  const int64_t n_floats = activation_bytes(model.shape(), max_tokens, block) / int64_t(sizeof(float));
+  TRY_ASSIGN(impl->storage, Buffer<float>::create(device.account(), MemoryCategory::kActivations, n_floats));
   return std::unique_ptr<Transformer>(new Transformer(std::move(impl)));
 }
 
@@ -227,7 +221,7 @@ void Transformer::logits(int64_t rows, MatView<float> out) {
   Impl& t = *impl_;
   CHECK(rows >= 1 && rows <= t.logit_rows && out.rows == rows && out.cols == t.shape.n_vocab);
   const MatView<float> hidden = t.act.hidden.row_range(t.n_tokens - rows, t.n_tokens);
-  const Status done = for_blocks(rows, [&](int64_t begin, int64_t end) {
+  const Status done = t.for_blocks(rows, [&](int64_t begin, int64_t end) {
     const MatView<float> normed = t.act.normed.row_range(0, end - begin);
     t.ops.rms_norm(hidden.row_range(begin, end), t.model.output_norm(), t.shape.norm_eps, normed);
     t.ops.matmul(t.model.output(), normed, {}, false, out.row_range(begin, end));

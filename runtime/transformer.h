@@ -43,12 +43,11 @@ struct ForwardArgs {
 
 class Transformer {
  public:
-  // max_tokens rows per call, max_kv_len slots. Activations are planned here, once.
-  static Result<std::unique_ptr<Transformer>> create(const Model& model, Ops& ops, MemoryAccount& account,
-                                                     int64_t max_tokens, int64_t max_kv_len);
-  static int64_t activation_bytes(const ModelShape& shape, int64_t max_tokens);
-  // The most rows that a matmul or an attention is called with: what OpLimits::max_tokens needs for max_tokens here.
-  static int64_t max_op_rows(int64_t max_tokens);
+  // max_tokens rows per call, max_kv_len slots. Activations are planned here, once. `ops` are the device's, for
+  // matrix products and attention of up to device.block_tokens() rows.
+  static Result<std::unique_ptr<Transformer>> create(const Model& model, Device& device, Ops& ops, int64_t max_tokens,
+                                                     int64_t max_kv_len);
+  static int64_t activation_bytes(const ModelShape& shape, int64_t max_tokens, int64_t block_tokens);
 
   // kCancelled leaves kv_len as it was.
   Status forward(const ForwardArgs& args, const ForwardHooks& hooks = {});

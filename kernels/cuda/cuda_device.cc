@@ -15,6 +15,7 @@ namespace {
 
 // Of free memory, left to the driver (kernels are loaded as they are first launched) and to others.
 constexpr int64_t kReserveBytes = int64_t{512} << 20;
+constexpr int64_t kLargeArenaBytes = int64_t{4} << 30;
 
 // Memory of one chip, from one allocation. The stream clears what it hands out, in the order of the work.
 class CudaMemory final : public MemorySource {
@@ -53,6 +54,9 @@ class CudaDevice final : public Device {
   const char* name() const override { return name_.c_str(); }
   MemoryAccount& account() override { return *account_; }
   bool is_host() const override { return false; }
+  // Unpacking a matrix takes a chip as long as multiplying it by some 500 rows (bytes against flops of an H100), so
+  // there should be many; but on a small one memory matters more.
+  int64_t block_tokens() const override { return account_->cap_bytes() >= kLargeArenaBytes ? 4096 : 1024; }
   int64_t workspace_bytes(const OpLimits& limits) const override { return cuda_workspace_bytes(limits); }
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override {
     cudaSetDevice(index_);

@@ -31,7 +31,7 @@ struct Scratch {
     // Indices and weights of one op, or a rope's frequencies.
     small = take(8 * std::max({l.max_tokens, l.max_kv_len, l.head_dim}));
     const int64_t shared = used;  // a product's parts and attention's take turns
-    product_x = take(2 * l.max_tokens * depth(l.max_cols));
+    product_x = take(2 * l.block_tokens() * depth(l.max_cols));
     product_w = take(std::max(kPanelBytes, 2 * kTileRows * depth(l.max_cols)));
     const int64_t of_products = std::exchange(used, shared);
     const int64_t table = 4 * std::max(l.max_kv_len, l.max_tokens) * ((l.head_dim + 1) / 2);

@@ -111,6 +111,7 @@ void FencedMemory::give_back(void* data, int64_t /*bytes*/) { arena_.give_back(s
 FencedDevice::FencedDevice(const char* name, bool fenced, int64_t cap_bytes, WorkspaceBytes workspace_bytes,
                            MakeOps make_ops)
     : name_(name),
+      fenced_(fenced),
       workspace_bytes_(std::move(workspace_bytes)),
       make_ops_(std::move(make_ops)),
       memory_(kDeviceBytes, fenced),

@@ -47,6 +47,8 @@ class FencedDevice final : public Device {
   const char* name() const override { return name_; }
   MemoryAccount& account() override { return account_; }
   bool is_host() const override { return false; }
+  // As the CPU's, whose results the fenced one gives to the bit; else few, so that jobs go through several blocks.
+  int64_t block_tokens() const override { return fenced_ ? 512 : 37; }
   int64_t workspace_bytes(const OpLimits& limits) const override { return workspace_bytes_(limits); }
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override;
   Status to_device(void* to, const void* from, int64_t bytes) override;
@@ -58,6 +60,7 @@ class FencedDevice final : public Device {
 
  private:
   const char* name_;
+  const bool fenced_;
   const WorkspaceBytes workspace_bytes_;
   const MakeOps make_ops_;
   FencedMemory memory_;

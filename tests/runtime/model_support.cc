@@ -82,20 +82,16 @@ LoadedModel::LoadedModel(const std::string& path, Isa isa, int64_t max_tokens, i
   gguf = take(Gguf::open(path));
   model = take(Model::create(*gguf));
   const ModelShape& s = model->shape();
-  if (isa == Isa::kRef) {
-    ops = make_reference_ops();
-  } else {
-    const OpLimits limits = {.max_tokens = Transformer::max_op_rows(max_tokens),
-                             .max_cols = std::max({s.d_model, s.d_ff, s.n_heads * s.head_dim}),
-                             .max_kv_len = max_kv_len,
-                             .n_heads = s.n_heads,
-                             .n_kv_heads = s.n_kv_heads,
-                             .head_dim = s.head_dim};
-    workspace = take(
-        Buffer<std::byte>::create(account, MemoryCategory::kWorkspace, cpu_workspace_bytes(isa, limits, pool.size())));
-    ops = make_cpu_ops(isa, limits, pool, workspace.span());
-  }
-  transformer = take(Transformer::create(*model, *ops, account, max_tokens, max_kv_len));
+  device = make_cpu_device(isa, pool, account);
+  const OpLimits limits = {.max_tokens = std::min(max_tokens, device->block_tokens()),
+                           .max_cols = std::max({s.d_model, s.d_ff, s.n_heads * s.head_dim}),
+                           .max_kv_len = max_kv_len,
+                           .n_heads = s.n_heads,
+                           .n_kv_heads = s.n_kv_heads,
+                           .head_dim = s.head_dim};
+  workspace = take(Buffer<std::byte>::create(account, MemoryCategory::kWorkspace, device->workspace_bytes(limits)));
+  ops = device->make_ops(limits, workspace.span());
+  transformer = take(Transformer::create(*model, *device, *ops, max_tokens, max_kv_len));
 }
 
 KvCache LoadedModel::make_cache(KvView::Type type, int64_t n_layers) {

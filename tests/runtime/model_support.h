@@ -10,7 +10,7 @@
 
 #include "base/memory.h"
 #include "base/thread_pool.h"
-#include "kernels/ops.h"
+#include "kernels/device.h"
 #include "runtime/gguf.h"
 #include "runtime/model.h"
 #include "runtime/transformer.h"
@@ -60,6 +60,7 @@ struct LoadedModel {
 
   MemoryAccount account;
   ThreadPool pool{2};
+  std::unique_ptr<Device> device;
   std::unique_ptr<Gguf> gguf;
   std::unique_ptr<Model> model;
   Buffer<std::byte> workspace;

@@ -198,11 +198,12 @@ TEST_CASE("transformer: a token outside the vocabulary is refused", "[runtime][t
 TEST_CASE("transformer: activations are as many bytes as promised", "[runtime][transformer]") {
   LoadedModel m(tiny_path("qwen2"), Isa::kRef, kLongTokens, kLongTokens);
   CHECK(m.account.peak_bytes(MemoryCategory::kActivations) ==
-        (Transformer::activation_bytes(m.shape(), kLongTokens) + 63) / 64 * 64);
+        (Transformer::activation_bytes(m.shape(), kLongTokens, m.device->block_tokens()) + 63) / 64 * 64);
   // The wide buffers hold one block: ten times the tokens are less than ten times the memory.
   const ModelShape& s = m.shape();
   const int64_t per_token = 4 * (s.d_model + 2 * s.n_heads * s.head_dim + 2 * s.n_kv_heads * s.head_dim);
-  CHECK(Transformer::activation_bytes(s, 10000) < 10000 * per_token + 4 * 600 * (s.d_ff * 2 + 3 * s.d_model));
+  CHECK(Transformer::activation_bytes(s, 10000, m.device->block_tokens()) <
+        10000 * per_token + 4 * 600 * (s.d_ff * 2 + 3 * s.d_model));
 }
 
 }  // namespace
