@@ -11,6 +11,7 @@
 
 #include "kernels/ops.h"
 #include "kernels/quant_table.h"
+#include "tests/support/files.h"
 
 using namespace reform;
 
@@ -24,7 +25,7 @@ struct Golden {
 
 // tests/golden/dequant.bin; its layout is described in scripts/make_dequant_golden.py.
 std::vector<Golden> read_golden() {
-  std::ifstream file(REFORM_GOLDEN_DIR "/dequant.bin", std::ios::binary);
+  std::ifstream file(test::golden_path("dequant.bin"), std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(file)), {});
   REQUIRE(bytes.substr(0, 4) == "RDQ1");
   size_t at = 4;

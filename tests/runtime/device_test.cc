@@ -7,6 +7,7 @@
 #include "tests/runtime/fenced_device.h"
 #include "tests/runtime/ingest_support.h"
 #include "tests/runtime/model_support.h"
+#include "tests/support/gpu.h"
 
 using namespace reform;
 using namespace reform::test;
@@ -109,6 +110,7 @@ TEST_CASE("a GPU, where there is one, finds and answers what the CPU does", "[ru
   IngestBench here, there(2, "qwen2", IngestBench::Memory::kGpu);
   if (there.engine().impl().device->is_host()) {
     WARN("no GPU, or built without CUDA: not run");
+    CHECK(!gpu_needed());
     return;
   }
   for (const char* policy : {"recent", "none"}) {

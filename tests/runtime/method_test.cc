@@ -14,6 +14,7 @@
 #include "runtime/memory_plan.h"
 #include "runtime/scorer.h"
 #include "tests/runtime/fenced_device.h"
+#include "tests/support/files.h"
 
 using namespace reform;
 
@@ -26,7 +27,7 @@ struct Golden {
 };
 
 Golden read_golden() {
-  std::ifstream in(REFORM_GOLDEN_DIR "/method_tiny_qwen2.bin", std::ios::binary);
+  std::ifstream in(test::golden_path("method_tiny_qwen2.bin"), std::ios::binary);
   Golden g;
   std::string line;
   std::getline(in, line);
@@ -65,7 +66,7 @@ struct Bench {
   Bench(const Golden& golden, const std::string& policy, KvView::Type kv_type,
         const std::function<std::unique_ptr<Device>(Bench&)>& make_device) {
     device = make_device(*this);
-    gguf = std::move(Gguf::open(REFORM_GOLDEN_DIR "/tiny_qwen2.gguf")).value();
+    gguf = std::move(Gguf::open(test::golden_path("tiny_qwen2.gguf"))).value();
     model = std::move(Model::create(*gguf)).value();
     for (const auto& h : golden.head["heads"]) heads.push_back(parse_head(h.get<std::string>()).value());
     options = {.policy = find_policy(policy),

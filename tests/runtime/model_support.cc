@@ -55,8 +55,6 @@ LogitsGolden LogitsGolden::load(const std::string& path) {
   return g;
 }
 
-std::string golden_path(const std::string& file) { return std::string(REFORM_GOLDEN_DIR) + "/" + file; }
-
 const std::vector<std::string>& tiny_names() {
   static const std::vector<std::string> names = {"llama3", "llama2_linear", "mistral_nemo", "mistral_window",
                                                  "qwen2",  "qwen3",         "gemma3"};
@@ -66,7 +64,7 @@ const std::vector<std::string>& tiny_names() {
 std::string tiny_path(const std::string& name) { return golden_path("tiny_" + name + ".gguf"); }
 
 std::string real_model_path(const std::string& name) {
-  const std::string path = std::string(REFORM_MODELS_DIR) + "/" + name + ".gguf";
+  const std::string path = model_path(name + ".gguf");
   return std::ifstream(path).good() ? path : "";
 }
 

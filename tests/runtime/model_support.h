@@ -14,6 +14,7 @@
 #include "runtime/gguf.h"
 #include "runtime/model.h"
 #include "runtime/transformer.h"
+#include "tests/support/files.h"
 
 namespace reform::test {
 
@@ -34,7 +35,6 @@ struct LogitsGolden {
   int64_t n_rows() const { return int64_t(rows.size()); }
 };
 
-std::string golden_path(const std::string& file);
 // tests/golden/tiny_<name>.gguf: every architecture, 2 or 3 random layers.
 const std::vector<std::string>& tiny_names();
 std::string tiny_path(const std::string& name);

@@ -19,13 +19,11 @@ namespace {
 
 constexpr int kVersions[] = {1};
 
-std::string golden(const std::string& name) { return std::string(REFORM_GOLDEN_DIR) + "/" + name; }
-
 // A copy of the stored store, to be opened and written to.
 std::unique_ptr<Store> copy_of(IngestBench& bench, int version, std::string* dir = nullptr) {
   const fs::path copy = fs::path(bench.store().dir()).parent_path() / ("copy of v" + std::to_string(version));
   fs::remove_all(copy);
-  fs::copy(golden("store_v" + std::to_string(version)), copy, fs::copy_options::recursive);
+  fs::copy(golden_path("store_v" + std::to_string(version)), copy, fs::copy_options::recursive);
   if (dir != nullptr) *dir = copy.string();
   auto store = Store::open(copy.string());
   INFO(store.status().message);
@@ -67,7 +65,7 @@ TEST_CASE("a store of any version there has been opens, verifies, answers, expor
     const std::string file = store->dir() + "/stones.reform";
     REQUIRE(export_context(*store, "stones", {file, false, {}}).ok());
     if (version == kVersions[std::size(kVersions) - 1])
-      CHECK((read_file(file) == read_file(golden("context_v" + std::to_string(version) + ".reform"))));
+      CHECK((read_file(file) == read_file(golden_path("context_v" + std::to_string(version) + ".reform"))));
 
     IngestOptions options = IngestBench::options("h2o");
     options.on_existing = IngestOptions::OnExisting::kAppend;
@@ -82,7 +80,7 @@ TEST_CASE("an archive of any version there has been can be imported", "[runtime]
   IngestBench bench;
   for (const int version : kVersions) {
     CAPTURE(version);
-    const std::string file = golden("context_v" + std::to_string(version) + ".reform");
+    const std::string file = golden_path("context_v" + std::to_string(version) + ".reform");
     const auto imported = import_context(bench.store(), {file, {}}, {});
     INFO(imported.status().message);
     REQUIRE(imported.ok());
@@ -120,7 +118,7 @@ TEST_CASE("a context of a version that this program does not know is refused, wi
     CHECK(read_file(ledger) == before);
   }
 
-  std::string archive = read_file(golden("context_v1.reform"));
+  std::string archive = read_file(golden_path("context_v1.reform"));
   for (const int version : {0, 2, 300}) {
     CAPTURE(version);
     archive[8] = char(version), archive[9] = char(version >> 8);

@@ -7,11 +7,12 @@
 #include <sstream>
 
 #include "runtime/tokenizer/unicode.h"
+#include "tests/support/files.h"
 
 namespace reform {
 namespace {
 
-const std::string kGolden = std::string(REFORM_GOLDEN_DIR) + "/tokenizer/";
+const std::string kGolden = test::golden_path("tokenizer/");
 
 std::vector<std::string> read_lines(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -186,7 +187,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(const GgufWriter& writer) {
 }
 
 std::unique_ptr<Tokenizer> real_tokenizer(const std::string& name) {
-  const std::string path = std::string(REFORM_MODELS_DIR) + "/" + name + ".gguf";
+  const std::string path = test::model_path(name + ".gguf");
   if (!std::filesystem::exists(path)) {
     WARN("skipped: no " << path);
     return nullptr;

@@ -12,6 +12,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/files.h"
 #include "tests/tools/command.h"
 
 using namespace reform;
@@ -22,7 +23,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string tiny(const std::string& name) { return std::string(REFORM_GOLDEN_DIR) + "/tiny_" + name + ".gguf"; }
+std::string tiny(const std::string& name) { return golden_path("tiny_" + name + ".gguf"); }
 
 std::string read(const std::string& path) {
   std::ifstream in(path, std::ios::binary);

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/files.h"
 #include "tests/tools/command.h"
 
 using namespace reform;
@@ -13,7 +14,7 @@ using Json = nlohmann::json;
 
 namespace {
 
-const std::string kModel = std::string(REFORM_GOLDEN_DIR) + "/tiny_llama3.gguf";
+const std::string kModel = test::golden_path("tiny_llama3.gguf");
 constexpr const char* kVerbs[] = {"ingest", "ask", "contexts", "show", "rm", "verify", "export", "import", "generate"};
 
 // Exactly one line, one object.

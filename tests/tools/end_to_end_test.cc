@@ -3,6 +3,7 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/files.h"
 #include "tests/tools/command.h"
 
 using reform::test::CommandInput;
@@ -13,7 +14,7 @@ using Args = std::vector<std::string>;
 
 namespace {
 
-std::string model(const std::string& name) { return std::string(REFORM_GOLDEN_DIR) + "/tiny_" + name + ".gguf"; }
+std::string model(const std::string& name) { return reform::test::golden_path("tiny_" + name + ".gguf"); }
 
 // Sentences that differ, with characters of one to four bytes. Deterministic.
 std::string story(int n_sentences, uint32_t seed) {

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "tests/support/files.h"
 #include "tests/support/gguf_writer.h"
 #include "tests/tools/command.h"
 
@@ -20,7 +21,7 @@ using Args = std::vector<std::string>;
 
 namespace {
 
-std::string tiny(const std::string& name) { return std::string(REFORM_GOLDEN_DIR) + "/tiny_" + name + ".gguf"; }
+std::string tiny(const std::string& name) { return golden_path("tiny_" + name + ".gguf"); }
 
 std::string words(int n) {
   std::string text;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/files.h"
 #include "tests/tools/command.h"
 
 using namespace reform::test;
@@ -18,7 +19,7 @@ struct Tool : Sandbox {
   CommandResult ingest(const std::string& name, const std::string& text, const Args& more = {}) const {
     Args args = {"ingest",
                  "--model",
-                 std::string(REFORM_GOLDEN_DIR) + "/tiny_qwen2.gguf",
+                 golden_path("tiny_qwen2.gguf"),
                  "--heads",
                  heads,
                  "-t",

@@ -1,10 +1,16 @@
 #include "tests/kernels/cuda/device_ops.h"
 
+#include "base/try.h"
+#include "tests/support/gpu.h"
+
 #ifndef REFORM_CUDA
 
 namespace reform::test {
 
-std::unique_ptr<Ops> device_ops(const OpLimits&) { return nullptr; }
+std::unique_ptr<Ops> device_ops(const OpLimits&) {
+  CHECK(!gpu_needed());
+  return nullptr;
+}
 
 }  // namespace reform::test
 
@@ -14,7 +20,6 @@ std::unique_ptr<Ops> device_ops(const OpLimits&) { return nullptr; }
 
 #include <vector>
 
-#include "base/try.h"
 #include "kernels/cuda/cuda_ops.h"
 
 namespace reform::test {
@@ -166,7 +171,10 @@ class StagedOps final : public Ops {
 
 std::unique_ptr<Ops> device_ops(const OpLimits& limits) {
   int n_devices = 0;
-  if (cudaGetDeviceCount(&n_devices) != cudaSuccess || n_devices == 0) return nullptr;
+  if (cudaGetDeviceCount(&n_devices) != cudaSuccess || n_devices == 0) {
+    CHECK(!gpu_needed());
+    return nullptr;
+  }
   return std::make_unique<StagedOps>(limits);
 }
 
