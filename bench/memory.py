@@ -45,7 +45,7 @@ def mib(n_bytes):
 
 
 def accounted(result):
-    return sum(v for k, v in result["memory_bytes"].items() if k not in ("peak_host", "peak_gpu", "weights"))
+    return sum(v for k, v in result["memory_bytes"].items() if k not in ("peak_host", "peak_gpu", "gpu_arena", "gpu_outside", "weights"))
 
 
 def row(arguments, text, n_tokens, folder):

@@ -25,6 +25,8 @@ class Device {
   // Rows of one op that suit it. Wide activations have memory for so many, progress and cancellation take effect after
   // each, and each reads and unpacks a weight matrix once.
   virtual int64_t block_tokens() const = 0;
+  // What is taken of its memory beside the account, now: the driver's own, kernels, libraries. 0 where it is the host's.
+  virtual int64_t outside_bytes() const { return 0; }
 
   // Bytes make_ops() wants as workspace, in the device's memory. Both outlive the ops.
   virtual int64_t workspace_bytes(const OpLimits& limits) const = 0;

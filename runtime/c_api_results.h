@@ -20,10 +20,11 @@ struct CReport : reform_report {
     timings = std::move(t), memory = std::move(m);
     for (const auto& [name, ms] : timings.phases_ms) phase_list.push_back({name.c_str(), ms});
     for (const auto& [name, bytes] : memory.peak_bytes) category_list.push_back({name.c_str(), bytes});
-    static_cast<reform_report&>(*this) = {timings.prompt_n,      timings.predicted_n, timings.prompt_ms,
-                                          timings.predicted_ms,  timings.total_ms,    memory.peak_host_bytes,
-                                          memory.peak_gpu_bytes, phase_list.size(),   phase_list.data(),
-                                          category_list.size(),  category_list.data()};
+    static_cast<reform_report&>(*this) = {timings.prompt_n,        timings.predicted_n,  timings.prompt_ms,
+                                          timings.predicted_ms,    timings.total_ms,     memory.peak_host_bytes,
+                                          memory.peak_gpu_bytes,   phase_list.size(),    phase_list.data(),
+                                          category_list.size(),    category_list.data(), memory.gpu_arena_bytes,
+                                          memory.gpu_outside_bytes};
   }
 
   Timings timings;

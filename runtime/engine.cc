@@ -167,7 +167,11 @@ MemoryReport memory_report(const Engine::Impl& engine, const MemoryAccount* stor
   MemoryReport report;
   report.peak_host_bytes = process_peak_rss_bytes();
   report.cap_host_bytes = engine.account.cap_bytes();
-  if (gpu != nullptr) report.peak_gpu_bytes = gpu->peak_total_bytes();
+  if (gpu != nullptr) {
+    report.peak_gpu_bytes = gpu->peak_total_bytes();
+    report.gpu_arena_bytes = gpu->cap_bytes();
+    report.gpu_outside_bytes = engine.device->outside_bytes();
+  }
   for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) {
     const auto category = MemoryCategory(c);
     const auto sum = [&](auto bytes) {

@@ -36,7 +36,7 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
   add_cap("--max-host-memory", o.max_host_memory_bytes,
           "Hard cap on host memory, as in 800MiB or 2GiB; none by default");
   add_cap("--max-gpu-memory", o.max_gpu_memory_bytes,
-          "Hard cap on GPU memory; by default what is free but for 512 MiB");
+          "Hard cap on GPU memory, the driver's share included; by default what is free");
 }
 
 void add_store_flag(CLI::App& verb, std::string& store_dir) {

@@ -21,7 +21,10 @@ Json timings_json(const Timings& t) {
 }
 
 Json memory_json(const MemoryReport& m) {
-  Json json = {{"peak_host", m.peak_host_bytes}, {"peak_gpu", m.peak_gpu_bytes}};
+  Json json = {{"peak_host", m.peak_host_bytes},
+               {"peak_gpu", m.peak_gpu_bytes},
+               {"gpu_arena", m.gpu_arena_bytes},
+               {"gpu_outside", m.gpu_outside_bytes}};
   for (const auto& [category, bytes] : m.peak_bytes) json[category] = bytes;
   return json;
 }

@@ -4,17 +4,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/arena.h"
 #include "base/try.h"
 #include "base/units.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/driver.h"
 
 namespace reform {
 namespace {
 
-// Of free memory, left to the driver (kernels are loaded as they are first launched) and to others.
-constexpr int64_t kReserveBytes = int64_t{512} << 20;
+// Of free memory, left to others.
+constexpr int64_t kReserveBytes = int64_t{256} << 20;
+// Left to the driver for what it takes after the start: what it keeps beside a graph, a library's kernels.
+constexpr int64_t kLateBytes = int64_t{96} << 20;
+// What a context and our kernels are taken to need where the driver cannot be asked.
+constexpr int64_t kAssumedOutsideBytes = int64_t{640} << 20;
 constexpr int64_t kLargeArenaBytes = int64_t{4} << 30;
 
 // Memory of one chip, from one allocation. The stream clears what it hands out, in the order of the work.
@@ -57,6 +63,11 @@ class CudaDevice final : public Device {
   // Unpacking a matrix takes a chip as long as multiplying it by some 500 rows (bytes against flops of an H100), so
   // there should be many; but on a small one memory matters more.
   int64_t block_tokens() const override { return account_->cap_bytes() >= kLargeArenaBytes ? 4096 : 1024; }
+  int64_t outside_bytes() const override {
+    const auto used = used_bytes_of_chip(index_);
+    if (!used || !used_before_) return kAssumedOutsideBytes;
+    return std::max<int64_t>(*used - *used_before_ - arena_bytes_, 0);
+  }
   int64_t workspace_bytes(const OpLimits& limits) const override { return cuda_workspace_bytes(limits); }
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override {
     cudaSetDevice(index_);
@@ -75,6 +86,7 @@ class CudaDevice final : public Device {
   }
 
  private:
+  Status take_arena(int64_t max_bytes);
   explicit CudaDevice(int index) : index_(index), name_(fmt::format("cuda:{}", index)) {}
 
   Status checked(cudaError_t error, const char* doing) const {
@@ -94,31 +106,43 @@ class CudaDevice final : public Device {
   const std::string name_;
   cudaStream_t stream_ = nullptr;
   void* arena_ = nullptr;
+  int64_t arena_bytes_ = 0;
+  std::optional<int64_t> used_before_;  // of the chip's memory, by everybody
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<MemoryAccount> account_;
 };
 
 Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes) {
   std::unique_ptr<CudaDevice> device(new CudaDevice(index));
+  device->used_before_ = used_bytes_of_chip(index);
   TRY(device->checked(cudaSetDevice(index), "opening it"));
   TRY(device->checked(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
-  size_t free_bytes = 0, total_bytes = 0;
-  TRY(device->checked(cudaMemGetInfo(&free_bytes, &total_bytes), "looking at its memory"));
-  const int64_t room = std::max<int64_t>(int64_t(free_bytes) - kReserveBytes, 0);
-  const int64_t bytes = max_bytes > 0 ? max_bytes : room;
-  const bool fits = bytes > 0 && bytes <= room;
-  if (!fits || cudaMalloc(&device->arena_, size_t(bytes)) != cudaSuccess) {
-    (void)cudaGetLastError();
-    return Status{Code::kMemoryCap,
-                  fmt::format("{}: {} of its memory cannot be had: {} of {} are free, and {} of that are left to the "
-                              "driver; --max-gpu-memory {} would fit, if anything",
-                              device->name_, format_bytes(bytes), format_bytes(int64_t(free_bytes)),
-                              format_bytes(int64_t(total_bytes)), format_bytes(kReserveBytes), format_bytes(room))};
-  }
-  device->memory_ =
-      std::make_unique<CudaMemory>(index, static_cast<std::byte*>(device->arena_), bytes, device->stream_);
-  device->account_ = std::make_unique<MemoryAccount>(bytes, device->memory_.get());
+  TRY(load_cuda_kernels());
+  TRY(device->take_arena(max_bytes));
   return std::unique_ptr<Device>(std::move(device));
+}
+
+// The driver's share counts: max_bytes is what the process has on the chip in all.
+Status CudaDevice::take_arena(int64_t max_bytes) {
+  size_t free_bytes = 0, total_bytes = 0;
+  TRY(checked(cudaMemGetInfo(&free_bytes, &total_bytes), "looking at its memory"));
+  const int64_t outside = outside_bytes() + kLateBytes;
+  const int64_t room = std::max<int64_t>(int64_t(free_bytes) - kLateBytes - kReserveBytes, 0);
+  const int64_t bytes = max_bytes > 0 ? max_bytes - outside : room;
+  const bool fits = bytes > 0 && bytes <= room;
+  if (!fits || cudaMalloc(&arena_, size_t(bytes)) != cudaSuccess) {
+    (void)cudaGetLastError();
+    arena_ = nullptr;
+    return {Code::kMemoryCap,
+            fmt::format("{}: --max-gpu-memory {} cannot be had: {} of {} are free, and the driver takes {} beside what "
+                        "we ask for; between that and {} would fit",
+                        name_, format_bytes(max_bytes > 0 ? max_bytes : outside), format_bytes(int64_t(free_bytes)),
+                        format_bytes(int64_t(total_bytes)), format_bytes(outside), format_bytes(room + outside))};
+  }
+  arena_bytes_ = bytes;
+  memory_ = std::make_unique<CudaMemory>(index_, static_cast<std::byte*>(arena_), bytes, stream_);
+  account_ = std::make_unique<MemoryAccount>(bytes, memory_.get());
+  return {};
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ constexpr int kOldestCudaMajor = 8;  // of compute capability
 // Empty where there is none, or no driver.
 std::vector<CudaChip> list_cuda_chips();
 
-// max_bytes: of its memory, for everything that we allocate; 0: what is free but for a reserve. kUnavailable for what
+// max_bytes: of its memory, the driver's share for this process included; 0: what is free but for a reserve. All of it
+// that is ours is taken now, and all kernels are loaded. kUnavailable for what
 // is not there, or older than compute capability 8.0; kMemoryCap if the arena cannot be had.
 Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes);
 

@@ -1,6 +1,9 @@
 #include "kernels/cuda/cuda_ops.inl.h"
+#include "kernels/cuda/driver.h"
 
 namespace reform {
+
+Result<int> load_cuda_kernels() { return load_kernels_beside(reinterpret_cast<const void*>(&cuda::add_kernel)); }
 
 int64_t cuda_workspace_bytes(const OpLimits& limits) { return cuda::Scratch(limits).bytes; }
 

@@ -2,6 +2,8 @@
 // which are copied.
 #pragma once
 
+#include <reform/status.h>
+
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -10,6 +12,8 @@
 
 namespace reform {
 
+// For CUDA's present device, once: else the driver loads each kernel when it is first launched. Returns their number.
+Result<int> load_cuda_kernels();
 // Bytes make_cuda_ops() wants as workspace, in device memory.
 int64_t cuda_workspace_bytes(const OpLimits& limits);
 // Work goes to `stream` (a cudaStream_t) in order; nothing waits for it. workspace: 256-byte aligned device memory.

@@ -25,7 +25,8 @@ struct EngineOptions {
   std::string isa;                    // "", ref, portable, avx2, avx512; "" takes the best this machine runs
   // Where the model runs: "" and cpu; cuda:0, cuda:1, ... in a build with CUDA; auto: a GPU if there is one.
   std::string device;
-  int64_t max_gpu_memory_bytes = 0;  // hard cap on what is allocated on the GPU; 0: what is free but for a reserve
+  int64_t max_gpu_memory_bytes = 0;  // hard cap on what the process has on the GPU, the driver's share
+                                     // included; 0: what is free but for a reserve
   std::string cache_dir;             // fingerprints and searched heads; "" is $XDG_CACHE_HOME/reform
 
   REFORM_API Status validate() const;

@@ -98,6 +98,7 @@ typedef struct reform_report {
   const reform_named_ms* phases;
   size_t n_categories; /* peaks: "weights", "kv_cache", … */
   const reform_named_bytes* categories;
+  int64_t gpu_arena_bytes, gpu_outside_bytes; /* all that we allocate there; what the driver has beside it, now */
 } reform_report;
 
 /* --- store: contexts on disk ------------------------------------------------------------------------------------ */

@@ -20,8 +20,10 @@ struct Timings {
 };
 
 struct MemoryReport {
-  int64_t peak_host_bytes = 0;  // the process's peak resident set
-  int64_t peak_gpu_bytes = 0;
+  int64_t peak_host_bytes = 0;                              // the process's peak resident set
+  int64_t peak_gpu_bytes = 0;                               // of the arena taken there
+  int64_t gpu_arena_bytes = 0;                              // that arena
+  int64_t gpu_outside_bytes = 0;                            // the driver's beside it: context, kernels, libraries
   int64_t cap_host_bytes = 0;                               // 0: none
   std::vector<std::pair<std::string, int64_t>> peak_bytes;  // per category of the accounted buffers
   std::vector<std::pair<std::string, int64_t>> current_bytes;

@@ -1,0 +1,19 @@
+// What the CUDA driver does beside our arena: the kernels it loads, the memory it takes for itself.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace reform {
+
+// Loads every kernel of the module that holds `kernel` (a __global__ function), which the driver would else do at each
+// one's first launch, in memory of its own choosing. For CUDA's present device. Returns how many there are.
+Result<int> load_kernels_beside(const void* kernel);
+
+// What is in use on the chip by everybody, as the driver reports it (NVML); nothing where that cannot be asked.
+// Needs no CUDA context, so that what one takes can be measured.
+std::optional<int64_t> used_bytes_of_chip(int index);
+
+}  // namespace reform
