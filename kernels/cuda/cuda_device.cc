@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/try.h"
 #include "base/units.h"
+#include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/driver.h"
 
@@ -48,10 +49,11 @@ class CudaMemory final : public MemorySource {
 // the thread that calls them.
 class CudaDevice final : public Device {
  public:
-  static Result<std::unique_ptr<Device>> open(int index, int64_t max_bytes);
+  static Result<std::unique_ptr<Device>> open(int index, int64_t max_bytes, const std::string& cublas_lt);
   ~CudaDevice() override {
     cudaSetDevice(index_);
     if (stream_ != nullptr) cudaStreamSynchronize(stream_);
+    products_.reset();
     memory_.reset();
     if (arena_ != nullptr) cudaFree(arena_);
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
@@ -72,7 +74,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override {
     cudaSetDevice(index_);
     (void)cudaGetLastError();  // of another job on this thread
-    return make_cuda_ops(limits, stream_, workspace);
+    return make_cuda_ops(limits, stream_, workspace, {.products = products_.get()});
   }
   Status to_device(void* to, const void* from, int64_t bytes) override {
     return copy(to, from, bytes, cudaMemcpyHostToDevice);
@@ -108,16 +110,18 @@ class CudaDevice final : public Device {
   void* arena_ = nullptr;
   int64_t arena_bytes_ = 0;
   std::optional<int64_t> used_before_;  // of the chip's memory, by everybody
+  std::unique_ptr<cuda::ProductLibrary> products_;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<MemoryAccount> account_;
 };
 
-Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes) {
+Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes, const std::string& cublas_lt) {
   std::unique_ptr<CudaDevice> device(new CudaDevice(index));
   device->used_before_ = used_bytes_of_chip(index);
   TRY(device->checked(cudaSetDevice(index), "opening it"));
   TRY(device->checked(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
   TRY(load_cuda_kernels());
+  device->products_ = load_cublas_lt(cublas_lt);  // before the arena: it takes memory of its own
   TRY(device->take_arena(max_bytes));
   return std::unique_ptr<Device>(std::move(device));
 }
@@ -162,7 +166,7 @@ std::vector<CudaChip> list_cuda_chips() {
   return chips;
 }
 
-Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes) {
+Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes, const std::string& cublas_lt) {
   int n_chips = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&n_chips); error != cudaSuccess && error != cudaErrorNoDevice) {
     (void)cudaGetLastError();
@@ -179,7 +183,7 @@ Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes) {
                   fmt::format("cuda:{}: {} has compute capability {}.{}; {}.0 is the oldest that is supported", index,
                               chip->name, chip->major, chip->minor, kOldestCudaMajor)};
   }
-  return CudaDevice::open(index, max_bytes);
+  return CudaDevice::open(index, max_bytes, cublas_lt);
 }
 
 }  // namespace reform

@@ -8,15 +8,22 @@
 #include <memory>
 #include <span>
 
+#include "kernels/cuda/product_library.h"
 #include "kernels/ops.h"
 
 namespace reform {
+
+struct CudaOptions {
+  // Multiplies matrices where it can; outlives the ops. Null: our own kernel does.
+  cuda::ProductLibrary* products = nullptr;
+};
 
 // For CUDA's present device, once: else the driver loads each kernel when it is first launched. Returns their number.
 Result<int> load_cuda_kernels();
 // Bytes make_cuda_ops() wants as workspace, in device memory.
 int64_t cuda_workspace_bytes(const OpLimits& limits);
 // Work goes to `stream` (a cudaStream_t) in order; nothing waits for it. workspace: 256-byte aligned device memory.
-std::unique_ptr<Ops> make_cuda_ops(const OpLimits& limits, void* stream, std::span<std::byte> workspace);
+std::unique_ptr<Ops> make_cuda_ops(const OpLimits& limits, void* stream, std::span<std::byte> workspace,
+                                   const CudaOptions& options = {});
 
 }  // namespace reform

@@ -8,22 +8,16 @@
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/matmul.inl.h"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
-
-inline constexpr int64_t kPanelBytes = int64_t{32} << 20;
 
 // Where the workspace's parts lie. A part is for one op at a time.
 struct Scratch {
   static constexpr int64_t kAlign = 256;
   static int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
-  static int64_t depth(int64_t cols) { return (cols + kDepth - 1) / kDepth * kDepth; }
-  static int64_t panel_rows(int64_t cols) {
-    return std::max<int64_t>(kPanelBytes / (2 * depth(cols)) / kTileRows, 1) * kTileRows;
-  }
-
-  int64_t small, product_x, product_w, cos, sin, of_head, bytes;
+  int64_t small, narrow, panel, library, cos, sin, of_head, bytes;
 
   explicit Scratch(const OpLimits& l) {
     int64_t used = 0;
@@ -31,8 +25,9 @@ struct Scratch {
     // Indices and weights of one op, or a rope's frequencies.
     small = take(8 * std::max({l.max_tokens, l.max_kv_len, l.head_dim}));
     const int64_t shared = used;  // a product's parts and attention's take turns
-    product_x = take(2 * l.block_tokens() * depth(l.max_cols));
-    product_w = take(std::max(kPanelBytes, 2 * kTileRows * depth(l.max_cols)));
+    narrow = take(Matmul::narrow_bytes(l));
+    panel = take(Matmul::panel_bytes(l));
+    library = take(Matmul::kLibraryBytes);
     const int64_t of_products = std::exchange(used, shared);
     const int64_t table = 4 * std::max(l.max_kv_len, l.max_tokens) * ((l.head_dim + 1) / 2);
     cos = take(table), sin = take(table);
@@ -43,8 +38,12 @@ struct Scratch {
 
 class CudaOps final : public Ops {
  public:
-  CudaOps(const OpLimits& limits, Stream stream, std::span<std::byte> workspace)
-      : scratch_(limits), stream_(stream), workspace_(workspace.data()) {
+  CudaOps(const OpLimits& limits, Stream stream, std::span<std::byte> workspace, const CudaOptions& options = {})
+      : scratch_(limits),
+        stream_(stream),
+        workspace_(workspace.data()),
+        matmul_(stream, options,
+                {at<std::byte>(scratch_.narrow), at<std::byte>(scratch_.panel), at<std::byte>(scratch_.library)}) {
     CHECK(int64_t(workspace.size()) >= scratch_.bytes);
   }
   const char* name() const override { return "cuda"; }
@@ -66,10 +65,7 @@ class CudaOps final : public Ops {
 
   void matmul(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
               MatView<float> y) override {
-    const Store store{bias.empty() ? nullptr : bias.data(), accumulate};
-    if (x.rows == 0 || w.rows == 0) return;
-    if (x.rows <= kMaxVectors) return multiply_vectors(w, x, store, y);
-    multiply_panels(w, x, store, y);
+    matmul_.multiply(w, x, bias, accumulate, y);
   }
 
   void gated_activation(Activation act, MatView<float> gate, MatView<const float> up) override {
@@ -157,8 +153,6 @@ class CudaOps final : public Ops {
   }
   float* cos() const { return at<float>(scratch_.cos); }
   float* sin() const { return at<float>(scratch_.sin); }
-  static const uint8_t* bytes_of(const Weight& w) { return static_cast<const uint8_t*>(w.data); }
-  static Dim over(int64_t n, int64_t rows) { return {unsigned((n + kRowThreads - 1) / kRowThreads), unsigned(rows)}; }
 
   // Into the scratch for small things, from its word `offset` on.
   template <class T>
@@ -185,60 +179,10 @@ class CudaOps final : public Ops {
     return s;
   }
 
-  void multiply_vectors(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
-    const Dim grid{unsigned((w.rows + kVectorThreads / 32 - 1) / (kVectorThreads / 32))};
-    with_format(w.type, [&](auto format) {
-      with_count(x.rows, [&](auto n_tokens) {
-        launch(stream_, matvec_kernel<decltype(format), n_tokens.value>, grid, {kVectorThreads}, 0, bytes_of(w), w.rows,
-               rows_of(x), store, rows_of(y));
-      });
-    });
-  }
-
-  // Calls fn with the number as a type, [1, kMaxVectors].
-  template <class Fn>
-  static void with_count(int64_t n, Fn fn) {
-    switch (n) {
-      case 1:
-        return fn(std::integral_constant<int, 1>{});
-      case 2:
-        return fn(std::integral_constant<int, 2>{});
-      case 3:
-        return fn(std::integral_constant<int, 3>{});
-      case 4:
-        return fn(std::integral_constant<int, 4>{});
-      case 5:
-        return fn(std::integral_constant<int, 5>{});
-      case 6:
-        return fn(std::integral_constant<int, 6>{});
-      case 7:
-        return fn(std::integral_constant<int, 7>{});
-      default:
-        return fn(std::integral_constant<int, kMaxVectors>{});
-    }
-  }
-
-  void multiply_panels(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
-    const int64_t depth = Scratch::depth(w.cols), panel_rows = Scratch::panel_rows(w.cols);
-    const Rows<uint16_t> narrow{at<uint16_t>(scratch_.product_x), x.rows, depth, depth};
-    launch(stream_, to_bfloat_kernel, over(depth, x.rows), {kRowThreads}, 0, rows_of(x), narrow);
-    for (int64_t first = 0; first < w.rows; first += panel_rows) {
-      const int64_t n = std::min(panel_rows, w.rows - first);
-      const Rows<uint16_t> panel{at<uint16_t>(scratch_.product_w), n, depth, depth};
-      with_format(w.type, [&](auto format) {
-        launch(stream_, dequantise_kernel<decltype(format)>, over(depth, n), {kRowThreads}, 0, bytes_of(w), w.cols,
-               first, panel);
-      });
-      const Dim grid{unsigned((x.rows + kTileTokens - 1) / kTileTokens), unsigned((n + kTileRows - 1) / kTileRows)};
-      launch(stream_, product_kernel, grid, {kProductThreads}, 0,
-             Rows<const uint16_t>{narrow.data, narrow.rows, depth, depth},
-             Rows<const uint16_t>{panel.data, panel.rows, depth, depth}, first, store, rows_of(y));
-    }
-  }
-
   const Scratch scratch_;
   const Stream stream_;
   std::byte* const workspace_;
+  Matmul matmul_;
 };
 
 }  // namespace REFORM_CUDA_SIDE

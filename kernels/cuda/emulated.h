@@ -19,6 +19,7 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __shared__ static  // blocks run one after another
+#define REFORM_UNROLL
 // NOLINTEND(bugprone-reserved-identifier)
 
 namespace reform::cuda {

@@ -8,6 +8,7 @@
 #include "kernels/cuda/emulated.h"
 #else
 #define REFORM_CUDA_SIDE on_chip
+#define REFORM_UNROLL _Pragma("unroll")
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>

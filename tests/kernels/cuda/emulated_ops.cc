@@ -10,11 +10,12 @@ constexpr int64_t kGuardWords = 64;
 
 }  // namespace
 
-EmulatedCuda::EmulatedCuda(const OpLimits& limits) : workspace_bytes_(cuda::Scratch(limits).bytes) {
+EmulatedCuda::EmulatedCuda(const OpLimits& limits, const CudaOptions& options)
+    : workspace_bytes_(cuda::Scratch(limits).bytes) {
   memory_.assign(size_t(workspace_bytes_ / 8 + kGuardWords + 32), kNans);
   auto address = reinterpret_cast<uintptr_t>(memory_.data());
   auto* begin = reinterpret_cast<std::byte*>((address + 255) / 256 * 256);
-  ops_ = std::make_unique<cuda::CudaOps>(limits, nullptr, std::span(begin, size_t(workspace_bytes_)));
+  ops_ = std::make_unique<cuda::CudaOps>(limits, nullptr, std::span(begin, size_t(workspace_bytes_)), options);
 }
 
 bool EmulatedCuda::guards_hold() const {

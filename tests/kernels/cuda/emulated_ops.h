@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/cuda/cuda_ops.h"
 #include "kernels/ops.h"
 #include "tests/kernels/cuda/device_ops.h"
 
@@ -13,7 +14,7 @@ namespace reform::test {
 
 class EmulatedCuda {
  public:
-  explicit EmulatedCuda(const OpLimits& limits);
+  explicit EmulatedCuda(const OpLimits& limits, const CudaOptions& options = {});
   Ops& operator*() { return *ops_; }
   Ops* operator->() { return ops_.get(); }
   bool guards_hold() const;  // nothing was written past the workspace

@@ -17,7 +17,7 @@ std::vector<int> loaded(bool transposed) {
     const int lane = int(threadIdx.x);
     uint32_t m[4];
     load_matrices(m, rows[lane / 8][lane % 8], transposed);
-    for (int i = 0; i < 8; ++i) out[size_t(lane * 8 + i)] = int(i % 2 ? m[i / 2] >> 16 : m[i / 2] & 0xffff);
+    for (int i = 0; i < 8; ++i) out[size_t(lane) * 8 + size_t(i)] = int(i % 2 ? m[i / 2] >> 16 : m[i / 2] & 0xffff);
   });
   return out;
 }
@@ -27,8 +27,8 @@ TEST_CASE("emulated ldmatrix hands out rows, or columns, as PTX says", "[kernels
   for (int lane = 0; lane < 32; ++lane) {
     for (int i = 0; i < 8; ++i) {
       const int own = lane / 4, in_pair = lane % 4 * 2 + i % 2;
-      REQUIRE(rows[size_t(lane * 8 + i)] == 100 * (i / 2) + 10 * own + in_pair);
-      REQUIRE(columns[size_t(lane * 8 + i)] == 100 * (i / 2) + 10 * in_pair + own);
+      REQUIRE(rows[size_t(lane) * 8 + size_t(i)] == 100 * (i / 2) + 10 * own + in_pair);
+      REQUIRE(columns[size_t(lane) * 8 + size_t(i)] == 100 * (i / 2) + 10 * in_pair + own);
     }
   }
 }

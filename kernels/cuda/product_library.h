@@ -1,0 +1,32 @@
+// A product of BF16 matrices by somebody else's kernels, where there are any: the seam between the ops and cuBLASLt.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace reform::cuda {
+
+// y [n_tokens, n_rows] = or += x [n_tokens, depth] . w [n_rows, depth]^T + bias, sums in FP32. x and w are BF16, their
+// rows and strides whole numbers of 16 bytes. Strides in elements.
+struct ProductCall {
+  const uint16_t* x = nullptr;
+  const uint16_t* w = nullptr;
+  float* y = nullptr;
+  const float* bias = nullptr;  // [n_rows], or none
+  int64_t n_tokens = 0, n_rows = 0, depth = 0;
+  int64_t x_stride = 0, w_stride = 0, y_stride = 0;
+  bool accumulate = false;
+};
+
+// Thread-safety: one call at a time.
+class ProductLibrary {
+ public:
+  virtual ~ProductLibrary() = default;
+  virtual const char* name() const = 0;
+  // In the order of `stream` (a cudaStream_t), with `workspace`, 256-byte aligned device memory, for as long as it
+  // runs. False: it cannot, and nothing has been done.
+  virtual bool multiply(const ProductCall& call, void* stream, std::span<std::byte> workspace) = 0;
+};
+
+}  // namespace reform::cuda
