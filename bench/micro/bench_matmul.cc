@@ -9,16 +9,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "base/float16.h"
 #include "base/memory.h"
 #include "base/thread_pool.h"
 #include "bench/micro/bench_main.h"
 #include "bench/micro/machine_peak.h"
+#include "bench/micro/random_weights.h"
 #include "kernels/cpu/matmul.h"
 
 namespace reform::bench {
@@ -28,30 +27,6 @@ struct Case {
   QuantType type;
   int64_t cols, rows, n_tokens;
 };
-
-// Weights of about unit variance per output: any bits in the integer fields, small halves.
-std::vector<uint8_t> random_weights(QuantType type, int64_t rows, int64_t cols) {
-  const QuantGeometry& g = geometry(type);
-  std::vector<uint8_t> bytes(size_t(rows * row_bytes(type, cols)));
-  std::minstd_rand random(1);
-  for (uint8_t& b : bytes) b = uint8_t(random() >> 8);
-  const uint16_t half = f32_to_f16(0.01f);
-  for (size_t block = 0; block < bytes.size(); block += size_t(g.block_bytes)) {
-    uint8_t* p = bytes.data() + block;
-    if (type == QuantType::kF32 || type == QuantType::kF16 || type == QuantType::kBF16) {
-      const float value = float(int(random() % 2001) - 1000) * 1e-3f;
-      const uint16_t short_value = type == QuantType::kF16 ? f32_to_f16(value) : f32_to_bf16(value);
-      std::memcpy(p, type == QuantType::kF32 ? static_cast<const void*>(&value) : &short_value, size_t(g.block_bytes));
-    } else if (type == QuantType::kQ2_K || type == QuantType::kQ3_K || type == QuantType::kQ6_K) {
-      std::memcpy(p + g.block_bytes - 2, &half, 2);
-      if (type == QuantType::kQ2_K) std::memcpy(p + g.block_bytes - 4, &half, 2);
-    } else {
-      std::memcpy(p, &half, 2);
-      if (g.block_elems == 256 || type == QuantType::kQ4_1 || type == QuantType::kQ5_1) std::memcpy(p + 2, &half, 2);
-    }
-  }
-  return bytes;
-}
 
 // Cosine against the reference on up to 64 rows.
 bool agrees_with_reference(Isa isa, const Weight& w, MatView<const float> x, ThreadPool& pool,
