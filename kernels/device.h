@@ -8,6 +8,7 @@
 #include <reform/status.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -25,12 +26,17 @@ class Device {
   // Rows of one op that suit it. Wide activations have memory for so many, progress and cancellation take effect after
   // each, and each reads and unpacks a weight matrix once.
   virtual int64_t block_tokens() const = 0;
-  // What is taken of its memory beside the account, now: the driver's own, kernels, libraries. 0 where it is the host's.
+  // What is taken of its memory beside the account, now: the driver's own, kernels, libraries. 0 where it is the
+  // host's.
   virtual int64_t outside_bytes() const { return 0; }
 
   // Bytes make_ops() wants as workspace, in the device's memory. Both outlive the ops.
   virtual int64_t workspace_bytes(const OpLimits& limits) const = 0;
   virtual std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) = 0;
+
+  // Ops that are issued again and again with other arguments (a token's decode), as one piece of work where the device
+  // has such. `issue` calls ops and makes no copies; it may be called twice, so it sets what it changes.
+  virtual Status run_step(const std::function<Status()>& issue) { return issue(); }
 
   // In the order of the ops, and done when they return. kUnavailable: the device has failed, now or in an op before.
   virtual Status to_device(void* to, const void* from, int64_t bytes) = 0;

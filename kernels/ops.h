@@ -115,6 +115,10 @@ class Ops {
   // scores[i] = max over query rows of mean over heads of scale_i * scale_t * (stored_i . query_t) per head.
   // stored [n_rows, n_heads * head_dim] INT8 with scales [n_rows, n_heads]; query likewise [n_query, ...].
   virtual void score(const struct EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) = 0;
+
+  // id[0] = where the largest logit is, of equals the first. NaN never wins; 0 where nothing is above -infinity.
+  // Defined here for ops on the host's memory.
+  virtual void argmax(std::span<const float> logits, int32_t* id);
 };
 
 // INT8 embedding rows: n_heads normalised head states of head_dim each, one scale per head.

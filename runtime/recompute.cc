@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "base/try.h"
-#include "runtime/sampler.h"
+#include "runtime/next_token.h"
 #include "runtime/stopwatch.h"
 #include "runtime/transformer.h"
 
@@ -70,11 +70,7 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
   TRY_ASSIGN(KvCache cache,
              KvCache::create(account, kv_type, shape.n_layers, shape.n_kv_heads, shape.head_dim, sizes.capacity));
   TRY_ASSIGN(auto transformer, Transformer::create(model, device, ops, sizes.call_tokens, sizes.capacity));
-  TRY_ASSIGN(auto logits, Buffer<float>::create(account, MemoryCategory::kActivations, shape.n_vocab));
-  Buffer<std::byte> host_logits;
-  if (!device.is_host()) {
-    TRY_ASSIGN(host_logits, Buffer<std::byte>::create(host, MemoryCategory::kActivations, shape.n_vocab * 4));
-  }
+  TRY_ASSIGN(NextToken next, NextToken::create(device, host, shape.n_vocab, sampling));
 
   GeneratedText out;
   Stopwatch watch;
@@ -85,21 +81,28 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
     args.ids = prompt.subspan(begin, std::min(prompt.size() - begin, size_t(sizes.call_tokens)));
     TRY(transformer->forward(args, hooks));
   }
-  out.prefill_ms = watch.lap_ms();
+  next.issue(*transformer, ops);
 
-  Sampler sampler(sampling);
   TextStream text;
   bool wanted = true;
   const auto emit = [&](const std::string& piece) {
     out.text += piece;
     if (!piece.empty() && on_text) wanted = on_text(piece);
   };
+  int64_t kv_len = cache.kv_len();
+  const auto one_more = [&]() -> Status {
+    cache.set_kv_len(kv_len);
+    TRY(transformer->forward(args, hooks));
+    next.issue(*transformer, ops);
+    return {};
+  };
   out.finish_reason = "length";
   while (out.n_tokens < sampling.max_new_tokens) {
-    transformer->logits(1, MatView<float>(logits.data(), 1, shape.n_vocab));
-    TRY_ASSIGN(const auto seen, seen_by_host(device, logits.data(), shape.n_vocab * 4, host_logits));
-    const int32_t token = sampler.sample({reinterpret_cast<const float*>(seen.data()), size_t(shape.n_vocab)});
-    if (out.n_tokens++ == 0 && on_first_token) on_first_token();
+    TRY_ASSIGN(const int32_t token, next.take());
+    if (out.n_tokens++ == 0) {
+      out.prefill_ms = watch.lap_ms();
+      if (on_first_token) on_first_token();
+    }
     if (tokenizer.is_end(token)) {
       out.finish_reason = "stop";
       break;
@@ -108,7 +111,8 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
     if (!wanted) out.finish_reason = "cancelled";
     if (!wanted || out.n_tokens == sampling.max_new_tokens) break;
     args.ids = {&token, 1};
-    TRY(transformer->forward(args, hooks));
+    kv_len = cache.kv_len();
+    TRY(device.run_step(one_more));
   }
   if (wanted) emit(text.finish());
   out.decode_ms = watch.lap_ms();

@@ -15,6 +15,7 @@ class Sampler {
   explicit Sampler(const SamplingOptions& options);
   // logits [n_vocab]. Ties go to the lower id. NaN never wins.
   int32_t sample(std::span<const float> logits);
+  bool is_greedy() const { return options_.temperature == 0; }  // then it is Ops::argmax()
 
  private:
   SamplingOptions options_;

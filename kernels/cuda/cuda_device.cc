@@ -12,6 +12,7 @@
 #include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/driver.h"
+#include "kernels/cuda/step_graph.h"
 
 namespace reform {
 namespace {
@@ -54,6 +55,7 @@ class CudaDevice final : public Device {
     cudaSetDevice(index_);
     if (stream_ != nullptr) cudaStreamSynchronize(stream_);
     products_.reset();
+    step_.reset();
     memory_.reset();
     if (arena_ != nullptr) cudaFree(arena_);
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
@@ -75,6 +77,10 @@ class CudaDevice final : public Device {
     cudaSetDevice(index_);
     (void)cudaGetLastError();  // of another job on this thread
     return make_cuda_ops(limits, stream_, workspace, {.products = products_.get()});
+  }
+  Status run_step(const std::function<Status()>& issue) override {
+    cudaSetDevice(index_);
+    return step_->run(stream_, issue);
   }
   Status to_device(void* to, const void* from, int64_t bytes) override {
     return copy(to, from, bytes, cudaMemcpyHostToDevice);
@@ -107,6 +113,7 @@ class CudaDevice final : public Device {
   const int index_;
   const std::string name_;
   cudaStream_t stream_ = nullptr;
+  std::optional<StepGraph> step_;
   void* arena_ = nullptr;
   int64_t arena_bytes_ = 0;
   std::optional<int64_t> used_before_;  // of the chip's memory, by everybody
@@ -122,6 +129,7 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes, c
   TRY(device->checked(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
   TRY(load_cuda_kernels());
   device->products_ = load_cublas_lt(cublas_lt);  // before the arena: it takes memory of its own
+  device->step_.emplace();
   TRY(device->take_arena(max_bytes));
   return std::unique_ptr<Device>(std::move(device));
 }

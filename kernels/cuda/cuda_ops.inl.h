@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "kernels/cuda/argmax.cuh"
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
@@ -144,6 +145,10 @@ class CudaOps final : public Ops {
     constexpr unsigned kWarps = kRowThreads / 32;
     launch(stream_, score_kernel, {unsigned((stored.n_rows + kWarps - 1) / kWarps)}, {kRowThreads}, 0, stored, query,
            scores.data());
+  }
+
+  void argmax(std::span<const float> logits, int32_t* id) override {
+    launch(stream_, argmax_kernel, {1}, {kArgmaxThreads}, 0, logits.data(), int64_t(logits.size()), id);
   }
 
  private:

@@ -2,6 +2,7 @@
 // SIMD kernels are tested against it.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "base/float16.h"
@@ -184,6 +185,14 @@ class ReferenceOps final : public Ops {
 };
 
 }  // namespace
+
+void Ops::argmax(std::span<const float> logits, int32_t* id) {
+  float best = -std::numeric_limits<float>::infinity();
+  *id = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] > best) best = logits[i], *id = int32_t(i);
+  }
+}
 
 std::unique_ptr<Ops> make_reference_ops() { return std::make_unique<ReferenceOps>(); }
 

@@ -57,6 +57,24 @@ TEST_CASE("a device with memory of its own: heads, ingest, append and ask give w
   }
 }
 
+TEST_CASE("a device with memory of its own answers with the CPU's words, greedily and by chance", "[runtime][device]") {
+  IngestBench here, there(2, "qwen2", IngestBench::Memory::kFenced);
+  for (const float temperature : {0.0f, 0.9f}) {
+    std::string answers[2];
+    for (IngestBench* bench : {&here, &there}) {
+      AskOptions options;
+      options.gather_tokens = 48, options.edge_tokens = 8, options.pool_window = 5;
+      options.sampling.max_new_tokens = 9, options.sampling.temperature = temperature, options.sampling.seed = 7;
+      if (temperature == 0.0f) REQUIRE(bench->ingest("a", {long_text()}, IngestBench::options("h2o")).ok());
+      const auto answer = ask(bench->engine(), bench->store(), {"a"}, "where are the stones?", options);
+      REQUIRE(answer.ok());
+      answers[bench == &there] = answer.value().answer;
+      CHECK_FALSE(answer.value().answer.empty());
+    }
+    CHECK(answers[0] == answers[1]);
+  }
+}
+
 TEST_CASE("a device that fails while it works is one clear error", "[runtime][device]") {
   IngestBench bench(2, "qwen2", IngestBench::Memory::kFenced);
   REQUIRE(bench.ingest("a", {long_text()}, IngestBench::options("h2o")).ok());

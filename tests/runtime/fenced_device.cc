@@ -71,6 +71,10 @@ class FencedOps final : public Ops {
     const FencedMemory::Open open = inside({stored.values, stored.scales, query.values, query.scales, scores.data()});
     ops_->score(stored, query, scores);
   }
+  void argmax(std::span<const float> logits, int32_t* id) override {
+    const FencedMemory::Open open = inside({logits.data(), id});
+    ops_->argmax(logits, id);
+  }
 
  private:
   // What is not there at all (no bias, say) is nobody's.
@@ -122,6 +126,14 @@ std::unique_ptr<Ops> FencedDevice::make_ops(const OpLimits& limits, std::span<st
   return std::make_unique<FencedOps>(memory_, make_ops_(limits, workspace));
 }
 
+Status FencedDevice::run_step(const std::function<Status()>& issue) {
+  in_step_ = true;
+  Status status = issue();
+  if (status.ok()) status = issue();
+  in_step_ = false;
+  return status;
+}
+
 Status FencedDevice::to_device(void* to, const void* from, int64_t bytes) {
   if (bytes == 0) return {};
   CHECK((memory_.holds(to) && !memory_.holds(from)));
@@ -135,6 +147,7 @@ Status FencedDevice::to_host(void* to, const void* from, int64_t bytes) {
 }
 
 Status FencedDevice::copy(void* to, const void* from, int64_t bytes) {
+  CHECK(!in_step_);
   if (copies_left_ == 0) return {Code::kUnavailable, "the device has failed"};
   if (copies_left_ != kNever) --copies_left_;
   const FencedMemory::Open open(memory_);

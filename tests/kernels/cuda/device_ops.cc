@@ -156,6 +156,10 @@ class StagedOps final : public Ops {
     Staging s;
     ops_->score(s.in(stored), s.in(query), s.in(scores));
   }
+  void argmax(std::span<const float> logits, int32_t* id) override {
+    Staging s;
+    ops_->argmax(s.in(logits), s.in(id, 1));
+  }
 
  private:
   static AttentionArgs staged(Staging& s, AttentionArgs args) {
