@@ -7,6 +7,7 @@ found is merged into one JSON file a chip and day, with a page of tables beside 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -47,6 +48,9 @@ def unpacked(package, work):
     if stamp.is_file() and stamp.read_text() == mark:
         return folder
     say(f"unpacking {shown(package)}")
+    for old in folder.iterdir() if folder.is_dir() else ():
+        if old.name != "models":  # joined there from parts that may have gone
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(package) as archive:
         members = archive.getmembers()

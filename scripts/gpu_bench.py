@@ -20,7 +20,7 @@ HEADS = ("v27.0", "q27.5", "v20.3", "q15.2")  # the deepest is in layer 27: laye
 TOKENS, MANY_TOKENS = 262_144, 1_048_576
 GATHERED, NEW_TOKENS = 8192, 32
 QUESTION = "Where did the ark come to rest? "  # 32 bytes, which are 32 tokens of a synthetic model
-GPU_CAP = "4GiB"
+GPU_CAP_BYTES = 4 << 30
 KERNELS_JSON = "kernels.json"
 
 
@@ -29,20 +29,25 @@ class Row:
     """One setting of the whole job; report() (gpu_report.py) has the bars."""
     key: str
     weights: str
+    cap_bytes: str  # of GPU memory: an engine takes what it may have at once, so each row runs under its bar
     ingest: tuple
     tokens: int = TOKENS
-    both: tuple = ()  # options of ingest and ask
     limit_s: float = 120
+
+    @property
+    def both(self):
+        """Options of ingest and ask."""
+        return ("--max-gpu-memory", str(int(float(self.cap_bytes))))
 
 
 NONE = ("--policy", "none", "--chunk-tokens", "4096", "--overlap-tokens", "256")
 ROWS = {r.key: r for r in (
-    Row("bf16-none", "bf16", NONE),
-    Row("bf16-h2o-8k", "bf16", ("--policy", "h2o", "--chunk-tokens", "8192", "--cache-tokens", "8192")),
-    Row("bf16-h2o-32k", "bf16", ("--policy", "h2o", "--chunk-tokens", "32768", "--cache-tokens", "32768")),
-    Row("q4_k-none", "q4_k", NONE),
-    Row("q4_k-none-4gib", "q4_k", NONE, both=("--max-gpu-memory", GPU_CAP)),
-    Row("q4_k-none-1m", "q4_k", NONE, tokens=MANY_TOKENS, limit_s=180),
+    Row("bf16-none", "bf16", "27.5e9", NONE),
+    Row("bf16-h2o-8k", "bf16", "27.5e9", ("--policy", "h2o", "--chunk-tokens", "8192", "--cache-tokens", "8192")),
+    Row("bf16-h2o-32k", "bf16", "35e9", ("--policy", "h2o", "--chunk-tokens", "32768", "--cache-tokens", "32768")),
+    Row("q4_k-none", "q4_k", "9e9", NONE),
+    Row("q4_k-none-4gib", "q4_k", str(GPU_CAP_BYTES), NONE),
+    Row("q4_k-none-1m", "q4_k", "9e9", NONE, tokens=MANY_TOKENS, limit_s=180),
 )}
 
 
@@ -67,7 +72,10 @@ def kernels(place, limit_s):
 def peer(place, limit_s):
     script = place.tree / "bench/gpu/attention_peer.py"
     # PyTorch finds its own libraries; others' in front of them would be mixed with those.
-    status, out, _ = place.call([Path(sys.executable).name, script, "--device", str(place.device)], limit_s, "peer", cublas=False)
+    python = Path(sys.executable).name
+    if shutil.which(python) is None or not os.path.samefile(shutil.which(python), sys.executable):
+        python = sys.executable
+    status, out, _ = place.call([python, script, "--device", str(place.device)], limit_s, "peer", cublas=False)
     lines = [line for line in out.splitlines() if line.startswith("{")]
     if status != 0 or not lines:
         raise StepFailed(f"exit status {status}: {place.error_of('peer')}")
@@ -129,7 +137,8 @@ def ask_result(found, wall_s, memory, command):
             "first_token_s": round(first_ms / 1e3, 4), "first_token_after_load_s":
             round((first_ms - timings["load_ms"]) / 1e3, 4), "phases": phases(found), "predicted_n": timings["predicted_n"],
             "predicted_per_second": timings["predicted_per_second"], "recomputed_tokens": found["recomputed_tokens"],
-            "memory_bytes": found["memory_bytes"], "driver": memory, "finish_reason": found["finish_reason"]}
+            "memory_bytes": found["memory_bytes"], "gpu_weights": found.get("gpu_weights"), "driver": memory,
+            "finish_reason": found["finish_reason"]}
 
 
 def whole_job(row):
@@ -143,8 +152,7 @@ def whole_job(row):
         result = {"command": command, "tokens": found["context"]["n_tokens"], "scale": place.scale, "ingest": {
             "command": command, "wall_s": round(wall_s, 3), "total_s": round(found["timings"]["total_ms"] / 1e3, 4),
             "phases": phases(found), "memory_bytes": found["memory_bytes"], "driver": memory}}
-        if "plan" in found:
-            result["ingest"]["plan"] = found["plan"]
+        result["ingest"]["gpu_weights"] = found.get("gpu_weights")
         gathered = min(GATHERED, max(result["tokens"] // 4, 64))
         place.command = ""
         asked, ask_wall_s, ask_memory, ask_command = reform(place, f"{row.key}-ask",

@@ -77,7 +77,7 @@ open(state + ".new", "w").write(f"{os.getpid()} {7629 if q4 else 28610}")
 os.rename(state + ".new", state)
 time.sleep(0.3)
 os.remove(state)
-memory = {"peak_host": 1, "peak_gpu": 3 << 30}
+memory = {"peak_host": 1, "peak_gpu": 3 << 30, "gpu_arena": 4 << 30}
 if verb == "ingest":
     store = arguments[arguments.index("--store") + 1]
     os.makedirs(store, exist_ok=True)
@@ -89,7 +89,8 @@ else:
     sources = [{"kind": "match", "begin_byte": 10, "end_byte": 900}, {"kind": "edge", "begin_byte": 0, "end_byte": 10}]
     print(json.dumps({"answer": question, "finish_reason": "length", "sources": sources, "recomputed_tokens": 8300,
         "timings": {"total_ms": 900, "load_ms": 100, "query_ms": 5, "gather_ms": 10, "recompute_ms": 465, "predicted_ms": 320,
-                    "predicted_n": 32, "predicted_per_second": 100}, "memory_bytes": memory}))
+                    "predicted_n": 32, "predicted_per_second": 100}, "memory_bytes": memory,
+        "gpu_weights": {"place": "host", "resident_layers": 30, "streamed_layers": 10, "planned_tokens_per_second": 80}}))
 ''',
 }
 SCRIPTS = ("gpu.py", "gpu_bench.py", "gpu_checks.py", "gpu_machine.py", "gpu_report.py", "gpu_run.py", "fetch_model.py",
@@ -168,12 +169,16 @@ class FakeTree(unittest.TestCase):
         self.assertEqual(status, 0, out)
         results, page = self.results()
         bars = {b["what"]: (b["verdict"], b["value"]) for b in results["bars"]}
-        self.assertEqual(bars["1M tokens, Q4_K: peak, of the 256k one's"], ("met", 1.0))
+        self.assertEqual(bars["1M tokens, Q4_K: peak in the arena, of the 256k one's"], ("met", 1.0))
         verdict, value = bars["1M tokens, Q4_K: time, of the 256k one's"]
         self.assertEqual(verdict, "met")
         self.assertAlmostEqual(value, (4 * 4.096 + 0.9) / (4.096 + 0.9), places=3)
         self.assertEqual(bars["ask on 1M tokens: first token, after loading"], ("met", 0.49))
-        self.assertIn("its files read from the disk", page)
+        self.assertEqual(bars["Q4_K, `none`, `--max-gpu-memory 4GiB`: peak, of the cap"][0], "not met")  # 8 GB
+        self.assertEqual(bars["Q4_K, `none`, `--max-gpu-memory 4GiB`: decode, of the planned rate"], ("met", 1.25))
+        self.assertEqual(bars["Q4_K, `none`: the arena, of its peak"][0], "not met")
+        for text in ("its files read from the disk", "30 of 40 layers, the rest from host"):
+            self.assertIn(text, page)
 
     def test_a_run_at_another_scale_judges_no_whole_job(self):
         status, out = self.run_gpu("job", "--scale", "0.05")
