@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <vector>
 
 #include "base/try.h"
+#include "base/units.h"
 #ifdef REFORM_CUDA
 #include "kernels/cuda/cuda_device.h"
 #endif
@@ -13,30 +15,37 @@ namespace reform {
 namespace {
 
 #ifdef REFORM_CUDA
-Result<std::unique_ptr<Device>> open_cuda(int index, int64_t max_bytes) { return open_cuda_device(index, max_bytes); }
-// The first that we support, or -1.
-int first_chip() {
-  for (const CudaChip& chip : list_cuda_chips()) {
-    if (chip.major >= kOldestCudaMajor) return chip.index;
-  }
-  return -1;
-}
+constexpr bool kCudaBuiltIn = true;
 #else
-Result<std::unique_ptr<Device>> open_cuda(int /*index*/, int64_t /*max_bytes*/) {
+// What a build without CUDA has in the place of kernels/cuda/cuda_device.h.
+constexpr bool kCudaBuiltIn = false;
+constexpr int kOldestCudaMajor = 0;
+struct CudaChip {
+  int index, major, minor;
+  std::string name;
+};
+std::vector<CudaChip> list_cuda_chips() { return {}; }
+Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, int64_t /*max_bytes*/) {
   return Status{Code::kUnavailable, "this reform was built without CUDA (docs/CUDA.md); --device cpu runs without it"};
 }
-int first_chip() { return -1; }
 #endif
+
+// The first that we support, or -1 and why.
+int first_chip(std::string& why_none) {
+  why_none = kCudaBuiltIn ? "no GPU is seen" : "this reform was built without CUDA";
+  std::string too_old;
+  for (const CudaChip& chip : list_cuda_chips()) {
+    if (chip.major >= kOldestCudaMajor) return chip.index;
+    too_old += fmt::format("{}{} has compute capability {}.{}", too_old.empty() ? "" : ", ", chip.name, chip.major,
+                           chip.minor);
+  }
+  if (!too_old.empty()) why_none = fmt::format("{}; {}.0 is the oldest supported", too_old, kOldestCudaMajor);
+  return -1;
+}
 
 }  // namespace
 
-bool cuda_built_in() {
-#ifdef REFORM_CUDA
-  return true;
-#else
-  return false;
-#endif
-}
+bool cuda_built_in() { return kCudaBuiltIn; }
 
 Result<DeviceName> parse_device_name(const std::string& text) {
   using Kind = DeviceName::Kind;
@@ -52,14 +61,24 @@ Result<DeviceName> parse_device_name(const std::string& text) {
   return Status{Code::kUsage, fmt::format("unknown device '{}'; expected cpu, auto, or cuda:0 and so on", text)};
 }
 
-Result<std::unique_ptr<Device>> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool,
-                                            MemoryAccount& account) {
+Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool, MemoryAccount& account) {
   TRY_ASSIGN(const DeviceName wanted, parse_device_name(options.device));
-  int index = -1;
-  if (wanted.kind == DeviceName::Kind::kCuda) index = wanted.index;
-  if (wanted.kind == DeviceName::Kind::kAuto) index = first_chip();
-  if (index < 0) return make_cpu_device(isa, pool, account);
-  return open_cuda(index, options.max_gpu_memory_bytes);
+  ChosenDevice chosen;
+  int index = wanted.kind == DeviceName::Kind::kCuda ? wanted.index : -1;
+  if (wanted.kind == DeviceName::Kind::kAuto) {
+    std::string why_none;
+    index = first_chip(why_none);
+    if (index < 0) chosen.remark = fmt::format("the model runs on the CPU: {}", why_none);
+  }
+  if (index < 0) {
+    chosen.device = make_cpu_device(isa, pool, account);
+    return chosen;
+  }
+  TRY_ASSIGN(chosen.device, open_cuda_device(index, options.max_gpu_memory_bytes));
+  chosen.remark = fmt::format("the model runs on {}: {} of its memory are taken for it, the driver has {} beside that",
+                              chosen.device->name(), format_bytes(chosen.device->account().cap_bytes()),
+                              format_bytes(chosen.device->outside_bytes()));
+  return chosen;
 }
 
 }  // namespace reform

@@ -4,6 +4,7 @@
 #include <reform/engine.h>
 
 #include <memory>
+#include <string>
 
 #include "kernels/device.h"
 
@@ -15,9 +16,12 @@ struct DeviceName {
 };
 Result<DeviceName> parse_device_name(const std::string& text);  // kUsage
 
+struct ChosenDevice {
+  std::unique_ptr<Device> device;
+  std::string remark;  // for the user: what was taken, and why not what might have been; "" where cpu was asked for
+};
 // kUnavailable names what is not there: the chip, or CUDA in this build. "auto" takes the CPU then.
-Result<std::unique_ptr<Device>> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool,
-                                            MemoryAccount& account);
+Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool, MemoryAccount& account);
 bool cuda_built_in();
 
 }  // namespace reform

@@ -82,11 +82,12 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   if (!options.chat_template.empty() && !impl->chat.ok()) return impl->chat.status();
   impl->isa = chosen_isa(options.isa);
   impl->pool = std::make_unique<ThreadPool>(impl->isa == Isa::kRef ? 1 : options.n_threads);
-  TRY_ASSIGN(impl->device, open_device(options, impl->isa, *impl->pool, impl->account));
+  TRY_ASSIGN(ChosenDevice chosen, open_device(options, impl->isa, *impl->pool, impl->account));
+  impl->device = std::move(chosen.device);
+  if (!chosen.remark.empty()) impl->remark(LogLevel::kInfo, chosen.remark);
   TRY_ASSIGN(impl->info, describe(*impl));
   TRY(impl->account.reserve(MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
   TRY(impl->take_weights());
-  if (!impl->device->is_host()) impl->remark(LogLevel::kInfo, "the model runs on " + impl->info.device);
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 

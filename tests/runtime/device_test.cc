@@ -150,6 +150,13 @@ TEST_CASE("a device is named cpu, auto or cuda:N, and what is not there is said"
     CHECK(Engine::open(tiny_path("qwen2"), options).status().code == Code::kUsage);
   }
   EngineOptions options;
+  options.device = "auto";
+  std::string said;
+  const auto engine =
+      Engine::open(tiny_path("qwen2"), options, [&](LogLevel, const std::string& line) { said += line; });
+  REQUIRE(engine.ok());
+  CHECK(said.find("the model runs on " +
+                  std::string(engine.value()->model().device == "cpu" ? "the CPU: " : "cuda:")) == 0);
   options.device = "cuda:4321";
   CHECK(Engine::open(tiny_path("qwen2"), options).status().code == Code::kUnavailable);
 }
