@@ -60,6 +60,9 @@ struct AttentionArgs {
   const Rope* key_rope = nullptr;
   float scale = 1.0f;  // of the logits, usually 1 / sqrt(head_dim)
   int64_t window = 0;  // > 0: a query sees only the last `window` slots, its own included (gemma's local layers)
+  // Slots [0, known_slots) are as the attention or column sums before this call saw them, of this cache and key_rope: a
+  // device may have kept what it made of them.
+  int64_t known_slots = 0;
 };
 
 enum class Activation : uint8_t { kSilu, kGeluTanh };

@@ -125,6 +125,7 @@ struct Transformer::Impl {
       attend_block(layer, whole, begin, end, bool(hooks.on_attention));
       return step(hooks);
     }));
+    whole.known_slots = kv_len;
     if (hooks.on_attention) hooks.on_attention(layer, whole, act.lse);
     return ok_status();
   }
@@ -134,6 +135,7 @@ struct Transformer::Impl {
     AttentionArgs block = whole;  // the block's last row sits at the last slot it is shown
     block.q = whole.q.row_range(begin, end);
     block.kv.kv_len = whole.kv.kv_len - n_tokens + end;
+    block.known_slots = begin == 0 ? 0 : block.kv.kv_len - (end - begin);
     const int64_t rows = end - begin;
     const MatView<float> attended = act.attended.row_range(0, rows);
     ops.attention(block, attended, want_lse ? act.lse.col_range(begin, end) : MatView<float>());

@@ -1,270 +1,300 @@
 // Attention over [cache + call] with softmax on the way (FlashAttention-2, arXiv 2307.08691), on the tensor cores: Q, K
-// and P in F16, sums in FP32. And H2O's column sums, from the same products and the rows' log-sum-exp.
+// and P in F16, sums in FP32. The rows of a tile are queries of all the heads that share a KV head, so that K and V are
+// read once for them. Where rows are few, the keys are split over blocks (flash-decoding) and a second kernel joins
+// them. Limits: many rows, the tensor cores' rate for mma.sync; few, the bytes of K and V.
 #pragma once
 
-#include "kernels/cuda/matmul.cuh"
+#include "kernels/cuda/kv.cuh"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-struct AttentionShape {
-  Rows<const float> q;  // [n_tokens, n_heads * head_dim]
-  KvView kv;
-  int64_t n_heads, window;
-  float scale;
-  // Un-rotated keys: the table of all slots [kv_len, n_pairs]; n_pairs 0 where the cache holds rotated keys.
-  const float *cos, *sin;
-  int n_pairs;
-  bool halves;
-
-  __device__ int64_t kv_head(int64_t h) const { return h / (n_heads / kv.n_kv_heads); }
-  __device__ int64_t own_slot(int64_t t) const { return kv.kv_len - q.rows + t; }
-  __device__ bool sees(int64_t t, int64_t slot) const {
-    const int64_t own = own_slot(t);
-    return slot <= own && (window <= 0 || slot > own - window);
-  }
-};
-
-constexpr int kAttentionWarps = 4, kAttentionThreads = 32 * kAttentionWarps, kQueryTile = 16 * kAttentionWarps;
 constexpr float kLog2E = 1.44269504f, kLn2 = 0.69314718f;
 
-// A head size is rounded up to one of these; the rest of a tile is zero.
-template <int kDimOf>
-struct Tiles {
-  static constexpr int kDim = kDimOf;
-  static constexpr int kKeys = kDim > 128 ? 32 : 64;  // so that a tile of each fits the smallest chip's shared memory
-  static constexpr int kRow = kDim + 8;               // pitch of Q's and K's rows
-  static constexpr int kColumn = kKeys + 8;           // pitch of V's, which is kept transposed
-  static constexpr int kQBytes = kQueryTile * kRow * 2, kKBytes = kKeys * kRow * 2, kVBytes = kDim * kColumn * 2;
+// Slots are ints in here. Row r of KV head g is token r / group, head g * group + r % group.
+struct AttentionShape {
+  Rows<const float> q;  // [n_tokens, n_heads * head_dim]
+  HalfRows k, v;
+  int head_dim, n_heads, n_kv_heads, group;
+  int kv_len, window;  // window: kv_len where there is none
+  float scale;         // times log2 e: logits are in powers of two
+
+  __device__ int n_rows() const { return int(q.rows) * group; }
+  __device__ int own_slot(int row) const { return kv_len - int(q.rows) + row / group; }
+  __device__ int64_t head_of(int64_t kv_head, int row) const { return kv_head * group + row % group; }
+  // Of rows that sit at slots [low, high]: whether any of them sees any of the keys [begin, end), and all of them all.
+  __device__ bool any_sees(int low, int high, int begin, int end) const {
+    return begin <= high && end > low - window + 1;
+  }
+  __device__ bool all_see(int low, int high, int begin, int end) const {
+    return end - 1 <= low && begin > high - window;
+  }
 };
 
-__device__ __forceinline__ float cached(const KvView& kv, const void* base, int64_t head, int64_t slot, int64_t d) {
-  const int64_t i = (head * kv.capacity + slot) * kv.head_dim + d;
-  return kv.type == KvView::Type::kF32 ? static_cast<const float*>(base)[i]
-                                       : half_to_float(static_cast<const uint16_t*>(base)[i]);
-}
+// A head size is rounded up to kDim; the rest of a tile is zero. A warp has kM times 16 rows: the more, the less it
+// reads of K and V per product, and the more registers it takes. All sizes fit the 99 KiB that every chip has.
+template <int kDimOf, int kMOf, int kWarpsOf>
+struct Tiles {
+  static constexpr int kDim = kDimOf, kM = kMOf, kWarps = kWarpsOf, kThreads = 32 * kWarps;
+  static constexpr int kRows = 16 * kM * kWarps, kKeys = kDim > 128 ? 32 : 64;
+  static constexpr int kPitch = kDim + 8;  // of a tile's row: eight rows of a matrix lie in different banks
+  static constexpr int kBytes = 2 * kPitch * (kRows + 2 * kKeys);
+};
 
-__device__ __forceinline__ float rotated_key(const AttentionShape& s, int64_t head, int64_t slot, int d) {
-  const float x = cached(s.kv, s.kv.k, head, slot, d);
-  if (d >= 2 * s.n_pairs) return x;
-  const int pair = s.halves ? d % s.n_pairs : d / 2;
-  const bool first = s.halves ? d < s.n_pairs : d % 2 == 0;
-  const int other = s.halves ? (first ? d + s.n_pairs : d - s.n_pairs) : d ^ 1;
-  const float y = cached(s.kv, s.kv.k, head, slot, other);
-  const float c = s.cos[slot * s.n_pairs + pair], n = s.sin[slot * s.n_pairs + pair];
-  return first ? x * c - y * n : y * n + x * c;
+// Starts to copy rows [begin, begin + kKeys) of one head; those from `end` on are zero.
+template <class T>
+__device__ __forceinline__ void start_tile(const HalfRows& rows, int64_t head, int begin, int end, uint16_t* tile) {
+  const uint16_t* from = rows.head(head);
+  for (int i = int(threadIdx.x); i < T::kKeys * (T::kDim / 8); i += T::kThreads) {
+    const int key = i / (T::kDim / 8), c = i % (T::kDim / 8) * 8;
+    const bool there = begin + key < end && c < rows.width;
+    copy_async(tile + key * T::kPitch + c, there ? from + (begin + key) * rows.width + c : from, there ? 16 : 0);
+  }
+  commit_copies();
 }
 
 template <class T>
-__device__ __forceinline__ void load_keys(const AttentionShape& s, int64_t head, int64_t begin, uint16_t* k) {
-  for (int i = int(threadIdx.x); i < T::kKeys * T::kDim; i += kAttentionThreads) {
-    const int key = i / T::kDim, d = i % T::kDim;
-    const bool there = begin + key < s.kv.kv_len && d < s.kv.head_dim;
-    k[key * T::kRow + d] = there ? saturated_half(rotated_key(s, head, begin + key, d)) : uint16_t(0);
-  }
-}
-
-template <class T>
-__device__ __forceinline__ void load_values(const AttentionShape& s, int64_t head, int64_t begin, uint16_t* v) {
-  for (int i = int(threadIdx.x); i < T::kKeys * T::kDim; i += kAttentionThreads) {
-    const int key = i / T::kDim, d = i % T::kDim;
-    const bool there = begin + key < s.kv.kv_len && d < s.kv.head_dim;
-    v[d * T::kColumn + key] = there ? saturated_half(cached(s.kv, s.kv.v, head, begin + key, d)) : uint16_t(0);
-  }
-}
-
-// Row i of the tile is query row_of(i); a negative one is none.
-template <class T, class RowOf>
-__device__ __forceinline__ void load_queries(const AttentionShape& s, int64_t h, RowOf row_of, uint16_t* q) {
-  for (int i = int(threadIdx.x); i < kQueryTile * T::kDim; i += kAttentionThreads) {
-    const int row = i / T::kDim, d = i % T::kDim;
-    const int64_t t = row_of(row);
-    const bool there = t >= 0 && d < s.kv.head_dim;
-    q[row * T::kRow + d] = there ? saturated_half(s.q.row(t)[h * s.kv.head_dim + d]) : uint16_t(0);
-  }
-}
-
-// The warp's 16 queries times the tile's keys.
-template <class T>
-__device__ __forceinline__ void multiply_keys(const uint16_t* q, const uint16_t* k, float (&logits)[T::kKeys / 8][4]) {
-  const int warp = int(threadIdx.x / 32);
-  for (int n = 0; n < T::kKeys / 8; ++n) {
-    for (int i = 0; i < 4; ++i) logits[n][i] = 0;
-  }
-  for (int d = 0; d < T::kDim; d += 16) {
-    uint32_t a[4], b[2];
-    load_a(q, T::kRow, warp * 16, d, a);
-    for (int n = 0; n < T::kKeys / 8; ++n) {
-      load_b(k, T::kRow, n * 8, d, b);
-      mma_f16(logits[n], a, b);
+__device__ __forceinline__ void load_queries(const AttentionShape& s, int64_t kv_head, int first_row, uint16_t* q) {
+  for (int i = int(threadIdx.x / 32); i < T::kRows; i += T::kWarps) {
+    const int row = first_row + i;
+    const bool there = row < s.n_rows();
+    const float* from = there ? s.q.row(row / s.group) + s.head_of(kv_head, row) * s.head_dim : nullptr;
+    for (int d = int(threadIdx.x % 32); d < T::kDim; d += 32) {
+      q[i * T::kPitch + d] = there && d < s.head_dim ? saturated_half(from[d] * s.scale) : uint16_t(0);
     }
   }
 }
 
-__device__ __forceinline__ uint32_t pack_halves(float low, float high) {
-  return uint32_t(float_to_half(low)) | uint32_t(float_to_half(high)) << 16;
+// A matrix's row for load_matrices, so that its four are the quarters of a 16 x 16 square at (row, column): in the
+// order of an A fragment, down first.
+__device__ __forceinline__ const uint16_t* down_first(const uint16_t* tile, int pitch, int row, int column) {
+  const int lane = int(threadIdx.x % 32);
+  return tile + (row + lane % 16) * pitch + column + lane / 16 * 8;
+}
+// Across first: two B fragments of eight outputs each, from rows of outputs.
+__device__ __forceinline__ const uint16_t* across_first(const uint16_t* tile, int pitch, int row, int column) {
+  const int lane = int(threadIdx.x % 32);
+  return tile + (row + lane % 8 + lane / 16 * 8) * pitch + column + lane / 8 % 2 * 8;
 }
 
-// What each thread carries for its two rows, lane / 4 and 8 below.
+// What each thread carries for its two rows, lane / 4 and 8 below, of each of the warp's kM squares.
 template <class T>
 struct Softmax {
-  float largest[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};  // in powers of two
-  float out[T::kDim / 8][4] = {};
+  float largest[T::kM][2], sum[T::kM][2];  // in powers of two
+  float p[T::kM][T::kKeys / 8][4];         // the tile's logits, then its probabilities
+  float out[T::kM][T::kDim / 8][4];
 
-  // logits (scaled, masked with -infinity) become probabilities; what was summed before is rescaled.
-  __device__ void take(float (&logits)[T::kKeys / 8][4]) {
-    for (int r = 0; r < 2; ++r) {
-      float top = largest[r];
-      for (int n = 0; n < T::kKeys / 8; ++n) top = fmaxf(top, fmaxf(logits[n][2 * r], logits[n][2 * r + 1]));
-      for (int mask = 1; mask <= 2; mask *= 2) top = fmaxf(top, shuffle_xor(top, mask));
-      const float base = top == -INFINITY ? 0.0f : top;  // nothing seen yet: all probabilities are zero
-      const float shrink = exp2f(largest[r] - base);
-      largest[r] = top;
-      sum[r] *= shrink;
-      for (int n = 0; n < T::kDim / 8; ++n) out[n][2 * r] *= shrink, out[n][2 * r + 1] *= shrink;
+  __device__ void clear() {
+    REFORM_UNROLL
+    for (int m = 0; m < T::kM; ++m) {
+      REFORM_UNROLL
+      for (int r = 0; r < 2; ++r) largest[m][r] = -INFINITY, sum[m][r] = 0;
+      REFORM_UNROLL
+      for (int n = 0; n < T::kDim / 8; ++n) {
+        REFORM_UNROLL
+        for (int i = 0; i < 4; ++i) out[m][n][i] = 0;
+      }
+    }
+  }
+
+  // p = the warp's queries times the tile's keys.
+  __device__ void multiply_keys(const uint16_t* q, const uint16_t* k) {
+    REFORM_UNROLL
+    for (int m = 0; m < T::kM; ++m) {
+      REFORM_UNROLL
       for (int n = 0; n < T::kKeys / 8; ++n) {
-        for (int i = 2 * r; i < 2 * r + 2; ++i) {
-          logits[n][i] = exp2f(logits[n][i] - base);
-          sum[r] += logits[n][i];
+        REFORM_UNROLL
+        for (int i = 0; i < 4; ++i) p[m][n][i] = 0;
+      }
+    }
+    REFORM_UNROLL
+    for (int d = 0; d < T::kDim; d += 16) {
+      uint32_t a[T::kM][4];
+      REFORM_UNROLL
+      for (int m = 0; m < T::kM; ++m) load_matrices(a[m], down_first(q, T::kPitch, m * 16, d));
+      REFORM_UNROLL
+      for (int n = 0; n < T::kKeys / 8; n += 2) {
+        uint32_t b[4];
+        load_matrices(b, across_first(k, T::kPitch, n * 8, d));
+        const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
+        REFORM_UNROLL
+        for (int m = 0; m < T::kM; ++m) mma_f16(p[m][n], a[m], low), mma_f16(p[m][n + 1], a[m], high);
+      }
+    }
+  }
+
+  __device__ void mask(const AttentionShape& s, int first_row, int begin) {
+    const int lane = int(threadIdx.x % 32);
+    REFORM_UNROLL
+    for (int m = 0; m < T::kM; ++m) {
+      REFORM_UNROLL
+      for (int r = 0; r < 2; ++r) {
+        const int own = s.own_slot(first_row + m * 16 + lane / 4 + 8 * r);
+        REFORM_UNROLL
+        for (int n = 0; n < T::kKeys / 8; ++n) {
+          REFORM_UNROLL
+          for (int i = 0; i < 2; ++i) {
+            const int slot = begin + n * 8 + lane % 4 * 2 + i;
+            if (slot > own || slot <= own - s.window) p[m][n][2 * r + i] = -INFINITY;
+          }
+        }
+      }
+    }
+  }
+
+  // Logits become probabilities; what was summed before is rescaled.
+  __device__ void take() {
+    REFORM_UNROLL
+    for (int m = 0; m < T::kM; ++m) {
+      REFORM_UNROLL
+      for (int r = 0; r < 2; ++r) {
+        float top = largest[m][r];
+        REFORM_UNROLL
+        for (int n = 0; n < T::kKeys / 8; ++n) top = fmaxf(top, fmaxf(p[m][n][2 * r], p[m][n][2 * r + 1]));
+        REFORM_UNROLL
+        for (int lanes = 1; lanes <= 2; lanes *= 2) top = fmaxf(top, shuffle_xor(top, lanes));
+        const float base = top == -INFINITY ? 0.0f : top;  // nothing seen yet: all probabilities are zero
+        const float shrink = power_of_two(largest[m][r] - base);
+        largest[m][r] = top;
+        sum[m][r] *= shrink;
+        REFORM_UNROLL
+        for (int n = 0; n < T::kDim / 8; ++n) out[m][n][2 * r] *= shrink, out[m][n][2 * r + 1] *= shrink;
+        REFORM_UNROLL
+        for (int n = 0; n < T::kKeys / 8; ++n) {
+          REFORM_UNROLL
+          for (int i = 2 * r; i < 2 * r + 2; ++i) {
+            p[m][n][i] = power_of_two(p[m][n][i] - base);
+            sum[m][r] += p[m][n][i];
+          }
         }
       }
     }
   }
 
   // The probabilities, as they lie in the accumulators, are the next product's left fragments.
-  __device__ void add_values(const float (&p)[T::kKeys / 8][4], const uint16_t* v) {
+  __device__ void add_values(const uint16_t* v) {
+    REFORM_UNROLL
     for (int k = 0; k < T::kKeys / 16; ++k) {
-      const uint32_t a[4] = {pack_halves(p[2 * k][0], p[2 * k][1]), pack_halves(p[2 * k][2], p[2 * k][3]),
-                             pack_halves(p[2 * k + 1][0], p[2 * k + 1][1]),
-                             pack_halves(p[2 * k + 1][2], p[2 * k + 1][3])};
-      for (int n = 0; n < T::kDim / 8; ++n) {
-        uint32_t b[2];
-        load_b(v, T::kColumn, n * 8, k * 16, b);
-        mma_f16(out[n], a, b);
-      }
-    }
-  }
-
-  __device__ void finish(const AttentionShape& s, int64_t h, int64_t first_query, const Rows<float>& y,
-                         const Rows<float>& lse) {
-    const int lane = int(threadIdx.x % 32);
-    for (int r = 0; r < 2; ++r) {
-      for (int mask = 1; mask <= 2; mask *= 2) sum[r] += shuffle_xor(sum[r], mask);
-      const int64_t t = first_query + int64_t(threadIdx.x / 32) * 16 + lane / 4 + 8 * r;
-      if (t >= s.q.rows) continue;
-      for (int n = 0; n < T::kDim / 8; ++n) {
-        for (int i = 0; i < 2; ++i) {
-          const int64_t d = n * 8 + lane % 4 * 2 + i;
-          if (d < s.kv.head_dim) y.row(t)[h * s.kv.head_dim + d] = out[n][2 * r + i] / sum[r];
+      uint32_t a[T::kM][4];
+      REFORM_UNROLL
+      for (int m = 0; m < T::kM; ++m) {
+        REFORM_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          const float* pair = p[m][2 * k + i / 2] + i % 2 * 2;
+          a[m][i] = pack_halves(pair[0], pair[1]);
         }
       }
-      if (lse.data != nullptr && lane % 4 == 0) lse.row(h)[t] = (largest[r] + log2f(sum[r])) * kLn2;
+      REFORM_UNROLL
+      for (int n = 0; n < T::kDim / 8; n += 2) {
+        uint32_t b[4];
+        load_matrices_transposed(b, down_first(v, T::kPitch, k * 16, n * 8));
+        const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
+        REFORM_UNROLL
+        for (int m = 0; m < T::kM; ++m) mma_f16(out[m][n], a[m], low), mma_f16(out[m][n + 1], a[m], high);
+      }
     }
   }
 };
 
-// Block (tile of queries, head).
-template <class T>
-__global__ void __launch_bounds__(kAttentionThreads)
-    attention_kernel(AttentionShape s, Rows<float> y, Rows<float> lse) {
-  uint16_t* q = dynamic_shared<uint16_t>();
-  uint16_t *k = q + T::kQBytes / 2, *v = k + T::kKBytes / 2;
-  const int64_t first_query = int64_t(blockIdx.x) * kQueryTile, h = blockIdx.y, kv_head = s.kv_head(h);
-  const int64_t last_query = (first_query + kQueryTile < s.q.rows ? first_query + kQueryTile : s.q.rows) - 1;
-  const int64_t first_slot = s.window > 0 ? s.own_slot(first_query) - s.window + 1 : 0;
-  const int lane = int(threadIdx.x % 32);
-  const int64_t row = first_query + int64_t(threadIdx.x / 32) * 16 + lane / 4;
-  load_queries<T>(
-      s, h, [&](int i) { return first_query + i < s.q.rows ? first_query + i : int64_t(-1); }, q);
-  Softmax<T> softmax;
-  for (int64_t begin = first_slot > 0 ? first_slot / T::kKeys * T::kKeys : 0; begin <= s.own_slot(last_query);
-       begin += T::kKeys) {
-    meet_block();  // the tiles before have been read
-    load_keys<T>(s, kv_head, begin, k);
-    load_values<T>(s, kv_head, begin, v);
-    meet_block();
-    float p[T::kKeys / 8][4];
-    multiply_keys<T>(q, k, p);
-    for (int n = 0; n < T::kKeys / 8; ++n) {
-      for (int i = 0; i < 4; ++i) {
-        const int64_t slot = begin + n * 8 + lane % 4 * 2 + i % 2;
-        p[n][i] = s.sees(row + 8 * (i / 2), slot) ? p[n][i] * (s.scale * kLog2E) : -INFINITY;
-      }
-    }
-    softmax.take(p);
-    softmax.add_values(p, v);
-  }
-  softmax.finish(s, h, first_query, y, lse);
-}
+// Where a block's rows go: y and lse, or its share of them to partial [n_splits, n_tokens * n_heads, head_dim + 2]: the
+// sums over its keys, then its largest logit and its denominator.
+struct AttentionOut {
+  Rows<float> y, lse;
+  float* partial;  // or nullptr
+};
 
-// Block (tile of keys, head): what its keys get from the chosen queries, to of_head [n_heads, kv_len].
 template <class T>
-__global__ void __launch_bounds__(kAttentionThreads)
-    column_sums_kernel(AttentionShape s, Rows<const float> lse, const int32_t* query_rows, const float* query_weights,
-                       int64_t n_queries, float* of_head) {
-  uint16_t* q = dynamic_shared<uint16_t>();
-  uint16_t* k = q + T::kQBytes / 2;
-  float* of_warp = reinterpret_cast<float*>(k + T::kKBytes / 2);  // [warps, keys]
-  const int64_t begin = int64_t(blockIdx.x) * T::kKeys, h = blockIdx.y;
-  const int lane = int(threadIdx.x % 32), warp = int(threadIdx.x / 32);
-  load_keys<T>(s, s.kv_head(h), begin, k);
-  float sums[T::kKeys / 8][2] = {};
-  for (int64_t first = 0; first < n_queries; first += kQueryTile) {
-    const int64_t last = first + kQueryTile < n_queries ? first + kQueryTile : n_queries;
-    if (s.own_slot(query_rows[last - 1]) < begin) continue;  // rows ascend: none of these sees the tile
-    meet_block();
-    load_queries<T>(
-        s, h, [&](int i) { return first + i < n_queries ? int64_t(query_rows[first + i]) : -1; }, q);
-    meet_block();
-    float p[T::kKeys / 8][4];
-    multiply_keys<T>(q, k, p);
+__device__ __forceinline__ void finish(const AttentionShape& s, Softmax<T>& softmax, int64_t kv_head, int first_row,
+                                       const AttentionOut& to) {
+  const int lane = int(threadIdx.x % 32);
+  REFORM_UNROLL
+  for (int m = 0; m < T::kM; ++m) {
+    REFORM_UNROLL
     for (int r = 0; r < 2; ++r) {
-      const int64_t chosen = first + warp * 16 + lane / 4 + 8 * r;
-      if (chosen >= n_queries) continue;
-      const int64_t t = query_rows[chosen];
-      const float weight = query_weights[chosen], log_sum = lse.row(h)[t];
-      for (int n = 0; n < T::kKeys / 8; ++n) {
+      float sum = softmax.sum[m][r];
+      const float largest = softmax.largest[m][r];
+      REFORM_UNROLL
+      for (int lanes = 1; lanes <= 2; lanes *= 2) sum += shuffle_xor(sum, lanes);
+      const int row = first_row + m * 16 + lane / 4 + 8 * r;
+      if (row >= s.n_rows()) continue;
+      const int64_t t = row / s.group, h = s.head_of(kv_head, row);
+      const int64_t width = s.head_dim + 2, n_all = s.q.rows * s.n_heads;
+      float* y = to.partial == nullptr ? to.y.row(t) + h * s.head_dim
+                                       : to.partial + (blockIdx.y * n_all + t * s.n_heads + h) * width;
+      const float factor = to.partial == nullptr ? 1.0f / sum : 1.0f;
+      REFORM_UNROLL
+      for (int n = 0; n < T::kDim / 8; ++n) {
+        REFORM_UNROLL
         for (int i = 0; i < 2; ++i) {
-          const int64_t slot = begin + n * 8 + lane % 4 * 2 + i;
-          if (s.sees(t, slot)) sums[n][i] += weight * exp2f((p[n][2 * r + i] * s.scale - log_sum) * kLog2E);
+          const int d = n * 8 + lane % 4 * 2 + i;
+          if (d < s.head_dim) y[d] = softmax.out[m][n][2 * r + i] * factor;
         }
       }
+      if (lane % 4 != 0) continue;
+      if (to.partial != nullptr)
+        y[s.head_dim] = largest, y[s.head_dim + 1] = sum;
+      else if (to.lse.data != nullptr)
+        to.lse.row(h)[t] = (largest + log2f(sum)) * kLn2;
     }
-  }
-  for (int n = 0; n < T::kKeys / 8; ++n) {
-    for (int i = 0; i < 2; ++i) {
-      float sum = sums[n][i];
-      for (int mask = 4; mask <= 16; mask *= 2) sum += shuffle_xor(sum, mask);
-      if (lane < 4) of_warp[warp * T::kKeys + n * 8 + lane * 2 + i] = sum;
-    }
-  }
-  meet_block();
-  for (int key = int(threadIdx.x); key < T::kKeys; key += kAttentionThreads) {
-    if (begin + key >= s.kv.kv_len) continue;
-    float sum = 0;
-    for (int w = 0; w < kAttentionWarps; ++w) sum += of_warp[w * T::kKeys + key];
-    of_head[h * s.kv.kv_len + begin + key] = sum;
   }
 }
 
-// In the heads' order, so that the sums are the same each time.
-__global__ void add_heads_kernel(const float* of_head, int64_t n_heads, int64_t kv_len, float* column_sums) {
-  const int64_t slot = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (slot >= kv_len) return;
-  float sum = 0;
-  for (int64_t h = 0; h < n_heads; ++h) sum += of_head[h * kv_len + slot];
-  column_sums[slot] += sum / float(n_heads);
+// Block (tile of rows and KV head, split); rows that see most come first, so that no long block starts last.
+template <class T>
+__global__ void __launch_bounds__(T::kThreads) attention_kernel(AttentionShape s, AttentionOut to) {
+  uint16_t* q = dynamic_shared<uint16_t>();
+  uint16_t *k = q + T::kRows * T::kPitch, *v = k + T::kKeys * T::kPitch;
+  const int tile = int(gridDim.x / unsigned(s.n_kv_heads)) - 1 - int(blockIdx.x / unsigned(s.n_kv_heads));
+  const int64_t kv_head = blockIdx.x % unsigned(s.n_kv_heads);
+  const int first_row = tile * T::kRows, last_row = min(first_row + T::kRows, s.n_rows()) - 1;
+  const int warp_row = first_row + int(threadIdx.x / 32) * 16 * T::kM;
+  const int warp_last = min(warp_row + 16 * T::kM, s.n_rows()) - 1;
+  const int low = s.own_slot(warp_row), high = warp_row <= warp_last ? s.own_slot(warp_last) : -1;
+
+  // The tiles of keys that the rows see, and this split's share of them.
+  int begin = max(s.own_slot(first_row) - s.window + 1, 0) / T::kKeys * T::kKeys, end = s.own_slot(last_row) + 1;
+  const int n_splits = int(gridDim.y), n_tiles = (end - begin + T::kKeys - 1) / T::kKeys;
+  const int share = (n_tiles + n_splits - 1) / n_splits * T::kKeys;
+  begin += min(int(blockIdx.y) * share, end - begin), end = min(end, begin + share);
+
+  Softmax<T> softmax;
+  softmax.clear();
+  if (begin < end) start_tile<T>(s.k, kv_head, begin, s.kv_len, k);
+  load_queries<T>(s, kv_head, first_row, q);
+  const uint16_t* own_q = q + int(threadIdx.x / 32) * 16 * T::kM * T::kPitch;
+  for (; begin < end; begin += T::kKeys) {
+    const bool sees = s.any_sees(low, high, begin, begin + T::kKeys);
+    wait_copies<0>();
+    meet_block();  // K is there, the V before has been read
+    start_tile<T>(s.v, kv_head, begin, s.kv_len, v);
+    if (sees) softmax.multiply_keys(own_q, k);
+    wait_copies<0>();
+    meet_block();  // V is there, K has been read
+    if (begin + T::kKeys < end) start_tile<T>(s.k, kv_head, begin + T::kKeys, s.kv_len, k);
+    if (!sees) continue;
+    if (!s.all_see(low, high, begin, begin + T::kKeys)) softmax.mask(s, warp_row, begin);
+    softmax.take();
+    softmax.add_values(v);
+  }
+  finish(s, softmax, kv_head, warp_row, to);
 }
 
-// Calls fn(Tiles<…>{}) for the smallest tile that holds head_dim (256 at most).
-template <class Fn>
-void with_tiles(int64_t head_dim, Fn fn) {
-  if (head_dim <= 32) return fn(Tiles<32>{});
-  if (head_dim <= 64) return fn(Tiles<64>{});
-  if (head_dim <= 80) return fn(Tiles<80>{});
-  if (head_dim <= 96) return fn(Tiles<96>{});
-  if (head_dim <= 128) return fn(Tiles<128>{});
-  return fn(Tiles<256>{});
+// Joins the splits of row blockIdx.x of [n_tokens * n_heads], in their order.
+constexpr int kJoinThreads = 128;
+__global__ void join_splits_kernel(const float* partial, int n_splits, int n_heads, int head_dim, Rows<float> y,
+                                   Rows<float> lse) {
+  const int64_t width = head_dim + 2, step = gridDim.x * width, t = blockIdx.x / unsigned(n_heads);
+  const int64_t h = blockIdx.x % unsigned(n_heads);
+  const float* row = partial + blockIdx.x * width;
+  float top = -INFINITY, sum = 0;
+  for (int i = 0; i < n_splits; ++i) top = fmaxf(top, row[i * step + head_dim]);
+  for (int i = 0; i < n_splits; ++i) sum += power_of_two(row[i * step + head_dim] - top) * row[i * step + head_dim + 1];
+  for (int d = int(threadIdx.x); d < head_dim; d += kJoinThreads) {
+    float out = 0;
+    for (int i = 0; i < n_splits; ++i) out += power_of_two(row[i * step + head_dim] - top) * row[i * step + d];
+    y.row(t)[h * head_dim + d] = out / sum;
+  }
+  if (threadIdx.x == 0 && lse.data != nullptr) lse.row(h)[t] = (top + log2f(sum)) * kLn2;
 }
 
 }  // namespace REFORM_CUDA_SIDE

@@ -43,11 +43,18 @@ __device__ __forceinline__ float block_max(float value) {
   return top;
 }
 
+// A few come with the launch: one token's step copies nothing from the host.
+constexpr int kFewIds = 8;
+struct Ids {
+  const int32_t* of_device;  // or nullptr
+  int32_t few[kFewIds];
+};
+
 template <class Format>
-__global__ void embed_kernel(const uint8_t* table, const int32_t* ids, float scale, Rows<float> out) {
-  const int64_t t = blockIdx.x;
+__global__ void embed_kernel(const uint8_t* table, Ids ids, float scale, Rows<float> out) {
+  const int64_t t = blockIdx.x, id = ids.of_device == nullptr ? ids.few[t] : ids.of_device[t];
   for (int64_t c = threadIdx.x; c < out.cols; c += blockDim.x) {
-    out.row(t)[c] = weight_at<Format>(table, out.cols, ids[t], c) * scale;
+    out.row(t)[c] = weight_at<Format>(table, out.cols, id, c) * scale;
   }
 }
 
@@ -72,66 +79,6 @@ __global__ void gated_activation_kernel(Activation act, Rows<float> gate, Rows<c
 __global__ void add_kernel(Rows<float> x, Rows<const float> y) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i < x.cols) x.row(blockIdx.y)[i] += y.row(blockIdx.y)[i];
-}
-
-// Of slots [first, first + n): cos and sin [n, n_pairs], times `magnitude`. Angles in double: at slot 10^6 a float has
-// lost the turn. Few enough that it does not show.
-__global__ void rope_table_kernel(const float* inv_freq, int n_pairs, int64_t first, int64_t n, float magnitude,
-                                  float* cos_out, float* sin_out) {
-  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= n * n_pairs) return;
-  const double angle = double(first + i / n_pairs) * double(inv_freq[i % n_pairs]);
-  cos_out[i] = float(cos(angle) * double(magnitude));
-  sin_out[i] = float(sin(angle) * double(magnitude));
-}
-
-// One head's pair i rotated by the table's row.
-template <class T>
-__device__ __forceinline__ void rotate_pair(T* head, int i, int n_pairs, bool halves, float c, float s) {
-  T& a = head[halves ? i : 2 * i];
-  T& b = head[halves ? i + n_pairs : 2 * i + 1];
-  const float x = float(a), y = float(b);
-  a = T(x * c - y * s);
-  b = T(x * s + y * c);
-}
-
-// x [n_tokens, n_heads * head_dim]; block (token, head).
-__global__ void rope_kernel(Rows<float> x, int head_dim, int n_pairs, bool halves, const float* cos, const float* sin) {
-  const int64_t t = blockIdx.x;
-  float* head = x.row(t) + int64_t(blockIdx.y) * head_dim;
-  for (int i = int(threadIdx.x); i < n_pairs; i += int(blockDim.x)) {
-    rotate_pair(head, i, n_pairs, halves, cos[t * n_pairs + i], sin[t * n_pairs + i]);
-  }
-}
-
-// Beyond its range F16 would store infinity, and one infinite key poisons a whole row of attention.
-__device__ __forceinline__ uint16_t saturated_half(float x) {
-  return float_to_half(x != x ? x : fminf(fmaxf(x, -65504.0f), 65504.0f));
-}
-
-// Block (token, KV head).
-__global__ void store_kv_kernel(Rows<const float> k, Rows<const float> v, int64_t first_slot, KvView kv) {
-  const int64_t t = blockIdx.x, h = blockIdx.y;
-  for (int64_t d = threadIdx.x; d < kv.head_dim; d += blockDim.x) {
-    const int64_t to = (h * kv.capacity + first_slot + t) * kv.head_dim + d, from = h * kv.head_dim + d;
-    if (kv.type == KvView::Type::kF32) {
-      static_cast<float*>(kv.k)[to] = k.row(t)[from];
-      static_cast<float*>(kv.v)[to] = v.row(t)[from];
-    } else {
-      static_cast<uint16_t*>(kv.k)[to] = saturated_half(k.row(t)[from]);
-      static_cast<uint16_t*>(kv.v)[to] = saturated_half(v.row(t)[from]);
-    }
-  }
-}
-
-// Block (KV head, keys or values), a thread per dimension: each moves its own column down, in order, so that nothing is
-// overwritten before it has moved.
-template <class T>
-__global__ void compact_kv_kernel(KvView kv, const int32_t* keep, int64_t n_keep) {
-  T* head = static_cast<T*>(blockIdx.y == 0 ? kv.k : kv.v) + int64_t(blockIdx.x) * kv.capacity * kv.head_dim;
-  for (int64_t d = threadIdx.x; d < kv.head_dim; d += blockDim.x) {
-    for (int64_t to = 0; to < n_keep; ++to) head[to * kv.head_dim + d] = head[keep[to] * kv.head_dim + d];
-  }
 }
 
 // Block per row.

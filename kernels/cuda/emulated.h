@@ -100,6 +100,11 @@ inline void load_matrices_transposed(uint32_t (&m)[4], const void* row) { load_m
 inline float half_to_float(uint16_t h) { return f16_to_f32(h); }
 inline uint16_t float_to_half(float f) { return f32_to_f16(f); }
 inline uint16_t float_to_bfloat(float f) { return f32_to_bf16(f); }
+inline uint32_t pack_halves(float low, float high) {
+  return uint32_t(float_to_half(low)) | uint32_t(float_to_half(high)) << 16;
+}
+inline float power_of_two(float x) { return exp2f(x); }
+using std::max, std::min;
 inline int dot4(int a, int b, int sum) {
   for (int i = 0; i < 4; ++i) sum += int(int8_t(a >> (8 * i))) * int(int8_t(b >> (8 * i)));
   return sum;

@@ -8,6 +8,7 @@
 #include "kernels/cuda/emulated.h"
 #else
 #define REFORM_CUDA_SIDE on_chip
+// Before a loop whose arrays are to stay in registers.
 #define REFORM_UNROLL _Pragma("unroll")
 
 #include <cuda_bf16.h>
@@ -36,6 +37,18 @@ __device__ __forceinline__ T shuffle_xor(T value, int mask) {
 __device__ __forceinline__ float half_to_float(uint16_t h) { return __half2float(__ushort_as_half(h)); }
 __device__ __forceinline__ uint16_t float_to_half(float f) { return __half_as_ushort(__float2half_rn(f)); }
 __device__ __forceinline__ uint16_t float_to_bfloat(float f) { return __bfloat16_as_ushort(__float2bfloat16_rn(f)); }
+// low in the lower half.
+__device__ __forceinline__ uint32_t pack_halves(float low, float high) {
+  uint32_t packed;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+  return packed;
+}
+// 2^x, off by 2^-22 of it; what is below the smallest normal number is zero.
+__device__ __forceinline__ float power_of_two(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 __device__ __forceinline__ int dot4(int a, int b, int sum) { return __dp4a(a, b, sum); }
 // A product that is rounded before it is added: what the formats' definitions say.
 __device__ __forceinline__ float round_product(float a, float b) { return __fmul_rn(a, b); }

@@ -1,0 +1,234 @@
+// Attention, its column sums, RoPE and the cache over their kernels: which, on what grid, with what scratch.
+#pragma once
+
+#include <algorithm>
+
+#include "base/try.h"
+#include "kernels/cuda/column_sums.cuh"
+#include "kernels/cuda/launch.h"
+
+namespace reform::cuda {
+inline namespace REFORM_CUDA_SIDE {
+
+// Where the parts of attention's scratch lie. Nothing else is kept there: the keys outlast the products in between.
+struct AttentionScratch {
+  static constexpr int64_t kAlign = 256;
+  static int64_t width(int64_t head_dim) { return (head_dim + 7) / 8 * 8; }
+  static int64_t observers(int64_t n) {
+    return std::min<int64_t>(kObserverBatch, (n + kObserverTile - 1) / kObserverTile * kObserverTile);
+  }
+
+  int64_t small, keys, values, shared, shared_bytes, info, of_head, bytes;
+
+  explicit AttentionScratch(const OpLimits& l) {
+    int64_t used = 0;
+    const auto take = [&](int64_t n) { return std::exchange(used, used + (n + kAlign - 1) / kAlign * kAlign); };
+    small = take(8 * std::max(l.max_tokens, l.max_kv_len));  // indices and weights of one op
+    keys = take(2 * l.n_kv_heads * l.max_kv_len * width(l.head_dim));
+    values = take(2 * l.n_kv_heads * l.max_kv_len * width(l.head_dim));
+    // The splits' results, the observers' queries: for one op at a time.
+    const int64_t observer_bytes = 2 * l.n_heads * observers(l.max_kv_len) * width(l.head_dim);
+    shared_bytes = std::max(4 * kSplitRows * l.n_heads * (l.head_dim + 2), observer_bytes);
+    shared = take(shared_bytes);
+    info = take(int64_t(sizeof(Observer)) * l.n_heads * observers(l.max_kv_len));
+    of_head = take(4 * l.n_heads * l.max_kv_len);
+    bytes = used;
+  }
+
+  static constexpr int64_t kMaxSplits = 64, kSplitRows = 1024;  // of keys; rows of a call times its splits
+};
+
+class AttentionOps {
+ public:
+  // workspace: 256-byte aligned, AttentionScratch(limits).bytes.
+  AttentionOps(const OpLimits& limits, Stream stream, std::byte* workspace)
+      : scratch_(limits), stream_(stream), workspace_(workspace) {}
+
+  void rope(const Rope& rope, int64_t first_slot, int64_t head_dim, MatView<float> x) {
+    if (x.rows == 0 || rope.inv_freq.empty()) return;
+    const int64_t n_heads = x.cols / head_dim;
+    const Dim grid{unsigned(x.rows), unsigned((n_heads + kRopeHeads - 1) / kRopeHeads)};
+    launch(stream_, rope_kernel, grid, {kRopeThreads}, 0, x.data, x.stride_elems, int(n_heads), int(head_dim),
+           turns_of(&rope), first_slot);
+  }
+
+  void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) {
+    if (k.rows == 0) return;
+    launch(stream_, store_kv_kernel, {unsigned(k.rows)}, {kRowThreads}, 0, rows_of(k), rows_of(v), first_slot, kv);
+  }
+
+  void compact_kv(const KvView& kv, std::span<const int32_t> keep) {
+    size_t n_same = 0;  // slots that stay where they are
+    while (n_same < keep.size() && keep[n_same] == int32_t(n_same)) ++n_same;
+    if (n_same == keep.size()) return;
+    kept_of_ = nullptr;  // the staging buffer lies where keys are kept
+    const int32_t* moved = copied(keep.subspan(n_same), 0);
+    const int64_t slot_bytes = kv.head_dim * elem_bytes(kv);
+    const bool in_pieces = slot_bytes % 16 == 0 && is_aligned(kv.k) && is_aligned(kv.v);
+    const int64_t n_staged = (scratch_.shared - scratch_.keys) / (2 * kv.n_kv_heads * slot_bytes);
+    CHECK(n_staged > 0);
+    for (int64_t first = int64_t(n_same); first < int64_t(keep.size()); first += n_staged) {
+      const int64_t n = std::min(n_staged, int64_t(keep.size()) - first);
+      const int32_t* from = moved + first - int64_t(n_same);
+      if (in_pieces) {
+        move_slots(SlotRun<Piece16>{kv, from, first, n, slot_bytes / 16, at<Piece16>(scratch_.keys)});
+      } else {
+        move_slots(SlotRun<uint16_t>{kv, from, first, n, slot_bytes / 2, at<uint16_t>(scratch_.keys)});
+      }
+    }
+  }
+
+  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) {
+    if (args.q.rows == 0) return;
+    const AttentionShape shape = shape_of(args);
+    with_dim(args.kv.head_dim, [&](auto dim) {
+      constexpr int kDim = dim.value;
+      if (shape.q.rows * shape.group <= kFewRows) {
+        attend<Tiles<kDim, 1, 1>>(shape, kFewRowsBlocks, true, out, lse);
+      } else {
+        attend<Tiles<kDim, kDim <= 128 ? 2 : 1, 4>>(shape, kManyRowsBlocks, false, out, lse);
+      }
+    });
+  }
+
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
+                             std::span<const float> query_weights, std::span<float> column_sums) {
+    const int64_t n = int64_t(query_rows.size()), kv_len = args.kv.kv_len;
+    if (n == 0 || kv_len == 0) return;
+    const AttentionShape shape = shape_of(args);
+    const int32_t* rows = copied(query_rows, 0);
+    const float* weights = copied(query_weights, n);
+    float* of_head = at<float>(scratch_.of_head);
+    for (int64_t first = 0; first < n; first += kObserverBatch) {
+      Observers o{at<uint16_t>(scratch_.shared), at<Observer>(scratch_.info), 0, 0, 0};
+      o.n = int(std::min<int64_t>(kObserverBatch, n - first)), o.n_padded = int(AttentionScratch::observers(o.n));
+      o.width = int(AttentionScratch::width(shape.head_dim));
+      launch(stream_, gather_observers_kernel, {unsigned(o.n_padded), unsigned(shape.n_heads)}, {kGatherThreads}, 0,
+             shape, rows_of(lse), rows + first, weights + first, o);
+      with_dim(args.kv.head_dim, [&](auto dim) {
+        using T = ColumnTiles<dim.value>;
+        const Dim grid{unsigned((kv_len + T::kKeys - 1) / T::kKeys), unsigned(shape.n_heads)};
+        launch(stream_, column_sums_kernel<T>, grid, {T::kThreads}, T::kBytes, shape, o, first == 0, of_head);
+      });
+    }
+    launch(stream_, add_heads_kernel, over(kv_len), {kRowThreads}, 0, static_cast<const float*>(of_head),
+           int64_t(shape.n_heads), kv_len, column_sums.data());
+  }
+
+ private:
+  // Query rows of one KV head that one warp takes on, and how many blocks a call should make at least: several per
+  // multiprocessor of a large chip. Not the chip's own number, so that results are the same on all.
+  static constexpr int64_t kFewRows = 32, kFewRowsBlocks = 512, kManyRowsBlocks = 256;
+
+  template <class T>
+  T* at(int64_t offset) const {
+    return reinterpret_cast<T*>(workspace_ + offset);
+  }
+  static Dim over(int64_t n) { return {unsigned((n + kRowThreads - 1) / kRowThreads)}; }
+  static int64_t elem_bytes(const KvView& kv) { return kv.type == KvView::Type::kF32 ? 4 : 2; }
+  static bool is_aligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
+
+  // Into the scratch for small things, from its word `offset` on.
+  template <class T>
+  const T* copied(std::span<const T> values, int64_t offset) {
+    T* to = at<T>(scratch_.small) + offset;
+    copy_to_device(stream_, to, values.data(), int64_t(values.size_bytes()));
+    return to;
+  }
+
+  template <class Piece>
+  void move_slots(const SlotRun<Piece>& run) {
+    Dim grid = over(run.n * run.slot_pieces);
+    grid.y = unsigned(run.kv.n_kv_heads), grid.z = 2;
+    launch(stream_, gather_slots_kernel<Piece>, grid, {kRowThreads}, 0, run);
+    launch(stream_, place_slots_kernel<Piece>, grid, {kRowThreads}, 0, run);
+  }
+
+  // Calls fn(the size as a type) for the smallest that holds head_dim (256 at most).
+  template <class Fn>
+  static void with_dim(int64_t head_dim, Fn fn) {
+    CHECK(head_dim <= 256);
+    if (head_dim <= 64) return fn(std::integral_constant<int, 64>{});
+    if (head_dim <= 80) return fn(std::integral_constant<int, 80>{});
+    if (head_dim <= 96) return fn(std::integral_constant<int, 96>{});
+    if (head_dim <= 128) return fn(std::integral_constant<int, 128>{});
+    return fn(std::integral_constant<int, 256>{});
+  }
+
+  AttentionShape shape_of(const AttentionArgs& a) {
+    CHECK(a.kv.kv_len < INT32_MAX / 2);
+    const int64_t n_heads = a.q.cols / a.kv.head_dim, kv_len = a.kv.kv_len;
+    const bool is_windowed = a.window > 0 && a.window < kv_len;
+    AttentionShape s{rows_of(a.q),
+                     {},
+                     {},
+                     int(a.kv.head_dim),
+                     int(n_heads),
+                     int(a.kv.n_kv_heads),
+                     int(n_heads / a.kv.n_kv_heads),
+                     int(kv_len),
+                     int(is_windowed ? a.window : kv_len),
+                     a.scale * kLog2E};
+    prepare(a, s);
+    return s;
+  }
+
+  // The cache as it is, where attention can read it so, or F16 copies: rotated keys, and what was F32 or lies askew.
+  void prepare(const AttentionArgs& a, AttentionShape& s) {
+    const KvView& kv = a.kv;
+    const bool as_is = kv.type == KvView::Type::kF16 && kv.head_dim % 8 == 0;
+    const bool copies_keys = !as_is || !is_aligned(kv.k) || (a.key_rope != nullptr && !a.key_rope->inv_freq.empty());
+    const bool copies_values = !as_is || !is_aligned(kv.v);
+    const int64_t first = kept_of_ == kv.k ? std::min({a.known_slots, kept_slots_, kv.kv_len}) : 0;
+    s.k = copies_keys ? half_rows(kv, kv.k, first, a.key_rope, scratch_.keys) : as_they_are(kv, kv.k);
+    s.v = copies_values ? half_rows(kv, kv.v, first, nullptr, scratch_.values) : as_they_are(kv, kv.v);
+    kept_of_ = copies_keys ? kv.k : nullptr, kept_slots_ = kv.kv_len;
+  }
+  static HalfRows as_they_are(const KvView& kv, const void* data) {
+    return {static_cast<const uint16_t*>(data), kv.capacity * kv.head_dim, kv.head_dim};
+  }
+  // Slots from `first` on are made, those before are there already.
+  HalfRows half_rows(const KvView& kv, const void* from, int64_t first, const Rope* rope, int64_t part) {
+    const int64_t width = AttentionScratch::width(kv.head_dim), n = kv.kv_len - first;
+    const int64_t head_stride = (scratch_.values - scratch_.keys) / 2 / kv.n_kv_heads / 8 * 8;
+    CHECK(head_stride >= kv.kv_len * width);
+    const HalfRows rows{at<uint16_t>(part), head_stride, width};
+    if (n == 0) return rows;
+    const Turns turns = turns_of(rope);
+    const auto make = [&](const auto* typed) {
+      launch(stream_, half_rows_kernel<std::remove_cvref_t<decltype(*typed)>>, over(n * (width - turns.n_pairs)),
+             {kRowThreads}, 0, typed, kv, first, n, turns, at<uint16_t>(part), head_stride, int(width));
+    };
+    if (kv.type == KvView::Type::kF32)
+      make(static_cast<const float*>(from));
+    else
+      make(static_cast<const uint16_t*>(from));
+    return rows;
+  }
+
+  // `joined`: by a second kernel even if there is one split, so that one token's step is always the same kernels.
+  template <class T>
+  void attend(const AttentionShape& s, int64_t n_blocks, bool joined, MatView<float> out, MatView<float> lse) {
+    const int64_t n_tiles = (s.q.rows * s.group + T::kRows - 1) / T::kRows;
+    const int64_t split_bytes = 4 * s.q.rows * s.n_heads * (s.head_dim + 2);
+    const int64_t most = std::min({AttentionScratch::kMaxSplits, scratch_.shared_bytes / split_bytes,
+                                   int64_t((s.kv_len + T::kKeys - 1) / T::kKeys)});
+    const int64_t n_splits = std::clamp<int64_t>(n_blocks / (n_tiles * s.n_kv_heads), 1, std::max<int64_t>(most, 1));
+    joined = joined || n_splits > 1;
+    float* partial = joined ? at<float>(scratch_.shared) : nullptr;
+    launch(stream_, attention_kernel<T>, {unsigned(n_tiles * s.n_kv_heads), unsigned(n_splits)}, {T::kThreads},
+           T::kBytes, s, AttentionOut{rows_of(out), rows_of(lse), partial});
+    if (!joined) return;
+    launch(stream_, join_splits_kernel, {unsigned(s.q.rows * s.n_heads)}, {kJoinThreads}, 0,
+           static_cast<const float*>(partial), int(n_splits), s.n_heads, s.head_dim, rows_of(out), rows_of(lse));
+  }
+
+  const AttentionScratch scratch_;
+  const Stream stream_;
+  std::byte* const workspace_;
+  const void* kept_of_ = nullptr;  // the cache (its keys) whose first kept_slots_ slots have been made into HalfRows
+  int64_t kept_slots_ = 0;
+};
+
+}  // namespace REFORM_CUDA_SIDE
+}  // namespace reform::cuda

@@ -1,0 +1,101 @@
+// The cache: storing rows, moving slots down, and the form in which attention reads it.
+#pragma once
+
+#include "kernels/cuda/elementwise.cuh"
+#include "kernels/cuda/rope.cuh"
+
+namespace reform::cuda {
+inline namespace REFORM_CUDA_SIDE {
+
+// Beyond its range F16 would store infinity, and one infinite key poisons a whole row of attention.
+__device__ __forceinline__ uint16_t saturated_half(float x) {
+  return float_to_half(x != x ? x : fminf(fmaxf(x, -65504.0f), 65504.0f));
+}
+__device__ __forceinline__ float to_float(uint16_t h) { return half_to_float(h); }
+__device__ __forceinline__ float to_float(float f) { return f; }
+
+// Block per token.
+__global__ void store_kv_kernel(Rows<const float> k, Rows<const float> v, int64_t first_slot, KvView kv) {
+  const int64_t t = blockIdx.x;
+  for (int64_t c = threadIdx.x; c < k.cols; c += blockDim.x) {
+    const int64_t h = c / kv.head_dim, to = (h * (kv.capacity - 1) + first_slot + t) * kv.head_dim + c;
+    if (kv.type == KvView::Type::kF32) {
+      static_cast<float*>(kv.k)[to] = k.row(t)[c];
+      static_cast<float*>(kv.v)[to] = v.row(t)[c];
+    } else {
+      static_cast<uint16_t*>(kv.k)[to] = saturated_half(k.row(t)[c]);
+      static_cast<uint16_t*>(kv.v)[to] = saturated_half(v.row(t)[c]);
+    }
+  }
+}
+
+// What attention reads: F16 rows in whole pieces of 16 bytes. Row (head, slot) begins at data + head * head_stride +
+// slot * width; columns from head_dim to width, the next multiple of 8, are zero.
+struct HalfRows {
+  const uint16_t* data;
+  int64_t head_stride, width;
+  __device__ const uint16_t* head(int64_t h) const { return data + h * head_stride; }
+};
+
+// Slots [first, first + n) of one side of a cache as HalfRows, rotated. A thread per slot and pair, or per slot and
+// element that has none; it does all heads, whose turn is the same. Limit: the bytes read and written.
+template <class T>
+__global__ void half_rows_kernel(const T* from, KvView kv, int64_t first, int64_t n, Turns turns, uint16_t* to,
+                                 int64_t head_stride, int width) {
+  const int n_items = width - turns.n_pairs;
+  const int64_t at = int64_t(blockIdx.x) * blockDim.x + threadIdx.x, slot = first + at / n_items;
+  const int i = int(at % n_items);
+  if (at >= n * n_items) return;
+  const bool is_pair = i < turns.n_pairs;
+  const CosSin turn = is_pair ? turn_at(turns, i, slot) : CosSin{1, 0};
+  const int a = is_pair ? turns.first(i) : turns.n_pairs + i, b = is_pair ? turns.second(i) : a;
+  for (int64_t h = 0; h < kv.n_kv_heads; ++h) {
+    const T* in = from + (h * kv.capacity + slot) * kv.head_dim;
+    uint16_t* out = to + h * head_stride + slot * width;
+    const float x = a < kv.head_dim ? to_float(in[a]) : 0.0f;
+    if (is_pair) {
+      const float y = to_float(in[b]);
+      out[a] = saturated_half(x * turn.cos - y * turn.sin);
+      out[b] = saturated_half(x * turn.sin + y * turn.cos);
+    } else {
+      out[a] = saturated_half(x);
+    }
+  }
+}
+
+// Slots move through a staging buffer [2 sides, n_kv_heads, n, pieces of a slot], a run of them at a time: first all of
+// a run are read, then all are written. A run's slots move down, so it writes over none that a later one reads. Grid
+// (pieces of a head, heads, sides). Limit: the bytes, twice read and twice written.
+struct alignas(16) Piece16 {
+  uint32_t words[4];
+};
+
+template <class Piece>
+struct SlotRun {
+  KvView kv;
+  const int32_t* keep;  // of slot `first` and those after it
+  int64_t first, n, slot_pieces;
+  Piece* staging;
+
+  __device__ Piece* head() const {
+    return static_cast<Piece*>(blockIdx.z == 0 ? kv.k : kv.v) + int64_t(blockIdx.y) * kv.capacity * slot_pieces;
+  }
+  __device__ Piece* staged() const {
+    return staging + (int64_t(blockIdx.z) * kv.n_kv_heads + blockIdx.y) * n * slot_pieces;
+  }
+};
+
+template <class Piece>
+__global__ void gather_slots_kernel(SlotRun<Piece> run) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= run.n * run.slot_pieces) return;
+  run.staged()[i] = run.head()[run.keep[i / run.slot_pieces] * run.slot_pieces + i % run.slot_pieces];
+}
+template <class Piece>
+__global__ void place_slots_kernel(SlotRun<Piece> run) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < run.n * run.slot_pieces) run.head()[run.first * run.slot_pieces + i] = run.staged()[i];
+}
+
+}  // namespace REFORM_CUDA_SIDE
+}  // namespace reform::cuda
