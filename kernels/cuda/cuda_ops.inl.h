@@ -23,7 +23,7 @@ struct Scratch {
   explicit Scratch(const OpLimits& l) {
     int64_t used = 0;
     const auto take = [&](int64_t n) { return std::exchange(used, used + aligned(n)); };
-    ids = take(4 * l.max_tokens);
+    ids = take(4 * std::max(l.max_tokens, l.max_kv_len));  // embed takes a whole call
     narrow = take(Matmul::narrow_bytes(l));
     panel = take(Matmul::panel_bytes(l));
     library = take(Matmul::kLibraryBytes);
