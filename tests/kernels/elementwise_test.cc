@@ -252,5 +252,35 @@ TEST_CASE("compact_kv: every isa moves what ref moves", "[kernels]") {
   }
 }
 
+TEST_CASE("compact_kv: cuda moves thousands of slots through a staging buffer of hundreds", "[kernels][cuda]") {
+  for (auto type : {KvView::Type::kF16, KvView::Type::kF32}) {
+    for (int64_t head_dim : {7, 8}) {  // in pieces of 2 bytes, of 16
+      Random random(11);
+      std::vector<int32_t> keep;
+      for (int32_t slot = 0; slot < 1500; ++slot) {
+        if (slot < 4 || random.below(3) > 0) keep.push_back(slot);
+      }
+      const auto compacted = [&](Ops& ops) {
+        Cache cache(type, 2, head_dim, 1500);
+        Random same(12);
+        cache.fill(same, 0);
+        ops.compact_kv(cache.view(), keep);
+        const int64_t slot_bytes = head_dim * (type == KvView::Type::kF16 ? 2 : 4);
+        std::vector<std::byte> bytes;
+        for (const void* base : {cache.view().k, cache.view().v}) {
+          for (int64_t h = 0; h < 2; ++h) {
+            const auto* slots = static_cast<const std::byte*>(base) + h * cache.view().capacity * slot_bytes;
+            bytes.insert(bytes.end(), slots, slots + int64_t(keep.size()) * slot_bytes);
+          }
+        }
+        return bytes;
+      };
+      const auto reference = make_reference_ops();
+      const std::vector<std::byte> want = compacted(*reference);
+      for_each_cuda({600, 64, 600, 2, 2, head_dim}, [&](Ops& ops) { CHECK(compacted(ops) == want); });
+    }
+  }
+}
+
 }  // namespace
 }  // namespace reform::test
