@@ -279,19 +279,34 @@ __global__ void __launch_bounds__(T::kThreads) attention_kernel(AttentionShape s
   finish(s, softmax, kv_head, warp_row, to);
 }
 
-// Joins the splits of row blockIdx.x of [n_tokens * n_heads], in their order.
-constexpr int kJoinThreads = 128;
-__global__ void join_splits_kernel(const float* partial, int n_splits, int n_heads, int head_dim, Rows<float> y,
-                                   Rows<float> lse) {
+// Joins the splits of row blockIdx.x of [n_tokens * n_heads], in their order. A thread per split fetches what it
+// weighs, then a thread per dimension sums: loads that do not wait for each other.
+constexpr int kJoinThreads = 128, kMaxSplits = 64;
+__global__ void __launch_bounds__(kJoinThreads)
+    join_splits_kernel(const float* partial, int n_splits, int n_heads, int head_dim, Rows<float> y, Rows<float> lse) {
+  __shared__ float largest[kMaxSplits], sums[kMaxSplits];
   const int64_t width = head_dim + 2, step = gridDim.x * width, t = blockIdx.x / unsigned(n_heads);
   const int64_t h = blockIdx.x % unsigned(n_heads);
   const float* row = partial + blockIdx.x * width;
+  if (int(threadIdx.x) < n_splits) {
+    largest[threadIdx.x] = row[threadIdx.x * step + head_dim];
+    sums[threadIdx.x] = row[threadIdx.x * step + head_dim + 1];
+  }
+  meet_block();
   float top = -INFINITY, sum = 0;
-  for (int i = 0; i < n_splits; ++i) top = fmaxf(top, row[i * step + head_dim]);
-  for (int i = 0; i < n_splits; ++i) sum += power_of_two(row[i * step + head_dim] - top) * row[i * step + head_dim + 1];
+  for (int i = 0; i < n_splits; ++i) top = fmaxf(top, largest[i]);
+  for (int i = 0; i < n_splits; ++i) sum += power_of_two(largest[i] - top) * sums[i];
   for (int d = int(threadIdx.x); d < head_dim; d += kJoinThreads) {
     float out = 0;
-    for (int i = 0; i < n_splits; ++i) out += power_of_two(row[i * step + head_dim] - top) * row[i * step + d];
+    for (int begin = 0; begin < n_splits; begin += 16) {
+      float values[16];
+      REFORM_UNROLL
+      for (int i = 0; i < 16; ++i) values[i] = begin + i < n_splits ? row[(begin + i) * step + d] : 0.0f;
+      REFORM_UNROLL
+      for (int i = 0; i < 16; ++i) {
+        if (begin + i < n_splits) out += power_of_two(largest[begin + i] - top) * values[i];
+      }
+    }
     y.row(t)[h * head_dim + d] = out / sum;
   }
   if (threadIdx.x == 0 && lse.data != nullptr) lse.row(h)[t] = (top + log2f(sum)) * kLn2;

@@ -35,7 +35,7 @@ struct AttentionScratch {
     bytes = used;
   }
 
-  static constexpr int64_t kMaxSplits = 64, kSplitRows = 1024;  // of keys; rows of a call times its splits
+  static constexpr int64_t kSplitRows = 1024;  // rows of a call times the splits of its keys, at most
 };
 
 class AttentionOps {
@@ -211,8 +211,8 @@ class AttentionOps {
   void attend(const AttentionShape& s, int64_t n_blocks, bool joined, MatView<float> out, MatView<float> lse) {
     const int64_t n_tiles = (s.q.rows * s.group + T::kRows - 1) / T::kRows;
     const int64_t split_bytes = 4 * s.q.rows * s.n_heads * (s.head_dim + 2);
-    const int64_t most = std::min({AttentionScratch::kMaxSplits, scratch_.shared_bytes / split_bytes,
-                                   int64_t((s.kv_len + T::kKeys - 1) / T::kKeys)});
+    const int64_t most = std::min(
+        {int64_t(kMaxSplits), scratch_.shared_bytes / split_bytes, int64_t((s.kv_len + T::kKeys - 1) / T::kKeys)});
     const int64_t n_splits = std::clamp<int64_t>(n_blocks / (n_tiles * s.n_kv_heads), 1, std::max<int64_t>(most, 1));
     joined = joined || n_splits > 1;
     float* partial = joined ? at<float>(scratch_.shared) : nullptr;
