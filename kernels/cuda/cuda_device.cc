@@ -28,12 +28,13 @@ constexpr int64_t kLargeArenaBytes = int64_t{4} << 30;
 // Memory of one chip, from one allocation. The stream clears what it hands out, in the order of the work.
 class CudaMemory final : public MemorySource {
  public:
-  CudaMemory(int index, std::byte* base, int64_t bytes, cudaStream_t stream)
-      : index_(index), base_(base), arena_(bytes), stream_(stream) {}
+  CudaMemory(int index, std::byte* base, int64_t bytes, cudaStream_t stream, int64_t& writes)
+      : index_(index), base_(base), arena_(bytes), stream_(stream), writes_(writes) {}
   void* allocate_zeroed(int64_t bytes) override {
     const auto offset = arena_.take(bytes);
     if (!offset) return nullptr;
     cudaSetDevice(index_);
+    ++writes_;
     cudaMemsetAsync(base_ + *offset, 0, size_t(bytes), stream_);  // what fails is met by the next copy
     return base_ + *offset;
   }
@@ -44,6 +45,7 @@ class CudaMemory final : public MemorySource {
   std::byte* const base_;
   Arena arena_;
   const cudaStream_t stream_;
+  int64_t& writes_;
 };
 
 // CUDA's present device is a thread's, and a job may come from any thread: each way in sets it. A job's ops are made by
@@ -76,13 +78,17 @@ class CudaDevice final : public Device {
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override {
     cudaSetDevice(index_);
     (void)cudaGetLastError();  // of another job on this thread
-    return make_cuda_ops(limits, stream_, workspace, {.products = products_.get()});
+    return make_cuda_ops(limits, stream_, workspace, {.products = products_.get(), .outside_writes = &writes_});
   }
   Status run_step(const std::function<Status()>& issue) override {
     cudaSetDevice(index_);
-    return step_->run(stream_, issue);
+    return step_->run(stream_, [&] {
+      ++writes_;  // what was recorded has perhaps not run
+      return issue();
+    });
   }
   Status to_device(void* to, const void* from, int64_t bytes) override {
+    ++writes_;
     return copy(to, from, bytes, cudaMemcpyHostToDevice);
   }
   Status to_host(void* to, const void* from, int64_t bytes) override {
@@ -90,6 +96,7 @@ class CudaDevice final : public Device {
   }
   void fill_zero(void* to, int64_t bytes) override {
     cudaSetDevice(index_);
+    ++writes_;
     if (bytes > 0) cudaMemsetAsync(to, 0, size_t(bytes), stream_);
   }
 
@@ -118,6 +125,7 @@ class CudaDevice final : public Device {
   int64_t arena_bytes_ = 0;
   std::optional<int64_t> used_before_;  // of the chip's memory, by everybody
   std::unique_ptr<cuda::ProductLibrary> products_;
+  int64_t writes_ = 0;  // of its memory, other than by ops
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<MemoryAccount> account_;
 };
@@ -152,7 +160,7 @@ Status CudaDevice::take_arena(int64_t max_bytes) {
                         format_bytes(int64_t(total_bytes)), format_bytes(outside), format_bytes(room + outside))};
   }
   arena_bytes_ = bytes;
-  memory_ = std::make_unique<CudaMemory>(index_, static_cast<std::byte*>(arena_), bytes, stream_);
+  memory_ = std::make_unique<CudaMemory>(index_, static_cast<std::byte*>(arena_), bytes, stream_, writes_);
   account_ = std::make_unique<MemoryAccount>(bytes, memory_.get());
   return {};
 }

@@ -16,6 +16,10 @@ namespace reform {
 struct CudaOptions {
   // Multiplies matrices where it can; outlives the ops. Null: our own kernel does.
   cuda::ProductLibrary* products = nullptr;
+  // Counts what writes the device's memory other than these ops: copies and fills from the host, memory that changes
+  // hands, a graph's replay. While it stays the same, a product may use what an op before it made of its activations.
+  // Outlives the ops. Null: nothing is kept from op to op.
+  const int64_t* outside_writes = nullptr;
 };
 
 // For CUDA's present device, once: else the driver loads each kernel when it is first launched. Returns their number.

@@ -24,7 +24,7 @@ struct Scratch {
     int64_t used = 0;
     const auto take = [&](int64_t n) { return std::exchange(used, used + aligned(n)); };
     ids = take(4 * std::max(l.max_tokens, l.max_kv_len));  // embed takes a whole call
-    narrow = take(Matmul::narrow_bytes(l));
+    narrow = take(Matmul::narrow_bytes(l));  // outlives the op: the next product may be of the same activations
     panel = take(Matmul::panel_bytes(l));
     library = take(Matmul::kLibraryBytes);
     attention = take(AttentionScratch(l).bytes);
@@ -38,7 +38,7 @@ class CudaOps final : public Ops {
       : scratch_(limits),
         stream_(stream),
         workspace_(workspace.data()),
-        matmul_(stream, options,
+        matmul_(limits, stream, options,
                 {at<std::byte>(scratch_.narrow), at<std::byte>(scratch_.panel), at<std::byte>(scratch_.library)}),
         attention_(limits, stream, at<std::byte>(scratch_.attention)) {
     CHECK(int64_t(workspace.size()) >= scratch_.bytes);
@@ -47,6 +47,7 @@ class CudaOps final : public Ops {
 
   void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
     if (ids.empty()) return;
+    matmul_.wrote(out);
     Ids few{};
     if (ids.size() <= size_t(kFewIds)) {
       std::copy(ids.begin(), ids.end(), few.few);
@@ -62,8 +63,11 @@ class CudaOps final : public Ops {
 
   void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) override {
     if (x.rows == 0) return;
-    launch(stream_, rms_norm_kernel, {unsigned(x.rows)}, {kRowThreads}, 0, rows_of(x), weight.data(), eps,
-           rows_of(out));
+    matmul_.wrote(out);
+    // A norm in place is of heads, or of a product's output: no product follows on it.
+    const Narrow copy = x.data == out.data ? Narrow{} : matmul_.copy_for(out);
+    launch(stream_, rms_norm_kernel, {unsigned(x.rows)}, {kRowThreads}, 0, rows_of(x), weight.data(), eps, rows_of(out),
+           copy);
   }
 
   void matmul(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
@@ -73,45 +77,59 @@ class CudaOps final : public Ops {
 
   void gated_activation(Activation act, MatView<float> gate, MatView<const float> up) override {
     if (gate.rows == 0) return;
-    launch(stream_, gated_activation_kernel, over(gate.cols, gate.rows), {kRowThreads}, 0, act, rows_of(gate),
-           rows_of(up));
+    matmul_.wrote(gate);
+    launch(stream_, gated_activation_kernel, over_matrix(gate), {kRowThreads}, 0, act, rows_of(gate), rows_of(up),
+           matmul_.copy_for(gate));
   }
 
   void add(MatView<float> x, MatView<const float> y) override {
     if (x.rows == 0) return;
-    launch(stream_, add_kernel, over(x.cols, x.rows), {kRowThreads}, 0, rows_of(x), rows_of(y));
+    matmul_.wrote(x);
+    launch(stream_, add_kernel, over_matrix(x), {kRowThreads}, 0, rows_of(x), rows_of(y));
   }
 
   void rope(const Rope& rope, int64_t first_slot, int64_t head_dim, MatView<float> x) override {
+    matmul_.wrote(x);
     attention_.rope(rope, first_slot, head_dim, x);
   }
   void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) override {
+    wrote_cache(kv);
     attention_.store_kv(k, v, first_slot, kv);
   }
   void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
+    matmul_.wrote(out);
+    matmul_.wrote(lse);
     attention_.attention(args, out, lse);
   }
   void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                              std::span<const float> query_weights, std::span<float> column_sums) override {
+    matmul_.wrote(column_sums.data(), int64_t(column_sums.size_bytes()));
     attention_.attention_column_sums(args, lse, query_rows, query_weights, column_sums);
   }
-  void compact_kv(const KvView& kv, std::span<const int32_t> keep) override { attention_.compact_kv(kv, keep); }
+  void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
+    wrote_cache(kv);
+    attention_.compact_kv(kv, keep);
+  }
 
   void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
                           float* scales_out, int64_t scale_stride) override {
     if (x.rows == 0) return;
+    matmul_.wrote(q_out, (x.rows - 1) * q_stride + x.cols);
+    matmul_.wrote(scales_out, ((x.rows - 1) * scale_stride + 1) * int64_t(sizeof(float)));
     launch(stream_, normalise_quantise_kernel, {unsigned(x.rows)}, {kRowThreads}, 0, rows_of(x),
            centre.empty() ? nullptr : centre.data(), q_out, q_stride, scales_out, scale_stride);
   }
 
   void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override {
     if (stored.n_rows == 0) return;
+    matmul_.wrote(scores.data(), int64_t(scores.size_bytes()));
     constexpr unsigned kWarps = kRowThreads / 32;
     launch(stream_, score_kernel, {unsigned((stored.n_rows + kWarps - 1) / kWarps)}, {kRowThreads}, 0, stored, query,
            scores.data());
   }
 
   void argmax(std::span<const float> logits, int32_t* id) override {
+    matmul_.wrote(id, int64_t(sizeof *id));
     launch(stream_, argmax_kernel, {1}, {kArgmaxThreads}, 0, logits.data(), int64_t(logits.size()), id);
   }
 
@@ -119,6 +137,11 @@ class CudaOps final : public Ops {
   template <class T>
   T* at(int64_t offset) const {
     return reinterpret_cast<T*>(workspace_ + offset);
+  }
+  void wrote_cache(const KvView& kv) {
+    const int64_t bytes = kv.n_kv_heads * kv.capacity * kv.head_dim * (kv.type == KvView::Type::kF32 ? 4 : 2);
+    matmul_.wrote(kv.k, bytes);
+    matmul_.wrote(kv.v, bytes);
   }
 
   const Scratch scratch_;

@@ -1,7 +1,7 @@
 // The ops without products of matrices. One thread per element or pair; one block per row where a row is summed.
 #pragma once
 
-#include "kernels/cuda/formats.cuh"
+#include "kernels/cuda/narrow.cuh"
 #include "kernels/ops.h"
 
 namespace reform::cuda {
@@ -50,35 +50,64 @@ struct Ids {
   int32_t few[kFewIds];
 };
 
+// out is [n_tokens, d_model].
 template <class Format>
 __global__ void embed_kernel(const uint8_t* table, Ids ids, float scale, Rows<float> out) {
   const int64_t t = blockIdx.x, id = ids.of_device == nullptr ? ids.few[t] : ids.of_device[t];
-  for (int64_t c = threadIdx.x; c < out.cols; c += blockDim.x) {
-    out.row(t)[c] = weight_at<Format>(table, out.cols, id, c) * scale;
+  const uint8_t* row = table + id * (out.cols / Format::kElems) * Format::kBytes;
+  if constexpr (Format::kIsFloat) {
+    for (int64_t c = threadIdx.x; c < out.cols; c += blockDim.x) {
+      out.row(t)[c] = float_at<Format>(row + c * Format::kBytes) * scale;
+    }
+  } else {
+    for (int64_t i = threadIdx.x; i < out.cols / (kRun * Format::kRuns); i += blockDim.x) {
+      const int unit = int(i % Format::kUnits);
+      typename Format::UnitOf u;
+      Format::template unpack<2>(row + i / Format::kUnits * Format::kBytes, unit, u);
+      for (int j = 0; j < Format::kRuns; ++j) {
+        float* to = out.row(t) + i / Format::kUnits * Format::kElems + Format::first(unit, j);
+        for (int k = 0; k < kRun; ++k) to[k] = weight_of<Format>(u, j, k) * scale;
+      }
+    }
   }
 }
 
-__global__ void rms_norm_kernel(Rows<const float> x, const float* weight, float eps, Rows<float> out) {
+// Block (row, columns).
+__global__ void narrow_kernel(Rows<const float> x, Narrow out) {
+  const int64_t t = blockIdx.x, c = int64_t(blockIdx.y) * blockDim.x + threadIdx.x;
+  write_narrow(out, t, c, c < x.cols ? x.row(t)[c] : 0.0f);
+}
+
+// Block per row. All columns that `narrow` has are gone through by whole warps.
+__global__ void rms_norm_kernel(Rows<const float> x, const float* weight, float eps, Rows<float> out, Narrow narrow) {
   const float* in = x.row(blockIdx.x);
   float squares = 0;
   for (int64_t c = threadIdx.x; c < x.cols; c += blockDim.x) squares += in[c] * in[c];
   const float factor = 1.0f / sqrtf(block_sum(squares) / float(x.cols) + eps);
-  for (int64_t c = threadIdx.x; c < x.cols; c += blockDim.x) out.row(blockIdx.x)[c] = in[c] * factor * weight[c];
+  for (int64_t c = threadIdx.x; c < x.cols + threadIdx.x % 32; c += blockDim.x) {
+    const float value = c < x.cols ? in[c] * factor * weight[c] : 0.0f;
+    if (c < x.cols) out.row(blockIdx.x)[c] = value;
+    write_narrow(narrow, blockIdx.x, c, value);
+  }
 }
 
-__global__ void gated_activation_kernel(Activation act, Rows<float> gate, Rows<const float> up) {
-  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x, t = blockIdx.y;
-  if (i >= gate.cols) return;
-  const float x = gate.row(t)[i];
-  // GELU's tanh form (arXiv 1606.08415) is x sigmoid(2 u), which keeps its digits where tanh has lost them.
-  const float u = act == Activation::kSilu ? x : 1.5957691216f * (x + 0.044715f * x * x * x);
-  const float active = x / (1.0f + expf(-u));
-  gate.row(t)[i] = active * up.row(t)[i];
+// Block (row, columns).
+__global__ void gated_activation_kernel(Activation act, Rows<float> gate, Rows<const float> up, Narrow narrow) {
+  const int64_t t = blockIdx.x, i = int64_t(blockIdx.y) * blockDim.x + threadIdx.x;
+  float value = 0;
+  if (i < gate.cols) {
+    const float x = gate.row(t)[i];
+    // GELU's tanh form (arXiv 1606.08415) is x sigmoid(2 u), which keeps its digits where tanh has lost them.
+    const float u = act == Activation::kSilu ? x : 1.5957691216f * (x + 0.044715f * x * x * x);
+    const float active = x / (1.0f + expf(-u));
+    value = gate.row(t)[i] = active * up.row(t)[i];
+  }
+  write_narrow(narrow, t, i, value);
 }
 
 __global__ void add_kernel(Rows<float> x, Rows<const float> y) {
-  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < x.cols) x.row(blockIdx.y)[i] += y.row(blockIdx.y)[i];
+  const int64_t i = int64_t(blockIdx.y) * blockDim.x + threadIdx.x;
+  if (i < x.cols) x.row(blockIdx.x)[i] += y.row(blockIdx.x)[i];
 }
 
 // Block per row.

@@ -44,7 +44,7 @@ class Block {
  public:
   Block(Dim n_threads, const std::function<void()>& body)
       : body_(body), fibers_(size_t(n_threads.x * n_threads.y * n_threads.z)), slots_(fibers_.size() * kSlotBytes) {
-    for (Fiber& f : fibers_) f.stack = std::make_unique<char[]>(kStackBytes);
+    for (Fiber& f : fibers_) f.stack = std::make_unique_for_overwrite<char[]>(kStackBytes);
   }
 
   void run(Dim block, Dim n_threads, Dim n_blocks) {

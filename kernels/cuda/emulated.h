@@ -27,6 +27,12 @@ namespace reform::cuda {
 struct Dim {
   unsigned x = 1, y = 1, z = 1;
 };
+struct alignas(16) Words4 {
+  uint32_t w[4];
+};
+struct alignas(8) Words2 {
+  uint32_t w[2];
+};
 
 namespace emulated {
 
@@ -97,6 +103,7 @@ inline void load_matrices(uint32_t (&m)[4], const void* row, bool transposed = f
 }
 inline void load_matrices_transposed(uint32_t (&m)[4], const void* row) { load_matrices(m, row, true); }
 
+inline float bits_to_float(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline float half_to_float(uint16_t h) { return f16_to_f32(h); }
 inline uint16_t float_to_half(float f) { return f32_to_f16(f); }
 inline uint16_t float_to_bfloat(float f) { return f32_to_bf16(f); }

@@ -1,5 +1,7 @@
-// One element of each weight format, as kernels/reference/dequant_*.cc define it (the layouts are described there), in
-// the same order of roundings: d * scale first, then times q, then minus the minimum's product.
+// The weight formats, as kernels/reference/dequant_*.cc define them (the layouts are described there) and in the same
+// order of roundings. A quantised format hands out units: kRuns runs of 16 neighbouring weights whose bits lie
+// together, as INT8 words with each run's scale and offset, weight = scale * q + offset. Blocks lie at multiples of 2
+// bytes, those of kAlign > 2 mostly at multiples of kAlign; nothing outside a block is read.
 #pragma once
 
 #include "base/quant_type.h"
@@ -8,112 +10,296 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-__device__ __forceinline__ uint16_t load_u16(const uint8_t* p) { return uint16_t(p[0] | p[1] << 8); }
+constexpr int kRun = 16;  // weights
+
+template <int kRunsOf>
+struct Unit {
+  uint32_t q[kRunsOf][kRun / 4];  // INT8, the first weight lowest
+  float scale[kRunsOf], offset[kRunsOf];
+};
+
+__device__ __forceinline__ uint16_t load_u16(const uint8_t* p) { return *reinterpret_cast<const uint16_t*>(p); }
+__device__ __forceinline__ uint32_t load_u32(const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); }
 __device__ __forceinline__ float load_half(const uint8_t* p) { return half_to_float(load_u16(p)); }
 
-// Of the 4 and 5-bit formats of 32: the low four bits of element i, and its fifth.
-__device__ __forceinline__ int low_bits(const uint8_t* qs, int i) { return i < 16 ? qs[i] & 15 : qs[i - 16] >> 4; }
-__device__ __forceinline__ int fifth_bit(const uint8_t* qh, int i) { return (qh[i / 8] >> (i % 8) & 1) << 4; }
-
-struct F32 {
-  static constexpr int kElems = 1, kBytes = 4;
-  static __device__ float at(const uint8_t* b, int) { return *reinterpret_cast<const float*>(b); }
-};
-struct F16 {
-  static constexpr int kElems = 1, kBytes = 2;
-  static __device__ float at(const uint8_t* b, int) { return load_half(b); }
-};
-struct BF16 {
-  static constexpr int kElems = 1, kBytes = 2;
-  static __device__ float at(const uint8_t* b, int) {
-    union {
-      uint32_t u;
-      float f;
-    } bits = {uint32_t(load_u16(b)) << 16};
-    return bits.f;
+// Words from p, a multiple of kAlign. From a multiple of 2 they are put together from whole words at or around p, for
+// which two more bytes are read: those before p (kSpare -2) or those after the words (kSpare 2).
+template <int kAlign, int kSpare, int kWords>
+__device__ __forceinline__ void load_words(const uint8_t* p, uint32_t (&w)[kWords]) {
+  static_assert(kAlign == 2 || kAlign == 4 || (kAlign == 16 && kWords % 4 == 0));
+  static_assert(kSpare == -2 || kSpare == 2);
+  if constexpr (kAlign == 16) {
+    REFORM_UNROLL
+    for (int i = 0; i < kWords; i += 4) {
+      const Words4 four = *reinterpret_cast<const Words4*>(p + 4 * i);
+      w[i] = four.w[0], w[i + 1] = four.w[1], w[i + 2] = four.w[2], w[i + 3] = four.w[3];
+    }
+  } else if constexpr (kAlign == 4) {
+    REFORM_UNROLL
+    for (int i = 0; i < kWords; ++i) w[i] = load_u32(p + 4 * i);
+  } else {
+    const bool across = reinterpret_cast<uintptr_t>(p) % 4 != 0;
+    const uint8_t* whole = across ? p + kSpare : p;
+    REFORM_UNROLL
+    for (int i = 0; i < kWords; ++i) w[i] = load_u32(whole + 4 * i);
+    if constexpr (kSpare < 0) {  // each word ends in the next one's lower half
+      uint32_t next = load_u16(p + 4 * kWords - 2);
+      REFORM_UNROLL
+      for (int i = kWords - 1; i >= 0; --i) {
+        const uint32_t own = w[i];
+        if (across) w[i] = own >> 16 | next << 16;
+        next = own;
+      }
+    } else {  // each word begins in the one before's upper half
+      uint32_t before = uint32_t(load_u16(p)) << 16;
+      REFORM_UNROLL
+      for (int i = 0; i < kWords; ++i) {
+        const uint32_t own = w[i];
+        if (across) w[i] = before >> 16 | own << 16;
+        before = own;
+      }
+    }
   }
-};
-struct Q4_0 {
-  static constexpr int kElems = 32, kBytes = 18;
-  static __device__ float at(const uint8_t* b, int i) { return load_half(b) * float(low_bits(b + 2, i) - 8); }
-};
-struct Q4_1 {
-  static constexpr int kElems = 32, kBytes = 20;
-  static __device__ float at(const uint8_t* b, int i) {
-    return round_product(load_half(b), float(low_bits(b + 4, i))) + load_half(b + 2);
-  }
-};
-struct Q5_0 {
-  static constexpr int kElems = 32, kBytes = 22;
-  static __device__ float at(const uint8_t* b, int i) {
-    return load_half(b) * float((low_bits(b + 6, i) | fifth_bit(b + 2, i)) - 16);
-  }
-};
-struct Q5_1 {
-  static constexpr int kElems = 32, kBytes = 24;
-  static __device__ float at(const uint8_t* b, int i) {
-    return round_product(load_half(b), float(low_bits(b + 8, i) | fifth_bit(b + 4, i))) + load_half(b + 2);
-  }
-};
-struct Q8_0 {
-  static constexpr int kElems = 32, kBytes = 34;
-  static __device__ float at(const uint8_t* b, int i) { return load_half(b) * float(int8_t(b[2 + i])); }
-};
-struct Q2_K {
-  static constexpr int kElems = 256, kBytes = 84;
-  static __device__ float at(const uint8_t* b, int i) {
-    const int q = b[16 + 32 * (i / 128) + i % 32] >> (2 * (i % 128 / 32)) & 3, scale_min = b[i / 16];
-    return round_product(load_half(b + 80) * float(scale_min & 15), float(q)) -
-           round_product(load_half(b + 82), float(scale_min >> 4));
-  }
-};
-struct Q3_K {
-  static constexpr int kElems = 256, kBytes = 110;
-  static __device__ float at(const uint8_t* b, int i) {
-    const uint8_t* packed = b + 96;
-    const int s = i / 16;
-    const int low = s < 8 ? packed[s] & 15 : packed[s - 8] >> 4, high = packed[8 + s % 4] >> (2 * (s / 4)) & 3;
-    const int q = (b[32 + 32 * (i / 128) + i % 32] >> (2 * (i % 128 / 32)) & 3) - ((b[i % 32] >> (i / 32) & 1) ? 0 : 4);
-    return load_half(b + 108) * float((low | high << 4) - 32) * float(q);
-  }
-};
-
-// Q4_K's and Q5_K's six-bit scale and minimum of sub-block s.
-struct ScaleMin {
-  int scale, min;
-};
-__device__ __forceinline__ ScaleMin scale_min_at(const uint8_t* packed, int s) {
-  if (s < 4) return {packed[s] & 63, packed[s + 4] & 63};
-  const int low = packed[s + 4];
-  return {(low & 15) | (packed[s - 4] >> 6) << 4, (low >> 4) | (packed[s] >> 6) << 4};
 }
-__device__ __forceinline__ float scaled(const uint8_t* b, int s, int q) {
-  const ScaleMin sm = scale_min_at(b + 4, s);
-  return round_product(load_half(b) * float(sm.scale), float(q)) - round_product(load_half(b + 2), float(sm.min));
+
+// Four values in [0, 2 kZero) as bytes, minus kZero: no byte carries into the next.
+template <int kZero>
+__device__ __forceinline__ uint32_t centred(uint32_t q) {
+  return (q + 0x01010101u * (128 - kZero)) ^ 0x80808080u;
 }
-struct Q4_K {
-  static constexpr int kElems = 256, kBytes = 144;
-  static __device__ float at(const uint8_t* b, int i) {
-    const int s = i / 32;
-    return scaled(b, s, b[16 + 32 * (s / 2) + i % 32] >> (4 * (s % 2)) & 15);
+__device__ __forceinline__ uint32_t low_bits(uint32_t w) { return w & 0x0f0f0f0fu; }
+__device__ __forceinline__ uint32_t high_bits(uint32_t w) { return w >> 4 & 0x0f0f0f0fu; }
+// Two bits of each byte from bit `at` on; one bit.
+__device__ __forceinline__ uint32_t two_bits(uint32_t w, int at) { return w >> at & 0x03030303u; }
+__device__ __forceinline__ uint32_t one_bit(uint32_t w, int at) { return w >> at & 0x01010101u; }
+// Bits [at, at + 4) as the lowest bits of four bytes.
+__device__ __forceinline__ uint32_t spread_bits(uint32_t w, int at) {
+  return (w >> at & 15u) * 0x00204081u & 0x01010101u;
+}
+__device__ __forceinline__ int byte_of(uint32_t w, int i) { return int(w >> (8 * i) & 255u); }
+
+struct FloatFormat {
+  static constexpr bool kIsFloat = true;
+  static constexpr int kElems = 1;
+};
+struct F32 : FloatFormat {
+  static constexpr int kBytes = 4;
+  static __device__ float value(uint32_t bits) { return bits_to_float(bits); }
+};
+struct F16 : FloatFormat {
+  static constexpr int kBytes = 2;
+  static __device__ float value(uint32_t bits) { return half_to_float(uint16_t(bits)); }
+};
+struct BF16 : FloatFormat {
+  static constexpr int kBytes = 2;
+  static __device__ float value(uint32_t bits) { return bits_to_float(bits << 16); }
+};
+template <class Format>
+__device__ __forceinline__ float float_at(const uint8_t* p) {
+  return Format::value(Format::kBytes == 4 ? load_u32(p) : load_u16(p));
+}
+// Four from a multiple of as many bytes.
+template <class Format>
+__device__ __forceinline__ void four_floats(const uint8_t* p, float (&out)[4]) {
+  if constexpr (Format::kBytes == 4) {
+    const Words4 w = *reinterpret_cast<const Words4*>(p);
+    REFORM_UNROLL
+    for (int i = 0; i < 4; ++i) out[i] = Format::value(w.w[i]);
+  } else {
+    const Words2 w = *reinterpret_cast<const Words2*>(p);
+    REFORM_UNROLL
+    for (int i = 0; i < 4; ++i) out[i] = Format::value(w.w[i / 2] >> (16 * (i % 2)) & 0xffffu);
+  }
+}
+
+// kRunsOf runs a unit: of a block of 32 there is one, its halves; of a block of 256, run j of unit u lies 32 j further.
+template <int kElemsOf, int kBytesOf, int kRunsOf, int kAlignOf, bool kHasOffsetOf>
+struct QuantFormat {
+  static constexpr bool kIsFloat = false, kHasOffset = kHasOffsetOf;
+  static constexpr int kElems = kElemsOf, kBytes = kBytesOf, kRuns = kRunsOf, kAlign = kAlignOf;
+  static constexpr int kUnits = kElems / (kRun * kRuns);
+  using UnitOf = Unit<kRuns>;
+  // The first weight of a run, in its block.
+  static __device__ int first(int unit, int run) {
+    return kElems == 32 ? kRun * run : 32 * kRuns * (unit / 2) + 32 * run + kRun * (unit % 2);
+  }
+  static __device__ void same_scale(UnitOf& u, float scale, float offset) {
+    for (int j = 0; j < kRuns; ++j) u.scale[j] = scale, u.offset[j] = offset;
   }
 };
-struct Q5_K {
-  static constexpr int kElems = 256, kBytes = 176;
-  static __device__ float at(const uint8_t* b, int i) {
-    const int s = i / 32, low = b[48 + 32 * (s / 2) + i % 32] >> (4 * (s % 2)) & 15;
-    return scaled(b, s, low | (b[16 + i % 32] >> s & 1) << 4);
+
+struct Q4_0 : QuantFormat<32, 18, 2, 2, false> {
+  template <int kAt>
+  static __device__ void unpack(const uint8_t* b, int, UnitOf& u) {
+    uint32_t qs[4];
+    load_words<2, -2>(b + 2, qs);
+    REFORM_UNROLL
+    for (int k = 0; k < 4; ++k) u.q[0][k] = centred<8>(low_bits(qs[k])), u.q[1][k] = centred<8>(high_bits(qs[k]));
+    same_scale(u, load_half(b), 0);
   }
 };
-struct Q6_K {
-  static constexpr int kElems = 256, kBytes = 210;
-  static __device__ float at(const uint8_t* b, int i) {
-    const int half = i / 128, k = i % 128;
-    const int low = b[64 * half + k % 64] >> (4 * (k / 64)) & 15;
-    const int high = b[128 + 32 * half + k % 32] >> (2 * (k / 32)) & 3;
-    return load_half(b + 208) * float(int8_t(b[192 + i / 16])) * float((low | high << 4) - 32);
+struct Q4_1 : QuantFormat<32, 20, 2, 4, true> {
+  template <int kAt>
+  static __device__ void unpack(const uint8_t* b, int, UnitOf& u) {
+    uint32_t qs[4];
+    load_words<kAt, -2>(b + 4, qs);
+    REFORM_UNROLL
+    for (int k = 0; k < 4; ++k) u.q[0][k] = low_bits(qs[k]), u.q[1][k] = high_bits(qs[k]);
+    same_scale(u, load_half(b), load_half(b + 2));
   }
 };
+struct Q5_0 : QuantFormat<32, 22, 2, 2, false> {
+  template <int kAt>
+  static __device__ void unpack(const uint8_t* b, int, UnitOf& u) {
+    uint32_t w[5];  // the fifth bits, then the rest
+    load_words<2, -2>(b + 2, w);
+    REFORM_UNROLL
+    for (int k = 0; k < 4; ++k) {
+      u.q[0][k] = centred<16>(low_bits(w[k + 1]) | spread_bits(w[0], 4 * k) << 4);
+      u.q[1][k] = centred<16>(high_bits(w[k + 1]) | spread_bits(w[0], 16 + 4 * k) << 4);
+    }
+    same_scale(u, load_half(b), 0);
+  }
+};
+struct Q5_1 : QuantFormat<32, 24, 2, 4, true> {
+  template <int kAt>
+  static __device__ void unpack(const uint8_t* b, int, UnitOf& u) {
+    uint32_t w[5];
+    load_words<kAt, -2>(b + 4, w);
+    REFORM_UNROLL
+    for (int k = 0; k < 4; ++k) {
+      u.q[0][k] = low_bits(w[k + 1]) | spread_bits(w[0], 4 * k) << 4;
+      u.q[1][k] = high_bits(w[k + 1]) | spread_bits(w[0], 16 + 4 * k) << 4;
+    }
+    same_scale(u, load_half(b), load_half(b + 2));
+  }
+};
+struct Q8_0 : QuantFormat<32, 34, 2, 2, false> {
+  template <int kAt>
+  static __device__ void unpack(const uint8_t* b, int, UnitOf& u) {
+    uint32_t w[8];
+    load_words<2, -2>(b + 2, w);
+    REFORM_UNROLL
+    for (int k = 0; k < 4; ++k) u.q[0][k] = w[k], u.q[1][k] = w[4 + k];
+    same_scale(u, load_half(b), 0);
+  }
+};
+
+// The formats of 256 with a scale per 16 have four runs a unit, unit u of the 32 columns' half u % 2: run j's scale is
+// number 8 (u / 2) + 2 j + u % 2.
+struct Q2_K : QuantFormat<256, 84, 4, 4, true> {
+  template <int kAt>
+  static __device__ void unpack(const uint8_t* b, int unit, UnitOf& u) {
+    uint32_t scales[2], qs[4];
+    load_words<kAt, 2>(b + 8 * (unit / 2), scales);
+    load_words<kAt, 2>(b + 16 + 32 * (unit / 2) + 16 * (unit % 2), qs);
+    const float d = load_half(b + 80), min = load_half(b + 82);
+    REFORM_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const int scale_min = byte_of(scales[j / 2], j % 2 * 2 + unit % 2);
+      u.scale[j] = round_product(d, float(scale_min & 15));
+      u.offset[j] = -round_product(min, float(scale_min >> 4));
+      REFORM_UNROLL
+      for (int k = 0; k < 4; ++k) u.q[j][k] = two_bits(qs[k], 2 * j);
+    }
+  }
+};
+struct Q3_K : QuantFormat<256, 110, 4, 2, false> {
+  template <int kAt>
+  static __device__ void unpack(const uint8_t* b, int unit, UnitOf& u) {
+    const int half = unit / 2, part = unit % 2;
+    uint32_t high[4], qs[4], scales[3];
+    load_words<2, 2>(b + 16 * part, high);
+    load_words<2, 2>(b + 32 + 32 * half + 16 * part, qs);
+    load_words<2, 2>(b + 96, scales);
+    const float d = load_half(b + 108);
+    REFORM_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const int at = j % 2 * 2 + part;  // the scale's number in its four
+      const int low = byte_of(scales[j / 2], at) >> (4 * half) & 15;
+      const int top = byte_of(scales[2], at) >> (2 * (2 * half + j / 2)) & 3;
+      u.scale[j] = round_product(d, float((low | top << 4) - 32)), u.offset[j] = 0;
+      REFORM_UNROLL
+      for (int k = 0; k < 4; ++k) u.q[j][k] = centred<4>(two_bits(qs[k], 2 * j) | one_bit(high[k], 4 * half + j) << 2);
+    }
+  }
+};
+
+// The six-bit scales and minimums of Q4_K's and Q5_K's sub-blocks 2 `pair` and the next, in the two lowest bytes.
+struct ScaleMins {
+  uint32_t scales, mins;
+};
+__device__ __forceinline__ ScaleMins scale_mins_of(const uint32_t (&header)[4], int pair) {
+  const int at = 16 * (pair % 2);
+  const uint32_t a = header[1] >> at, b = header[2] >> at, c = header[3] >> at;
+  if (pair < 2) return {a & 0x3f3fu, b & 0x3f3fu};
+  return {(c & 0x0f0fu) | (a >> 2 & 0x3030u), (c >> 4 & 0x0f0fu) | (b >> 2 & 0x3030u)};
+}
+template <class UnitOf>
+__device__ __forceinline__ void scale_pair(const uint32_t (&header)[4], int pair, UnitOf& u) {
+  const ScaleMins sm = scale_mins_of(header, pair);
+  const float d = half_to_float(uint16_t(header[0])), min = half_to_float(uint16_t(header[0] >> 16));
+  REFORM_UNROLL
+  for (int j = 0; j < 2; ++j) {
+    u.scale[j] = round_product(d, float(byte_of(sm.scales, j)));
+    u.offset[j] = -round_product(min, float(byte_of(sm.mins, j)));
+  }
+}
+struct Q4_K : QuantFormat<256, 144, 2, 16, true> {
+  template <int kAt>
+  static __device__ void unpack(const uint8_t* b, int unit, UnitOf& u) {
+    uint32_t header[4], qs[4];
+    load_words<kAt, 2>(b, header);
+    load_words<kAt, -2>(b + 16 + 16 * unit, qs);
+    scale_pair(header, unit / 2, u);
+    REFORM_UNROLL
+    for (int k = 0; k < 4; ++k) u.q[0][k] = low_bits(qs[k]), u.q[1][k] = high_bits(qs[k]);
+  }
+};
+struct Q5_K : QuantFormat<256, 176, 2, 16, true> {
+  template <int kAt>
+  static __device__ void unpack(const uint8_t* b, int unit, UnitOf& u) {
+    const int pair = unit / 2;
+    uint32_t header[4], high[4], qs[4];
+    load_words<kAt, 2>(b, header);
+    load_words<kAt, 2>(b + 16 + 16 * (unit % 2), high);
+    load_words<kAt, -2>(b + 48 + 16 * unit, qs);
+    scale_pair(header, pair, u);
+    REFORM_UNROLL
+    for (int k = 0; k < 4; ++k) {
+      u.q[0][k] = low_bits(qs[k]) | one_bit(high[k], 2 * pair) << 4;
+      u.q[1][k] = high_bits(qs[k]) | one_bit(high[k], 2 * pair + 1) << 4;
+    }
+  }
+};
+struct Q6_K : QuantFormat<256, 210, 4, 2, false> {
+  template <int kAt>
+  static __device__ void unpack(const uint8_t* b, int unit, UnitOf& u) {
+    const int half = unit / 2, part = unit % 2;
+    uint32_t low[2][4], high[4], scales[2];
+    load_words<2, 2>(b + 64 * half + 16 * part, low[0]);
+    load_words<2, 2>(b + 64 * half + 32 + 16 * part, low[1]);
+    load_words<2, 2>(b + 128 + 32 * half + 16 * part, high);
+    load_words<2, 2>(b + 192 + 8 * half, scales);
+    const float d = load_half(b + 208);
+    REFORM_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      u.scale[j] = round_product(d, float(int8_t(byte_of(scales[j / 2], j % 2 * 2 + part)))), u.offset[j] = 0;
+      REFORM_UNROLL
+      for (int k = 0; k < 4; ++k) {
+        const uint32_t four = j < 2 ? low_bits(low[j][k]) : high_bits(low[j - 2][k]);
+        u.q[j][k] = centred<32>(four | two_bits(high[k], 2 * j) << 4);
+      }
+    }
+  }
+};
+
+// Weight i of a run: what the format's definition gives, bit for bit.
+template <class Format>
+__device__ __forceinline__ float weight_of(const typename Format::UnitOf& u, int run, int i) {
+  const float scaled = round_product(u.scale[run], float(int8_t(byte_of(u.q[run][i / 4], i % 4))));
+  return Format::kHasOffset ? scaled + u.offset[run] : scaled;
+}
 
 template <class... F>
 struct FormatList {
@@ -132,13 +318,6 @@ void with_format_of(FormatList<F...>, QuantType type, Fn fn) {
 template <class Fn>
 void with_format(QuantType type, Fn fn) {
   with_format_of(Formats{}, type, fn);
-}
-
-// Element (row, col) of a matrix of rows of blocks.
-template <class Format>
-__device__ __forceinline__ float weight_at(const uint8_t* data, int64_t cols, int64_t row, int64_t col) {
-  const int64_t block = (row * cols + col) / Format::kElems;
-  return Format::at(data + block * Format::kBytes, int(col % Format::kElems));
 }
 
 }  // namespace REFORM_CUDA_SIDE

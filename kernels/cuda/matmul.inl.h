@@ -1,6 +1,6 @@
 // Ops::matmul over the kernels: which of them, with what of the workspace. Few tokens: straight on the stored blocks.
-// Many: activations become BF16, weights too, a panel of rows at a time (BF16 weights are read where they lie), and a
-// library or our own kernel multiplies.
+// Many: activations become BF16 (once for the products that follow one another on them), weights too, a panel of rows
+// at a time (BF16 weights are read where they lie), and a library or our own kernel multiplies.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,9 @@
 #include "base/try.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/matmul.cuh"
+#include "kernels/cuda/panels.cuh"
+#include "kernels/cuda/product.cuh"
+#include "kernels/cuda/vectors.cuh"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
@@ -21,6 +23,41 @@ inline constexpr bool kOnChip = false;
 
 inline const uint8_t* bytes_of(const Weight& w) { return static_cast<const uint8_t*>(w.data); }
 inline Dim over(int64_t n, int64_t rows) { return {unsigned((n + kRowThreads - 1) / kRowThreads), unsigned(rows)}; }
+// Blocks (row, columns) over a matrix: of rows there may be more than the 65535 that the second dimension takes.
+inline Dim over_matrix(MatView<const float> m) {
+  return {unsigned(m.rows), unsigned((m.cols + kRowThreads - 1) / kRowThreads)};
+}
+
+// The activations that the last narrow copy in the workspace was made of. Sound as long as every op says what it wrote,
+// and whatever else writes the device's memory is counted in CudaOptions::outside_writes.
+class Remembered {
+ public:
+  explicit Remembered(const int64_t* outside_writes) : outside_writes_(outside_writes) {}
+  bool is_possible() const { return outside_writes_ != nullptr; }
+  void set(MatView<const float> x) {
+    if (is_possible()) x_ = x, outside_writes_then_ = *outside_writes_;
+  }
+  bool is(MatView<const float> x) const {
+    return x_.data != nullptr && x.data == x_.data && x.rows == x_.rows && x.cols == x_.cols &&
+           x.stride_elems == x_.stride_elems && *outside_writes_ == outside_writes_then_;
+  }
+  void wrote(const void* data, int64_t bytes) {
+    const auto begin = reinterpret_cast<uintptr_t>(data), mine = reinterpret_cast<uintptr_t>(x_.data);
+    const int64_t mine_elems = (x_.rows - 1) * x_.stride_elems + x_.cols;
+    const bool apart = x_.data == nullptr || bytes <= 0 || begin + uintptr_t(bytes) <= mine ||
+                       mine + uintptr_t(mine_elems) * sizeof(float) <= begin;
+    if (!apart) x_ = {};
+  }
+  void wrote(MatView<const float> m) {
+    if (m.data != nullptr && m.rows > 0)
+      wrote(m.data, ((m.rows - 1) * m.stride_elems + m.cols) * int64_t(sizeof(float)));
+  }
+
+ private:
+  const int64_t* const outside_writes_;
+  MatView<const float> x_;
+  int64_t outside_writes_then_ = 0;
+};
 
 class Matmul {
  public:
@@ -34,56 +71,128 @@ class Matmul {
   // several panels.
   static constexpr int64_t kPanelBytes = kOnChip ? int64_t{128} << 20 : 64 << 10;
 
-  static int64_t depth(int64_t cols) { return (cols + kPieceElems - 1) / kPieceElems * kPieceElems; }
-  static int64_t narrow_bytes(const OpLimits& l) { return 2 * l.block_tokens() * depth(l.max_cols); }
+  static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+  static int64_t depth(int64_t cols) { return div_up(cols, kPieceElems) * kPieceElems; }
+  static int64_t narrow_bytes(const OpLimits& l) {
+    const int64_t most = l.block_tokens(), few = std::min<int64_t>(most, kMaxVectors);
+    return std::max(2 * most * depth(l.max_cols), plane_bytes(few, plane_stride(l.max_cols)));
+  }
   static int64_t panel_bytes(const OpLimits& l) { return std::max(kPanelBytes, 2 * kTileRows * depth(l.max_cols)); }
 
-  Matmul(Stream stream, const CudaOptions& options, const Parts& parts)
-      : stream_(stream), products_(options.products), parts_(parts) {}
+  Matmul(const OpLimits& limits, Stream stream, const CudaOptions& options, const Parts& parts)
+      : stream_(stream),
+        products_(options.products),
+        parts_(parts),
+        narrow_capacity_(narrow_bytes(limits)),
+        remembered_(options.outside_writes) {}
 
   void multiply(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
                 MatView<float> y) {
     if (x.rows == 0 || w.rows == 0) return;
     const Store store{bias.empty() ? nullptr : bias.data(), accumulate};
     x.rows <= kMaxVectors ? multiply_vectors(w, x, store, y) : multiply_panels(w, x, store, y);
+    wrote(y);
+  }
+
+  // Every op that writes memory says so, before it asks for a copy.
+  void wrote(const void* data, int64_t bytes) { remembered_.wrote(data, bytes); }
+  void wrote(MatView<const float> m) { remembered_.wrote(m); }
+
+  // Where an op that writes all of `x` may put its narrow copy at the same time, for the product that follows; nowhere,
+  // if nobody would know of it.
+  Narrow copy_for(MatView<const float> x) {
+    const int64_t bytes =
+        x.rows <= kMaxVectors ? plane_bytes(x.rows, plane_stride(x.cols)) : 2 * x.rows * depth(x.cols);
+    if (!remembered_.is_possible() || bytes > narrow_capacity_) return {};
+    remembered_.set(x);
+    return place_for(x.rows, x.cols);
   }
 
  private:
+  static int64_t plane_stride(int64_t cols) { return div_up(cols, 32) * 32; }
+  static int64_t plane_bytes(int64_t n_tokens, int64_t stride) {
+    return n_tokens * (2 * stride + stride / kRun * 2 * int64_t(sizeof(float)));
+  }
+  Narrow place_for(int64_t n_tokens, int64_t cols) const {
+    if (n_tokens > kMaxVectors)
+      return {reinterpret_cast<uint16_t*>(parts_.narrow), nullptr, nullptr, nullptr, depth(cols)};
+    const int64_t stride = plane_stride(cols);
+    auto* const high = reinterpret_cast<int8_t*>(parts_.narrow);
+    int8_t* const low = high + n_tokens * stride;
+    return {nullptr, high, low, reinterpret_cast<float*>(low + n_tokens * stride), stride};
+  }
+  Narrow narrowed(MatView<const float> x) {
+    const Narrow narrow = place_for(x.rows, x.cols);
+    if (remembered_.is(x)) return narrow;
+    const Dim grid{unsigned(x.rows), unsigned(div_up(x.cols, kRowThreads))};
+    launch(stream_, narrow_kernel, grid, {kRowThreads}, 0, rows_of(x), narrow);
+    remembered_.set(x);
+    return narrow;
+  }
+
   void multiply_vectors(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
-    const Dim grid{unsigned((w.rows + kVectorThreads / 32 - 1) / (kVectorThreads / 32))};
     with_format(w.type, [&](auto format) {
-      with_count(x.rows, [&](auto n_tokens) {
-        launch(stream_, matvec_kernel<decltype(format), n_tokens.value>, grid, {kVectorThreads}, 0, bytes_of(w), w.rows,
-               rows_of(x), store, rows_of(y));
+      using F = decltype(format);
+      with_tokens(x.rows, [&](auto n_tokens) {
+        if constexpr (F::kIsFloat) multiply_floats<F, n_tokens.value>(w, x, store, y);
+        if constexpr (!F::kIsFloat) multiply_quants<F, n_tokens.value>(w, x, store, y);
       });
     });
   }
 
-  // Calls fn with the number as a type, [1, kMaxVectors].
+  // Calls fn with the number as a type, rounded up.
   template <class Fn>
-  static void with_count(int64_t n, Fn fn) {
-    switch (n) {
-      case 1:
-        return fn(std::integral_constant<int, 1>{});
-      case 2:
-        return fn(std::integral_constant<int, 2>{});
-      case 3:
-        return fn(std::integral_constant<int, 3>{});
-      case 4:
-        return fn(std::integral_constant<int, 4>{});
-      case 5:
-        return fn(std::integral_constant<int, 5>{});
-      case 6:
-        return fn(std::integral_constant<int, 6>{});
-      case 7:
-        return fn(std::integral_constant<int, 7>{});
-      default:
-        return fn(std::integral_constant<int, kMaxVectors>{});
-    }
+  static void with_tokens(int64_t n, Fn fn) {
+    if (n == 1) return fn(std::integral_constant<int, 1>{});
+    if (n == 2) return fn(std::integral_constant<int, 2>{});
+    if (n <= 4) return fn(std::integral_constant<int, 4>{});
+    fn(std::integral_constant<int, kMaxVectors>{});
+  }
+
+  // Warps for two rows whose lanes take n_units: enough in all to keep the memory of a large chip busy, and each with
+  // work. By the shape only, so that sums are the same on every chip.
+  static int split_of(int64_t n_rows, int64_t n_units) {
+    constexpr int64_t kEnoughWarps = 4096;
+    int split = 1;
+    while (split < kVectorWarps && div_up(n_rows, kVectorRows) * split < kEnoughWarps && n_units > 32 * split)
+      split *= 2;
+    return split;
+  }
+  static Dim vector_grid(int64_t n_rows, int split) {
+    return {unsigned(div_up(n_rows, kVectorWarps / split * kVectorRows))};
+  }
+
+  template <class Format, int kTokens>
+  void multiply_quants(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
+    const Narrow narrow = narrowed(x);
+    const int split = split_of(w.rows, w.cols / (kRun * Format::kRuns));
+    auto* const kernel = aligned<Format>(w) ? quant_vector_kernel<Format, Format::kAlign, kTokens>
+                                            : quant_vector_kernel<Format, 2, kTokens>;
+    launch(stream_, kernel, vector_grid(w.rows, split), {kVectorThreads}, 0, bytes_of(w), w.cols, narrow, int(x.rows),
+           split, store, rows_of(y));
+  }
+  template <class Format, int kTokens>
+  void multiply_floats(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
+    const bool by_fours = whole_fours<Format>(w) && reinterpret_cast<uintptr_t>(x.data) % 16 == 0 &&
+                          (x.stride_elems % 4 == 0 || x.rows == 1);
+    const int split = split_of(w.rows, by_fours ? w.cols / 4 : w.cols);
+    auto* const kernel = by_fours ? float_vector_kernel<Format, 4, kTokens> : float_vector_kernel<Format, 1, kTokens>;
+    launch(stream_, kernel, vector_grid(w.rows, split), {kVectorThreads}, 0, bytes_of(w), rows_of(x), split, store,
+           rows_of(y));
+  }
+
+  template <class Format>
+  static bool aligned(const Weight& w) {
+    return reinterpret_cast<uintptr_t>(w.data) % Format::kAlign == 0;
+  }
+  template <class Format>
+  static bool whole_fours(const Weight& w) {
+    return w.cols % 4 == 0 && reinterpret_cast<uintptr_t>(w.data) % (4 * Format::kBytes) == 0;
   }
 
   void multiply_panels(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
-    const Rows<const uint16_t> narrow = narrowed(x);
+    const Narrow copy = narrowed(x);
+    const Rows<const uint16_t> narrow{copy.bfloats, x.rows, copy.stride, copy.stride};
     if (is_narrow(w)) {
       return multiply_narrow(narrow, {static_cast<const uint16_t*>(w.data), w.rows, w.cols, w.cols}, store, y);
     }
@@ -102,24 +211,23 @@ class Matmul {
     with_format(w.type, [&](auto format) { is_bfloat = std::is_same_v<decltype(format), BF16>; });
     return is_bfloat && w.cols % kPieceElems == 0 && reinterpret_cast<uintptr_t>(w.data) % 16 == 0;
   }
-  static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
   static int64_t panel_rows(int64_t cols) {
     return std::max<int64_t>(kPanelBytes / (2 * depth(cols)) / kTileRows, 1) * kTileRows;
-  }
-
-  Rows<const uint16_t> narrowed(MatView<const float> x) {
-    const int64_t stride = depth(x.cols);
-    const Rows<uint16_t> out{reinterpret_cast<uint16_t*>(parts_.narrow), x.rows, stride, stride};
-    launch(stream_, to_bfloat_kernel, over(stride, x.rows), {kRowThreads}, 0, rows_of(x), out);
-    return {out.data, out.rows, out.cols, out.stride};
   }
 
   Rows<const uint16_t> dequantised(const Weight& w, int64_t first, int64_t end) {
     const int64_t stride = depth(w.cols);
     const Rows<uint16_t> out{reinterpret_cast<uint16_t*>(parts_.panel), end - first, stride, stride};
     with_format(w.type, [&](auto format) {
-      launch(stream_, dequantise_kernel<decltype(format)>, over(stride, out.rows), {kRowThreads}, 0, bytes_of(w),
-             w.cols, first, out);
+      using F = decltype(format);
+      if constexpr (F::kIsFloat) {
+        const bool whole = whole_fours<F>(w) && w.cols % 8 == 0;
+        launch(stream_, whole ? float_panel_kernel<F, true> : float_panel_kernel<F, false>,
+               over(out.rows * (stride / 8), 1), {kRowThreads}, 0, bytes_of(w), w.cols, first, out);
+      } else {
+        launch(stream_, aligned<F>(w) ? quant_panel_kernel<F, F::kAlign> : quant_panel_kernel<F, 2>,
+               over(out.rows * (stride / (kRun * F::kRuns)), 1), {kRowThreads}, 0, bytes_of(w), first, out);
+      }
     });
     return {out.data, out.rows, out.cols, out.stride};
   }
@@ -145,6 +253,8 @@ class Matmul {
   const Stream stream_;
   ProductLibrary* const products_;
   const Parts parts_;
+  const int64_t narrow_capacity_;
+  Remembered remembered_;
 };
 
 }  // namespace REFORM_CUDA_SIDE

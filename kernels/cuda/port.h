@@ -21,6 +21,13 @@ namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
 using Dim = dim3;
+// Words that are read or written at once.
+struct alignas(16) Words4 {
+  uint32_t w[4];
+};
+struct alignas(8) Words2 {
+  uint32_t w[2];
+};
 
 __device__ __forceinline__ void meet_block() { __syncthreads(); }
 __device__ __forceinline__ void meet_warp() { __syncwarp(); }
@@ -34,6 +41,7 @@ __device__ __forceinline__ T shuffle_xor(T value, int mask) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
 }
 
+__device__ __forceinline__ float bits_to_float(uint32_t bits) { return __uint_as_float(bits); }
 __device__ __forceinline__ float half_to_float(uint16_t h) { return __half2float(__ushort_as_half(h)); }
 __device__ __forceinline__ uint16_t float_to_half(float f) { return __half_as_ushort(__float2half_rn(f)); }
 __device__ __forceinline__ uint16_t float_to_bfloat(float f) { return __bfloat16_as_ushort(__float2bfloat16_rn(f)); }

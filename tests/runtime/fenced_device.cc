@@ -106,6 +106,7 @@ void* FencedMemory::allocate_zeroed(int64_t bytes) {
   const auto offset = arena_.take(bytes);
   if (!offset) return nullptr;
   const Open open(*this);
+  ++outside_writes;
   std::memset(base_ + *offset, 0, size_t(bytes));
   return base_ + *offset;
 }
@@ -123,11 +124,12 @@ FencedDevice::FencedDevice(const char* name, bool fenced, int64_t cap_bytes, Wor
 
 std::unique_ptr<Ops> FencedDevice::make_ops(const OpLimits& limits, std::span<std::byte> workspace) {
   const FencedMemory::Open open(memory_);
-  return std::make_unique<FencedOps>(memory_, make_ops_(limits, workspace));
+  return std::make_unique<FencedOps>(memory_, make_ops_(limits, workspace, &memory_.outside_writes));
 }
 
 Status FencedDevice::run_step(const std::function<Status()>& issue) {
   in_step_ = true;
+  ++memory_.outside_writes;
   Status status = issue();
   if (status.ok()) status = issue();
   in_step_ = false;
@@ -151,6 +153,7 @@ Status FencedDevice::copy(void* to, const void* from, int64_t bytes) {
   if (copies_left_ == 0) return {Code::kUnavailable, "the device has failed"};
   if (copies_left_ != kNever) --copies_left_;
   const FencedMemory::Open open(memory_);
+  ++memory_.outside_writes;  // a copy to the host too, which does no harm
   std::memcpy(to, from, size_t(bytes));
   return {};
 }
@@ -159,6 +162,7 @@ void FencedDevice::fill_zero(void* to, int64_t bytes) {
   if (bytes == 0) return;
   CHECK(memory_.holds(to));
   const FencedMemory::Open open(memory_);
+  ++memory_.outside_writes;
   std::memset(to, 0, size_t(bytes));
 }
 
@@ -166,7 +170,7 @@ std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool, int64_t cap_
   return std::make_unique<FencedDevice>(
       "fenced cpu", true, cap_bytes,
       [isa, &pool](const OpLimits& limits) { return cpu_workspace_bytes(isa, limits, pool.size()); },
-      [isa, &pool](const OpLimits& limits, std::span<std::byte> workspace) {
+      [isa, &pool](const OpLimits& limits, std::span<std::byte> workspace, const int64_t* /*outside_writes*/) {
         return make_cpu_ops(isa, limits, pool, workspace);
       });
 }
@@ -174,8 +178,8 @@ std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool, int64_t cap_
 std::unique_ptr<FencedDevice> fenced_emulated_cuda() {
   return std::make_unique<FencedDevice>(
       "emulated cuda", false, 0, [](const OpLimits& limits) { return cuda::Scratch(limits).bytes; },
-      [](const OpLimits& limits, std::span<std::byte> workspace) {
-        return std::make_unique<cuda::CudaOps>(limits, nullptr, workspace);
+      [](const OpLimits& limits, std::span<std::byte> workspace, const int64_t* outside_writes) {
+        return std::make_unique<cuda::CudaOps>(limits, nullptr, workspace, CudaOptions{nullptr, outside_writes});
       });
 }
 

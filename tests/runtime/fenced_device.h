@@ -18,6 +18,7 @@ class FencedMemory final : public MemorySource {
   void* allocate_zeroed(int64_t bytes) override;
   void give_back(void* data, int64_t bytes) override;
   bool holds(const void* data) const { return data >= base_ && data < base_ + bytes_; }
+  int64_t outside_writes = 0;
 
   class Open {
    public:
@@ -40,7 +41,9 @@ class FencedMemory final : public MemorySource {
 
 class FencedDevice final : public Device {
  public:
-  using MakeOps = std::function<std::unique_ptr<Ops>(const OpLimits& limits, std::span<std::byte> workspace)>;
+  // outside_writes: counts what is written other than by ops.
+  using MakeOps = std::function<std::unique_ptr<Ops>(const OpLimits& limits, std::span<std::byte> workspace,
+                                                     const int64_t* outside_writes)>;
   using WorkspaceBytes = std::function<int64_t(const OpLimits& limits)>;
   FencedDevice(const char* name, bool fenced, int64_t cap_bytes, WorkspaceBytes workspace_bytes, MakeOps make_ops);
 

@@ -1,5 +1,8 @@
-// The CUDA matrix products. BF16 rounds each factor by at most 2^-9 of it, up or down as it happens.
+// The CUDA matrix products. More than eight tokens: BF16 rounds each factor by at most 2^-9 of it, up or down as it
+// happens. Fewer: quantised weights meet activations of 16 bits a run of 16, which allowed_errors() bounds for groups
+// of 32, where the steps are no smaller.
 #include <catch2/catch.hpp>
+#include <limits>
 
 #include "tests/kernels/cuda/emulated_ops.h"
 #include "tests/kernels/matmul_cases.h"
@@ -27,7 +30,8 @@ std::vector<float> product(Ops& ops, const Matrix& m, const Case& c, const std::
 // By plain loops over the exact weights, and what the rounding of the path may make of it.
 void expected(const Matrix& m, const Case& c, const std::vector<float>& x, std::vector<double>& want,
               std::vector<double>& allowed) {
-  const bool narrow = c.n_tokens > 8;
+  const bool narrow = c.n_tokens > 8, int8 = !narrow && geometry(m.weight.type).block_elems > 1;
+  const std::vector<double> few = allowed_errors(m, {x.data(), c.n_tokens, c.cols}, int8);
   for (int64_t t = 0; t < c.n_tokens; ++t) {
     for (int64_t r = 0; r < c.rows; ++r) {
       double sum = c.has_bias ? double(float(r % 5) * 0.25f - 0.5f) : 0.0, variance = 0, magnitude = 0;
@@ -37,7 +41,7 @@ void expected(const Matrix& m, const Case& c, const std::vector<float>& x, std::
         sum += term, magnitude += std::abs(term), variance += term * term;
       }
       want.push_back(sum);
-      const double rounding = narrow ? 6 * 2 * 0x1p-9 * std::sqrt(variance / 3) : 0;
+      const double rounding = narrow ? 6 * 2 * 0x1p-9 * std::sqrt(variance / 3) : few[size_t(t * c.rows + r)];
       allowed.push_back(rounding + magnitude * double(c.cols + 8) * 0x1p-24 + 1e-6);
     }
   }
@@ -48,10 +52,10 @@ TEST_CASE("cuda matmul agrees with doubles for every type and odd shapes", "[ker
   for (int i = 0; i < int(QuantType::kCount); ++i) {
     const QuantType type = QuantType(i);
     const int64_t unit = geometry(type).block_elems == 1 ? 19 : geometry(type).block_elems;
-    const Case cases[] = {{1, unit, 1, false, false},     {37, 3 * unit, 3, true, true},
-                          {67, 2 * unit, 8, true, false}, {5, unit, 9, false, true},
-                          {65, 2 * unit, 17, true, true}, {130, unit, 129, true, false},
-                          {70, 3 * unit, 70, false, true}};
+    const Case cases[] = {
+        {1, unit, 1, false, false},      {37, 3 * unit, 3, true, true},  {67, 2 * unit, 8, true, false},
+        {5, unit, 9, false, true},       {65, 2 * unit, 17, true, true}, {130, unit, 129, true, false},
+        {70, 3 * unit, 70, false, true}, {5, 13 * 256, 2, true, false}};  // the last: several warps a row
     for (const Case& c : cases) {
       const Matrix m = random_matrix(type, c.rows, c.cols, random, c.rows / 2);
       std::vector<float> x(size_t(c.n_tokens * c.cols));
@@ -60,6 +64,80 @@ TEST_CASE("cuda matmul agrees with doubles for every type and odd shapes", "[ker
       expected(m, c, x, want, allowed);
       INFO(geometry(type).name << " rows " << c.rows << " cols " << c.cols << " tokens " << c.n_tokens);
       for_each_cuda(limits(c), [&](Ops& ops) { REQUIRE(compare(product(ops, m, c, x), want, allowed)); });
+    }
+  }
+}
+
+// `bytes` at a multiple of 16, plus offset.
+const uint8_t* placed(const std::vector<uint8_t>& bytes, int64_t offset, std::vector<uint8_t>& memory) {
+  memory.assign(bytes.size() + 16 + size_t(offset), 0);
+  uint8_t* data = memory.data() + (16 - reinterpret_cast<uintptr_t>(memory.data()) % 16) % 16 + offset;
+  std::copy(bytes.begin(), bytes.end(), data);
+  return data;
+}
+
+TEST_CASE("cuda matmul: weights may lie at any multiple of two bytes, floats of their size",
+          "[kernels][matmul][cuda]") {
+  Random random(79);
+  for (int i = 0; i < int(QuantType::kCount); ++i) {
+    const QuantType type = QuantType(i);
+    for (int64_t n_tokens : {3, 11}) {
+      const Case c{9, 256, n_tokens, false, false};
+      Matrix m = random_matrix(type, c.rows, c.cols, random);
+      std::vector<float> x(size_t(c.n_tokens * c.cols));
+      for (float& v : x) v = normal(random);
+      std::vector<double> want, allowed;
+      expected(m, c, x, want, allowed);
+      EmulatedCuda ops(limits(c));
+      for (int64_t offset : {0, 2, 4}) {
+        if (type == QuantType::kF32 && offset % 4 != 0) continue;
+        std::vector<uint8_t> memory;
+        m.weight.data = placed(m.bytes, offset, memory);
+        INFO(geometry(type).name << " tokens " << n_tokens << " offset " << offset);
+        REQUIRE(compare(product(*ops, m, c, x), want, allowed));
+      }
+    }
+  }
+}
+
+TEST_CASE("cuda matmul: a NaN or infinity spoils its own token and no other", "[kernels][matmul][cuda]") {
+  Random random(80);
+  for (QuantType type : {QuantType::kQ4_K, QuantType::kQ6_K, QuantType::kQ8_0, QuantType::kF16}) {
+    for (int64_t n_tokens : {3, 12}) {
+      for (float poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        const Case c{7, 512, n_tokens, false, false};
+        const Matrix m = random_matrix(type, c.rows, c.cols, random);
+        std::vector<float> x(size_t(c.n_tokens * c.cols));
+        for (float& v : x) v = normal(random);
+        x[size_t(c.cols + 333)] = poison;
+        EmulatedCuda ops(limits(c));
+        const std::vector<float> y = product(*ops, m, c, x);
+        for (int64_t k = 0; k < n_tokens * c.rows; ++k) REQUIRE(std::isfinite(y[size_t(k)]) == (k / c.rows != 1));
+      }
+    }
+  }
+}
+
+TEST_CASE("cuda matmul: a block dropped, or columns swapped, is noticed for every type", "[kernels][matmul][cuda]") {
+  Random random(81);
+  for (int i = 0; i < int(QuantType::kCount); ++i) {
+    for (int64_t n_tokens : {2, 9}) {
+      if (n_tokens == 9 && i % 4 != 2) continue;  // the same unpacking
+      const Case c{6, 512, n_tokens, false, false};
+      Matrix m = random_matrix(QuantType(i), c.rows, c.cols, random);
+      std::vector<float> x(size_t(c.n_tokens * c.cols));
+      for (float& v : x) v = normal(random);
+      std::vector<double> want, allowed;
+      expected(m, c, x, want, allowed);
+      EmulatedCuda ops(limits(c));
+      INFO(geometry(QuantType(i)).name << " tokens " << n_tokens);
+      REQUIRE(compare(product(*ops, m, c, x), want, allowed));
+      std::vector<float> swapped = x;
+      for (size_t k = 0; k + 1 < x.size(); k += 2) std::swap(swapped[k], swapped[k + 1]);
+      CHECK_FALSE(compare(product(*ops, m, c, swapped), want, allowed));
+      const int64_t dropped = row_bytes(QuantType(i), 256), row = 2 * dropped;
+      for (int64_t r = 0; r < c.rows; ++r) std::fill_n(m.bytes.begin() + r * row + dropped, dropped, uint8_t(0));
+      CHECK_FALSE(compare(product(*ops, m, c, x), want, allowed));
     }
   }
 }

@@ -1,0 +1,45 @@
+// Activations as products take them: BF16 for the tensor cores, or for a few tokens 16 bits in two INT8 planes, value =
+// scale * (256 high + low), with a scale for each run of 16: one plane alone costs a small model 8 of 200 top tokens.
+#pragma once
+
+#include "kernels/cuda/formats.cuh"
+
+namespace reform::cuda {
+inline namespace REFORM_CUDA_SIDE {
+
+constexpr float kLargestActivation = 32639.0f;  // high in [-127, 127], low in [-128, 127]
+constexpr float kTinyActivation = 1e-34f;       // a run below counts as zero: its inverse would overflow
+
+// Where a copy of activations goes: bfloats, or the planes and `runs`, or nowhere.
+struct Narrow {
+  uint16_t* bfloats;   // [n_tokens, stride], zero past the columns
+  int8_t *high, *low;  // [n_tokens, stride], likewise
+  float* runs;         // [n_tokens, stride / 16, 2]: a run's scale, and the sum of its values
+  int64_t stride;      // of planes a multiple of 32
+};
+
+__device__ __forceinline__ void write_planes(const Narrow& n, int64_t t, int64_t c, float value) {
+  float largest = fabsf(value) <= 3.4e38f ? fabsf(value) : INFINITY;  // a NaN too
+  for (int mask = kRun / 2; mask > 0; mask /= 2) largest = fmaxf(largest, shuffle_xor(largest, mask));
+  const bool finite = largest <= 3.4e38f, zero = !finite || largest < kTinyActivation;
+  const int q = zero ? 0 : int(rintf(value * (kLargestActivation / largest)));
+  int sum = q;
+  for (int mask = kRun / 2; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
+  if (c >= n.stride) return;
+  const int high = (q + 128) >> 8;
+  n.high[t * n.stride + c] = int8_t(high);
+  n.low[t * n.stride + c] = int8_t(q - 256 * high);
+  if (c % kRun != 0) return;
+  const float scale = zero ? (finite ? 0.0f : NAN) : largest / kLargestActivation;
+  float* run = n.runs + (t * n.stride + c) / kRun * 2;
+  run[0] = scale, run[1] = scale * float(sum);
+}
+
+// For whole warps: lane l with column c = a multiple of 32, plus l, and `value` zero past the columns.
+__device__ __forceinline__ void write_narrow(const Narrow& n, int64_t t, int64_t c, float value) {
+  if (n.bfloats != nullptr && c < n.stride) n.bfloats[t * n.stride + c] = float_to_bfloat(value);
+  if (n.high != nullptr) write_planes(n, t, c, value);
+}
+
+}  // namespace REFORM_CUDA_SIDE
+}  // namespace reform::cuda
