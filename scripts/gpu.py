@@ -114,9 +114,9 @@ def run(arguments, place, gpu):
             say(f"{bar['verdict']:8} {bar['what']}: {bar['value']:.3g} {bar['unit']}, bar {bar['bar']:g}")
     say(f"written to {shown(path)} and {shown(path.with_suffix('.md'))}; logs in {shown(place.work / 'logs')}")
     say(", ".join(f"{n} {state}" for state, n in counts.items()))
-    if counts["passed"] == 0:
-        return NOTHING_RAN
-    return 1 if counts["failed"] or counts["not reached"] else 0
+    if counts["failed"] or counts["not reached"]:
+        return 1
+    return 0 if counts["passed"] else NOTHING_RAN
 
 
 def parse_arguments():

@@ -3,6 +3,7 @@ import hashlib
 import json
 import re
 import shutil
+import time
 
 import fetch_model
 import haystack
@@ -162,18 +163,18 @@ def answers(place, limit_s):
     store = place.work / "answers"
     shutil.rmtree(store, ignore_errors=True)
     commands, objects = [], {}
-    share_s = limit_s / (2 * (1 + len(facts)))
+    deadline = time.monotonic() + limit_s
     for device in ("cpu", place.device_name):
         command = [place.program("reform"), "ingest", "--store", store, "--model", model, "--device", device, "--json", device,
                    text]
         name = f"model-{device.replace(':', '')}"
-        status, out, _ = place.call(command, 3 * share_s, name)
+        status, out, _ = place.call(command, deadline - time.monotonic(), name)
         parse_object(status, out, place, name)
         commands.append(place.command)
         for i, fact in enumerate(facts):
             command = [place.program("reform"), "ask", "--store", store, "--device", device, "--json", "--gather-tokens", "256",
                        "--edge-tokens", "64", "-n", "32", device, fact.question]
-            status, out, _ = place.call(command, 3 * share_s, f"{name}-{i}")
+            status, out, _ = place.call(command, deadline - time.monotonic(), f"{name}-{i}")
             objects[device, i] = parse_object(status, out, place, f"{name}-{i}")
             commands.append(place.command)
     return {**compare_answers(facts, objects, place.device_name), "command": commands[0], "commands": commands}
