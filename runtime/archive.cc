@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <reform/archive.h>
 
-#include <filesystem>
 #include <optional>
 
 #include "base/try.h"
@@ -41,9 +40,7 @@ Result<std::string> checked_model_path(const ContextSettings& settings, const Im
     return Status{Code::kWrongModel, fmt::format("the context belongs to the model {}, not to {}",
                                                  describe_model(settings), options.model_path)};
   }
-  std::error_code error;
-  const auto path = std::filesystem::absolute(options.model_path, error);
-  return error ? options.model_path : path.string();
+  return gguf->absolute_path();
 }
 
 // That the texts are what this program reads, and fit the rows. The rest is checked where it meets the model.

@@ -1,15 +1,19 @@
 #include <fmt/format.h>
 #include <reform/engine.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
 #include "base/try.h"
+#include "base/units.h"
 #include "runtime/device_choice.h"
 #include "runtime/engine_impl.h"
 #include "runtime/files.h"
 #include "runtime/fingerprint.h"
 #include "runtime/head_search.h"
+#include "runtime/machine.h"
+#include "runtime/synthetic_model.h"
 
 namespace reform {
 namespace {
@@ -34,11 +38,21 @@ Isa chosen_isa(const std::string& wanted) {
   return best_isa();
 }
 
+// Before so much is taken: memory that is not there costs a process its life, and not before it is touched.
+Status machine_has(const Gguf& gguf) {
+  const int64_t limit = group_limits().memory_bytes, available = machine_memory().available_bytes;
+  const int64_t most = limit > 0 ? std::min(limit, available) : available;
+  if (gguf.file_bytes() <= most) return {};
+  return {Code::kMemoryCap,
+          fmt::format("{} takes {} of memory, and this machine has {} left; a smaller one, or one of a smaller type, "
+                      "would fit",
+                      gguf.path(), format_bytes(gguf.file_bytes()), format_bytes(most))};
+}
+
 Result<ModelInfo> describe(const Engine::Impl& e) {
   const ModelShape& shape = e.model->shape();
   ModelInfo info;
-  std::error_code error;
-  info.path = std::filesystem::absolute(e.gguf->path(), error).string();
+  info.path = e.gguf->absolute_path();
   TRY_ASSIGN(const auto model_name, e.gguf->get_string("general.name"));
   info.name = model_name ? std::string(*model_name) : std::filesystem::path(info.path).stem().string();
   info.architecture = shape.architecture;
@@ -60,7 +74,7 @@ Result<ModelInfo> describe(const Engine::Impl& e) {
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() {
   if (impl_ == nullptr) return;
-  if (impl_->device->is_host()) impl_->account.release(MemoryCategory::kWeights, impl_->gguf->file_bytes());
+  impl_->account.release(MemoryCategory::kWeights, impl_->host_weight_bytes);
   impl_->account.release(MemoryCategory::kTokens, impl_->tokenizer->table_bytes());
 }
 
@@ -87,7 +101,11 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   if (!chosen.remark.empty()) impl->remark(LogLevel::kInfo, chosen.remark);
   TRY_ASSIGN(impl->info, describe(*impl));
   TRY(impl->account.reserve(MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
+  if (impl->gguf->is_synthetic() && impl->device->is_host()) TRY(machine_has(*impl->gguf));
   TRY(impl->take_weights());
+  if (impl->gguf->is_synthetic()) {
+    impl->remark(LogLevel::kInfo, impl->info.name + ": random weights, for measuring only; what it answers is noise");
+  }
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 
@@ -115,8 +133,15 @@ Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
 
 // On the CPU they stay in the file's mapping; a device with memory of its own gets a copy.
 Status Engine::Impl::take_weights() {
-  const Status taken =
-      device->is_host() ? account.reserve(MemoryCategory::kWeights, gguf->file_bytes()) : model->move_to(*device);
+  const auto take = [this]() -> Status {
+    const bool in_place = device->is_host();
+    const int64_t bytes = in_place ? gguf->file_bytes() : gguf->made_bytes();
+    TRY(account.reserve(MemoryCategory::kWeights, bytes));
+    host_weight_bytes = bytes;
+    if (!in_place) return model->move_to(*device);
+    return gguf->materialise();
+  };
+  const Status taken = take();
   if (taken.ok()) return {};
   if (taken.code != Code::kMemoryCap) return taken;
   return {taken.code, fmt::format("{}: {}; a smaller or more quantised model, or a larger {}, would fit", gguf->path(),
@@ -141,6 +166,10 @@ Result<Heads> Engine::Impl::resolve_heads(const IngestProgressCallback& progress
   if (!options.heads_file.empty()) {
     TRY_ASSIGN(const std::string json, read_small_file(options.heads_file, kMaxHeadsFileBytes));
     TRY_ASSIGN(heads, parse_heads_json(json, options.heads_file, shape, info.fingerprint));
+    return heads;
+  }
+  if (gguf->is_synthetic()) {
+    heads = synthetic_heads(shape);
     return heads;
   }
   if (const std::string json = shipped_heads_json(info.fingerprint); !json.empty()) {

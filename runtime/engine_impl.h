@@ -62,8 +62,9 @@ struct Engine::Impl {
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
   Isa isa = Isa::kPortable;
   ModelInfo info;
-  Turns turns;  // of calls that run the model
-  Heads heads;  // once resolved
+  Turns turns;                    // of calls that run the model
+  Heads heads;                    // once resolved
+  int64_t host_weight_bytes = 0;  // reserved for weights in `account`
 
   explicit Impl(int64_t cap_bytes) : account(cap_bytes) {}
 

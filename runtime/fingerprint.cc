@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
-#include <filesystem>
 #include <fstream>
 
 #include "runtime/files.h"
@@ -34,6 +33,8 @@ std::string compute_fingerprint(const Gguf& gguf) {
     const uint32_t type = geometry(tensor.type).gguf_id;
     hasher.add(&type, sizeof(type));
     hasher.add(tensor.shape.data(), tensor.shape.size() * sizeof(int64_t));
+    // A synthetic model's follow from its metadata, which name it and its generator's version.
+    if (gguf.is_synthetic()) continue;
     hasher.add_text({reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size()});
   }
   return hasher.hex();
@@ -41,10 +42,8 @@ std::string compute_fingerprint(const Gguf& gguf) {
 
 std::string cached_fingerprint(const Gguf& gguf, const std::string& cache_dir) {
   struct stat st;
-  if (stat(gguf.path().c_str(), &st) != 0) return compute_fingerprint(gguf);
-  std::error_code ignored;
-  const std::string absolute = std::filesystem::absolute(gguf.path(), ignored).string();
-  const std::string identity = fmt::format("{} {} {}.{:09} {}:{}", absolute, st.st_size, st.st_mtim.tv_sec,
+  if (gguf.is_synthetic() || stat(gguf.path().c_str(), &st) != 0) return compute_fingerprint(gguf);
+  const std::string identity = fmt::format("{} {} {}.{:09} {}:{}", gguf.absolute_path(), st.st_size, st.st_mtim.tv_sec,
                                            st.st_mtim.tv_nsec, st.st_dev, st.st_ino);
   const std::string file =
       fmt::format("{}/fingerprints/{:016x}", cache_dir, XXH3_64bits(identity.data(), identity.size()));

@@ -2,14 +2,17 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <reform/engine.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 
 #include "base/try.h"
 #include "runtime/gguf_parser.h"
+#include "runtime/synthetic_image.h"
 
 namespace reform {
 namespace {
@@ -110,6 +113,7 @@ double load_float(Kind kind, const std::byte* at) {
 struct Gguf::Impl {
   std::string label;
   Mapping mapping;
+  std::unique_ptr<SyntheticImage> synthetic;  // in place of the mapping
   std::span<const std::byte> image;
   gguf::Tables tables;
 
@@ -123,6 +127,7 @@ struct Gguf::Impl {
   }
   // The elements as integers; booleans as 0 and 1.
   Result<std::vector<int64_t>> ints(std::string_view key, const Elements& e) const;
+  Status open_synthetic(std::string_view name_and_type);
 };
 
 Result<std::vector<int64_t>> Gguf::Impl::ints(std::string_view key, const Elements& e) const {
@@ -136,12 +141,26 @@ Result<std::vector<int64_t>> Gguf::Impl::ints(std::string_view key, const Elemen
   return out;
 }
 
+Status Gguf::Impl::open_synthetic(std::string_view name_and_type) {
+  TRY_ASSIGN(synthetic, SyntheticImage::create(name_and_type));
+  image = synthetic->bytes();
+  TRY(gguf::parse(image, label, tables));
+  std::vector<std::span<const std::byte>> places;
+  for (const GgufTensor& tensor : tables.tensors) places.push_back(tensor.data);
+  synthetic->set_tensors(std::move(places));
+  return {};
+}
+
 Gguf::Gguf(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Gguf::~Gguf() = default;
 
 Result<std::unique_ptr<Gguf>> Gguf::open(const std::string& path) {
   auto impl = std::make_unique<Impl>();
   impl->label = path;
+  if (path.starts_with(kSyntheticModel)) {
+    TRY(impl->open_synthetic(std::string_view(path).substr(kSyntheticModel.size())));
+    return std::unique_ptr<Gguf>(new Gguf(std::move(impl)));
+  }
   TRY(impl->mapping.open(path));
   impl->image = impl->mapping.bytes();
   TRY(gguf::parse(impl->image, path, impl->tables));
@@ -158,6 +177,21 @@ Result<std::unique_ptr<Gguf>> Gguf::parse(std::span<const std::byte> bytes, cons
 }
 
 const std::string& Gguf::path() const { return impl_->label; }
+std::string Gguf::absolute_path() const {
+  if (is_synthetic()) return impl_->label;
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(impl_->label, error);
+  return error ? impl_->label : absolute.string();
+}
+
+std::span<const std::byte> Gguf::bytes_at(std::span<const std::byte> data) const {
+  return is_synthetic() ? impl_->synthetic->front(data) : data;
+}
+
+bool Gguf::is_synthetic() const { return impl_->synthetic != nullptr; }
+int64_t Gguf::made_bytes() const { return is_synthetic() ? impl_->synthetic->pattern_bytes() : 0; }
+Status Gguf::materialise() { return is_synthetic() ? impl_->synthetic->materialise() : Status{}; }
+
 int64_t Gguf::file_bytes() const { return int64_t(impl_->image.size()); }
 const std::vector<GgufTensor>& Gguf::tensors() const { return impl_->tables.tensors; }
 const std::vector<Gguf::RawEntry>& Gguf::raw_entries() const { return impl_->tables.entries; }

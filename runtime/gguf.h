@@ -30,6 +30,8 @@ struct GgufTensor {
 
 class Gguf {
  public:
+  // `synthetic:NAME:TYPE` (kSyntheticModel) is no path but a model of that shape with random weights: kUsage where
+  // there is none of that name.
   static Result<std::unique_ptr<Gguf>> open(const std::string& path);
   // From memory, for tests and fuzzing; `bytes` must outlive the result and begin at a multiple of 8 if tensors are to
   // be read in place. `label` stands for the path in messages.
@@ -37,12 +39,19 @@ class Gguf {
   ~Gguf();
 
   const std::string& path() const;
+  std::string absolute_path() const;  // a synthetic model's as it is
   int64_t file_bytes() const;
   const std::vector<GgufTensor>& tensors() const;
   const GgufTensor* find_tensor(std::string_view name) const;  // nullptr: none
   // What lies at `data`, a part of a tensor's data: all of it, or its first bytes (at least one, if there are any).
-  // Who copies weights asks here, so that a model's bytes may be somewhere else than in a mapping.
-  std::span<const std::byte> bytes_at(std::span<const std::byte> data) const { return data; }
+  // Who copies weights asks here: a synthetic model's matrices have no memory of their own.
+  std::span<const std::byte> bytes_at(std::span<const std::byte> data) const;
+
+  bool is_synthetic() const;
+  // Host memory that bytes_at() takes besides the mapping, once it is called; 0 of a file.
+  int64_t made_bytes() const;
+  // Where tensors' data must be readable in place: puts a synthetic model's into memory, file_bytes() in all.
+  Status materialise();
 
   // Metadata. A key that is absent gives nullopt; one of another kind is an error naming the key and both kinds.
   // Any integer type reads as int64 (a uint64 past its range is an error); f32 and f64 read as double.

@@ -103,7 +103,7 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
       out.prefill_ms = watch.lap_ms();
       if (on_first_token) on_first_token();
     }
-    if (tokenizer.is_end(token)) {
+    if (!sampling.ignore_end && tokenizer.is_end(token)) {
       out.finish_reason = "stop";
       break;
     }

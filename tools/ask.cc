@@ -53,7 +53,7 @@ Result<std::string> find_model(Store& store, const std::vector<std::string>& nam
                       "--model FILE",
                       name, context.model_name, context.model_fingerprint)};
     std::error_code error;
-    if (!std::filesystem::exists(context.model_path, error))
+    if (!context.model_path.starts_with(kSyntheticModel) && !std::filesystem::exists(context.model_path, error))
       return Status{Code::kNotFound,
                     fmt::format("the model of context '{}' was {}, where it no longer is; say where with --model FILE",
                                 name, context.model_path)};

@@ -7,13 +7,23 @@
 
 namespace reform::tool {
 
+CLI::Option* add_model_flags(CLI::App& verb, std::string& model, const std::string& about) {
+  CLI::Option* file = verb.add_option("-m,--model", model, about)->type_name("FILE");
+  const auto set = [&model, file](const std::string& name) {
+    model = std::string(kSyntheticModel) + name;
+    file->required(false);
+  };
+  verb.add_option_function<std::string>(
+          "--synthetic", set, "In place of -m, for measuring: random weights in a real shape, as mistral-nemo-12b:q4_k")
+      ->type_name("NAME:TYPE")
+      ->excludes(file);
+  return file;
+}
+
 void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
-  CLI::Option* model = verb.add_option("-m,--model", flags.model, "GGUF file of the model")->type_name("FILE");
-  if (model_required) {
-    model->required();
-  } else {
-    model->description("GGUF file of the model, if it is no longer where the context found it");
-  }
+  const char* what = model_required ? "GGUF file of the model"
+                                    : "GGUF file of the model, if it is no longer where the context found it";
+  add_model_flags(verb, flags.model, what)->required(model_required);
   EngineOptions& o = flags.options;
   const char* group = "Machine";
   verb.add_option("-t,--threads", o.n_threads, "Threads; 0 takes one per core (results do not depend on it)")
@@ -78,6 +88,8 @@ void add_sampling_flags(CLI::App& verb, SamplingFlags& flags) {
   add("--min-p", o.min_p, "Leave out tokens below P times the likeliest one's probability; 0: none", "P");
   add("-s,--seed", flags.seed, "The same seed gives the same text; -1 draws one", "N");
   add("-n,--predict,--n-predict", o.max_new_tokens, "Tokens to generate at most", "N");
+  verb.add_flag("--ignore-eos", o.ignore_end, "Generate -n tokens, whatever ends the text; for measuring")
+      ->group(group);
 }
 
 SamplingOptions sampling_options(const SamplingFlags& flags) {

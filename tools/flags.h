@@ -16,6 +16,8 @@ struct EngineFlags {
   EngineOptions options;
 };
 void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required);
+// -m and what may stand in its place; part of the above.
+CLI::Option* add_model_flags(CLI::App& verb, std::string& model, const std::string& about);
 
 void add_store_flag(CLI::App& verb, std::string& store_dir);
 // Of verbs that write contexts: the cap on the store.

@@ -87,9 +87,7 @@ void add_import(CLI::App& app, Invocation& invocation) {
   verb->add_option("FILE", flags->file, "File that export wrote; '-' is standard input")->required();
   verb->add_option("--as", flags->options.name, "Name of the context here; by default the one it had")
       ->type_name("NAME");
-  verb->add_option("-m,--model", flags->options.model_path,
-                   "GGUF file of its model: checked, and found there from then on")
-      ->type_name("FILE");
+  add_model_flags(*verb, flags->options.model_path, "GGUF file of its model: checked, and found there from then on");
   add_store_flag(*verb, flags->store_dir);
   add_store_limit_flags(*verb, flags->store_options);
 }

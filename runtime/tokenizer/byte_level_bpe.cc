@@ -12,7 +12,6 @@
 #include "runtime/tokenizer/vocab.h"
 
 namespace reform {
-namespace {
 
 // GPT-2's byte alphabet: printable Latin-1 bytes stand for themselves, the others for U+0100, U+0101, … in order.
 std::array<uint32_t, 256> byte_alphabet() {
@@ -24,6 +23,8 @@ std::array<uint32_t, 256> byte_alphabet() {
   }
   return points;
 }
+
+namespace {
 
 uint64_t pair_key(int32_t left, int32_t right) { return uint64_t(uint32_t(left)) << 32 | uint32_t(right); }
 

@@ -59,12 +59,15 @@ IngestBench::IngestBench(int n_threads, const std::string& model, Memory memory)
   options.heads_file = dir_ / "heads.json";
   options.cache_dir = dir_ / "cache";
   std::ofstream(options.heads_file) << kHeads;
-  auto engine = Engine::open(tiny_path(model), options);
+  const std::string path = model.starts_with(kSyntheticModel) ? model : tiny_path(model);
+  auto engine = Engine::open(path, options);
   REQUIRE(engine.status().message.empty());
   engine_ = std::move(engine).value();
   if (memory == Memory::kFenced) {
     Engine::Impl& impl = engine_->impl();
     impl.device = fenced_cpu(impl.isa, *impl.pool);
+    impl.gguf = Gguf::open(path).value();  // as a device that is there from the beginning finds it
+    impl.model = Model::create(*impl.gguf).value();
     REQUIRE(impl.model->move_to(*impl.device).ok());
   }
   auto store = Store::open(dir_ / "store");

@@ -34,6 +34,7 @@ class IngestBench {
  public:
   // kFenced: the CPU's kernels on a device that the host cannot look into. kGpu: where there is one.
   enum class Memory { kHost, kFenced, kGpu };
+  // `model`: of tiny_names(), or synthetic:NAME:TYPE.
   explicit IngestBench(int n_threads = 2, const std::string& model = "qwen2", Memory memory = Memory::kHost);
   ~IngestBench();
   IngestBench(const IngestBench&) = delete;

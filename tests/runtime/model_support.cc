@@ -78,6 +78,7 @@ std::vector<Isa> supported_isas() {
 
 LoadedModel::LoadedModel(const std::string& path, Isa isa, int64_t max_tokens, int64_t n_slots) : max_kv_len(n_slots) {
   gguf = take(Gguf::open(path));
+  REQUIRE(gguf->materialise().ok());
   model = take(Model::create(*gguf));
   const ModelShape& s = model->shape();
   device = make_cpu_device(isa, pool, account);

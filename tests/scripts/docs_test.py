@@ -179,7 +179,7 @@ class Json(unittest.TestCase):
 def help_options(text):
     """{option: default or ""} out of --help; each spelling of an option on its own."""
     found = {}
-    for spellings, default in re.findall(r"^  (-\S+)(?: [A-Z]+(?:=(\S+))?)?(?:  .*)?$", text, re.M):
+    for spellings, default in re.findall(r"^  (-\S+)(?: [A-Z:]+(?:=(\S+))?)?(?:  .*)?$", text, re.M):
         found.update({spelling: default for spelling in spellings.split(",")})
     return found
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace reform {
 
@@ -38,6 +39,10 @@ struct ModelInfo {
   std::string isa, device;
   int64_t n_params = 0, n_layers = 0, d_model = 0, n_vocab = 0, trained_window_tokens = 0, file_bytes = 0;
 };
+
+// In place of a model's path, with NAME:TYPE after it, as in "synthetic:mistral-nemo-12b:q4_k": a model of that shape
+// with random weights, for measuring where the real ones cannot be had. What it answers is noise.
+inline constexpr std::string_view kSyntheticModel = "synthetic:";
 
 class REFORM_API Engine {
  public:

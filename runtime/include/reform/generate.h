@@ -16,6 +16,7 @@ struct SamplingOptions {
   double min_p = 0.05;           // 0: off
   uint64_t seed = 0;             // of the sampler; the same seed gives the same text
   int64_t max_new_tokens = 256;  // -n; 0 runs the prompt only
+  bool ignore_end = false;       // an end token does not end the text: always max_new_tokens, for measuring
 
   REFORM_API Status validate() const;
 };
