@@ -35,8 +35,8 @@ class Device {
   virtual std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) = 0;
 
   // Ops that are issued again and again with other arguments (a token's decode), as one piece of work where the device
-  // has such. `issue` calls ops and makes no copies; it may be called twice, so it sets what it changes.
-  virtual Status run_step(const std::function<Status()>& issue) { return issue(); }
+  // has such. `issue` calls these ops and makes no copies; it may be called twice, so it sets what it changes.
+  virtual Status run_step(Ops& /*ops*/, const std::function<Status()>& issue) { return issue(); }
 
   // In the order of the ops, and done when they return. kUnavailable: the device has failed, now or in an op before.
   virtual Status to_device(void* to, const void* from, int64_t bytes) = 0;

@@ -122,6 +122,10 @@ class Ops {
   // id[0] = where the largest logit is, of equals the first. NaN never wins; 0 where nothing is above -infinity.
   // Defined here for ops on the host's memory.
   virtual void argmax(std::span<const float> logits, int32_t* id);
+
+  // Calls before this one may not have been carried out (they were recorded, and the recording was dropped): what was
+  // kept of them in scratch for later calls is not there.
+  virtual void forget() {}
 };
 
 // INT8 embedding rows: n_heads normalised head states of head_dim each, one scale per head.

@@ -112,7 +112,7 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
     if (!wanted || out.n_tokens == sampling.max_new_tokens) break;
     args.ids = {&token, 1};
     kv_len = cache.kv_len();
-    TRY(device.run_step(one_more));
+    TRY(device.run_step(ops, one_more));
   }
   if (wanted) emit(text.finish());
   out.decode_ms = watch.lap_ms();

@@ -115,6 +115,8 @@ class AttentionOps {
            int64_t(shape.n_heads), kv_len, column_sums.data());
   }
 
+  void forget() { kept_of_ = nullptr; }
+
  private:
   // Query rows of one KV head that one warp takes on, and how many blocks a call should make at least: several per
   // multiprocessor of a large chip. Not the chip's own number, so that results are the same on all.

@@ -80,12 +80,9 @@ class CudaDevice final : public Device {
     (void)cudaGetLastError();  // of another job on this thread
     return make_cuda_ops(limits, stream_, workspace, {.products = products_.get(), .outside_writes = &writes_});
   }
-  Status run_step(const std::function<Status()>& issue) override {
+  Status run_step(Ops& ops, const std::function<Status()>& issue) override {
     cudaSetDevice(index_);
-    return step_->run(stream_, [&] {
-      ++writes_;  // what was recorded has perhaps not run
-      return issue();
-    });
+    return step_->run(stream_, ops, issue);
   }
   Status to_device(void* to, const void* from, int64_t bytes) override {
     ++writes_;

@@ -128,6 +128,11 @@ class CudaOps final : public Ops {
            scores.data());
   }
 
+  void forget() override {
+    matmul_.forget();
+    attention_.forget();
+  }
+
   void argmax(std::span<const float> logits, int32_t* id) override {
     matmul_.wrote(id, int64_t(sizeof *id));
     launch(stream_, argmax_kernel, {1}, {kArgmaxThreads}, 0, logits.data(), int64_t(logits.size()), id);

@@ -41,6 +41,7 @@ class Remembered {
     return x_.data != nullptr && x.data == x_.data && x.rows == x_.rows && x.cols == x_.cols &&
            x.stride_elems == x_.stride_elems && *outside_writes_ == outside_writes_then_;
   }
+  void forget() { x_ = {}; }
   void wrote(const void* data, int64_t bytes) {
     const auto begin = reinterpret_cast<uintptr_t>(data), mine = reinterpret_cast<uintptr_t>(x_.data);
     const int64_t mine_elems = (x_.rows - 1) * x_.stride_elems + x_.cols;
@@ -97,6 +98,7 @@ class Matmul {
   // Every op that writes memory says so, before it asks for a copy.
   void wrote(const void* data, int64_t bytes) { remembered_.wrote(data, bytes); }
   void wrote(MatView<const float> m) { remembered_.wrote(m); }
+  void forget() { remembered_.forget(); }
 
   // Where an op that writes all of `x` may put its narrow copy at the same time, for the product that follows; nowhere,
   // if nobody would know of it.

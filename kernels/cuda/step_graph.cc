@@ -15,7 +15,7 @@ bool StepGraph::update(cudaGraph_t graph) {
   return cudaGraphInstantiate(&made_, graph, 0) == cudaSuccess;
 }
 
-Status StepGraph::run(cudaStream_t stream, const std::function<Status()>& issue) {
+Status StepGraph::run(cudaStream_t stream, Ops& ops, const std::function<Status()>& issue) {
   if (refused_ || cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
     if (!refused_) (void)cudaGetLastError();
     refused_ = true;
@@ -27,7 +27,9 @@ Status StepGraph::run(cudaStream_t stream, const std::function<Status()>& issue)
   // What was recorded before a cancel is not to be run.
   if (launched && issued.ok()) launched = update(graph) && cudaGraphLaunch(made_, stream) == cudaSuccess;
   if (graph != nullptr) cudaGraphDestroy(graph);
-  if (!issued.ok() || launched) return issued;
+  if (launched && issued.ok()) return {};
+  ops.forget();
+  if (!issued.ok()) return issued;
   (void)cudaGetLastError();
   refused_ = true;
   return issue();

@@ -6,6 +6,8 @@
 
 #include <functional>
 
+#include "kernels/ops.h"
+
 namespace reform {
 
 // The first step makes the graph; the next ones are recorded again and only its kernels' arguments are changed, as long
@@ -18,7 +20,7 @@ class StepGraph {
   ~StepGraph();
 
   // Device::run_step() on the stream.
-  Status run(cudaStream_t stream, const std::function<Status()>& issue);
+  Status run(cudaStream_t stream, Ops& ops, const std::function<Status()>& issue);
 
  private:
   bool update(cudaGraph_t graph);

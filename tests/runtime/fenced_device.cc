@@ -71,6 +71,7 @@ class FencedOps final : public Ops {
     const FencedMemory::Open open = inside({stored.values, stored.scales, query.values, query.scales, scores.data()});
     ops_->score(stored, query, scores);
   }
+  void forget() override { ops_->forget(); }
   void argmax(std::span<const float> logits, int32_t* id) override {
     const FencedMemory::Open open = inside({logits.data(), id});
     ops_->argmax(logits, id);
@@ -127,10 +128,11 @@ std::unique_ptr<Ops> FencedDevice::make_ops(const OpLimits& limits, std::span<st
   return std::make_unique<FencedOps>(memory_, make_ops_(limits, workspace, &memory_.outside_writes));
 }
 
-Status FencedDevice::run_step(const std::function<Status()>& issue) {
+Status FencedDevice::run_step(Ops& ops, const std::function<Status()>& issue) {
   in_step_ = true;
   ++memory_.outside_writes;
   Status status = issue();
+  ops.forget();
   if (status.ok()) status = issue();
   in_step_ = false;
   return status;

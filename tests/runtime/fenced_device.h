@@ -53,7 +53,7 @@ class FencedDevice final : public Device {
   // As the CPU's, whose results the fenced one gives to the bit; else few, so that jobs go through several blocks.
   int64_t block_tokens() const override { return fenced_ ? 512 : 37; }
   int64_t workspace_bytes(const OpLimits& limits) const override { return workspace_bytes_(limits); }
-  Status run_step(const std::function<Status()>& issue) override;  // issued twice, with copies refused
+  Status run_step(Ops& ops, const std::function<Status()>& issue) override;  // issued twice, with copies refused
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override;
   Status to_device(void* to, const void* from, int64_t bytes) override;
   Status to_host(void* to, const void* from, int64_t bytes) override;
