@@ -1,9 +1,12 @@
 #include "kernels/device.h"
 
+#include <fmt/format.h>
+
 #include <cstring>
 
 #include "base/thread_pool.h"
 #include "base/try.h"
+#include "base/units.h"
 
 namespace reform {
 namespace {
@@ -40,6 +43,26 @@ class CpuDevice final : public Device {
 };
 
 }  // namespace
+
+Result<PinnedBuffer> PinnedBuffer::create(Copies& copies, MemoryAccount& host, MemoryCategory category, int64_t bytes) {
+  CHECK(bytes > 0);
+  TRY(host.reserve(category, bytes));
+  PinnedBuffer b;
+  b.data_ = static_cast<std::byte*>(copies.allocate_pinned(bytes));
+  if (b.data_ == nullptr) {
+    host.release(category, bytes);
+    return Status{Code::kMemoryCap, fmt::format("{} of pinned host memory could not be had", format_bytes(bytes))};
+  }
+  b.bytes_ = bytes, b.copies_ = &copies, b.host_ = &host, b.category_ = category;
+  return b;
+}
+
+void PinnedBuffer::reset() {
+  if (data_ == nullptr) return;
+  copies_->free_pinned(data_);
+  host_->release(category_, bytes_);
+  data_ = nullptr, bytes_ = 0;
+}
 
 std::unique_ptr<Device> make_cpu_device(Isa isa, ThreadPool& pool, MemoryAccount& account) {
   return std::make_unique<CpuDevice>(isa, pool, account);

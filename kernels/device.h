@@ -11,11 +11,69 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "base/memory.h"
 #include "kernels/ops.h"
 
 namespace reform {
+
+// Copies into a device's memory beside its ops, on a stream of their own, one after another. They count from 0.
+class Copies {
+ public:
+  virtual ~Copies() = default;
+  // Host memory that copies come from: its pages stay where they are. nullptr when refused.
+  virtual void* allocate_pinned(int64_t bytes) = 0;
+  virtual void free_pinned(void* data) = 0;
+
+  // Begins when the ops issued so far are done; those issued later do not wait for it. Until somebody has waited for
+  // it, `from`, which is pinned, stays as it is, and `to` is neither read nor given back. Its number; kUnavailable: the
+  // device has failed.
+  virtual Result<int64_t> start(void* to, const void* from, int64_t bytes) = 0;
+  // Ops issued from now on begin after this copy and those before it.
+  virtual Status ops_wait_for(int64_t copy) = 0;
+  // So does the host. kUnavailable: the device has failed.
+  virtual Status wait_for(int64_t copy) = 0;
+
+  // Measured when the device was opened.
+  struct Rates {
+    double device_bytes_per_s = 0;  // of its own memory, read
+    double copy_bytes_per_s = 0;    // from pinned memory
+  };
+  virtual Rates rates() const = 0;
+};
+
+// Accounted pinned memory, as Buffer is for the rest: the account is the host's. Move-only; no copy may be under way
+// when it goes.
+class PinnedBuffer {
+ public:
+  PinnedBuffer() = default;
+  static Result<PinnedBuffer> create(Copies& copies, MemoryAccount& host, MemoryCategory category, int64_t bytes);
+  ~PinnedBuffer() { reset(); }
+  PinnedBuffer(PinnedBuffer&& o) noexcept { swap(o); }
+  PinnedBuffer& operator=(PinnedBuffer&& o) noexcept {
+    if (this != &o) {
+      reset();
+      swap(o);
+    }
+    return *this;
+  }
+
+  std::byte* data() { return data_; }
+  int64_t size() const { return bytes_; }
+  void reset();
+
+ private:
+  void swap(PinnedBuffer& o) {
+    std::swap(data_, o.data_), std::swap(bytes_, o.bytes_), std::swap(copies_, o.copies_);
+    std::swap(host_, o.host_), std::swap(category_, o.category_);
+  }
+  std::byte* data_ = nullptr;
+  int64_t bytes_ = 0;
+  Copies* copies_ = nullptr;
+  MemoryAccount* host_ = nullptr;
+  MemoryCategory category_ = MemoryCategory::kCount;
+};
 
 class Device {
  public:
@@ -43,6 +101,7 @@ class Device {
   virtual Status to_host(void* to, const void* from, int64_t bytes) = 0;
   // In the order of the ops; what fails is met by the next copy, as it is for them.
   virtual void fill_zero(void* to, int64_t bytes) = 0;
+  virtual Copies* copies() { return nullptr; }  // nullptr where is_host()
 };
 
 // `account` is the host's; both must outlive the device.

@@ -27,6 +27,22 @@ struct OpenContext {
   int64_t n_tokens() const { return data->meta().n_tokens; }
 };
 
+OpLimits score_limits(const EmbeddingLayout& layout, int64_t n_question_tokens) {
+  return {.max_tokens = n_question_tokens,
+          .max_cols = layout.row_bytes(),
+          .max_kv_len = 1,
+          .n_heads = layout.n_heads,
+          .n_kv_heads = 1,
+          .head_dim = layout.head_dim};
+}
+
+// On a GPU weights stay as they are arranged while a question is scored, so its buffers need room beside them, too.
+void plan_scoring(const Device& device, const EmbeddingLayout& layout, int64_t n_question_tokens, MemoryPlan& plan) {
+  const int64_t bytes = device.workspace_bytes(score_limits(layout, n_question_tokens)) +
+                        Scorer::device_bytes(layout, n_question_tokens, block_tokens_for(int32_t(layout.row_bytes())));
+  plan[MemoryCategory::kIndex] += std::max<int64_t>(0, bytes - plan.total_bytes());
+}
+
 class AskJob {
  public:
   AskJob(Engine::Impl& engine, Store::Impl& store, const std::vector<std::string>& names, const std::string& question,
@@ -126,7 +142,11 @@ Result<std::vector<std::byte>> AskJob::question_rows(OpenContext& context, std::
   const CompressSizes sizes = question_sizes(options, int64_t(ids.size()));
   JobPlan plan = plan_compress(shape, *engine_.device, s.heads, options, sizes);
   plan.host[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
-  TRY(plan.check(*engine_.device, engine_.account, fmt::format("a larger {} would fit", engine_.cap_flag())));
+  if (!engine_.device->is_host()) {
+    plan_scoring(*engine_.device, {int64_t(s.heads.size()), s.head_dim}, int64_t(ids.size()), plan.device);
+  }
+  TRY(engine_.make_room(plan, compress_use(s.heads), fmt::format("a larger {} would fit", engine_.cap_flag()),
+                        cancel_));
   TRY_ASSIGN(Kernels kernels, engine_.make_kernels(compress_limits(shape, *engine_.device, sizes)));
   TRY_ASSIGN(auto compressor, Compressor::create(*engine_.model, *engine_.device, *kernels.ops, engine_.account,
                                                  s.heads, options, sizes));
@@ -152,12 +172,7 @@ Status AskJob::score_context(OpenContext& context, std::span<const int32_t> ques
   enter("gather");
   Stopwatch watch;
   const EmbeddingLayout layout{int64_t(context.settings.heads.size()), context.settings.head_dim};
-  TRY_ASSIGN(Kernels kernels, engine_.make_kernels({.max_tokens = int64_t(question_ids.size()),
-                                                    .max_cols = layout.row_bytes(),
-                                                    .max_kv_len = 1,
-                                                    .n_heads = layout.n_heads,
-                                                    .n_kv_heads = 1,
-                                                    .head_dim = layout.head_dim}));
+  TRY_ASSIGN(Kernels kernels, engine_.make_kernels(score_limits(layout, int64_t(question_ids.size()))));
   TRY_ASSIGN(auto scorer, Scorer::create(*engine_.device, *kernels.ops, layout, rows,
                                          block_tokens_for(int32_t(layout.row_bytes()))));
   gatherer.begin_context(context.n_tokens(), context.edge_tokens);
@@ -253,7 +268,7 @@ Status AskJob::recompute(const ChatTemplate& chat, const std::vector<Span>& span
       recompute_sizes(*engine_.device, out_.recomputed_tokens, options_.sampling.max_new_tokens);
   JobPlan plan = plan_recompute(shape, *engine_.device, engine_.kv_type(), sizes.call_tokens, sizes.capacity);
   plan.host[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
-  TRY(plan.check(*engine_.device, engine_.account, "a smaller --gather-tokens or -n needs less"));
+  TRY(engine_.make_room(plan, use_of_all(shape), "a smaller --gather-tokens or -n needs less", cancel_));
   TRY_ASSIGN(Kernels kernels,
              engine_.make_kernels(recompute_limits(shape, *engine_.device, sizes.call_tokens, sizes.capacity)));
   TRY_ASSIGN(GeneratedText text,

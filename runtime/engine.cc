@@ -131,14 +131,14 @@ Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
   return Turn(this);
 }
 
-// On the CPU they stay in the file's mapping; a device with memory of its own gets a copy.
+// On the CPU they stay in the file's mapping; a device with memory of its own has places for them.
 Status Engine::Impl::take_weights() {
   const auto take = [this]() -> Status {
     const bool in_place = device->is_host();
     const int64_t bytes = in_place ? gguf->file_bytes() : gguf->made_bytes();
     TRY(account.reserve(MemoryCategory::kWeights, bytes));
     host_weight_bytes = bytes;
-    if (!in_place) return model->move_to(*device);
+    if (!in_place) return model->move_to(*device, account, parse_weight_place(options.gpu_weights).value());
     return gguf->materialise();
   };
   const Status taken = take();
@@ -150,6 +150,24 @@ Status Engine::Impl::take_weights() {
 
 std::string Engine::Impl::cache_dir() const {
   return options.cache_dir.empty() ? default_cache_dir() : options.cache_dir;
+}
+
+Status Engine::Impl::make_room(const JobPlan& plan, const WeightUse& use, const std::string& advice,
+                               const CancelToken* cancel) {
+  TRY(plan.make_room(*device, *model, use, account, advice, cancel));
+  if (device->is_host()) return {};
+  const WeightSummary& weights = model->places()->summary();
+  const int64_t n = weights.resident_layers + weights.streamed_layers;
+  const std::string rate =
+      weights.tokens_per_s > 0 ? fmt::format("; at most about {:.3g} new tokens a second", weights.tokens_per_s) : "";
+  if (weights.streamed_layers == 0) {
+    if (!rate.empty()) remark(LogLevel::kInfo, fmt::format("all {} layers are on {}{}", n, device->name(), rate));
+    return {};
+  }
+  remark(LogLevel::kInfo,
+         fmt::format("{} of the {} layers stay on {}, the rest come from {} each time{}", weights.resident_layers, n,
+                     device->name(), std::string(weights.place) == "host" ? "host memory" : "the file", rate));
+  return {};
 }
 
 Result<Kernels> Engine::Impl::make_kernels(const OpLimits& limits) {
@@ -198,9 +216,11 @@ MemoryReport memory_report(const Engine::Impl& engine, const MemoryAccount* stor
   report.peak_host_bytes = process_peak_rss_bytes();
   report.cap_host_bytes = engine.account.cap_bytes();
   if (gpu != nullptr) {
+    const WeightSummary& weights = engine.model->places()->summary();
     report.peak_gpu_bytes = gpu->peak_total_bytes();
     report.gpu_arena_bytes = gpu->cap_bytes();
     report.gpu_outside_bytes = engine.device->outside_bytes();
+    report.gpu_weights = {weights.place, weights.resident_layers, weights.streamed_layers, weights.tokens_per_s};
   }
   for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) {
     const auto category = MemoryCategory(c);

@@ -73,6 +73,8 @@ struct Engine::Impl {
   const char* cap_flag() const { return device->is_host() ? "--max-host-memory" : "--max-gpu-memory"; }  // for advice
   std::string cache_dir() const;
   Status take_weights();
+  // Before a job's buffers are made: room for them, and weights where it will find them, which is said.
+  Status make_room(const JobPlan& plan, const WeightUse& use, const std::string& advice, const CancelToken* cancel);
   Result<Kernels> make_kernels(const OpLimits& limits);
   // The heads a new context's embeddings are made of: the user's file, the shipped ones, the cache, or a search.
   Result<Heads> resolve_heads(const IngestProgressCallback& progress, const CancelToken* cancel);

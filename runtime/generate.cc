@@ -43,8 +43,8 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
                               ids.size(), options.sampling.max_new_tokens, shape.trained_window_tokens)};
   }
   const RecomputeSizes sizes = recompute_sizes(*engine.device, int64_t(ids.size()), options.sampling.max_new_tokens);
-  TRY(plan_recompute(shape, *engine.device, engine.kv_type(), sizes.call_tokens, sizes.capacity)
-          .check(*engine.device, engine.account, "a shorter prompt or a smaller -n needs less"));
+  TRY(engine.make_room(plan_recompute(shape, *engine.device, engine.kv_type(), sizes.call_tokens, sizes.capacity),
+                       use_of_all(shape), "a shorter prompt or a smaller -n needs less", cancel));
   TRY_ASSIGN(Kernels kernels,
              engine.make_kernels(recompute_limits(shape, *engine.device, sizes.call_tokens, sizes.capacity)));
   TRY_ASSIGN(GeneratedText text,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 #include "base/try.h"
@@ -28,6 +29,7 @@ class Mapping {
   Mapping& operator=(const Mapping&) = delete;
   ~Mapping() {
     if (data_ != nullptr) munmap(data_, size_);
+    if (fd_ >= 0) ::close(fd_);
   }
 
   Status open(const std::string& path) {
@@ -37,15 +39,31 @@ class Mapping {
       const bool absent = errno == ENOENT || errno == ENOTDIR;
       return absent ? Status{Code::kNotFound, path + ": no such file"} : refused(path, "opened");
     }
-    const Status status = map(fd, path);
-    ::close(fd);
-    return status;
+    fd_ = fd;
+    return map(fd, path);
   }
   // Starts reading the weights in the background; they are all needed soon.
   void read_ahead() const {
     if (data_ != nullptr) madvise(data_, size_, MADV_WILLNEED);
   }
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
+  bool holds(std::span<const std::byte> part) const {
+    return part.data() >= bytes().data() && part.data() + part.size() <= bytes().data() + size_;
+  }
+  Status read(std::span<const std::byte> part, std::byte* to, const std::string& path) const {
+    const int64_t offset = part.data() - bytes().data();
+    for (size_t done = 0; done < part.size();) {
+      const ssize_t n = ::pread(fd_, to + done, part.size() - done, offset + off_t(done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return refused(path, "read");
+      if (n == 0) {
+        return {Code::kIo,
+                fmt::format("{}: ends at byte {}; it had {} when it was opened", path, offset + int64_t(done), size_)};
+      }
+      done += size_t(n);
+    }
+    return {};
+  }
 
  private:
   static Status refused(const std::string& path, const char* verb) {
@@ -67,6 +85,7 @@ class Mapping {
 
   void* data_ = nullptr;
   size_t size_ = 0;
+  int fd_ = -1;
 };
 
 // The elements of an array value.
@@ -195,6 +214,16 @@ Status Gguf::materialise() { return is_synthetic() ? impl_->synthetic->materiali
 int64_t Gguf::file_bytes() const { return int64_t(impl_->image.size()); }
 const std::vector<GgufTensor>& Gguf::tensors() const { return impl_->tables.tensors; }
 const std::vector<Gguf::RawEntry>& Gguf::raw_entries() const { return impl_->tables.entries; }
+Status Gguf::read(std::span<const std::byte> data, std::byte* to) const {
+  if (impl_->mapping.holds(data)) return impl_->mapping.read(data, to, impl_->label);
+  for (size_t done = 0; done < data.size();) {
+    const std::span<const std::byte> bytes = bytes_at(data.subspan(done));
+    std::memcpy(to + done, bytes.data(), bytes.size());
+    done += bytes.size();
+  }
+  return {};
+}
+
 bool Gguf::has(std::string_view key) const { return impl_->find(key) != nullptr; }
 
 const GgufTensor* Gguf::find_tensor(std::string_view name) const {

@@ -2,7 +2,8 @@
 // hostile until proven otherwise; a bad one is a Status that names the file, the place and what was expected.
 // kNotFound: no such file; kIo: the system refuses it; kBadModel: everything else.
 // A tensor has 1 to 4 dimensions, none 0, rows of whole blocks, and data that lies in the file at a multiple of at
-// least 8 bytes. Tensors may overlap. The file must not be shortened while it is open (the mapping would fault).
+// least 8 bytes. Tensors may overlap. The file must not be shortened while it is open (the mapping would fault; read()
+// says so).
 // Thread-safety: const once made; readable from any thread.
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 #pragma once
@@ -52,6 +53,9 @@ class Gguf {
   int64_t made_bytes() const;
   // Where tensors' data must be readable in place: puts a synthetic model's into memory, file_bytes() in all.
   Status materialise();
+
+  // Copies a part of a tensor's data: past the mapping, so that a file that has been shortened is kIo and no fault.
+  Status read(std::span<const std::byte> data, std::byte* to) const;
 
   // Metadata. A key that is absent gives nullopt; one of another kind is an error naming the key and both kinds.
   // Any integer type reads as int64 (a uint64 past its range is an error); f32 and f64 read as double.

@@ -86,6 +86,14 @@ Result<Heads> Search::run() {
   const ModelShape& shape = engine_.model->shape();
   const int64_t length = kTextTokens + kMaxQuestionTokens;
   last_layer_ = std::max<int64_t>(0, int64_t(kDepthShare * double(shape.n_layers)) - 1);
+  JobPlan plan = plan_recompute(shape, *engine_.device, engine_.kv_type(), length, length);
+  plan.device[MemoryCategory::kKvCache] =
+      KvCache::bytes(engine_.kv_type(), last_layer_ + 1, shape.n_kv_heads, shape.head_dim, length);
+  if (!engine_.device->is_host()) {
+    plan.host[MemoryCategory::kActivations] = length * shape.n_heads * shape.head_dim * int64_t(sizeof(float));
+  }
+  TRY(engine_.make_room(plan, {.last_layer = last_layer_, .stop_at_states = true, .output = false},
+                        fmt::format("a larger {} would fit", engine_.cap_flag()), cancel_));
   TRY_ASSIGN(kernels_, engine_.make_kernels(recompute_limits(shape, *engine_.device, length, length)));
   TRY_ASSIGN(cache_, KvCache::create(engine_.device->account(), engine_.kv_type(), last_layer_ + 1, shape.n_kv_heads,
                                      shape.head_dim, length));

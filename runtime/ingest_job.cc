@@ -57,6 +57,7 @@ void IngestJob::warn_past_window(int64_t n_positions) const {
 }
 
 Status IngestJob::make_compressor() {
+  compressor_.reset(), kernels_ = {};
   const ModelShape& shape = engine_.model->shape();
   const bool wants_bos = engine_.tokenizer->add_bos() && engine_.tokenizer->bos() >= 0;
   compress_ = {.policy = find_policy(settings_.policy),
@@ -72,7 +73,8 @@ Status IngestJob::make_compressor() {
   // The store has an account of its own; a chunk's rows are copied there.
   plan.host[MemoryCategory::kStore] = planned_store_bytes(1, 0) + plan.device[MemoryCategory::kIndex];
   if (!engine_.device->is_host()) plan.host[MemoryCategory::kCheckpoint] = plan.device[MemoryCategory::kKvCache];
-  TRY(plan.check(*engine_.device, engine_.account, "a smaller --chunk-tokens or --cache-tokens needs less"));
+  TRY(engine_.make_room(plan, compress_use(settings_.heads), "a smaller --chunk-tokens or --cache-tokens needs less",
+                        cancel_));
   TRY_ASSIGN(kernels_, engine_.make_kernels(compress_limits(shape, *engine_.device, sizes)));
   TRY_ASSIGN(compressor_, Compressor::create(*engine_.model, *engine_.device, *kernels_.ops, engine_.account,
                                              settings_.heads, compress_, sizes));

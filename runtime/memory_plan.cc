@@ -28,27 +28,41 @@ int64_t MemoryPlan::total_bytes() const {
   return total;
 }
 
-Status MemoryPlan::check(const MemoryAccount& account, const std::string& advice) const {
-  if (account.cap_bytes() == 0 || account.current_total_bytes() + total_bytes() <= account.cap_bytes()) return {};
+Status MemoryPlan::check(int64_t cap_bytes, const std::string& advice) const {
+  if (cap_bytes == 0 || total_bytes() <= cap_bytes) return {};
   std::string table;
   for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) {
-    const int64_t sum = bytes[c] + account.current_bytes(MemoryCategory(c));
-    if (sum > 0) table += fmt::format("{}{} {}", table.empty() ? "" : ", ", name(MemoryCategory(c)), format_bytes(sum));
+    if (bytes[c] == 0) continue;
+    table += fmt::format("{}{} {}", table.empty() ? "" : ", ", name(MemoryCategory(c)), format_bytes(bytes[c]));
   }
-  return {Code::kMemoryCap, fmt::format("this needs {} and the cap is {} ({}); {}",
-                                        format_bytes(account.current_total_bytes() + total_bytes()),
-                                        format_bytes(account.cap_bytes()), table, advice)};
+  return {Code::kMemoryCap, fmt::format("this needs {} and the cap is {} ({}); {}", format_bytes(total_bytes()),
+                                        format_bytes(cap_bytes), table, advice)};
 }
 
-Status JobPlan::check(Device& where, const MemoryAccount& host_account, const std::string& advice) const {
-  MemoryPlan on_host = host;
-  if (where.is_host()) {
-    for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) on_host.bytes[c] += device.bytes[c];
-  } else {
-    const Status fits = device.check(where.account(), advice);
-    if (!fits.ok()) return {fits.code, fmt::format("{}: {}", where.name(), fits.message)};
+MemoryPlan operator+(MemoryPlan plan, const MemoryAccount& account) {
+  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) {
+    plan.bytes[c] += account.current_bytes(MemoryCategory(c));
   }
-  return on_host.check(host_account, where.is_host() ? advice : "a larger --max-host-memory would fit");
+  return plan;
+}
+
+Status JobPlan::make_room(Device& where, const Model& model, const WeightUse& use, const MemoryAccount& host_account,
+                          const std::string& advice, const CancelToken* cancel) const {
+  if (where.is_host()) {
+    MemoryPlan all = host;
+    for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) all.bytes[c] += device.bytes[c];
+    return (all + host_account).check(host_account.cap_bytes(), advice);
+  }
+  WeightPlaces& weights = *model.places();
+  MemoryPlan there = device;
+  there[MemoryCategory::kWeights] += weights.least_bytes(use);
+  const Status fits = there.check(where.account().cap_bytes(), advice);
+  if (!fits.ok()) return {fits.code, fmt::format("{}: {}", where.name(), fits.message)};
+  const char* const host_advice = "a larger --max-host-memory would fit";
+  const Status arranged = weights.arrange(use, device.total_bytes(), host.total_bytes(), cancel);
+  if (arranged.code == Code::kMemoryCap) return {arranged.code, fmt::format("{}; {}", arranged.message, host_advice)};
+  TRY(arranged);
+  return (host + host_account).check(host_account.cap_bytes(), host_advice);
 }
 
 OpLimits compress_limits(const ModelShape& shape, const Device& device, const CompressSizes& s) {
@@ -57,6 +71,10 @@ OpLimits compress_limits(const ModelShape& shape, const Device& device, const Co
 
 OpLimits recompute_limits(const ModelShape& shape, const Device& device, int64_t call_tokens, int64_t capacity) {
   return limits_of(shape, device, call_tokens, capacity);
+}
+
+WeightUse compress_use(const Heads& heads) {
+  return {.last_layer = exit_layer(heads), .stop_at_states = true, .output = false};
 }
 
 OpLimits larger(const OpLimits& a, const OpLimits& b) {

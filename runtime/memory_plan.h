@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "kernels/device.h"
 #include "runtime/compress.h"
+#include "runtime/weight_places.h"
 
 namespace reform {
 
@@ -16,21 +17,25 @@ struct MemoryPlan {
 
   int64_t& operator[](MemoryCategory c) { return bytes[size_t(c)]; }
   int64_t total_bytes() const;
-  // kMemoryCap with the table of what was asked and `advice` when the plan and what is in use pass the cap.
-  Status check(const MemoryAccount& account, const std::string& advice) const;
+  // kMemoryCap with the table of what was asked and `advice` where it passes the cap; 0: there is none.
+  Status check(int64_t cap_bytes, const std::string& advice) const;
 };
+MemoryPlan operator+(MemoryPlan plan, const MemoryAccount& account);  // and what is in use
 
-// Where the device's memory is the host's, all of it counts there.
+// Where the device's memory is the host's, all of it counts there. Weights are not part of it.
 struct JobPlan {
   MemoryPlan device, host;
 
-  // Whether both fit; `host_account` is the host's.
-  Status check(Device& device, const MemoryAccount& host_account, const std::string& advice) const;
+  // Sees whether both fit, with what `use` needs of the weights, and arranges these in what the job leaves; before any
+  // of its buffers is made. `host_account` is the host's. kMemoryCap; kIo and kCancelled while weights are copied.
+  Status make_room(Device& device, const Model& model, const WeightUse& use, const MemoryAccount& host_account,
+                   const std::string& advice, const CancelToken* cancel) const;
 };
 
 // The limits of a compress job's kernels, and of a recompute's.
 OpLimits compress_limits(const ModelShape& shape, const Device& device, const CompressSizes& sizes);
 OpLimits recompute_limits(const ModelShape& shape, const Device& device, int64_t call_tokens, int64_t capacity);
+WeightUse compress_use(const Heads& heads);  // of the weights
 OpLimits larger(const OpLimits& a, const OpLimits& b);
 
 JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& heads, const CompressOptions& options,

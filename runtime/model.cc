@@ -4,12 +4,12 @@
 
 #include <cmath>
 #include <cstring>
-#include <map>
 #include <unordered_set>
 
 #include "base/try.h"
 #include "runtime/gguf.h"
 #include "runtime/model_arch.h"
+#include "runtime/weight_places.h"
 
 namespace reform {
 namespace {
@@ -152,46 +152,47 @@ struct ModelLoader {
   }
 };
 
-Status Model::copy_weights(Device& device, void* to, std::span<const std::byte> data) const {
-  for (size_t done = 0; done < data.size();) {
-    const std::span<const std::byte> bytes = gguf_->bytes_at(data.subspan(done));
-    TRY(device.to_device(static_cast<std::byte*>(to) + done, bytes.data(), int64_t(bytes.size())));
-    done += bytes.size();
+Model::~Model() = default;
+
+Status Model::move_to(Device& device, MemoryAccount& host, WeightPlace place) {
+  places_.reset();
+  TRY_ASSIGN(places_, WeightPlaces::create(*gguf_, *this, device, host, place));
+  return {};
+}
+
+bool Model::streams() const { return places_ != nullptr && places_->streams(); }
+
+Status Model::look_up(std::span<const int32_t> ids) const {
+  return places_ != nullptr ? places_->look_up(ids) : ok_status();
+}
+
+Result<const LayerWeights*> Model::layer_for_ops(int64_t i, const CancelToken* cancel) const {
+  if (places_ != nullptr) return places_->layer(i, cancel);
+  return &layers_[size_t(i)];
+}
+
+Status Model::embed(Ops& ops, std::span<const int32_t> ids, MatView<float> out) const {
+  if (places_ != nullptr) return places_->embed(ops, ids, out);
+  ops.embed(token_embedding_, ids, shape_.embedding_scale, out);
+  return {};
+}
+
+Status Model::output_for_ops(Ops& ops, MatView<const float> normed, MatView<float> logits,
+                             const CancelToken* cancel) const {
+  if (places_ == nullptr) {
+    ops.matmul(output_, normed, {}, false, logits);
+    return {};
+  }
+  for (int64_t i = 0; i < places_->n_output_blocks(); ++i) {
+    int64_t first_row = 0;
+    TRY_ASSIGN(const Weight block, places_->output_block(i, &first_row, cancel));
+    ops.matmul(block, normed, {}, false, logits.col_range(first_row, first_row + block.rows));
   }
   return {};
 }
 
-Status Model::move_to(Device& device) {
-  std::map<std::pair<const void*, int64_t>, void*> places;  // tied weights are copied once
-  const auto move = [&](const void* data, int64_t bytes) -> Result<void*> {
-    if (const auto place = places.find({data, bytes}); place != places.end()) return place->second;
-    TRY_ASSIGN(auto copy, Buffer<std::byte>::create(device.account(), MemoryCategory::kWeights, bytes));
-    TRY(copy_weights(device, copy.data(), {static_cast<const std::byte*>(data), size_t(bytes)}));
-    void* const place = copy.data();
-    moved_.push_back(std::move(copy));
-    places[{data, bytes}] = place;
-    return place;
-  };
-  const auto matrix = [&](Weight& w) -> Status {
-    if (w.data == nullptr) return {};
-    TRY_ASSIGN(w.data, move(w.data, w.rows * row_bytes(w.type, w.cols)));
-    return {};
-  };
-  const auto vector = [&](std::span<const float>& v) -> Status {
-    if (v.empty()) return {};
-    TRY_ASSIGN(void* const place, move(v.data(), int64_t(v.size_bytes())));
-    v = {static_cast<const float*>(place), v.size()};
-    return {};
-  };
-  for (LayerWeights& w : layers_) {
-    for (Weight* m : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down}) TRY(matrix(*m));
-    for (auto* v : {&w.attn_norm, &w.ffn_norm, &w.attn_post_norm, &w.ffn_post_norm, &w.q_norm, &w.k_norm, &w.q_bias,
-                    &w.k_bias, &w.v_bias, &w.o_bias}) {
-      TRY(vector(*v));
-    }
-  }
-  for (Weight* m : {&token_embedding_, &output_}) TRY(matrix(*m));
-  return vector(output_norm_);
+std::span<const float> Model::output_norm_for_ops() const {
+  return places_ != nullptr ? places_->output_norm() : output_norm_;
 }
 
 Result<std::unique_ptr<Model>> Model::create(const Gguf& gguf) {

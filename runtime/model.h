@@ -1,5 +1,5 @@
-// A model: its architecture as data, and where each layer's weights are: in the file's mapping, without a copy, or in a
-// device's memory.
+// A model: its architecture as data, and its weights, in the file's mapping. Where a device has memory of its own, ops
+// find them in places of their own (weight_places.h).
 #pragma once
 
 #include <reform/status.h>
@@ -14,7 +14,10 @@
 
 namespace reform {
 
+class CancelToken;
 class Gguf;
+class WeightPlaces;
+enum class WeightPlace : uint8_t;
 
 // Everything the one forward needs to know of an architecture. A new one is a row in kArchs (model.cc).
 struct ModelShape {
@@ -49,11 +52,26 @@ class Model {
   // Checks every tensor's shape and type; an unknown architecture or a missing tensor is kBadModel naming it.
   static Result<std::unique_ptr<Model>> create(const Gguf& gguf);
 
-  // Copies all weights into the device's memory, where ops find them from then on.
-  Status move_to(Device& device);
+  ~Model();
 
+  // From now on it runs there. The host's account, as the device, outlives the model.
+  Status move_to(Device& device, MemoryAccount& host, WeightPlace place);
+  WeightPlaces* places() const { return places_.get(); }  // nullptr: ops find them where the host does
+
+  bool streams() const;  // whether layers come and go
+  // Where the host looks up embedding rows, it does so now: then embed() of the same few ids makes no copies.
+  Status look_up(std::span<const int32_t> ids) const;
+
+  // Weights for ops issued from now on, until more are asked for. kUnavailable, kIo, kCancelled where they are
+  // streamed.
+  Result<const LayerWeights*> layer_for_ops(int64_t i, const CancelToken* cancel) const;
+  Status embed(Ops& ops, std::span<const int32_t> ids, MatView<float> out) const;
+  // logits[rows, n_vocab] of rows that have been through the output norm.
+  Status output_for_ops(Ops& ops, MatView<const float> normed, MatView<float> logits, const CancelToken* cancel) const;
+  std::span<const float> output_norm_for_ops() const;
+
+  // As the host knows them.
   const ModelShape& shape() const { return shape_; }
-  // The one place that says where a layer's weights are (weight streaming will live behind it).
   const LayerWeights& layer(int64_t i) const { return layers_[size_t(i)]; }
   const Weight& token_embedding() const { return token_embedding_; }  // [n_vocab, d_model]
   const Weight& output() const { return output_; }                    // [n_vocab, d_model], tied or not
@@ -61,14 +79,13 @@ class Model {
 
  private:
   friend struct ModelLoader;
-  Status copy_weights(Device& device, void* to, std::span<const std::byte> data) const;
   const Gguf* gguf_ = nullptr;  // outlives the model
   ModelShape shape_;
   std::vector<LayerWeights> layers_;
   Weight token_embedding_, output_;
   std::span<const float> output_norm_;
   std::vector<std::vector<float>> owned_;  // small tensors that had to be converted to FP32
-  std::vector<Buffer<std::byte>> moved_;   // what move_to() has copied
+  std::unique_ptr<WeightPlaces> places_;   // once moved
 };
 
 }  // namespace reform

@@ -18,9 +18,10 @@ Result<NextToken> NextToken::create(Device& device, MemoryAccount& host, int64_t
   return next;
 }
 
-void NextToken::issue(Transformer& transformer, Ops& ops) {
-  transformer.logits(1, MatView<float>(logits_.data(), 1, logits_.size()));
+Status NextToken::issue(Transformer& transformer, Ops& ops, const CancelToken* cancel) {
+  TRY(transformer.logits(1, MatView<float>(logits_.data(), 1, logits_.size()), cancel));
   if (on_device_) ops.argmax(logits_.span(), id_.data());
+  return {};
 }
 
 Result<int32_t> NextToken::take() {

@@ -16,7 +16,8 @@ class NextToken {
   // The device's logits count as its activations, a copy of them as the host's.
   static Result<NextToken> create(Device& device, MemoryAccount& host, int64_t n_vocab, const SamplingOptions& options);
 
-  void issue(Transformer& transformer, Ops& ops);  // ops only
+  // Ops only, if all weights are resident.
+  Status issue(Transformer& transformer, Ops& ops, const CancelToken* cancel);
   Result<int32_t> take();
 
  private:

@@ -9,6 +9,7 @@
 #include "kernels/ops.h"
 #include "runtime/device_choice.h"
 #include "runtime/policies/policy.h"
+#include "runtime/weight_places.h"
 
 namespace reform {
 namespace {
@@ -30,6 +31,7 @@ Status EngineOptions::validate() const {
   TRY(in_range("max host memory", max_host_memory_bytes, 0, int64_t(1) << 50));
   TRY(in_range("max GPU memory", max_gpu_memory_bytes, 0, int64_t(1) << 50));
   TRY(parse_device_name(device));
+  TRY(parse_weight_place(gpu_weights));
   if (isa.empty()) return {};
   for (const Isa candidate : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
     if (isa != name(candidate)) continue;

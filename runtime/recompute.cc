@@ -81,7 +81,7 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
     args.ids = prompt.subspan(begin, std::min(prompt.size() - begin, size_t(sizes.call_tokens)));
     TRY(transformer->forward(args, hooks));
   }
-  next.issue(*transformer, ops);
+  TRY(next.issue(*transformer, ops, cancel));
 
   TextStream text;
   bool wanted = true;
@@ -93,8 +93,7 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
   const auto one_more = [&]() -> Status {
     cache.set_kv_len(kv_len);
     TRY(transformer->forward(args, hooks));
-    next.issue(*transformer, ops);
-    return {};
+    return next.issue(*transformer, ops, cancel);
   };
   out.finish_reason = "length";
   while (out.n_tokens < sampling.max_new_tokens) {
@@ -112,7 +111,8 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
     if (!wanted || out.n_tokens == sampling.max_new_tokens) break;
     args.ids = {&token, 1};
     kv_len = cache.kv_len();
-    TRY(device.run_step(ops, one_more));
+    TRY(model.look_up(args.ids));
+    TRY(model.streams() ? one_more() : device.run_step(ops, one_more));
   }
   if (wanted) emit(text.finish());
   out.decode_ms = watch.lap_ms();

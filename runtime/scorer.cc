@@ -37,6 +37,11 @@ Result<std::unique_ptr<Scorer>> Scorer::create(Device& device, Ops& ops, const E
   return s;
 }
 
+int64_t Scorer::device_bytes(const EmbeddingLayout& layout, int64_t n_question_rows, int64_t max_block_tokens) {
+  const int64_t row_bytes = layout.n_heads * (layout.head_dim + int64_t(sizeof(float)));
+  return (n_question_rows + max_block_tokens) * row_bytes + max_block_tokens * int64_t(sizeof(float));
+}
+
 Result<std::span<const float>> Scorer::score(std::span<const std::byte> rows) {
   const EmbeddingRows block = block_.split(rows);
   scores_.resize(size_t(block.n_rows));

@@ -92,8 +92,7 @@ struct Transformer::Impl {
   }
 
   // q, k, v = the projections of the normed residual stream, QK-normed, before RoPE.
-  Status project(int64_t layer, const ForwardHooks& hooks) {
-    const LayerWeights& w = model.layer(layer);
+  Status project(const LayerWeights& w, const ForwardHooks& hooks) {
     return for_blocks(n_tokens, [&](int64_t begin, int64_t end) {
       const MatView<float> normed = act.normed.row_range(0, end - begin);
       const MatView<float> q = act.q.row_range(begin, end), k = act.k.row_range(begin, end);
@@ -110,7 +109,7 @@ struct Transformer::Impl {
   }
 
   // Rotates, appends to the cache, attends, and adds the output projection to the residual stream.
-  Status attend(int64_t layer, const ForwardArgs& args, const ForwardHooks& hooks) {
+  Status attend(int64_t layer, const LayerWeights& w, const ForwardArgs& args, const ForwardHooks& hooks) {
     const int64_t first_slot = args.cache->kv_len(), kv_len = first_slot + n_tokens;
     const Rope& layer_rope = rope_of(layer);
     ops.rope(layer_rope, first_slot, shape.head_dim, act.q);
@@ -122,7 +121,7 @@ struct Transformer::Impl {
                            .window = is_local(layer) ? shape.window : 0};
     ops.store_kv(act.k, act.v, first_slot, whole.kv);
     TRY(for_blocks(n_tokens, [&](int64_t begin, int64_t end) {
-      attend_block(layer, whole, begin, end, bool(hooks.on_attention));
+      attend_block(w, whole, begin, end, bool(hooks.on_attention));
       return step(hooks);
     }));
     whole.known_slots = kv_len;
@@ -130,8 +129,7 @@ struct Transformer::Impl {
     return ok_status();
   }
 
-  void attend_block(int64_t layer, const AttentionArgs& whole, int64_t begin, int64_t end, bool want_lse) {
-    const LayerWeights& w = model.layer(layer);
+  void attend_block(const LayerWeights& w, const AttentionArgs& whole, int64_t begin, int64_t end, bool want_lse) {
     AttentionArgs block = whole;  // the block's last row sits at the last slot it is shown
     block.q = whole.q.row_range(begin, end);
     block.kv.kv_len = whole.kv.kv_len - n_tokens + end;
@@ -142,8 +140,7 @@ struct Transformer::Impl {
     add_output(w.o, w.o_bias, attended, w.attn_post_norm, act.hidden.row_range(begin, end));
   }
 
-  Status feed_forward(int64_t layer, const ForwardHooks& hooks) {
-    const LayerWeights& w = model.layer(layer);
+  Status feed_forward(const LayerWeights& w, const ForwardHooks& hooks) {
     return for_blocks(n_tokens, [&](int64_t begin, int64_t end) {
       const MatView<float> hidden = act.hidden.row_range(begin, end), normed = act.normed.row_range(0, end - begin);
       const MatView<float> gate = act.gate.row_range(0, end - begin), up = act.up.row_range(0, end - begin);
@@ -186,13 +183,14 @@ struct Transformer::Impl {
     const int64_t n_blocks = (n_tokens + block_tokens - 1) / block_tokens;
     n_steps = (3 * (args.last_layer + 1) - (args.stop_at_states ? 2 : 0)) * n_blocks;
     n_steps_done = logit_rows = 0;
-    ops.embed(model.token_embedding(), args.ids, shape.embedding_scale, act.hidden);
+    TRY(model.embed(ops, args.ids, act.hidden));
     for (int64_t layer = 0; layer <= args.last_layer; ++layer) {
-      TRY(project(layer, hooks));
+      TRY_ASSIGN(const LayerWeights* const w, model.layer_for_ops(layer, hooks.cancel));
+      TRY(project(*w, hooks));
       if (hooks.on_states) hooks.on_states(layer, {act.q, act.k, act.v});
       if (args.stop_at_states && layer == args.last_layer) break;
-      TRY(attend(layer, args, hooks));
-      TRY(feed_forward(layer, hooks));
+      TRY(attend(layer, *w, args, hooks));
+      TRY(feed_forward(*w, hooks));
     }
     args.cache->set_kv_len(args.cache->kv_len() + n_tokens);
     if (args.last_layer == shape.n_layers - 1 && !args.stop_at_states) logit_rows = n_tokens;
@@ -219,17 +217,15 @@ Result<std::unique_ptr<Transformer>> Transformer::create(const Model& model, Dev
 
 Status Transformer::forward(const ForwardArgs& args, const ForwardHooks& hooks) { return impl_->forward(args, hooks); }
 
-void Transformer::logits(int64_t rows, MatView<float> out) {
+Status Transformer::logits(int64_t rows, MatView<float> out, const CancelToken* cancel) {
   Impl& t = *impl_;
   CHECK(rows >= 1 && rows <= t.logit_rows && out.rows == rows && out.cols == t.shape.n_vocab);
   const MatView<float> hidden = t.act.hidden.row_range(t.n_tokens - rows, t.n_tokens);
-  const Status done = t.for_blocks(rows, [&](int64_t begin, int64_t end) {
+  return t.for_blocks(rows, [&](int64_t begin, int64_t end) {
     const MatView<float> normed = t.act.normed.row_range(0, end - begin);
-    t.ops.rms_norm(hidden.row_range(begin, end), t.model.output_norm(), t.shape.norm_eps, normed);
-    t.ops.matmul(t.model.output(), normed, {}, false, out.row_range(begin, end));
-    return ok_status();
+    t.ops.rms_norm(hidden.row_range(begin, end), t.model.output_norm_for_ops(), t.shape.norm_eps, normed);
+    return t.model.output_for_ops(t.ops, normed, out.row_range(begin, end), cancel);
   });
-  CHECK(done.ok());
 }
 
 }  // namespace reform

@@ -52,7 +52,7 @@ class Transformer {
   // kCancelled leaves kv_len as it was.
   Status forward(const ForwardArgs& args, const ForwardHooks& hooks = {});
   // Logits [rows, n_vocab] of the hidden states' last `rows` rows of the preceding full forward.
-  void logits(int64_t rows, MatView<float> out);
+  Status logits(int64_t rows, MatView<float> out, const CancelToken* cancel = nullptr);
 
  private:
   struct Impl;

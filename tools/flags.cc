@@ -47,6 +47,10 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
           "Hard cap on host memory, as in 800MiB or 2GiB; none by default");
   add_cap("--max-gpu-memory", o.max_gpu_memory_bytes,
           "Hard cap on GPU memory, the driver's share included; by default what is free");
+  verb.add_option("--gpu-weights", o.gpu_weights,
+                  "Where a GPU finds weights: auto (the default; there, as far as they fit), resident, host or file")
+      ->type_name("PLACE")
+      ->group(group);
 }
 
 void add_store_flag(CLI::App& verb, std::string& store_dir) {

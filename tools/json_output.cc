@@ -29,6 +29,14 @@ Json memory_json(const MemoryReport& m) {
   return json;
 }
 
+Json weights_json(const WeightReport& w) {
+  if (w.place.empty()) return Json();
+  return {{"place", w.place},
+          {"resident_layers", w.resident_layers},
+          {"streamed_layers", w.streamed_layers},
+          {"planned_tokens_per_second", w.planned_tokens_per_second}};
+}
+
 Json source_json(const Source& source) {
   return {{"context", source.context},
           {"file", source.file},
@@ -186,9 +194,13 @@ const char* outcome_name(IngestResult::Outcome outcome) {
 }
 
 Json ingest_fields(const IngestResult& result) {
-  return {{"outcome", outcome_name(result.outcome)}, {"tokens_run", result.tokens_run},
-          {"evicted", evicted_json(result.evicted)}, {"context", context_json(result.context)},
-          {"timings", timings_json(result.timings)}, {"memory_bytes", memory_json(result.memory)}};
+  return {{"outcome", outcome_name(result.outcome)},
+          {"tokens_run", result.tokens_run},
+          {"evicted", evicted_json(result.evicted)},
+          {"context", context_json(result.context)},
+          {"timings", timings_json(result.timings)},
+          {"memory_bytes", memory_json(result.memory)},
+          {"gpu_weights", weights_json(result.memory.gpu_weights)}};
 }
 
 Json ask_fields(const std::vector<std::string>& contexts, const std::string& question, const AskResult& result,
@@ -206,7 +218,8 @@ Json ask_fields(const std::vector<std::string>& contexts, const std::string& que
                {"template_tokens", result.template_tokens},
                {"recomputed_tokens", result.recomputed_tokens},
                {"timings", timings_json(result.timings)},
-               {"memory_bytes", memory_json(result.memory)}};
+               {"memory_bytes", memory_json(result.memory)},
+               {"gpu_weights", weights_json(result.memory.gpu_weights)}};
   if (with_prompt) json["prompt"] = result.prompt;
   return json;
 }
@@ -216,7 +229,8 @@ Json generate_fields(const ModelInfo& model, const GenerateResult& result) {
           {"text", result.text},
           {"finish_reason", result.finish_reason},
           {"timings", timings_json(result.timings)},
-          {"memory_bytes", memory_json(result.memory)}};
+          {"memory_bytes", memory_json(result.memory)},
+          {"gpu_weights", weights_json(result.memory.gpu_weights)}};
 }
 
 }  // namespace reform::tool

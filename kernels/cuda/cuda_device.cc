@@ -10,6 +10,7 @@
 #include "base/try.h"
 #include "base/units.h"
 #include "kernels/cuda/cublas_lt.h"
+#include "kernels/cuda/cuda_copies.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/driver.h"
 #include "kernels/cuda/step_graph.h"
@@ -56,6 +57,7 @@ class CudaDevice final : public Device {
   ~CudaDevice() override {
     cudaSetDevice(index_);
     if (stream_ != nullptr) cudaStreamSynchronize(stream_);
+    copies_.reset();
     products_.reset();
     step_.reset();
     memory_.reset();
@@ -96,6 +98,7 @@ class CudaDevice final : public Device {
     ++writes_;
     if (bytes > 0) cudaMemsetAsync(to, 0, size_t(bytes), stream_);
   }
+  Copies* copies() override { return copies_.get(); }
 
  private:
   Status take_arena(int64_t max_bytes);
@@ -123,6 +126,7 @@ class CudaDevice final : public Device {
   std::optional<int64_t> used_before_;  // of the chip's memory, by everybody
   std::unique_ptr<cuda::ProductLibrary> products_;
   int64_t writes_ = 0;  // of its memory, other than by ops
+  std::unique_ptr<CudaCopies> copies_;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<MemoryAccount> account_;
 };
@@ -135,7 +139,10 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes, c
   TRY(load_cuda_kernels());
   device->products_ = load_cublas_lt(cublas_lt);  // before the arena: it takes memory of its own
   device->step_.emplace();
+  device->copies_ = std::make_unique<CudaCopies>(index, device->stream_);
+  TRY(device->copies_->open());
   TRY(device->take_arena(max_bytes));
+  TRY(device->copies_->measure(device->arena_, device->arena_bytes_));
   return std::unique_ptr<Device>(std::move(device));
 }
 

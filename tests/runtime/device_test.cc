@@ -111,13 +111,13 @@ TEST_CASE("a device with too little memory is told before the work, with what wo
   Engine::Impl& impl = bench.engine().impl();
   const auto move_to = [&](int64_t cap_bytes) {
     impl.device = fenced_cpu(impl.isa, *impl.pool, cap_bytes);
-    return impl.model->move_to(*impl.device);
+    return impl.model->move_to(*impl.device, impl.account, WeightPlace::kAuto);
   };
   CHECK(move_to(1000).code == Code::kMemoryCap);
   IngestBench other(2, "qwen2");
   Engine::Impl& engine = other.engine().impl();
   engine.device = fenced_cpu(engine.isa, *engine.pool, 300'000);
-  REQUIRE(engine.model->move_to(*engine.device).ok());
+  REQUIRE(engine.model->move_to(*engine.device, engine.account, WeightPlace::kAuto).ok());
   const auto refused = other.ingest("a", {long_text()}, IngestBench::options("h2o"));
   CHECK(refused.status().code == Code::kMemoryCap);
   CHECK(refused.status().message.find("fenced cpu: this needs") != std::string::npos);

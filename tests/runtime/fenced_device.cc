@@ -13,6 +13,7 @@ namespace reform::test {
 namespace {
 
 constexpr int64_t kDeviceBytes = int64_t{1} << 30;  // of address space: pages come when they are written
+constexpr std::byte kPoison{0xff};                  // floats and scales of all formats are NaN
 
 // Every op, with the memory open while it runs. All that it is handed must lie there, but for what device.h names.
 class FencedOps final : public Ops {
@@ -112,7 +113,61 @@ void* FencedMemory::allocate_zeroed(int64_t bytes) {
   return base_ + *offset;
 }
 
-void FencedMemory::give_back(void* data, int64_t /*bytes*/) { arena_.give_back(static_cast<std::byte*>(data) - base_); }
+void FencedMemory::give_back(void* data, int64_t bytes) {
+  if (on_give_back) on_give_back(data, bytes);
+  arena_.give_back(static_cast<std::byte*>(data) - base_);
+}
+
+FencedCopies::~FencedCopies() { CHECK((pending_.empty() && pinned_.empty())); }
+
+void* FencedCopies::allocate_pinned(int64_t bytes) {
+  std::vector<std::byte> memory(static_cast<size_t>(bytes), kPoison);
+  std::byte* const data = memory.data();
+  pinned_[data] = std::move(memory);
+  return data;
+}
+
+void FencedCopies::free_pinned(void* data) {
+  const auto place = pinned_.find(static_cast<std::byte*>(data));
+  CHECK(place != pinned_.end());
+  for (const Pending& p : pending_) CHECK((p.from < place->first || p.from >= place->first + place->second.size()));
+  pinned_.erase(place);
+}
+
+int64_t FencedCopies::pinned_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& [at, memory] : pinned_) bytes += int64_t(memory.size());
+  return bytes;
+}
+
+void FencedCopies::check_none_under_way(const void* to, int64_t bytes) const {
+  for (const Pending& p : pending_) CHECK((p.to + p.bytes <= to || p.to >= static_cast<const std::byte*>(to) + bytes));
+}
+
+Result<int64_t> FencedCopies::start(void* to, const void* from, int64_t bytes) {
+  auto place = pinned_.upper_bound(static_cast<const std::byte*>(from));
+  CHECK((place != pinned_.begin() && memory_.holds(to) && bytes > 0));
+  --place;
+  CHECK(static_cast<const std::byte*>(from) + bytes <= place->first + place->second.size());
+  if (copies_left_ == 0) return Status{Code::kUnavailable, "the device has failed"};
+  if (copies_left_ != INT64_MAX) --copies_left_;
+  const FencedMemory::Open open(memory_);
+  std::memset(to, int(kPoison), size_t(bytes));
+  pending_.push_back({n_started_, static_cast<std::byte*>(to), static_cast<const std::byte*>(from), bytes});
+  bytes_started_ += bytes;
+  return n_started_++;
+}
+
+Status FencedCopies::carry_out(int64_t up_to) {
+  CHECK(up_to < n_started_);
+  const FencedMemory::Open open(memory_);
+  while (!pending_.empty() && pending_.front().number <= up_to) {
+    const Pending p = pending_.front();
+    pending_.pop_front();
+    if (copies_left_ != 0) std::memcpy(p.to, p.from, size_t(p.bytes));
+  }
+  return copies_left_ == 0 ? Status{Code::kUnavailable, "the device has failed"} : Status{};
+}
 
 FencedDevice::FencedDevice(const char* name, bool fenced, int64_t cap_bytes, WorkspaceBytes workspace_bytes,
                            MakeOps make_ops)
@@ -120,8 +175,10 @@ FencedDevice::FencedDevice(const char* name, bool fenced, int64_t cap_bytes, Wor
       fenced_(fenced),
       workspace_bytes_(std::move(workspace_bytes)),
       make_ops_(std::move(make_ops)),
-      memory_(kDeviceBytes, fenced),
-      account_(cap_bytes, &memory_) {}
+      memory_(cap_bytes > 0 ? cap_bytes : kDeviceBytes, fenced),
+      account_(cap_bytes, &memory_) {
+  memory_.on_give_back = [this](const void* data, int64_t bytes) { copies_.check_none_under_way(data, bytes); };
+}
 
 std::unique_ptr<Ops> FencedDevice::make_ops(const OpLimits& limits, std::span<std::byte> workspace) {
   const FencedMemory::Open open(memory_);

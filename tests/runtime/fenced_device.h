@@ -2,8 +2,11 @@
 // writes them ends the test. What runs on it would run on a GPU, as far as whose memory is whose.
 #pragma once
 
+#include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <vector>
 
 #include "base/arena.h"
 #include "kernels/device.h"
@@ -19,6 +22,8 @@ class FencedMemory final : public MemorySource {
   void give_back(void* data, int64_t bytes) override;
   bool holds(const void* data) const { return data >= base_ && data < base_ + bytes_; }
   int64_t outside_writes = 0;
+  // Called with what is given back, before it is.
+  std::function<void(const void* data, int64_t bytes)> on_give_back;
 
   class Open {
    public:
@@ -37,6 +42,39 @@ class FencedMemory final : public MemorySource {
   const int64_t bytes_;
   const bool fenced_;
   Arena arena_;
+};
+
+// Copies as late as the contract allows, when they are waited for; and until then what they will replace is all NaN.
+// So ops that do not wait, a source that changes too early, and memory given back too early all show.
+class FencedCopies final : public Copies {
+ public:
+  explicit FencedCopies(FencedMemory& memory) : memory_(memory) {}
+  ~FencedCopies() override;
+  void* allocate_pinned(int64_t bytes) override;
+  void free_pinned(void* data) override;
+  Result<int64_t> start(void* to, const void* from, int64_t bytes) override;
+  Status ops_wait_for(int64_t copy) override { return carry_out(copy); }
+  Status wait_for(int64_t copy) override { return carry_out(copy); }
+  Rates rates() const override { return {.device_bytes_per_s = 2e9, .copy_bytes_per_s = 1e8}; }
+
+  int64_t n_started() const { return n_started_; }
+  int64_t bytes_started() const { return bytes_started_; }
+  int64_t pinned_bytes() const;
+  void fail_after(int64_t n_copies) { copies_left_ = n_copies; }
+  void check_none_under_way(const void* to, int64_t bytes) const;
+
+ private:
+  struct Pending {
+    int64_t number;
+    std::byte* to;
+    const std::byte* from;
+    int64_t bytes;
+  };
+  Status carry_out(int64_t up_to);
+  FencedMemory& memory_;
+  std::deque<Pending> pending_;
+  std::map<const std::byte*, std::vector<std::byte>> pinned_;  // by where it begins
+  int64_t n_started_ = 0, bytes_started_ = 0, copies_left_ = INT64_MAX;
 };
 
 class FencedDevice final : public Device {
@@ -58,9 +96,14 @@ class FencedDevice final : public Device {
   Status to_device(void* to, const void* from, int64_t bytes) override;
   Status to_host(void* to, const void* from, int64_t bytes) override;
   void fill_zero(void* to, int64_t bytes) override;
+  FencedCopies* copies() override { return &copies_; }
 
   static constexpr int64_t kNever = INT64_MAX;
-  void fail_after(int64_t n_copies) { copies_left_ = n_copies; }  // all copies fail once so many have been made
+  // All copies fail once so many have been made: in the order of the ops, and beside them.
+  void fail_after(int64_t n_copies) {
+    copies_left_ = n_copies;
+    copies_.fail_after(n_copies);
+  }
 
  private:
   const char* name_;
@@ -68,6 +111,7 @@ class FencedDevice final : public Device {
   const WorkspaceBytes workspace_bytes_;
   const MakeOps make_ops_;
   FencedMemory memory_;
+  FencedCopies copies_{memory_};
   Status copy(void* to, const void* from, int64_t bytes);
   MemoryAccount account_;
   int64_t copies_left_ = kNever;

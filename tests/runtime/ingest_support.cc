@@ -46,7 +46,7 @@ std::string made_text(uint64_t seed, size_t n_bytes) {
   return text;
 }
 
-IngestBench::IngestBench(int n_threads, const std::string& model, Memory memory) {
+IngestBench::IngestBench(int n_threads, const std::string& model, Memory memory, const Weights& weights) {
   // In memory where that can be had: a store syncs often, and disks are not what is tested here.
   const bool in_memory = ::access("/dev/shm", W_OK) == 0;
   const std::filesystem::path place = in_memory ? "/dev/shm" : std::filesystem::temp_directory_path();
@@ -59,16 +59,17 @@ IngestBench::IngestBench(int n_threads, const std::string& model, Memory memory)
   options.heads_file = dir_ / "heads.json";
   options.cache_dir = dir_ / "cache";
   std::ofstream(options.heads_file) << kHeads;
-  const std::string path = model.starts_with(kSyntheticModel) ? model : tiny_path(model);
+  const bool is_path = model.ends_with(".gguf") || model.starts_with(kSyntheticModel);
+  const std::string path = is_path ? model : tiny_path(model);
   auto engine = Engine::open(path, options);
   REQUIRE(engine.status().message.empty());
   engine_ = std::move(engine).value();
   if (memory == Memory::kFenced) {
     Engine::Impl& impl = engine_->impl();
-    impl.device = fenced_cpu(impl.isa, *impl.pool);
+    impl.device = fenced_cpu(impl.isa, *impl.pool, weights.cap_bytes);
     impl.gguf = Gguf::open(path).value();  // as a device that is there from the beginning finds it
     impl.model = Model::create(*impl.gguf).value();
-    REQUIRE(impl.model->move_to(*impl.device).ok());
+    REQUIRE(impl.model->move_to(*impl.device, impl.account, weights.place).ok());
   }
   auto store = Store::open(dir_ / "store");
   REQUIRE(store.status().message.empty());

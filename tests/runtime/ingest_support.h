@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/weight_plan.h"
+
 namespace reform::test {
 
 // Sentences that differ, with characters of one to four bytes, runs of white space, long words and numbers.
@@ -34,8 +36,15 @@ class IngestBench {
  public:
   // kFenced: the CPU's kernels on a device that the host cannot look into. kGpu: where there is one.
   enum class Memory { kHost, kFenced, kGpu };
-  // `model`: of tiny_names(), or synthetic:NAME:TYPE.
-  explicit IngestBench(int n_threads = 2, const std::string& model = "qwen2", Memory memory = Memory::kHost);
+  // Of a fenced device.
+  struct Weights {
+    WeightPlace place = WeightPlace::kAuto;
+    int64_t cap_bytes = 0;  // of the device; 0: none
+  };
+  // `model`: of tiny_names(), synthetic:NAME:TYPE, or a path that ends in .gguf
+  explicit IngestBench(int n_threads = 2, const std::string& model = "qwen2", Memory memory = Memory::kHost)
+      : IngestBench(n_threads, model, memory, Weights{}) {}
+  IngestBench(int n_threads, const std::string& model, Memory memory, const Weights& weights);
   ~IngestBench();
   IngestBench(const IngestBench&) = delete;
   IngestBench& operator=(const IngestBench&) = delete;

@@ -75,7 +75,7 @@ struct Bench {
                .sink_tokens = golden.head["sinks"],
                .overlap_tokens = golden.head["overlap"],
                .kv_type = kv_type};
-    if (!device->is_host()) REQUIRE(model->move_to(*device).ok());
+    if (!device->is_host()) REQUIRE(model->move_to(*device, account, WeightPlace::kAuto).ok());
     const OpLimits limits = compress_limits(model->shape(), *device, ingest_sizes(options));
     workspace = std::move(Buffer<std::byte>::create(device->account(), MemoryCategory::kWorkspace,
                                                     device->workspace_bytes(limits)))

@@ -110,7 +110,7 @@ void LoadedModel::run(std::span<const int32_t> ids, KvCache& cache, int64_t chun
                                                 .last_layer = shape().n_layers - 1});
     INFO(status.message);
     REQUIRE(status.ok());
-    transformer->logits(rows, out);
+    REQUIRE(transformer->logits(rows, out).ok());
     fn(begin, out);
   }
 }

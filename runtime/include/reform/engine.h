@@ -28,6 +28,9 @@ struct EngineOptions {
   std::string device;
   int64_t max_gpu_memory_bytes = 0;  // hard cap on what the process has on the GPU, the driver's share
                                      // included; 0: what is free but for a reserve
+  // Where a GPU finds weights: "" and auto: there as far as they fit, the rest from host memory or the file; resident:
+  // all there; host, file: all copied each time, from pinned host memory or from the file.
+  std::string gpu_weights;
   std::string cache_dir;             // fingerprints and searched heads; "" is $XDG_CACHE_HOME/reform
 
   REFORM_API Status validate() const;

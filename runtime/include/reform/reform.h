@@ -65,6 +65,7 @@ typedef struct reform_engine_options {
   void* log_user;
   const char* device;           /* "" and cpu; cuda:0, ...; auto */
   int64_t max_gpu_memory_bytes; /* 0: what is free but for a reserve */
+  const char* gpu_weights;      /* "" and auto, resident, host, file */
 } reform_engine_options;
 
 typedef struct reform_model_info {

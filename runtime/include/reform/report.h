@@ -19,6 +19,13 @@ struct Timings {
   double total_ms = 0;
 };
 
+// Where the model's weights lay during the last job on a GPU.
+struct WeightReport {
+  std::string place;  // of the streamed ones: "host" or "file"; "resident": none were; "" without a GPU
+  int64_t resident_layers = 0, streamed_layers = 0;
+  double planned_tokens_per_second = 0;  // of new tokens, from the bytes each needs; 0: none were planned
+};
+
 struct MemoryReport {
   int64_t peak_host_bytes = 0;                              // the process's peak resident set
   int64_t peak_gpu_bytes = 0;                               // of the arena taken there
@@ -27,6 +34,7 @@ struct MemoryReport {
   int64_t cap_host_bytes = 0;                               // 0: none
   std::vector<std::pair<std::string, int64_t>> peak_bytes;  // per category of the accounted buffers
   std::vector<std::pair<std::string, int64_t>> current_bytes;
+  WeightReport gpu_weights;
 };
 
 }  // namespace reform

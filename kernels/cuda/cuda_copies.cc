@@ -1,0 +1,111 @@
+#include "kernels/cuda/cuda_copies.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/try.h"
+
+namespace reform {
+namespace {
+
+// Enough that starting a copy does not count, and little enough to take a few milliseconds.
+constexpr int64_t kMeasuredBytes = int64_t{256} << 20, kMeasuredPinnedBytes = int64_t{16} << 20;
+constexpr int kMeasuredCopies = 3;  // after one that does not count
+
+}  // namespace
+
+CudaCopies::~CudaCopies() {
+  cudaSetDevice(index_);
+  if (stream_ != nullptr) cudaStreamSynchronize(stream_);
+  for (cudaEvent_t event : done_) {
+    if (event != nullptr) cudaEventDestroy(event);
+  }
+  for (cudaEvent_t event : {ops_issued_, begin_, end_}) {
+    if (event != nullptr) cudaEventDestroy(event);
+  }
+  if (stream_ != nullptr) cudaStreamDestroy(stream_);
+}
+
+Status CudaCopies::checked(cudaError_t error, const char* doing) const {
+  const cudaError_t before = cudaGetLastError();  // of a launch, or this one: in any case it must not stay
+  if (error == cudaSuccess) error = before;
+  if (error == cudaSuccess) return {};
+  return {Code::kUnavailable, fmt::format("cuda:{}: {}: {}", index_, doing, cudaGetErrorString(error))};
+}
+
+Status CudaCopies::open() {
+  cudaSetDevice(index_);
+  TRY(checked(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream for copies"));
+  for (cudaEvent_t& event : done_) {
+    TRY(checked(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event"));
+  }
+  TRY(checked(cudaEventCreateWithFlags(&ops_issued_, cudaEventDisableTiming), "making an event"));
+  for (cudaEvent_t* event : {&begin_, &end_}) TRY(checked(cudaEventCreate(event), "making an event"));
+  return {};
+}
+
+Status CudaCopies::measure(void* scratch, int64_t scratch_bytes) {
+  cudaSetDevice(index_);
+  const int64_t half = std::min(scratch_bytes / 2, kMeasuredBytes) / 256 * 256;
+  if (half == 0) return {};
+  TRY_ASSIGN(const double moved,
+             time(scratch, static_cast<std::byte*>(scratch) + half, half, cudaMemcpyDeviceToDevice));
+  rates_.device_bytes_per_s = 2 * moved;  // each byte is read and written
+  const int64_t pinned_bytes = std::min(half, kMeasuredPinnedBytes);
+  void* const pinned = allocate_pinned(pinned_bytes);
+  if (pinned == nullptr) return {};
+  const auto copied = time(scratch, pinned, pinned_bytes, cudaMemcpyHostToDevice);
+  free_pinned(pinned);
+  TRY(copied);
+  rates_.copy_bytes_per_s = copied.value();
+  return {};
+}
+
+Result<double> CudaCopies::time(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) {
+  for (int i = 0; i <= kMeasuredCopies; ++i) {
+    if (i == 1) TRY(checked(cudaEventRecord(begin_, stream_), "measuring its memory"));
+    TRY(checked(cudaMemcpyAsync(to, from, size_t(bytes), kind, stream_), "measuring its memory"));
+  }
+  TRY(checked(cudaEventRecord(end_, stream_), "measuring its memory"));
+  TRY(checked(cudaEventSynchronize(end_), "measuring its memory"));
+  float ms = 0;
+  TRY(checked(cudaEventElapsedTime(&ms, begin_, end_), "measuring its memory"));
+  return ms > 0 ? double(bytes) * kMeasuredCopies / (double(ms) / 1000) : 0.0;
+}
+
+void* CudaCopies::allocate_pinned(int64_t bytes) {
+  cudaSetDevice(index_);
+  void* data = nullptr;
+  if (cudaHostAlloc(&data, size_t(bytes), cudaHostAllocDefault) == cudaSuccess) return data;
+  (void)cudaGetLastError();
+  return nullptr;
+}
+
+void CudaCopies::free_pinned(void* data) {
+  cudaSetDevice(index_);
+  cudaFreeHost(data);
+}
+
+Result<int64_t> CudaCopies::start(void* to, const void* from, int64_t bytes) {
+  cudaSetDevice(index_);
+  TRY(checked(cudaEventRecord(ops_issued_, ops_stream_), "ordering a copy"));
+  TRY(checked(cudaStreamWaitEvent(stream_, ops_issued_, 0), "ordering a copy"));
+  TRY(checked(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyHostToDevice, stream_), "copying"));
+  TRY(checked(cudaEventRecord(done(n_started_), stream_), "ordering a copy"));
+  return n_started_++;
+}
+
+Status CudaCopies::ops_wait_for(int64_t copy) {
+  CHECK(copy >= 0 && copy < n_started_);
+  cudaSetDevice(index_);
+  return checked(cudaStreamWaitEvent(ops_stream_, done(copy), 0), "ordering its work");
+}
+
+Status CudaCopies::wait_for(int64_t copy) {
+  CHECK(copy >= 0 && copy < n_started_);
+  cudaSetDevice(index_);
+  return checked(cudaEventSynchronize(done(copy)), "waiting for a copy");
+}
+
+}  // namespace reform
