@@ -305,6 +305,7 @@ Status WeightPlaces::look_up(std::span<const int32_t> ids) {
   const auto* const table = static_cast<const std::byte*>(model_.token_embedding().data);
   std::byte* to = host_embed_rows_.data();
   for (const int32_t id : ids) {
+    if (id < 0 || id >= model_.token_embedding().rows) return {Code::kCorrupt, fmt::format("there is no token {}", id)};
     TRY(gguf_.read({table + id * row, size_t(row)}, to));
     to += row;
   }

@@ -61,7 +61,11 @@ class Filling {
     c_.layout.streams = !missing_.empty();
     if (c_.layout.streams) c_.layout.total_bytes += 2 * d_.slot_bytes;
     for (const int64_t unit : missing_) {
-      if (may_stay(d_) && bytes(unit) <= free_bytes()) add(unit);
+      const int64_t saved_bytes = unit == d_.embedding ? d_.embedding_scratch_bytes : 0;
+      if (!may_stay(d_) || bytes(unit) > free_bytes() + saved_bytes) continue;
+      add(unit);
+      c_.layout.total_bytes -= saved_bytes;
+      if (unit == d_.embedding) c_.layout.host_embedding = false;
     }
   }
 

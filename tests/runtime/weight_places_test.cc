@@ -67,7 +67,7 @@ FencedDevice& device_of(IngestBench& bench) { return static_cast<FencedDevice&>(
 const WeightSummary& summary(IngestBench& bench) { return bench.engine().impl().model->places()->summary(); }
 
 void ingest_twice(IngestBench& bench, const std::string& policy) {
-  REQUIRE(bench.ingest("a", {text()}, IngestBench::options(policy)).ok());
+  REQUIRE(bench.ingest("a", {text()}, IngestBench::options(policy)).status().message == "");
   IngestOptions more = IngestBench::options(policy);
   more.on_existing = IngestOptions::OnExisting::kAppend;
   REQUIRE(bench.ingest("a", {"And then nobody counted them."}, more).ok());
@@ -111,7 +111,7 @@ TEST_CASE("copies beside the ops: until somebody waits, nothing is there", "[run
 }
 
 TEST_CASE("wherever weights are, ingest, append and ask give what the CPU gives", "[runtime][weights]") {
-  for (const char* tiny : {"qwen2", "llama3"}) {  // an output matrix of its own, and one that is tied
+  for (const char* tiny : {"qwen2", "llama2_linear"}) {  // an output matrix of its own, and one that is tied
     const DeepModel model(tiny, 7);
     for (const char* policy : {"h2o", "none"}) {
       IngestBench here(2, model.path());
@@ -178,8 +178,8 @@ TEST_CASE("under any cap a job is refused before it begins, or ends as it does w
   INFO(fmt::format("at ingest {}, at ask {}", fmt::join(resident_at_ingest, " "), fmt::join(resident_at_ask, " ")));
   CHECK(n_refused > 0);
   CHECK(n_done > 5);
-  CHECK(resident_at_ingest.size() > 2);
-  CHECK(resident_at_ask.size() > 2);
+  CHECK(resident_at_ingest.size() > 1);
+  CHECK(resident_at_ask.size() > 3);
 }
 
 TEST_CASE("weights on their way: stopped in the middle of a chunk, all goes on", "[runtime][weights]") {
