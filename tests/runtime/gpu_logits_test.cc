@@ -38,7 +38,7 @@ std::vector<float> all_logits(Engine& handle, std::span<const int32_t> ids, int6
     const Status status = transformer->forward(args);
     INFO(status.message);
     REQUIRE(status.ok());
-    transformer->logits(rows, {there.data(), rows, s.n_vocab});
+    REQUIRE(transformer->logits(rows, {there.data(), rows, s.n_vocab}).ok());
     REQUIRE(device.to_host(all.data() + begin * s.n_vocab, there.data(), rows * s.n_vocab * 4).ok());
     begin += rows;
   }

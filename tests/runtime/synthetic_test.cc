@@ -242,7 +242,7 @@ std::vector<float> last_logits(const Model& model, Device& device, KvView::Type 
   REQUIRE((transformer.ok() && cache.ok() && logits.ok()));
   const ForwardArgs args{.ids = ids, .cache = &cache.value(), .rotated_keys = true, .last_layer = s.n_layers - 1};
   REQUIRE(transformer.value()->forward(args).ok());
-  transformer.value()->logits(1, MatView<float>(logits.value().data(), 1, s.n_vocab));
+  REQUIRE(transformer.value()->logits(1, MatView<float>(logits.value().data(), 1, s.n_vocab)).ok());
   std::vector<float> out(static_cast<size_t>(s.n_vocab));
   REQUIRE(device.to_host(out.data(), logits.value().data(), s.n_vocab * 4).ok());
   return out;
@@ -261,7 +261,7 @@ TEST_CASE("a synthetic model gives CUDA's kernels the weights that the CPU has",
     const auto gguf = opened(kTiny);
     const auto model = Model::create(*gguf);
     REQUIRE(model.ok());
-    REQUIRE((emulated ? model.value()->move_to(*device) : gguf->materialise()).ok());
+    REQUIRE((emulated ? model.value()->move_to(*device, account, WeightPlace::kAuto) : gguf->materialise()).ok());
     const auto kv_type = emulated ? KvView::Type::kF16 : KvView::Type::kF32;
     logits[emulated] = last_logits(*model.value(), *device, kv_type, ids);
   }
