@@ -63,7 +63,7 @@ template <class Options>
 SamplingOptions sampling_of(const Options& o) {
   SamplingOptions s;
   s.temperature = o.temperature, s.top_k = o.top_k, s.top_p = o.top_p, s.min_p = o.min_p;
-  s.seed = o.seed, s.max_new_tokens = o.max_new_tokens;
+  s.seed = o.seed, s.max_new_tokens = o.max_new_tokens, s.ignore_end = o.ignore_end != 0;
   return s;
 }
 

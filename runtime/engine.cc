@@ -99,6 +99,12 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   TRY_ASSIGN(ChosenDevice chosen, open_device(options, impl->isa, *impl->pool, impl->account));
   impl->device = std::move(chosen.device);
   if (!chosen.remark.empty()) impl->remark(LogLevel::kInfo, chosen.remark);
+  if (const int64_t head_dim = impl->model->shape().head_dim; head_dim > impl->device->max_head_dim()) {
+    return Status{Code::kUnavailable,
+                  fmt::format("{}: its heads of {} are larger than the {} that {} can take; --device "
+                              "cpu runs this model",
+                              model_path, head_dim, impl->device->max_head_dim(), impl->device->name())};
+  }
   TRY_ASSIGN(impl->info, describe(*impl));
   TRY(impl->account.reserve(MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
   if (impl->gguf->is_synthetic() && impl->device->is_host()) TRY(machine_has(*impl->gguf));

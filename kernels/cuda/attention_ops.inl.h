@@ -5,6 +5,7 @@
 
 #include "base/try.h"
 #include "kernels/cuda/column_sums.cuh"
+#include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
 namespace reform::cuda {
@@ -149,7 +150,7 @@ class AttentionOps {
   // Calls fn(the size as a type) for the smallest that holds head_dim (256 at most).
   template <class Fn>
   static void with_dim(int64_t head_dim, Fn fn) {
-    CHECK(head_dim <= 256);
+    CHECK(head_dim <= kMaxCudaHeadDim);
     if (head_dim <= 64) return fn(std::integral_constant<int, 64>{});
     if (head_dim <= 80) return fn(std::integral_constant<int, 80>{});
     if (head_dim <= 96) return fn(std::integral_constant<int, 96>{});

@@ -71,6 +71,7 @@ class CudaDevice final : public Device {
   // Unpacking a matrix takes a chip as long as multiplying it by some 500 rows (bytes against flops of an H100), so
   // there should be many; but on a small one memory matters more.
   int64_t block_tokens() const override { return account_->cap_bytes() >= kLargeArenaBytes ? 4096 : 1024; }
+  int64_t max_head_dim() const override { return kMaxCudaHeadDim; }
   int64_t outside_bytes() const override {
     const auto used = used_bytes_of_chip(index_);
     if (!used || !used_before_) return kAssumedOutsideBytes;

@@ -24,6 +24,8 @@ struct CudaOptions {
 
 // For CUDA's present device, once: else the driver loads each kernel when it is first launched. Returns their number.
 Result<int> load_cuda_kernels();
+constexpr int64_t kMaxCudaHeadDim = 256;  // of attention's tiles
+
 // Bytes make_cuda_ops() wants as workspace, in device memory.
 int64_t cuda_workspace_bytes(const OpLimits& limits);
 // Work goes to `stream` (a cudaStream_t) in order; nothing waits for it. workspace: 256-byte aligned device memory.

@@ -276,6 +276,7 @@ typedef struct reform_ask_options {
   reform_text_fn text;
   void* text_user;
   const reform_cancel* cancel;
+  int32_t ignore_end; /* an end token does not end the answer: always max_new_tokens, for measuring */
 } reform_ask_options;
 
 typedef struct reform_source {
@@ -312,6 +313,7 @@ typedef struct reform_generate_options {
   reform_text_fn text;
   void* text_user;
   const reform_cancel* cancel;
+  int32_t ignore_end; /* as for an ask */
 } reform_generate_options;
 
 typedef struct reform_generate_result {
