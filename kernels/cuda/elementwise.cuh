@@ -134,7 +134,7 @@ __global__ void normalise_quantise_kernel(Rows<const float> x, const float* cent
   if (threadIdx.x == 0) scales_out[t * scale_stride] = zero ? 0.0f : 1.0f / (sqrtf(squares) * 127.0f);
 }
 
-// A warp per stored row. heads * head_dim bytes are read as words where they are whole words.
+// A warp per stored row, which stays in the L1 cache for all queries.
 __global__ void score_kernel(EmbeddingRows stored, EmbeddingRows query, float* scores) {
   const int64_t i = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
   const int lane = int(threadIdx.x % 32);
