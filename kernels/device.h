@@ -84,6 +84,7 @@ class Device {
   // Rows of one op that suit it. Wide activations have memory for so many, progress and cancellation take effect after
   // each, and each reads and unpacks a weight matrix once.
   virtual int64_t block_tokens() const = 0;
+  virtual const char* product_library() const { return ""; }  // that multiplies matrices; "": our own kernels do
   virtual int64_t max_head_dim() const { return INT64_MAX; }  // that its attention knows
   // What is taken of its memory beside the account, now: the driver's own, kernels, libraries. 0 where it is the
   // host's.

@@ -25,7 +25,8 @@ struct CudaChip {
   std::string name;
 };
 std::vector<CudaChip> list_cuda_chips() { return {}; }
-Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, int64_t /*max_bytes*/) {
+Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, int64_t /*max_bytes*/,
+                                                  const std::string& /*cublas_lt*/) {
   return Status{Code::kUnavailable, "this reform was built without CUDA (docs/CUDA.md); --device cpu runs without it"};
 }
 #endif
@@ -74,10 +75,14 @@ Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPo
     chosen.device = make_cpu_device(isa, pool, account);
     return chosen;
   }
-  TRY_ASSIGN(chosen.device, open_cuda_device(index, options.max_gpu_memory_bytes));
-  chosen.remark = fmt::format("the model runs on {}: {} of its memory are taken for it, the driver has {} beside that",
-                              chosen.device->name(), format_bytes(chosen.device->account().cap_bytes()),
-                              format_bytes(chosen.device->outside_bytes()));
+  TRY_ASSIGN(chosen.device, open_cuda_device(index, options.max_gpu_memory_bytes, options.cublas_lt_file));
+  const std::string library = chosen.device->product_library();
+  chosen.remark = fmt::format(
+      "the model runs on {}: {} of its memory are taken for it, the driver has {} beside that; matrices are "
+      "multiplied by {}",
+      chosen.device->name(), format_bytes(chosen.device->account().cap_bytes()),
+      format_bytes(chosen.device->outside_bytes()),
+      library.empty() ? "our own kernels, as no cuBLASLt was found (--cublas-lt)" : library);
   return chosen;
 }
 

@@ -48,10 +48,11 @@ bool find_all(void* library, Functions& f) {
 
 // Never closed: a CUDA library leaves work behind for the program's end.
 void* open_library(const std::string& path) {
+  if (!path.empty()) return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"}) {
     if (void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL)) return library;
   }
-  return path.empty() ? nullptr : dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  return nullptr;
 }
 
 // The largest power of two up to 256 that divides the address: what cuBLASLt may rely on.

@@ -8,8 +8,8 @@
 
 namespace reform {
 
-// For the thread's present CUDA device. The loader's own search comes first, then the file `path` (the toolkit's, or
-// the one that PyTorch brought), unless it is empty. Null where there is none that works here.
+// For the thread's present CUDA device: the file `path` (the toolkit's, or the one that PyTorch brought), or if that is
+// empty what the loader finds. Null where there is none that works here.
 std::unique_ptr<cuda::ProductLibrary> load_cublas_lt(const std::string& path);
 
 }  // namespace reform

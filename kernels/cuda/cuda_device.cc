@@ -66,6 +66,7 @@ class CudaDevice final : public Device {
   }
 
   const char* name() const override { return name_.c_str(); }
+  const char* product_library() const override { return products_ == nullptr ? "" : products_->name(); }
   MemoryAccount& account() override { return *account_; }
   bool is_host() const override { return false; }
   // Unpacking a matrix takes a chip as long as multiplying it by some 500 rows (bytes against flops of an H100), so
@@ -139,6 +140,9 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes, c
   TRY(device->checked(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
   TRY(load_cuda_kernels());
   device->products_ = load_cublas_lt(cublas_lt);  // before the arena: it takes memory of its own
+  if (device->products_ == nullptr && !cublas_lt.empty()) {
+    return Status{Code::kUnavailable, fmt::format("{}: is not a cuBLASLt that works here", cublas_lt)};
+  }
   device->step_.emplace();
   device->copies_ = std::make_unique<CudaCopies>(index, device->stream_);
   TRY(device->copies_->open());

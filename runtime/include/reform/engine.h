@@ -31,7 +31,8 @@ struct EngineOptions {
   // Where a GPU finds weights: "" and auto: there as far as they fit, the rest from host memory or the file; resident:
   // all there; host, file: all copied each time, from pinned host memory or from the file.
   std::string gpu_weights;
-  std::string cache_dir;             // fingerprints and searched heads; "" is $XDG_CACHE_HOME/reform
+  std::string cublas_lt_file;  // where cuBLASLt is, if not where the loader looks: the toolkit's, or PyTorch's
+  std::string cache_dir;       // fingerprints and searched heads; "" is $XDG_CACHE_HOME/reform
 
   REFORM_API Status validate() const;
 };

@@ -66,6 +66,7 @@ typedef struct reform_engine_options {
   const char* device;           /* "" and cpu; cuda:0, ...; auto */
   int64_t max_gpu_memory_bytes; /* 0: what is free but for a reserve */
   const char* gpu_weights;      /* "" and auto, resident, host, file */
+  const char* cublas_lt_file;   /* "" looks where the loader does */
 } reform_engine_options;
 
 typedef struct reform_model_info {
