@@ -138,7 +138,8 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes, c
   device->used_before_ = used_bytes_of_chip(index);
   TRY(device->checked(cudaSetDevice(index), "opening it"));
   TRY(device->checked(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
-  TRY(load_cuda_kernels());
+  // Only so that their memory is known: a driver that cannot list them loads each when it is first launched.
+  (void)load_cuda_kernels();
   device->products_ = load_cublas_lt(cublas_lt);  // before the arena: it takes memory of its own
   if (device->products_ == nullptr && !cublas_lt.empty()) {
     return Status{Code::kUnavailable, fmt::format("{}: is not a cuBLASLt that works here", cublas_lt)};

@@ -21,7 +21,7 @@ Status failed(const char* doing) {
 // A function of the driver, which the program is not linked with: it starts where there is none.
 template <class Fn>
 Status find(const char* name, Fn& fn) {
-  constexpr unsigned kSince = 12040;  // the first with all that are asked for
+  constexpr unsigned kSince = 12050;  // the first with all that are asked for: cuKernelGetLibrary is its own
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result{};
   const cudaError_t error = cudaGetDriverEntryPointByVersion(name, &found, kSince, cudaEnableDefault, &result);

@@ -18,6 +18,7 @@ std::unique_ptr<Ops> device_ops(const OpLimits&) {
 
 #include <cuda_runtime_api.h>
 
+#include <cstdio>
 #include <vector>
 
 #include "kernels/cuda/cuda_ops.h"
@@ -25,7 +26,10 @@ std::unique_ptr<Ops> device_ops(const OpLimits&) {
 namespace reform::test {
 namespace {
 
-void must(cudaError_t error) { CHECK(error == cudaSuccess); }
+void must(cudaError_t error) {
+  if (error != cudaSuccess) std::fprintf(stderr, "CUDA: %s\n", cudaGetErrorString(error));
+  CHECK(error == cudaSuccess);
+}
 
 class DeviceMemory {
  public:
@@ -78,6 +82,7 @@ class Staging {
     return e;
   }
   ~Staging() {
+    must(cudaGetLastError());  // a launch that the chip refused; the next call would not say so
     must(cudaDeviceSynchronize());
     for (const Piece& p : pieces_) {
       if (!p.is_const) must(cudaMemcpy(p.host, p.memory->data(), size_t(p.bytes), cudaMemcpyDeviceToHost));
