@@ -6,12 +6,14 @@ found is merged into one JSON file a chip and day, with a page of tables beside 
 """
 import argparse
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import time
+import zlib
 from pathlib import Path
 
 import gpu_bench
@@ -52,12 +54,17 @@ def unpacked(package, work):
         if old.name != "models":  # joined there from parts that may have gone
             shutil.rmtree(old) if old.is_dir() else old.unlink()
     folder.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(package) as archive:
-        members = archive.getmembers()
-        for member in members:
-            if member.name.startswith(("/", "..")) or "/../" in member.name or not (member.isfile() or member.isdir()):
-                raise SystemExit(f"gpu: {package}: {member.name} has no place in a package")
-        archive.extractall(folder, members)
+    try:
+        with tarfile.open(package) as archive:
+            members = archive.getmembers()
+            for member in members:
+                inside = not member.name.startswith("/") and ".." not in member.name.split("/")
+                if not inside or not (member.isfile() or member.isdir()):
+                    raise SystemExit(f"gpu: {package}: {member.name} has no place in a package")
+                member.mode &= 0o777
+            archive.extractall(folder, members)
+    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise SystemExit(f"gpu: {package} is no package, or not all of one: {error}") from None
     stamp.write_text(mark)
     return folder
 

@@ -120,6 +120,10 @@ def phases(found):
     return {key: round(value, 3) for key, value in found["timings"].items() if key.endswith("_ms")}
 
 
+def memory_fields(found):
+    return {"memory_bytes": found["memory_bytes"], **{key: found.get(key) for key in ("gpu_memory_bytes", "gpu_weights")}}
+
+
 def peak_bytes(*memories):
     """Of the process as the driver says; how much the device's use grew where it does not say. With where it is from."""
     for key in ("process_bytes", "device_growth_bytes"):
@@ -131,13 +135,14 @@ def peak_bytes(*memories):
 
 def ask_result(found, wall_s, memory, command):
     timings = found["timings"]
-    n = max(timings["predicted_n"], 1)
-    first_ms = timings["total_ms"] - timings["predicted_ms"] * (n - 1) / n
+    first_ms = timings["total_ms"] - timings["predicted_ms"]
+    further = timings["predicted_n"] - 1  # the first token comes with the prompt: predicted_ms is of those after it
+    decoded_per_second = further * 1e3 / timings["predicted_ms"] if further > 0 and timings["predicted_ms"] > 0 else None
     return {"command": command, "wall_s": round(wall_s, 3), "total_s": round(timings["total_ms"] / 1e3, 4),
             "first_token_s": round(first_ms / 1e3, 4), "first_token_after_load_s":
             round((first_ms - timings["load_ms"]) / 1e3, 4), "phases": phases(found), "predicted_n": timings["predicted_n"],
-            "predicted_per_second": timings["predicted_per_second"], "recomputed_tokens": found["recomputed_tokens"],
-            "memory_bytes": found["memory_bytes"], "gpu_weights": found.get("gpu_weights"), "driver": memory,
+            "decoded_per_second": decoded_per_second, "recomputed_tokens": found["recomputed_tokens"],
+            **memory_fields(found), "driver": memory,
             "finish_reason": found["finish_reason"]}
 
 
@@ -151,8 +156,7 @@ def whole_job(row):
         found, wall_s, memory, command = reform(place, f"{row.key}-ingest", ingest, limit_s)
         result = {"command": command, "tokens": found["context"]["n_tokens"], "scale": place.scale, "ingest": {
             "command": command, "wall_s": round(wall_s, 3), "total_s": round(found["timings"]["total_ms"] / 1e3, 4),
-            "phases": phases(found), "memory_bytes": found["memory_bytes"], "driver": memory}}
-        result["ingest"]["gpu_weights"] = found.get("gpu_weights")
+            "phases": phases(found), **memory_fields(found), "driver": memory}}
         gathered = min(GATHERED, max(result["tokens"] // 4, 64))
         place.command = ""
         asked, ask_wall_s, ask_memory, ask_command = reform(place, f"{row.key}-ask",
