@@ -95,13 +95,12 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
     TRY(transformer->forward(args, hooks));
     return next.issue(*transformer, ops, cancel);
   };
+  // Also where no token is wanted: only then has a device run the prompt.
+  TRY_ASSIGN(int32_t token, next.take());
+  out.prefill_ms = watch.lap_ms();
   out.finish_reason = "length";
   while (out.n_tokens < sampling.max_new_tokens) {
-    TRY_ASSIGN(const int32_t token, next.take());
-    if (out.n_tokens++ == 0) {
-      out.prefill_ms = watch.lap_ms();
-      if (on_first_token) on_first_token();
-    }
+    if (out.n_tokens++ == 0 && on_first_token) on_first_token();
     if (!sampling.ignore_end && tokenizer.is_end(token)) {
       out.finish_reason = "stop";
       break;
@@ -113,6 +112,7 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
     kv_len = cache.kv_len();
     TRY(model.look_up(args.ids));
     TRY(model.streams() ? one_more() : device.run_step(ops, one_more));
+    TRY_ASSIGN(token, next.take());
   }
   if (wanted) emit(text.finish());
   out.decode_ms = watch.lap_ms();

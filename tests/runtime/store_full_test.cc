@@ -151,4 +151,5 @@ TEST_CASE("how an answer ended is said: by the model, the limit or the caller", 
   CHECK(prompt_only.value().finish_reason == "length");
   CHECK(prompt_only.value().timings.prompt_n > 0);
   CHECK(prompt_only.value().timings.predicted_n == 0);
+  CHECK(prompt_only.value().timings.prompt_ms > prompt_only.value().timings.predicted_ms);
 }
