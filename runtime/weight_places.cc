@@ -186,7 +186,10 @@ std::vector<int64_t> WeightPlaces::streamed_units(const WeightDemand& demand) co
 }
 
 bool WeightPlaces::fits_host(const std::vector<int64_t>& units, int64_t job_host_bytes) const {
-  int64_t more_bytes = job_host_bytes;
+  int64_t most_bytes = 0;
+  for (const Unit& unit : units_) most_bytes = std::max(most_bytes, unit.blob.bytes);
+  // When the next job's weights are arranged, this one's buffers are gone and some are copied from the file.
+  int64_t more_bytes = std::max(job_host_bytes, BlobCopier::host_bytes(most_bytes));
   for (const int64_t i : units) more_bytes += units_[size_t(i)].blob.bytes - units_[size_t(i)].on_host.size();
   if (more_bytes > machine_room()) return false;
   return host_.cap_bytes() == 0 || host_.current_total_bytes() + more_bytes <= host_.cap_bytes();

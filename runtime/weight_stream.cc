@@ -80,6 +80,8 @@ Result<const std::byte*> WeightStream::get(int64_t i, const CancelToken* cancel)
   return place;
 }
 
+int64_t BlobCopier::host_bytes(int64_t most_bytes) { return 2 * std::min(most_bytes, kStagingBytes); }
+
 BlobCopier::BlobCopier(const Gguf& gguf, Copies& copies, MemoryAccount& host, int64_t most_bytes)
     : gguf_(gguf), copies_(copies), host_(host), step_bytes_(std::min(most_bytes, kStagingBytes)) {}
 

@@ -50,6 +50,7 @@ class WeightStream {
 // Copies whole blobs, through pinned buffers of its own.
 class BlobCopier {
  public:
+  static int64_t host_bytes(int64_t most_bytes);  // of those buffers
   BlobCopier(const Gguf& gguf, Copies& copies, MemoryAccount& host, int64_t most_bytes);
   Status copy(const WeightBlob& blob, std::byte* to);  // and waits for it
 
