@@ -36,11 +36,12 @@ OpLimits score_limits(const EmbeddingLayout& layout, int64_t n_question_tokens) 
           .head_dim = layout.head_dim};
 }
 
-// On a GPU weights stay as they are arranged while a question is scored, so its buffers need room beside them, too.
-void plan_scoring(const Device& device, const EmbeddingLayout& layout, int64_t n_question_tokens, MemoryPlan& plan) {
-  const int64_t bytes = device.workspace_bytes(score_limits(layout, n_question_tokens)) +
-                        Scorer::device_bytes(layout, n_question_tokens, block_tokens_for(int32_t(layout.row_bytes())));
-  plan[MemoryCategory::kIndex] += std::max<int64_t>(0, bytes - plan.total_bytes());
+MemoryPlan plan_scoring(const Device& device, const EmbeddingLayout& layout, int64_t n_question_tokens) {
+  MemoryPlan plan;
+  plan[MemoryCategory::kWorkspace] = device.workspace_bytes(score_limits(layout, n_question_tokens));
+  plan[MemoryCategory::kIndex] =
+      Scorer::device_bytes(layout, n_question_tokens, block_tokens_for(int32_t(layout.row_bytes())));
+  return plan;
 }
 
 class AskJob {
@@ -142,8 +143,12 @@ Result<std::vector<std::byte>> AskJob::question_rows(OpenContext& context, std::
   const CompressSizes sizes = question_sizes(options, int64_t(ids.size()));
   JobPlan plan = plan_compress(shape, *engine_.device, s.heads, options, sizes);
   plan.host[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
+  // On a GPU weights stay as they are arranged while the question is scored, so that needs room beside them, too.
   if (!engine_.device->is_host()) {
-    plan_scoring(*engine_.device, {int64_t(s.heads.size()), s.head_dim}, int64_t(ids.size()), plan.device);
+    const MemoryPlan scoring =
+        plan_scoring(*engine_.device, {int64_t(s.heads.size()), s.head_dim}, int64_t(ids.size()));
+    engine_.note_gpu_plan(scoring);
+    plan.device[MemoryCategory::kIndex] += std::max<int64_t>(0, scoring.total_bytes() - plan.device.total_bytes());
   }
   TRY(engine_.make_room(plan, compress_use(s.heads), fmt::format("a larger {} would fit", engine_.cap_flag()),
                         cancel_));

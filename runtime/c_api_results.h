@@ -20,17 +20,36 @@ struct CReport : reform_report {
     timings = std::move(t), memory = std::move(m);
     for (const auto& [name, ms] : timings.phases_ms) phase_list.push_back({name.c_str(), ms});
     for (const auto& [name, bytes] : memory.peak_bytes) category_list.push_back({name.c_str(), bytes});
-    static_cast<reform_report&>(*this) = {timings.prompt_n,        timings.predicted_n,  timings.prompt_ms,
-                                          timings.predicted_ms,    timings.total_ms,     memory.peak_host_bytes,
-                                          memory.peak_gpu_bytes,   phase_list.size(),    phase_list.data(),
-                                          category_list.size(),    category_list.data(), memory.gpu_arena_bytes,
-                                          memory.gpu_outside_bytes};
+    for (const GpuCategory& c : memory.gpu_categories) {
+      gpu_category_list.push_back({c.name.c_str(), c.planned_bytes, c.peak_bytes});
+    }
+    const WeightReport& weights = memory.gpu_weights;
+    static_cast<reform_report&>(*this) = {timings.prompt_n,
+                                          timings.predicted_n,
+                                          timings.prompt_ms,
+                                          timings.predicted_ms,
+                                          timings.total_ms,
+                                          memory.peak_host_bytes,
+                                          memory.peak_gpu_bytes,
+                                          phase_list.size(),
+                                          phase_list.data(),
+                                          category_list.size(),
+                                          category_list.data(),
+                                          memory.gpu_arena_bytes,
+                                          memory.gpu_outside_bytes,
+                                          gpu_category_list.size(),
+                                          gpu_category_list.data(),
+                                          weights.place.c_str(),
+                                          weights.resident_layers,
+                                          weights.streamed_layers,
+                                          weights.planned_tokens_per_second};
   }
 
   Timings timings;
   MemoryReport memory;
   std::vector<reform_named_ms> phase_list;
   std::vector<reform_named_bytes> category_list;
+  std::vector<reform_gpu_category> gpu_category_list;
 };
 
 struct CContext : reform_context {

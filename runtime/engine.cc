@@ -40,7 +40,9 @@ Isa chosen_isa(const std::string& wanted) {
 
 // Before so much is taken: memory that is not there costs a process its life, and not before it is touched.
 Status machine_has(const Gguf& gguf) {
-  const int64_t limit = group_limits().memory_bytes, available = machine_memory().available_bytes;
+  const MachineMemory memory = machine_memory();
+  const int64_t limit = group_limits().memory_bytes,
+                available = memory.total_bytes > 0 ? memory.available_bytes : INT64_MAX;
   const int64_t most = limit > 0 ? std::min(limit, available) : available;
   if (gguf.file_bytes() <= most) return {};
   return {Code::kMemoryCap,
@@ -144,8 +146,10 @@ Status Engine::Impl::take_weights() {
     const int64_t bytes = in_place ? gguf->file_bytes() : gguf->made_bytes();
     TRY(account.reserve(MemoryCategory::kWeights, bytes));
     host_weight_bytes = bytes;
-    if (!in_place) return model->move_to(*device, account, parse_weight_place(options.gpu_weights).value());
-    return gguf->materialise();
+    if (in_place) return gguf->materialise();
+    TRY(model->move_to(*device, account, parse_weight_place(options.gpu_weights).value()));
+    note_gpu_plan({});
+    return {};
   };
   const Status taken = take();
   if (taken.ok()) return {};
@@ -163,6 +167,7 @@ Status Engine::Impl::make_room(const JobPlan& plan, const WeightUse& use, const 
   TRY(plan.make_room(*device, *model, use, account, advice, cancel));
   if (device->is_host()) return {};
   const WeightSummary& weights = model->places()->summary();
+  note_gpu_plan(plan.device);
   const int64_t n = weights.resident_layers + weights.streamed_layers;
   const std::string rate =
       weights.tokens_per_s > 0 ? fmt::format("; at most about {:.3g} new tokens a second", weights.tokens_per_s) : "";
@@ -174,6 +179,14 @@ Status Engine::Impl::make_room(const JobPlan& plan, const WeightUse& use, const 
          fmt::format("{} of the {} layers stay on {}, the rest come from {} each time{}", weights.resident_layers, n,
                      device->name(), std::string(weights.place) == "host" ? "host memory" : "the file", rate));
   return {};
+}
+
+void Engine::Impl::note_gpu_plan(MemoryPlan there) {
+  const WeightSummary& w = model->places()->summary();
+  there[MemoryCategory::kWeights] = w.planned_bytes;
+  const std::lock_guard lock(gpu_mutex);
+  gpu_plan.raise_to(there);
+  gpu_weights = {w.place, w.resident_layers, w.streamed_layers, w.tokens_per_s};
 }
 
 Result<Kernels> Engine::Impl::make_kernels(const OpLimits& limits) {
@@ -222,12 +235,12 @@ MemoryReport memory_report(const Engine::Impl& engine, const MemoryAccount* stor
   report.peak_host_bytes = process_peak_rss_bytes();
   report.cap_host_bytes = engine.account.cap_bytes();
   if (gpu != nullptr) {
-    const WeightSummary& weights = engine.model->places()->summary();
     report.peak_gpu_bytes = gpu->peak_total_bytes();
     report.gpu_arena_bytes = gpu->cap_bytes();
     report.gpu_outside_bytes = engine.device->outside_bytes();
-    report.gpu_weights = {weights.place, weights.resident_layers, weights.streamed_layers, weights.tokens_per_s};
   }
+  const std::lock_guard lock(engine.gpu_mutex);
+  report.gpu_weights = engine.gpu_weights;
   for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) {
     const auto category = MemoryCategory(c);
     const auto sum = [&](auto bytes) {
@@ -236,6 +249,8 @@ MemoryReport memory_report(const Engine::Impl& engine, const MemoryAccount* stor
     report.peak_bytes.emplace_back(name(category), sum([&](const MemoryAccount& a) { return a.peak_bytes(category); }));
     report.current_bytes.emplace_back(name(category),
                                       sum([&](const MemoryAccount& a) { return a.current_bytes(category); }));
+    if (gpu == nullptr) continue;
+    report.gpu_categories.push_back({name(category), engine.gpu_plan.bytes[c], gpu->peak_bytes(category)});
   }
   return report;
 }

@@ -66,6 +66,11 @@ struct Engine::Impl {
   Heads heads;                    // once resolved
   int64_t host_weight_bytes = 0;  // reserved for weights in `account`
 
+  // What memory() says of a GPU, from any thread.
+  mutable std::mutex gpu_mutex;
+  MemoryPlan gpu_plan;  // in each category the largest so far
+  WeightReport gpu_weights;
+
   explicit Impl(int64_t cap_bytes) : account(cap_bytes) {}
 
   KvView::Type kv_type() const { return isa == Isa::kRef ? KvView::Type::kF32 : KvView::Type::kF16; }
@@ -75,6 +80,7 @@ struct Engine::Impl {
   Status take_weights();
   // Before a job's buffers are made: room for them, and weights where it will find them, which is said.
   Status make_room(const JobPlan& plan, const WeightUse& use, const std::string& advice, const CancelToken* cancel);
+  void note_gpu_plan(MemoryPlan there);  // weights are as they are arranged
   Result<Kernels> make_kernels(const OpLimits& limits);
   // The heads a new context's embeddings are made of: the user's file, the shipped ones, the cache, or a search.
   Result<Heads> resolve_heads(const IngestProgressCallback& progress, const CancelToken* cancel);

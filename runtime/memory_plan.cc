@@ -28,6 +28,10 @@ int64_t MemoryPlan::total_bytes() const {
   return total;
 }
 
+void MemoryPlan::raise_to(const MemoryPlan& other) {
+  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) bytes[c] = std::max(bytes[c], other.bytes[c]);
+}
+
 Status MemoryPlan::check(int64_t cap_bytes, const std::string& advice) const {
   if (cap_bytes == 0 || total_bytes() <= cap_bytes) return {};
   std::string table;

@@ -17,6 +17,7 @@ struct MemoryPlan {
 
   int64_t& operator[](MemoryCategory c) { return bytes[size_t(c)]; }
   int64_t total_bytes() const;
+  void raise_to(const MemoryPlan& other);  // in each category the larger
   // kMemoryCap with the table of what was asked and `advice` where it passes the cap; 0: there is none.
   Status check(int64_t cap_bytes, const std::string& advice) const;
 };

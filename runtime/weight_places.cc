@@ -143,6 +143,7 @@ Status WeightPlaces::arrange(const WeightUse& use, int64_t job_bytes, int64_t jo
     drop_host([&](int64_t i) { return !std::binary_search(streamed.begin(), streamed.end(), i); });
   }
   summary_.place = "resident";
+  summary_.planned_bytes = layout->total_bytes + norm_bytes();
   if (layout->streams) {
     TRY_ASSIGN(const bool from_file, choose_file(streamed, job_host_bytes, cancel));
     TRY(stream(streamed, use, d.slot_bytes, from_file));

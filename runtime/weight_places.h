@@ -33,7 +33,8 @@ WeightUse use_of_all(const ModelShape& shape);
 struct WeightSummary {
   const char* place = "resident";  // of what is streamed: "host" or "file"; "resident" if nothing is
   int64_t resident_layers = 0, streamed_layers = 0;
-  double tokens_per_s = 0;  // of one after another, where the output is used; 0: unknown
+  int64_t planned_bytes = 0;  // of the device, for all that is there
+  double tokens_per_s = 0;    // of one after another, where the output is used; 0: unknown
 };
 
 class WeightPlaces {

@@ -29,6 +29,12 @@ Json memory_json(const MemoryReport& m) {
   return json;
 }
 
+Json gpu_memory_json(const MemoryReport& m) {
+  Json json;  // null without a GPU
+  for (const GpuCategory& c : m.gpu_categories) json[c.name] = {{"planned", c.planned_bytes}, {"peak", c.peak_bytes}};
+  return json;
+}
+
 Json weights_json(const WeightReport& w) {
   if (w.place.empty()) return Json();
   return {{"place", w.place},
@@ -200,6 +206,7 @@ Json ingest_fields(const IngestResult& result) {
           {"context", context_json(result.context)},
           {"timings", timings_json(result.timings)},
           {"memory_bytes", memory_json(result.memory)},
+          {"gpu_memory_bytes", gpu_memory_json(result.memory)},
           {"gpu_weights", weights_json(result.memory.gpu_weights)}};
 }
 
@@ -219,6 +226,7 @@ Json ask_fields(const std::vector<std::string>& contexts, const std::string& que
                {"recomputed_tokens", result.recomputed_tokens},
                {"timings", timings_json(result.timings)},
                {"memory_bytes", memory_json(result.memory)},
+               {"gpu_memory_bytes", gpu_memory_json(result.memory)},
                {"gpu_weights", weights_json(result.memory.gpu_weights)}};
   if (with_prompt) json["prompt"] = result.prompt;
   return json;
@@ -230,6 +238,7 @@ Json generate_fields(const ModelInfo& model, const GenerateResult& result) {
           {"finish_reason", result.finish_reason},
           {"timings", timings_json(result.timings)},
           {"memory_bytes", memory_json(result.memory)},
+          {"gpu_memory_bytes", gpu_memory_json(result.memory)},
           {"gpu_weights", weights_json(result.memory.gpu_weights)}};
 }
 

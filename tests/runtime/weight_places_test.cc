@@ -255,6 +255,25 @@ TEST_CASE("weights that stay are not copied again, and the planned rate follows 
   CHECK(streamed.engine().impl().account.current_bytes(MemoryCategory::kWeights) >= int64_t(layers + output));
 }
 
+TEST_CASE("each category of a device's memory is planned as it is used, within 2 %", "[runtime][weights]") {
+  const DeepModel model("qwen2", 7);
+  for (const WeightPlace place : {WeightPlace::kAuto, WeightPlace::kHost}) {
+    for (const char* policy : {"h2o", "none"}) {
+      IngestBench bench(2, model.path(), Memory::kFenced, {place, 0});
+      REQUIRE(bench.ingest("a", {text()}, IngestBench::options(policy)).ok());
+      AskOptions options;
+      options.gather_tokens = 96, options.edge_tokens = 8, options.sampling.max_new_tokens = 9;
+      REQUIRE(ask(bench.engine(), bench.store(), {"a"}, "where are the stones?", options).ok());
+      const MemoryReport report = bench.engine().memory();
+      REQUIRE(report.gpu_categories.size() == size_t(MemoryCategory::kCount));
+      for (const GpuCategory& c : report.gpu_categories) {
+        CAPTURE(policy, c.name, c.planned_bytes, c.peak_bytes);
+        CHECK(double(c.planned_bytes) == Approx(double(c.peak_bytes)).epsilon(0.02));
+      }
+    }
+  }
+}
+
 TEST_CASE("weights' place is named auto, resident, host or file", "[runtime][weights]") {
   EngineOptions options;
   for (const char* right : {"", "auto", "resident", "host", "file"}) {

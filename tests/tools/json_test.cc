@@ -27,6 +27,7 @@ AskResult hostile_answer() {
   r.timings.prompt_n = 7, r.timings.prompt_ms = 0, r.timings.predicted_n = 3, r.timings.predicted_ms = 1500;
   r.timings.phases_ms = {{"load_ms", 1.5}, {"gather_ms", 2.5}};
   r.memory.peak_host_bytes = 11, r.memory.peak_bytes = {{"weights", 5}, {"kv_cache", 6}};
+  r.memory.gpu_categories = {{"kv_cache", 4, 3}};
   return r;
 }
 
@@ -66,7 +67,9 @@ TEST_CASE("ask: kinds, scores, rates and categories come out as documented", "[t
   CHECK(json["timings"]["gather_ms"] == 2.5);
   CHECK(json["memory_bytes"]["peak_host"] == 11);
   CHECK(json["memory_bytes"]["kv_cache"] == 6);
-  CHECK(Json::parse(dump(json))["sources"][0]["score"].is_null());  // NaN
+  CHECK(json["gpu_memory_bytes"] == Json::parse(R"({"kv_cache": {"planned": 4, "peak": 3}})"));
+  CHECK(generate_fields({}, {"", "", {}, {}})["gpu_memory_bytes"].is_null());  // no GPU
+  CHECK(Json::parse(dump(json))["sources"][0]["score"].is_null());             // NaN
 }
 
 TEST_CASE("every code has a name of its own", "[tools]") {

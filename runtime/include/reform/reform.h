@@ -92,6 +92,12 @@ typedef struct reform_named_bytes {
   int64_t bytes;
 } reform_named_bytes;
 
+/* Of the arena: the largest plan of a job, and the most in use, since the model is open. */
+typedef struct reform_gpu_category {
+  const char* name;
+  int64_t planned_bytes, peak_bytes;
+} reform_gpu_category;
+
 typedef struct reform_report {
   int64_t prompt_n, predicted_n;
   double prompt_ms, predicted_ms, total_ms;
@@ -101,6 +107,11 @@ typedef struct reform_report {
   size_t n_categories; /* peaks: "weights", "kv_cache", … */
   const reform_named_bytes* categories;
   int64_t gpu_arena_bytes, gpu_outside_bytes; /* all that we allocate there; what the driver has beside it, now */
+  size_t n_gpu_categories;
+  const reform_gpu_category* gpu_categories;
+  const char* gpu_weights; /* of streamed layers: "host", "file"; "resident": none were; "" without a GPU */
+  int64_t gpu_resident_layers, gpu_streamed_layers;
+  double gpu_planned_tokens_per_second; /* of new tokens; 0: none were planned */
 } reform_report;
 
 /* --- store: contexts on disk ------------------------------------------------------------------------------------ */

@@ -26,6 +26,12 @@ struct WeightReport {
   double planned_tokens_per_second = 0;  // of new tokens, from the bytes each needs; 0: none were planned
 };
 
+// A category's part of the arena on a GPU.
+struct GpuCategory {
+  std::string name;
+  int64_t planned_bytes = 0, peak_bytes = 0;  // the largest plan of a job, and the most in use; since the model is open
+};
+
 struct MemoryReport {
   int64_t peak_host_bytes = 0;                              // the process's peak resident set
   int64_t peak_gpu_bytes = 0;                               // of the arena taken there
@@ -34,6 +40,7 @@ struct MemoryReport {
   int64_t cap_host_bytes = 0;                               // 0: none
   std::vector<std::pair<std::string, int64_t>> peak_bytes;  // per category of the accounted buffers
   std::vector<std::pair<std::string, int64_t>> current_bytes;
+  std::vector<GpuCategory> gpu_categories;  // empty without a GPU
   WeightReport gpu_weights;
 };
 
