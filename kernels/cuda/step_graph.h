@@ -21,6 +21,7 @@ class StepGraph {
 
   // Device::run_step() on the stream.
   Status run(cudaStream_t stream, Ops& ops, const std::function<Status()>& issue);
+  bool refused() const { return refused_; }
 
  private:
   bool update(cudaGraph_t graph);

@@ -1,0 +1,167 @@
+// What only a chip can answer: what surrounds the kernels there. A step's graph and the loading of kernels fall back to
+// slower ways where the driver refuses them, and a library to our own kernel, so that nothing else would show it.
+#ifdef REFORM_CUDA
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <vector>
+
+#include "kernels/cuda/cublas_lt.h"
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/step_graph.h"
+#include "tests/kernels/matmul_cases.h"
+#include "tests/support/compare.h"
+#include "tests/support/gpu.h"
+
+namespace reform::test {
+namespace {
+
+// Whether there is a chip, which is then CUDA's present device.
+bool has_chip() {
+  const bool there = cudaSetDevice(0) == cudaSuccess && cudaFree(nullptr) == cudaSuccess;
+  (void)cudaGetLastError();
+  REQUIRE((there || !gpu_needed()));
+  return there;
+}
+
+template <class T>
+class OnChip {
+ public:
+  explicit OnChip(const std::vector<T>& values) : n_(values.size()) {
+    REQUIRE(cudaMalloc(&data_, std::max<size_t>(n_ * sizeof(T), 256)) == cudaSuccess);
+    REQUIRE(cudaMemcpy(data_, values.data(), n_ * sizeof(T), cudaMemcpyHostToDevice) == cudaSuccess);
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);  // other streams do not wait for what it left on its way
+  }
+  ~OnChip() { cudaFree(data_); }
+  OnChip(const OnChip&) = delete;
+  OnChip& operator=(const OnChip&) = delete;
+  T* data() const { return static_cast<T*>(data_); }
+  std::vector<T> values() const {
+    std::vector<T> out(n_);
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+    REQUIRE(cudaMemcpy(out.data(), data_, n_ * sizeof(T), cudaMemcpyDeviceToHost) == cudaSuccess);
+    return out;
+  }
+
+ private:
+  size_t n_;
+  void* data_ = nullptr;
+};
+
+struct Stream {
+  Stream() { REQUIRE(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess); }
+  ~Stream() { cudaStreamDestroy(stream); }
+  cudaStream_t stream = nullptr;
+};
+
+TEST_CASE("cuda chip: the driver loads all kernels at once", "[kernels][cuda]") {
+  if (!has_chip()) return;
+  const auto n = load_cuda_kernels();
+  INFO(n.status().message);
+  REQUIRE(n.ok());
+  REQUIRE(n.value() > 100);
+}
+
+// Token by token, as a decode is; every third step has one kernel more, so the graph is made anew.
+TEST_CASE("cuda chip: recorded steps give what steps issued one by one give", "[kernels][cuda]") {
+  if (!has_chip()) return;
+  constexpr int64_t kCols = 256, kRows = 515, kSteps = 7;
+  Random random(61);
+  const Matrix table = random_matrix(QuantType::kQ8_0, kSteps, kCols, random);
+  const Matrix w = random_matrix(QuantType::kQ4_K, kRows, kCols, random);
+  const OpLimits limits{1, kCols, 1, 1, 1, 64};
+  const OnChip<uint8_t> table_bytes(table.bytes), w_bytes(w.bytes);
+  const OnChip<float> norm(std::vector<float>(size_t(kCols), 0.5f));
+  const OnChip<float> hidden{std::vector<float>(size_t(kCols))}, normed{std::vector<float>(size_t(kCols))};
+  const Weight on_chip_table{QuantType::kQ8_0, kSteps, kCols, table_bytes.data()};
+  const Weight on_chip_w{QuantType::kQ4_K, kRows, kCols, w_bytes.data()};
+  const MatView<float> x{hidden.data(), 1, kCols}, y{normed.data(), 1, kCols};
+  const auto run = [&](bool recorded) {
+    const Stream s;
+    const OnChip<std::byte> workspace(std::vector<std::byte>(size_t(cuda_workspace_bytes(limits)), std::byte{0xff}));
+    const OnChip<float> logits(std::vector<float>(size_t(kRows * kSteps), -1.0f));
+    const OnChip<int32_t> ids(std::vector<int32_t>(size_t(kSteps), -1));
+    const int64_t outside_writes = 0;
+    const auto ops = make_cuda_ops(limits, s.stream, {workspace.data(), size_t(cuda_workspace_bytes(limits))},
+                                   {.products = nullptr, .outside_writes = &outside_writes});
+    StepGraph graph;
+    for (int32_t i = 0; i < kSteps; ++i) {
+      const auto issue = [&]() -> Status {
+        const MatView<float> out{logits.data() + i * kRows, 1, kRows};
+        ops->embed(on_chip_table, {&i, 1}, 1.0f + float(i), x);
+        if (i % 3 == 2) ops->add(x, x);
+        ops->rms_norm(x, {norm.data(), size_t(kCols)}, 1e-5f, y);
+        ops->matmul(on_chip_w, y, {}, false, out);
+        ops->argmax({out.data, size_t(kRows)}, ids.data() + i);
+        return {};
+      };
+      REQUIRE((recorded ? graph.run(s.stream, *ops, issue) : issue()).ok());
+    }
+    REQUIRE(!graph.refused());
+    REQUIRE(cudaGetLastError() == cudaSuccess);
+    std::vector<float> got = logits.values();
+    for (const int32_t id : ids.values()) got.push_back(float(id));
+    return got;
+  };
+  REQUIRE(run(true) == run(false));
+}
+
+struct Product {
+  int64_t n_tokens, n_rows, depth, gap;
+  bool has_bias, accumulate;
+};
+
+TEST_CASE("cuda chip: cuBLASLt gives the sums that we ask of it", "[kernels][cuda]") {
+  if (!has_chip()) return;
+  const auto library = load_cublas_lt("");
+  if (library == nullptr) return;
+  constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
+  const OnChip<std::byte> workspace{std::vector<std::byte>(size_t(kWorkspaceBytes))};
+  const Stream s;
+  Random random(62);
+  for (const Product& p : {Product{9, 131, 8, 0, false, false}, Product{133, 37, 200, 3, true, true},
+                           Product{1000, 384, 1024, 0, true, false}, Product{64, 259, 256, 5, false, true}}) {
+    INFO("tokens " << p.n_tokens << " rows " << p.n_rows << " depth " << p.depth << " bias " << p.has_bias);
+    const auto bfloats = [&](int64_t n) {
+      std::vector<uint16_t> out;
+      for (int64_t i = 0; i < n; ++i) out.push_back(f32_to_bf16(normal(random)));
+      return out;
+    };
+    const std::vector<uint16_t> x = bfloats(p.n_tokens * p.depth), w = bfloats(p.n_rows * p.depth);
+    std::vector<float> bias;
+    for (int64_t r = 0; r < p.n_rows; ++r) bias.push_back(normal(random));
+    const int64_t y_stride = p.n_rows + p.gap;
+    const OnChip<uint16_t> x_there(x), w_there(w);
+    const OnChip<float> bias_there(bias), y(std::vector<float>(size_t(p.n_tokens * y_stride), 2.0f));
+    const cuda::ProductCall call{x_there.data(), w_there.data(), y.data(),    p.has_bias ? bias_there.data() : nullptr,
+                                 p.n_tokens,     p.n_rows,       p.depth,     p.depth,
+                                 p.depth,        y_stride,       p.accumulate};
+    const bool done = library->multiply(call, s.stream, {workspace.data(), size_t(kWorkspaceBytes)});
+    REQUIRE((done || y_stride % 4 != 0));  // rows of odd lengths it may refuse
+    if (!done) continue;
+    const std::vector<float> got = y.values();
+    std::vector<double> want, allowed;
+    for (int64_t t = 0; t < p.n_tokens; ++t) {
+      for (int64_t r = 0; r < y_stride; ++r) {
+        const bool is_gap = r >= p.n_rows;
+        double sum = is_gap || p.accumulate ? 2 : 0, magnitude = 4;
+        if (!is_gap && p.has_bias) sum += double(bias[size_t(r)]);
+        for (int64_t k = 0; k < p.depth && !is_gap; ++k) {
+          const double term =
+              double(bf16_to_f32(x[size_t(t * p.depth + k)])) * double(bf16_to_f32(w[size_t(r * p.depth + k)]));
+          sum += term, magnitude += std::abs(term);
+        }
+        want.push_back(sum);
+        allowed.push_back(is_gap ? 0 : magnitude * double(p.depth + 8) * 0x1p-23);
+      }
+    }
+    REQUIRE(compare(got, want, allowed));
+  }
+}
+
+}  // namespace
+}  // namespace reform::test
+
+#endif
