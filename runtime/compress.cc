@@ -118,7 +118,9 @@ Status Compressor::evict() {
 Result<std::span<const std::byte>> Compressor::run_chunk(std::span<const int32_t> overlap,
                                                          std::span<const int32_t> chunk,
                                                          const std::function<void(double)>& on_progress,
-                                                         const CancelToken* cancel) {
+                                                         const CancelToken* cancel,
+                                                         const std::function<Status()>& meanwhile) {
+  CHECK(meanwhile == nullptr || !device_->is_host());  // there the rows of the call before are overwritten by now
   CHECK(int64_t(chunk.size()) <= options_.chunk_tokens && !chunk.empty());
   const bool alone = options_.policy->carry == Carry::kNothing;
   if (alone) reset();
@@ -130,6 +132,7 @@ Result<std::span<const std::byte>> Compressor::run_chunk(std::span<const int32_t
   const int64_t skip = int64_t(ids_.size());
   ids_.insert(ids_.end(), chunk.begin(), chunk.end());
   TRY(run(ids_, skip, on_progress, cancel));
+  if (meanwhile) TRY(meanwhile());
   TRY(evict());
   return rows(chunk.size());
 }

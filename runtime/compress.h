@@ -59,9 +59,13 @@ class Compressor {
 
   // One chunk. `overlap` are the tokens just before it (only used where nothing is carried). The rows
   // [chunk.size(), row_bytes] stay valid until the next call. Cancelled: the state is unusable, load() or reset() it.
+  // `meanwhile` is called once the chunk's layers are issued and before anything waits for them: a device of its own
+  // computes while the host works in it, and the rows of the call before are valid until it returns. What fails there
+  // ends the call as a cancel does.
   Result<std::span<const std::byte>> run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
                                                const std::function<void(double)>& on_progress,
-                                               const CancelToken* cancel);
+                                               const CancelToken* cancel,
+                                               const std::function<Status()>& meanwhile = {});
 
   // Where nothing is carried: makes the cache questions are asked on, from the last kQuestionTailTokens (or all).
   Status run_tail(std::span<const int32_t> tail, const CancelToken* cancel);

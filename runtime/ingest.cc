@@ -179,7 +179,7 @@ Result<IngestResult> IngestJob::begin_new(IngestResult::Outcome outcome) {
   const int64_t row_bytes = compressor_->layout().row_bytes();
   TRY_ASSIGN(writer_, store_.contexts->create(name_, int32_t(row_bytes), to_json(settings_), which_));
   auto done = run_to_end(outcome);
-  if (!done.ok() && n_done_ == 0) {  // nothing was read: leave nothing behind
+  if (!done.ok() && writer_ && writer_->meta().n_tokens == 0) {  // nothing was read: leave nothing behind
     writer_.reset();
     (void)store_.contexts->remove(name_, which_);
   }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/try.h"
 #include "base/units.h"
@@ -117,13 +118,17 @@ Result<IngestResult> IngestJob::run_to_end(IngestResult::Outcome outcome) {
                writer_->read_tokens(std::max<int64_t>(0, n_done_ - compress_.overlap_tokens), n_done_));
     overlap_ = before.ids;
   }
-  if (const Status done = run_chunks(); !done.ok()) return explain_stop(done);
+  if (const Status done = run_chunks(); !done.ok()) {
+    (void)write_pending().ok();
+    return explain_stop(done);
+  }
   return result(outcome);
 }
 
 Status IngestJob::run_chunks() {
   for (;;) {
     Stopwatch watch;
+    TRY(read_ahead_);
     TRY(pump_->fill(compress_.chunk_tokens));
     tokenise_ms_ += watch.lap_ms();
     if (pump_->waiting() == 0) return finish();
@@ -136,7 +141,7 @@ Status IngestJob::explain_stop(const Status& why) const {
   const std::string saved =
       n_saved_ == 0 ? "nothing is saved yet, the same command begins again"
                     : fmt::format("{} tokens are saved of {} read so far, the same command goes on from there",
-                                  n_saved_, n_done_);
+                                  n_saved_, writer_->meta().n_tokens);
   if (why.code == Code::kCancelled) return {why.code, "stopped; " + saved};
   if (why.code == Code::kNoSpace) return {why.code, fmt::format("{}; {} once there is room", why.message, saved)};
   return why;
@@ -148,9 +153,17 @@ Status IngestJob::make_room(int64_t n_tokens) {
   const int64_t checkpoint_bytes = compressor_->most_parts_bytes(n_done_ + n_tokens);
   const bool saved_twice =
       compress_.policy->carry == Carry::kNothing;  // at the end, the question's in place of another
-  const Status room =
-      writer_->make_room(n_tokens * (row_bytes + kSpanBytes) + kStateBytes, checkpoint_bytes * (saved_twice ? 2 : 1));
-  note_evictions();
+  const auto make = [&](int64_t n_chunks, int64_t n_chunks_tokens) {
+    Status made = writer_->make_room(n_chunks_tokens * (row_bytes + kSpanBytes) + n_chunks * kStateBytes,
+                                     checkpoint_bytes * (saved_twice ? 2 : 1));
+    note_evictions();
+    return made;
+  };
+  Status room = pending_ ? make(2, int64_t(pending_->ids.size()) + n_tokens) : make(1, n_tokens);
+  if (room.code == Code::kNoSpace && pending_) {  // it has room of its own, claimed before it was run
+    TRY(write_pending());
+    room = make(1, n_tokens);
+  }
   if (room.code == Code::kNoSpace && n_done_ > n_saved_ && !append_base_) (void)save_checkpoint(n_done_).ok();
   return room;
 }
@@ -158,6 +171,18 @@ Status IngestJob::make_room(int64_t n_tokens) {
 void IngestJob::note_evictions() {
   auto evictions = take_evictions(*store_.contexts, engine_.log);
   evicted_.insert(evicted_.end(), evictions.begin(), evictions.end());
+}
+
+PendingChunk IngestJob::next_chunk(int64_t n_tokens) {
+  const std::span<const int32_t> ids = pump_->ids(n_tokens);
+  const std::span<const uint32_t> byte_lengths = pump_->byte_lengths(n_tokens);
+  state_.committed_hash = pump_->hash_with(n_tokens);
+  return {.begin_token = n_done_,
+          .ids = {ids.begin(), ids.end()},
+          .byte_lengths = {byte_lengths.begin(), byte_lengths.end()},
+          .sources = sources_json(),
+          .progress = to_json(state_),
+          .rows = {}};
 }
 
 Status IngestJob::run_chunk() {
@@ -168,31 +193,48 @@ Status IngestJob::run_chunk() {
   TRY(make_room(n));
   Stopwatch watch;
   report("compress", 0);
-  const std::span<const int32_t> ids = pump_->ids(n);
-  auto rows = compressor_->run_chunk(
-      overlap_, ids, [&](double done) { report("compress", done * double(n)); }, cancel_);
-  TRY(rows);
+  PendingChunk chunk = next_chunk(n);
+  std::function<Status()> meanwhile;
+  if (!engine_.device->is_host()) meanwhile = [&] { return work_meanwhile(n); };
+  const auto progress = [&](double done) {
+    if (done < 1) report("compress", done * double(n));  // the end is the next report's to tell
+  };
+  TRY_ASSIGN(chunk.rows, compressor_->run_chunk(overlap_, chunk.ids, progress, cancel_, meanwhile));
   compress_ms_ += watch.lap_ms();
 
-  const std::span<const uint32_t> byte_lengths = pump_->byte_lengths(n);
-  state_.committed_hash = pump_->hash_with(n);
-  TRY(writer_->commit_chunk({.begin_token = n_done_,
-                             .token_ids = ids,
-                             .byte_lengths = byte_lengths,
-                             .embedding_rows = rows.value(),
-                             .sources = sources_json(),
-                             .progress = to_json(state_)}));
-  overlap_.insert(overlap_.end(), ids.begin(), ids.end());
+  overlap_.insert(overlap_.end(), chunk.ids.begin(), chunk.ids.end());
   if (int64_t(overlap_.size()) > compress_.overlap_tokens) {
     overlap_.erase(overlap_.begin(), overlap_.end() - ptrdiff_t(compress_.overlap_tokens));
   }
   pump_->take(n);
   n_done_ += n;
   n_run_ += n;
+  pending_ = std::move(chunk);
+  if (engine_.device->is_host()) TRY(write_pending());
   if (!append_base_ && since_checkpoint_.elapsed_ms() > options_.checkpoint_seconds * 1000)
     TRY(save_checkpoint(n_done_));
   store_ms_ += watch.lap_ms();
   return {};
+}
+
+// While the device computes n_tokens that still wait in the pump.
+Status IngestJob::work_meanwhile(int64_t n_tokens) {
+  TRY(write_pending());
+  // A stream can keep us waiting for its text, and what has been run is to be saved before that.
+  if (pump_->reader().total_bytes() >= 0) read_ahead_ = pump_->fill(n_tokens + compress_.chunk_tokens);
+  return {};
+}
+
+// Tried once: where it fails, the job ends.
+Status IngestJob::write_pending() {
+  if (!pending_) return {};
+  const PendingChunk chunk = *std::exchange(pending_, std::nullopt);
+  return writer_->commit_chunk({.begin_token = chunk.begin_token,
+                                .token_ids = chunk.ids,
+                                .byte_lengths = chunk.byte_lengths,
+                                .embedding_rows = chunk.rows,
+                                .sources = chunk.sources,
+                                .progress = chunk.progress});
 }
 
 Status IngestJob::save_append_base() {
@@ -204,6 +246,7 @@ Status IngestJob::save_append_base() {
 }
 
 Status IngestJob::save_checkpoint(int64_t n_tokens) {
+  TRY(write_pending());
   TRY_ASSIGN(const std::vector<CachePart> cache_parts, compressor_->parts());
   std::vector<CheckpointPart> parts;
   parts.reserve(cache_parts.size());
@@ -228,6 +271,7 @@ Status IngestJob::load_checkpoint(int64_t n_tokens) {
 
 Status IngestJob::finish() {
   Stopwatch watch;
+  TRY(write_pending());
   report("finish", 0);
   if (!append_base_) TRY(save_append_base());
   if (compress_.policy->carry == Carry::kNothing) {

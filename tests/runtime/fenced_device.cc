@@ -18,7 +18,8 @@ constexpr std::byte kPoison{0xff};                  // floats and scales of all 
 // Every op, with the memory open while it runs. All that it is handed must lie there, but for what device.h names.
 class FencedOps final : public Ops {
  public:
-  FencedOps(FencedMemory& memory, std::unique_ptr<Ops> ops) : memory_(memory), ops_(std::move(ops)) {}
+  FencedOps(FencedMemory& memory, std::unique_ptr<Ops> ops, std::function<void()> tell)
+      : memory_(memory), ops_(std::move(ops)), tell_(std::move(tell)) {}
   const char* name() const override { return ops_->name(); }
 
   void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
@@ -81,12 +82,14 @@ class FencedOps final : public Ops {
  private:
   // What is not there at all (no bias, say) is nobody's.
   FencedMemory::Open inside(std::initializer_list<const void*> all) {
+    tell_();
     for (const void* data : all) CHECK((data == nullptr || memory_.holds(data)));
     return FencedMemory::Open(memory_);
   }
 
   FencedMemory& memory_;
   const std::unique_ptr<Ops> ops_;
+  const std::function<void()> tell_;
 };
 
 }  // namespace
@@ -182,7 +185,8 @@ FencedDevice::FencedDevice(const char* name, bool fenced, int64_t cap_bytes, Wor
 
 std::unique_ptr<Ops> FencedDevice::make_ops(const OpLimits& limits, std::span<std::byte> workspace) {
   const FencedMemory::Open open(memory_);
-  return std::make_unique<FencedOps>(memory_, make_ops_(limits, workspace, &memory_.outside_writes));
+  return std::make_unique<FencedOps>(memory_, make_ops_(limits, workspace, &memory_.outside_writes),
+                                     [this] { tell(Event::kOp); });
 }
 
 Status FencedDevice::run_step(Ops& ops, const std::function<Status()>& issue) {
@@ -204,6 +208,7 @@ Status FencedDevice::to_device(void* to, const void* from, int64_t bytes) {
 Status FencedDevice::to_host(void* to, const void* from, int64_t bytes) {
   if (bytes == 0) return {};
   CHECK((memory_.holds(from) && !memory_.holds(to)));
+  tell(Event::kToHost);
   return copy(to, from, bytes);
 }
 

@@ -104,6 +104,8 @@ class FencedDevice final : public Device {
     copies_left_ = n_copies;
     copies_.fail_after(n_copies);
   }
+  enum class Event { kOp, kToHost };
+  std::function<void(Event)> watch;  // told of each, before it
 
  private:
   const char* name_;
@@ -112,6 +114,9 @@ class FencedDevice final : public Device {
   const MakeOps make_ops_;
   FencedMemory memory_;
   FencedCopies copies_{memory_};
+  void tell(Event event) const {
+    if (watch) watch(event);
+  }
   Status copy(void* to, const void* from, int64_t bytes);
   MemoryAccount account_;
   int64_t copies_left_ = kNever;

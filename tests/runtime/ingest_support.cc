@@ -23,6 +23,7 @@ constexpr const char* kWords[] = {"the",    "river",   "Müller",  "日本語",
                                   "blue",   "don't",   "Ünïcödé", "👨‍👩‍👧",
                                   "\t",     "   ",     "\n\n\n",  "<b>",
                                   "{}();",  "e\u0301", "ﷺ",       "supercalifragilistic"};
+constexpr int64_t kChunkTokens = 64;
 constexpr char kHeads[] = R"({"heads": ["q1.1", "k1.0", "v2.1"], "model": "tiny", "fingerprint": ""})";
 
 std::string bytes_of(std::span<const std::byte> bytes) {
@@ -85,7 +86,7 @@ IngestBench::~IngestBench() {
 IngestOptions IngestBench::options(const std::string& policy) {
   IngestOptions o;
   o.policy = policy;
-  o.chunk_tokens = 64, o.cache_tokens = 64, o.overlap_tokens = 16;
+  o.chunk_tokens = kChunkTokens, o.cache_tokens = 64, o.overlap_tokens = 16;
   return o;
 }
 
@@ -98,11 +99,22 @@ Result<IngestResult> IngestBench::ingest(const std::string& name, const std::vec
   return reform::ingest(*engine_, *store_, name, sources, options, progress, cancel);
 }
 
+std::string IngestBench::file_path(int i) const { return dir_ / fmt::format("text {}.txt", i); }
+
+Result<IngestResult> IngestBench::ingest_files(const std::string& name, const std::vector<std::string>& texts,
+                                               const IngestOptions& options, const IngestProgressCallback& progress,
+                                               const CancelToken* cancel) {
+  std::vector<IngestSource> sources;
+  for (const std::string& text : texts) {
+    sources.push_back({file_path(n_files_++), nullptr});
+    std::ofstream(sources.back().path, std::ios::binary) << text;
+  }
+  return reform::ingest(*engine_, *store_, name, sources, options, progress, cancel);
+}
+
 Result<IngestResult> IngestBench::ingest_file(const std::string& name, const std::string& text,
                                               const IngestOptions& options) {
-  const std::filesystem::path path = dir_ / fmt::format("text {}.txt", n_sources_++);
-  std::ofstream(path, std::ios::binary) << text;
-  return reform::ingest(*engine_, *store_, name, {{path.string(), nullptr}}, options);
+  return ingest_files(name, {text}, options);
 }
 
 Result<IngestResult> IngestBench::ingest_into(Store& store, const std::string& name, const std::string& text,
@@ -111,21 +123,40 @@ Result<IngestResult> IngestBench::ingest_into(Store& store, const std::string& n
   return reform::ingest(*engine_, store, name, {{fmt::format("text {}", n_sources_++), &in}}, options);
 }
 
-bool IngestBench::ingest_stopped(const std::string& name, const std::vector<std::string>& texts,
-                                 const IngestOptions& options, int chunk) {
+namespace {
+
+// Whether run(progress, cancel) was stopped when chunk `chunk` began.
+template <class Run>
+bool stopped_at(int chunk, const Run& run) {
   CancelToken cancel;
   int64_t last_begin = -1;
   int n_begun = 0;
   const auto stop = [&](const IngestProgress& p) {
-    if (p.phase != "compress" || p.tokens_done == last_begin) return;
+    if (p.phase != "compress" || p.tokens_done == last_begin || p.tokens_done % kChunkTokens != 0) return;
     last_begin = p.tokens_done;
     if (n_begun++ == chunk) cancel.cancel();
   };
-  const auto r = ingest(name, texts, options, stop, &cancel);
+  const Result<IngestResult> r = run(stop, &cancel);
   if (r.ok()) return false;
   INFO(r.status().message);
   REQUIRE(r.status().code == Code::kCancelled);
   return true;
+}
+
+}  // namespace
+
+bool IngestBench::ingest_stopped(const std::string& name, const std::vector<std::string>& texts,
+                                 const IngestOptions& options, int chunk) {
+  return stopped_at(chunk, [&](const IngestProgressCallback& progress, const CancelToken* cancel) {
+    return ingest(name, texts, options, progress, cancel);
+  });
+}
+
+bool IngestBench::file_stopped(const std::string& name, const std::string& text, const IngestOptions& options,
+                               int chunk) {
+  return stopped_at(chunk, [&](const IngestProgressCallback& progress, const CancelToken* cancel) {
+    return ingest_files(name, {text}, options, progress, cancel);
+  });
 }
 
 Snapshot IngestBench::snapshot(const std::string& name) {

@@ -55,13 +55,19 @@ class IngestBench {
   Result<IngestResult> ingest(const std::string& name, const std::vector<std::string>& texts,
                               const IngestOptions& options, const IngestProgressCallback& progress = {},
                               const CancelToken* cancel = nullptr);
-  // From a file, and into another bench's store.
+  // From files, and into another bench's store.
   Result<IngestResult> ingest_file(const std::string& name, const std::string& text, const IngestOptions& options);
+  Result<IngestResult> ingest_files(const std::string& name, const std::vector<std::string>& texts,
+                                    const IngestOptions& options, const IngestProgressCallback& progress = {},
+                                    const CancelToken* cancel = nullptr);
   Result<IngestResult> ingest_into(Store& store, const std::string& name, const std::string& text,
                                    const IngestOptions& options);
   // The same, stopped when chunk `chunk` begins (counted within this call); false if it came to its end before.
   bool ingest_stopped(const std::string& name, const std::vector<std::string>& texts, const IngestOptions& options,
                       int chunk);
+  // The same from a file, where nobody need wait for the text.
+  bool file_stopped(const std::string& name, const std::string& text, const IngestOptions& options, int chunk);
+  std::string file_path(int i) const;  // of the i-th text that came in a file
   Snapshot snapshot(const std::string& name);
   Engine& engine() { return *engine_; }
   Store& store() { return *store_; }
@@ -70,7 +76,7 @@ class IngestBench {
   std::filesystem::path dir_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Store> store_;
-  int n_sources_ = 0;  // so that each has a name of its own
+  int n_sources_ = 0, n_files_ = 0;  // so that each has a name of its own
 };
 
 }  // namespace reform::test
