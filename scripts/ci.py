@@ -51,7 +51,7 @@ def stages():
         Stage("build", ("./dev", "build"), 900, shows=1),
         Stage("layers", ("./dev", "layers", "--require-objects"), 60, needs=("build",), shows=1),
         Stage("test", ("./dev", "test", *ctest_flags("test.xml")), 900, needs=("build", "models"), junit="test.xml"),
-        Stage("lint", ("./dev", "lint", "--all"), 900, needs=("build",), shows=1),
+        Stage("lint", ("./dev", "lint", "--all"), 1200, needs=("build",), shows=1),
         Stage("asan", ("./dev", "asan", *ctest_flags("asan.xml")), 1500, junit="asan.xml"),
         Stage("tsan", ("./dev", "tsan", *ctest_flags("tsan.xml")), 900, junit="tsan.xml"),
         Stage("fuzz", ("./dev", "fuzz", str(FUZZ_S), *ctest_flags("fuzz.xml")), 600, junit="fuzz.xml"),
