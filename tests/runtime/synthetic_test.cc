@@ -1,7 +1,7 @@
 // Models of real shapes with random weights: what they are, that they are the same everywhere, and the whole job.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <cstring>
 
 #include "kernels/ops.h"
 #include "runtime/engine_impl.h"
@@ -39,9 +39,7 @@ std::vector<std::byte> in_pieces(const Gguf& gguf, std::span<const std::byte> da
   return all;
 }
 
-bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
-}
+bool equal(std::span<const std::byte> a, std::span<const std::byte> b) { return std::ranges::equal(a, b); }
 
 std::vector<std::string> all_types() {
   std::vector<std::string> types;
@@ -184,7 +182,7 @@ TEST_CASE("a synthetic model's tokens are a text's bytes", "[runtime][synthetic]
   const auto tokenizer = Tokenizer::create(*gguf);
   REQUIRE(tokenizer.ok());
   for (const std::string& text :
-       {made_text(3, 5000), std::string(1000, ' '), std::string("[300]<|im_end|>\n\n\r\0x", 22)}) {
+       {made_text(3, 5000), std::string(1000, ' '), std::string("[300]<|im_end|>\n\n\r\0x", 20)}) {
     const auto ids = tokenizer.value()->encode_plain(text);
     REQUIRE(ids.ok());
     REQUIRE(ids.value().size() == text.size());
