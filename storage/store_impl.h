@@ -19,9 +19,10 @@
 
 namespace reform {
 
-// How long a writer waits for readers to go (a list() in another process looks at a context for some milliseconds), and
-// a reader for a writer who is done.
+// How long a writer waits for readers to go: a list() in another process looks at a context for some milliseconds.
 constexpr std::chrono::milliseconds kPatience{2000};
+// A reader waits for a context that is complete: closing it takes its writer as long as the disk takes.
+constexpr std::chrono::milliseconds kReaderPatience{10'000};
 
 struct NamedContext {
   std::string id;
