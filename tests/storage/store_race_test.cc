@@ -1,8 +1,11 @@
 // Readers and listers beside a writer that replaces and removes: what they find is whole, or plainly not there.
 #include <atomic>
+#include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
+#include "storage/file_lock.h"
 #include "tests/storage/store_fixture.h"
 
 using namespace reform;
@@ -61,6 +64,27 @@ TEST_CASE("beside one who replaces, a reader always finds the context", "[storag
   done = true;
   reader.join();
   must(wrong);
+}
+
+TEST_CASE("a context that is replaced and removed while a reader waits for its lock is looked up again", "[storage]") {
+  TempDir dir;
+  MemoryAccount account;
+  auto store = must(ContextStore::open(dir.path(), account));
+  write_text(*store, 1, Which::kCurrent);
+  const std::string id = must(store->find("book")).meta.id;
+  // As who removes it does: the lock is held until the last of it is gone.
+  const FileLock removing = must(FileLock::acquire(dir.path("locks/" + id), FileLock::Mode::kExclusive));
+  Status found;
+  std::thread reader([&] {
+    MemoryAccount own;
+    const auto mine = ContextStore::open(dir.path(), own);
+    found = mine.ok() ? mine.value()->open_reader("book").status() : mine.status();
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // it waits by now; if not, the test is an easier one
+  write_text(*store, 2, Which::kReplacement);
+  std::filesystem::remove_all(dir.path("contexts/" + id));
+  reader.join();
+  must(found);
 }
 
 TEST_CASE("beside one who makes and removes, nothing half made or half gone is seen", "[storage]") {
