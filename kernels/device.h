@@ -1,7 +1,7 @@
 // Where a job runs and where its buffers lie: this machine's cores and memory, or a GPU and its own.
 //
-// What ops read and write is the device's memory; the host reaches it through copies only. But spans of indices and
-// their weights (ids, query_rows, query_weights, keep) and a Rope's frequencies are the host's.
+// What ops read and write is the device's memory; the host reaches it through copies only. But spans of rows and
+// their weights (ids, query_rows, query_weights) and a Rope's frequencies are the host's.
 // Thread-safety: one call at a time, the ops' included.
 #pragma once
 

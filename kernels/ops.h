@@ -65,6 +65,15 @@ struct AttentionArgs {
   int64_t known_slots = 0;
 };
 
+// Which slots of a cache are kept when it must shrink to total() of them.
+struct KeptSlots {
+  int64_t first = 0;     // the oldest
+  int64_t heaviest = 0;  // those with the highest scores between the first and the last; of equals the earlier
+  int64_t last = 0;      // the newest
+
+  int64_t total() const { return first + heaviest + last; }
+};
+
 enum class Activation : uint8_t { kSilu, kGeluTanh };
 
 class Ops {
@@ -106,8 +115,15 @@ class Ops {
                                      std::span<const int32_t> query_rows, std::span<const float> query_weights,
                                      std::span<float> column_sums) = 0;
 
+  // keep [kept.total()] = which of kv_len slots are kept, ascending; kept.total() <= kv_len. scores [kv_len] may be
+  // empty where none is kept for its score; a NaN is below every number.
+  virtual void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores,
+                            std::span<int32_t> keep) = 0;
+
   // Moves slots keep[0] < keep[1] < ... to 0, 1, ...; the caller shortens kv_len.
   virtual void compact_kv(const KvView& kv, std::span<const int32_t> keep) = 0;
+  // The slots' scores likewise; those behind become zero.
+  virtual void compact_scores(std::span<float> scores, std::span<const int32_t> keep) = 0;
 
   // Per row of x [n_tokens, head_dim] (any stride): optional centre subtracted, L2-normalised, quantised to INT8 with
   // one scale: value = scale * q, |q| <= 127, scale = max|value| / 127. A zero row gives zeros and scale 0.

@@ -50,6 +50,9 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, Devic
   if (options.policy->wants_scores) {
     TRY_ASSIGN(c->scores_, Buffer<float>::create(account, MemoryCategory::kKvCache, c->exit_layer_ * capacity));
   }
+  if (options.policy->carry == Carry::kCache) {
+    TRY_ASSIGN(c->keep_, Buffer<int32_t>::create(account, MemoryCategory::kKvCache, options.cache_tokens));
+  }
   TRY_ASSIGN(c->rows_, Buffer<std::byte>::create(account, MemoryCategory::kIndex, call * c->layout_.row_bytes()));
   if (!device.is_host()) {
     TRY_ASSIGN(c->host_rows_, Buffer<std::byte>::create(host, MemoryCategory::kIndex, c->rows_.size()));
@@ -88,31 +91,27 @@ void Compressor::add_attention(int64_t layer, const AttentionArgs& args, MatView
     observers_.push_back(int32_t(row));
     observer_weights_.push_back(float(std::min(kObserverStride, args.q.rows - row)));
   }
-  const std::span<float> sums = scores_.span().subspan(size_t(layer * cache_.capacity()), size_t(args.kv.kv_len));
-  ops_->attention_column_sums(args, lse, observers_, observer_weights_, sums);
+  ops_->attention_column_sums(args, lse, observers_, observer_weights_, scores_of(layer).first(size_t(args.kv.kv_len)));
 }
 
-Status Compressor::evict() {
+// On the device, which nobody waits for.
+void Compressor::evict() {
   const int64_t kv_len = cache_.kv_len(), budget = options_.cache_tokens;
-  if (options_.policy->carry == Carry::kNothing || kv_len <= budget) return {};
+  if (options_.policy->carry == Carry::kNothing || kv_len <= budget) return;
+  const KeptSlots kept = options_.policy->kept(budget, options_.sink_tokens);
+  CHECK(kept.total() == budget && budget == keep_.size() && (kept.heaviest == 0 || options_.policy->wants_scores));
   for (int64_t layer = 0; layer < exit_layer_; ++layer) {
-    EvictionInput in{.scores = {}, .kv_len = kv_len, .budget = budget, .sinks = options_.sink_tokens};
-    float* scores = scores_.data() == nullptr ? nullptr : scores_.data() + layer * cache_.capacity();
-    if (scores != nullptr) {
-      layer_scores_.resize(size_t(kv_len));
-      TRY(device_->to_host(layer_scores_.data(), scores, kv_len * int64_t(sizeof(float))));
-      in.scores = layer_scores_;
-    }
-    options_.policy->choose(in, keep_);
-    CHECK(int64_t(keep_.size()) == budget);
-    ops_->compact_kv(cache_.layer(layer, kv_len), keep_);
-    if (scores == nullptr) continue;
-    for (int64_t s = 0; s < budget; ++s) layer_scores_[size_t(s)] = layer_scores_[size_t(keep_[size_t(s)])];
-    TRY(device_->to_device(scores, layer_scores_.data(), budget * int64_t(sizeof(float))));
-    device_->fill_zero(scores + budget, (cache_.capacity() - budget) * int64_t(sizeof(float)));
+    const std::span<float> scores = scores_of(layer);
+    ops_->choose_slots(kept, kv_len, scores.first(scores.empty() ? 0 : size_t(kv_len)), keep_.span());
+    ops_->compact_kv(cache_.layer(layer, kv_len), keep_.span());
+    if (!scores.empty()) ops_->compact_scores(scores, keep_.span());
   }
   cache_.set_kv_len(budget);
-  return {};
+}
+
+std::span<float> Compressor::scores_of(int64_t layer) {
+  if (scores_.size() == 0) return {};
+  return scores_.span().subspan(size_t(layer * cache_.capacity()), size_t(cache_.capacity()));
 }
 
 Result<std::span<const std::byte>> Compressor::run_chunk(std::span<const int32_t> overlap,
@@ -132,8 +131,8 @@ Result<std::span<const std::byte>> Compressor::run_chunk(std::span<const int32_t
   const int64_t skip = int64_t(ids_.size());
   ids_.insert(ids_.end(), chunk.begin(), chunk.end());
   TRY(run(ids_, skip, on_progress, cancel));
+  evict();
   if (meanwhile) TRY(meanwhile());
-  TRY(evict());
   return rows(chunk.size());
 }
 

@@ -90,7 +90,8 @@ class Compressor {
   Status run(std::span<const int32_t> ids, int64_t skip_tokens, const std::function<void(double)>& on_progress,
              const CancelToken* cancel);
   void add_attention(int64_t layer, const AttentionArgs& args, MatView<const float> lse);
-  Status evict();
+  void evict();
+  std::span<float> scores_of(int64_t layer);
   Result<std::span<const std::byte>> rows(size_t n_tokens);  // as the host sees them
   // Part `index` of the cache: its name, where it starts, and its bytes per slot.
   struct Part {
@@ -113,12 +114,13 @@ class Compressor {
   KvCache cache_;
   bool observing_ = true;   // false while a question runs: it must not change the scores
   Buffer<float> scores_;    // [exit_layer, capacity] accumulated attention of each slot
+  Buffer<int32_t> keep_;    // [cache_tokens] of one layer
   Buffer<std::byte> rows_;  // [chunk_tokens, row_bytes]
   // The host's copies of these and of the cache; none where it sees the device's memory.
   Buffer<std::byte> host_rows_, host_parts_;
   int64_t loading_kv_len_ = 0;
-  std::vector<int32_t> keep_, observers_, ids_;
-  std::vector<float> observer_weights_, layer_scores_;
+  std::vector<int32_t> observers_, ids_;
+  std::vector<float> observer_weights_;
 };
 
 }  // namespace reform

@@ -97,7 +97,8 @@ JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& head
   MemoryPlan& plan = job.device;
   plan[MemoryCategory::kKvCache] =
       KvCache::bytes(options.kv_type, layers, shape.n_kv_heads, shape.head_dim, sizes.capacity) +
-      (options.policy->wants_scores ? layers * sizes.capacity * 4 : 0);
+      (options.policy->wants_scores ? layers * sizes.capacity * 4 : 0) +
+      (options.policy->carry == Carry::kCache ? options.cache_tokens * 4 : 0);
   plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, sizes.call_tokens, device.block_tokens());
   plan[MemoryCategory::kWorkspace] = device.workspace_bytes(compress_limits(shape, device, sizes));
   plan[MemoryCategory::kIndex] = sizes.call_tokens * EmbeddingLayout{int64_t(heads.size()), shape.head_dim}.row_bytes();

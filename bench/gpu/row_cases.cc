@@ -67,6 +67,25 @@ Result<Measured> run_gated_activation(GpuBench& bench, const Sizes& s) {
   return m;
 }
 
+// H2O's choice: half of a cache of random scores stays. The work is one reading of them.
+Result<Measured> run_choose(GpuBench& bench, const Sizes& s) {
+  const std::vector<float> scores = random_floats(s.cache, 1);
+  TRY_ASSIGN(const Array<float> scores_there, bench.put(scores));
+  const KeptSlots kept{4, s.cache / 4 - 4, s.cache / 4};
+  std::vector<int32_t> want(size_t(kept.total()));
+  TRY_ASSIGN(Array<int32_t> keep, bench.array<int32_t>(kept.total()));
+  TRY_ASSIGN(const BenchOps ops, bench.ops(limits_of(s)));
+  const std::span<const float> there(scores_there.data(), scores.size());
+  const auto call = [&] { ops->choose_slots(kept, s.cache, there, keep.span()); };
+  call();
+  make_reference_ops()->choose_slots(kept, s.cache, scores, want);
+  Measured m{.work = 4.0 * double(s.cache), .allowed = 0};
+  TRY_ASSIGN(const std::vector<int32_t> got, bench.get(keep.data(), kept.total()));
+  m.error = relative_error({got.begin(), got.end()}, {want.begin(), want.end()});
+  TRY_ASSIGN(m.timing, bench.time(keep.data(), call));
+  return m;
+}
+
 // Every second slot stays. Timed on what the first call left: the same bytes move each time.
 Result<Measured> run_compact(GpuBench& bench, const Sizes& s) {
   const int64_t width = s.n_kv_heads * s.head_dim;
@@ -82,7 +101,9 @@ Result<Measured> run_compact(GpuBench& bench, const Sizes& s) {
   ops->store_kv(view, view, 0, kv);
   std::vector<int32_t> keep;
   for (int64_t slot = 1; slot < s.cache; slot += 2) keep.push_back(int32_t(slot));
-  const auto call = [&] { ops->compact_kv(kv, keep); };
+  TRY_ASSIGN(const Array<int32_t> keep_there, bench.put(keep));
+  const std::span<const int32_t> there(keep_there.data(), keep.size());
+  const auto call = [&] { ops->compact_kv(kv, there); };
   call();
   const int64_t last = int64_t(keep.size()) - 1, head = s.n_kv_heads - 1;
   TRY_ASSIGN(const std::vector<uint16_t> moved, bench.get(v.data() + (head * s.cache + last) * s.head_dim, s.head_dim));
@@ -172,6 +193,7 @@ std::vector<Case> row_cases(bool tiny) {
   return {make(fmt::format("rms_norm/{}x{}", s.tokens, s.d_model), run_rms_norm),
           make(fmt::format("gated_activation/{}x{}", s.tokens, s.d_ff), run_gated_activation),
           make(fmt::format("store_kv/{}x{}x{}", s.tokens, s.n_kv_heads, s.head_dim), run_store_kv),
+          make(fmt::format("choose_slots/{}", s.cache), run_choose),
           make(fmt::format("compact_kv/{}x{}x{}", s.cache, s.n_kv_heads, s.head_dim), run_compact),
           make(fmt::format("score/{}x{}/{}", kIndexHeads, s.head_dim, s.queries), run_score)};
 }

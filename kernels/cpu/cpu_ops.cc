@@ -9,6 +9,7 @@
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/attention_call.h"
 #include "kernels/cpu/matmul.h"
+#include "kernels/cpu/slots.h"
 
 namespace reform {
 namespace cpu {
@@ -103,6 +104,14 @@ class CpuOps final : public Ops {
   void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                              std::span<const float> query_weights, std::span<float> column_sums) override {
     attention_.column_sums(args, lse, query_rows, query_weights, column_sums, workspace_);
+  }
+
+  void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores,
+                    std::span<int32_t> keep) override {
+    cpu::choose_slots(kept, kv_len, scores, keep);
+  }
+  void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {
+    cpu::compact_scores(scores, keep);
   }
 
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {

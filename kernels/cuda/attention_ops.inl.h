@@ -7,6 +7,7 @@
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/slots.cuh"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
@@ -58,25 +59,25 @@ class AttentionOps {
     launch(stream_, store_kv_kernel, {unsigned(k.rows)}, {kRowThreads}, 0, rows_of(k), rows_of(v), first_slot, kv);
   }
 
+  void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores, std::span<int32_t> keep) {
+    CHECK((int64_t(keep.size()) == kept.total() && kept.total() <= kv_len && kv_len < INT32_MAX / 2));
+    CHECK((kept.heaviest == 0 || int64_t(scores.size()) == kv_len));
+    launch(stream_, choose_slots_kernel, {1}, {kSlotThreads}, 0, scores.data(), int(kv_len), int(kept.first),
+           int(kept.heaviest), int(kept.last), keep.data());
+  }
+
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) {
-    size_t n_same = 0;  // slots that stay where they are
-    while (n_same < keep.size() && keep[n_same] == int32_t(n_same)) ++n_same;
-    if (n_same == keep.size()) return;
-    kept_of_ = nullptr;  // the staging buffer lies where keys are kept
-    const int32_t* moved = copied(keep.subspan(n_same), 0);
     const int64_t slot_bytes = kv.head_dim * elem_bytes(kv);
-    const bool in_pieces = slot_bytes % 16 == 0 && is_aligned(kv.k) && is_aligned(kv.v);
-    const int64_t n_staged = (scratch_.shared - scratch_.keys) / (2 * kv.n_kv_heads * slot_bytes);
-    CHECK(n_staged > 0);
-    for (int64_t first = int64_t(n_same); first < int64_t(keep.size()); first += n_staged) {
-      const int64_t n = std::min(n_staged, int64_t(keep.size()) - first);
-      const int32_t* from = moved + first - int64_t(n_same);
-      if (in_pieces) {
-        move_slots(SlotRun<Piece16>{kv, from, first, n, slot_bytes / 16, at<Piece16>(scratch_.keys)});
-      } else {
-        move_slots(SlotRun<uint16_t>{kv, from, first, n, slot_bytes / 2, at<uint16_t>(scratch_.keys)});
-      }
+    if (slot_bytes % 16 == 0 && is_aligned(kv.k) && is_aligned(kv.v)) {
+      move_slots<Piece16>({{kv.k, kv.v}, kv.n_kv_heads, kv.capacity, slot_bytes / 16}, keep);
+    } else {
+      move_slots<uint16_t>({{kv.k, kv.v}, kv.n_kv_heads, kv.capacity, slot_bytes / 2}, keep);
     }
+  }
+  void compact_scores(std::span<float> scores, std::span<const int32_t> keep) {
+    move_slots<float>({{scores.data(), nullptr}, 1, int64_t(scores.size()), 1}, keep);
+    const int64_t n_left = int64_t(scores.size() - keep.size());
+    if (n_left > 0) launch(stream_, zero_kernel, over(n_left), {kRowThreads}, 0, scores.data() + keep.size(), n_left);
   }
 
   void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) {
@@ -140,11 +141,20 @@ class AttentionOps {
   }
 
   template <class Piece>
-  void move_slots(const SlotRun<Piece>& run) {
-    Dim grid = over(run.n * run.slot_pieces);
-    grid.y = unsigned(run.kv.n_kv_heads), grid.z = 2;
-    launch(stream_, gather_slots_kernel<Piece>, grid, {kRowThreads}, 0, run);
-    launch(stream_, place_slots_kernel<Piece>, grid, {kRowThreads}, 0, run);
+  void move_slots(const Slots& slots, std::span<const int32_t> keep) {
+    kept_of_ = nullptr;  // the staging buffer lies where keys are kept
+    const int64_t n_sides = slots.sides[1] == nullptr ? 1 : 2;
+    const int64_t n_staged =
+        (scratch_.shared - scratch_.keys) / (n_sides * slots.n_heads * slots.pieces * int64_t(sizeof(Piece)));
+    CHECK(n_staged > 0);
+    for (int64_t first = 0; first < int64_t(keep.size()); first += n_staged) {
+      const int64_t n = std::min(n_staged, int64_t(keep.size()) - first);
+      Dim grid = over(n * slots.pieces);
+      grid.y = unsigned(slots.n_heads), grid.z = unsigned(n_sides);
+      const SlotRun<Piece> run{slots, keep.data() + first, first, n, at<Piece>(scratch_.keys)};
+      launch(stream_, gather_slots_kernel<Piece>, grid, {kRowThreads}, 0, run);
+      launch(stream_, place_slots_kernel<Piece>, grid, {kRowThreads}, 0, run);
+    }
   }
 
   // Calls fn(the size as a type) for the smallest that holds head_dim (256 at most).

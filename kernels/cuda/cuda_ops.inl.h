@@ -106,6 +106,15 @@ class CudaOps final : public Ops {
     matmul_.wrote(column_sums.data(), int64_t(column_sums.size_bytes()));
     attention_.attention_column_sums(args, lse, query_rows, query_weights, column_sums);
   }
+  void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores,
+                    std::span<int32_t> keep) override {
+    matmul_.wrote(keep.data(), int64_t(keep.size_bytes()));
+    attention_.choose_slots(kept, kv_len, scores, keep);
+  }
+  void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {
+    matmul_.wrote(scores.data(), int64_t(scores.size_bytes()));
+    attention_.compact_scores(scores, keep);
+  }
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
     wrote_cache(kv);
     attention_.compact_kv(kv, keep);

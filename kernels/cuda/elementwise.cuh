@@ -21,15 +21,16 @@ Rows<T> rows_of(const MatView<T>& m) {
   return {m.data, m.rows, m.cols, m.stride_elems};
 }
 
-// The sum of every thread's value, for all of the block's kRowThreads, in the same order whatever the block.
-__device__ __forceinline__ float block_sum(float value) {
-  __shared__ float of_warp[kRowThreads / 32];
+// The sum of every thread's value, for all of the block's kThreads, in the same order whatever the block.
+template <int kThreads = kRowThreads, class T>
+__device__ __forceinline__ T block_sum(T value) {
+  __shared__ T of_warp[kThreads / 32];
   for (int mask = 16; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
   meet_block();  // the sums of a call before have been read
   if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;
   meet_block();
-  float sum = 0;
-  for (int w = 0; w < kRowThreads / 32; ++w) sum += of_warp[w];
+  T sum = 0;
+  for (int w = 0; w < kThreads / 32; ++w) sum += of_warp[w];
   return sum;
 }
 __device__ __forceinline__ float block_max(float value) {

@@ -103,7 +103,16 @@ inline void load_matrices(uint32_t (&m)[4], const void* row, bool transposed = f
 }
 inline void load_matrices_transposed(uint32_t (&m)[4], const void* row) { load_matrices(m, row, true); }
 
+inline uint32_t ballot(bool mine) {
+  const char* slots = emulated::exchange(&mine, sizeof mine);
+  uint32_t bits = 0;
+  for (int lane = 0; lane < 32; ++lane) bits |= uint32_t(slots[lane * emulated::kSlotBytes] != 0) << lane;
+  return bits;
+}
+inline int count_bits(uint32_t bits) { return std::popcount(bits); }
+
 inline float bits_to_float(uint32_t bits) { return std::bit_cast<float>(bits); }
+inline uint32_t float_to_bits(float f) { return std::bit_cast<uint32_t>(f); }
 inline float half_to_float(uint16_t h) { return f16_to_f32(h); }
 inline uint16_t float_to_half(float f) { return f32_to_f16(f); }
 inline uint16_t float_to_bfloat(float f) { return f32_to_bf16(f); }

@@ -63,38 +63,49 @@ __global__ void half_rows_kernel(const T* from, KvView kv, int64_t first, int64_
   }
 }
 
-// Slots move through a staging buffer [2 sides, n_kv_heads, n, pieces of a slot], a run of them at a time: first all of
-// a run are read, then all are written. A run's slots move down, so it writes over none that a later one reads. Grid
-// (pieces of a head, heads, sides). Limit: the bytes, twice read and twice written.
+// Slots move through a staging buffer [sides, heads, n, pieces of a slot], a run of them at a time: first all of a run
+// are read, then all are written. A run's slots move down, so it writes over none that a later one reads. Grid (pieces
+// of a head, heads, sides). Limit: the bytes, twice read and twice written.
 struct alignas(16) Piece16 {
   uint32_t words[4];
 };
 
+// What moves: the keys and values of a cache, or one side of something else. [n_heads, capacity] slots of some pieces.
+struct Slots {
+  void* sides[2];
+  int64_t n_heads, capacity, pieces;
+};
+
 template <class Piece>
 struct SlotRun {
-  KvView kv;
+  Slots slots;
   const int32_t* keep;  // of slot `first` and those after it
-  int64_t first, n, slot_pieces;
+  int64_t first, n;
   Piece* staging;
 
   __device__ Piece* head() const {
-    return static_cast<Piece*>(blockIdx.z == 0 ? kv.k : kv.v) + int64_t(blockIdx.y) * kv.capacity * slot_pieces;
+    return static_cast<Piece*>(slots.sides[blockIdx.z]) + int64_t(blockIdx.y) * slots.capacity * slots.pieces;
   }
   __device__ Piece* staged() const {
-    return staging + (int64_t(blockIdx.z) * kv.n_kv_heads + blockIdx.y) * n * slot_pieces;
+    return staging + (int64_t(blockIdx.z) * slots.n_heads + blockIdx.y) * n * slots.pieces;
   }
 };
 
 template <class Piece>
 __global__ void gather_slots_kernel(SlotRun<Piece> run) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= run.n * run.slot_pieces) return;
-  run.staged()[i] = run.head()[run.keep[i / run.slot_pieces] * run.slot_pieces + i % run.slot_pieces];
+  if (i >= run.n * run.slots.pieces) return;
+  run.staged()[i] = run.head()[run.keep[i / run.slots.pieces] * run.slots.pieces + i % run.slots.pieces];
 }
 template <class Piece>
 __global__ void place_slots_kernel(SlotRun<Piece> run) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < run.n * run.slot_pieces) run.head()[run.first * run.slot_pieces + i] = run.staged()[i];
+  if (i < run.n * run.slots.pieces) run.head()[run.first * run.slots.pieces + i] = run.staged()[i];
+}
+
+__global__ void zero_kernel(float* to, int64_t n) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < n) to[i] = 0;
 }
 
 }  // namespace REFORM_CUDA_SIDE

@@ -10,6 +10,7 @@ inline namespace REFORM_CUDA_SIDE {
 
 #ifdef __CUDACC__
 
+inline constexpr bool kOnChip = true;
 using Stream = cudaStream_t;
 
 // A failed launch shows when the stream is next waited for (cudaGetLastError is the device's to ask).
@@ -27,6 +28,8 @@ inline void copy_to_device(Stream stream, void* to, const void* from, int64_t by
 
 #else
 
+// Sizes are small where this is false, so that tests have several of what a chip has one of, and end.
+inline constexpr bool kOnChip = false;
 using Stream = void*;
 
 template <class... Params>

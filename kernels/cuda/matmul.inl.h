@@ -15,12 +15,6 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-#ifdef __CUDACC__
-inline constexpr bool kOnChip = true;
-#else
-inline constexpr bool kOnChip = false;
-#endif
-
 inline const uint8_t* bytes_of(const Weight& w) { return static_cast<const uint8_t*>(w.data); }
 inline Dim over(int64_t n, int64_t rows) { return {unsigned((n + kRowThreads - 1) / kRowThreads), unsigned(rows)}; }
 // Blocks (row, columns) over a matrix: of rows there may be more than the 65535 that the second dimension takes.

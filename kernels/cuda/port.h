@@ -41,7 +41,12 @@ __device__ __forceinline__ T shuffle_xor(T value, int mask) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
 }
 
+// Bit l: what lane l says.
+__device__ __forceinline__ uint32_t ballot(bool mine) { return __ballot_sync(0xffffffffu, mine); }
+__device__ __forceinline__ int count_bits(uint32_t bits) { return __popc(bits); }
+
 __device__ __forceinline__ float bits_to_float(uint32_t bits) { return __uint_as_float(bits); }
+__device__ __forceinline__ uint32_t float_to_bits(float f) { return __float_as_uint(f); }
 __device__ __forceinline__ float half_to_float(uint16_t h) { return __half2float(__ushort_as_half(h)); }
 __device__ __forceinline__ uint16_t float_to_half(float f) { return __half_as_ushort(__float2half_rn(f)); }
 __device__ __forceinline__ uint16_t float_to_bfloat(float f) { return __bfloat16_as_ushort(__float2bfloat16_rn(f)); }

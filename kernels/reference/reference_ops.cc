@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "base/float16.h"
@@ -123,6 +124,28 @@ class ReferenceOps final : public Ops {
   void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                              std::span<const float> query_weights, std::span<float> column_sums) override {
     reference::attention_column_sums(args, lse, query_rows, query_weights, column_sums);
+  }
+
+  void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores,
+                    std::span<int32_t> keep) override {
+    std::vector<int32_t> between(size_t(kv_len - kept.first - kept.last));
+    std::iota(between.begin(), between.end(), int32_t(kept.first));
+    if (kept.heaviest > 0) {
+      const auto is_heavier = [&](int32_t a, int32_t b) {
+        const float x = scores[size_t(a)], y = scores[size_t(b)];
+        return std::isnan(y) ? !std::isnan(x) : x > y;
+      };
+      std::stable_sort(between.begin(), between.end(), is_heavier);
+    }
+    between.resize(size_t(kept.heaviest));
+    std::sort(between.begin(), between.end());
+    const auto first_end = keep.begin() + kept.first;
+    std::iota(keep.begin(), first_end, 0);
+    std::iota(std::copy(between.begin(), between.end(), first_end), keep.end(), int32_t(kv_len - kept.last));
+  }
+
+  void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {
+    for (size_t to = 0; to < scores.size(); ++to) scores[to] = to < keep.size() ? scores[size_t(keep[to])] : 0.0f;
   }
 
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {

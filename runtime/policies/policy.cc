@@ -4,9 +4,9 @@ namespace reform {
 namespace {
 
 constexpr Policy kPolicies[] = {
-    {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", Carry::kCache, true, keep_h2o},
-    {"recent", "sinks and a window of recent tokens (StreamingLLM)", Carry::kCache, false, keep_recent},
-    {"none", "independent chunks after a short overlap; nothing is carried", Carry::kNothing, false, nullptr},
+    {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", Carry::kCache, keep_h2o, true},
+    {"recent", "sinks and a window of recent tokens (StreamingLLM)", Carry::kCache, keep_recent, false},
+    {"none", "independent chunks after a short overlap; nothing is carried", Carry::kNothing, nullptr, false},
 };
 
 }  // namespace

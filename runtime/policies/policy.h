@@ -5,7 +5,8 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
+
+#include "kernels/ops.h"
 
 namespace reform {
 
@@ -14,27 +15,21 @@ enum class Carry : uint8_t {
   kNothing,  // chunks are independent; a short overlap before each is run again
 };
 
-struct EvictionInput {
-  std::span<const float> scores;  // [kv_len] accumulated attention; empty unless the policy wants it
-  int64_t kv_len = 0;
-  int64_t budget = 0;  // slots to keep, < kv_len
-  int64_t sinks = 0;   // the first slots, never evicted; < budget
-};
-
 struct Policy {
   const char* name;
   const char* summary;  // one line for --help and the docs
   Carry carry;
-  bool wants_scores;
-  // Fills keep with `budget` slots, ascending. Null when nothing is carried.
-  void (*choose)(const EvictionInput& in, std::vector<int32_t>& keep);
+  // What is kept in `budget` slots, all of them, of which the first `sinks` < budget are never evicted. The heaviest
+  // are by accumulated attention, which is summed only where some are wanted. Null when nothing is carried.
+  KeptSlots (*kept)(int64_t budget, int64_t sinks);
+  bool wants_scores;  // whether kept() wants heaviest slots of any budget
 };
 
 std::span<const Policy> policies();
 const Policy* find_policy(const std::string& name);  // nullptr: unknown
 std::string policy_names();                          // "h2o, recent, none"
 
-void keep_h2o(const EvictionInput& in, std::vector<int32_t>& keep);
-void keep_recent(const EvictionInput& in, std::vector<int32_t>& keep);
+KeptSlots keep_h2o(int64_t budget, int64_t sinks);
+KeptSlots keep_recent(int64_t budget, int64_t sinks);
 
 }  // namespace reform

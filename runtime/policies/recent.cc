@@ -3,10 +3,6 @@
 
 namespace reform {
 
-void keep_recent(const EvictionInput& in, std::vector<int32_t>& keep) {
-  keep.clear();
-  for (int64_t s = 0; s < in.sinks; ++s) keep.push_back(int32_t(s));
-  for (int64_t s = in.kv_len - (in.budget - in.sinks); s < in.kv_len; ++s) keep.push_back(int32_t(s));
-}
+KeptSlots keep_recent(int64_t budget, int64_t sinks) { return {.first = sinks, .last = budget - sinks}; }
 
 }  // namespace reform

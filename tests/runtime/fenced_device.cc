@@ -61,8 +61,17 @@ class FencedOps final : public Ops {
     ops_->attention_column_sums(args, lse, query_rows, query_weights, column_sums);
   }
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
-    const FencedMemory::Open open = inside({kv.k, kv.v});
+    const FencedMemory::Open open = inside({kv.k, kv.v, keep.data()});
     ops_->compact_kv(kv, keep);
+  }
+  void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores,
+                    std::span<int32_t> keep) override {
+    const FencedMemory::Open open = inside({scores.data(), keep.data()});
+    ops_->choose_slots(kept, kv_len, scores, keep);
+  }
+  void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {
+    const FencedMemory::Open open = inside({scores.data(), keep.data()});
+    ops_->compact_scores(scores, keep);
   }
   void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
                           float* scales_out, int64_t scale_stride) override {

@@ -3,8 +3,19 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <random>
+#include <vector>
 
 using namespace reform;
+
+namespace {
+
+std::vector<int32_t> keep(const KeptSlots& kept, const std::vector<float>& scores) {
+  std::vector<int32_t> slots(size_t(kept.total()));
+  make_reference_ops()->choose_slots(kept, int64_t(scores.size()), scores, slots);
+  return slots;
+}
+
+}  // namespace
 
 TEST_CASE("every policy that carries a cache keeps exactly its budget, ascending, sinks and the newest slot",
           "[runtime]") {
@@ -16,13 +27,15 @@ TEST_CASE("every policy that carries a cache keeps exactly its budget, ascending
                     sinks = int64_t(rng() % uint32_t(budget / 2 + 1));
       std::vector<float> scores;
       for (int64_t i = 0; i < kv_len; ++i) scores.push_back(float(rng() % 10));
-      std::vector<int32_t> keep;
-      policy.choose({scores, kv_len, budget, sinks}, keep);
       CAPTURE(policy.name, budget, kv_len, sinks);
-      REQUIRE(int64_t(keep.size()) == budget);
-      CHECK(std::adjacent_find(keep.begin(), keep.end(), std::greater_equal<>()) == keep.end());
-      CHECK(keep.back() == kv_len - 1);
-      for (int64_t s = 0; s < sinks; ++s) CHECK(keep[size_t(s)] == s);
+      const KeptSlots kept = policy.kept(budget, sinks);
+      REQUIRE(kept.total() == budget);
+      CHECK((kept.first >= sinks && kept.heaviest >= 0 && kept.last >= 1));
+      CHECK((policy.wants_scores || kept.heaviest == 0));
+      const std::vector<int32_t> slots = keep(kept, scores);
+      CHECK(std::adjacent_find(slots.begin(), slots.end(), std::greater_equal<>()) == slots.end());
+      CHECK(slots.back() == kv_len - 1);
+      for (int64_t s = 0; s < sinks; ++s) CHECK(slots[size_t(s)] == s);
     }
   }
 }
@@ -30,7 +43,5 @@ TEST_CASE("every policy that carries a cache keeps exactly its budget, ascending
 TEST_CASE("h2o keeps the slots that received most attention", "[runtime]") {
   std::vector<float> scores(20, 0.0f);
   scores[7] = 5, scores[11] = 4, scores[3] = 1;
-  std::vector<int32_t> keep;
-  keep_h2o({scores, 20, 8, 2}, keep);  // 2 sinks, 4 recent, 2 heavy
-  CHECK(keep == std::vector<int32_t>{0, 1, 7, 11, 16, 17, 18, 19});
+  CHECK(keep(keep_h2o(8, 2), scores) == std::vector<int32_t>{0, 1, 7, 11, 16, 17, 18, 19});  // 4 recent, 2 heavy
 }

@@ -148,7 +148,16 @@ class StagedOps final : public Ops {
   }
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
     Staging s;
-    ops_->compact_kv(s.in(kv, false), keep);
+    ops_->compact_kv(s.in(kv, false), s.in(keep));
+  }
+  void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores,
+                    std::span<int32_t> keep) override {
+    Staging s;
+    ops_->choose_slots(kept, kv_len, s.in(scores), s.in(keep));
+  }
+  void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {
+    Staging s;
+    ops_->compact_scores(s.in(scores), s.in(keep));
   }
   void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
                           float* scales_out, int64_t scale_stride) override {

@@ -1,0 +1,101 @@
+// Which slots of a cache are kept, and their scores moved with them.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <limits>
+
+#include "tests/kernels/cuda/emulated_ops.h"
+#include "tests/kernels/op_fixture.h"
+#include "tests/support/compare.h"
+
+namespace reform::test {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
+const OpLimits kLimits = {300, 64, 64, 4, 2, 128};
+
+template <class Fn>
+void for_each_ops(Fn fn) {
+  for (const Isa isa : supported_isas()) {
+    INFO("isa " << name(isa));
+    fn(*CpuUnderTest(isa, kLimits, 2));
+  }
+  for_each_cuda(kLimits, fn);
+}
+
+std::vector<int32_t> choose(Ops& ops, const KeptSlots& kept, int64_t kv_len, const std::vector<float>& scores) {
+  std::vector<int32_t> keep(size_t(kept.total()), -7);
+  ops.choose_slots(kept, kv_len, scores, keep);
+  return keep;
+}
+
+TEST_CASE("choose_slots: the first, the heaviest between, of equals the earlier, and the last", "[kernels][cuda]") {
+  struct Case {
+    KeptSlots kept;
+    std::vector<float> scores;
+    std::vector<int32_t> want;
+  };
+  const Case cases[] = {
+      {{1, 2, 1}, {0, 5, 7, 6, 9}, {0, 2, 3, 4}},
+      {{1, 2, 1}, {9, 3, 3, 3, 9}, {0, 1, 2, 4}},            // equals: the earlier
+      {{0, 3, 0}, {1, 2, 2, 1, 2, 1}, {1, 2, 4}},            // just as many as there are
+      {{0, 2, 0}, {-1, -3, -2, -0.5f}, {0, 3}},              // below zero
+      {{0, 2, 0}, {-1e-45f, 0, 1e-45f, -1}, {1, 2}},         // by a denormal
+      {{0, 1, 0}, {-0.0f, 0.0f}, {0}},                       // equals, too
+      {{0, 1, 0}, {-kInf, kNan, -kInf}, {0}},                // a NaN is below all
+      {{0, 3, 0}, {kNan, 1, kNan, -kInf, kNan}, {0, 1, 3}},  // and its own equal
+      {{0, 2, 0}, {1, kInf, 3e38f, kInf, -kNan}, {1, 3}},
+      {{2, 0, 3}, {}, {0, 1, 7, 8, 9}},                     // nobody asks for scores
+      {{2, 3, 1}, {1, 2, 3, 4, 5, 6}, {0, 1, 2, 3, 4, 5}},  // all
+      {{0, 0, 0}, {1, 2}, {}},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.scores);
+    const int64_t kv_len = c.scores.empty() ? 10 : int64_t(c.scores.size());
+    CHECK(choose(*make_reference_ops(), c.kept, kv_len, c.scores) == c.want);
+    for_each_ops([&](Ops& ops) { CHECK(choose(ops, c.kept, kv_len, c.scores) == c.want); });
+  }
+}
+
+TEST_CASE("choose_slots: every isa chooses what ref chooses", "[kernels][cuda]") {
+  Random random(21);
+  for (const int64_t kv_len : {5, 33, 1023, 1025, 2500}) {
+    for (const int64_t n_values : {1, 3, 100, 1'000'000}) {  // equals: all, many, some, none
+      std::vector<float> scores;
+      for (int64_t i = 0; i < kv_len; ++i) scores.push_back(float(random.below(n_values)) * 0.37f - 3.0f);
+      for (const int64_t first : {0, 4}) {
+        const int64_t last = random.below(kv_len - first), between = kv_len - first - last;
+        for (const int64_t heaviest : {int64_t{0}, int64_t{1}, between / 2, between - 1, between}) {
+          CAPTURE(kv_len, n_values, first, last, heaviest);
+          const KeptSlots kept{first, heaviest, last};
+          const std::vector<int32_t> want = choose(*make_reference_ops(), kept, kv_len, scores);
+          for_each_ops([&](Ops& ops) { CHECK(choose(ops, kept, kv_len, scores) == want); });
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("compact_scores: scores move with their slots, and behind them is zero", "[kernels][cuda]") {
+  Random random(22);
+  for (const int64_t capacity : {1, 90, 9001}) {  // more than fits the staging buffer
+    const std::vector<float> before = random.normals(capacity);
+    for (const int64_t one_of : {1, 2, 7}) {
+      std::vector<int32_t> keep;
+      for (int32_t slot = 0; slot < capacity; ++slot)
+        if (random.below(one_of) == 0) keep.push_back(slot);
+      std::vector<float> want(before.size(), 0.0f);
+      for (size_t to = 0; to < keep.size(); ++to) want[to] = before[size_t(keep[to])];
+      const auto compacted = [&](Ops& ops) {
+        std::vector<float> scores = before;
+        ops.compact_scores(scores, keep);
+        return scores;
+      };
+      CAPTURE(capacity, one_of);
+      CHECK(compacted(*make_reference_ops()) == want);
+      for_each_ops([&](Ops& ops) { CHECK(compacted(ops) == want); });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace reform::test
