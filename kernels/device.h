@@ -18,17 +18,18 @@
 
 namespace reform {
 
-// Copies into a device's memory beside its ops, on a stream of their own, one after another. They count from 0.
+// Copies between pinned memory of the host and a device's own, either way, beside its ops: on a stream of their own,
+// one after another. They count from 0.
 class Copies {
  public:
   virtual ~Copies() = default;
-  // Host memory that copies come from: its pages stay where they are. nullptr when refused.
+  // Host memory whose pages stay where they are. nullptr when refused.
   virtual void* allocate_pinned(int64_t bytes) = 0;
   virtual void free_pinned(void* data) = 0;
 
   // Begins when the ops issued so far are done; those issued later do not wait for it. Until somebody has waited for
-  // it, `from`, which is pinned, stays as it is, and `to` is neither read nor given back. Its number; kUnavailable: the
-  // device has failed.
+  // it, `from` stays as it is, and `to` is neither read nor given back. Its number; kUnavailable: the device has
+  // failed.
   virtual Result<int64_t> start(void* to, const void* from, int64_t bytes) = 0;
   // Ops issued from now on begin after this copy and those before it.
   virtual Status ops_wait_for(int64_t copy) = 0;
@@ -38,7 +39,7 @@ class Copies {
   // Measured when the device was opened.
   struct Rates {
     double device_bytes_per_s = 0;  // of its own memory, read
-    double copy_bytes_per_s = 0;    // from pinned memory
+    double copy_bytes_per_s = 0;    // into it, from pinned memory
   };
   virtual Rates rates() const = 0;
 };

@@ -53,11 +53,20 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, Devic
   if (options.policy->carry == Carry::kCache) {
     TRY_ASSIGN(c->keep_, Buffer<int32_t>::create(account, MemoryCategory::kKvCache, options.cache_tokens));
   }
-  TRY_ASSIGN(c->rows_, Buffer<std::byte>::create(account, MemoryCategory::kIndex, call * c->layout_.row_bytes()));
-  if (!device.is_host()) {
-    TRY_ASSIGN(c->host_rows_, Buffer<std::byte>::create(host, MemoryCategory::kIndex, c->rows_.size()));
+  for (int64_t i = 0; i < (device.is_host() ? 1 : 2); ++i) {
+    RowBuffer& buffer = c->row_buffers_[i];
+    const int64_t bytes = call * c->layout_.row_bytes();
+    TRY_ASSIGN(buffer.rows, Buffer<std::byte>::create(account, MemoryCategory::kIndex, bytes));
+    if (device.is_host()) continue;
+    TRY_ASSIGN(buffer.host, PinnedBuffer::create(*device.copies(), host, MemoryCategory::kIndex, bytes));
   }
   return c;
+}
+
+Compressor::~Compressor() {
+  for (const RowBuffer& buffer : row_buffers_) {
+    if (buffer.copy >= 0) (void)device_->copies()->wait_for(buffer.copy).ok();
+  }
 }
 
 void Compressor::reset() {
@@ -72,7 +81,7 @@ Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens,
       .ids = ids, .cache = &cache_, .rotated_keys = false, .last_layer = exit_layer_, .stop_at_states = true};
   ForwardHooks hooks;
   hooks.on_states = [&](int64_t layer, const LayerStates& states) {
-    capture_states(*ops_, heads_, layout_, layer, states, skip_tokens, rows_.data());
+    capture_states(*ops_, heads_, layout_, layer, states, skip_tokens, row_buffer_->rows.data());
   };
   if (options_.policy->wants_scores && observing_) {
     hooks.on_attention = [&](int64_t layer, const AttentionArgs& a, MatView<const float> lse) {
@@ -81,6 +90,7 @@ Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens,
   }
   hooks.on_progress = on_progress;
   hooks.cancel = cancel;
+  TRY(take_row_buffer());
   return transformer_->forward(args, hooks);
 }
 
@@ -114,12 +124,8 @@ std::span<float> Compressor::scores_of(int64_t layer) {
   return scores_.span().subspan(size_t(layer * cache_.capacity()), size_t(cache_.capacity()));
 }
 
-Result<std::span<const std::byte>> Compressor::run_chunk(std::span<const int32_t> overlap,
-                                                         std::span<const int32_t> chunk,
-                                                         const std::function<void(double)>& on_progress,
-                                                         const CancelToken* cancel,
-                                                         const std::function<Status()>& meanwhile) {
-  CHECK(meanwhile == nullptr || !device_->is_host());  // there the rows of the call before are overwritten by now
+Result<RowsForHost> Compressor::run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
+                                          const std::function<void(double)>& on_progress, const CancelToken* cancel) {
   CHECK(int64_t(chunk.size()) <= options_.chunk_tokens && !chunk.empty());
   const bool alone = options_.policy->carry == Carry::kNothing;
   if (alone) reset();
@@ -132,8 +138,7 @@ Result<std::span<const std::byte>> Compressor::run_chunk(std::span<const int32_t
   ids_.insert(ids_.end(), chunk.begin(), chunk.end());
   TRY(run(ids_, skip, on_progress, cancel));
   evict();
-  if (meanwhile) TRY(meanwhile());
-  return rows(chunk.size());
+  return copy_out(chunk.size());
 }
 
 Status Compressor::run_tail(std::span<const int32_t> tail, const CancelToken* cancel) {
@@ -156,11 +161,28 @@ Result<std::span<const std::byte>> Compressor::run_question(std::span<const int3
   observing_ = true;
   cache_.set_kv_len(kv_len);
   TRY(status);
-  return rows(ids.size());
+  TRY_ASSIGN(const RowsForHost rows, copy_out(ids.size()));
+  TRY(wait_for(rows));
+  return rows.bytes;
 }
 
-Result<std::span<const std::byte>> Compressor::rows(size_t n_tokens) {
-  return seen_by_host(*device_, rows_.data(), int64_t(n_tokens) * layout_.row_bytes(), host_rows_);
+// The one whose rows were copied out longer ago, which ops may write once they have been.
+Status Compressor::take_row_buffer() {
+  if (device_->is_host()) return {};
+  row_buffer_ = row_buffer_ == row_buffers_ ? row_buffers_ + 1 : row_buffers_;
+  return row_buffer_->copy < 0 ? ok_status() : device_->copies()->ops_wait_for(row_buffer_->copy);
+}
+
+Result<RowsForHost> Compressor::copy_out(size_t n_tokens) {
+  const int64_t bytes = int64_t(n_tokens) * layout_.row_bytes();
+  RowBuffer& b = *row_buffer_;
+  if (device_->is_host()) return RowsForHost{{b.rows.data(), size_t(bytes)}, -1};
+  TRY_ASSIGN(b.copy, device_->copies()->start(b.host.data(), b.rows.data(), bytes));
+  return RowsForHost{{b.host.data(), size_t(bytes)}, b.copy};
+}
+
+Status Compressor::wait_for(const RowsForHost& rows) {
+  return rows.copy < 0 ? ok_status() : device_->copies()->wait_for(rows.copy);
 }
 
 int64_t Compressor::parts_per_layer() const { return 2 * cache_.layer(0, 0).n_kv_heads + (scores_.size() > 0 ? 1 : 0); }

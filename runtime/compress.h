@@ -46,8 +46,15 @@ struct CachePart {
   std::span<const std::byte> bytes;
 };
 
+// Embedding rows [n_tokens, row_bytes], which a device with memory of its own copies out beside what it computes next.
+struct RowsForHost {
+  std::span<const std::byte> bytes;
+  int64_t copy = -1;  // the device's, under way; -1: they are there
+};
+
 class Compressor {
  public:
+  ~Compressor();
   // Everything is allocated here, but for the host's copy of a device's cache, which parts() makes. `ops` are the
   // device's; `host` is where copies of what a device has in memory of its own are counted.
   static Result<std::unique_ptr<Compressor>> create(const Model& model, Device& device, Ops& ops, MemoryAccount& host,
@@ -57,20 +64,17 @@ class Compressor {
   const EmbeddingLayout& layout() const { return layout_; }
   int64_t kv_len() const { return cache_.kv_len(); }
 
-  // One chunk. `overlap` are the tokens just before it (only used where nothing is carried). The rows
-  // [chunk.size(), row_bytes] stay valid until the next call. Cancelled: the state is unusable, load() or reset() it.
-  // `meanwhile` is called once the chunk's layers are issued and before anything waits for them: a device of its own
-  // computes while the host works in it, and the rows of the call before are valid until it returns. What fails there
-  // ends the call as a cancel does.
-  Result<std::span<const std::byte>> run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
-                                               const std::function<void(double)>& on_progress,
-                                               const CancelToken* cancel,
-                                               const std::function<Status()>& meanwhile = {});
+  // One chunk. `overlap` are the tokens just before it (only used where nothing is carried). Cancelled: the state is
+  // unusable, load() or reset() it. A device of its own is not waited for: its rows are there after wait_for(), and
+  // stay until the next call but one begins; the host's until the next call does.
+  Result<RowsForHost> run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
+                                const std::function<void(double)>& on_progress, const CancelToken* cancel);
+  Status wait_for(const RowsForHost& rows);
 
   // Where nothing is carried: makes the cache questions are asked on, from the last kQuestionTailTokens (or all).
   Status run_tail(std::span<const int32_t> tail, const CancelToken* cancel);
 
-  // The question's rows over the cache as it stands, which is left as it was.
+  // The question's rows over the cache as it stands, which is left as it was. They are there.
   Result<std::span<const std::byte>> run_question(std::span<const int32_t> ids, const CancelToken* cancel);
 
   // Back to an empty cache.
@@ -92,7 +96,8 @@ class Compressor {
   void add_attention(int64_t layer, const AttentionArgs& args, MatView<const float> lse);
   void evict();
   std::span<float> scores_of(int64_t layer);
-  Result<std::span<const std::byte>> rows(size_t n_tokens);  // as the host sees them
+  Result<RowsForHost> copy_out(size_t n_tokens);
+  Status take_row_buffer();
   // Part `index` of the cache: its name, where it starts, and its bytes per slot.
   struct Part {
     std::string name;
@@ -112,12 +117,19 @@ class Compressor {
   int64_t exit_layer_ = 0;
   std::unique_ptr<Transformer> transformer_;
   KvCache cache_;
-  bool observing_ = true;   // false while a question runs: it must not change the scores
-  Buffer<float> scores_;    // [exit_layer, capacity] accumulated attention of each slot
-  Buffer<int32_t> keep_;    // [cache_tokens] of one layer
-  Buffer<std::byte> rows_;  // [chunk_tokens, row_bytes]
-  // The host's copies of these and of the cache; none where it sees the device's memory.
-  Buffer<std::byte> host_rows_, host_parts_;
+  bool observing_ = true;  // false while a question runs: it must not change the scores
+  Buffer<float> scores_;   // [exit_layer, capacity] accumulated attention of each slot
+  Buffer<int32_t> keep_;   // [cache_tokens] of one layer
+  // [chunk_tokens, row_bytes], and the host's copy of them where it does not see the device's memory: then there are
+  // two, and while one is copied out and stored the next call fills the other.
+  struct RowBuffer {
+    Buffer<std::byte> rows;
+    PinnedBuffer host;
+    int64_t copy = -1;  // the last one, of these rows
+  };
+  RowBuffer row_buffers_[2];
+  RowBuffer* row_buffer_ = row_buffers_;  // of the call in hand
+  Buffer<std::byte> host_parts_;          // the host's copy of the cache, likewise
   int64_t loading_kv_len_ = 0;
   std::vector<int32_t> observers_, ids_;
   std::vector<float> observer_weights_;

@@ -72,7 +72,8 @@ Status IngestJob::make_compressor() {
   warn_past_window(sizes.capacity - (wants_bos ? 0 : 1));
   JobPlan plan = plan_compress(shape, *engine_.device, settings_.heads, compress_, sizes);
   // The store has an account of its own; a chunk's rows are copied there.
-  plan.host[MemoryCategory::kStore] = planned_store_bytes(1, 0) + plan.device[MemoryCategory::kIndex];
+  const EmbeddingLayout layout{int64_t(settings_.heads.size()), shape.head_dim};
+  plan.host[MemoryCategory::kStore] = planned_store_bytes(1, 0) + sizes.call_tokens * layout.row_bytes();
   if (!engine_.device->is_host()) plan.host[MemoryCategory::kCheckpoint] = plan.device[MemoryCategory::kKvCache];
   TRY(engine_.make_room(plan, compress_use(settings_.heads), "a smaller --chunk-tokens or --cache-tokens needs less",
                         cancel_));
@@ -128,7 +129,6 @@ Result<IngestResult> IngestJob::run_to_end(IngestResult::Outcome outcome) {
 Status IngestJob::run_chunks() {
   for (;;) {
     Stopwatch watch;
-    TRY(read_ahead_);
     TRY(pump_->fill(compress_.chunk_tokens));
     tokenise_ms_ += watch.lap_ms();
     if (pump_->waiting() == 0) return finish();
@@ -194,12 +194,10 @@ Status IngestJob::run_chunk() {
   Stopwatch watch;
   report("compress", 0);
   PendingChunk chunk = next_chunk(n);
-  std::function<Status()> meanwhile;
-  if (!engine_.device->is_host()) meanwhile = [&] { return work_meanwhile(n); };
   const auto progress = [&](double done) {
     if (done < 1) report("compress", done * double(n));  // the end is the next report's to tell
   };
-  TRY_ASSIGN(chunk.rows, compressor_->run_chunk(overlap_, chunk.ids, progress, cancel_, meanwhile));
+  TRY_ASSIGN(chunk.rows, compressor_->run_chunk(overlap_, chunk.ids, progress, cancel_));
   compress_ms_ += watch.lap_ms();
 
   overlap_.insert(overlap_.end(), chunk.ids.begin(), chunk.ids.end());
@@ -209,19 +207,14 @@ Status IngestJob::run_chunk() {
   pump_->take(n);
   n_done_ += n;
   n_run_ += n;
+  // While a device with memory of its own computes this chunk, the one before is written; and the next one's text read.
+  TRY(write_pending());
   pending_ = std::move(chunk);
   if (engine_.device->is_host()) TRY(write_pending());
+  watch.lap_ms();
   if (!append_base_ && since_checkpoint_.elapsed_ms() > options_.checkpoint_seconds * 1000)
     TRY(save_checkpoint(n_done_));
   store_ms_ += watch.lap_ms();
-  return {};
-}
-
-// While the device computes n_tokens that still wait in the pump.
-Status IngestJob::work_meanwhile(int64_t n_tokens) {
-  TRY(write_pending());
-  // A stream can keep us waiting for its text, and what has been run is to be saved before that.
-  if (pump_->reader().total_bytes() >= 0) read_ahead_ = pump_->fill(n_tokens + compress_.chunk_tokens);
   return {};
 }
 
@@ -229,12 +222,17 @@ Status IngestJob::work_meanwhile(int64_t n_tokens) {
 Status IngestJob::write_pending() {
   if (!pending_) return {};
   const PendingChunk chunk = *std::exchange(pending_, std::nullopt);
-  return writer_->commit_chunk({.begin_token = chunk.begin_token,
-                                .token_ids = chunk.ids,
-                                .byte_lengths = chunk.byte_lengths,
-                                .embedding_rows = chunk.rows,
-                                .sources = chunk.sources,
-                                .progress = chunk.progress});
+  Stopwatch watch;
+  TRY(compressor_->wait_for(chunk.rows));
+  compress_ms_ += watch.lap_ms();
+  const Status written = writer_->commit_chunk({.begin_token = chunk.begin_token,
+                                                .token_ids = chunk.ids,
+                                                .byte_lengths = chunk.byte_lengths,
+                                                .embedding_rows = chunk.rows.bytes,
+                                                .sources = chunk.sources,
+                                                .progress = chunk.progress});
+  store_ms_ += watch.lap_ms();
+  return written;
 }
 
 Status IngestJob::save_append_base() {
@@ -270,8 +268,8 @@ Status IngestJob::load_checkpoint(int64_t n_tokens) {
 }
 
 Status IngestJob::finish() {
-  Stopwatch watch;
   TRY(write_pending());
+  Stopwatch watch;
   report("finish", 0);
   if (!append_base_) TRY(save_append_base());
   if (compress_.policy->carry == Carry::kNothing) {

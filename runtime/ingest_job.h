@@ -24,7 +24,7 @@ struct PendingChunk {
   std::vector<int32_t> ids;
   std::vector<uint32_t> byte_lengths;
   std::string sources, progress;
-  std::span<const std::byte> rows;  // the compressor's
+  RowsForHost rows;  // the compressor's
 };
 
 class IngestJob {
@@ -63,7 +63,6 @@ class IngestJob {
   Status run_chunks();
   Status run_chunk();
   PendingChunk next_chunk(int64_t n_tokens);
-  Status work_meanwhile(int64_t n_tokens);
   Status write_pending();
   Status make_room(int64_t n_tokens);
   void note_evictions();
@@ -95,10 +94,8 @@ class IngestJob {
   std::vector<SourceFile> sources_before_;  // of earlier calls
   std::vector<int32_t> overlap_;            // the last tokens before the next chunk
   std::optional<int64_t> append_base_;      // n_tokens of the checkpoint an append would start from
-  // A device with memory of its own computes a chunk while the one before is written and the text for the next one is
-  // tokenised, all on this thread. So the last chunk run may be unwritten, and the text read ahead.
+  // The last chunk run, unwritten while a device with memory of its own computes it, and the text for the next is read.
   std::optional<PendingChunk> pending_;
-  Status read_ahead_;  // of that; met when its tokens are wanted
   std::vector<Eviction> evicted_;
   int64_t n_done_ = 0, n_saved_ = 0, n_run_ = 0;  // n_done_: of the context, what is pending too
   double tokenise_ms_ = 0, compress_ms_ = 0, store_ms_ = 0, heads_ms_ = 0;

@@ -101,10 +101,9 @@ JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& head
       (options.policy->carry == Carry::kCache ? options.cache_tokens * 4 : 0);
   plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, sizes.call_tokens, device.block_tokens());
   plan[MemoryCategory::kWorkspace] = device.workspace_bytes(compress_limits(shape, device, sizes));
-  plan[MemoryCategory::kIndex] = sizes.call_tokens * EmbeddingLayout{int64_t(heads.size()), shape.head_dim}.row_bytes();
-  if (!device.is_host()) {
-    job.host[MemoryCategory::kIndex] = plan[MemoryCategory::kIndex];
-  }
+  const int64_t rows_bytes = sizes.call_tokens * EmbeddingLayout{int64_t(heads.size()), shape.head_dim}.row_bytes();
+  plan[MemoryCategory::kIndex] = rows_bytes * (device.is_host() ? 1 : 2);  // two buffers, and the host's copies of them
+  if (!device.is_host()) job.host[MemoryCategory::kIndex] = plan[MemoryCategory::kIndex];
   return job;
 }
 

@@ -91,7 +91,7 @@ Result<int64_t> CudaCopies::start(void* to, const void* from, int64_t bytes) {
   cudaSetDevice(index_);
   TRY(checked(cudaEventRecord(ops_issued_, ops_stream_), "ordering a copy"));
   TRY(checked(cudaStreamWaitEvent(stream_, ops_issued_, 0), "ordering a copy"));
-  TRY(checked(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyHostToDevice, stream_), "copying"));
+  TRY(checked(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyDefault, stream_), "copying"));
   TRY(checked(cudaEventRecord(done(n_started_), stream_), "ordering a copy"));
   return n_started_++;
 }

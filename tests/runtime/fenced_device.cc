@@ -142,7 +142,7 @@ void* FencedCopies::allocate_pinned(int64_t bytes) {
 void FencedCopies::free_pinned(void* data) {
   const auto place = pinned_.find(static_cast<std::byte*>(data));
   CHECK(place != pinned_.end());
-  for (const Pending& p : pending_) CHECK((p.from < place->first || p.from >= place->first + place->second.size()));
+  check_none_under_way(data, int64_t(place->second.size()));
   pinned_.erase(place);
 }
 
@@ -152,26 +152,35 @@ int64_t FencedCopies::pinned_bytes() const {
   return bytes;
 }
 
-void FencedCopies::check_none_under_way(const void* to, int64_t bytes) const {
-  for (const Pending& p : pending_) CHECK((p.to + p.bytes <= to || p.to >= static_cast<const std::byte*>(to) + bytes));
+void FencedCopies::check_none_under_way(const void* data, int64_t bytes) const {
+  const auto* const end = static_cast<const std::byte*>(data) + bytes;
+  for (const Pending& p : pending_)
+    for (const std::byte* side : {static_cast<const std::byte*>(p.to), p.from})
+      CHECK((side + p.bytes <= data || side >= end));
+}
+
+bool FencedCopies::is_pinned(const void* data, int64_t bytes) const {
+  const auto after = pinned_.upper_bound(static_cast<const std::byte*>(data));
+  if (after == pinned_.begin()) return false;
+  const auto& [begin, memory] = *std::prev(after);
+  return static_cast<const std::byte*>(data) + bytes <= begin + memory.size();
 }
 
 Result<int64_t> FencedCopies::start(void* to, const void* from, int64_t bytes) {
-  auto place = pinned_.upper_bound(static_cast<const std::byte*>(from));
-  CHECK((place != pinned_.begin() && memory_.holds(to) && bytes > 0));
-  --place;
-  CHECK(static_cast<const std::byte*>(from) + bytes <= place->first + place->second.size());
+  CHECK((bytes > 0 && (memory_.holds(to) ? is_pinned(from, bytes) : memory_.holds(from) && is_pinned(to, bytes))));
   if (copies_left_ == 0) return Status{Code::kUnavailable, "the device has failed"};
   if (copies_left_ != INT64_MAX) --copies_left_;
   const FencedMemory::Open open(memory_);
   std::memset(to, int(kPoison), size_t(bytes));
   pending_.push_back({n_started_, static_cast<std::byte*>(to), static_cast<const std::byte*>(from), bytes});
-  bytes_started_ += bytes;
+  if (memory_.holds(to)) bytes_in_ += bytes;
   return n_started_++;
 }
 
 Status FencedCopies::carry_out(int64_t up_to) {
   CHECK(up_to < n_started_);
+  const bool is_waiting = !pending_.empty() && pending_.front().number <= up_to;
+  if (is_waiting && on_wait) on_wait();
   const FencedMemory::Open open(memory_);
   while (!pending_.empty() && pending_.front().number <= up_to) {
     const Pending p = pending_.front();
@@ -189,6 +198,7 @@ FencedDevice::FencedDevice(const char* name, bool fenced, int64_t cap_bytes, Wor
       make_ops_(std::move(make_ops)),
       memory_(cap_bytes > 0 ? cap_bytes : kDeviceBytes, fenced),
       account_(cap_bytes, &memory_) {
+  copies_.on_wait = [this] { tell(Event::kToHost); };
   memory_.on_give_back = [this](const void* data, int64_t bytes) { copies_.check_none_under_way(data, bytes); };
 }
 

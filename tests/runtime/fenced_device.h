@@ -57,11 +57,11 @@ class FencedCopies final : public Copies {
   Status wait_for(int64_t copy) override { return carry_out(copy); }
   Rates rates() const override { return {.device_bytes_per_s = 2e9, .copy_bytes_per_s = 1e8}; }
 
-  int64_t n_started() const { return n_started_; }
-  int64_t bytes_started() const { return bytes_started_; }
+  int64_t bytes_in() const { return bytes_in_; }  // started, into the device's memory
   int64_t pinned_bytes() const;
   void fail_after(int64_t n_copies) { copies_left_ = n_copies; }
-  void check_none_under_way(const void* to, int64_t bytes) const;
+  void check_none_under_way(const void* data, int64_t bytes) const;
+  std::function<void()> on_wait;  // before copies that are under way are carried out
 
  private:
   struct Pending {
@@ -71,10 +71,11 @@ class FencedCopies final : public Copies {
     int64_t bytes;
   };
   Status carry_out(int64_t up_to);
+  bool is_pinned(const void* data, int64_t bytes) const;
   FencedMemory& memory_;
   std::deque<Pending> pending_;
   std::map<const std::byte*, std::vector<std::byte>> pinned_;  // by where it begins
-  int64_t n_started_ = 0, bytes_started_ = 0, copies_left_ = INT64_MAX;
+  int64_t n_started_ = 0, bytes_in_ = 0, copies_left_ = INT64_MAX;
 };
 
 class FencedDevice final : public Device {
@@ -104,8 +105,8 @@ class FencedDevice final : public Device {
     copies_left_ = n_copies;
     copies_.fail_after(n_copies);
   }
-  enum class Event { kOp, kToHost };
-  std::function<void(Event)> watch;  // told of each, before it
+  enum class Event { kOp, kToHost };  // that copies started before are waited for is kToHost, too
+  std::function<void(Event)> watch;   // told of each, before it
 
  private:
   const char* name_;

@@ -92,7 +92,8 @@ struct Bench {
       const std::span<const int32_t> all(text);
       auto out = c.run_chunk(all.first(begin), all.subspan(begin, std::min(chunk, text.size() - begin)), {}, nullptr);
       REQUIRE(out.ok());
-      rows.insert(rows.end(), out.value().begin(), out.value().end());
+      REQUIRE(c.wait_for(out.value()).ok());
+      rows.insert(rows.end(), out.value().bytes.begin(), out.value().bytes.end());
     }
     if (options.policy->carry == Carry::kNothing) REQUIRE(c.run_tail(text, nullptr).ok());
     return rows;
@@ -262,7 +263,8 @@ TEST_CASE("a cache saved and loaded goes on exactly as the one that was never st
         auto out =
             c.run_chunk(all.first(begin), all.subspan(begin, std::min(size_t(bench.options.chunk_tokens), end - begin)),
                         {}, nullptr);
-        rows.insert(rows.end(), out.value().begin(), out.value().end());
+        REQUIRE(c.wait_for(out.value()).ok());
+        rows.insert(rows.end(), out.value().bytes.begin(), out.value().bytes.end());
       }
     };
     run(*before, 0, half);

@@ -57,7 +57,7 @@ std::shared_ptr<FaultFileSystem> put_on_faulty_disk(Store& store) {
 
 }  // namespace
 
-TEST_CASE("a chunk is written and the next one's text read between a device's ops and the first wait for them",
+TEST_CASE("a chunk is written once the next one's ops are issued, whose text is read before anything waits for it",
           "[runtime][device]") {
   TwoBenches both;
   const IngestOptions none = options("none");
@@ -72,21 +72,26 @@ TEST_CASE("a chunk is written and the next one's text read between a device's op
   REQUIRE(last_full >= 2);
 
   const auto faults = put_on_faulty_disk(both.there.store());
-  std::string order;  // o: ops, h: a copy to the host, w: the store written
-  int64_t n_writes = 0, n_waits = 0;
+  std::string order;  // o: ops, h: the device waited for, w: the store written
+  int64_t n_writes = 0, n_ops = 0;
+  std::vector<int64_t> ops_before_wait;
   const auto note = [&](char what) {
     if (order.empty() || order.back() != what) order += what;
   };
   both.device().watch = [&](Event event) {
     if (std::exchange(n_writes, faults->counts().writes) != n_writes) note('w');
     note(event == Event::kOp ? 'o' : 'h');
+    if (event == Event::kOp) ++n_ops;
+    if (event == Event::kToHost) ops_before_wait.push_back(n_ops);
     // Read by now, or lost.
-    if (event == Event::kToHost && n_waits++ == last_full) std::filesystem::resize_file(both.there.file_path(1), 0);
+    if (int64_t(ops_before_wait.size()) == last_full + 1 && event == Event::kToHost)
+      std::filesystem::resize_file(both.there.file_path(1), 0);
   };
   REQUIRE(both.there.ingest_files("a", {first, second}, none).ok());
   both.device().watch = nullptr;
   INFO(order);
-  CHECK(order.substr(0, 12) == "wohowhowhowh");
+  CHECK(order.substr(0, 12) == "wohwohwohwoh");
+  CHECK(ops_before_wait[0] == 2 * (ops_before_wait[1] - ops_before_wait[0]));  // two chunks' before the first wait
   CHECK(std::filesystem::file_size(both.there.file_path(1)) == 0);
   both.check_same_context();
 }

@@ -235,11 +235,11 @@ TEST_CASE("weights from a file that has become shorter are a clear error", "[run
 TEST_CASE("weights that stay are not copied again, and the planned rate follows from the bytes", "[runtime][weights]") {
   const DeepModel model("qwen2", 7);
   IngestBench ample(2, model.path(), Memory::kFenced);
-  const int64_t once = device_of(ample).copies()->bytes_started();
+  const int64_t once = device_of(ample).copies()->bytes_in();
   CHECK(once > 0);
   REQUIRE(ample.ingest("a", {text()}, IngestBench::options("h2o")).ok());
   (void)ample.snapshot("a");
-  CHECK(device_of(ample).copies()->bytes_started() == once);
+  CHECK(device_of(ample).copies()->bytes_in() == once);
   CHECK(device_of(ample).copies()->pinned_bytes() == 0);
   CHECK(ample.engine().memory().gpu_weights.place == "resident");
 
