@@ -1,0 +1,169 @@
+#include "bench/quality/approximate_device.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/float16.h"
+#include "base/float8.h"
+
+namespace reform::bench {
+namespace {
+
+constexpr int64_t kFewRows = 8;  // a GPU multiplies so many with weights and activations nearly as they are
+
+constexpr Approximation kApproximations[] = {
+    {"exact"},
+    {"bf16", Products::kBf16},
+    {"fp8-row", Products::kFp8PerRow},
+    {"fp8-call", Products::kFp8PerCall},
+    {"fp8-unscaled", Products::kFp8Unscaled},
+    {"stride-2", Products::kAsTheyAre, 2},
+    {"stride-4", Products::kAsTheyAre, 4},
+    {"stride-8", Products::kAsTheyAre, 8},
+    {"stride-16", Products::kAsTheyAre, 16},
+};
+
+float largest(const float* x, int64_t n) {
+  float most = 0;
+  for (int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(x[i]));
+  return most;
+}
+
+// The step of e4m3 codes that takes `most` to their largest value.
+float step_for(float most) { return most > 0 ? most / kLargestE4m3 : 1.0f; }
+
+void round_to_e4m3(const float* x, int64_t n, float step, float* out) {
+  const float per_step = 1.0f / step;
+  for (int64_t i = 0; i < n; ++i) out[i] = e4m3_to_f32(f32_to_e4m3(x[i] * per_step)) * step;
+}
+
+void round_to_bf16(const float* x, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = bf16_to_f32(f32_to_bf16(x[i]));
+}
+
+void round_weight(const Weight& w, Products products, ThreadPool& pool, float* out) {
+  const int64_t bytes = row_bytes(w.type, w.cols);
+  std::vector<float> most(size_t(w.rows));
+  pool.parallel_for(w.rows, [&](int64_t r, int) {
+    dequantise(w.type, static_cast<const std::byte*>(w.data) + r * bytes, w.cols, out + r * w.cols);
+    most[size_t(r)] = largest(out + r * w.cols, w.cols);
+  });
+  const float step = step_for(*std::max_element(most.begin(), most.end()));
+  pool.parallel_for(w.rows, [&](int64_t r, int) {
+    float* const row = out + r * w.cols;
+    if (products == Products::kBf16) {
+      round_to_bf16(row, w.cols, row);
+    } else {
+      round_to_e4m3(row, w.cols, step, row);
+    }
+  });
+}
+
+void round_activations(MatView<const float> x, Products products, ThreadPool& pool, MatView<float> out) {
+  float most = 0;
+  if (products == Products::kFp8PerCall) {
+    for (int64_t t = 0; t < x.rows; ++t) most = std::max(most, largest(x.row(t), x.cols));
+  }
+  pool.parallel_for(x.rows, [&](int64_t t, int) {
+    if (products == Products::kBf16) return round_to_bf16(x.row(t), x.cols, out.row(t));
+    const float step = products == Products::kFp8Unscaled ? 1.0f
+                       : products == Products::kFp8PerRow ? step_for(largest(x.row(t), x.cols))
+                                                          : step_for(most);
+    round_to_e4m3(x.row(t), x.cols, step, out.row(t));
+  });
+}
+
+}  // namespace
+
+std::span<const Approximation> approximations() { return kApproximations; }
+
+const Approximation* find_approximation(const std::string& name) {
+  const auto found = std::find_if(std::begin(kApproximations), std::end(kApproximations),
+                                  [&](const Approximation& a) { return name == a.name; });
+  return found == std::end(kApproximations) ? nullptr : found;
+}
+
+const Weight& RoundedWeights::of(const Weight& w, Products products, ThreadPool& pool) {
+  if (products == Products::kFp8PerCall || products == Products::kFp8Unscaled) products = Products::kFp8PerRow;
+  if (products != products_) copies_.clear();
+  products_ = products;
+  const auto [at, is_new] = copies_.try_emplace(w.data);
+  Copy& copy = at->second;
+  if (is_new) {
+    copy.values.resize(size_t(w.rows * w.cols));
+    round_weight(w, products, pool, copy.values.data());
+    copy.weight = {QuantType::kF32, w.rows, w.cols, copy.values.data()};
+  }
+  return copy.weight;
+}
+
+// The CPU's ops, but for the two.
+class ApproximateOps final : public Ops {
+ public:
+  ApproximateOps(ApproximateDevice& device, std::unique_ptr<Ops> cpu) : device_(device), cpu_(std::move(cpu)) {}
+
+  const char* name() const override { return cpu_->name(); }
+
+  void matmul(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
+              MatView<float> y) override {
+    const Products products = device_.now_.products;
+    if (products == Products::kAsTheyAre || x.rows <= kFewRows) return cpu_->matmul(w, x, bias, accumulate, y);
+    rounded_.resize(size_t(x.rows * x.cols));
+    const MatView<float> rounded(rounded_.data(), x.rows, x.cols);
+    round_activations(x, products, device_.pool_, rounded);
+    cpu_->matmul(device_.rounded_.of(w, products, device_.pool_), rounded, bias, accumulate, y);
+  }
+
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
+                             std::span<const float> query_weights, std::span<float> column_sums) override {
+    const size_t stride = size_t(device_.now_.query_stride);
+    rows_.clear();
+    weights_.clear();
+    for (size_t begin = 0; begin < query_rows.size(); begin += stride) {
+      rows_.push_back(query_rows[begin]);
+      weights_.push_back(0);
+      for (size_t i = begin; i < std::min(begin + stride, query_rows.size()); ++i) weights_.back() += query_weights[i];
+    }
+    cpu_->attention_column_sums(args, lse, rows_, weights_, column_sums);
+  }
+
+  void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
+    cpu_->embed(table, ids, scale, out);
+  }
+  void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) override {
+    cpu_->rms_norm(x, weight, eps, out);
+  }
+  void gated_activation(Activation act, MatView<float> gate, MatView<const float> up) override {
+    cpu_->gated_activation(act, gate, up);
+  }
+  void add(MatView<float> x, MatView<const float> y) override { cpu_->add(x, y); }
+  void rope(const Rope& rope, int64_t first_slot, int64_t head_dim, MatView<float> x) override {
+    cpu_->rope(rope, first_slot, head_dim, x);
+  }
+  void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) override {
+    cpu_->store_kv(k, v, first_slot, kv);
+  }
+  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
+    cpu_->attention(args, out, lse);
+  }
+  void compact_kv(const KvView& kv, std::span<const int32_t> keep) override { cpu_->compact_kv(kv, keep); }
+  void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
+                          float* scales_out, int64_t scale_stride) override {
+    cpu_->normalise_quantise(x, centre, q_out, q_stride, scales_out, scale_stride);
+  }
+  void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override {
+    cpu_->score(stored, query, scores);
+  }
+
+ private:
+  ApproximateDevice& device_;
+  std::unique_ptr<Ops> cpu_;
+  std::vector<float> rounded_, weights_;
+  std::vector<int32_t> rows_;
+};
+
+std::unique_ptr<Ops> ApproximateDevice::make_ops(const OpLimits& limits, std::span<std::byte> workspace) {
+  return std::make_unique<ApproximateOps>(*this, cpu_->make_ops(limits, workspace));
+}
+
+}  // namespace reform::bench
