@@ -27,6 +27,9 @@ struct Weight {
   int64_t rows = 0;  // outputs
   int64_t cols = 0;  // inputs
   const void* data = nullptr;
+  // Of a model's matrix, whatever memory it lies in at the time: what a device found out about it may be kept by this.
+  // < 0: it has none.
+  int32_t id = -1;
 };
 
 // Rotary position embedding. The angle of pair i at slot p is p * inv_freq[i]; cos and sin are scaled by `magnitude`.
@@ -159,6 +162,8 @@ struct OpLimits {
   int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
   int64_t max_block_tokens =
       0;  // rows of a matmul or an attention, where these are fewer than max_tokens; 0: they are not
+  // > 0: products of many rows may round the factors to FP8 (e4m3) where the device can, for weights with an id below.
+  int64_t code_weights = 0;
 
   int64_t block_tokens() const { return max_block_tokens > 0 ? max_block_tokens : max_tokens; }
 };

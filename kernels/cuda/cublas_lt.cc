@@ -61,21 +61,65 @@ uint32_t alignment_of(const void* p) {
   return uint32_t(address & (~address + 1));
 }
 
-// What a plan depends on: n_tokens, n_rows, depth, the three strides, four alignments, and whether it accumulates.
-using Shape = std::array<int64_t, 11>;
+// Either kind of product, as plans and calls take it: of BF16 values or of e4m3 codes with their steps.
+struct Product {
+  cudaDataType_t type = CUDA_R_16BF;
+  const void *x = nullptr, *w = nullptr;
+  float* y = nullptr;
+  const float *bias = nullptr, *x_step = nullptr, *w_step = nullptr;
+  int64_t n_tokens = 0, n_rows = 0, depth = 0;
+  int64_t x_stride = 0, w_stride = 0, y_stride = 0;
+  bool accumulate = false;
+};
 
-Shape shape_of(const cuda::ProductCall& c) {
-  return {c.n_tokens,
-          c.n_rows,
-          c.depth,
-          c.x_stride,
-          c.w_stride,
-          c.y_stride,
-          alignment_of(c.x),
-          alignment_of(c.w),
-          alignment_of(c.y),
-          c.bias == nullptr ? 0 : alignment_of(c.bias),
-          int64_t(c.accumulate)};
+Product product_of(const cuda::ProductCall& c) {
+  return {.type = CUDA_R_16BF,
+          .x = c.x,
+          .w = c.w,
+          .y = c.y,
+          .bias = c.bias,
+          .n_tokens = c.n_tokens,
+          .n_rows = c.n_rows,
+          .depth = c.depth,
+          .x_stride = c.x_stride,
+          .w_stride = c.w_stride,
+          .y_stride = c.y_stride,
+          .accumulate = c.accumulate};
+}
+
+Product product_of(const cuda::CodeProductCall& c) {
+  return {.type = CUDA_R_8F_E4M3,
+          .x = c.x,
+          .w = c.w,
+          .y = c.y,
+          .x_step = c.x_step,
+          .w_step = c.w_step,
+          .n_tokens = c.n_tokens,
+          .n_rows = c.n_rows,
+          .depth = c.depth,
+          .x_stride = c.x_stride,
+          .w_stride = c.w_stride,
+          .y_stride = c.y_stride,
+          .accumulate = c.accumulate};
+}
+
+// What a plan depends on: the type, n_tokens, n_rows, depth, the three strides, four alignments, and whether it
+// accumulates.
+using Shape = std::array<int64_t, 12>;
+
+Shape shape_of(const Product& p) {
+  return {int64_t(p.type),
+          p.n_tokens,
+          p.n_rows,
+          p.depth,
+          p.x_stride,
+          p.w_stride,
+          p.y_stride,
+          alignment_of(p.x),
+          alignment_of(p.w),
+          alignment_of(p.y),
+          p.bias == nullptr ? 0 : alignment_of(p.bias),
+          int64_t(p.accumulate)};
 }
 
 }  // namespace
@@ -96,17 +140,10 @@ class CublasLt final : public ProductLibrary {
   const char* name() const override { return "cuBLASLt"; }
 
   bool multiply(const ProductCall& call, void* stream, std::span<std::byte> workspace) override {
-    if (plans_.size() >= kMaxPlans) forget_plans();
-    const auto [at, is_new] = plans_.try_emplace(shape_of(call));
-    Plan& plan = at->second;
-    if (is_new) plan.works = make(call, workspace.size(), plan);
-    if (!plan.works) return false;
-    if (call.bias != nullptr) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, call.bias);
-    const float one = 1, beta = call.accumulate ? 1 : 0;
-    plan.works =
-        f_.matmul(handle_, plan.desc, &one, call.w, plan.w, call.x, plan.x, &beta, call.y, plan.y, call.y, plan.y,
-                  &plan.algo, workspace.data(), workspace.size(), static_cast<cudaStream_t>(stream)) == kDone;
-    return plan.works;
+    return run(product_of(call), stream, workspace);
+  }
+  bool multiply_codes(const CodeProductCall& call, void* stream, std::span<std::byte> workspace) override {
+    return run(product_of(call), stream, workspace);
   }
 
  private:
@@ -121,27 +158,45 @@ class CublasLt final : public ProductLibrary {
     bool works = false;
   };
 
+  bool run(const Product& p, void* stream, std::span<std::byte> workspace) {
+    if (plans_.size() >= kMaxPlans) forget_plans();
+    const auto [at, is_new] = plans_.try_emplace(shape_of(p));
+    Plan& plan = at->second;
+    if (is_new) plan.works = make(p, workspace.size(), plan);
+    if (!plan.works) return false;
+    const float one = 1, beta = p.accumulate ? 1 : 0;
+    plan.works = set_pointers(p, plan) &&
+                 f_.matmul(handle_, plan.desc, &one, p.w, plan.w, p.x, plan.x, &beta, p.y, plan.y, p.y, plan.y,
+                           &plan.algo, workspace.data(), workspace.size(), static_cast<cudaStream_t>(stream)) == kDone;
+    return plan.works;
+  }
+
   template <class T>
   bool set(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const T& value) {
     return f_.desc_set(desc, attribute, &value, sizeof value) == kDone;
   }
 
-  bool make(const ProductCall& c, size_t workspace_bytes, Plan& plan) {
+  // w is the library's A and x its B. Sums of codes are not made in the "fast" way, which keeps fewer bits of them.
+  bool make(const Product& p, size_t workspace_bytes, Plan& plan) {
     const cublasOperation_t transposed = CUBLAS_OP_T;
     const cublasLtEpilogue_t add_bias = CUBLASLT_EPILOGUE_BIAS;
     return f_.desc_create(&plan.desc, CUBLAS_COMPUTE_32F, CUDA_R_32F) == kDone &&
            set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSA, transposed) &&
-           (c.bias == nullptr || (set(plan.desc, CUBLASLT_MATMUL_DESC_EPILOGUE, add_bias) &&
-                                  set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, c.bias))) &&
-           layout(plan.w, CUDA_R_16BF, c.depth, c.n_rows, c.w_stride) &&
-           layout(plan.x, CUDA_R_16BF, c.depth, c.n_tokens, c.x_stride) &&
-           layout(plan.y, CUDA_R_32F, c.n_rows, c.n_tokens, c.y_stride) && choose(c, workspace_bytes, plan);
+           (p.bias == nullptr || set(plan.desc, CUBLASLT_MATMUL_DESC_EPILOGUE, add_bias)) && set_pointers(p, plan) &&
+           layout(plan.w, p.type, p.depth, p.n_rows, p.w_stride) &&
+           layout(plan.x, p.type, p.depth, p.n_tokens, p.x_stride) &&
+           layout(plan.y, CUDA_R_32F, p.n_rows, p.n_tokens, p.y_stride) && choose(p, workspace_bytes, plan);
+  }
+  bool set_pointers(const Product& p, const Plan& plan) {
+    return (p.bias == nullptr || set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias)) &&
+           (p.w_step == nullptr || set(plan.desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, p.w_step)) &&
+           (p.x_step == nullptr || set(plan.desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, p.x_step));
   }
   bool layout(cublasLtMatrixLayout_t& to, cudaDataType_t type, int64_t rows, int64_t cols, int64_t stride) {
     return f_.layout_create(&to, type, uint64_t(rows), uint64_t(cols), stride) == kDone;
   }
 
-  bool choose(const ProductCall& c, size_t workspace_bytes, Plan& plan) {
+  bool choose(const Product& c, size_t workspace_bytes, Plan& plan) {
     cublasLtMatmulPreference_t preference = nullptr;
     if (f_.preference_create(&preference) != kDone) return false;
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {

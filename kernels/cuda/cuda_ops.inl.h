@@ -18,7 +18,7 @@ inline namespace REFORM_CUDA_SIDE {
 struct Scratch {
   static constexpr int64_t kAlign = 256;
   static int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
-  int64_t ids, narrow, panel, library, attention, bytes;
+  int64_t ids, narrow, panel, library, codes, steps, of_block, attention, bytes;
 
   explicit Scratch(const OpLimits& l) {
     int64_t used = 0;
@@ -27,6 +27,9 @@ struct Scratch {
     narrow = take(Matmul::narrow_bytes(l));  // outlives the op: the next product may be of the same activations
     panel = take(Matmul::panel_bytes(l));
     library = take(Matmul::kLibraryBytes);
+    codes = take(CodeProducts::codes_bytes(l));
+    steps = take(CodeProducts::steps_bytes(l));
+    of_block = take(CodeProducts::of_block_bytes(l));
     attention = take(AttentionScratch(l).bytes);
     bytes = used;
   }
@@ -39,7 +42,8 @@ class CudaOps final : public Ops {
         stream_(stream),
         workspace_(workspace.data()),
         matmul_(limits, stream, options,
-                {at<std::byte>(scratch_.narrow), at<std::byte>(scratch_.panel), at<std::byte>(scratch_.library)}),
+                {at<std::byte>(scratch_.narrow), at<std::byte>(scratch_.panel), at<std::byte>(scratch_.library),
+                 at<std::byte>(scratch_.codes), at<std::byte>(scratch_.steps), at<std::byte>(scratch_.of_block)}),
         attention_(limits, stream, at<std::byte>(scratch_.attention)) {
     CHECK(int64_t(workspace.size()) >= scratch_.bytes);
   }

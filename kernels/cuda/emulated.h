@@ -11,6 +11,7 @@
 #include <functional>
 
 #include "base/float16.h"
+#include "base/float8.h"
 
 // NOLINTBEGIN(bugprone-reserved-identifier): the words are CUDA's
 #define __global__
@@ -118,6 +119,9 @@ inline uint16_t float_to_half(float f) { return f32_to_f16(f); }
 inline uint16_t float_to_bfloat(float f) { return f32_to_bf16(f); }
 inline uint32_t pack_halves(float low, float high) {
   return uint32_t(float_to_half(low)) | uint32_t(float_to_half(high)) << 16;
+}
+inline uint32_t code_pair(float low, float high) {
+  return uint32_t(f32_to_e4m3(low)) | uint32_t(f32_to_e4m3(high)) << 8;
 }
 inline float power_of_two(float x) { return exp2f(x); }
 using std::max, std::min;

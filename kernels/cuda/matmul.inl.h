@@ -6,58 +6,23 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "kernels/cuda/code_products.inl.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/panels.cuh"
 #include "kernels/cuda/product.cuh"
+#include "kernels/cuda/remembered.h"
 #include "kernels/cuda/vectors.cuh"
+#include "kernels/cuda/weights.inl.h"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
-
-inline const uint8_t* bytes_of(const Weight& w) { return static_cast<const uint8_t*>(w.data); }
-inline Dim over(int64_t n, int64_t rows) { return {unsigned((n + kRowThreads - 1) / kRowThreads), unsigned(rows)}; }
-// Blocks (row, columns) over a matrix: of rows there may be more than the 65535 that the second dimension takes.
-inline Dim over_matrix(MatView<const float> m) {
-  return {unsigned(m.rows), unsigned((m.cols + kRowThreads - 1) / kRowThreads)};
-}
-
-// The activations that the last narrow copy in the workspace was made of. Sound as long as every op says what it wrote,
-// and whatever else writes the device's memory is counted in CudaOptions::outside_writes.
-class Remembered {
- public:
-  explicit Remembered(const int64_t* outside_writes) : outside_writes_(outside_writes) {}
-  bool is_possible() const { return outside_writes_ != nullptr; }
-  void set(MatView<const float> x) {
-    if (is_possible()) x_ = x, outside_writes_then_ = *outside_writes_;
-  }
-  bool is(MatView<const float> x) const {
-    return x_.data != nullptr && x.data == x_.data && x.rows == x_.rows && x.cols == x_.cols &&
-           x.stride_elems == x_.stride_elems && *outside_writes_ == outside_writes_then_;
-  }
-  void forget() { x_ = {}; }
-  void wrote(const void* data, int64_t bytes) {
-    const auto begin = reinterpret_cast<uintptr_t>(data), mine = reinterpret_cast<uintptr_t>(x_.data);
-    const int64_t mine_elems = (x_.rows - 1) * x_.stride_elems + x_.cols;
-    const bool apart = x_.data == nullptr || bytes <= 0 || begin + uintptr_t(bytes) <= mine ||
-                       mine + uintptr_t(mine_elems) * sizeof(float) <= begin;
-    if (!apart) x_ = {};
-  }
-  void wrote(MatView<const float> m) {
-    if (m.data != nullptr && m.rows > 0)
-      wrote(m.data, ((m.rows - 1) * m.stride_elems + m.cols) * int64_t(sizeof(float)));
-  }
-
- private:
-  const int64_t* const outside_writes_;
-  MatView<const float> x_;
-  int64_t outside_writes_then_ = 0;
-};
 
 class Matmul {
  public:
   struct Parts {
     std::byte *narrow, *panel, *library;
+    std::byte *codes, *steps, *of_block;  // CodeProducts'
   };
   // What NVIDIA recommends for cuBLASLt on compute capability 9.0.
   static constexpr int64_t kLibraryBytes = kOnChip ? int64_t{32} << 20 : 256;
@@ -66,7 +31,6 @@ class Matmul {
   // several panels.
   static constexpr int64_t kPanelBytes = kOnChip ? int64_t{128} << 20 : 64 << 10;
 
-  static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
   static int64_t depth(int64_t cols) { return div_up(cols, kPieceElems) * kPieceElems; }
   static int64_t narrow_bytes(const OpLimits& l) {
     const int64_t most = l.block_tokens(), few = std::min<int64_t>(most, kMaxVectors);
@@ -79,27 +43,39 @@ class Matmul {
         products_(options.products),
         parts_(parts),
         narrow_capacity_(narrow_bytes(limits)),
-        remembered_(options.outside_writes) {}
+        remembered_(options.outside_writes),
+        codes_(limits, stream, options,
+               {parts.codes, parts.steps, parts.of_block, parts.panel, parts.library, panel_bytes(limits),
+                kLibraryBytes}) {}
 
   void multiply(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
                 MatView<float> y) {
     if (x.rows == 0 || w.rows == 0) return;
     const Store store{bias.empty() ? nullptr : bias.data(), accumulate};
-    x.rows <= kMaxVectors ? multiply_vectors(w, x, store, y) : multiply_panels(w, x, store, y);
+    x.rows <= kMaxVectors ? multiply_vectors(w, x, store, y) : multiply_many(w, x, store, y);
     wrote(y);
   }
 
   // Every op that writes memory says so, before it asks for a copy.
-  void wrote(const void* data, int64_t bytes) { remembered_.wrote(data, bytes); }
-  void wrote(MatView<const float> m) { remembered_.wrote(m); }
-  void forget() { remembered_.forget(); }
+  void wrote(const void* data, int64_t bytes) {
+    remembered_.wrote(data, bytes);
+    codes_.wrote(data, bytes);
+  }
+  void wrote(MatView<const float> m) {
+    remembered_.wrote(m);
+    codes_.wrote(m);
+  }
+  void forget() {
+    remembered_.forget();
+    codes_.forget();
+  }
 
   // Where an op that writes all of `x` may put its narrow copy at the same time, for the product that follows; nowhere,
   // if nobody would know of it.
   Narrow copy_for(MatView<const float> x) {
     const int64_t bytes =
         x.rows <= kMaxVectors ? plane_bytes(x.rows, plane_stride(x.cols)) : 2 * x.rows * depth(x.cols);
-    if (!remembered_.is_possible() || bytes > narrow_capacity_) return {};
+    if (!remembered_.is_possible() || bytes > narrow_capacity_ || (x.rows > kMaxVectors && codes_.wanted())) return {};
     remembered_.set(x);
     return place_for(x.rows, x.cols);
   }
@@ -177,13 +153,17 @@ class Matmul {
            rows_of(y));
   }
 
-  template <class Format>
-  static bool aligned(const Weight& w) {
-    return reinterpret_cast<uintptr_t>(w.data) % Format::kAlign == 0;
-  }
-  template <class Format>
-  static bool whole_fours(const Weight& w) {
-    return w.cols % 4 == 0 && reinterpret_cast<uintptr_t>(w.data) % (4 * Format::kBytes) == 0;
+  // What CodeProducts leaves is multiplied as BF16.
+  void multiply_many(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
+    const int64_t n_done = codes_.multiply(w, x, store.accumulate, y);
+    if (n_done > 0 && store.bias != nullptr) {
+      const MatView<float> done = y.col_range(0, n_done);
+      launch(stream_, add_bias_kernel, over_matrix(done), {kRowThreads}, 0, store.bias, rows_of(done));
+    }
+    if (n_done == w.rows) return;
+    const Weight rest{w.type, w.rows - n_done, w.cols, bytes_of(w) + n_done * row_bytes(w.type, w.cols)};
+    const Store of_rest{store.bias == nullptr ? nullptr : store.bias + n_done, store.accumulate};
+    multiply_panels(rest, x, of_rest, y.col_range(n_done, w.rows));
   }
 
   void multiply_panels(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
@@ -251,6 +231,7 @@ class Matmul {
   const Parts parts_;
   const int64_t narrow_capacity_;
   Remembered remembered_;
+  CodeProducts codes_;
 };
 
 }  // namespace REFORM_CUDA_SIDE

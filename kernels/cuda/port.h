@@ -13,6 +13,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 
 #include <cstdint>
@@ -55,6 +56,10 @@ __device__ __forceinline__ uint32_t pack_halves(float low, float high) {
   uint32_t packed;
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
   return packed;
+}
+// e4m3, to nearest even; what is past the largest, 448, becomes it. low in the lower byte.
+__device__ __forceinline__ uint32_t code_pair(float low, float high) {
+  return __nv_cvt_float2_to_fp8x2(float2{low, high}, __NV_SATFINITE, __NV_E4M3);
 }
 // 2^x, off by 2^-22 of it; what is below the smallest normal number is zero.
 __device__ __forceinline__ float power_of_two(float x) {

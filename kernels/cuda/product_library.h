@@ -1,4 +1,5 @@
-// A product of BF16 matrices by somebody else's kernels, where there are any: the seam between the ops and cuBLASLt.
+// Products of BF16 or FP8 matrices by somebody else's kernels, where there are any: the seam between the ops and
+// cuBLASLt.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +20,19 @@ struct ProductCall {
   bool accumulate = false;
 };
 
+// y = or += step of x * step of w * (x . w^T), x and w e4m3 codes, else the same; there is no bias. The steps are one
+// float each in the device's memory, read when the product runs.
+struct CodeProductCall {
+  const uint8_t* x = nullptr;
+  const uint8_t* w = nullptr;
+  const float* x_step = nullptr;
+  const float* w_step = nullptr;
+  float* y = nullptr;
+  int64_t n_tokens = 0, n_rows = 0, depth = 0;
+  int64_t x_stride = 0, w_stride = 0, y_stride = 0;
+  bool accumulate = false;
+};
+
 // Thread-safety: one call at a time.
 class ProductLibrary {
  public:
@@ -27,6 +41,9 @@ class ProductLibrary {
   // In the order of `stream` (a cudaStream_t), with `workspace`, 256-byte aligned device memory, for as long as it
   // runs. False: it cannot, and nothing has been done.
   virtual bool multiply(const ProductCall& call, void* stream, std::span<std::byte> workspace) = 0;
+  virtual bool multiply_codes(const CodeProductCall& /*call*/, void* /*stream*/, std::span<std::byte> /*workspace*/) {
+    return false;
+  }
 };
 
 }  // namespace reform::cuda
