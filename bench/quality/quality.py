@@ -36,6 +36,7 @@ def parse():
     parser.add_argument("--gather-tokens", type=int, nargs="+", default=[512, 2048])
     parser.add_argument("--binary", type=Path, default=ROOT / "build/release/bin/quality_rows")
     parser.add_argument("--work-dir", type=Path, default=ROOT / "build/quality", help="gets texts and finished runs")
+    parser.add_argument("--kept", action="store_true", help="run nothing: tables of the finished runs")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/quality.md", help="its tables are rewritten")
     return parser.parse_args()
 
@@ -69,6 +70,8 @@ def results(arguments, model, policy, seed):
     rows = [row for row in arguments.rows if policy == "h2o" or row not in STRIDES]
     kept = {row: run(arguments, model, policy, seed, row)[0] for row in ["exact", *rows]}
     missing = [row for row in rows if not kept[row].exists()]
+    if arguments.kept:
+        return {row: json.loads(path.read_text()) for row, path in kept.items() if path.exists()}
     if missing:
         begun = time.monotonic()
         command = [*run(arguments, model, policy, seed, "exact")[1], "--rows", ",".join(missing)]
@@ -80,15 +83,17 @@ def results(arguments, model, policy, seed):
 
 
 def table(arguments, model, policy):
-    per_text = [results(arguments, model, policy, seed) for seed in range(arguments.texts)]
+    per_text = [found for seed in range(arguments.texts) if (found := results(arguments, model, policy, seed))]
+    if not per_text:
+        return f"### {model}, `{policy}`: not run"
     n_tokens = sum(r["exact"]["n_tokens"] for r in per_text)
     head = [f"found in {n:,}" for n in arguments.gather_tokens] + [f"same of {n:,}" for n in arguments.gather_tokens]
-    lines = [f"### {model}, `{policy}`: {len(per_text)} texts, {n_tokens:,} tokens, chunks of {CHUNK_TOKENS[policy]:,}"
+    lines = [f"### {model}, `{policy}`: {n_tokens:,} tokens in {len(per_text)} text{'s' * (len(per_text) > 1)}, chunks of {CHUNK_TOKENS[policy]:,}"
              + (f" over a cache of {arguments.cache_tokens:,}" if policy == "h2o" else ""), "",
              f"| products, queries | {' | '.join(head)} | row cosine | 1 % of rows below |",
              "|---|" + "--:|" * (len(head) + 2)]
     for row in per_text[0]:
-        runs = [r[row] for r in per_text]
+        runs = [r[row] for r in per_text if row in r]
         columns = []
         for b in range(len(arguments.gather_tokens)):
             found = [f for r in runs for f in r["budgets"][b]["found"]]
