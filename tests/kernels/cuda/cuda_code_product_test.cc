@@ -55,6 +55,7 @@ std::vector<double> rounded(const std::vector<float>& values) {
   float most = 0;
   for (const float v : values) most = std::max(most, std::abs(v));
   std::vector<double> out;
+  out.reserve(values.size());
   for (const float v : values) {
     out.push_back(most > 0 ? double(e4m3_to_f32(f32_to_e4m3(v * (448.0f / most)))) * double(most / 448.0f) : 0.0);
   }
