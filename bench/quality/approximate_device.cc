@@ -146,7 +146,14 @@ class ApproximateOps final : public Ops {
   void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
     cpu_->attention(args, out, lse);
   }
+  void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores,
+                    std::span<int32_t> keep) override {
+    cpu_->choose_slots(kept, kv_len, scores, keep);
+  }
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) override { cpu_->compact_kv(kv, keep); }
+  void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {
+    cpu_->compact_scores(scores, keep);
+  }
   void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
                           float* scales_out, int64_t scale_stride) override {
     cpu_->normalise_quantise(x, centre, q_out, q_stride, scales_out, scale_stride);
