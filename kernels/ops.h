@@ -5,7 +5,7 @@
 // head_dim, kv_len slots of the cache in use, n_vocab. Activations are FP32, row-major.
 // Ops check nothing at run time beyond asserts: the model loader has checked every shape.
 // Implementations: kernels/reference (the definition: scalar, sums in double), kernels/cpu (SIMD, threads),
-// kernels/cuda. No op allocates: scratch is the workspace handed in at creation.
+// kernels/cuda. No op allocates, but draw() on the host: scratch is the workspace handed in at creation.
 // Thread-safety: one call at a time per Ops.
 #pragma once
 
@@ -66,6 +66,16 @@ struct AttentionArgs {
   // Slots [0, known_slots) are as the attention or column sums before this call saw them, of this cache and key_rope: a
   // device may have kept what it made of them.
   int64_t known_slots = 0;
+};
+
+// How a token is drawn from logits: of the best top_k (0: all) the fewest best whose probabilities reach top_p of
+// theirs, of these those at least min_p times as likely as the best, and of these one by its probability at the
+// temperature.
+struct Draw {
+  int64_t top_k = 0;
+  double top_p = 1, min_p = 0;
+  double temperature = 1;  // > 0
+  double uniform = 0;      // in [0, 1): where in the sum of their probabilities, in the order of their ids
 };
 
 // Which slots of a cache are kept when it must shrink to total() of them.
@@ -141,6 +151,9 @@ class Ops {
   // id[0] = where the largest logit is, of equals the first. NaN never wins; 0 where nothing is above -infinity.
   // Defined here for ops on the host's memory.
   virtual void argmax(std::span<const float> logits, int32_t* id);
+  // id[0] = a token drawn. Of equals the first is the better one. Where the largest is infinite, or none is a number:
+  // as argmax. Defined here likewise, and there it allocates.
+  virtual void draw(std::span<const float> logits, const Draw& draw, int32_t* id);
 
   // Calls before this one may not have been carried out (they were recorded, and the recording was dropped): what was
   // kept of them in scratch for later calls is not there.

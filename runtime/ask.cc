@@ -278,8 +278,8 @@ Status AskJob::recompute(const ChatTemplate& chat, const std::vector<Span>& span
              engine_.make_kernels(recompute_limits(shape, *engine_.device, sizes.call_tokens, sizes.capacity)));
   TRY_ASSIGN(GeneratedText text,
              run_prompt(
-                 *engine_.model, *engine_.tokenizer, *engine_.device, *kernels.ops, engine_.account, engine_.kv_type(),
-                 prompt.ids, options_.sampling, callbacks_.on_text, [&] { enter("decode"); }, cancel_));
+                 *engine_.model, *engine_.tokenizer, *engine_.device, *kernels.ops, engine_.kv_type(), prompt.ids,
+                 options_.sampling, callbacks_.on_text, [&] { enter("decode"); }, cancel_));
   out_.answer = std::move(text.text);
   out_.finish_reason = text.finish_reason;
   out_.timings.predicted_n = text.n_tokens;

@@ -47,9 +47,8 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
                        use_of_all(shape), "a shorter prompt or a smaller -n needs less", cancel));
   TRY_ASSIGN(Kernels kernels,
              engine.make_kernels(recompute_limits(shape, *engine.device, sizes.call_tokens, sizes.capacity)));
-  TRY_ASSIGN(GeneratedText text,
-             run_prompt(*engine.model, *engine.tokenizer, *engine.device, *kernels.ops, engine.account,
-                        engine.kv_type(), ids, options.sampling, on_text, {}, cancel));
+  TRY_ASSIGN(GeneratedText text, run_prompt(*engine.model, *engine.tokenizer, *engine.device, *kernels.ops,
+                                            engine.kv_type(), ids, options.sampling, on_text, {}, cancel));
   GenerateResult out;
   out.text = std::move(text.text);
   out.finish_reason = text.finish_reason;

@@ -6,6 +6,7 @@
 
 #include "base/try.h"
 #include "base/units.h"
+#include "runtime/next_token.h"
 
 namespace reform {
 namespace {
@@ -113,9 +114,8 @@ JobPlan plan_recompute(const ModelShape& shape, Device& device, KvView::Type kv_
   MemoryPlan& plan = job.device;
   plan[MemoryCategory::kKvCache] = KvCache::bytes(kv_type, shape.n_layers, shape.n_kv_heads, shape.head_dim, capacity);
   plan[MemoryCategory::kActivations] =
-      Transformer::activation_bytes(shape, call_tokens, device.block_tokens()) + shape.n_vocab * 4;
+      Transformer::activation_bytes(shape, call_tokens, device.block_tokens()) + NextToken::bytes(shape.n_vocab);
   plan[MemoryCategory::kWorkspace] = device.workspace_bytes(recompute_limits(shape, device, call_tokens, capacity));
-  if (!device.is_host()) job.host[MemoryCategory::kActivations] = shape.n_vocab * 4;
   return job;
 }
 

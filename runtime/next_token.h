@@ -1,5 +1,4 @@
-// From the last row's hidden state to the next token's id. Greedily chosen, it is found where the logits are, and the
-// id alone is copied; else the logits are, for the host's sampler.
+// From the last row's hidden state to the next token's id, which is found where the logits are: it alone is copied.
 #pragma once
 
 #include <reform/generate.h>
@@ -13,22 +12,23 @@ namespace reform {
 
 class NextToken {
  public:
-  // The device's logits count as its activations, a copy of them as the host's.
-  static Result<NextToken> create(Device& device, MemoryAccount& host, int64_t n_vocab, const SamplingOptions& options);
+  // The logits and the id count as the device's activations.
+  static int64_t bytes(int64_t n_vocab) { return (n_vocab + 1) * 4; }
+  static Result<NextToken> create(Device& device, int64_t n_vocab, const SamplingOptions& options);
 
-  // Ops only, if all weights are resident.
+  // Ops only, if all weights are resident. The same again until the token has been taken.
   Status issue(Transformer& transformer, Ops& ops, const CancelToken* cancel);
   Result<int32_t> take();
 
  private:
-  NextToken(Device& device, const SamplingOptions& options) : device_(&device), sampler_(options) {}
+  NextToken(Device& device, const SamplingOptions& options)
+      : device_(&device), sampler_(options), draw_(sampler_.next()) {}
 
   Device* device_;
   Sampler sampler_;
-  bool on_device_ = false;
+  Draw draw_;
   Buffer<float> logits_;
   Buffer<int32_t> id_;
-  Buffer<std::byte> host_logits_;
 };
 
 }  // namespace reform

@@ -61,16 +61,16 @@ RecomputeSizes recompute_sizes(const Device& device, int64_t n_prompt_tokens, in
 }
 
 Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer, Device& device, Ops& ops,
-                                 MemoryAccount& host, KvView::Type kv_type, std::span<const int32_t> prompt,
-                                 const SamplingOptions& sampling, const TextCallback& on_text,
-                                 const std::function<void()>& on_first_token, const CancelToken* cancel) {
+                                 KvView::Type kv_type, std::span<const int32_t> prompt, const SamplingOptions& sampling,
+                                 const TextCallback& on_text, const std::function<void()>& on_first_token,
+                                 const CancelToken* cancel) {
   const ModelShape& shape = model.shape();
   const RecomputeSizes sizes = recompute_sizes(device, int64_t(prompt.size()), sampling.max_new_tokens);
   MemoryAccount& account = device.account();
   TRY_ASSIGN(KvCache cache,
              KvCache::create(account, kv_type, shape.n_layers, shape.n_kv_heads, shape.head_dim, sizes.capacity));
   TRY_ASSIGN(auto transformer, Transformer::create(model, device, ops, sizes.call_tokens, sizes.capacity));
-  TRY_ASSIGN(NextToken next, NextToken::create(device, host, shape.n_vocab, sampling));
+  TRY_ASSIGN(NextToken next, NextToken::create(device, shape.n_vocab, sampling));
 
   GeneratedText out;
   Stopwatch watch;

@@ -52,8 +52,8 @@ RecomputeSizes recompute_sizes(const Device& device, int64_t n_prompt_tokens, in
 
 // Prefill of the prompt into a fresh cache, then decode. Pieces given to on_text are whole characters.
 Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer, Device& device, Ops& ops,
-                                 MemoryAccount& host, KvView::Type kv_type, std::span<const int32_t> prompt,
-                                 const SamplingOptions& sampling, const TextCallback& on_text,
-                                 const std::function<void()>& on_first_token, const CancelToken* cancel);
+                                 KvView::Type kv_type, std::span<const int32_t> prompt, const SamplingOptions& sampling,
+                                 const TextCallback& on_text, const std::function<void()>& on_first_token,
+                                 const CancelToken* cancel);
 
 }  // namespace reform

@@ -1,26 +1,23 @@
-// Sampling: greedy, or temperature after top-k, top-p and min-p, in llama.cpp's order. Deterministic by seed.
+// What of sampling is a text's and not a token's: the options, and the random numbers. Deterministic by seed.
 #pragma once
 
 #include <reform/generate.h>
 
-#include <cstdint>
 #include <random>
-#include <span>
-#include <vector>
+
+#include "kernels/ops.h"
 
 namespace reform {
 
 class Sampler {
  public:
-  explicit Sampler(const SamplingOptions& options);
-  // logits [n_vocab]. Ties go to the lower id. NaN never wins.
-  int32_t sample(std::span<const float> logits);
+  explicit Sampler(const SamplingOptions& options) : options_(options), rng_(options.seed) {}
   bool is_greedy() const { return options_.temperature == 0; }  // then it is Ops::argmax()
+  Draw next();                                                  // else Ops::draw() by this
 
  private:
   SamplingOptions options_;
   std::mt19937_64 rng_;
-  std::vector<std::pair<float, int32_t>> candidates_;
 };
 
 }  // namespace reform

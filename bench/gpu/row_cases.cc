@@ -67,6 +67,26 @@ Result<Measured> run_gated_activation(GpuBench& bench, const Sizes& s) {
   return m;
 }
 
+// A token by the command's default filters; as many logits as there are rows of the index. The work is one reading.
+Result<Measured> run_draw(GpuBench& bench, const Sizes& s) {
+  std::vector<float> logits = random_floats(s.index_rows, 1);
+  for (float& logit : logits) logit *= 4;
+  TRY_ASSIGN(const Array<float> logits_there, bench.put(logits));
+  TRY_ASSIGN(Array<int32_t> id, bench.array<int32_t>(1));
+  TRY_ASSIGN(const BenchOps ops, bench.ops(limits_of(s)));
+  const std::span<const float> there(logits_there.data(), logits.size());
+  const Draw draw{.top_k = 40, .top_p = 0.95, .min_p = 0.05, .temperature = 0.8, .uniform = 0.4};
+  const auto call = [&] { ops->draw(there, draw, id.data()); };
+  call();
+  int32_t want = 0;
+  make_reference_ops()->draw(logits, draw, &want);
+  Measured m{.work = 4.0 * double(s.index_rows), .allowed = 0};
+  TRY_ASSIGN(const std::vector<int32_t> got, bench.get(id.data(), 1));
+  m.error = got[0] == want ? 0 : 1;
+  TRY_ASSIGN(m.timing, bench.time(id.data(), call));
+  return m;
+}
+
 // H2O's choice: half of a cache of random scores stays. The work is one reading of them.
 Result<Measured> run_choose(GpuBench& bench, const Sizes& s) {
   const std::vector<float> scores = random_floats(s.cache, 1);
@@ -193,6 +213,7 @@ std::vector<Case> row_cases(bool tiny) {
   return {make(fmt::format("rms_norm/{}x{}", s.tokens, s.d_model), run_rms_norm),
           make(fmt::format("gated_activation/{}x{}", s.tokens, s.d_ff), run_gated_activation),
           make(fmt::format("store_kv/{}x{}x{}", s.tokens, s.n_kv_heads, s.head_dim), run_store_kv),
+          make(fmt::format("draw/{}", s.index_rows), run_draw),
           make(fmt::format("choose_slots/{}", s.cache), run_choose),
           make(fmt::format("compact_kv/{}x{}x{}", s.cache, s.n_kv_heads, s.head_dim), run_compact),
           make(fmt::format("score/{}x{}/{}", kIndexHeads, s.head_dim, s.queries), run_score)};

@@ -8,6 +8,7 @@
 #include "kernels/cuda/argmax.cuh"
 #include "kernels/cuda/attention_ops.inl.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/draw.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.inl.h"
 
@@ -149,6 +150,10 @@ class CudaOps final : public Ops {
   void argmax(std::span<const float> logits, int32_t* id) override {
     matmul_.wrote(id, int64_t(sizeof *id));
     launch(stream_, argmax_kernel, {1}, {kArgmaxThreads}, 0, logits.data(), int64_t(logits.size()), id);
+  }
+  void draw(std::span<const float> logits, const Draw& draw, int32_t* id) override {
+    matmul_.wrote(id, int64_t(sizeof *id));
+    launch(stream_, draw_kernel, {1}, {kSlotThreads}, 0, logits.data(), int(logits.size()), draw, id);
   }
 
  private:

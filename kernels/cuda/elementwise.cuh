@@ -33,14 +33,15 @@ __device__ __forceinline__ T block_sum(T value) {
   for (int w = 0; w < kThreads / 32; ++w) sum += of_warp[w];
   return sum;
 }
+template <int kThreads = kRowThreads>
 __device__ __forceinline__ float block_max(float value) {
-  __shared__ float of_warp[kRowThreads / 32];
+  __shared__ float of_warp[kThreads / 32];
   for (int mask = 16; mask > 0; mask /= 2) value = fmaxf(value, shuffle_xor(value, mask));
   meet_block();
   if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;
   meet_block();
   float top = of_warp[0];
-  for (int w = 1; w < kRowThreads / 32; ++w) top = fmaxf(top, of_warp[w]);
+  for (int w = 1; w < kThreads / 32; ++w) top = fmaxf(top, of_warp[w]);
   return top;
 }
 

@@ -17,11 +17,33 @@ __device__ __forceinline__ uint32_t rank_of(float score) {
   return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
 }
 
+__device__ __forceinline__ float score_of(uint32_t rank) {
+  return bits_to_float((rank & 0x80000000u) != 0 ? rank & 0x7fffffffu : ~rank);
+}
+
 // Slots of [begin, end) whose rank is `least` at least.
 __device__ __forceinline__ int count_from(const float* scores, int begin, int end, uint32_t least) {
   int n = 0;
   for (int slot = begin + int(threadIdx.x); slot < end; slot += kSlotThreads) n += rank_of(scores[slot]) >= least;
   return block_sum<kSlotThreads>(n);
+}
+
+// The highest rank that `n` of them have at least, bit by bit.
+__device__ __forceinline__ uint32_t rank_reached(const float* scores, int begin, int end, int n) {
+  uint32_t rank = 0;
+  for (uint32_t bit = 0x80000000u; bit != 0; bit >>= 1) {
+    if (count_from(scores, begin, end, rank | bit) >= n) rank |= bit;
+  }
+  return rank;
+}
+
+// Those of each warp, one warp after another; all but the last begin and end at multiples of 32 from `begin`.
+struct Neighbours {
+  int begin, end;
+};
+__device__ __forceinline__ Neighbours neighbours_of(int begin, int end, int warp) {
+  const int n = ((end - begin + kSlotWarps - 1) / kSlotWarps + 31) / 32 * 32;
+  return {begin + warp * n, min(end, begin + (warp + 1) * n)};
 }
 
 __global__ void __launch_bounds__(kSlotThreads)
@@ -32,20 +54,16 @@ __global__ void __launch_bounds__(kSlotThreads)
   for (int i = thread; i < n_last; i += kSlotThreads) keep[n_first + n_heaviest + i] = end + i;
   if (n_heaviest == 0) return;
 
-  // The highest rank that n_heaviest slots reach, bit by bit: those above it are kept, and the first of its equals.
-  uint32_t least = 0;
-  for (uint32_t bit = 0x80000000u; bit != 0; bit >>= 1) {
-    if (count_from(scores, begin, end, least | bit) >= n_heaviest) least |= bit;
-  }
-  // Each warp takes neighbouring slots, and counts them before it knows where they go.
-  const int per_warp = ((end - begin + kSlotWarps - 1) / kSlotWarps + 31) / 32 * 32;
-  const int mine = begin + warp * per_warp, mine_end = min(end, mine + per_warp);
+  // Those above this rank are kept, and the first of its equals.
+  const uint32_t least = rank_reached(scores, begin, end, n_heaviest);
+  // Each warp counts its slots before it knows where they go.
+  const Neighbours mine = neighbours_of(begin, end, warp);
   __shared__ int n_above_of[kSlotWarps], n_equal_of[kSlotWarps];
   int n_above = 0, n_equal = 0;
-  for (int first = mine; first < mine_end; first += 32) {
-    const uint32_t rank = first + lane < mine_end ? rank_of(scores[first + lane]) : 0;
-    n_above += count_bits(ballot(first + lane < mine_end && rank > least));
-    n_equal += count_bits(ballot(first + lane < mine_end && rank == least));
+  for (int first = mine.begin; first < mine.end; first += 32) {
+    const uint32_t rank = first + lane < mine.end ? rank_of(scores[first + lane]) : 0;
+    n_above += count_bits(ballot(first + lane < mine.end && rank > least));
+    n_equal += count_bits(ballot(first + lane < mine.end && rank == least));
   }
   if (lane == 0) n_above_of[warp] = n_above, n_equal_of[warp] = n_equal;
   meet_block();
@@ -55,8 +73,8 @@ __global__ void __launch_bounds__(kSlotThreads)
     n_equal_kept -= n_above_of[w];
   }
   const uint32_t lower_lanes = (1u << lane) - 1;
-  for (int first = mine; first < mine_end; first += 32) {
-    const bool is_slot = first + lane < mine_end;
+  for (int first = mine.begin; first < mine.end; first += 32) {
+    const bool is_slot = first + lane < mine.end;
     const uint32_t rank = is_slot ? rank_of(scores[first + lane]) : 0;
     const uint32_t all_above = ballot(is_slot && rank > least), all_equal = ballot(is_slot && rank == least);
     const int above_before = above + count_bits(all_above & lower_lanes);

@@ -87,6 +87,10 @@ class FencedOps final : public Ops {
     const FencedMemory::Open open = inside({logits.data(), id});
     ops_->argmax(logits, id);
   }
+  void draw(std::span<const float> logits, const Draw& draw, int32_t* id) override {
+    const FencedMemory::Open open = inside({logits.data(), id});
+    ops_->draw(logits, draw, id);
+  }
 
  private:
   // What is not there at all (no bias, say) is nobody's.

@@ -174,6 +174,10 @@ class StagedOps final : public Ops {
     Staging s;
     ops_->argmax(s.in(logits), s.in(id, 1));
   }
+  void draw(std::span<const float> logits, const Draw& draw, int32_t* id) override {
+    Staging s;
+    ops_->draw(s.in(logits), draw, s.in(id, 1));
+  }
 
  private:
   static AttentionArgs staged(Staging& s, AttentionArgs args) {
