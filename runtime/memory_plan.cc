@@ -82,15 +82,6 @@ WeightUse compress_use(const Heads& heads) {
   return {.last_layer = exit_layer(heads), .stop_at_states = true, .output = false};
 }
 
-OpLimits larger(const OpLimits& a, const OpLimits& b) {
-  OpLimits out = a;
-  out.max_tokens = std::max(a.max_tokens, b.max_tokens);
-  out.max_cols = std::max(a.max_cols, b.max_cols);
-  out.max_kv_len = std::max(a.max_kv_len, b.max_kv_len);
-  out.max_block_tokens = std::max(a.block_tokens(), b.block_tokens());
-  return out;
-}
-
 JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& heads, const CompressOptions& options,
                       const CompressSizes& sizes) {
   const int64_t layers = exit_layer(heads);

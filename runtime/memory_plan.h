@@ -37,7 +37,6 @@ struct JobPlan {
 OpLimits compress_limits(const ModelShape& shape, const Device& device, const CompressSizes& sizes);
 OpLimits recompute_limits(const ModelShape& shape, const Device& device, int64_t call_tokens, int64_t capacity);
 WeightUse compress_use(const Heads& heads);  // of the weights
-OpLimits larger(const OpLimits& a, const OpLimits& b);
 
 JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& heads, const CompressOptions& options,
                       const CompressSizes& sizes);

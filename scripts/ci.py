@@ -7,7 +7,6 @@ with a table and the line `N passed, N failed`, which counts test cases where a 
 """
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +14,8 @@ import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from process_group import stop
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build/ci"
@@ -71,17 +72,6 @@ def stages():
 
 def say(text=""):
     print(text, flush=True)
-
-
-def stop(process):
-    """Ends the stage's own process group, which it alone is in."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-            process.wait(10)
-            return
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            pass
 
 
 def run_command(stage, deadline):

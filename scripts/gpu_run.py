@@ -1,13 +1,13 @@
 """What the parts of a GPU run share: where the programs are, running one under a time limit, and a step's outcome."""
 import os
 import shlex
-import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import gpu_machine
+from process_group import stop
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -109,17 +109,6 @@ def shown(path):
         except ValueError:
             return str(path)
     return str(path)
-
-
-def stop(process):
-    """Ends the process group that the process leads."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-            process.wait(5)
-            return
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            pass
 
 
 def last_line(path):

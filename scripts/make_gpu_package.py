@@ -28,8 +28,8 @@ TEXT_BYTES = 1 << 20
 # Of the C library: these go together with its loader, apart from the others.
 LIBC = re.compile(r"^(ld-linux.*|libc|libm|libdl|libpthread|librt|libresolv|libutil)\.so\.\d+$")
 TREE = ("scripts/gpu.py", "scripts/gpu_bench.py", "scripts/gpu_checks.py", "scripts/gpu_machine.py", "scripts/gpu_report.py",
-        "scripts/gpu_run.py", "scripts/fetch_model.py", "scripts/haystack.py", "bench/gpu/attention_peer.py", "LICENSE",
-        "docs/GPU.md")
+        "scripts/gpu_run.py", "scripts/process_group.py", "scripts/fetch_model.py", "scripts/haystack.py",
+        "bench/gpu/attention_peer.py", "LICENSE", "docs/GPU.md")
 NOT_NEEDED = ("logits_gemma3-270m.bin", "logits_qwen2.5-coder-0.5b.bin", "logits_qwen2.5-coder-1.5b.bin")
 
 # Starts a program with the machine's C library where that is new enough, else with the package's own. LD_LIBRARY_PATH stays

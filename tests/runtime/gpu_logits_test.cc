@@ -13,13 +13,6 @@ using namespace reform::test;
 
 namespace {
 
-template <class T>
-T take(Result<T> result) {
-  INFO(result.status().message);
-  REQUIRE(result.ok());
-  return std::move(result).value();
-}
-
 // [n_positions, n_vocab] on the engine's device: the first n_prefill in one call, the rest one by one.
 std::vector<float> all_logits(Engine& handle, std::span<const int32_t> ids, int64_t n_prefill) {
   Engine::Impl& engine = handle.impl();

@@ -11,13 +11,6 @@
 namespace reform::test {
 namespace {
 
-template <class T>
-T take(Result<T> result) {
-  INFO(result.status().message);
-  REQUIRE(result.ok());
-  return std::move(result).value();
-}
-
 struct GoldenHeader {
   char magic[4];
   int32_t n_vocab, n_positions, n_rows, n_top, n_ppl, window_tokens;

@@ -1,6 +1,7 @@
 // Models and golden logits for the tests of model, transformer and whatever stands on them.
 #pragma once
 
+#include <catch2/catch.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -17,6 +18,14 @@
 #include "tests/support/files.h"
 
 namespace reform::test {
+
+// What it holds, or the test ends with its message.
+template <class T>
+T take(Result<T> result) {
+  INFO(result.status().message);
+  REQUIRE(result.ok());
+  return std::move(result).value();
+}
 
 // What scripts/make_logits_golden.py and make_tiny_gguf.py recorded of transformers.
 struct LogitsGolden {

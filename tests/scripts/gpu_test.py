@@ -97,8 +97,8 @@ else:
         "gpu_weights": {"place": "host", "resident_layers": 30, "streamed_layers": 10, "planned_tokens_per_second": 80}}))
 ''',
 }
-SCRIPTS = ("gpu.py", "gpu_bench.py", "gpu_checks.py", "gpu_machine.py", "gpu_report.py", "gpu_run.py", "fetch_model.py",
-           "haystack.py")
+SCRIPTS = ("gpu.py", "gpu_bench.py", "gpu_checks.py", "gpu_machine.py", "gpu_report.py", "gpu_run.py", "process_group.py",
+           "fetch_model.py", "haystack.py")
 
 
 class FakeTree(unittest.TestCase):
