@@ -201,6 +201,7 @@ struct Softmax {
 struct AttentionOut {
   Rows<float> y, lse;
   float* partial;  // or nullptr
+  Narrow narrow;   // of y, its bfloats, unless there are partial results
 };
 
 template <class T>
@@ -227,7 +228,10 @@ __device__ __forceinline__ void finish(const AttentionShape& s, Softmax<T>& soft
         REFORM_UNROLL
         for (int i = 0; i < 2; ++i) {
           const int d = n * 8 + lane % 4 * 2 + i;
-          if (d < s.head_dim) y[d] = softmax.out[m][n][2 * r + i] * factor;
+          if (d >= s.head_dim) continue;
+          y[d] = softmax.out[m][n][2 * r + i] * factor;
+          if (to.narrow.bfloats != nullptr)
+            to.narrow.bfloats[t * to.narrow.stride + h * s.head_dim + d] = float_to_bfloat(y[d]);
         }
       }
       if (lane % 4 != 0) continue;

@@ -80,15 +80,17 @@ class AttentionOps {
     if (n_left > 0) launch(stream_, zero_kernel, over(n_left), {kRowThreads}, 0, scores.data() + keep.size(), n_left);
   }
 
-  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) {
+  // copy_for(out): where the result's narrow copy goes, too. It is asked only if one is made.
+  template <class CopyFor>
+  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse, CopyFor copy_for) {
     if (args.q.rows == 0) return;
     const AttentionShape shape = shape_of(args);
     with_dim(args.kv.head_dim, [&](auto dim) {
       constexpr int kDim = dim.value;
       if (shape.q.rows * shape.group <= kFewRows) {
-        attend<Tiles<kDim, 1, 1>>(shape, kFewRowsBlocks, true, out, lse);
+        attend<Tiles<kDim, 1, 1>>(shape, kFewRowsBlocks, true, out, lse, copy_for);
       } else {
-        attend<Tiles<kDim, kDim <= 128 ? 2 : 1, 4>>(shape, kManyRowsBlocks, false, out, lse);
+        attend<Tiles<kDim, kDim <= 128 ? 2 : 1, 4>>(shape, kManyRowsBlocks, false, out, lse, copy_for);
       }
     });
   }
@@ -220,8 +222,9 @@ class AttentionOps {
   }
 
   // `joined`: by a second kernel even if there is one split, so that one token's step is always the same kernels.
-  template <class T>
-  void attend(const AttentionShape& s, int64_t n_blocks, bool joined, MatView<float> out, MatView<float> lse) {
+  template <class T, class CopyFor>
+  void attend(const AttentionShape& s, int64_t n_blocks, bool joined, MatView<float> out, MatView<float> lse,
+              CopyFor copy_for) {
     const int64_t n_tiles = (s.q.rows * s.group + T::kRows - 1) / T::kRows;
     const int64_t split_bytes = 4 * s.q.rows * s.n_heads * (s.head_dim + 2);
     const int64_t most = std::min(
@@ -230,7 +233,7 @@ class AttentionOps {
     joined = joined || n_splits > 1;
     float* partial = joined ? at<float>(scratch_.shared) : nullptr;
     launch(stream_, attention_kernel<T>, {unsigned(n_tiles * s.n_kv_heads), unsigned(n_splits)}, {T::kThreads},
-           T::kBytes, s, AttentionOut{rows_of(out), rows_of(lse), partial});
+           T::kBytes, s, AttentionOut{rows_of(out), rows_of(lse), partial, joined ? Narrow{} : copy_for(out)});
     if (!joined) return;
     launch(stream_, join_splits_kernel, {unsigned(s.q.rows * s.n_heads)}, {kJoinThreads}, 0,
            static_cast<const float*>(partial), int(n_splits), s.n_heads, s.head_dim, rows_of(out), rows_of(lse));

@@ -104,7 +104,10 @@ class CudaOps final : public Ops {
   void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
     matmul_.wrote(out);
     matmul_.wrote(lse);
-    attention_.attention(args, out, lse);
+    attention_.attention(args, out, lse, [&](MatView<const float> y) {
+      const bool whole_pieces = y.rows > kMaxVectors && y.cols % kPieceElems == 0;
+      return whole_pieces ? matmul_.copy_for(y) : Narrow{};
+    });
   }
   void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
                              std::span<const float> query_weights, std::span<float> column_sums) override {

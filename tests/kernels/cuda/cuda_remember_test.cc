@@ -88,7 +88,7 @@ const Writer kWriters[] = {
 };
 
 TEST_CASE("cuda: what an op writes into activations is seen by the next product of them", "[kernels][matmul][cuda]") {
-  for (int64_t n_tokens : {2, 11}) {
+  for (int64_t n_tokens : {2, 11, 40}) {  // as planes, as BF16; attention by a few rows, and by many
     for (const Writer& writer : kWriters) {
       Bench bench(n_tokens);
       int64_t outside_writes = 0;
