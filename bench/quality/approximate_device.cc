@@ -13,6 +13,8 @@ constexpr int64_t kFewRows = 8;  // a GPU multiplies so many with weights and ac
 
 constexpr Approximation kApproximations[] = {
     {"exact"},
+    {"f32", Products::kF32},
+    {"f16", Products::kF16},
     {"bf16", Products::kBf16},
     {"fp8-row", Products::kFp8PerRow},
     {"fp8-call", Products::kFp8PerCall},
@@ -37,6 +39,10 @@ void round_to_e4m3(const float* x, int64_t n, float step, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = e4m3_to_f32(f32_to_e4m3(x[i] * per_step)) * step;
 }
 
+void round_to_f16(const float* x, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = f16_to_f32(f32_to_f16(std::clamp(x[i], -65504.0f, 65504.0f)));
+}
+
 void round_to_bf16(const float* x, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = bf16_to_f32(f32_to_bf16(x[i]));
 }
@@ -51,7 +57,10 @@ void round_weight(const Weight& w, Products products, ThreadPool& pool, float* o
   const float step = step_for(*std::max_element(most.begin(), most.end()));
   pool.parallel_for(w.rows, [&](int64_t r, int) {
     float* const row = out + r * w.cols;
-    if (products == Products::kBf16) {
+    if (products == Products::kF32) return;
+    if (products == Products::kF16) {
+      round_to_f16(row, w.cols, row);
+    } else if (products == Products::kBf16) {
       round_to_bf16(row, w.cols, row);
     } else {
       round_to_e4m3(row, w.cols, step, row);
@@ -65,6 +74,11 @@ void round_activations(MatView<const float> x, Products products, ThreadPool& po
     for (int64_t t = 0; t < x.rows; ++t) most = std::max(most, largest(x.row(t), x.cols));
   }
   pool.parallel_for(x.rows, [&](int64_t t, int) {
+    if (products == Products::kF32) {
+      std::copy_n(x.row(t), x.cols, out.row(t));
+      return;
+    }
+    if (products == Products::kF16) return round_to_f16(x.row(t), x.cols, out.row(t));
     if (products == Products::kBf16) return round_to_bf16(x.row(t), x.cols, out.row(t));
     const float step = products == Products::kFp8Unscaled ? 1.0f
                        : products == Products::kFp8PerRow ? step_for(largest(x.row(t), x.cols))

@@ -16,7 +16,7 @@ namespace reform::bench {
 
 // What a product of many rows takes of its operands; sums stay FP32. The FP8 ones have a scale per weight matrix, so
 // that its largest value is 448, and one of the activations: per row, per call, or none.
-enum class Products : uint8_t { kAsTheyAre, kBf16, kFp8PerRow, kFp8PerCall, kFp8Unscaled };
+enum class Products : uint8_t { kAsTheyAre, kF32, kF16, kBf16, kFp8PerRow, kFp8PerCall, kFp8Unscaled };
 
 struct Approximation {
   const char* name;

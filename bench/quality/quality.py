@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 import haystack  # noqa: E402
 
-PRODUCTS = ("bf16", "fp8-row", "fp8-call", "fp8-unscaled")
+PRODUCTS = ("f32", "f16", "bf16", "fp8-row", "fp8-call", "fp8-unscaled")
 STRIDES = ("stride-2", "stride-4", "stride-8", "stride-16")
 VERSES = "genesis1:1-ruth4:22"
 CHUNK_TOKENS = {"h2o": 2048, "none": 4096}

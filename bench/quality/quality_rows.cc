@@ -128,7 +128,8 @@ class QualityRun {
     const auto begun = std::chrono::steady_clock::now();
     TRY(ingest(*compressor, compress, result.rows));
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-    if (approximation.products != Products::kAsTheyAre) device_.use({"question", Products::kBf16});
+    if (approximation.products != Products::kAsTheyAre)
+      device_.use({"question", approximation.products <= Products::kBf16 ? approximation.products : Products::kBf16});
     for (const Fact& fact : text_.facts) {
       TRY_ASSIGN(auto gathered, ask(*compressor, *ops, result.rows, fact));
       result.gathered.push_back(std::move(gathered));
@@ -158,7 +159,8 @@ class QualityRun {
       TRY_ASSIGN(const auto chunk_rows,
                  compressor.run_chunk(
                      ids.subspan(begin - overlap, overlap), ids.subspan(begin, n), [](double) {}, nullptr));
-      rows.insert(rows.end(), chunk_rows.begin(), chunk_rows.end());
+      TRY(compressor.wait_for(chunk_rows));
+      rows.insert(rows.end(), chunk_rows.bytes.begin(), chunk_rows.bytes.end());
     }
     if (compress.policy->carry != Carry::kNothing) return {};
     return compressor.run_tail(ids.last(std::min(ids.size(), size_t(kQuestionTailTokens))), nullptr);
