@@ -109,7 +109,7 @@ Status measure_product(GpuPeaks& peaks) {
   for (void* to : {x.get(), w.get()}) {
     TRY(checked(cudaMemcpy(to, values.data(), size_t(bytes), cudaMemcpyHostToDevice), "copying matrices"));
   }
-  cuda::ProductCall call;
+  cuda::ProductCall call{.element = cuda::Element::kBf16};
   call.x = static_cast<const uint16_t*>(x.get()), call.w = static_cast<const uint16_t*>(w.get());
   call.y = static_cast<float*>(y.get());
   call.n_tokens = call.n_rows = call.depth = call.x_stride = call.w_stride = call.y_stride = kSize;

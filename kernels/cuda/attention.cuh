@@ -201,7 +201,7 @@ struct Softmax {
 struct AttentionOut {
   Rows<float> y, lse;
   float* partial;  // or nullptr
-  Narrow narrow;   // of y, its bfloats, unless there are partial results
+  Narrow narrow;   // of y, its elements, unless there are partial results
 };
 
 template <class T>
@@ -230,8 +230,8 @@ __device__ __forceinline__ void finish(const AttentionShape& s, Softmax<T>& soft
           const int d = n * 8 + lane % 4 * 2 + i;
           if (d >= s.head_dim) continue;
           y[d] = softmax.out[m][n][2 * r + i] * factor;
-          if (to.narrow.bfloats != nullptr)
-            to.narrow.bfloats[t * to.narrow.stride + h * s.head_dim + d] = float_to_bfloat(y[d]);
+          if (to.narrow.elements != nullptr)
+            to.narrow.elements[t * to.narrow.stride + h * s.head_dim + d] = to_element(to.narrow.element, y[d]);
         }
       }
       if (lane % 4 != 0) continue;

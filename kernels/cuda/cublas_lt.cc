@@ -61,9 +61,9 @@ uint32_t alignment_of(const void* p) {
   return uint32_t(address & (~address + 1));
 }
 
-// Either kind of product, as plans and calls take it: of BF16 values or of e4m3 codes with their steps.
+// Either kind of product, as plans and calls take it: of values of 16 bits or of e4m3 codes with their steps.
 struct Product {
-  cudaDataType_t type = CUDA_R_16BF;
+  cudaDataType_t type = CUDA_R_16F;
   const void *x = nullptr, *w = nullptr;
   float* y = nullptr;
   const float *bias = nullptr, *x_step = nullptr, *w_step = nullptr;
@@ -73,7 +73,7 @@ struct Product {
 };
 
 Product product_of(const cuda::ProductCall& c) {
-  return {.type = CUDA_R_16BF,
+  return {.type = c.element == cuda::Element::kF16 ? CUDA_R_16F : CUDA_R_16BF,
           .x = c.x,
           .w = c.w,
           .y = c.y,

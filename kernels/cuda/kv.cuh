@@ -7,10 +7,6 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// Beyond its range F16 would store infinity, and one infinite key poisons a whole row of attention.
-__device__ __forceinline__ uint16_t saturated_half(float x) {
-  return float_to_half(x != x ? x : fminf(fmaxf(x, -65504.0f), 65504.0f));
-}
 __device__ __forceinline__ float to_float(uint16_t h) { return half_to_float(h); }
 __device__ __forceinline__ float to_float(float f) { return f; }
 

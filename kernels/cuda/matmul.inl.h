@@ -1,6 +1,7 @@
 // Ops::matmul over the kernels: which of them, with what of the workspace. Few tokens: straight on the stored blocks.
-// Many: activations become BF16 (once for the products that follow one another on them), weights too, a panel of rows
-// at a time (BF16 weights are read where they lie), and a library or our own kernel multiplies.
+// Many: activations become F16 (once for the products that follow one another on them), weights too, a panel of rows
+// at a time, and a library or our own kernel multiplies. F16 and BF16 weights are read where they lie, and activations
+// become what they are.
 #pragma once
 
 #include <algorithm>
@@ -77,7 +78,7 @@ class Matmul {
         x.rows <= kMaxVectors ? plane_bytes(x.rows, plane_stride(x.cols)) : 2 * x.rows * depth(x.cols);
     if (!remembered_.is_possible() || bytes > narrow_capacity_ || (x.rows > kMaxVectors && codes_.wanted())) return {};
     remembered_.set(x);
-    return place_for(x.rows, x.cols);
+    return place_for(x.rows, x.cols, copies_are_);
   }
 
  private:
@@ -85,16 +86,18 @@ class Matmul {
   static int64_t plane_bytes(int64_t n_tokens, int64_t stride) {
     return n_tokens * (2 * stride + stride / kRun * 2 * int64_t(sizeof(float)));
   }
-  Narrow place_for(int64_t n_tokens, int64_t cols) const {
+  Narrow place_for(int64_t n_tokens, int64_t cols, Element element) const {
     if (n_tokens > kMaxVectors)
-      return {reinterpret_cast<uint16_t*>(parts_.narrow), nullptr, nullptr, nullptr, depth(cols)};
+      return {reinterpret_cast<uint16_t*>(parts_.narrow), nullptr, nullptr, nullptr, depth(cols), element};
     const int64_t stride = plane_stride(cols);
     auto* const high = reinterpret_cast<int8_t*>(parts_.narrow);
     int8_t* const low = high + n_tokens * stride;
-    return {nullptr, high, low, reinterpret_cast<float*>(low + n_tokens * stride), stride};
+    return {nullptr, high, low, reinterpret_cast<float*>(low + n_tokens * stride), stride, element};
   }
-  Narrow narrowed(MatView<const float> x) {
-    const Narrow narrow = place_for(x.rows, x.cols);
+  // `element` is of many tokens' copies. What was copied as the other is copied anew; later ops copy as this one.
+  Narrow narrowed(MatView<const float> x, Element element) {
+    if (std::exchange(copies_are_, element) != element) remembered_.forget();
+    const Narrow narrow = place_for(x.rows, x.cols, element);
     if (remembered_.is(x)) return narrow;
     const Dim grid{unsigned(x.rows), unsigned(div_up(x.cols, kRowThreads))};
     launch(stream_, narrow_kernel, grid, {kRowThreads}, 0, rows_of(x), narrow);
@@ -136,7 +139,7 @@ class Matmul {
 
   template <class Format, int kTokens>
   void multiply_quants(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
-    const Narrow narrow = narrowed(x);
+    const Narrow narrow = narrowed(x, copies_are_);
     const int split = split_of(w.rows, w.cols / (kRun * Format::kRuns));
     auto* const kernel = aligned<Format>(w) ? quant_vector_kernel<Format, Format::kAlign, kTokens>
                                             : quant_vector_kernel<Format, 2, kTokens>;
@@ -153,7 +156,7 @@ class Matmul {
            rows_of(y));
   }
 
-  // What CodeProducts leaves is multiplied as BF16.
+  // What CodeProducts leaves is multiplied in 16 bits.
   void multiply_many(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
     const int64_t n_done = codes_.multiply(w, x, store.accumulate, y);
     if (n_done > 0 && store.bias != nullptr) {
@@ -167,31 +170,44 @@ class Matmul {
   }
 
   void multiply_panels(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
-    const Narrow copy = narrowed(x);
-    const Rows<const uint16_t> narrow{copy.bfloats, x.rows, copy.stride, copy.stride};
+    const Element element = element_of(w);
+    const Narrow copy = narrowed(x, element);
+    const Rows<const uint16_t> narrow{copy.elements, x.rows, copy.stride, copy.stride};
     if (is_narrow(w)) {
-      return multiply_narrow(narrow, {static_cast<const uint16_t*>(w.data), w.rows, w.cols, w.cols}, store, y);
+      const Rows<const uint16_t> as_it_is{static_cast<const uint16_t*>(w.data), w.rows, w.cols, w.cols};
+      return multiply_narrow(element, narrow, as_it_is, store, y);
     }
     const int64_t n_panels = div_up(w.rows, panel_rows(w.cols));
     const int64_t n_rows = div_up(div_up(w.rows, n_panels), kTileRows) * kTileRows;
     for (int64_t first = 0; first < w.rows; first += n_rows) {
       const int64_t end = std::min(first + n_rows, w.rows);
       const Store of_panel{store.bias == nullptr ? nullptr : store.bias + first, store.accumulate};
-      multiply_narrow(narrow, dequantised(w, first, end), of_panel, y.col_range(first, end));
+      multiply_narrow(element, narrow, dequantised(w, first, end, element), of_panel, y.col_range(first, end));
     }
   }
 
+  // What a weight is multiplied in. BF16 for BF16 alone: F16 has its range of normal activations and weights, and
+  // rounds an eighth as much. Beyond it a finite number becomes the largest.
+  static Element element_of(const Weight& w) {
+    Element element{};
+    with_format(w.type, [&](auto format) {
+      element = std::is_same_v<decltype(format), BF16> ? Element::kBf16 : Element::kF16;
+    });
+    return element;
+  }
   // Whether w is already what products take.
   static bool is_narrow(const Weight& w) {
-    bool is_bfloat = false;
-    with_format(w.type, [&](auto format) { is_bfloat = std::is_same_v<decltype(format), BF16>; });
-    return is_bfloat && w.cols % kPieceElems == 0 && reinterpret_cast<uintptr_t>(w.data) % 16 == 0;
+    bool has_16_bits = false;
+    with_format(w.type, [&](auto format) {
+      has_16_bits = std::is_same_v<decltype(format), BF16> || std::is_same_v<decltype(format), F16>;
+    });
+    return has_16_bits && w.cols % kPieceElems == 0 && reinterpret_cast<uintptr_t>(w.data) % 16 == 0;
   }
   static int64_t panel_rows(int64_t cols) {
     return std::max<int64_t>(kPanelBytes / (2 * depth(cols)) / kTileRows, 1) * kTileRows;
   }
 
-  Rows<const uint16_t> dequantised(const Weight& w, int64_t first, int64_t end) {
+  Rows<const uint16_t> dequantised(const Weight& w, int64_t first, int64_t end, Element element) {
     const int64_t stride = depth(w.cols);
     const Rows<uint16_t> out{reinterpret_cast<uint16_t*>(parts_.panel), end - first, stride, stride};
     with_format(w.type, [&](auto format) {
@@ -199,17 +215,19 @@ class Matmul {
       if constexpr (F::kIsFloat) {
         const bool whole = whole_fours<F>(w) && w.cols % 8 == 0;
         launch(stream_, whole ? float_panel_kernel<F, true> : float_panel_kernel<F, false>,
-               over(out.rows * (stride / 8), 1), {kRowThreads}, 0, bytes_of(w), w.cols, first, out);
+               over(out.rows * (stride / 8), 1), {kRowThreads}, 0, bytes_of(w), w.cols, first, out, element);
       } else {
         launch(stream_, aligned<F>(w) ? quant_panel_kernel<F, F::kAlign> : quant_panel_kernel<F, 2>,
-               over(out.rows * (stride / (kRun * F::kRuns)), 1), {kRowThreads}, 0, bytes_of(w), first, out);
+               over(out.rows * (stride / (kRun * F::kRuns)), 1), {kRowThreads}, 0, bytes_of(w), first, out, element);
       }
     });
     return {out.data, out.rows, out.cols, out.stride};
   }
 
-  void multiply_narrow(Rows<const uint16_t> x, Rows<const uint16_t> w, const Store& store, MatView<float> y) {
-    const ProductCall call{.x = x.data,
+  void multiply_narrow(Element element, Rows<const uint16_t> x, Rows<const uint16_t> w, const Store& store,
+                       MatView<float> y) {
+    const ProductCall call{.element = element,
+                           .x = x.data,
                            .w = w.data,
                            .y = y.data,
                            .bias = store.bias,
@@ -223,7 +241,8 @@ class Matmul {
     std::span<std::byte> workspace(parts_.library, size_t(kLibraryBytes));
     if (products_ != nullptr && products_->multiply(call, stream_, workspace)) return;
     const int64_t n_tiles = div_up(x.rows, kTileTokens) * div_up(w.rows, kTileRows);
-    launch(stream_, product_kernel, {unsigned(n_tiles)}, {kProductThreads}, kProductBytes, x, w, store, rows_of(y));
+    auto* const kernel = element == Element::kF16 ? product_kernel<Element::kF16> : product_kernel<Element::kBf16>;
+    launch(stream_, kernel, {unsigned(n_tiles)}, {kProductThreads}, kProductBytes, x, w, store, rows_of(y));
   }
 
   const Stream stream_;
@@ -231,6 +250,7 @@ class Matmul {
   const Parts parts_;
   const int64_t narrow_capacity_;
   Remembered remembered_;
+  Element copies_are_ = Element::kF16;
   CodeProducts codes_;
 };
 

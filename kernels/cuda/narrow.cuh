@@ -1,8 +1,10 @@
-// Activations as products take them: BF16 for the tensor cores, or for a few tokens 16 bits in two INT8 planes, value =
-// scale * (256 high + low), with a scale for each run of 16: one plane alone costs a small model 8 of 200 top tokens.
+// Activations as products take them: F16 or BF16 for the tensor cores, or for a few tokens 16 bits in two INT8 planes,
+// value = scale * (256 high + low), with a scale for each run of 16: one plane alone costs a small model 8 of 200 top
+// tokens.
 #pragma once
 
 #include "kernels/cuda/formats.cuh"
+#include "kernels/cuda/product_library.h"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
@@ -10,12 +12,23 @@ inline namespace REFORM_CUDA_SIDE {
 constexpr float kLargestActivation = 32639.0f;  // high in [-127, 127], low in [-128, 127]
 constexpr float kTinyActivation = 1e-34f;       // a run below counts as zero: its inverse would overflow
 
-// Where a copy of activations goes: bfloats, or the planes and `runs`, or nowhere.
+// Beyond its range F16 would store infinity, and one infinite key poisons a whole row of attention.
+__device__ __forceinline__ uint16_t saturated_half(float x) {
+  return float_to_half(x != x ? x : fminf(fmaxf(x, -65504.0f), 65504.0f));
+}
+// An activation that is no number, or infinite, stays so: it is to be seen.
+__device__ __forceinline__ uint16_t to_element(Element element, float x) {
+  if (element == Element::kBf16) return float_to_bfloat(x);
+  return fabsf(x) <= 3.4e38f ? saturated_half(x) : float_to_half(x);
+}
+
+// Where a copy of activations goes: elements, or the planes and `runs`, or nowhere.
 struct Narrow {
-  uint16_t* bfloats;   // [n_tokens, stride], zero past the columns
+  uint16_t* elements;  // [n_tokens, stride], zero past the columns
   int8_t *high, *low;  // [n_tokens, stride], likewise
   float* runs;         // [n_tokens, stride / 16, 2]: a run's scale, and the sum of its values
   int64_t stride;      // of planes a multiple of 32
+  Element element;
 };
 
 __device__ __forceinline__ void write_planes(const Narrow& n, int64_t t, int64_t c, float value) {
@@ -37,7 +50,7 @@ __device__ __forceinline__ void write_planes(const Narrow& n, int64_t t, int64_t
 
 // For whole warps: lane l with column c = a multiple of 32, plus l, and `value` zero past the columns.
 __device__ __forceinline__ void write_narrow(const Narrow& n, int64_t t, int64_t c, float value) {
-  if (n.bfloats != nullptr && c < n.stride) n.bfloats[t * n.stride + c] = float_to_bfloat(value);
+  if (n.elements != nullptr && c < n.stride) n.elements[t * n.stride + c] = to_element(n.element, value);
   if (n.high != nullptr) write_planes(n, t, c, value);
 }
 

@@ -1,6 +1,6 @@
-// Weights as BF16 panels. A thread makes a unit of a quantised row (32 or 64 weights), or 8 neighbours of a row of
-// floats, and writes 32 or 16 bytes at a time. Limit: memory, 2 bytes written for each weight beside what it takes
-// in the file; some 10 instructions a weight.
+// Weights as panels of F16 or BF16. A thread makes a unit of a quantised row (32 or 64 weights), or 8 neighbours of a
+// row of floats, and writes 32 or 16 bytes at a time. Limit: memory, 2 bytes written for each weight beside what it
+// takes in the file; some 10 instructions a weight.
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"
@@ -8,13 +8,13 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-__device__ __forceinline__ uint32_t bfloat_pair(float low, float high) {
-  return uint32_t(float_to_bfloat(low)) | uint32_t(float_to_bfloat(high)) << 16;
+__device__ __forceinline__ uint32_t element_pair(Element element, float low, float high) {
+  return uint32_t(to_element(element, low)) | uint32_t(to_element(element, high)) << 16;
 }
 
 // Rows [first, first + out.rows) of w; out's stride is its cols.
 template <class Format, int kAt>
-__global__ void quant_panel_kernel(const uint8_t* w, int64_t first, Rows<uint16_t> out) {
+__global__ void quant_panel_kernel(const uint8_t* w, int64_t first, Rows<uint16_t> out, Element element) {
   const int64_t units_a_row = out.cols / (kRun * Format::kRuns);
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   const int64_t r = i / units_a_row, unit = i % units_a_row, block = unit / Format::kUnits;
@@ -32,7 +32,7 @@ __global__ void quant_panel_kernel(const uint8_t* w, int64_t first, Rows<uint16_
       REFORM_UNROLL
       for (int k = 0; k < 4; ++k) {
         const int at = half + 2 * k;
-        eight.w[k] = bfloat_pair(weight_of<Format>(u, j, at), weight_of<Format>(u, j, at + 1));
+        eight.w[k] = element_pair(element, weight_of<Format>(u, j, at), weight_of<Format>(u, j, at + 1));
       }
       *reinterpret_cast<Words4*>(to + half) = eight;
     }
@@ -42,7 +42,7 @@ __global__ void quant_panel_kernel(const uint8_t* w, int64_t first, Rows<uint16_
 // out.cols is `cols` up to the next multiple of 8, zero there. kWhole: rows are whole numbers of 8 weights and begin at
 // multiples of the bytes of four.
 template <class Format, bool kWhole>
-__global__ void float_panel_kernel(const uint8_t* w, int64_t cols, int64_t first, Rows<uint16_t> out) {
+__global__ void float_panel_kernel(const uint8_t* w, int64_t cols, int64_t first, Rows<uint16_t> out, Element element) {
   const int64_t pieces = out.cols / 8, i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   const int64_t r = i / pieces, c = i % pieces * 8;
   if (r >= out.rows) return;
@@ -61,7 +61,7 @@ __global__ void float_panel_kernel(const uint8_t* w, int64_t cols, int64_t first
   }
   Words4 eight;
   REFORM_UNROLL
-  for (int k = 0; k < 4; ++k) eight.w[k] = bfloat_pair(values[2 * k], values[2 * k + 1]);
+  for (int k = 0; k < 4; ++k) eight.w[k] = element_pair(element, values[2 * k], values[2 * k + 1]);
   *reinterpret_cast<Words4*>(out.row(r) + c) = eight;
 }
 

@@ -1,6 +1,6 @@
-// The product of two BF16 matrices of rows on the tensor cores (mma.sync), sums in FP32: what serves where there is no
-// cuBLASLt. A block of eight warps makes 128 tokens x 128 rows; four stages of asynchronous copies run ahead of the
-// multiplications. Limit: the chip's mma.sync rate; a step of a block moves 16 KiB for 1 MFLOP.
+// The product of two matrices of rows, both F16 or both BF16, on the tensor cores (mma.sync), sums in FP32: what serves
+// where there is no cuBLASLt. A block of eight warps makes 128 tokens x 128 rows; four stages of asynchronous copies
+// run ahead of the multiplications. Limit: the chip's mma.sync rate; a step of a block moves 16 KiB for 1 MFLOP.
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"
@@ -18,7 +18,7 @@ struct Store {
   }
 };
 
-// Elements of a 16-byte copy: rows of BF16 operands begin at multiples of 16 bytes, and are zero from `cols` to the
+// Elements of a 16-byte copy: rows of operands begin at multiples of 16 bytes, and are zero from `cols` to the
 // next multiple of so many or end there.
 constexpr int kPieceElems = 8;
 
@@ -61,6 +61,7 @@ __device__ __forceinline__ void load_outputs(const uint16_t* tile, int row, int 
 // The warp's share: 64 tokens x 32 outputs.
 constexpr int kWarpTokens = 64, kWarpOutputs = 32, kM = kWarpTokens / 16, kN = kWarpOutputs / 8;
 
+template <Element kElement>
 __device__ __forceinline__ void multiply_tiles(const uint16_t* a_tile, const uint16_t* b_tile, int token, int output,
                                                float (&sums)[kM][kN][4]) {
   REFORM_UNROLL
@@ -74,13 +75,17 @@ __device__ __forceinline__ void multiply_tiles(const uint16_t* a_tile, const uin
     for (int n = 0; n < kN; ++n) {
       const uint32_t of_n[2] = {b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]};
       REFORM_UNROLL
-      for (int m = 0; m < kM; ++m) mma_bf16(sums[m][n], a[m], of_n);
+      for (int m = 0; m < kM; ++m) {
+        if constexpr (kElement == Element::kF16) mma_f16(sums[m][n], a[m], of_n);
+        if constexpr (kElement == Element::kBf16) mma_bf16(sums[m][n], a[m], of_n);
+      }
     }
   }
 }
 
 // x [tokens, depth], w [rows, depth], y [tokens, rows]; `store` counts rows as y does. Blocks by tokens first, so that
 // those that run together share their rows of w.
+template <Element kElement>
 __global__ void __launch_bounds__(kProductThreads, 2)
     product_kernel(Rows<const uint16_t> x, Rows<const uint16_t> w, Store store, Rows<float> y) {
   uint16_t* const tiles = dynamic_shared<uint16_t>();
@@ -105,7 +110,7 @@ __global__ void __launch_bounds__(kProductThreads, 2)
     wait_copies<kStages - 2>();
     meet_block();  // all copies of this step are there, and all have read the stage that is filled next
     start(step + kStages - 1);
-    multiply_tiles(x_tile(step), w_tile(step), token, output, sums);
+    multiply_tiles<kElement>(x_tile(step), w_tile(step), token, output, sums);
   }
   REFORM_UNROLL
   for (int m = 0; m < kM; ++m) {

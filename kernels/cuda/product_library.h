@@ -1,4 +1,4 @@
-// Products of BF16 or FP8 matrices by somebody else's kernels, where there are any: the seam between the ops and
+// Products of matrices of 16 bits or FP8 by somebody else's kernels, where there are any: the seam between the ops and
 // cuBLASLt.
 #pragma once
 
@@ -8,9 +8,13 @@
 
 namespace reform::cuda {
 
-// y [n_tokens, n_rows] = or += x [n_tokens, depth] . w [n_rows, depth]^T + bias, sums in FP32. x and w are BF16, their
-// rows and strides whole numbers of 16 bytes. Strides in elements.
+// What a product on the tensor cores takes in 16 bits. F16 has three more bits of a number, BF16 the range of FP32.
+enum class Element : uint8_t { kF16, kBf16 };
+
+// y [n_tokens, n_rows] = or += x [n_tokens, depth] . w [n_rows, depth]^T + bias, sums in FP32. x and w are `element`,
+// their rows and strides whole numbers of 16 bytes. Strides in elements.
 struct ProductCall {
+  Element element = Element::kF16;
   const uint16_t* x = nullptr;
   const uint16_t* w = nullptr;
   float* y = nullptr;

@@ -11,6 +11,7 @@
 #include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/step_graph.h"
+#include "tests/kernels/cuda/elements.h"
 #include "tests/kernels/matmul_cases.h"
 #include "tests/support/compare.h"
 #include "tests/support/gpu.h"
@@ -111,6 +112,7 @@ TEST_CASE("cuda chip: recorded steps give what steps issued one by one give", "[
 struct Product {
   int64_t n_tokens, n_rows, depth, gap;
   bool has_bias, accumulate;
+  cuda::Element element = cuda::Element::kF16;
 };
 
 TEST_CASE("cuda chip: cuBLASLt gives the sums that we ask of it", "[kernels][cuda]") {
@@ -122,22 +124,24 @@ TEST_CASE("cuda chip: cuBLASLt gives the sums that we ask of it", "[kernels][cud
   const Stream s;
   Random random(62);
   for (const Product& p : {Product{9, 131, 8, 0, false, false}, Product{133, 37, 200, 3, true, true},
-                           Product{1000, 384, 1024, 0, true, false}, Product{64, 259, 256, 5, false, true}}) {
+                           Product{1000, 384, 1024, 0, true, false}, Product{64, 259, 256, 5, false, true},
+                           Product{1000, 384, 1024, 0, true, true, cuda::Element::kBf16}}) {
     INFO("tokens " << p.n_tokens << " rows " << p.n_rows << " depth " << p.depth << " bias " << p.has_bias);
-    const auto bfloats = [&](int64_t n) {
+    const auto elements = [&](int64_t n) {
       std::vector<uint16_t> out;
-      for (int64_t i = 0; i < n; ++i) out.push_back(f32_to_bf16(normal(random)));
+      for (int64_t i = 0; i < n; ++i) out.push_back(element_of(p.element, normal(random)));
       return out;
     };
-    const std::vector<uint16_t> x = bfloats(p.n_tokens * p.depth), w = bfloats(p.n_rows * p.depth);
+    const std::vector<uint16_t> x = elements(p.n_tokens * p.depth), w = elements(p.n_rows * p.depth);
     std::vector<float> bias;
     for (int64_t r = 0; r < p.n_rows; ++r) bias.push_back(normal(random));
     const int64_t y_stride = p.n_rows + p.gap;
     const OnChip<uint16_t> x_there(x), w_there(w);
     const OnChip<float> bias_there(bias), y(std::vector<float>(size_t(p.n_tokens * y_stride), 2.0f));
-    const cuda::ProductCall call{x_there.data(), w_there.data(), y.data(),    p.has_bias ? bias_there.data() : nullptr,
-                                 p.n_tokens,     p.n_rows,       p.depth,     p.depth,
-                                 p.depth,        y_stride,       p.accumulate};
+    const cuda::ProductCall call{
+        p.element,  x_there.data(), w_there.data(), y.data(), p.has_bias ? bias_there.data() : nullptr,
+        p.n_tokens, p.n_rows,       p.depth,        p.depth,  p.depth,
+        y_stride,   p.accumulate};
     const bool done = library->multiply(call, s.stream, {workspace.data(), size_t(kWorkspaceBytes)});
     REQUIRE((done || y_stride % 4 != 0));  // rows of odd lengths it may refuse
     if (!done) continue;
@@ -149,8 +153,8 @@ TEST_CASE("cuda chip: cuBLASLt gives the sums that we ask of it", "[kernels][cud
         double sum = is_gap || p.accumulate ? 2 : 0, magnitude = 4;
         if (!is_gap && p.has_bias) sum += double(bias[size_t(r)]);
         for (int64_t k = 0; k < p.depth && !is_gap; ++k) {
-          const double term =
-              double(bf16_to_f32(x[size_t(t * p.depth + k)])) * double(bf16_to_f32(w[size_t(r * p.depth + k)]));
+          const double term = double(value_of(p.element, x[size_t(t * p.depth + k)])) *
+                              double(value_of(p.element, w[size_t(r * p.depth + k)]));
           sum += term, magnitude += std::abs(term);
         }
         want.push_back(sum);

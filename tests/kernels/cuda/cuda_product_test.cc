@@ -1,7 +1,8 @@
-// The product of BF16 matrices: our own kernel's pipeline, and a library in its place.
+// The product of matrices of 16 bits: our own kernel's pipeline, and a library in its place.
 #include <catch2/catch.hpp>
 
 #include "kernels/cuda/emulated.h"
+#include "tests/kernels/cuda/elements.h"
 #include "tests/kernels/cuda/emulated_ops.h"
 #include "tests/kernels/matmul_cases.h"
 #include "tests/support/compare.h"
@@ -22,7 +23,7 @@ class PlainProducts final : public cuda::ProductLibrary {
       for (int64_t r = 0; r < c.n_rows; ++r) {
         float sum = c.bias != nullptr ? c.bias[r] : 0.0f;
         for (int64_t k = 0; k < c.depth; ++k) {
-          sum += bf16_to_f32(c.x[t * c.x_stride + k]) * bf16_to_f32(c.w[r * c.w_stride + k]);
+          sum += value_of(c.element, c.x[t * c.x_stride + k]) * value_of(c.element, c.w[r * c.w_stride + k]);
         }
         float& y = c.y[t * c.y_stride + r];
         y = c.accumulate ? y + sum : sum;
@@ -68,9 +69,10 @@ std::vector<float> product(Ops& ops, const Case& c, const Operands& o, const Wei
   return dense;
 }
 
-// Both factors rounded to BF16 as the ops do, so that what is left is the order of FP32 sums.
+// Both factors rounded as the ops do, so that what is left is the order of FP32 sums.
 void expected(const Case& c, const Operands& o, std::vector<double>& want, std::vector<double>& allowed) {
-  const auto rounded = [](float v) { return double(bf16_to_f32(f32_to_bf16(v))); };
+  const auto element = c.type == QuantType::kBF16 ? cuda::Element::kBf16 : cuda::Element::kF16;
+  const auto rounded = [&](float v) { return double(value_of(element, element_of(element, v))); };
   for (int64_t t = 0; t < c.n_tokens; ++t) {
     for (int64_t r = 0; r < c.rows; ++r) {
       double sum = (c.has_bias ? double(o.bias[size_t(r)]) : 0.0) + (c.accumulate ? 2.0 : 0.0), magnitude = 4;

@@ -1,13 +1,12 @@
-// A product library of plain loops that multiplies codes exactly, and BF16.
+// A product library of plain loops that multiplies codes exactly, and 16 bits.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <limits>
 
-#include "base/float16.h"
 #include "base/float8.h"
-#include "kernels/cuda/product_library.h"
+#include "tests/kernels/cuda/elements.h"
 
 namespace reform::test {
 
@@ -21,7 +20,8 @@ class PlainCodes final : public cuda::ProductLibrary {
     each(c, [&](int64_t t, int64_t r) {
       double sum = c.bias != nullptr ? double(c.bias[r]) : 0.0;
       for (int64_t k = 0; k < c.depth; ++k) {
-        sum += double(bf16_to_f32(c.x[t * c.x_stride + k])) * double(bf16_to_f32(c.w[r * c.w_stride + k]));
+        sum +=
+            double(value_of(c.element, c.x[t * c.x_stride + k])) * double(value_of(c.element, c.w[r * c.w_stride + k]));
       }
       return sum;
     });
