@@ -31,7 +31,7 @@ class Copies {
   // it, `from` stays as it is, and `to` is neither read nor given back. Its number; kUnavailable: the device has
   // failed.
   virtual Result<int64_t> start(void* to, const void* from, int64_t bytes) = 0;
-  // Ops issued from now on begin after this copy and those before it.
+  // Ops issued from now on begin after this copy and those before it. For one of long ago that may mean a later one.
   virtual Status ops_wait_for(int64_t copy) = 0;
   // So does the host. kUnavailable: the device has failed.
   virtual Status wait_for(int64_t copy) = 0;

@@ -58,7 +58,9 @@ void Ops::draw(std::span<const float> logits, const Draw& draw, int32_t* id) {
   keep_top_k(candidates, draw.top_k);
   keep_top_p(candidates, draw.top_p, best);
   keep_min_p(candidates, draw.min_p, best);
-  std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (draw.top_k > 0 || draw.top_p < 1) {  // which leave them in another order
+    std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  }
 
   const auto weight = [&](const Candidate& c) { return std::exp((double(c.first) - best) / draw.temperature); };
   double total = 0;

@@ -211,9 +211,10 @@ Status IngestJob::run_chunk() {
   TRY(write_pending());
   pending_ = std::move(chunk);
   if (engine_.device->is_host()) TRY(write_pending());
+  if (append_base_ || since_checkpoint_.elapsed_ms() <= options_.checkpoint_seconds * 1000) return {};
+  TRY(write_pending());
   watch.lap_ms();
-  if (!append_base_ && since_checkpoint_.elapsed_ms() > options_.checkpoint_seconds * 1000)
-    TRY(save_checkpoint(n_done_));
+  TRY(save_checkpoint(n_done_));
   store_ms_ += watch.lap_ms();
   return {};
 }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "base/arena.h"
 #include "base/try.h"
@@ -13,7 +12,6 @@
 namespace reform {
 namespace {
 
-constexpr int64_t kEmbedRows = 256;
 // Each of a job's buffers may take this much more than its bytes, and it has fewer than this many.
 constexpr int64_t kSlackBytes = 64 * Arena::kAlignment;
 constexpr double kHostShare = 0.9;  // of what is free in the machine, where there is no cap
@@ -54,8 +52,6 @@ Result<std::unique_ptr<WeightPlaces>> WeightPlaces::create(const Gguf& gguf, con
   }
   add(matrix_blob(model.output()));
   if (!w->tied()) add(matrix_blob(model.token_embedding()));
-  w->row_numbers_.resize(size_t(w->embed_rows()));
-  std::iota(w->row_numbers_.begin(), w->row_numbers_.end(), 0);
 
   const std::span<const float> norm = model.output_norm();
   TRY_ASSIGN(w->output_norm_, Buffer<float>::create(device.account(), MemoryCategory::kWeights, int64_t(norm.size())));
@@ -78,11 +74,6 @@ Result<std::unique_ptr<WeightPlaces>> WeightPlaces::create(const Gguf& gguf, con
 
 WeightPlaces::~WeightPlaces() = default;
 
-int64_t WeightPlaces::embedding_row_bytes() const {
-  return row_bytes(model_.token_embedding().type, model_.token_embedding().cols);
-}
-int64_t WeightPlaces::embed_rows() const { return std::min(kEmbedRows, model_.token_embedding().rows); }
-
 int64_t WeightPlaces::part_bytes(const WeightUse& use, int64_t unit) const {
   const WeightBlob& blob = units_[size_t(unit)].blob;
   return use.stop_at_states && unit == use.last_layer ? blob.states_bytes : blob.bytes;
@@ -101,7 +92,7 @@ WeightDemand WeightPlaces::demand(const WeightUse& use) const {
   d.embedding = embedding_unit();
   d.embedding_is_output = use.output && tied();
   d.slot_bytes = padded(d.slot_bytes);
-  d.embedding_scratch_bytes = padded(embed_rows() * embedding_row_bytes());
+  d.embedding_scratch_bytes = padded(EmbeddingLookup::block_bytes(model_.token_embedding()));
   d.place = place_;
   return d;
 }
@@ -123,7 +114,7 @@ Status WeightPlaces::arrange(const WeightUse& use, int64_t job_bytes, int64_t jo
                              const CancelToken* cancel) {
   if (stream_ != nullptr && stream_->read_bytes_per_s() > 0) read_bytes_per_s_ = stream_->read_bytes_per_s();
   stream_.reset();
-  embed_rows_.reset(), host_embed_rows_.reset(), looked_up_.clear();
+  lookup_.reset();
   WeightDemand d = demand(use);
   d.room_bytes = job_room(job_bytes);
   const auto layout = lay_out(d, stack_);
@@ -134,9 +125,11 @@ Status WeightPlaces::arrange(const WeightUse& use, int64_t job_bytes, int64_t jo
   }
   TRY(bring(*layout, d, cancel));
   if (layout->host_embedding) {
-    TRY_ASSIGN(embed_rows_,
-               Buffer<std::byte>::create(device_.account(), MemoryCategory::kWeights, d.embedding_scratch_bytes));
-    TRY_ASSIGN(host_embed_rows_, Buffer<std::byte>::create(host_, MemoryCategory::kWeights, d.embedding_scratch_bytes));
+    const Weight& table = model_.token_embedding();
+    const int64_t all_bytes = EmbeddingLookup::kBlocks * EmbeddingLookup::block_bytes(table) + job_host_bytes;
+    const bool roomy = host_.cap_bytes() == 0 || host_.current_total_bytes() + all_bytes <= host_.cap_bytes();
+    TRY_ASSIGN(lookup_,
+               EmbeddingLookup::create(gguf_, table, device_, host_, roomy ? EmbeddingLookup::kBlocks : int64_t{1}));
   }
   const std::vector<int64_t> streamed = layout->streams ? streamed_units(d) : std::vector<int64_t>();
   if (!fits_host(streamed, job_host_bytes)) {
@@ -291,31 +284,11 @@ Status WeightPlaces::embed(Ops& ops, std::span<const int32_t> ids, MatView<float
     ops.embed({table.type, table.rows, table.cols, unit.resident.data()}, ids, scale, out);
     return {};
   }
-  for (int64_t begin = 0; begin < int64_t(ids.size()); begin += embed_rows()) {
-    const int64_t n = std::min(embed_rows(), int64_t(ids.size()) - begin);
-    TRY(look_up(ids.subspan(size_t(begin), size_t(n))));
-    ops.embed({table.type, n, table.cols, embed_rows_.data()}, std::span(row_numbers_).first(size_t(n)), scale,
-              out.row_range(begin, begin + n));
-  }
-  return {};
+  return lookup_->embed(ops, ids, scale, out);
 }
 
 Status WeightPlaces::look_up(std::span<const int32_t> ids) {
-  const bool there = units_[size_t(embedding_unit())].resident.size() > 0 || std::ranges::equal(looked_up_, ids);
-  if (there || int64_t(ids.size()) > embed_rows()) return {};
-  CHECK(embed_rows_.size() > 0);
-  looked_up_.clear();
-  const int64_t row = embedding_row_bytes();
-  const auto* const table = static_cast<const std::byte*>(model_.token_embedding().data);
-  std::byte* to = host_embed_rows_.data();
-  for (const int32_t id : ids) {
-    if (id < 0 || id >= model_.token_embedding().rows) return {Code::kCorrupt, fmt::format("there is no token {}", id)};
-    TRY(gguf_.read({table + id * row, size_t(row)}, to));
-    to += row;
-  }
-  TRY(device_.to_device(embed_rows_.data(), host_embed_rows_.data(), int64_t(ids.size()) * row));
-  looked_up_.assign(ids.begin(), ids.end());
-  return {};
+  return lookup_ == nullptr ? ok_status() : lookup_->look_up(ids);
 }
 
 int64_t WeightPlaces::n_output_blocks() const {

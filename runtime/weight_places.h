@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/embedding_lookup.h"
 #include "runtime/model.h"
 #include "runtime/weight_plan.h"
 #include "runtime/weight_stream.h"
@@ -77,9 +78,7 @@ class WeightPlaces {
   int64_t output_unit() const { return n_layers(); }
   bool tied() const { return model_.output().data == model_.token_embedding().data; }
   int64_t embedding_unit() const { return tied() ? n_layers() : n_layers() + 1; }
-  int64_t embedding_row_bytes() const;
   int64_t norm_bytes() const;
-  int64_t embed_rows() const;  // looked up at once
   WeightDemand demand(const WeightUse& use) const;
   int64_t part_bytes(const WeightUse& use, int64_t unit) const;
   int64_t job_room(int64_t job_bytes) const;
@@ -98,13 +97,11 @@ class WeightPlaces {
   Copies& copies_;
   MemoryAccount& host_;
   const WeightPlace place_;
-  std::vector<Unit> units_;           // layers, output, token embedding (unless tied)
-  Buffer<float> output_norm_;         // always there, below all else
-  std::vector<int64_t> stack_;        // resident units, from the bottom
-  std::vector<LayerWeights> layers_;  // where they are: of resident ones, and the last place of streamed ones
-  Buffer<std::byte> embed_rows_, host_embed_rows_;
-  std::vector<int32_t> row_numbers_;  // 0, 1, 2, ...
-  std::vector<int32_t> looked_up_;    // ids whose rows embed_rows_ has
+  std::vector<Unit> units_;                  // layers, output, token embedding (unless tied)
+  Buffer<float> output_norm_;                // always there, below all else
+  std::vector<int64_t> stack_;               // resident units, from the bottom
+  std::vector<LayerWeights> layers_;         // where they are: of resident ones, and the last place of streamed ones
+  std::unique_ptr<EmbeddingLookup> lookup_;  // where the token embedding is not resident
   std::unique_ptr<WeightStream> stream_;
   double read_bytes_per_s_ = 0;  // of the file; 0: unknown
   WeightSummary summary_;

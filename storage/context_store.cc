@@ -294,15 +294,16 @@ Result<std::unique_ptr<ContextWriter>> DirectoryStore::open_writer(const std::st
 }
 
 Result<std::unique_ptr<ContextData>> DirectoryStore::open_reader(const std::string& name) {
-  return twice_if_gone([&] { return try_open_reader(name); });
+  const auto deadline = std::chrono::steady_clock::now() + kReaderPatience;
+  return twice_if_gone([&] { return try_open_reader(name, deadline); });
 }
 
-Result<std::unique_ptr<ContextData>> DirectoryStore::try_open_reader(const std::string& name) {
+Result<std::unique_ptr<ContextData>> DirectoryStore::try_open_reader(const std::string& name,
+                                                                     std::chrono::steady_clock::time_point deadline) {
   TRY_ASSIGN(const NamedContext found, find_named(name, Which::kCurrent));
   auto lock = lock_context(found.id, name, FileLock::Mode::kShared, {});
   // Whoever writes a context that is complete is about to let go of it or to remove it, or will begin to append in a
   // moment.
-  const auto deadline = std::chrono::steady_clock::now() + kReaderPatience;
   while (lock.status().code == Code::kBusy && std::chrono::steady_clock::now() < deadline) {
     const auto ledger = read_ledger(dir_.disk(), dir_.context_dir(found.id));
     if (!ledger.ok() && !path_exists(dir_.context_dir(found.id))) return just_removed(name);

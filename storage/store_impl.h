@@ -72,7 +72,8 @@ class DirectoryStore final : public ContextStore {
 
  private:
   Result<ContextEntry> try_find(const std::string& name, Which which);
-  Result<std::unique_ptr<ContextData>> try_open_reader(const std::string& name);
+  Result<std::unique_ptr<ContextData>> try_open_reader(const std::string& name,
+                                                       std::chrono::steady_clock::time_point deadline);
   Result<FileLock> lock_context(const std::string& id, const std::string& name, FileLock::Mode mode,
                                 std::chrono::milliseconds patience);
   Result<StoredContext> open_context(const std::string& id, FileLock lock, Database::Mode mode,

@@ -28,8 +28,9 @@ class CudaCopies final : public Copies {
   Result<double> time(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind);
   cudaEvent_t done(int64_t copy) const { return done_[copy % kEvents]; }
 
-  // Copies are done in order, so waiting for one that was started later is waiting for both.
-  static constexpr int64_t kEvents = 8;
+  // Copies are done in order, so waiting for one that was started later is waiting for both. So many that a chunk's
+  // rows are not waited for with all the next chunk's weights.
+  static constexpr int64_t kEvents = 512;
   const int index_;
   const cudaStream_t ops_stream_;
   cudaStream_t stream_ = nullptr;

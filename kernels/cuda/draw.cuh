@@ -1,7 +1,7 @@
 // A token drawn from logits: Ops::draw by one block. What is kept is always the ranks above one and the first few that
 // equal it, so each filter only looks for that rank, bit by bit. Probabilities are whole numbers, 2^40 for the best
 // logit's, and so their sums are the same in any order. Limit: some 70 readings of the logits from the chip's own
-// caches, a few tenths of a millisecond for 128k; copying them to the host and sorting there takes longer.
+// caches, an estimated half millisecond for 128k (not measured).
 #pragma once
 
 #include "kernels/cuda/slots.cuh"
@@ -15,14 +15,18 @@ struct KeptRanks {
   int n_equal;
 };
 
-// [0, 2^40]
-__device__ __forceinline__ uint64_t likelihood(float logit, float best, float temperature) {
-  const float share = logit == best ? 1.0f : expf((logit - best) / temperature);
-  return uint64_t(share * 1099511627776.0f);
+// The best logit, and its weight: so little that the sum of as many as there are is below 2^64.
+struct Best {
+  float logit, weight;
+};
+__device__ __forceinline__ float weight_of_best(int n) { return n <= 1 << 23 ? 1099511627776.0f : 4294967296.0f; }
+__device__ __forceinline__ uint64_t likelihood(float logit, Best best, float temperature) {
+  const float share = logit == best.logit ? 1.0f : expf((logit - best.logit) / temperature);
+  return uint64_t(share * best.weight);
 }
 
 // The sum of the weights of ranks from `least` on.
-__device__ __forceinline__ uint64_t weigh_from(const float* logits, int n, uint32_t least, float best) {
+__device__ __forceinline__ uint64_t weigh_from(const float* logits, int n, uint32_t least, Best best) {
   uint64_t sum = 0;
   for (int i = int(threadIdx.x); i < n; i += kSlotThreads)
     if (rank_of(logits[i]) >= least) sum += likelihood(logits[i], best, 1);
@@ -37,7 +41,7 @@ __device__ __forceinline__ KeptRanks keep_top_k(const float* logits, int n, int6
 }
 
 // The fewest best of them whose weights reach top_p of all of theirs; at least one.
-__device__ __forceinline__ KeptRanks keep_top_p(const float* logits, int n, KeptRanks kept, float best, double top_p) {
+__device__ __forceinline__ KeptRanks keep_top_p(const float* logits, int n, KeptRanks kept, Best best, double top_p) {
   const uint64_t of_equals = kept.n_equal * likelihood(score_of(kept.least), best, 1);
   const uint64_t total = weigh_from(logits, n, kept.least + 1, best) + of_equals;
   uint64_t wanted = uint64_t(ceil(top_p * double(total)));
@@ -51,8 +55,8 @@ __device__ __forceinline__ KeptRanks keep_top_p(const float* logits, int n, Kept
   return {least, int((wanted - above + each - 1) / each)};
 }
 
-__device__ __forceinline__ KeptRanks keep_min_p(KeptRanks kept, float best, double min_p) {
-  const uint32_t least = rank_of(best + logf(float(min_p)));
+__device__ __forceinline__ KeptRanks keep_min_p(KeptRanks kept, Best best, double min_p) {
+  const uint32_t least = rank_of(best.logit + logf(float(min_p)));
   return least > kept.least ? KeptRanks{least - 1, 0} : kept;
 }
 
@@ -61,7 +65,7 @@ struct Weighed {
   uint64_t weight;
   int n_equal;  // of the warp
 };
-__device__ __forceinline__ Weighed weigh_lane(float logit, KeptRanks kept, int equal_before, float best,
+__device__ __forceinline__ Weighed weigh_lane(float logit, KeptRanks kept, int equal_before, Best best,
                                               float temperature) {
   const uint32_t rank = rank_of(logit), equals = ballot(rank == kept.least);
   const int before = equal_before + count_bits(equals & ((1u << threadIdx.x % 32) - 1));
@@ -71,15 +75,16 @@ __device__ __forceinline__ Weighed weigh_lane(float logit, KeptRanks kept, int e
 
 __global__ void __launch_bounds__(kSlotThreads) draw_kernel(const float* logits, int n, Draw draw, int32_t* id) {
   const int thread = int(threadIdx.x), warp = thread / 32, lane = thread % 32;
-  float best = -INFINITY;
-  for (int i = thread; i < n; i += kSlotThreads) best = fmaxf(best, logits[i]);  // of a NaN and a number the number
-  best = block_max<kSlotThreads>(best);
-  KeptRanks kept{rank_of(best), 1};
-  if (fabsf(best) < INFINITY) {
+  float largest = -INFINITY;
+  for (int i = thread; i < n; i += kSlotThreads)
+    largest = fmaxf(largest, logits[i]);  // of a NaN and a number the number
+  const Best best{block_max<kSlotThreads>(largest), weight_of_best(n)};
+  KeptRanks kept{rank_of(best.logit), 1};
+  if (fabsf(best.logit) < INFINITY) {
     kept = keep_top_k(logits, n, draw.top_k);
     if (draw.top_p < 1) kept = keep_top_p(logits, n, kept, best, draw.top_p);
     if (draw.min_p > 0) kept = keep_min_p(kept, best, draw.min_p);
-  } else if (best < 0) {  // no number among them: the first is as good as any
+  } else if (best.logit < 0) {  // no number among them: the first is as good as any
     if (thread == 0) *id = 0;
     return;
   }

@@ -57,14 +57,19 @@ TEST_CASE("a device with memory of its own: heads, ingest, append and ask give w
   }
 }
 
+AskOptions few_tokens(float temperature) {
+  AskOptions options;
+  options.gather_tokens = 48, options.edge_tokens = 8, options.pool_window = 5;
+  options.sampling.max_new_tokens = 9, options.sampling.temperature = temperature, options.sampling.seed = 7;
+  return options;
+}
+
 TEST_CASE("a device with memory of its own answers with the CPU's words, greedily and by chance", "[runtime][device]") {
   IngestBench here, there(2, "qwen2", IngestBench::Memory::kFenced);
   for (const float temperature : {0.0f, 0.9f}) {
     std::string answers[2];
     for (IngestBench* bench : {&here, &there}) {
-      AskOptions options;
-      options.gather_tokens = 48, options.edge_tokens = 8, options.pool_window = 5;
-      options.sampling.max_new_tokens = 9, options.sampling.temperature = temperature, options.sampling.seed = 7;
+      const AskOptions options = few_tokens(temperature);
       if (temperature == 0.0f) REQUIRE(bench->ingest("a", {long_text()}, IngestBench::options("h2o")).ok());
       const auto answer = ask(bench->engine(), bench->store(), {"a"}, "where are the stones?", options);
       REQUIRE(answer.ok());
@@ -139,6 +144,16 @@ TEST_CASE("a GPU, where there is one, finds and answers what the CPU does", "[ru
     CHECK(a.ids == b.ids);
     const Engine::Impl& engine = here.engine().impl();
     CHECK(mean_cosine({int64_t(engine.heads.size()), engine.model->shape().head_dim}, a.rows, b.rows) > 0.999);
+  }
+  REQUIRE(there.ingest("h2o", {long_text()}, IngestBench::options("h2o")).ok());
+  for (const float temperature : {0.0f, 0.9f}) {
+    for (const char* policy : {"recent", "none", "h2o"}) {
+      const auto answer =
+          ask(there.engine(), there.store(), {policy}, "where are the stones?", few_tokens(temperature));
+      INFO(policy << ": " << answer.status().message);
+      REQUIRE(answer.ok());
+      CHECK_FALSE(answer.value().answer.empty());
+    }
   }
 }
 

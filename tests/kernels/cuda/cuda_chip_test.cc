@@ -83,7 +83,7 @@ TEST_CASE("cuda chip: recorded steps give what steps issued one by one give", "[
     const Stream s;
     const OnChip<std::byte> workspace(std::vector<std::byte>(size_t(cuda_workspace_bytes(limits)), std::byte{0xff}));
     const OnChip<float> logits(std::vector<float>(size_t(kRows * kSteps), -1.0f));
-    const OnChip<int32_t> ids(std::vector<int32_t>(size_t(kSteps), -1));
+    const OnChip<int32_t> ids(std::vector<int32_t>(size_t(2 * kSteps), -1));
     const int64_t outside_writes = 0;
     const auto ops = make_cuda_ops(limits, s.stream, {workspace.data(), size_t(cuda_workspace_bytes(limits))},
                                    {.products = nullptr, .outside_writes = &outside_writes});
@@ -96,6 +96,9 @@ TEST_CASE("cuda chip: recorded steps give what steps issued one by one give", "[
         ops->rms_norm(x, {norm.data(), size_t(kCols)}, 1e-5f, y);
         ops->matmul(on_chip_w, y, {}, false, out);
         ops->argmax({out.data, size_t(kRows)}, ids.data() + i);
+        // All as likely: from step to step another one, by what changes in the recorded step.
+        ops->draw({out.data, size_t(kRows)}, {.temperature = 1e6, .uniform = (double(i) + 0.5) / kSteps},
+                  ids.data() + kSteps + i);
         return {};
       };
       REQUIRE((recorded ? graph.run(s.stream, *ops, issue) : issue()).ok());
@@ -104,6 +107,8 @@ TEST_CASE("cuda chip: recorded steps give what steps issued one by one give", "[
     REQUIRE(cudaGetLastError() == cudaSuccess);
     std::vector<float> got = logits.values();
     for (const int32_t id : ids.values()) got.push_back(float(id));
+    for (int32_t i = 1; i < kSteps; ++i)
+      REQUIRE(ids.values()[size_t(kSteps + i)] > ids.values()[size_t(kSteps + i - 1)]);
     return got;
   };
   REQUIRE(run(true) == run(false));
