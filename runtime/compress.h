@@ -27,6 +27,7 @@ struct CompressOptions {
   int64_t chunk_tokens = 0, cache_tokens = 0, sink_tokens = 0, overlap_tokens = 0;
   int32_t bos = -1;  // >= 0: run once before the first token (before each chunk when nothing is carried); has no row
   KvView::Type kv_type = KvView::Type::kF16;
+  bool fp8_products = false;  // of the ops (compress_limits()), for the plan
 };
 
 // Rows of the largest call and slots of the cache: what an ingest needs, and what asking a stored cache needs.

@@ -26,7 +26,7 @@ struct CudaChip {
 };
 std::vector<CudaChip> list_cuda_chips() { return {}; }
 Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, int64_t /*max_bytes*/,
-                                                  const std::string& /*cublas_lt*/) {
+                                                  const std::string& /*cublas_lt*/, bool /*fp8*/) {
   return Status{Code::kUnavailable, "this reform was built without CUDA (docs/CUDA.md); --device cpu runs without it"};
 }
 #endif
@@ -46,6 +46,12 @@ int first_chip(std::string& why_none) {
 
 }  // namespace
 
+Result<bool> parse_gpu_products(const std::string& text) {
+  if (text.empty() || text == "bf16") return false;
+  if (text == "fp8") return true;
+  return Status{Code::kUsage, fmt::format("unknown GPU products '{}'; expected bf16 or fp8", text)};
+}
+
 bool cuda_built_in() { return kCudaBuiltIn; }
 
 Result<DeviceName> parse_device_name(const std::string& text) {
@@ -64,6 +70,7 @@ Result<DeviceName> parse_device_name(const std::string& text) {
 
 Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool, MemoryAccount& account) {
   TRY_ASSIGN(const DeviceName wanted, parse_device_name(options.device));
+  TRY_ASSIGN(const bool fp8, parse_gpu_products(options.gpu_products));
   ChosenDevice chosen;
   int index = wanted.kind == DeviceName::Kind::kCuda ? wanted.index : -1;
   if (wanted.kind == DeviceName::Kind::kAuto) {
@@ -71,18 +78,24 @@ Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPo
     index = first_chip(why_none);
     if (index < 0) chosen.remark = fmt::format("the model runs on the CPU: {}", why_none);
   }
+  if (index < 0 && fp8) {
+    return Status{Code::kUnavailable,
+                  fmt::format("--gpu-products fp8 is for a GPU{}; leave it out",
+                              chosen.remark.empty() ? " (--device cuda:0)" : ", and " + chosen.remark)};
+  }
   if (index < 0) {
     chosen.device = make_cpu_device(isa, pool, account);
     return chosen;
   }
-  TRY_ASSIGN(chosen.device, open_cuda_device(index, options.max_gpu_memory_bytes, options.cublas_lt_file));
+  TRY_ASSIGN(chosen.device, open_cuda_device(index, options.max_gpu_memory_bytes, options.cublas_lt_file, fp8));
   const std::string library = chosen.device->product_library();
   chosen.remark = fmt::format(
       "the model runs on {}: {} of its memory are taken for it, the driver has {} beside that; matrices are "
-      "multiplied by {}",
+      "multiplied by {}{}",
       chosen.device->name(), format_bytes(chosen.device->account().cap_bytes()),
       format_bytes(chosen.device->outside_bytes()),
-      library.empty() ? "our own kernels, as no cuBLASLt was found (--cublas-lt)" : library);
+      library.empty() ? "our own kernels, as no cuBLASLt was found (--cublas-lt)" : library,
+      fp8 ? ", as FP8 while a text is read" : "");
   return chosen;
 }
 

@@ -15,6 +15,7 @@ struct DeviceName {
   int index = 0;  // of a CUDA device
 };
 Result<DeviceName> parse_device_name(const std::string& text);  // kUsage
+Result<bool> parse_gpu_products(const std::string& text);       // whether they are FP8; kUsage
 
 struct ChosenDevice {
   std::unique_ptr<Device> device;

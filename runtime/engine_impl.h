@@ -74,7 +74,8 @@ struct Engine::Impl {
   explicit Impl(int64_t cap_bytes) : account(cap_bytes) {}
 
   KvView::Type kv_type() const { return isa == Isa::kRef ? KvView::Type::kF32 : KvView::Type::kF16; }
-  const char* kv_type_name() const { return kv_type() == KvView::Type::kF32 ? "f32" : "f16"; }           // in settings
+  const char* kv_type_name() const { return kv_type() == KvView::Type::kF32 ? "f32" : "f16"; }  // in settings
+  bool fp8_products() const { return options.gpu_products == "fp8"; }  // of an ingest; the device can, or did not open
   const char* cap_flag() const { return device->is_host() ? "--max-host-memory" : "--max-gpu-memory"; }  // for advice
   std::string cache_dir() const;
   Status take_weights();

@@ -126,9 +126,10 @@ Result<bool> IngestJob::begun_alike(const ContextEntry& entry) {
     if (heads != s.heads) return false;
   }
   return s.model_fingerprint == engine_.info.fingerprint && s.kv_type == engine_.kv_type_name() &&
-         s.policy == options_.policy && s.chunk_tokens == options_.chunk_tokens &&
-         s.cache_tokens == options_.cache_tokens && s.sink_tokens == options_.sink_tokens &&
-         s.overlap_tokens == options_.overlap_tokens && s.lossy == options_.lossy;
+         s.fp8_products == engine_.fp8_products() && s.policy == options_.policy &&
+         s.chunk_tokens == options_.chunk_tokens && s.cache_tokens == options_.cache_tokens &&
+         s.sink_tokens == options_.sink_tokens && s.overlap_tokens == options_.overlap_tokens &&
+         s.lossy == options_.lossy;
 }
 
 // The finished calls' texts, one after the other, against these sources.
@@ -172,7 +173,8 @@ Result<IngestResult> IngestJob::begin_new(IngestResult::Outcome outcome) {
                .lossy = options_.lossy,
                .heads = {},
                .head_dim = engine_.model->shape().head_dim,
-               .kv_type = engine_.kv_type_name()};
+               .kv_type = engine_.kv_type_name(),
+               .fp8_products = engine_.fp8_products()};
   TRY_ASSIGN(settings_.heads, engine_.resolve_heads(progress_, cancel_));
   heads_ms_ = watch.lap_ms();
   TRY(make_compressor());

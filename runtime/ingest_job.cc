@@ -57,8 +57,23 @@ void IngestJob::warn_past_window(int64_t n_positions) const {
                   (window - 1) / 2));
 }
 
+// A context's rows are compared with one another, so they are made alike.
+Status IngestJob::check_products() const {
+  if (settings_.fp8_products && !engine_.fp8_products()) {
+    return {
+        Code::kWrongModel,
+        fmt::format("context '{}' was begun with FP8 products; --gpu-products fp8 on a GPU goes on with it", name_)};
+  }
+  if (!settings_.fp8_products && engine_.fp8_products()) {
+    engine_.remark(LogLevel::kInfo,
+                   fmt::format("context '{}' was begun without FP8 products and goes on without", name_));
+  }
+  return {};
+}
+
 Status IngestJob::make_compressor() {
   compressor_.reset(), kernels_ = {};
+  TRY(check_products());
   const ModelShape& shape = engine_.model->shape();
   const bool wants_bos = engine_.tokenizer->add_bos() && engine_.tokenizer->bos() >= 0;
   compress_ = {.policy = find_policy(settings_.policy),
@@ -67,7 +82,8 @@ Status IngestJob::make_compressor() {
                .sink_tokens = settings_.sink_tokens,
                .overlap_tokens = settings_.overlap_tokens,
                .bos = wants_bos ? engine_.tokenizer->bos() : -1,
-               .kv_type = engine_.kv_type()};
+               .kv_type = engine_.kv_type(),
+               .fp8_products = settings_.fp8_products};
   const CompressSizes sizes = ingest_sizes(compress_);
   warn_past_window(sizes.capacity - (wants_bos ? 0 : 1));
   JobPlan plan = plan_compress(shape, *engine_.device, settings_.heads, compress_, sizes);
@@ -77,7 +93,7 @@ Status IngestJob::make_compressor() {
   if (!engine_.device->is_host()) plan.host[MemoryCategory::kCheckpoint] = plan.device[MemoryCategory::kKvCache];
   TRY(engine_.make_room(plan, compress_use(settings_.heads), "a smaller --chunk-tokens or --cache-tokens needs less",
                         cancel_));
-  TRY_ASSIGN(kernels_, engine_.make_kernels(compress_limits(shape, *engine_.device, sizes)));
+  TRY_ASSIGN(kernels_, engine_.make_kernels(compress_limits(shape, *engine_.device, sizes, compress_.fp8_products)));
   TRY_ASSIGN(compressor_, Compressor::create(*engine_.model, *engine_.device, *kernels_.ops, engine_.account,
                                              settings_.heads, compress_, sizes));
   return {};

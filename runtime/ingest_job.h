@@ -57,6 +57,7 @@ class IngestJob {
 
   Status use_settings(const ContextEntry& entry);
   Status open_sources(const PartStart& part);
+  Status check_products() const;
   Status make_compressor();
   Result<bool> same_text(const ProgressState& state);
   Result<IngestResult> run_to_end(IngestResult::Outcome outcome);

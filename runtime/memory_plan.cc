@@ -70,8 +70,10 @@ Status JobPlan::make_room(Device& where, const Model& model, const WeightUse& us
   return (host + host_account).check(host_account.cap_bytes(), host_advice);
 }
 
-OpLimits compress_limits(const ModelShape& shape, const Device& device, const CompressSizes& s) {
-  return limits_of(shape, device, s.call_tokens, s.capacity);
+OpLimits compress_limits(const ModelShape& shape, const Device& device, const CompressSizes& s, bool fp8_products) {
+  OpLimits limits = limits_of(shape, device, s.call_tokens, s.capacity);
+  if (fp8_products) limits.code_weights = shape.n_layers * kMatricesPerLayer;
+  return limits;
 }
 
 OpLimits recompute_limits(const ModelShape& shape, const Device& device, int64_t call_tokens, int64_t capacity) {
@@ -92,7 +94,8 @@ JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& head
       (options.policy->wants_scores ? layers * sizes.capacity * 4 : 0) +
       (options.policy->carry == Carry::kCache ? options.cache_tokens * 4 : 0);
   plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, sizes.call_tokens, device.block_tokens());
-  plan[MemoryCategory::kWorkspace] = device.workspace_bytes(compress_limits(shape, device, sizes));
+  plan[MemoryCategory::kWorkspace] =
+      device.workspace_bytes(compress_limits(shape, device, sizes, options.fp8_products));
   const int64_t rows_bytes = sizes.call_tokens * EmbeddingLayout{int64_t(heads.size()), shape.head_dim}.row_bytes();
   plan[MemoryCategory::kIndex] = rows_bytes * (device.is_host() ? 1 : 2);  // two buffers, and the host's copies of them
   if (!device.is_host()) job.host[MemoryCategory::kIndex] = plan[MemoryCategory::kIndex];

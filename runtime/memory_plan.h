@@ -34,7 +34,8 @@ struct JobPlan {
 };
 
 // The limits of a compress job's kernels, and of a recompute's.
-OpLimits compress_limits(const ModelShape& shape, const Device& device, const CompressSizes& sizes);
+OpLimits compress_limits(const ModelShape& shape, const Device& device, const CompressSizes& sizes,
+                         bool fp8_products = false);
 OpLimits recompute_limits(const ModelShape& shape, const Device& device, int64_t call_tokens, int64_t capacity);
 WeightUse compress_use(const Heads& heads);  // of the weights
 

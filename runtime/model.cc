@@ -97,6 +97,8 @@ struct ModelLoader {
     TRY(matrix(p + "ffn_gate.weight", s.d_ff, s.d_model, w.gate));
     TRY(matrix(p + "ffn_up.weight", s.d_ff, s.d_model, w.up));
     TRY(matrix(p + "ffn_down.weight", s.d_model, s.d_ff, w.down));
+    Weight* const matrices[kMatricesPerLayer] = {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down};
+    for (int64_t k = 0; k < kMatricesPerLayer; ++k) matrices[k]->id = int32_t(i * kMatricesPerLayer + k);
     if (arch.qk_norm) {
       TRY(vector(p + "attn_q_norm.weight", s.head_dim, w.q_norm));
       TRY(vector(p + "attn_k_norm.weight", s.head_dim, w.k_norm));

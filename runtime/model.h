@@ -37,6 +37,8 @@ struct ModelShape {
   std::vector<bool> is_local;  // [n_layers]
 };
 
+inline constexpr int64_t kMatricesPerLayer = 7;  // Weight::id counts them from layer 0 on
+
 // Empty spans (or data == nullptr) where the architecture has none.
 struct LayerWeights {
   std::span<const float> attn_norm, ffn_norm;            // [d_model]

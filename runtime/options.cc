@@ -32,6 +32,7 @@ Status EngineOptions::validate() const {
   TRY(in_range("max GPU memory", max_gpu_memory_bytes, 0, int64_t(1) << 50));
   TRY(parse_device_name(device));
   TRY(parse_weight_place(gpu_weights));
+  TRY(parse_gpu_products(gpu_products));
   if (isa.empty()) return {};
   for (const Isa candidate : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
     if (isa != name(candidate)) continue;

@@ -13,6 +13,10 @@ namespace reform {
 
 using nlohmann::json;
 
+namespace {
+constexpr const char* kFp8Products = "fp8";  // the key is there for these only; on disk
+}
+
 std::string to_json(const ContextSettings& s) {
   nlohmann::ordered_json root;
   root["model"] = {{"fingerprint", s.model_fingerprint},
@@ -29,6 +33,7 @@ std::string to_json(const ContextSettings& s) {
   root["head_dim"] = s.head_dim;
   root["embedding"] = s.embedding;
   root["kv_type"] = s.kv_type;
+  if (s.fp8_products) root["products"] = kFp8Products;
   return root.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -53,6 +58,10 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
     root.at("head_dim").get_to(s.head_dim);
     root.at("embedding").get_to(s.embedding);
     root.at("kv_type").get_to(s.kv_type);
+    if (root.contains("products")) {
+      if (root.at("products") != kFp8Products) return bad("unknown products");
+      s.fp8_products = true;
+    }
     for (const json& entry : root.at("heads")) {
       TRY_ASSIGN(const HeadRef head, parse_head(entry.get<std::string>()));
       s.heads.push_back(head);

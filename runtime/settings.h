@@ -19,6 +19,7 @@ struct ContextSettings {
   int64_t head_dim = 0;
   std::string embedding = "int8";
   std::string kv_type = "f16";  // of the checkpoint
+  bool fp8_products = false;    // both factors of products were rounded to e4m3 while the text was read
 };
 
 std::string to_json(const ContextSettings& settings);

@@ -28,6 +28,7 @@ struct Arguments {
   std::string json, only;
   double seconds = 600;
   bool tiny = false, cpu = false;
+  bool fp8 = true;  // whether such products can be had
 };
 
 double seconds_now() {
@@ -69,6 +70,7 @@ bool run_cases(Device& device, const Arguments& arguments, double deadline, Json
   for (const auto make : {matmul_cases, attention_cases, row_cases}) {
     for (const Case& c : make(arguments.tiny)) {
       if (!c.name.starts_with(arguments.only)) continue;
+      if (!arguments.fp8 && c.name.starts_with(kFp8Matmul)) continue;
       Json found = {{"name", c.name}, {"unit", c.unit}, {"state", "not reached"}};
       if (seconds_now() < deadline) found = describe(c, c.run(bench));
       all_right &= found["state"] == "ok";
@@ -89,7 +91,7 @@ Status measure_peaks(const Arguments& arguments, Json& out) {
   return {};
 }
 
-Result<bool> run(const Arguments& arguments, Json& out) {
+Result<bool> run(Arguments arguments, Json& out) {
   const double deadline = seconds_now() + arguments.seconds;
   ThreadPool pool(int(std::thread::hardware_concurrency()));
   MemoryAccount host;
@@ -98,7 +100,13 @@ Result<bool> run(const Arguments& arguments, Json& out) {
     return run_cases(*device, arguments, deadline, out);
   }
   TRY(measure_peaks(arguments, out));
-  TRY_ASSIGN(const auto device, open_cuda_device(arguments.device, 0));
+  auto opened = open_cuda_device(arguments.device, 0, "", /*fp8=*/true);
+  if (opened.status().code == Code::kUnavailable) {
+    fmt::print("no FP8 products: {}\n", opened.status().message);
+    arguments.fp8 = false;
+    opened = open_cuda_device(arguments.device, 0);
+  }
+  TRY_ASSIGN(const auto device, std::move(opened));
   out["device"] = device->name();
   return run_cases(*device, arguments, deadline, out);
 }

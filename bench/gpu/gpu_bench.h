@@ -83,6 +83,7 @@ double relative_error(const std::vector<float>& got, const std::vector<double>& 
 
 std::vector<float> random_floats(int64_t n, uint32_t seed);  // in [-1, 1]
 
+inline constexpr const char* kFp8Matmul = "matmul_fp8";  // cases' names begin so
 std::vector<Case> matmul_cases(bool tiny);
 std::vector<Case> attention_cases(bool tiny);
 std::vector<Case> row_cases(bool tiny);  // what is bound by memory: norms, caches, scores

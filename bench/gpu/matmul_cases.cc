@@ -21,6 +21,8 @@ constexpr int64_t kPastCachesBytes = 800'000'000;
 // Activations and some weights are rounded to BF16 (2^-9 of each at most, independent): a root mean square of 2^-9.
 // A wrong block, scale or row is off by more than a tenth.
 constexpr double kAllowed = 0.01;
+// e4m3 rounds either factor by 2^-4 of it at most: a root mean square of some 0.04.
+constexpr double kFp8Allowed = 0.07;
 
 std::string type_name(QuantType type) {
   std::string name = geometry(type).name;
@@ -46,7 +48,8 @@ Result<double> error_of(GpuBench& bench, QuantType type, const std::vector<uint8
   return relative_error(got, want);
 }
 
-Result<Measured> run_matmul(GpuBench& bench, QuantType type, const Shape& s, int64_t n_tokens, int64_t n_copies) {
+Result<Measured> run_matmul(GpuBench& bench, QuantType type, const Shape& s, int64_t n_tokens, int64_t n_copies,
+                            bool fp8) {
   const std::vector<uint8_t> bytes = repeated_weights(type, s.rows, s.cols, kDistinctRows);
   const std::vector<float> x = random_floats(n_tokens * s.cols, 2);
   std::vector<Array<uint8_t>> copies;
@@ -56,14 +59,16 @@ Result<Measured> run_matmul(GpuBench& bench, QuantType type, const Shape& s, int
   }
   TRY_ASSIGN(const Array<float> x_there, bench.put(x));
   TRY_ASSIGN(Array<float> y, bench.array<float>(n_tokens * s.rows));
-  TRY_ASSIGN(const BenchOps ops, bench.ops({n_tokens, std::max(s.cols, s.rows), 64, 32, 8, 128}));
+  OpLimits limits{n_tokens, std::max(s.cols, s.rows), 64, 32, 8, 128};
+  limits.code_weights = fp8 ? 1 : 0;
+  TRY_ASSIGN(const BenchOps ops, bench.ops(limits));
   size_t turn = 0;
   const auto call = [&] {
-    const Weight w{type, s.rows, s.cols, copies[turn++ % copies.size()].data()};
+    const Weight w{type, s.rows, s.cols, copies[turn++ % copies.size()].data(), 0};
     ops->matmul(w, {x_there.data(), n_tokens, s.cols}, {}, false, {y.data(), n_tokens, s.rows});
   };
   call();
-  Measured m{.allowed = kAllowed};
+  Measured m{.allowed = fp8 ? kFp8Allowed : kAllowed};
   TRY_ASSIGN(m.error, error_of(bench, type, bytes, s, x, n_tokens, y.data()));
   m.work = n_tokens == 1 ? double(bytes.size()) : 2.0 * double(n_tokens) * double(s.rows) * double(s.cols);
   TRY_ASSIGN(m.timing, bench.time(y.data(), call));
@@ -89,11 +94,11 @@ Result<Measured> run_embed(GpuBench& bench, QuantType type, int64_t rows, int64_
   return m;
 }
 
-Case matmul_case(QuantType type, const Shape& s, int64_t n_tokens, int64_t n_copies) {
+Case matmul_case(QuantType type, const Shape& s, int64_t n_tokens, int64_t n_copies, bool fp8 = false) {
   const bool decode = n_tokens == 1;
-  return {fmt::format("{}/{}/{}x{}/{}", decode ? "matvec" : "matmul", type_name(type), s.rows, s.cols, n_tokens),
-          decode ? "GB/s" : "TFLOP/s", s.per_layer,
-          [=](GpuBench& bench) { return run_matmul(bench, type, s, n_tokens, n_copies); }};
+  const std::string op = decode ? "matvec" : fp8 ? kFp8Matmul : "matmul";
+  return {fmt::format("{}/{}/{}x{}/{}", op, type_name(type), s.rows, s.cols, n_tokens), decode ? "GB/s" : "TFLOP/s",
+          s.per_layer, [=](GpuBench& bench) { return run_matmul(bench, type, s, n_tokens, n_copies, fp8); }};
 }
 
 }  // namespace
@@ -109,6 +114,13 @@ std::vector<Case> matmul_cases(bool tiny) {
   for (const QuantType type : {QuantType::kQ4_K, QuantType::kBF16}) {
     for (const Shape& shape : kShapes) {
       if (!tiny || shape.rows == kShapes[0].rows) add(type, shape);
+    }
+  }
+  for (const QuantType type : {QuantType::kQ4_K, QuantType::kBF16}) {
+    for (const Shape& shape : kShapes) {
+      if (tiny && shape.rows != kShapes[0].rows) continue;
+      const Shape s = tiny ? Shape{96, 512, shape.per_layer} : shape;
+      cases.push_back(matmul_case(type, s, tiny ? 33 : kManyTokens, 1, true));
     }
   }
   for (int i = 0; i < int(QuantType::kCount); ++i) {

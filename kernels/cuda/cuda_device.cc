@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/try.h"
 #include "base/units.h"
+#include "kernels/cuda/code_check.h"
 #include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/cuda_copies.h"
 #include "kernels/cuda/cuda_ops.h"
@@ -24,6 +25,8 @@ constexpr int64_t kReserveBytes = int64_t{256} << 20;
 constexpr int64_t kLateBytes = int64_t{96} << 20;
 // What a context and our kernels are taken to need where the driver cannot be asked.
 constexpr int64_t kAssumedOutsideBytes = int64_t{640} << 20;
+// For seeing whether a library multiplies: small matrices and what it wants beside them.
+constexpr int64_t kCheckBytes = int64_t{48} << 20;
 constexpr int64_t kLargeArenaBytes = int64_t{4} << 30;
 
 // Memory of one chip, from one allocation. The stream clears what it hands out, in the order of the work.
@@ -53,7 +56,7 @@ class CudaMemory final : public MemorySource {
 // the thread that calls them.
 class CudaDevice final : public Device {
  public:
-  static Result<std::unique_ptr<Device>> open(int index, int64_t max_bytes, const std::string& cublas_lt);
+  static Result<std::unique_ptr<Device>> open(int index, int64_t max_bytes, const std::string& cublas_lt, bool fp8);
   ~CudaDevice() override {
     cudaSetDevice(index_);
     if (stream_ != nullptr) cudaStreamSynchronize(stream_);
@@ -104,6 +107,7 @@ class CudaDevice final : public Device {
 
  private:
   Status take_arena(int64_t max_bytes);
+  Status check_fp8();
   explicit CudaDevice(int index) : index_(index), name_(fmt::format("cuda:{}", index)) {}
 
   Status checked(cudaError_t error, const char* doing) const {
@@ -133,7 +137,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<MemoryAccount> account_;
 };
 
-Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes, const std::string& cublas_lt) {
+Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes, const std::string& cublas_lt, bool fp8) {
   std::unique_ptr<CudaDevice> device(new CudaDevice(index));
   device->used_before_ = used_bytes_of_chip(index);
   TRY(device->checked(cudaSetDevice(index), "opening it"));
@@ -148,8 +152,23 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes, c
   device->copies_ = std::make_unique<CudaCopies>(index, device->stream_);
   TRY(device->copies_->open());
   TRY(device->take_arena(max_bytes));
+  if (fp8) TRY(device->check_fp8());
   TRY(device->copies_->measure(device->arena_, device->arena_bytes_));
   return std::unique_ptr<Device>(std::move(device));
+}
+
+// Before anything else has the arena's memory.
+Status CudaDevice::check_fp8() {
+  if (products_ == nullptr) {
+    return {Code::kUnavailable,
+            fmt::format("{}: --gpu-products fp8 needs cuBLASLt, and none was found (--cublas-lt)", name_)};
+  }
+  const std::span<std::byte> memory(static_cast<std::byte*>(arena_), size_t(std::min(arena_bytes_, kCheckBytes)));
+  if (multiplies_codes(*products_, *this, stream_, memory)) return {};
+  return {Code::kUnavailable,
+          fmt::format("{}: --gpu-products fp8: {} does not multiply FP8 matrices here; leave it out, or try another "
+                      "one (--cublas-lt)",
+                      name_, products_->name())};
 }
 
 // The driver's share counts: max_bytes is what the process has on the chip in all.
@@ -192,7 +211,7 @@ std::vector<CudaChip> list_cuda_chips() {
   return chips;
 }
 
-Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes, const std::string& cublas_lt) {
+Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes, const std::string& cublas_lt, bool fp8) {
   int n_chips = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&n_chips); error != cudaSuccess && error != cudaErrorNoDevice) {
     (void)cudaGetLastError();
@@ -209,7 +228,12 @@ Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes, c
                   fmt::format("cuda:{}: {} has compute capability {}.{}; {}.0 is the oldest that is supported", index,
                               chip->name, chip->major, chip->minor, kOldestCudaMajor)};
   }
-  return CudaDevice::open(index, max_bytes, cublas_lt);
+  if (fp8 && (chip->major < 8 || (chip->major == 8 && chip->minor < 9))) {
+    return Status{Code::kUnavailable,
+                  fmt::format("cuda:{}: {} has compute capability {}.{}; --gpu-products fp8 needs 8.9 or later", index,
+                              chip->name, chip->major, chip->minor)};
+  }
+  return CudaDevice::open(index, max_bytes, cublas_lt, fp8);
 }
 
 }  // namespace reform

@@ -26,7 +26,9 @@ std::vector<CudaChip> list_cuda_chips();
 // max_bytes: of its memory, the driver's share for this process included; 0: what is free but for a reserve. All of it
 // that is ours is taken now, and all kernels are loaded, if the driver can. kUnavailable for what
 // is not there, or older than compute capability 8.0; kMemoryCap if the arena cannot be had. cublas_lt: the file to
-// load cuBLASLt from (kUnavailable), or "" for what the loader finds; without one, our own kernels multiply.
-Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes, const std::string& cublas_lt = {});
+// load cuBLASLt from (kUnavailable), or "" for what the loader finds; without one, our own kernels multiply. fp8: jobs
+// will ask for products of FP8 factors; kUnavailable where chip or library have none.
+Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes, const std::string& cublas_lt = {},
+                                                 bool fp8 = false);
 
 }  // namespace reform

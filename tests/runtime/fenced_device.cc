@@ -262,11 +262,11 @@ std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool, int64_t cap_
       });
 }
 
-std::unique_ptr<FencedDevice> fenced_emulated_cuda() {
+std::unique_ptr<FencedDevice> fenced_emulated_cuda(cuda::ProductLibrary* products) {
   return std::make_unique<FencedDevice>(
       "emulated cuda", false, 0, [](const OpLimits& limits) { return cuda::Scratch(limits).bytes; },
-      [](const OpLimits& limits, std::span<std::byte> workspace, const int64_t* outside_writes) {
-        return std::make_unique<cuda::CudaOps>(limits, nullptr, workspace, CudaOptions{nullptr, outside_writes});
+      [products](const OpLimits& limits, std::span<std::byte> workspace, const int64_t* outside_writes) {
+        return std::make_unique<cuda::CudaOps>(limits, nullptr, workspace, CudaOptions{products, outside_writes});
       });
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/arena.h"
+#include "kernels/cuda/product_library.h"
 #include "kernels/device.h"
 
 namespace reform::test {
@@ -127,6 +128,6 @@ class FencedDevice final : public Device {
 // The CPU's kernels, and CUDA's under emulation, on memory of their own; the latter's is open all the time, since they
 // are slow enough.
 std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool, int64_t cap_bytes = 0);
-std::unique_ptr<FencedDevice> fenced_emulated_cuda();
+std::unique_ptr<FencedDevice> fenced_emulated_cuda(cuda::ProductLibrary* products = nullptr);
 
 }  // namespace reform::test

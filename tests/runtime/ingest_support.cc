@@ -67,14 +67,19 @@ IngestBench::IngestBench(int n_threads, const std::string& model, Memory memory,
   engine_ = std::move(engine).value();
   if (memory == Memory::kFenced) {
     Engine::Impl& impl = engine_->impl();
-    impl.device = fenced_cpu(impl.isa, *impl.pool, weights.cap_bytes);
-    impl.gguf = Gguf::open(path).value();  // as a device that is there from the beginning finds it
-    impl.model = Model::create(*impl.gguf).value();
-    REQUIRE(impl.model->move_to(*impl.device, impl.account, weights.place).ok());
+    move_to(fenced_cpu(impl.isa, *impl.pool, weights.cap_bytes), weights.place);
   }
   auto store = Store::open(dir_ / "store");
   REQUIRE(store.status().message.empty());
   store_ = std::move(store).value();
+}
+
+void IngestBench::move_to(std::unique_ptr<Device> device, WeightPlace place) {
+  Engine::Impl& impl = engine_->impl();
+  impl.gguf = Gguf::open(impl.info.path).value();  // as a device that is there from the beginning finds it
+  impl.model = Model::create(*impl.gguf).value();
+  impl.device = std::move(device);
+  REQUIRE(impl.model->move_to(*impl.device, impl.account, place).ok());
 }
 
 IngestBench::~IngestBench() {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/device.h"
 #include "runtime/weight_plan.h"
 
 namespace reform::test {
@@ -70,6 +71,8 @@ class IngestBench {
   std::string file_path(int i) const;  // of the i-th text that came in a file
   Snapshot snapshot(const std::string& name);
   Engine& engine() { return *engine_; }
+  // From now on the model runs there, which is a device with memory of its own.
+  void move_to(std::unique_ptr<Device> device, WeightPlace place = WeightPlace::kAuto);
   Store& store() { return *store_; }
 
  private:

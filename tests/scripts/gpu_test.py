@@ -68,10 +68,13 @@ json.dump(out, open(sys.argv[sys.argv.index("--json") + 1], "w"))
     "bin/reform": '''
 import json, os, sys, time
 arguments = [a for a in sys.argv[1:] if a != "--json"]
-verb, row = arguments[0], next((a for a in arguments if a.startswith(("q4_k-", "bf16-"))), "model")
+verb, row = arguments[0], next((a for a in arguments if a.startswith(("q4_k-", "bf16-", "fp8-"))), "model")
 if os.environ.get("FAKE_FAILS") == f"{verb} {row}":
     print(json.dumps({"error": {"message": "the GPU is full"}}))
     sys.exit(11)
+if "--gpu-products" in arguments and os.environ.get("FAKE_HAS_NO_FP8"):
+    print(json.dumps({"error": {"message": "cuda:0: --gpu-products fp8 needs 8.9 or later"}}))
+    sys.exit(12)
 q4 = "mistral-nemo-12b:q4_k" in arguments
 state = os.path.join(os.path.dirname(__file__), "../path/in_use")
 open(state + ".new", "w").write(f"{os.getpid()} {7629 if q4 else 28610}")
@@ -140,7 +143,7 @@ class FakeTree(unittest.TestCase):
     def test_parts_are_merged_bars_judged_and_errors_recorded(self):
         status, out = self.run_gpu("kernels", "sanitizer", "peer")
         self.assertEqual(status, 1, out)  # racecheck found something
-        status, out = self.run_gpu("tests", "model", "job", FAKE_FAILS="ingest bf16-h2o-8k")
+        status, out = self.run_gpu("tests", "model", "job", FAKE_FAILS="ingest bf16-h2o-8k", FAKE_HAS_NO_FP8="1")
         self.assertEqual(status, 1, out)
         results, page = self.results()
         steps = {f"{part}/{s['name']}": s for part, r in results["parts"].items() for s in r["steps"]}
@@ -151,6 +154,7 @@ class FakeTree(unittest.TestCase):
             "model/logits": "passed", "model/answers": "passed", "kernels/bench_gpu": "passed", "peer/pytorch": "skipped",
             "job/q4_k-none": "passed", "job/bf16-none": "passed", "job/bf16-h2o-8k": "failed", "job/fp8-none": "skipped"})
         self.assertIn("the GPU is full", steps["job/bf16-h2o-8k"]["note"])
+        self.assertIn("needs 8.9", steps["job/fp8-none"]["note"])
         self.assertEqual({r["build"] for r in results["parts"].values()}, {"abc123"})
         row = steps["job/q4_k-none"]
         self.assertEqual(row["tokens"], 262_144)

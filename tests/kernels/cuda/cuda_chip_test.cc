@@ -8,7 +8,9 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
+#include "base/float8.h"
 #include "kernels/cuda/cublas_lt.h"
+#include "kernels/cuda/cuda_device.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/step_graph.h"
 #include "tests/kernels/cuda/elements.h"
@@ -164,6 +166,68 @@ TEST_CASE("cuda chip: cuBLASLt gives the sums that we ask of it", "[kernels][cud
         }
         want.push_back(sum);
         allowed.push_back(is_gap ? 0 : magnitude * double(p.depth + 8) * 0x1p-23);
+      }
+    }
+    REQUIRE(compare(got, want, allowed));
+  }
+}
+
+// Of the values, by one step for all of them, which takes the largest to 448.
+std::vector<double> rounded_to_codes(const std::vector<float>& values) {
+  float most = 0;
+  for (const float v : values) most = std::max(most, std::abs(v));
+  std::vector<double> out;
+  out.reserve(values.size());
+  for (const float v : values) {
+    out.push_back(double(e4m3_to_f32(f32_to_e4m3(v * (448.0f / most)))) * double(most / 448.0f));
+  }
+  return out;
+}
+
+// Our kernels make the codes, cuBLASLt multiplies them; a chip or library that cannot must have said so.
+TEST_CASE("cuda chip: FP8 products are those of the rounded factors", "[kernels][cuda]") {
+  if (!has_chip()) return;
+  const auto chips = list_cuda_chips();
+  const bool has_fp8 = chips[0].major > 8 || (chips[0].major == 8 && chips[0].minor >= 9);
+  const auto device = open_cuda_device(0, int64_t{1} << 30, "", /*fp8=*/true);
+  INFO(device.status().message);
+  REQUIRE((device.ok() || device.status().code == Code::kUnavailable));
+  if (!has_fp8) REQUIRE(!device.ok());
+  const auto library = load_cublas_lt("");
+  if (!device.ok()) return;
+  REQUIRE(library != nullptr);
+  const Stream s;
+  Random random(63);
+  for (const QuantType type : {QuantType::kQ4_K, QuantType::kQ8_0, QuantType::kBF16, QuantType::kF32}) {
+    const int64_t n_tokens = 133, n_rows = 384, depth = 512;
+    INFO(geometry(type).name);
+    const Matrix m = random_matrix(type, n_rows, depth, random);
+    std::vector<float> x;
+    for (int64_t i = 0; i < n_tokens * depth; ++i) x.push_back(normal(random));
+    OpLimits limits{n_tokens, depth, 1, 1, 1, 64};
+    limits.code_weights = 1;
+    const int64_t workspace_bytes = cuda_workspace_bytes(limits);
+    const OnChip<std::byte> workspace(std::vector<std::byte>(size_t(workspace_bytes), std::byte{0xff}));
+    const OnChip<uint8_t> w_there(m.bytes);
+    const OnChip<float> x_there(x), bias(std::vector<float>(size_t(n_rows), 0.5f));
+    const OnChip<float> y(std::vector<float>(size_t(n_tokens * n_rows), 2.0f));
+    const auto ops = make_cuda_ops(limits, s.stream, {workspace.data(), size_t(workspace_bytes)},
+                                   {.products = library.get(), .outside_writes = nullptr});
+    ops->matmul({type, n_rows, depth, w_there.data(), 0}, {x_there.data(), n_tokens, depth},
+                {bias.data(), size_t(n_rows)}, true, {y.data(), n_tokens, n_rows});
+    const std::vector<float> got = y.values();
+    const std::vector<double> x_rounded = rounded_to_codes(x), w_rounded = rounded_to_codes(m.values);
+    std::vector<double> want, allowed;
+    for (int64_t t = 0; t < n_tokens; ++t) {
+      for (int64_t r = 0; r < n_rows; ++r) {
+        double sum = 2.5, magnitude = 4;
+        for (int64_t k = 0; k < depth; ++k) {
+          const double term = x_rounded[size_t(t * depth + k)] * w_rounded[size_t(r * depth + k)];
+          sum += term, magnitude += std::abs(term);
+        }
+        want.push_back(sum);
+        // A chip may keep as few as 13 bits within a run of products; a wrong step, row or column is off by more.
+        allowed.push_back(magnitude * 0x1p-11);
       }
     }
     REQUIRE(compare(got, want, allowed));

@@ -1,0 +1,16 @@
+// Whether a library multiplies e4m3 codes as we ask it to.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "kernels/cuda/product_library.h"
+#include "kernels/device.h"
+
+namespace reform {
+
+// Multiplies small matrices whose product is known. `memory` is of the device, 256-byte aligned, and free meanwhile;
+// too little of it is not enough. `stream` is the one that the device's copies go to.
+bool multiplies_codes(cuda::ProductLibrary& library, Device& device, void* stream, std::span<std::byte> memory);
+
+}  // namespace reform
