@@ -156,7 +156,7 @@ class QualityRun {
     for (size_t begin = 0; begin < ids.size(); begin += size_t(compress.chunk_tokens)) {
       const size_t n = std::min(size_t(compress.chunk_tokens), ids.size() - begin);
       const size_t overlap = std::min(begin, size_t(compress.overlap_tokens));
-      TRY_ASSIGN(const auto chunk_rows,
+      TRY_ASSIGN(const RowsForHost chunk_rows,
                  compressor.run_chunk(
                      ids.subspan(begin - overlap, overlap), ids.subspan(begin, n), [](double) {}, nullptr));
       TRY(compressor.wait_for(chunk_rows));
