@@ -47,9 +47,9 @@ int first_chip(std::string& why_none) {
 }  // namespace
 
 Result<bool> parse_gpu_products(const std::string& text) {
-  if (text.empty() || text == "bf16") return false;
+  if (text.empty() || text == "half") return false;
   if (text == "fp8") return true;
-  return Status{Code::kUsage, fmt::format("unknown GPU products '{}'; expected bf16 or fp8", text)};
+  return Status{Code::kUsage, fmt::format("unknown GPU products '{}'; expected half or fp8", text)};
 }
 
 bool cuda_built_in() { return kCudaBuiltIn; }

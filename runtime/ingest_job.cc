@@ -68,6 +68,13 @@ Status IngestJob::check_products() const {
     engine_.remark(LogLevel::kInfo,
                    fmt::format("context '{}' was begun without FP8 products and goes on without", name_));
   }
+  if (settings_.fp8_products && find_policy(settings_.policy)->carry == Carry::kCache) {
+    engine_.remark(
+        LogLevel::kWarning,
+        fmt::format("FP8 products can find fewer passages with the policy {}, as errors stay in its cache; with "
+                    "none they do not (bench/results/quality.md)",
+                    settings_.policy));
+  }
   return {};
 }
 

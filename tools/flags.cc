@@ -51,8 +51,9 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
                   "Where a GPU finds weights: auto (the default; there, as far as they fit), resident, host or file")
       ->type_name("PLACE")
       ->group(group);
-  verb.add_option("--gpu-products", o.gpu_products,
-                  "How a GPU multiplies while it reads a text: bf16 (the default), or fp8, faster and less exact")
+  verb.add_option(
+          "--gpu-products", o.gpu_products,
+          "How a GPU multiplies while it reads a text: half (16 bits, the default), or fp8, faster and less exact")
       ->type_name("TYPE")
       ->group(group);
   verb.add_option("--cublas-lt", o.cublas_lt_file,

@@ -66,7 +66,7 @@ TEST_CASE("FP8 products are an ingest's alone, and a context goes on as it was b
   REQUIRE(bench.ingest("fp8", {more}, appending()).ok());
   CHECK(watched.seen() == std::vector<int64_t>{all});
 
-  for (const char* others : {"", "bf16"}) {
+  for (const char* others : {"", "half"}) {
     products = others;
     REQUIRE(ask_once(bench, "fp8").ok());
     const Status refused = bench.ingest("fp8", {more}, appending()).status();
@@ -116,7 +116,7 @@ TEST_CASE("FP8 products that cannot be had are an error, not another arithmetic"
   const auto engine = Engine::open(tiny_path("qwen2"), options);
   CHECK(engine.status().code == Code::kUnavailable);
   CHECK(engine.status().message.find("--gpu-products fp8") != std::string::npos);
-  options.gpu_products = "bf16";
+  options.gpu_products = "half";
   CHECK(Engine::open(tiny_path("qwen2"), options).ok());
 }
 

@@ -20,8 +20,9 @@ struct EngineOptions {
   // Changes results.
   std::string chat_template;  // "", chatml, llama3, gemma, mistral; "" recognises it from the GGUF
   std::string heads_file;     // JSON; "" looks in the shipped ones, then the cache, then searches
-  // How a GPU multiplies matrices while it reads a text for a new context: "" and bf16; fp8: faster, where chip and
-  // cuBLASLt can (kUnavailable), and some 10 % of what is gathered is other text. A context goes on as it was begun.
+  // How a GPU multiplies matrices while it reads a text for a new context: "" and half (16 bits); fp8: faster, where
+  // chip and cuBLASLt can (kUnavailable), and some 10 % of what is gathered is other text. A context goes on as it was
+  // begun.
   std::string gpu_products;
   // Changes speed, not results.
   int n_threads = 0;                  // 0: one per core this process may run on

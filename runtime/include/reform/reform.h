@@ -67,7 +67,7 @@ typedef struct reform_engine_options {
   int64_t max_gpu_memory_bytes; /* 0: what is free but for a reserve */
   const char* gpu_weights;      /* "" and auto, resident, host, file */
   const char* cublas_lt_file;   /* "" looks where the loader does */
-  const char* gpu_products;     /* "" and bf16, fp8: of an ingest */
+  const char* gpu_products;     /* "" and half, fp8: of an ingest */
 } reform_engine_options;
 
 typedef struct reform_model_info {
