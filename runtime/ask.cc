@@ -97,9 +97,7 @@ Status AskJob::open_contexts() {
     TRY_ASSIGN(c.files, parse_sources(c.data->meta().sources, name));
     if (!c.data->meta().complete) {
       return {Code::kBusy,
-              fmt::format("context '{}' is not finished: {} tokens are read; run its ingest again, it goes on "
-                          "from there",
-                          name, c.n_tokens())};
+              fmt::format("context '{}' is not finished: run its ingest again, it goes on from what was saved", name)};
     }
     if (c.settings.model_fingerprint != engine_.info.fingerprint) {
       return {Code::kWrongModel, fmt::format("context '{}' belongs to the model {}, not to {}; ask it with that one{}",

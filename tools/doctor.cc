@@ -52,7 +52,10 @@ std::string report_text(const DoctorReport& r) {
   add("threads", describe_cores(r), {"threads"});
   add("memory", describe_memory(r), {"memory"});
   add("gpu",
-      (r.gpus.empty() ? "none seen" : join(r.gpus)) + (r.gpu_built_in ? "" : " (not built in: models run on the CPU)"),
+      (r.gpus.empty() ? "none seen" : join(r.gpus)) + (!r.gpu_built_in ? " (not built in: models run on the CPU)"
+                                                       : r.gpus.empty()
+                                                           ? " (no GPU, or no NVIDIA driver that this can use)"
+                                                           : ""),
       {"gpu"});
   add("store", r.store_dir + (r.measured_dir == r.store_dir ? "" : " (not there yet)"), {});
   add("file system",

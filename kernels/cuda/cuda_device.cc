@@ -215,6 +215,13 @@ Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes, c
   int n_chips = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&n_chips); error != cudaSuccess && error != cudaErrorNoDevice) {
     (void)cudaGetLastError();
+    // It says so too where there is no driver at all.
+    if (error == cudaErrorInsufficientDriver) {
+      return Status{Code::kUnavailable,
+                    fmt::format("there is no NVIDIA driver here, or one older than CUDA {}.{} takes; --device cpu runs "
+                                "without it",
+                                CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10)};
+    }
     return Status{Code::kUnavailable, fmt::format("CUDA: {}; --device cpu runs without it", cudaGetErrorString(error))};
   }
   const std::vector<CudaChip> chips = list_cuda_chips();
