@@ -31,6 +31,15 @@ Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, int64_t /*max_b
 }
 #endif
 
+// "--gpu-weights and --cublas-lt": options that were given, and that the CPU has no use for.
+std::string unused_on_cpu(const EngineOptions& options) {
+  std::vector<std::string> names;
+  if (options.max_gpu_memory_bytes != 0) names.emplace_back("--max-gpu-memory");
+  if (!options.gpu_weights.empty()) names.emplace_back("--gpu-weights");
+  if (!options.cublas_lt_file.empty()) names.emplace_back("--cublas-lt");
+  return fmt::format("{}", fmt::join(names, " and "));
+}
+
 // The first that we support, or -1 and why.
 int first_chip(std::string& why_none) {
   why_none = kCudaBuiltIn ? "no GPU is seen" : "this reform was built without CUDA";
@@ -85,6 +94,10 @@ Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPo
   }
   if (index < 0) {
     chosen.device = make_cpu_device(isa, pool, account);
+    if (const std::string unused = unused_on_cpu(options); !unused.empty()) {
+      if (chosen.remark.empty()) chosen.remark = "the model runs on the CPU";
+      chosen.remark += fmt::format("; nothing comes of {} there", unused);
+    }
     return chosen;
   }
   TRY_ASSIGN(chosen.device, open_cuda_device(index, options.max_gpu_memory_bytes, options.cublas_lt_file, fp8));

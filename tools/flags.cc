@@ -32,7 +32,8 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
   verb.add_option("--isa", o.isa, "Instruction set: ref, portable, avx2 or avx512; the best one by default")
       ->type_name("NAME")
       ->group(group);
-  verb.add_option("--device", o.device, "Where the model runs: cpu (the default); cuda:0 or auto if built with CUDA")
+  verb.add_option("--device", o.device,
+                  "Where the model runs: cpu (the default), auto (a GPU if one can be used), or cuda:0")
       ->type_name("NAME")
       ->group(group);
   const auto add_cap = [&verb, group](const std::string& flag, int64_t& bytes, const std::string& about) {

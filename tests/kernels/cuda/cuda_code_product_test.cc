@@ -1,4 +1,5 @@
-// Products of e4m3 codes: that both factors are rounded by one step each, and what a library cannot do is done in 16 bits.
+// Products of e4m3 codes: that both factors are rounded by one step each, and what a library cannot do is done in 16
+// bits.
 #include <catch2/catch.hpp>
 #include <limits>
 
