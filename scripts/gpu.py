@@ -157,7 +157,7 @@ def main():
         say(f"{'all':10} {sum(p.limit_s for p in PARTS.values()) / 60:4.1f} min")
         return 0
     if arguments.package is not None and not arguments.package.exists():
-        say(f"gpu: {arguments.package} is not there; ./dev gpu-package makes a package")
+        print(f"gpu: {arguments.package} is not there; ./dev gpu-package makes a package", file=sys.stderr)
         return 2
     place = make_place(arguments)
     if arguments.prepare:
@@ -167,8 +167,8 @@ def main():
     try:
         gpu = gpu_machine.describe(arguments.device)
     except (gpu_machine.NoGpu, subprocess.TimeoutExpired) as error:
-        say(f"gpu: {error}\nnothing was run: ./dev gpu is for a machine with an NVIDIA GPU of compute capability 8.0 or later "
-            f"and its driver")
+        print(f"gpu: {error}\nnothing was run: ./dev gpu is for a machine with an NVIDIA GPU of compute capability 8.0 or later "
+              f"and its driver", file=sys.stderr)
         return NOTHING_RAN
     say(f"{gpu['name']}, driver {gpu['driver_version']}, compute capability {gpu['compute_cap']}")
     build(place)
