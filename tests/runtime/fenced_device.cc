@@ -15,11 +15,12 @@ namespace {
 constexpr int64_t kDeviceBytes = int64_t{1} << 30;  // of address space: pages come when they are written
 constexpr std::byte kPoison{0xff};                  // floats and scales of all formats are NaN
 
-// Every op, with the memory open while it runs. All that it is handed must lie there, but for what device.h names.
+// Every op, with the memory open while it runs. All that it is handed must lie there, but for what device.h names, and
+// no copy that nobody has waited for may be from it or to it.
 class FencedOps final : public Ops {
  public:
-  FencedOps(FencedMemory& memory, std::unique_ptr<Ops> ops, std::function<void()> tell)
-      : memory_(memory), ops_(std::move(ops)), tell_(std::move(tell)) {}
+  FencedOps(FencedMemory& memory, const FencedCopies& copies, std::unique_ptr<Ops> ops, std::function<void()> tell)
+      : memory_(memory), copies_(copies), ops_(std::move(ops)), tell_(std::move(tell)) {}
   const char* name() const override { return ops_->name(); }
 
   void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
@@ -96,11 +97,15 @@ class FencedOps final : public Ops {
   // What is not there at all (no bias, say) is nobody's.
   FencedMemory::Open inside(std::initializer_list<const void*> all) {
     tell_();
-    for (const void* data : all) CHECK((data == nullptr || memory_.holds(data)));
+    for (const void* data : all) {
+      CHECK((data == nullptr || memory_.holds(data)));
+      copies_.check_none_under_way(data, 1);
+    }
     return FencedMemory::Open(memory_);
   }
 
   FencedMemory& memory_;
+  const FencedCopies& copies_;
   const std::unique_ptr<Ops> ops_;
   const std::function<void()> tell_;
 };
@@ -208,7 +213,7 @@ FencedDevice::FencedDevice(const char* name, bool fenced, int64_t cap_bytes, Wor
 
 std::unique_ptr<Ops> FencedDevice::make_ops(const OpLimits& limits, std::span<std::byte> workspace) {
   const FencedMemory::Open open(memory_);
-  return std::make_unique<FencedOps>(memory_, make_ops_(limits, workspace, &memory_.outside_writes),
+  return std::make_unique<FencedOps>(memory_, copies_, make_ops_(limits, workspace, &memory_.outside_writes),
                                      [this] { tell(Event::kOp); });
 }
 
