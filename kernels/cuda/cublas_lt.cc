@@ -72,28 +72,13 @@ struct Product {
   bool accumulate = false;
 };
 
-Product product_of(const cuda::ProductCall& c) {
-  return {.type = c.element == cuda::Element::kF16 ? CUDA_R_16F : CUDA_R_16BF,
+// What both kinds of call have.
+template <class Call>
+Product product_of(const Call& c, cudaDataType_t type) {
+  return {.type = type,
           .x = c.x,
           .w = c.w,
           .y = c.y,
-          .bias = c.bias,
-          .n_tokens = c.n_tokens,
-          .n_rows = c.n_rows,
-          .depth = c.depth,
-          .x_stride = c.x_stride,
-          .w_stride = c.w_stride,
-          .y_stride = c.y_stride,
-          .accumulate = c.accumulate};
-}
-
-Product product_of(const cuda::CodeProductCall& c) {
-  return {.type = CUDA_R_8F_E4M3,
-          .x = c.x,
-          .w = c.w,
-          .y = c.y,
-          .x_step = c.x_step,
-          .w_step = c.w_step,
           .n_tokens = c.n_tokens,
           .n_rows = c.n_rows,
           .depth = c.depth,
@@ -140,10 +125,14 @@ class CublasLt final : public ProductLibrary {
   const char* name() const override { return "cuBLASLt"; }
 
   bool multiply(const ProductCall& call, void* stream, std::span<std::byte> workspace) override {
-    return run(product_of(call), stream, workspace);
+    Product product = product_of(call, call.element == Element::kF16 ? CUDA_R_16F : CUDA_R_16BF);
+    product.bias = call.bias;
+    return run(product, stream, workspace);
   }
   bool multiply_codes(const CodeProductCall& call, void* stream, std::span<std::byte> workspace) override {
-    return run(product_of(call), stream, workspace);
+    Product product = product_of(call, CUDA_R_8F_E4M3);
+    product.x_step = call.x_step, product.w_step = call.w_step;
+    return run(product, stream, workspace);
   }
 
  private:
