@@ -46,11 +46,8 @@ __device__ __forceinline__ KeptRanks keep_top_p(const float* logits, int n, Kept
   const uint64_t total = weigh_from(logits, n, kept.least + 1, best) + of_equals;
   uint64_t wanted = uint64_t(ceil(top_p * double(total)));
   wanted = wanted == 0 ? 1 : wanted > total ? total : wanted;
-  uint32_t least = 0;  // in the end the highest rank that reaches it, which some logit has
-  for (uint32_t bit = 0x80000000u; bit != 0; bit >>= 1) {
-    const uint32_t tried = least | bit;
-    if (tried <= kept.least || weigh_from(logits, n, tried, best) >= wanted) least = tried;
-  }
+  const uint32_t least =
+      highest_rank([&](uint32_t rank) { return rank <= kept.least || weigh_from(logits, n, rank, best) >= wanted; });
   const uint64_t above = weigh_from(logits, n, least + 1, best), each = likelihood(score_of(least), best, 1);
   return {least, int((wanted - above + each - 1) / each)};
 }

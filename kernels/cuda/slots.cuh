@@ -28,13 +28,18 @@ __device__ __forceinline__ int count_from(const float* scores, int begin, int en
   return block_sum<kSlotThreads>(n);
 }
 
-// The highest rank that `n` of them have at least, bit by bit.
-__device__ __forceinline__ uint32_t rank_reached(const float* scores, int begin, int end, int n) {
+// The highest rank of which reaches(rank) is true, bit by bit; it is true of 0 and of all below one that it is true of.
+template <class Reaches>
+__device__ __forceinline__ uint32_t highest_rank(Reaches reaches) {
   uint32_t rank = 0;
   for (uint32_t bit = 0x80000000u; bit != 0; bit >>= 1) {
-    if (count_from(scores, begin, end, rank | bit) >= n) rank |= bit;
+    if (reaches(rank | bit)) rank |= bit;
   }
   return rank;
+}
+// The highest that `n` of them have at least.
+__device__ __forceinline__ uint32_t rank_reached(const float* scores, int begin, int end, int n) {
+  return highest_rank([&](uint32_t rank) { return count_from(scores, begin, end, rank) >= n; });
 }
 
 // Those of each warp, one warp after another; all but the last begin and end at multiples of 32 from `begin`.
