@@ -76,6 +76,9 @@ class PinnedBuffer {
   MemoryCategory category_ = MemoryCategory::kCount;
 };
 
+// Steps of a decode: of one kind they are the same ops, on as many rows. The next token is the best one, or drawn.
+enum class StepKind : uint8_t { kBest, kDrawn, kCount };
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -95,9 +98,12 @@ class Device {
   virtual int64_t workspace_bytes(const OpLimits& limits) const = 0;
   virtual std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) = 0;
 
-  // Ops that are issued again and again with other arguments (a token's decode), as one piece of work where the device
-  // has such. `issue` calls these ops and makes no copies; it may be called twice, so it sets what it changes.
-  virtual Status run_step(Ops& /*ops*/, const std::function<Status()>& issue) { return issue(); }
+  // Ops that are issued again and again with other arguments, as one piece of work where the device has such. `issue`
+  // calls these ops and makes no copies; it may be called twice, so it sets what it changes.
+  virtual Status run_step(StepKind /*kind*/, Ops& /*ops*/, const std::function<Status()>& issue) { return issue(); }
+  // Makes such a piece of work ready, and runs none of it: what the driver wants for it is taken now. `issue` is of the
+  // same ops on other buffers, which may be gone when run_step() is called.
+  virtual Status prepare_step(StepKind /*kind*/, Ops& /*ops*/, const std::function<Status()>& /*issue*/) { return {}; }
 
   // In the order of the ops, and done when they return. kUnavailable: the device has failed, now or in an op before.
   virtual Status to_device(void* to, const void* from, int64_t bytes) = 0;

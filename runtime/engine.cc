@@ -13,6 +13,7 @@
 #include "runtime/fingerprint.h"
 #include "runtime/head_search.h"
 #include "runtime/machine.h"
+#include "runtime/recompute.h"
 #include "runtime/synthetic_model.h"
 
 namespace reform {
@@ -111,6 +112,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   TRY(impl->account.reserve(MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
   if (impl->gguf->is_synthetic() && impl->device->is_host()) TRY(machine_has(*impl->gguf));
   TRY(impl->take_weights());
+  TRY(impl->prepare_decode());
   if (impl->gguf->is_synthetic()) {
     impl->remark(LogLevel::kInfo, impl->info.name + ": random weights, for measuring only; what it answers is noise");
   }
@@ -156,6 +158,19 @@ Status Engine::Impl::take_weights() {
   if (taken.code != Code::kMemoryCap) return taken;
   return {taken.code, fmt::format("{}: {}; a smaller or more quantised model, or a larger {}, would fit", gguf->path(),
                                   taken.message, cap_flag())};
+}
+
+// Where there is no room for it beside all the weights, they are arranged anew for each job, and a decode that has them
+// all makes it ready itself.
+Status Engine::Impl::prepare_decode() {
+  if (device->is_host() || !model->places()->all_resident()) return {};
+  const ModelShape& shape = model->shape();
+  const auto [tokens, slots] = kDecodeAhead;
+  const MemoryPlan plan = plan_recompute(shape, *device, kv_type(), tokens, slots).device;
+  if (!(plan + device->account()).check(device->account().cap_bytes(), "").ok()) return {};
+  note_gpu_plan(plan);
+  TRY_ASSIGN(Kernels kernels, make_kernels(recompute_limits(shape, *device, tokens, slots)));
+  return reform::prepare_decode(*model, *device, *kernels.ops, kv_type());
 }
 
 std::string Engine::Impl::cache_dir() const {

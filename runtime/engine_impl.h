@@ -79,6 +79,8 @@ struct Engine::Impl {
   const char* cap_flag() const { return device->is_host() ? "--max-host-memory" : "--max-gpu-memory"; }  // for advice
   std::string cache_dir() const;
   Status take_weights();
+  // What a decode repeats, made ready when the engine is opened, so that the driver takes its memory then.
+  Status prepare_decode();
   // Before a job's buffers are made: room for them, and weights where it will find them, which is said.
   Status make_room(const JobPlan& plan, const WeightUse& use, const std::string& advice, const CancelToken* cancel);
   void note_gpu_plan(MemoryPlan there);  // weights are as they are arranged

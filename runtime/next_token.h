@@ -16,6 +16,7 @@ class NextToken {
   static int64_t bytes(int64_t n_vocab) { return (n_vocab + 1) * 4; }
   static Result<NextToken> create(Device& device, int64_t n_vocab, const SamplingOptions& options);
 
+  StepKind step_kind() const { return sampler_.is_greedy() ? StepKind::kBest : StepKind::kDrawn; }
   // Ops only, if all weights are resident. The same again until the token has been taken.
   Status issue(Transformer& transformer, Ops& ops, const CancelToken* cancel);
   Result<int32_t> take();

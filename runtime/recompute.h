@@ -50,6 +50,11 @@ struct RecomputeSizes {
 };
 RecomputeSizes recompute_sizes(const Device& device, int64_t n_prompt_tokens, int64_t max_new_tokens);
 
+// Device::prepare_step() for both kinds of step, on buffers of kDecodeAhead, which are gone when it returns. All
+// weights are resident.
+inline constexpr RecomputeSizes kDecodeAhead{.call_tokens = 1, .capacity = 1};
+Status prepare_decode(const Model& model, Device& device, Ops& ops, KvView::Type kv_type);
+
 // Prefill of the prompt into a fresh cache, then decode. Pieces given to on_text are whole characters.
 Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer, Device& device, Ops& ops,
                                  KvView::Type kv_type, std::span<const int32_t> prompt, const SamplingOptions& sampling,

@@ -103,6 +103,10 @@ int64_t WeightPlaces::least_bytes(const WeightUse& use) const {
 
 int64_t WeightPlaces::norm_bytes() const { return padded(int64_t(output_norm_.span().size_bytes())); }
 
+bool WeightPlaces::all_resident() const {
+  return std::all_of(units_.begin(), units_.end(), [](const Unit& unit) { return unit.resident.size() > 0; });
+}
+
 // Of the device, for weights beside a job's buffers.
 int64_t WeightPlaces::job_room(int64_t job_bytes) const {
   const int64_t cap = device_.account().cap_bytes();

@@ -52,6 +52,7 @@ class WeightPlaces {
   // what is there is still known, and it may be tried again.
   Status arrange(const WeightUse& use, int64_t job_bytes, int64_t job_host_bytes, const CancelToken* cancel);
   const WeightSummary& summary() const { return summary_; }
+  bool all_resident() const;
   bool streams() const { return stream_ != nullptr; }  // whether layers come and go while the job runs
 
   // For ops issued from now on, until the next such call. Of what was arranged for.

@@ -90,7 +90,7 @@ class AttentionOps {
       if (shape.q.rows * shape.group <= kFewRows) {
         attend<Tiles<kDim, 1, 1>>(shape, kFewRowsBlocks, true, out, lse, copy_for);
       } else {
-        attend<Tiles<kDim, kDim <= 128 ? 2 : 1, 4>>(shape, kManyRowsBlocks, false, out, lse, copy_for);
+        attend<Tiles<kDim, kDim <= 128 ? 2 : 1, 4>>(shape, kManyRowsBlocks, shape.q.rows == 1, out, lse, copy_for);
       }
     });
   }

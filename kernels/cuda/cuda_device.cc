@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "base/arena.h"
@@ -62,7 +63,7 @@ class CudaDevice final : public Device {
     if (stream_ != nullptr) cudaStreamSynchronize(stream_);
     copies_.reset();
     products_.reset();
-    step_.reset();
+    for (auto& step : steps_) step.reset();
     memory_.reset();
     if (arena_ != nullptr) cudaFree(arena_);
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
@@ -87,9 +88,13 @@ class CudaDevice final : public Device {
     (void)cudaGetLastError();  // of another job on this thread
     return make_cuda_ops(limits, stream_, workspace, {.products = products_.get(), .outside_writes = &writes_});
   }
-  Status run_step(Ops& ops, const std::function<Status()>& issue) override {
+  Status run_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override {
     cudaSetDevice(index_);
-    return step_->run(stream_, ops, issue);
+    return steps_[size_t(kind)]->run(stream_, ops, issue);
+  }
+  Status prepare_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override {
+    cudaSetDevice(index_);
+    return steps_[size_t(kind)]->prepare(stream_, ops, issue);
   }
   Status to_device(void* to, const void* from, int64_t bytes) override {
     ++writes_;
@@ -126,7 +131,7 @@ class CudaDevice final : public Device {
   const int index_;
   const std::string name_;
   cudaStream_t stream_ = nullptr;
-  std::optional<StepGraph> step_;
+  std::array<std::optional<StepGraph>, size_t(StepKind::kCount)> steps_;
   void* arena_ = nullptr;
   int64_t arena_bytes_ = 0;
   std::optional<int64_t> used_before_;  // of the chip's memory, by everybody
@@ -148,7 +153,7 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes, c
   if (device->products_ == nullptr && !cublas_lt.empty()) {
     return Status{Code::kUnavailable, fmt::format("{}: is not a cuBLASLt that works here", cublas_lt)};
   }
-  device->step_.emplace();
+  for (auto& step : device->steps_) step.emplace();
   device->copies_ = std::make_unique<CudaCopies>(index, device->stream_);
   TRY(device->copies_->open());
   TRY(device->take_arena(max_bytes));

@@ -44,6 +44,8 @@ struct Place {
 extern thread_local const Place* place;
 extern thread_local char* shared_memory;
 
+// Where set, asked of each launch whether it is to be run.
+extern thread_local std::function<bool(const void* kernel)> on_launch;
 // Runs body() once per thread of each block. Every barrier must be met by all threads of the block or warp that still
 // run: anything else is a deadlock on a chip and ends the program here.
 void run_grid(Dim n_blocks, Dim n_threads, int64_t shared_bytes, const std::function<void()>& body);

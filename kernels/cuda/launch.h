@@ -35,6 +35,7 @@ using Stream = void*;
 template <class... Params>
 void launch(Stream, void (*kernel)(Params...), Dim n_blocks, Dim n_threads, int shared_bytes,
             std::type_identity_t<Params>... args) {
+  if (emulated::on_launch && !emulated::on_launch(reinterpret_cast<const void*>(kernel))) return;
   emulated::run_grid(n_blocks, n_threads, shared_bytes, [&] { kernel(args...); });
 }
 

@@ -12,22 +12,35 @@ bool StepGraph::update(cudaGraph_t graph) {
   (void)cudaGetLastError();  // other kernels than before: a graph of its own
   if (made_ != nullptr) cudaGraphExecDestroy(made_);
   made_ = nullptr;
+  ++n_made_;
   return cudaGraphInstantiate(&made_, graph, 0) == cudaSuccess;
 }
 
-Status StepGraph::run(cudaStream_t stream, Ops& ops, const std::function<Status()>& issue) {
-  if (refused_ || cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
-    if (!refused_) (void)cudaGetLastError();
-    refused_ = true;
-    return issue();
-  }
-  const Status issued = issue();
+// Whether made_ is what issue() asks for. What was recorded before a cancel is not to be run.
+bool StepGraph::record(cudaStream_t stream, const std::function<Status()>& issue, Status& issued) {
+  if (cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) return false;
+  issued = issue();
   cudaGraph_t graph = nullptr;
-  bool launched = cudaStreamEndCapture(stream, &graph) == cudaSuccess && graph != nullptr;
-  // What was recorded before a cancel is not to be run.
-  if (launched && issued.ok()) launched = update(graph) && cudaGraphLaunch(made_, stream) == cudaSuccess;
+  const bool recorded = cudaStreamEndCapture(stream, &graph) == cudaSuccess && graph != nullptr;
+  const bool made = recorded && issued.ok() && update(graph);
   if (graph != nullptr) cudaGraphDestroy(graph);
-  if (launched && issued.ok()) return {};
+  return made;
+}
+
+Status StepGraph::prepare(cudaStream_t stream, Ops& ops, const std::function<Status()>& issue) {
+  if (refused_) return {};
+  Status issued;
+  const bool ready = record(stream, issue, issued) && cudaGraphUpload(made_, stream) == cudaSuccess;
+  ops.forget();  // nothing has been run
+  (void)cudaGetLastError();
+  refused_ = !ready && issued.ok();
+  return issued;
+}
+
+Status StepGraph::run(cudaStream_t stream, Ops& ops, const std::function<Status()>& issue) {
+  if (refused_) return issue();
+  Status issued;
+  if (record(stream, issue, issued) && cudaGraphLaunch(made_, stream) == cudaSuccess) return {};
   ops.forget();
   if (!issued.ok()) return issued;
   (void)cudaGetLastError();

@@ -80,6 +80,44 @@ TEST_CASE("a device with memory of its own answers with the CPU's words, greedil
   }
 }
 
+// The fenced device ends the test where a step is of other kernels than were prepared.
+TEST_CASE("each token's step is the kernels that were made ready when the engine was opened", "[runtime][device]") {
+  for (const char* model : {"mistral_window", "qwen2", "gemma3"}) {
+    CAPTURE(model);
+    IngestBench bench(2, model);
+    bench.move_to(fenced_emulated_cuda());
+    const auto& device = static_cast<const FencedDevice&>(*bench.engine().impl().device);
+    std::vector<const void*> kernels[2];
+    for (const bool drawn : {false, true}) {
+      const FencedDevice::Step& step = device.step(drawn ? StepKind::kDrawn : StepKind::kBest);
+      CHECK(step.n_prepared == 1);
+      CHECK(step.kernels.size() > 10);
+      kernels[drawn] = step.kernels;
+      GenerateOptions options;
+      options.sampling.temperature = drawn ? 0.9 : 0, options.sampling.max_new_tokens = 3;
+      options.sampling.ignore_end = true;
+      REQUIRE(generate(bench.engine(), "a", options).ok());
+      CHECK(step.n_run == 2);
+    }
+    CHECK(kernels[0] != kernels[1]);
+  }
+}
+
+TEST_CASE("a decode is made ready only where the whole model stays", "[runtime][device]") {
+  const auto n_prepared = [](int64_t cap_bytes, WeightPlace place) {
+    IngestBench bench(2, "qwen2", IngestBench::Memory::kFenced, {place, cap_bytes});
+    return static_cast<const FencedDevice&>(*bench.engine().impl().device).step(StepKind::kBest).n_prepared;
+  };
+  CHECK(n_prepared(0, WeightPlace::kAuto) == 1);
+  CHECK(n_prepared(0, WeightPlace::kHost) == 0);
+  IngestBench ample(2, "qwen2", IngestBench::Memory::kFenced);
+  const MemoryAccount& account = ample.engine().impl().device->account();
+  const int64_t weight_bytes = account.current_bytes(MemoryCategory::kWeights);
+  CHECK(account.current_total_bytes() == weight_bytes);
+  // All weights, and nothing beside them.
+  CHECK(n_prepared(weight_bytes + (int64_t{20} << 10), WeightPlace::kAuto) == 0);
+}
+
 TEST_CASE("a device that fails while it works is one clear error", "[runtime][device]") {
   IngestBench bench(2, "qwen2", IngestBench::Memory::kFenced);
   REQUIRE(bench.ingest("a", {long_text()}, IngestBench::options("h2o")).ok());

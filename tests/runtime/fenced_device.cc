@@ -110,6 +110,20 @@ class FencedOps final : public Ops {
   const std::function<void()> tell_;
 };
 
+// While it lives, which kernels are launched under emulation.
+class ListedLaunches {
+ public:
+  ListedLaunches(std::vector<const void*>& kernels, bool run) {
+    cuda::emulated::on_launch = [&kernels, run](const void* kernel) {
+      kernels.push_back(kernel);
+      return run;
+    };
+  }
+  ~ListedLaunches() { cuda::emulated::on_launch = nullptr; }
+  ListedLaunches(const ListedLaunches&) = delete;
+  ListedLaunches& operator=(const ListedLaunches&) = delete;
+};
+
 }  // namespace
 
 FencedMemory::FencedMemory(int64_t bytes, bool fenced) : bytes_(bytes), fenced_(fenced), arena_(bytes) {
@@ -217,10 +231,30 @@ std::unique_ptr<Ops> FencedDevice::make_ops(const OpLimits& limits, std::span<st
                                      [this] { tell(Event::kOp); });
 }
 
-Status FencedDevice::run_step(Ops& ops, const std::function<Status()>& issue) {
+Status FencedDevice::prepare_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) {
+  Step& step = steps_[size_t(kind)];
+  step.kernels.clear();
+  const ListedLaunches listed(step.kernels, /*run=*/false);
+  in_step_ = true;
+  const Status status = issue();
+  in_step_ = false;
+  ops.forget();
+  ++step.n_prepared;
+  return status;
+}
+
+Status FencedDevice::run_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) {
+  Step& step = steps_[size_t(kind)];
   in_step_ = true;
   ++memory_.outside_writes;
-  Status status = issue();
+  std::vector<const void*> kernels;
+  Status status;
+  {
+    const ListedLaunches listed(kernels, /*run=*/true);
+    status = issue();
+  }
+  if (status.ok() && step.n_prepared > 0) CHECK(kernels == step.kernels);
+  ++step.n_run;
   ops.forget();
   if (status.ok()) status = issue();
   in_step_ = false;

@@ -2,6 +2,7 @@
 // writes them ends the test. What runs on it would run on a GPU, as far as whose memory is whose.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <map>
@@ -93,7 +94,9 @@ class FencedDevice final : public Device {
   // As the CPU's, whose results the fenced one gives to the bit; else few, so that jobs go through several blocks.
   int64_t block_tokens() const override { return fenced_ ? 512 : 37; }
   int64_t workspace_bytes(const OpLimits& limits) const override { return workspace_bytes_(limits); }
-  Status run_step(Ops& ops, const std::function<Status()>& issue) override;  // issued twice, with copies refused
+  // Issued twice, with copies refused; of kernels under emulation the very ones that were prepared, if any were.
+  Status run_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override;
+  Status prepare_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override;
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override;
   Status to_device(void* to, const void* from, int64_t bytes) override;
   Status to_host(void* to, const void* from, int64_t bytes) override;
@@ -106,6 +109,11 @@ class FencedDevice final : public Device {
     copies_left_ = n_copies;
     copies_.fail_after(n_copies);
   }
+  struct Step {
+    std::vector<const void*> kernels;  // as prepared
+    int64_t n_prepared = 0, n_run = 0;
+  };
+  const Step& step(StepKind kind) const { return steps_[size_t(kind)]; }
   enum class Event { kOp, kToHost };  // that copies started before are waited for is kToHost, too
   std::function<void(Event)> watch;   // told of each, before it
 
@@ -123,6 +131,7 @@ class FencedDevice final : public Device {
   MemoryAccount account_;
   int64_t copies_left_ = kNever;
   bool in_step_ = false;
+  std::array<Step, size_t(StepKind::kCount)> steps_;
 };
 
 // The CPU's kernels, and CUDA's under emulation, on memory of their own; the latter's is open all the time, since they

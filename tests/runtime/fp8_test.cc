@@ -43,6 +43,7 @@ struct Watched {
           code_weights.push_back(limits.code_weights);
           return make_cpu_ops(impl.isa, limits, *impl.pool, workspace);
         }));
+    CHECK(seen() == std::vector<int64_t>{0});  // of what is made ready for a decode
   }
   std::vector<int64_t> seen() { return std::exchange(code_weights, {}); }
 

@@ -80,6 +80,7 @@ void IngestBench::move_to(std::unique_ptr<Device> device, WeightPlace place) {
   impl.model = Model::create(*impl.gguf).value();
   impl.device = std::move(device);
   REQUIRE(impl.model->move_to(*impl.device, impl.account, place).ok());
+  REQUIRE(impl.prepare_decode().ok());
 }
 
 IngestBench::~IngestBench() {

@@ -90,8 +90,8 @@ TEST_CASE("cuda chip: recorded steps give what steps issued one by one give", "[
     const auto ops = make_cuda_ops(limits, s.stream, {workspace.data(), size_t(cuda_workspace_bytes(limits))},
                                    {.products = nullptr, .outside_writes = &outside_writes});
     StepGraph graph;
-    for (int32_t i = 0; i < kSteps; ++i) {
-      const auto issue = [&]() -> Status {
+    const auto issue_step = [&](int32_t i) {
+      return [&, i]() -> Status {
         const MatView<float> out{logits.data() + i * kRows, 1, kRows};
         ops->embed(on_chip_table, {&i, 1}, 1.0f + float(i), x);
         if (i % 3 == 2) ops->add(x, x);
@@ -103,9 +103,18 @@ TEST_CASE("cuda chip: recorded steps give what steps issued one by one give", "[
                   ids.data() + kSteps + i);
         return {};
       };
+    };
+    if (recorded) {
+      REQUIRE(graph.prepare(s.stream, *ops, issue_step(0)).ok());
+      REQUIRE(cudaStreamSynchronize(s.stream) == cudaSuccess);
+      for (const int32_t id : ids.values()) REQUIRE(id == -1);  // nothing has been run
+    }
+    for (int32_t i = 0; i < kSteps; ++i) {
+      const auto issue = issue_step(i);
       REQUIRE((recorded ? graph.run(s.stream, *ops, issue) : issue()).ok());
     }
     REQUIRE(!graph.refused());
+    REQUIRE(graph.n_made() == (recorded ? 5 : 0));  // the first two steps are what was prepared
     REQUIRE(cudaGetLastError() == cudaSuccess);
     std::vector<float> got = logits.values();
     for (const int32_t id : ids.values()) got.push_back(float(id));
