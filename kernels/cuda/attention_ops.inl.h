@@ -8,6 +8,7 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/slots.cuh"
+#include "kernels/cuda/words.cuh"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
@@ -138,7 +139,7 @@ class AttentionOps {
   template <class T>
   const T* copied(std::span<const T> values, int64_t offset) {
     T* to = at<T>(scratch_.small) + offset;
-    copy_to_device(stream_, to, values.data(), int64_t(values.size_bytes()));
+    copy_to_device(stream_, to, values);
     return to;
   }
 

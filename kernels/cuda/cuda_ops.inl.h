@@ -11,6 +11,7 @@
 #include "kernels/cuda/draw.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.inl.h"
+#include "kernels/cuda/words.cuh"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
@@ -57,7 +58,7 @@ class CudaOps final : public Ops {
     if (ids.size() <= size_t(kFewIds)) {
       std::copy(ids.begin(), ids.end(), few.few);
     } else {
-      copy_to_device(stream_, at<int32_t>(scratch_.ids), ids.data(), int64_t(ids.size_bytes()));
+      copy_to_device(stream_, at<int32_t>(scratch_.ids), ids);
       few.of_device = at<int32_t>(scratch_.ids);
     }
     with_format(table.type, [&](auto format) {

@@ -1,4 +1,4 @@
-// Starting kernels and copying small things to the device, in a stream's order; under emulation, at once.
+// Starting kernels in a stream's order; under emulation, at once.
 #pragma once
 
 #include <type_traits>
@@ -21,11 +21,6 @@ void launch(Stream stream, void (*kernel)(Params...), Dim n_blocks, Dim n_thread
   kernel<<<n_blocks, n_threads, size_t(shared_bytes), stream>>>(args...);
 }
 
-// `from` is pageable, so it has been read when this returns.
-inline void copy_to_device(Stream stream, void* to, const void* from, int64_t bytes) {
-  cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyHostToDevice, stream);
-}
-
 #else
 
 // Sizes are small where this is false, so that tests have several of what a chip has one of, and end.
@@ -38,8 +33,6 @@ void launch(Stream, void (*kernel)(Params...), Dim n_blocks, Dim n_threads, int 
   if (emulated::on_launch && !emulated::on_launch(reinterpret_cast<const void*>(kernel))) return;
   emulated::run_grid(n_blocks, n_threads, shared_bytes, [&] { kernel(args...); });
 }
-
-inline void copy_to_device(Stream, void* to, const void* from, int64_t bytes) { std::memcpy(to, from, size_t(bytes)); }
 
 #endif
 
