@@ -13,7 +13,7 @@ namespace reform::cuda::emulated {
 thread_local const Place* place = nullptr;
 thread_local char* shared_memory = nullptr;
 thread_local bool copies_at_once = false;
-thread_local std::function<bool(const void* kernel)> on_launch;
+thread_local std::function<void(void* stream, const void* kernel, const std::function<void()>& run)> on_launch;
 
 namespace {
 

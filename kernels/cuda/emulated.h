@@ -14,7 +14,7 @@
 #include "base/float8.h"
 
 // NOLINTBEGIN(bugprone-reserved-identifier): the words are CUDA's
-#define __global__
+#define __global__ inline  // in a header, of several of a program's files
 #define __device__
 #define __host__
 #define __forceinline__ inline
@@ -44,8 +44,8 @@ struct Place {
 extern thread_local const Place* place;
 extern thread_local char* shared_memory;
 
-// Where set, asked of each launch whether it is to be run.
-extern thread_local std::function<bool(const void* kernel)> on_launch;
+// Where set, has each launch instead: run() is the kernel with the arguments of now, to be run then, later, or not.
+extern thread_local std::function<void(void* stream, const void* kernel, const std::function<void()>& run)> on_launch;
 // Runs body() once per thread of each block. Every barrier must be met by all threads of the block or warp that still
 // run: anything else is a deadlock on a chip and ends the program here.
 void run_grid(Dim n_blocks, Dim n_threads, int64_t shared_bytes, const std::function<void()>& body);

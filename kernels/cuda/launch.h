@@ -28,10 +28,10 @@ inline constexpr bool kOnChip = false;
 using Stream = void*;
 
 template <class... Params>
-void launch(Stream, void (*kernel)(Params...), Dim n_blocks, Dim n_threads, int shared_bytes,
+void launch(Stream stream, void (*kernel)(Params...), Dim n_blocks, Dim n_threads, int shared_bytes,
             std::type_identity_t<Params>... args) {
-  if (emulated::on_launch && !emulated::on_launch(reinterpret_cast<const void*>(kernel))) return;
-  emulated::run_grid(n_blocks, n_threads, shared_bytes, [&] { kernel(args...); });
+  const auto run = [=] { emulated::run_grid(n_blocks, n_threads, shared_bytes, [&] { kernel(args...); }); };
+  emulated::on_launch ? emulated::on_launch(stream, reinterpret_cast<const void*>(kernel), run) : run();
 }
 
 #endif

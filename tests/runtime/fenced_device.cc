@@ -114,9 +114,9 @@ class FencedOps final : public Ops {
 class ListedLaunches {
  public:
   ListedLaunches(std::vector<const void*>& kernels, bool run) {
-    cuda::emulated::on_launch = [&kernels, run](const void* kernel) {
+    cuda::emulated::on_launch = [&kernels, run](void*, const void* kernel, const std::function<void()>& run_it) {
       kernels.push_back(kernel);
-      return run;
+      if (run) run_it();
     };
   }
   ~ListedLaunches() { cuda::emulated::on_launch = nullptr; }
