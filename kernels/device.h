@@ -89,6 +89,7 @@ class Device {
   // each, and each reads and unpacks a weight matrix once.
   virtual int64_t block_tokens() const = 0;
   virtual const char* product_library() const { return ""; }  // that multiplies matrices; "": our own kernels do
+  virtual const char* attention() const { return ""; }  // whose products its attention of many rows is made of, to say
   virtual int64_t max_head_dim() const { return INT64_MAX; }  // that its attention knows
   // What is taken of its memory beside the account, now: the driver's own, kernels, libraries. 0 where it is the
   // host's.

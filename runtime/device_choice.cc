@@ -25,8 +25,12 @@ struct CudaChip {
   std::string name;
 };
 std::vector<CudaChip> list_cuda_chips() { return {}; }
-Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, int64_t /*max_bytes*/,
-                                                  const std::string& /*cublas_lt*/, bool /*fp8*/) {
+struct CudaDeviceOptions {
+  int64_t max_bytes;
+  std::string cublas_lt;
+  bool fp8;
+};
+Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, const CudaDeviceOptions& /*options*/) {
   return Status{Code::kUnavailable, "this reform was built without CUDA (docs/CUDA.md); --device cpu runs without it"};
 }
 #endif
@@ -100,15 +104,17 @@ Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPo
     }
     return chosen;
   }
-  TRY_ASSIGN(chosen.device, open_cuda_device(index, options.max_gpu_memory_bytes, options.cublas_lt_file, fp8));
+  TRY_ASSIGN(chosen.device,
+             open_cuda_device(
+                 index, {.max_bytes = options.max_gpu_memory_bytes, .cublas_lt = options.cublas_lt_file, .fp8 = fp8}));
   const std::string library = chosen.device->product_library();
   chosen.remark = fmt::format(
       "the model runs on {}: {} of its memory are taken for it, the driver has {} beside that; matrices are "
-      "multiplied by {}{}",
+      "multiplied by {}{}, attention is by {}",
       chosen.device->name(), format_bytes(chosen.device->account().cap_bytes()),
       format_bytes(chosen.device->outside_bytes()),
       library.empty() ? "our own kernels, as no cuBLASLt was found (--cublas-lt)" : library,
-      fp8 ? ", as FP8 while a text is read" : "");
+      fp8 ? ", as FP8 while a text is read" : "", chosen.device->attention());
   return chosen;
 }
 

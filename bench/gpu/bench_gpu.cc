@@ -63,7 +63,17 @@ void print_case(const Json& c) {
   std::fflush(stdout);
 }
 
-// Whether all cases were right.
+// Whether it was right.
+bool run_case(GpuBench& bench, const Case& c, double deadline, Json& out) {
+  Json found = {{"name", c.name}, {"unit", c.unit}, {"state", "not reached"}};
+  if (seconds_now() < deadline) found = describe(c, c.run(bench));
+  const bool right = found["state"] == "ok";
+  print_case(found);
+  out["cases"].push_back(std::move(found));
+  return right;
+}
+
+// Whether all cases were.
 bool run_cases(Device& device, const Arguments& arguments, double deadline, Json& out) {
   GpuBench bench(device, arguments.tiny);
   bool all_right = true;
@@ -71,12 +81,20 @@ bool run_cases(Device& device, const Arguments& arguments, double deadline, Json
     for (const Case& c : make(arguments.tiny)) {
       if (!c.name.starts_with(arguments.only)) continue;
       if (!arguments.fp8 && c.name.starts_with(kFp8Matmul)) continue;
-      Json found = {{"name", c.name}, {"unit", c.unit}, {"state", "not reached"}};
-      if (seconds_now() < deadline) found = describe(c, c.run(bench));
-      all_right &= found["state"] == "ok";
-      print_case(found);
-      out["cases"].push_back(std::move(found));
+      all_right &= run_case(bench, c, deadline, out);
     }
+  }
+  return all_right;
+}
+
+// The kernels that a chip with warpgroups does not use, beside those that it uses.
+bool run_attention_by_warps(Device& device, const Arguments& arguments, double deadline, Json& out) {
+  GpuBench bench(device, arguments.tiny);
+  bool all_right = true;
+  for (Case c : attention_cases(arguments.tiny)) {
+    if (!c.name.starts_with("attention/") || !c.name.starts_with(arguments.only)) continue;
+    c.name = "by_warps/" + c.name;
+    all_right &= run_case(bench, c, deadline, out);
   }
   return all_right;
 }
@@ -100,15 +118,19 @@ Result<bool> run(Arguments arguments, Json& out) {
     return run_cases(*device, arguments, deadline, out);
   }
   TRY(measure_peaks(arguments, out));
-  auto opened = open_cuda_device(arguments.device, 0, "", /*fp8=*/true);
+  auto opened = open_cuda_device(arguments.device, {.fp8 = true});
   if (opened.status().code == Code::kUnavailable) {
     fmt::print("no FP8 products: {}\n", opened.status().message);
     arguments.fp8 = false;
-    opened = open_cuda_device(arguments.device, 0);
+    opened = open_cuda_device(arguments.device, {});
   }
-  TRY_ASSIGN(const auto device, std::move(opened));
-  out["device"] = device->name();
-  return run_cases(*device, arguments, deadline, out);
+  TRY_ASSIGN(auto device, std::move(opened));
+  out["device"] = device->name(), out["attention"] = device->attention();
+  const bool right = run_cases(*device, arguments, deadline, out);
+  const std::string attention = device->attention();
+  device.reset();  // its arena is what the next one takes
+  TRY_ASSIGN(device, open_cuda_device(arguments.device, {.warpgroups = false}));
+  return attention == device->attention() ? right : run_attention_by_warps(*device, arguments, deadline, out) && right;
 }
 
 }  // namespace

@@ -4,8 +4,11 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/attention_warpgroup.cuh"
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/kv.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/slots.cuh"
 #include "kernels/cuda/words.cuh"
@@ -41,11 +44,18 @@ struct AttentionScratch {
   static constexpr int64_t kSplitRows = 1024;  // rows of a call times the splits of its keys, at most
 };
 
+template <int kDim, int kM, int kWarps>
+void launch_attention(Stream stream, Tiles<kDim, kM, kWarps>, Dim grid, const AttentionShape& s,
+                      const AttentionOut& to) {
+  using T = Tiles<kDim, kM, kWarps>;
+  launch(stream, attention_kernel<T>, grid, {T::kThreads}, T::kBytes, s, to);
+}
+
 class AttentionOps {
  public:
   // workspace: 256-byte aligned, AttentionScratch(limits).bytes.
-  AttentionOps(const OpLimits& limits, Stream stream, std::byte* workspace)
-      : scratch_(limits), stream_(stream), workspace_(workspace) {}
+  AttentionOps(const OpLimits& limits, Stream stream, std::byte* workspace, bool warpgroups)
+      : scratch_(limits), stream_(stream), workspace_(workspace), warpgroups_(warpgroups) {}
 
   void rope(const Rope& rope, int64_t first_slot, int64_t head_dim, MatView<float> x) {
     if (x.rows == 0 || rope.inv_freq.empty()) return;
@@ -90,6 +100,9 @@ class AttentionOps {
       constexpr int kDim = dim.value;
       if (shape.q.rows * shape.group <= kFewRows) {
         attend<Tiles<kDim, 1, 1>>(shape, kFewRowsBlocks, true, out, lse, copy_for);
+      } else if (warpgroups_) {
+        constexpr int kRounded = kDim <= 64 ? 64 : kDim <= 128 ? 128 : 256;
+        attend<WarpgroupTiles<kRounded>>(shape, kManyRowsBlocks, shape.q.rows == 1, out, lse, copy_for);
       } else {
         attend<Tiles<kDim, kDim <= 128 ? 2 : 1, 4>>(shape, kManyRowsBlocks, shape.q.rows == 1, out, lse, copy_for);
       }
@@ -125,7 +138,7 @@ class AttentionOps {
  private:
   // Query rows of one KV head that one warp takes on, and how many blocks a call should make at least: several per
   // multiprocessor of a large chip. Not the chip's own number, so that results are the same on all.
-  static constexpr int64_t kFewRows = 32, kFewRowsBlocks = 512, kManyRowsBlocks = 256;
+  static constexpr int64_t kFewRows = 32, kFewRowsBlocks = kOnChip ? 512 : 16, kManyRowsBlocks = kOnChip ? 256 : 3;
 
   template <class T>
   T* at(int64_t offset) const {
@@ -233,8 +246,8 @@ class AttentionOps {
     const int64_t n_splits = std::clamp<int64_t>(n_blocks / (n_tiles * s.n_kv_heads), 1, std::max<int64_t>(most, 1));
     joined = joined || n_splits > 1;
     float* partial = joined ? at<float>(scratch_.shared) : nullptr;
-    launch(stream_, attention_kernel<T>, {unsigned(n_tiles * s.n_kv_heads), unsigned(n_splits)}, {T::kThreads},
-           T::kBytes, s, AttentionOut{rows_of(out), rows_of(lse), partial, joined ? Narrow{} : copy_for(out)});
+    launch_attention(stream_, T{}, {unsigned(n_tiles * s.n_kv_heads), unsigned(n_splits)}, s,
+                     AttentionOut{rows_of(out), rows_of(lse), partial, joined ? Narrow{} : copy_for(out)});
     if (!joined) return;
     launch(stream_, join_splits_kernel, {unsigned(s.q.rows * s.n_heads)}, {kJoinThreads}, 0,
            static_cast<const float*>(partial), int(n_splits), s.n_heads, s.head_dim, rows_of(out), rows_of(lse));
@@ -243,6 +256,7 @@ class AttentionOps {
   const AttentionScratch scratch_;
   const Stream stream_;
   std::byte* const workspace_;
+  const bool warpgroups_;
   const void* kept_of_ = nullptr;  // the cache (its keys) whose first kept_slots_ slots have been made into HalfRows
   int64_t kept_slots_ = 0;
 };

@@ -3,7 +3,7 @@
 // Limit: the tensor cores' rate for mma.sync, half of attention's products, and an exp2 per query and key.
 #pragma once
 
-#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/attention_tile.cuh"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {

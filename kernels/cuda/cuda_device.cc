@@ -16,6 +16,7 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/driver.h"
 #include "kernels/cuda/step_graph.h"
+#include "kernels/cuda/warpgroup_check.h"
 
 namespace reform {
 namespace {
@@ -57,7 +58,7 @@ class CudaMemory final : public MemorySource {
 // the thread that calls them.
 class CudaDevice final : public Device {
  public:
-  static Result<std::unique_ptr<Device>> open(int index, int64_t max_bytes, const std::string& cublas_lt, bool fp8);
+  static Result<std::unique_ptr<Device>> open(int index, const CudaDeviceOptions& options);
   ~CudaDevice() override {
     cudaSetDevice(index_);
     if (stream_ != nullptr) cudaStreamSynchronize(stream_);
@@ -71,6 +72,7 @@ class CudaDevice final : public Device {
 
   const char* name() const override { return name_.c_str(); }
   const char* product_library() const override { return products_ == nullptr ? "" : products_->name(); }
+  const char* attention() const override { return warpgroups_ ? "warpgroups (wgmma)" : "warps (mma.sync)"; }
   MemoryAccount& account() override { return *account_; }
   bool is_host() const override { return false; }
   // Unpacking a matrix takes a chip as long as multiplying it by some 500 rows (bytes against flops of an H100), so
@@ -86,7 +88,8 @@ class CudaDevice final : public Device {
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override {
     cudaSetDevice(index_);
     (void)cudaGetLastError();  // of another job on this thread
-    return make_cuda_ops(limits, stream_, workspace, {.products = products_.get(), .outside_writes = &writes_});
+    return make_cuda_ops(limits, stream_, workspace,
+                         {.products = products_.get(), .outside_writes = &writes_, .warpgroups = warpgroups_});
   }
   Status run_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override {
     cudaSetDevice(index_);
@@ -130,6 +133,7 @@ class CudaDevice final : public Device {
 
   const int index_;
   const std::string name_;
+  bool warpgroups_ = false;
   cudaStream_t stream_ = nullptr;
   std::array<std::optional<StepGraph>, size_t(StepKind::kCount)> steps_;
   void* arena_ = nullptr;
@@ -142,22 +146,23 @@ class CudaDevice final : public Device {
   std::unique_ptr<MemoryAccount> account_;
 };
 
-Result<std::unique_ptr<Device>> CudaDevice::open(int index, int64_t max_bytes, const std::string& cublas_lt, bool fp8) {
+Result<std::unique_ptr<Device>> CudaDevice::open(int index, const CudaDeviceOptions& options) {
   std::unique_ptr<CudaDevice> device(new CudaDevice(index));
   device->used_before_ = used_bytes_of_chip(index);
   TRY(device->checked(cudaSetDevice(index), "opening it"));
+  device->warpgroups_ = options.warpgroups && attends_by_warpgroups(index);  // first of all: what is ours may be lost
   TRY(device->checked(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
   // Only so that their memory is known: a driver that cannot list them loads each when it is first launched.
   (void)load_cuda_kernels();
-  device->products_ = load_cublas_lt(cublas_lt);  // before the arena: it takes memory of its own
-  if (device->products_ == nullptr && !cublas_lt.empty()) {
-    return Status{Code::kUnavailable, fmt::format("{}: is not a cuBLASLt that works here", cublas_lt)};
+  device->products_ = load_cublas_lt(options.cublas_lt);  // before the arena: it takes memory of its own
+  if (device->products_ == nullptr && !options.cublas_lt.empty()) {
+    return Status{Code::kUnavailable, fmt::format("{}: is not a cuBLASLt that works here", options.cublas_lt)};
   }
   for (auto& step : device->steps_) step.emplace();
   device->copies_ = std::make_unique<CudaCopies>(index, device->stream_);
   TRY(device->copies_->open());
-  TRY(device->take_arena(max_bytes));
-  if (fp8) TRY(device->check_fp8());
+  TRY(device->take_arena(options.max_bytes));
+  if (options.fp8) TRY(device->check_fp8());
   TRY(device->copies_->measure(device->arena_, device->arena_bytes_));
   return std::unique_ptr<Device>(std::move(device));
 }
@@ -216,7 +221,7 @@ std::vector<CudaChip> list_cuda_chips() {
   return chips;
 }
 
-Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes, const std::string& cublas_lt, bool fp8) {
+Result<std::unique_ptr<Device>> open_cuda_device(int index, const CudaDeviceOptions& options) {
   int n_chips = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&n_chips); error != cudaSuccess && error != cudaErrorNoDevice) {
     (void)cudaGetLastError();
@@ -240,12 +245,12 @@ Result<std::unique_ptr<Device>> open_cuda_device(int index, int64_t max_bytes, c
                   fmt::format("cuda:{}: {} has compute capability {}.{}; {}.0 is the oldest that is supported", index,
                               chip->name, chip->major, chip->minor, kOldestCudaMajor)};
   }
-  if (fp8 && (chip->major < 8 || (chip->major == 8 && chip->minor < 9))) {
+  if (options.fp8 && (chip->major < 8 || (chip->major == 8 && chip->minor < 9))) {
     return Status{Code::kUnavailable,
                   fmt::format("cuda:{}: {} has compute capability {}.{}; --gpu-products fp8 needs 8.9 or later", index,
                               chip->name, chip->major, chip->minor)};
   }
-  return CudaDevice::open(index, max_bytes, cublas_lt, fp8);
+  return CudaDevice::open(index, options);
 }
 
 }  // namespace reform

@@ -20,6 +20,8 @@ struct CudaOptions {
   // hands, a graph's replay. While it stays the same, a product may use what an op before it made of its activations.
   // Outlives the ops. Null: nothing is kept from op to op.
   const int64_t* outside_writes = nullptr;
+  // Attention of many rows by a warpgroup's products (warpgroup.cuh).
+  bool warpgroups = false;
 };
 
 // For CUDA's present device, once: else the driver loads each kernel when it is first launched. Returns their number.

@@ -46,7 +46,7 @@ class CudaOps final : public Ops {
         matmul_(limits, stream, options,
                 {at<std::byte>(scratch_.narrow), at<std::byte>(scratch_.panel), at<std::byte>(scratch_.library),
                  at<std::byte>(scratch_.codes), at<std::byte>(scratch_.steps), at<std::byte>(scratch_.of_block)}),
-        attention_(limits, stream, at<std::byte>(scratch_.attention)) {
+        attention_(limits, stream, at<std::byte>(scratch_.attention), options.warpgroups) {
     CHECK(int64_t(workspace.size()) >= scratch_.bytes);
   }
   const char* name() const override { return "cuda"; }

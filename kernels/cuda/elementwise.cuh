@@ -2,24 +2,12 @@
 #pragma once
 
 #include "kernels/cuda/narrow.cuh"
-#include "kernels/ops.h"
+#include "kernels/cuda/rows.cuh"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
 constexpr int kRowThreads = 256;
-
-// MatView as a kernel takes it.
-template <class T>
-struct Rows {
-  T* data;
-  int64_t rows, cols, stride;
-  __device__ T* row(int64_t r) const { return data + r * stride; }
-};
-template <class T>
-Rows<T> rows_of(const MatView<T>& m) {
-  return {m.data, m.rows, m.cols, m.stride_elems};
-}
 
 // The sum of every thread's value, for all of the block's kThreads, in the same order whatever the block.
 template <int kThreads = kRowThreads, class T>

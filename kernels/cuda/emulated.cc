@@ -17,7 +17,9 @@ thread_local std::function<void(void* stream, const void* kernel, const std::fun
 
 namespace {
 
-constexpr size_t kStackBytes = 128 * 1024;  // sanitizers' frames are large
+thread_local int64_t n_shared_bytes = 0;
+constexpr uint32_t kFirstSharedAddress = 16;  // something else lies before it, and so its alignment is no better
+constexpr size_t kStackBytes = 128 * 1024;    // sanitizers' frames are large
 constexpr unsigned kWarp = 32;
 constexpr int kCopyBytes = 16;
 
@@ -32,13 +34,20 @@ struct Copy {
   }
 };
 
+struct Product {
+  std::function<void()> make;
+  int64_t group;
+};
+
 struct Fiber {
   enum class State { kReady, kAtBlock, kAtWarp, kDone } state = State::kReady;
   ucontext_t context;
   Place place;
   std::unique_ptr<char[]> stack;
-  std::vector<Copy> copies;  // under way
-  int64_t group = 0;         // of the next copy
+  std::vector<Copy> copies;       // under way
+  int64_t group = 0;              // of the next copy
+  std::vector<Product> products;  // issued
+  int64_t product_group = 0;
 };
 
 class Block {
@@ -53,7 +62,7 @@ class Block {
       Fiber& f = fibers_[i];
       const unsigned at = unsigned(i);
       f.state = Fiber::State::kReady;
-      f.copies.clear();
+      f.copies.clear(), f.products.clear();
       f.place = {{at % n_threads.x, at / n_threads.x % n_threads.y, at / (n_threads.x * n_threads.y)},
                  block,
                  n_threads,
@@ -148,6 +157,7 @@ void run_grid(Dim n_blocks, Dim n_threads, int64_t shared_bytes, const std::func
   // A byte that no kernel expects: what is read before it is written shows.
   std::vector<char> shared(size_t(shared_bytes) + 64, '\xff');
   shared_memory = shared.data() + (64 - reinterpret_cast<uintptr_t>(shared.data()) % 64) % 64;
+  n_shared_bytes = shared_bytes;
   Block block(n_threads, body);
   for (unsigned z = 0; z < n_blocks.z; ++z) {
     for (unsigned y = 0; y < n_blocks.y; ++y) {
@@ -155,6 +165,39 @@ void run_grid(Dim n_blocks, Dim n_threads, int64_t shared_bytes, const std::func
     }
   }
   shared_memory = nullptr;
+}
+
+void start_product(std::function<void()> make) {
+  if (!copies_at_once) return make();
+  Fiber& f = Block::running_->current();
+  f.products.push_back({std::move(make), f.product_group});
+}
+void commit_products() { ++Block::running_->current().product_group; }
+void wait_products(int n_left) {
+  Fiber& f = Block::running_->current();
+  const auto done = [&](const Product& product) { return product.group < f.product_group - n_left; };
+  for (const Product& product : f.products) {
+    if (done(product)) product.make();
+  }
+  std::erase_if(f.products, done);
+}
+uint32_t shared_address(const void* shared) {
+  const int64_t at = static_cast<const char*>(shared) - shared_memory;
+  CHECK((at >= 0 && at <= n_shared_bytes));
+  return uint32_t(at) + kFirstSharedAddress;
+}
+uint16_t of_factor(uint64_t bits, bool by_columns, int i, int k) {
+  CHECK((bits >> 62 == 1 && (bits >> 49 & 7) == 0));  // 128-byte swizzling, on its own alignment
+  const auto field = [&](int shift) { return uint32_t(bits >> shift & 0x3fff) * 16; };
+  const uint32_t start = field(0), leading = field(16), stride = field(32);
+  uint32_t at = by_columns
+                    ? start + uint32_t(i / 64) * leading + uint32_t(k / 8) * stride + uint32_t(k % 8 * 128 + i % 64 * 2)
+                    : start + uint32_t(i / 8) * stride + uint32_t(i % 8 * 128 + k * 2);
+  at ^= (at >> 7 & 7) << 4;
+  CHECK((at >= kFirstSharedAddress && int64_t(at - kFirstSharedAddress) + 2 <= n_shared_bytes));
+  uint16_t element;
+  std::memcpy(&element, shared_memory + (at - kFirstSharedAddress), sizeof element);
+  return element;
 }
 
 void meet_block() { Block::running_->wait(Fiber::State::kAtBlock); }

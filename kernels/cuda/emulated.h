@@ -63,6 +63,15 @@ void copy_async(void* to, const void* from, int n_bytes);
 void commit_copies();
 void wait_copies(int n_left);
 
+// The running thread's share of a warpgroup's product: made at the wait for it, or when it is issued where copies are
+// made at the wait, so that what each reads and writes too early, or is overwritten too early, shows.
+void start_product(std::function<void()> make);
+void commit_products();
+void wait_products(int n_left);
+uint32_t shared_address(const void* shared);
+// The element of a factor in shared memory (Factor in warpgroup.cuh) at row or column i of the product and depth k.
+uint16_t of_factor(uint64_t bits, bool by_columns, int i, int k);
+
 }  // namespace emulated
 
 inline void meet_block() { emulated::meet_block(); }
@@ -71,6 +80,8 @@ template <class T = char>
 T* dynamic_shared() {
   return reinterpret_cast<T*>(emulated::shared_memory);
 }
+
+inline uint32_t shared_address(const void* shared) { return emulated::shared_address(shared); }
 
 template <class T>
 T shuffle_xor(T value, int mask) {

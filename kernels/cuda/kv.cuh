@@ -25,14 +25,6 @@ __global__ void store_kv_kernel(Rows<const float> k, Rows<const float> v, int64_
   }
 }
 
-// What attention reads: F16 rows in whole pieces of 16 bytes. Row (head, slot) begins at data + head * head_stride +
-// slot * width; columns from head_dim to width, the next multiple of 8, are zero.
-struct HalfRows {
-  const uint16_t* data;
-  int64_t head_stride, width;
-  __device__ const uint16_t* head(int64_t h) const { return data + h * head_stride; }
-};
-
 // Slots [first, first + n) of one side of a cache as HalfRows, rotated. A thread per slot and pair, or per slot and
 // element that has none; it does all heads, whose turn is the same. Limit: the bytes read and written.
 template <class T>

@@ -37,6 +37,9 @@ __device__ __forceinline__ T* dynamic_shared() {
   extern __shared__ __align__(64) char memory[];
   return reinterpret_cast<T*>(memory);
 }
+__device__ __forceinline__ uint32_t shared_address(const void* shared) {
+  return uint32_t(__cvta_generic_to_shared(shared));
+}
 template <class T>
 __device__ __forceinline__ T shuffle_xor(T value, int mask) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
@@ -75,8 +78,7 @@ __device__ __forceinline__ float round_product(float a, float b) { return __fmul
 // them are read, the rest become zero. They are there once their group has been waited for, and for other threads once
 // these have met after that.
 __device__ __forceinline__ void copy_async(void* shared, const void* global, int n_bytes = 16) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(uint32_t(__cvta_generic_to_shared(shared))),
-               "l"(global), "r"(n_bytes)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(n_bytes)
                : "memory");
 }
 // Ends a group of this thread's copies, an empty one too.
@@ -92,13 +94,13 @@ __device__ __forceinline__ void wait_copies() {
 __device__ __forceinline__ void load_matrices(uint32_t (&m)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
-               : "r"(uint32_t(__cvta_generic_to_shared(row)))
+               : "r"(shared_address(row))
                : "memory");
 }
 __device__ __forceinline__ void load_matrices_transposed(uint32_t (&m)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
-               : "r"(uint32_t(__cvta_generic_to_shared(row)))
+               : "r"(shared_address(row))
                : "memory");
 }
 

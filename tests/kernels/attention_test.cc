@@ -212,6 +212,38 @@ TEST_CASE("attention: cuda agrees with ref on odd shapes", "[kernels][attention]
   }
 }
 
+// Chips that have them, and the emulation.
+template <class Fn>
+void for_each_warpgroup(const OpLimits& limits, Fn fn) {
+  CudaOptions options;
+  options.warpgroups = true;
+  {
+    INFO("cuda, emulated");
+    EmulatedCuda emulated(limits, options);
+    fn(*emulated);
+    CHECK(emulated.guards_hold());
+  }
+  INFO("cuda device");
+  if (const auto ops = device_ops(limits, options)) fn(*ops);
+}
+
+TEST_CASE("attention: cuda's warpgroups agree with ref on odd shapes", "[kernels][attention][cuda]") {
+  const auto reference = make_reference_ops();
+  uint32_t seed = 100;
+  for (const Shape& shape : cuda_shapes()) {
+    const Problem p(shape, ++seed);
+    if (shape.n_tokens * shape.n_heads / shape.n_kv_heads <= 32) continue;  // few rows: a warp's products
+    INFO("seed " << seed << " tokens " << shape.n_tokens << " kv " << shape.kv_len << " dim " << shape.head_dim);
+    const Outcome want = attend(*reference, p, p.args);
+    for_each_warpgroup(p.limits(), [&](Ops& ops) {
+      const Outcome got = attend(ops, p, p.args);
+      CHECK(compare(got.out, want.out, half_output_tolerance(p)));
+      CHECK(compare(got.lse, want.lse, {p.half_logit_error() + 1e-6, 1e-6}));
+      CHECK(got.guards_hold);
+    });
+  }
+}
+
 TEST_CASE("attention: the tolerance notices one slot too few, a wrong scale, a wrong rotation",
           "[kernels][attention]") {
   const auto reference = make_reference_ops();
@@ -381,16 +413,21 @@ TEST_CASE("attention: cuda overwrites no tile before it has been read", "[kernel
     std::vector<int32_t> rows(size_t(shape.n_tokens));
     std::iota(rows.begin(), rows.end(), 0);
     const std::vector<float> weights(rows.size(), 1.0f);
-    std::vector<float> out[2], sums[2];
+    std::vector<float> out[2], by_warpgroups[2], sums[2];
     for (const bool at_once : {false, true}) {
       cuda::emulated::copies_at_once = at_once;
       EmulatedCuda ops(p.limits());
       const Outcome attended = attend(*ops, p, p.args);
       out[at_once] = attended.out;
+      CudaOptions options;
+      options.warpgroups = true;
+      EmulatedCuda warpgroups(p.limits(), options);
+      by_warpgroups[at_once] = attend(*warpgroups, p, p.args).out;
       sums[at_once] = column_sums(*ops, p, attended.lse, rows, weights);
     }
     cuda::emulated::copies_at_once = false;
     CHECK(same_bits(out[0], out[1]));
+    CHECK(same_bits(by_warpgroups[0], by_warpgroups[1]));
     CHECK(same_bits(sums[0], sums[1]));
   }
 }

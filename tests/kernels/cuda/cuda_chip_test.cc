@@ -198,7 +198,7 @@ TEST_CASE("cuda chip: FP8 products are those of the rounded factors", "[kernels]
   if (!has_chip()) return;
   const auto chips = list_cuda_chips();
   const bool has_fp8 = chips[0].major > 8 || (chips[0].major == 8 && chips[0].minor >= 9);
-  const auto device = open_cuda_device(0, int64_t{1} << 30, "", /*fp8=*/true);
+  const auto device = open_cuda_device(0, {.max_bytes = int64_t{1} << 30, .fp8 = true});
   INFO(device.status().message);
   REQUIRE((device.ok() || device.status().code == Code::kUnavailable));
   if (!has_fp8) REQUIRE(!device.ok());

@@ -7,7 +7,7 @@
 
 namespace reform::test {
 
-std::unique_ptr<Ops> device_ops(const OpLimits&) {
+std::unique_ptr<Ops> device_ops(const OpLimits&, const CudaOptions&) {
   CHECK(!gpu_needed());
   return nullptr;
 }
@@ -20,8 +20,6 @@ std::unique_ptr<Ops> device_ops(const OpLimits&) {
 
 #include <cstdio>
 #include <vector>
-
-#include "kernels/cuda/cuda_ops.h"
 
 namespace reform::test {
 namespace {
@@ -101,10 +99,10 @@ class Staging {
 
 class StagedOps final : public Ops {
  public:
-  explicit StagedOps(const OpLimits& limits) : workspace_(cuda_workspace_bytes(limits)) {
+  StagedOps(const OpLimits& limits, const CudaOptions& options) : workspace_(cuda_workspace_bytes(limits)) {
     const auto bytes = size_t(cuda_workspace_bytes(limits));
     must(cudaMemset(workspace_.data(), 0xff, bytes));  // scratch is never assumed to be zero
-    ops_ = make_cuda_ops(limits, nullptr, {workspace_.data(), bytes});
+    ops_ = make_cuda_ops(limits, nullptr, {workspace_.data(), bytes}, options);
   }
   const char* name() const override { return ops_->name(); }
   void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
@@ -191,13 +189,16 @@ class StagedOps final : public Ops {
 
 }  // namespace
 
-std::unique_ptr<Ops> device_ops(const OpLimits& limits) {
+std::unique_ptr<Ops> device_ops(const OpLimits& limits, const CudaOptions& options) {
   int n_devices = 0;
   if (cudaGetDeviceCount(&n_devices) != cudaSuccess || n_devices == 0) {
     CHECK(!gpu_needed());
     return nullptr;
   }
-  return std::make_unique<StagedOps>(limits);
+  cudaDeviceProp chip;
+  must(cudaGetDeviceProperties(&chip, 0));
+  if (options.warpgroups && (chip.major != 9 || chip.minor != 0)) return nullptr;
+  return std::make_unique<StagedOps>(limits, options);
 }
 
 }  // namespace reform::test

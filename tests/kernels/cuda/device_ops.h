@@ -3,11 +3,12 @@
 
 #include <memory>
 
-#include "kernels/ops.h"
+#include "kernels/cuda/cuda_ops.h"
 
 namespace reform::test {
 
-// Nothing where there is no device, or the build has no CUDA. `limits` as for the ops.
-std::unique_ptr<Ops> device_ops(const OpLimits& limits);
+// Nothing where there is no device, or none with what `options` asks for, or the build has no CUDA. `limits` as for the
+// ops.
+std::unique_ptr<Ops> device_ops(const OpLimits& limits, const CudaOptions& options = {});
 
 }  // namespace reform::test

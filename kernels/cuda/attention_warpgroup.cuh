@@ -1,0 +1,162 @@
+// Attention of many rows as in attention.cuh, by a warpgroup's products: two of them share a block's keys and values,
+// and while one tile's logits become probabilities, the products of the tile before and of this one's values are under
+// way (FlashAttention-3, arXiv 2407.08608, its pipelining within a warpgroup). Limit: the tensor cores' rate.
+#pragma once
+
+#include "kernels/cuda/attention_tile.cuh"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/warpgroup.cuh"
+
+namespace reform::cuda {
+inline namespace REFORM_CUDA_SIDE {
+
+// A warpgroup has 64 rows. Two tiles of keys and two of values lie in shared memory, which is more than all chips have.
+template <int kDimOf>
+struct WarpgroupTiles {
+  static constexpr int kDim = kDimOf, kM = 1, kGroups = 2, kWarps = 4 * kGroups, kThreads = 32 * kWarps;
+  static constexpr int kRows = 64 * kGroups, kKeys = kDim > 128 ? 64 : 128;
+  static constexpr int kQueryElements = kRows * kDim, kTileElements = kKeys * kDim;
+  static constexpr int kBytes = kPanelAlign + 2 * (kQueryElements + 4 * kTileElements);
+};
+
+// [rows, kDim] as kDim / 64 panels: where element (row, column) lies.
+template <int kRows>
+__device__ __forceinline__ int in_panels(int row, int column) {
+  return column / kPanelColumns * kRows * kPanelColumns + in_panel(row, column % kPanelColumns);
+}
+
+// Where a panel's row 0 begins that holds a column, and 16 columns of it lie one after another before they are
+// swizzled: the hardware does that to the address it arrives at.
+template <int kRows>
+__device__ __forceinline__ constexpr int in_panel_start(int column) {
+  return column / kPanelColumns * kRows * kPanelColumns + column % kPanelColumns;
+}
+
+// Starts to copy rows [begin, begin + kKeys) of one head; those from `end` on are zero.
+template <class T>
+__device__ __forceinline__ void start_panels(const HalfRows& rows, int64_t head, int begin, int end, uint16_t* tile) {
+  const uint16_t* from = rows.head(head);
+  static_assert(T::kTileElements % (8 * T::kThreads) == 0);
+  REFORM_UNROLL
+  for (int turn = 0; turn < T::kTileElements / (8 * T::kThreads); ++turn) {
+    const int i = turn * T::kThreads + int(threadIdx.x), key = i / (T::kDim / 8), c = i % (T::kDim / 8) * 8;
+    const bool there = begin + key < end && c < rows.width;
+    copy_async(tile + in_panels<T::kKeys>(key, c), there ? from + (begin + key) * rows.width + c : from,
+               there ? 16 : 0);
+  }
+}
+
+template <class T>
+__device__ __forceinline__ void load_query_panels(const AttentionShape& s, int64_t kv_head, int first_row,
+                                                  uint16_t* q) {
+  for (int i = int(threadIdx.x / 32); i < T::kRows; i += T::kWarps) {
+    const int row = first_row + i;
+    const bool there = row < s.n_rows();
+    const float* from = there ? s.q.row(row / s.group) + s.head_of(kv_head, row) * s.head_dim : nullptr;
+    for (int d = int(threadIdx.x % 32); d < T::kDim; d += 32) {
+      q[in_panels<T::kRows>(i, d)] = there && d < s.head_dim ? saturated_half(from[d] * s.scale) : uint16_t(0);
+    }
+  }
+}
+
+#ifdef REFORM_HAS_WARPGROUPS
+
+// Starts p = the warpgroup's queries times the tile's keys.
+template <class T>
+__device__ __forceinline__ void start_logits(float (&p)[T::kKeys / 8][4], const uint16_t* q, const uint16_t* k) {
+  const Factor rows = by_rows(q + int(threadIdx.x / 128) * 64 * kPanelColumns), keys = by_rows(k);
+  REFORM_UNROLL
+  for (int d = 0; d < T::kDim; d += 16) {
+    multiply(p, rows.after(2 * in_panel_start<T::kRows>(d)), keys.after(2 * in_panel_start<T::kKeys>(d)), d > 0);
+  }
+  commit_products();
+}
+
+// Starts out += the packed probabilities times the tile's values.
+template <class T>
+__device__ __forceinline__ void start_values(float (&out)[T::kDim / 8][4], const uint32_t (&a)[T::kKeys / 16][4],
+                                             const uint16_t* v) {
+  const Factor values = by_columns(v, 2 * T::kKeys * kPanelColumns);
+  REFORM_UNROLL
+  for (int k = 0; k < T::kKeys / 16; ++k) multiply_own(out, a[k], values.after(2 * 16 * k * kPanelColumns));
+  commit_products();
+}
+
+#endif
+
+// Block (tile of rows and KV head, split).
+template <class T>
+__global__ void __launch_bounds__(T::kThreads) warpgroup_attention_kernel(AttentionShape s, AttentionOut to) {
+#ifdef REFORM_HAS_WARPGROUPS
+  char* memory = dynamic_shared();
+  memory += (kPanelAlign - shared_address(memory) % kPanelAlign) % kPanelAlign;
+  uint16_t* q = reinterpret_cast<uint16_t*>(memory);
+  uint16_t *k = q + T::kQueryElements, *v = k + 2 * T::kTileElements;
+  const auto [kv_head, first_row, begin, end] = BlockShare::of<T>(s);
+  const int warp_row = first_row + int(threadIdx.x / 32) * 16, warp_last = min(warp_row + 16, s.n_rows()) - 1;
+  const int low = s.own_slot(warp_row), high = warp_row <= warp_last ? s.own_slot(warp_last) : -1;
+  const int n_tiles = (end - begin + T::kKeys - 1) / T::kKeys;
+
+  Softmax<T> softmax;
+  softmax.clear();
+  uint32_t a[T::kKeys / 16][4];
+  if (n_tiles > 0) start_panels<T>(s.k, kv_head, begin, s.kv_len, k);
+  commit_copies();
+  load_query_panels<T>(s, kv_head, first_row, q);
+  for (int i = 0; i < n_tiles; ++i) {
+    const int here = begin + i * T::kKeys;
+    wait_copies<0>();
+    show_to_products();
+    meet_block();  // this tile's keys and the values before are there; the keys before and the values before those are
+                   // read
+    if (i + 1 < n_tiles) start_panels<T>(s.k, kv_head, here + T::kKeys, s.kv_len, k + (i + 1) % 2 * T::kTileElements);
+    start_panels<T>(s.v, kv_head, here, s.kv_len, v + i % 2 * T::kTileElements);
+    commit_copies();
+    begin_products();
+    start_logits<T>(softmax.p[0], q, k + i % 2 * T::kTileElements);
+    if (i > 0) {
+      begin_products();
+      start_values<T>(softmax.out[0], a, v + (i - 1) % 2 * T::kTileElements);
+      wait_products<1>();
+    } else {
+      wait_products<0>();
+    }
+    settle(softmax.p[0]);
+    if (!s.all_see(low, high, here, here + T::kKeys)) softmax.mask(s, warp_row, here);
+    float shrink[1][2];
+    softmax.take(shrink);
+    wait_products<0>();
+    settle(softmax.out[0]);
+    softmax.rescale(shrink);
+    REFORM_UNROLL
+    for (int j = 0; j < T::kKeys / 16; ++j) softmax.pack(0, j, a[j]);
+  }
+  wait_copies<0>();
+  show_to_products();
+  meet_block();
+  if (n_tiles > 0) {
+    begin_products();
+    start_values<T>(softmax.out[0], a, v + (n_tiles - 1) % 2 * T::kTileElements);
+    wait_products<0>();
+    settle(softmax.out[0]);
+  }
+  finish(s, softmax, kv_head, warp_row, to);
+#else
+  (void)s, (void)to;
+#endif
+}
+
+// Compiled for nothing but compute capability 9.0a (attention_warpgroup.cu): a chip takes the newest code that it can,
+// and there must be no other.
+template <int kDim>
+void launch_attention(Stream stream, WarpgroupTiles<kDim>, Dim grid, const AttentionShape& s, const AttentionOut& to);
+#if !defined(__CUDACC__) || defined(REFORM_DEFINES_WARPGROUP_ATTENTION)
+template <int kDim>
+void launch_attention(Stream stream, WarpgroupTiles<kDim>, Dim grid, const AttentionShape& s, const AttentionOut& to) {
+  using T = WarpgroupTiles<kDim>;
+  launch(stream, warpgroup_attention_kernel<T>, grid, {T::kThreads}, T::kBytes, s, to);
+}
+#endif
+
+}  // namespace REFORM_CUDA_SIDE
+}  // namespace reform::cuda

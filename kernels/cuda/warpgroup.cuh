@@ -1,0 +1,170 @@
+// Products of a warpgroup, four warps whose first has a number divisible by four: 64 rows by up to 256 columns, a depth
+// of 16 each, FP32 += F16 * F16 (wgmma: PTX ISA, "Asynchronous warpgroup level matrix multiply-accumulate"). Only
+// compute capability 9.0a has them; elsewhere a kernel of them is empty. The right factor lies in shared memory, the
+// left one too, or in registers as mma_f16 takes it; warp w has rows 16 w to 16 w + 15, as mma_f16 gives them.
+#pragma once
+
+#include "kernels/cuda/port.h"
+
+#ifndef __CUDACC__
+#include <array>
+#endif
+
+#if !defined(__CUDACC__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define REFORM_HAS_WARPGROUPS
+#endif
+
+namespace reform::cuda {
+inline namespace REFORM_CUDA_SIDE {
+
+// A panel: rows of 64 elements, 128 bytes, in shared memory from a multiple of 1024 on. Piece c of 16 bytes of row r
+// lies at piece c ^ r % 8 ("128-byte swizzling"), so that eight rows of a column lie in different banks.
+constexpr int kPanelColumns = 64, kPanelAlign = 1024;
+__device__ __forceinline__ int in_panel(int row, int column) {
+  return row * kPanelColumns + ((column / 8 ^ row % 8) * 8 | column % 8);
+}
+
+// Where a factor lies, and how far apart its parts are (PTX ISA, "Matrix Descriptor Format"; all in 16 bytes).
+struct Factor {
+  uint64_t bits;
+
+  static constexpr uint64_t kSwizzled = uint64_t{1} << 62, kEightRows = 8 * kPanelColumns * 2 / 16;
+  __device__ Factor(uint32_t shared_address, int panel_bytes)
+      : bits(kSwizzled | kEightRows << 32 | uint64_t(panel_bytes / 16) << 16 | shared_address / 16) {}
+  __device__ Factor(uint64_t b) : bits(b) {}
+  __device__ Factor after(int bytes) const { return bits + uint64_t(bytes / 16); }
+};
+// Row r of the panel is row or column r of the product, element k of it is at depth k: first of its 16 columns.
+__device__ __forceinline__ Factor by_rows(const uint16_t* panel) { return {shared_address(panel), 16}; }
+// Element c of row r is column c at depth r: of panels that many bytes apart, first of 16 rows.
+__device__ __forceinline__ Factor by_columns(const uint16_t* panels, int panel_bytes) {
+  return {shared_address(panels), panel_bytes};
+}
+
+#ifdef __CUDACC__
+#ifdef REFORM_HAS_WARPGROUPS
+
+// What this thread has written to shared memory, its copies that have been waited for too, is there for products issued
+// after the block has met (PTX ISA, "Async proxy").
+__device__ __forceinline__ void show_to_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+// Before products whose registers have been written by anything but products.
+__device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+// Until at most the last kLeft groups are under way.
+template <int kLeft>
+__device__ __forceinline__ void wait_products() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
+}
+// The compiler is not to move what reads or writes these before what stands above, nor after what stands below.
+template <int kTiles>
+__device__ __forceinline__ void settle(float (&d)[kTiles][4]) {
+  REFORM_UNROLL
+  for (int n = 0; n < kTiles; ++n) {
+    asm volatile("" : "+f"(d[n][0]), "+f"(d[n][1]), "+f"(d[n][2]), "+f"(d[n][3])::"memory");
+  }
+}
+
+// clang-format off
+#define REFORM_D4(n) "+f"(d[n][0]), "+f"(d[n][1]), "+f"(d[n][2]), "+f"(d[n][3])
+#define REFORM_D32(n) REFORM_D4(n), REFORM_D4(n + 1), REFORM_D4(n + 2), REFORM_D4(n + 3), \
+  REFORM_D4(n + 4), REFORM_D4(n + 5), REFORM_D4(n + 6), REFORM_D4(n + 7)
+#define REFORM_NAMES_64 \
+  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15" \
+  ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define REFORM_NAMES_128 REFORM_NAMES_64 \
+  ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47" \
+  ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define REFORM_NAMES_256 REFORM_NAMES_128 \
+  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79" \
+  ",%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95" \
+  ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111" \
+  ",%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+#define REFORM_D_64 REFORM_D32(0)
+#define REFORM_D_128 REFORM_D32(0), REFORM_D32(8)
+#define REFORM_D_256 REFORM_D32(0), REFORM_D32(8), REFORM_D32(16), REFORM_D32(24)
+// d = a b, or += where `add`; b by rows.
+#define REFORM_MULTIPLY_SHARED(N, A, B, ADD)                                                            \
+  __device__ __forceinline__ void multiply(float (&d)[N / 8][4], Factor a, Factor b, bool add) {        \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %" ADD ", 0;"                                           \
+                 "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.f16.f16 {" REFORM_NAMES_##N "}, %" A   \
+                 ", %" B ", p, 1, 1, 0, 0;}" : REFORM_D_##N : "l"(a.bits), "l"(b.bits), "r"(int(add))); \
+  }
+// d += a b, b by columns. a is not to change until the product has been waited for.
+#define REFORM_MULTIPLY_OWN(N, A0, A1, A2, A3, B)                                                          \
+  __device__ __forceinline__ void multiply_own(float (&d)[N / 8][4], const uint32_t (&a)[4], Factor b) {   \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.f16.f16 {" REFORM_NAMES_##N "}, {%" A0    \
+                 ", %" A1 ", %" A2 ", %" A3 "}, %" B ", 1, 1, 1, 1;"                                       \
+                 : REFORM_D_##N : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.bits));                \
+  }
+REFORM_MULTIPLY_SHARED(64, "32", "33", "34")
+REFORM_MULTIPLY_SHARED(128, "64", "65", "66")
+REFORM_MULTIPLY_OWN(64, "32", "33", "34", "35", "36")
+REFORM_MULTIPLY_OWN(128, "64", "65", "66", "67", "68")
+REFORM_MULTIPLY_OWN(256, "128", "129", "130", "131", "132")
+#undef REFORM_MULTIPLY_OWN
+#undef REFORM_MULTIPLY_SHARED
+#undef REFORM_D_64
+#undef REFORM_D_128
+#undef REFORM_D_256
+#undef REFORM_NAMES_64
+#undef REFORM_NAMES_128
+#undef REFORM_NAMES_256
+#undef REFORM_D32
+#undef REFORM_D4
+// clang-format on
+
+#endif
+#else
+
+inline void show_to_products() {}
+inline void begin_products() { meet_warp(); }
+inline void commit_products() { emulated::commit_products(); }
+template <int kLeft>
+void wait_products() {
+  emulated::wait_products(kLeft);
+}
+template <int kTiles>
+void settle(float (&)[kTiles][4]) {}
+
+// The thread's two rows of a product, read from shared memory as PTX says where their elements lie.
+template <int kTiles, class Left>
+void multiply_rows(float (&d)[kTiles][4], Left left, Factor b, bool b_by_columns, bool add) {
+  emulated::start_product([&d, left, b, b_by_columns, add] {
+    const int pair = int(emulated::place->thread.x % 4) * 2;
+    float a[2][16];
+    for (int k = 0; k < 16; ++k) a[0][k] = left(0, k), a[1][k] = left(1, k);
+    for (int n = 0; n < kTiles; ++n) {
+      for (int i = 0; i < 4; ++i) {
+        const int column = n * 8 + pair + i % 2;
+        float sum = 0;
+        for (int k = 0; k < 16; ++k) {
+          sum += a[i / 2][k] * f16_to_f32(emulated::of_factor(b.bits, b_by_columns, column, k));
+        }
+        d[n][i] = add ? d[n][i] + sum : sum;
+      }
+    }
+  });
+}
+template <int kTiles>
+void multiply(float (&d)[kTiles][4], Factor a, Factor b, bool add) {
+  const int lane = int(emulated::place->thread.x % 32), own = int(emulated::place->thread.x % 128) / 32 * 16 + lane / 4;
+  const auto left = [a, own](int r, int k) { return f16_to_f32(emulated::of_factor(a.bits, false, own + 8 * r, k)); };
+  multiply_rows(d, left, b, false, add);
+}
+template <int kTiles>
+void multiply_own(float (&d)[kTiles][4], const uint32_t (&a)[4], Factor b) {
+  const char* slots = emulated::exchange(a, sizeof a);
+  std::array<uint32_t, 16> quad;  // the words of the four lanes that share these rows
+  const int first = int(emulated::place->thread.x % 32) / 4 * 4;
+  for (int l = 0; l < 4; ++l) std::memcpy(&quad[size_t(4 * l)], slots + (first + l) * emulated::kSlotBytes, sizeof a);
+  const auto left = [quad](int r, int k) {
+    const uint32_t word = quad[size_t(4 * (k % 8 / 2) + r + k / 8 * 2)];
+    return f16_to_f32(uint16_t(k % 2 ? word >> 16 : word));
+  };
+  multiply_rows(d, left, b, true, true);
+}
+
+#endif
+
+}  // namespace REFORM_CUDA_SIDE
+}  // namespace reform::cuda
