@@ -92,7 +92,8 @@ bool run_attention_by_warps(Device& device, const Arguments& arguments, double d
   GpuBench bench(device, arguments.tiny);
   bool all_right = true;
   for (Case c : attention_cases(arguments.tiny)) {
-    if (!c.name.starts_with("attention/") || !c.name.starts_with(arguments.only)) continue;
+    const bool differs = c.name.starts_with("attention/") || c.name.starts_with("column_sums/");
+    if (!differs || !c.name.starts_with(arguments.only)) continue;
     c.name = "by_warps/" + c.name;
     all_right &= run_case(bench, c, deadline, out);
   }

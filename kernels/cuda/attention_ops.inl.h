@@ -7,6 +7,7 @@
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/attention_warpgroup.cuh"
 #include "kernels/cuda/column_sums.cuh"
+#include "kernels/cuda/column_sums_warpgroup.cuh"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/kv.cuh"
 #include "kernels/cuda/launch.h"
@@ -49,6 +50,13 @@ void launch_attention(Stream stream, Tiles<kDim, kM, kWarps>, Dim grid, const At
                       const AttentionOut& to) {
   using T = Tiles<kDim, kM, kWarps>;
   launch(stream, attention_kernel<T>, grid, {T::kThreads}, T::kBytes, s, to);
+}
+
+template <int kDim>
+void launch_column_sums(Stream stream, ColumnTiles<kDim>, Dim grid, const AttentionShape& s, const Observers& o,
+                        bool is_first, float* of_head) {
+  using T = ColumnTiles<kDim>;
+  launch(stream, column_sums_kernel<T>, grid, {T::kThreads}, T::kBytes, s, o, is_first, of_head);
 }
 
 class AttentionOps {
@@ -101,8 +109,7 @@ class AttentionOps {
       if (shape.q.rows * shape.group <= kFewRows) {
         attend<Tiles<kDim, 1, 1>>(shape, kFewRowsBlocks, true, out, lse, copy_for);
       } else if (warpgroups_) {
-        constexpr int kRounded = kDim <= 64 ? 64 : kDim <= 128 ? 128 : 256;
-        attend<WarpgroupTiles<kRounded>>(shape, kManyRowsBlocks, shape.q.rows == 1, out, lse, copy_for);
+        attend<WarpgroupTiles<rounded(kDim)>>(shape, kManyRowsBlocks, shape.q.rows == 1, out, lse, copy_for);
       } else {
         attend<Tiles<kDim, kDim <= 128 ? 2 : 1, 4>>(shape, kManyRowsBlocks, shape.q.rows == 1, out, lse, copy_for);
       }
@@ -124,9 +131,12 @@ class AttentionOps {
       launch(stream_, gather_observers_kernel, {unsigned(o.n_padded), unsigned(shape.n_heads)}, {kGatherThreads}, 0,
              shape, rows_of(lse), rows + first, weights + first, o);
       with_dim(args.kv.head_dim, [&](auto dim) {
-        using T = ColumnTiles<dim.value>;
-        const Dim grid{unsigned((kv_len + T::kKeys - 1) / T::kKeys), unsigned(shape.n_heads)};
-        launch(stream_, column_sums_kernel<T>, grid, {T::kThreads}, T::kBytes, shape, o, first == 0, of_head);
+        constexpr int kDim = dim.value;
+        if (warpgroups_) {
+          add_observers<WarpgroupColumnTiles<rounded(kDim)>>(shape, o, first == 0, of_head);
+        } else {
+          add_observers<ColumnTiles<kDim>>(shape, o, first == 0, of_head);
+        }
       });
     }
     launch(stream_, add_heads_kernel, over(kv_len), {kRowThreads}, 0, static_cast<const float*>(of_head),
@@ -172,6 +182,9 @@ class AttentionOps {
       launch(stream_, place_slots_kernel<Piece>, grid, {kRowThreads}, 0, run);
     }
   }
+
+  // To whole panels of a warpgroup's factors.
+  static constexpr int rounded(int head_dim) { return head_dim <= 64 ? 64 : head_dim <= 128 ? 128 : 256; }
 
   // Calls fn(the size as a type) for the smallest that holds head_dim (256 at most).
   template <class Fn>
@@ -233,6 +246,12 @@ class AttentionOps {
     else
       make(static_cast<const uint16_t*>(from));
     return rows;
+  }
+
+  template <class T>
+  void add_observers(const AttentionShape& s, const Observers& o, bool is_first, float* of_head) {
+    const Dim grid{unsigned((s.kv_len + T::kKeys - 1) / T::kKeys), unsigned(s.n_heads)};
+    launch_column_sums(stream_, T{}, grid, s, o, is_first, of_head);
   }
 
   // `joined`: by a second kernel even if there is one split, so that one token's step is always the same kernels.

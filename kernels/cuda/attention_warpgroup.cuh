@@ -19,19 +19,6 @@ struct WarpgroupTiles {
   static constexpr int kBytes = kPanelAlign + 2 * (kQueryElements + 4 * kTileElements);
 };
 
-// [rows, kDim] as kDim / 64 panels: where element (row, column) lies.
-template <int kRows>
-__device__ __forceinline__ int in_panels(int row, int column) {
-  return column / kPanelColumns * kRows * kPanelColumns + in_panel(row, column % kPanelColumns);
-}
-
-// Where a panel's row 0 begins that holds a column, and 16 columns of it lie one after another before they are
-// swizzled: the hardware does that to the address it arrives at.
-template <int kRows>
-__device__ __forceinline__ constexpr int in_panel_start(int column) {
-  return column / kPanelColumns * kRows * kPanelColumns + column % kPanelColumns;
-}
-
 // Starts to copy rows [begin, begin + kKeys) of one head; those from `end` on are zero.
 template <class T>
 __device__ __forceinline__ void start_panels(const HalfRows& rows, int64_t head, int begin, int end, uint16_t* tile) {
@@ -78,7 +65,7 @@ __device__ __forceinline__ void start_values(float (&out)[T::kDim / 8][4], const
                                              const uint16_t* v) {
   const Factor values = by_columns(v, 2 * T::kKeys * kPanelColumns);
   REFORM_UNROLL
-  for (int k = 0; k < T::kKeys / 16; ++k) multiply_own(out, a[k], values.after(2 * 16 * k * kPanelColumns));
+  for (int k = 0; k < T::kKeys / 16; ++k) multiply_own<true>(out, a[k], values.after(2 * 16 * k * kPanelColumns), true);
   commit_products();
 }
 
@@ -146,11 +133,11 @@ __global__ void __launch_bounds__(T::kThreads) warpgroup_attention_kernel(Attent
 #endif
 }
 
-// Compiled for nothing but compute capability 9.0a (attention_warpgroup.cu): a chip takes the newest code that it can,
+// Compiled for nothing but compute capability 9.0a (kernels_warpgroup.cu): a chip takes the newest code that it can,
 // and there must be no other.
 template <int kDim>
 void launch_attention(Stream stream, WarpgroupTiles<kDim>, Dim grid, const AttentionShape& s, const AttentionOut& to);
-#if !defined(__CUDACC__) || defined(REFORM_DEFINES_WARPGROUP_ATTENTION)
+#if !defined(__CUDACC__) || defined(REFORM_DEFINES_WARPGROUP_KERNELS)
 template <int kDim>
 void launch_attention(Stream stream, WarpgroupTiles<kDim>, Dim grid, const AttentionShape& s, const AttentionOut& to) {
   using T = WarpgroupTiles<kDim>;

@@ -3,31 +3,16 @@
 // Limit: the tensor cores' rate for mma.sync, half of attention's products, and an exp2 per query and key.
 #pragma once
 
-#include "kernels/cuda/attention_tile.cuh"
+#include "kernels/cuda/observers.cuh"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
-
-// A chosen query of one head.
-struct alignas(16) Observer {
-  float log_sum, weight;  // in powers of two
-  int32_t slot, unused;
-};
-
-constexpr int kObserverTile = 64, kObserverBatch = 2048;
 
 template <int kDimOf>
 struct ColumnTiles {
   static constexpr int kDim = kDimOf, kM = kDim > 128 ? 1 : 2, kWarps = 4, kThreads = 32 * kWarps;
   static constexpr int kKeys = 16 * kM * kWarps, kPitch = kDim + 8;
   static constexpr int kStageBytes = kObserverTile * (2 * kPitch + int(sizeof(Observer))), kBytes = 2 * kStageBytes;
-};
-
-// The batch of chosen queries that a launch sums over: n of them, then none of any weight up to a whole tile.
-struct Observers {
-  uint16_t* q;     // [n_heads, n_padded, width], scaled as in attention
-  Observer* info;  // [n_heads, n_padded], slots ascending
-  int n, n_padded, width;
 };
 
 // Block (place in the batch, head).
@@ -61,81 +46,33 @@ __device__ __forceinline__ void start_observers(const Observers& o, int64_t h, i
   commit_copies();
 }
 
-// The number of tiles before the first for which `found`, which no later one undoes.
-template <class Found>
-__device__ __forceinline__ int tiles_before(int n_tiles, Found found) {
-  int low = 0, high = n_tiles;
-  while (low < high) {
-    const int middle = (low + high) / 2;
-    if (found(middle))
-      high = middle;
-    else
-      low = middle + 1;
-  }
-  return low;
-}
-
-// The warp's keys, from slot `first`, as A fragments.
+// p = the warp's keys times a tile of queries, and what they are given, sixteen queries at a time.
 template <class T>
-__device__ __forceinline__ void load_keys(const AttentionShape& s, int64_t kv_head, int first,
-                                          uint32_t (&k)[T::kM][T::kDim / 16][4]) {
-  const int lane = int(threadIdx.x % 32);
+__device__ __forceinline__ void add_tile(ColumnSums<T>& own, const AttentionShape& s, const uint16_t* q,
+                                         const Observer* info, int first_key, bool masked) {
   REFORM_UNROLL
-  for (int m = 0; m < T::kM; ++m) {
+  for (int n = 0; n < kObserverTile; n += 16) {
+    float p[T::kM][2][4];
+    REFORM_UNROLL
+    for (int m = 0; m < T::kM; ++m) {
+      REFORM_UNROLL
+      for (int i = 0; i < 8; ++i) p[m][i / 4][i % 4] = 0;
+    }
     REFORM_UNROLL
     for (int d = 0; d < T::kDim / 16; ++d) {
+      uint32_t b[4];
+      load_matrices(b, across_first(q, T::kPitch, n, d * 16));
+      const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
       REFORM_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const int slot = first + m * 16 + lane / 4 + i % 2 * 8, c = d * 16 + lane % 4 * 2 + i / 2 * 8;
-        const bool there = slot < s.kv_len && c < s.k.width;
-        k[m][d][i] = there ? *reinterpret_cast<const uint32_t*>(s.k.head(kv_head) + slot * s.k.width + c) : 0;
-      }
+      for (int m = 0; m < T::kM; ++m) mma_f16(p[m][0], own.k[m][d], low), mma_f16(p[m][1], own.k[m][d], high);
+    }
+    REFORM_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      REFORM_UNROLL
+      for (int m = 0; m < T::kM; ++m) own.weigh(s, m, p[m][half], info + n + 8 * half, first_key, masked);
     }
   }
 }
-
-// What a thread sums: its keys' two rows of each square.
-template <class T>
-struct ColumnSums {
-  uint32_t k[T::kM][T::kDim / 16][4];
-  float sums[T::kM][2];
-
-  // A tile of queries, eight at a time.
-  __device__ void add(const AttentionShape& s, const uint16_t* q, const Observer* info, int first_key, bool masked) {
-    const int lane = int(threadIdx.x % 32);
-    REFORM_UNROLL
-    for (int n = 0; n < kObserverTile; n += 16) {
-      float p[T::kM][2][4];
-      REFORM_UNROLL
-      for (int m = 0; m < T::kM; ++m) {
-        REFORM_UNROLL
-        for (int i = 0; i < 8; ++i) p[m][i / 4][i % 4] = 0;
-      }
-      REFORM_UNROLL
-      for (int d = 0; d < T::kDim / 16; ++d) {
-        uint32_t b[4];
-        load_matrices(b, across_first(q, T::kPitch, n, d * 16));
-        const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
-        REFORM_UNROLL
-        for (int m = 0; m < T::kM; ++m) mma_f16(p[m][0], k[m][d], low), mma_f16(p[m][1], k[m][d], high);
-      }
-      REFORM_UNROLL
-      for (int c = 0; c < 4; ++c) {  // the thread's columns
-        const Observer o = info[n + c / 2 * 8 + lane % 4 * 2 + c % 2];
-        REFORM_UNROLL
-        for (int m = 0; m < T::kM; ++m) {
-          REFORM_UNROLL
-          for (int r = 0; r < 2; ++r) {
-            const int slot = first_key + m * 16 + lane / 4 + 8 * r;
-            const bool sees = !masked || (slot <= o.slot && slot > o.slot - s.window);
-            const float probability = power_of_two(p[m][c / 2][2 * r + c % 2] - o.log_sum);
-            sums[m][r] += sees ? o.weight * probability : 0.0f;
-          }
-        }
-      }
-    }
-  }
-};
 
 // Block (tile of keys, head): what its keys get from the batch, to or onto of_head [n_heads, kv_len].
 template <class T>
@@ -143,19 +80,11 @@ __global__ void __launch_bounds__(T::kThreads)
     column_sums_kernel(AttentionShape s, Observers o, bool is_first, float* of_head) {
   char* stages = dynamic_shared();
   const int64_t h = blockIdx.y;
-  const int begin = int(blockIdx.x) * T::kKeys, lane = int(threadIdx.x % 32);
+  const int begin = int(blockIdx.x) * T::kKeys;
   const int first_key = begin + int(threadIdx.x / 32) * 16 * T::kM, end_key = first_key + 16 * T::kM;
-  // The tiles of queries that see any of the block's keys: slots ascend.
-  const Observer* all = o.info + h * o.n_padded;
-  const int n_tiles = o.n_padded / kObserverTile;
-  int tile = tiles_before(n_tiles, [&](int i) { return all[(i + 1) * kObserverTile - 1].slot >= begin; });
-  const int end =
-      tiles_before(n_tiles, [&](int i) { return all[i * kObserverTile].slot - s.window >= begin + T::kKeys - 1; });
-
+  auto [tile, end] = QueryTiles::of(s, o, h, begin, T::kKeys);
   ColumnSums<T> own;
-  load_keys<T>(s, h / s.group, first_key, own.k);
-  REFORM_UNROLL
-  for (int m = 0; m < T::kM; ++m) own.sums[m][0] = own.sums[m][1] = 0;
+  own.load(s, h / s.group, first_key);
   if (tile < end) start_observers<T>(o, h, tile * kObserverTile, stages + tile % 2 * T::kStageBytes);
   for (; tile < end; ++tile) {
     if (tile + 1 < end) {
@@ -169,23 +98,11 @@ __global__ void __launch_bounds__(T::kThreads)
     const Observer* info = reinterpret_cast<const Observer*>(q + kObserverTile * T::kPitch);
     const int low = info[0].slot, high = info[kObserverTile - 1].slot;
     if (s.any_sees(low, high, first_key, end_key)) {
-      own.add(s, q, info, first_key, !s.all_see(low, high, first_key, end_key));
+      add_tile(own, s, q, info, first_key, !s.all_see(low, high, first_key, end_key));
     }
     meet_block();  // the stage has been read
   }
-  REFORM_UNROLL
-  for (int m = 0; m < T::kM; ++m) {
-    REFORM_UNROLL
-    for (int r = 0; r < 2; ++r) {
-      float sum = own.sums[m][r];
-      REFORM_UNROLL
-      for (int lanes = 1; lanes <= 2; lanes *= 2) sum += shuffle_xor(sum, lanes);
-      const int64_t slot = first_key + m * 16 + lane / 4 + 8 * r;
-      if (lane % 4 != 0 || slot >= s.kv_len) continue;
-      float* to = of_head + h * s.kv_len + slot;
-      *to = is_first ? sum : *to + sum;
-    }
-  }
+  own.store(s, h, first_key, is_first, of_head);
 }
 
 // In the heads' order, so that the sums are the same each time.

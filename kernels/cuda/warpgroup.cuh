@@ -24,6 +24,19 @@ __device__ __forceinline__ int in_panel(int row, int column) {
   return row * kPanelColumns + ((column / 8 ^ row % 8) * 8 | column % 8);
 }
 
+// [kRows, columns] as panels one after another: where element (row, column) lies.
+template <int kRows>
+__device__ __forceinline__ int in_panels(int row, int column) {
+  return column / kPanelColumns * kRows * kPanelColumns + in_panel(row, column % kPanelColumns);
+}
+
+// Where a panel's row 0 begins that holds a column, and 16 columns of it lie one after another before they are
+// swizzled: the hardware does that to the address it arrives at.
+template <int kRows>
+__device__ __forceinline__ constexpr int in_panel_start(int column) {
+  return column / kPanelColumns * kRows * kPanelColumns + column % kPanelColumns;
+}
+
 // Where a factor lies, and how far apart its parts are (PTX ISA, "Matrix Descriptor Format"; all in 16 bytes).
 struct Factor {
   uint64_t bits;
@@ -89,18 +102,21 @@ __device__ __forceinline__ void settle(float (&d)[kTiles][4]) {
                  "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.f16.f16 {" REFORM_NAMES_##N "}, %" A   \
                  ", %" B ", p, 1, 1, 0, 0;}" : REFORM_D_##N : "l"(a.bits), "l"(b.bits), "r"(int(add))); \
   }
-// d += a b, b by columns. a is not to change until the product has been waited for.
-#define REFORM_MULTIPLY_OWN(N, A0, A1, A2, A3, B)                                                          \
-  __device__ __forceinline__ void multiply_own(float (&d)[N / 8][4], const uint32_t (&a)[4], Factor b) {   \
-    asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.f16.f16 {" REFORM_NAMES_##N "}, {%" A0    \
-                 ", %" A1 ", %" A2 ", %" A3 "}, %" B ", 1, 1, 1, 1;"                                       \
-                 : REFORM_D_##N : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.bits));                \
+// d = a b, or += where `add`; b by columns or by rows. a is not to change until the product has been waited for.
+#define REFORM_MULTIPLY_OWN(N, A0, A1, A2, A3, B, ADD, BY_COLUMNS)                                                       \
+  template <bool kByColumns>                                                                                             \
+  __device__ __forceinline__ void multiply_own(float (&d)[N / 8][4], const uint32_t (&a)[4], Factor b, bool add) {       \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %" ADD ", 0;"                                                            \
+                 "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.f16.f16 {" REFORM_NAMES_##N "}, {%" A0 ", %" A1 ", %" A2 \
+                 ", %" A3 "}, %" B ", p, 1, 1, %" BY_COLUMNS ";}"                                                        \
+                 : REFORM_D_##N                                                                                          \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.bits), "r"(int(add)), "n"(int(kByColumns)));        \
   }
 REFORM_MULTIPLY_SHARED(64, "32", "33", "34")
 REFORM_MULTIPLY_SHARED(128, "64", "65", "66")
-REFORM_MULTIPLY_OWN(64, "32", "33", "34", "35", "36")
-REFORM_MULTIPLY_OWN(128, "64", "65", "66", "67", "68")
-REFORM_MULTIPLY_OWN(256, "128", "129", "130", "131", "132")
+REFORM_MULTIPLY_OWN(64, "32", "33", "34", "35", "36", "37", "38")
+REFORM_MULTIPLY_OWN(128, "64", "65", "66", "67", "68", "69", "70")
+REFORM_MULTIPLY_OWN(256, "128", "129", "130", "131", "132", "133", "134")
 #undef REFORM_MULTIPLY_OWN
 #undef REFORM_MULTIPLY_SHARED
 #undef REFORM_D_64
@@ -151,8 +167,8 @@ void multiply(float (&d)[kTiles][4], Factor a, Factor b, bool add) {
   const auto left = [a, own](int r, int k) { return f16_to_f32(emulated::of_factor(a.bits, false, own + 8 * r, k)); };
   multiply_rows(d, left, b, false, add);
 }
-template <int kTiles>
-void multiply_own(float (&d)[kTiles][4], const uint32_t (&a)[4], Factor b) {
+template <bool kByColumns, int kTiles>
+void multiply_own(float (&d)[kTiles][4], const uint32_t (&a)[4], Factor b, bool add) {
   const char* slots = emulated::exchange(a, sizeof a);
   std::array<uint32_t, 16> quad;  // the words of the four lanes that share these rows
   const int first = int(emulated::place->thread.x % 32) / 4 * 4;
@@ -161,7 +177,7 @@ void multiply_own(float (&d)[kTiles][4], const uint32_t (&a)[4], Factor b) {
     const uint32_t word = quad[size_t(4 * (k % 8 / 2) + r + k / 8 * 2)];
     return f16_to_f32(uint16_t(k % 2 ? word >> 16 : word));
   };
-  multiply_rows(d, left, b, true, true);
+  multiply_rows(d, left, b, kByColumns, add);
 }
 
 #endif

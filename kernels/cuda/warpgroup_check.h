@@ -1,4 +1,4 @@
-// Whether attention by warpgroups is right on a chip: decided by trying it.
+// Whether attention and its column sums by warpgroups are right on a chip: decided by trying it.
 #pragma once
 
 namespace reform {

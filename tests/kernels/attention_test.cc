@@ -359,6 +359,8 @@ TEST_CASE("attention column sums: cuda agrees with ref", "[kernels][attention][c
     const Tolerance tol = {1e-6 * double(rows.size()), 2 * p.half_logit_error() + 4e-6};
     for_each_cuda(p.limits(),
                   [&](Ops& ops) { CHECK(compare(column_sums(ops, p, attended.lse, rows, weights), want, tol)); });
+    for_each_warpgroup(p.limits(),
+                       [&](Ops& ops) { CHECK(compare(column_sums(ops, p, attended.lse, rows, weights), want, tol)); });
   }
 }
 
@@ -423,6 +425,8 @@ TEST_CASE("attention: cuda overwrites no tile before it has been read", "[kernel
       options.warpgroups = true;
       EmulatedCuda warpgroups(p.limits(), options);
       by_warpgroups[at_once] = attend(*warpgroups, p, p.args).out;
+      const std::vector<float> more = column_sums(*warpgroups, p, attended.lse, rows, weights);
+      by_warpgroups[at_once].insert(by_warpgroups[at_once].end(), more.begin(), more.end());
       sums[at_once] = column_sums(*ops, p, attended.lse, rows, weights);
     }
     cuda::emulated::copies_at_once = false;
