@@ -187,8 +187,12 @@ Result<SyntheticFile> describe_synthetic(std::string_view name_and_type) {
   const Shape* const shape = find_shape(name_and_type.substr(0, colon));
   const auto type = find_type(colon == std::string_view::npos ? "" : name_and_type.substr(colon + 1));
   if (shape == nullptr || !type) {
-    return Status{Code::kUsage,
-                  fmt::format("there is no synthetic model {}; {}", gguf::quoted(name_and_type), known())};
+    const std::string_view unknown = shape == nullptr                  ? name_and_type.substr(0, colon)
+                                     : colon == std::string_view::npos ? ""
+                                                                       : name_and_type.substr(colon + 1);
+    return Status{Code::kUsage, fmt::format("there is no synthetic model {}: {} {}; {}", gguf::quoted(name_and_type),
+                                            unknown.empty() ? "it has no" : gguf::quoted(unknown) + " is no known",
+                                            shape == nullptr ? "name" : "type", known())};
   }
   const std::string canonical = fmt::format("{}:{}", shape->name, lower(geometry(*type).name));
   GgufHeader header;

@@ -14,7 +14,8 @@ CLI::Option* add_model_flags(CLI::App& verb, std::string& model, const std::stri
     file->required(false);
   };
   verb.add_option_function<std::string>(
-          "--synthetic", set, "In place of -m, for measuring: random weights in a real shape, as mistral-nemo-12b:q4_k")
+          "--synthetic", set,
+          "In place of -m, for measuring: random weights in a real shape, as mistral-nemo-12b:q4_k (docs/MODELS.md)")
       ->type_name("NAME:TYPE")
       ->excludes(file);
   return file;

@@ -163,6 +163,16 @@ TEST_CASE("a synthetic model is what its name says: that is its fingerprint", "[
   CHECK(print == "a151f3da5d7ab3364bb5451cb8dea100");  // another: count kGeneratorVersion up
 }
 
+TEST_CASE("a synthetic model's error says whether its name or its type is unknown", "[runtime][synthetic]") {
+  const auto said = [](const std::string& name) {
+    return Gguf::open(std::string(kSyntheticModel) + name).status().message;
+  };
+  CHECK(said("tiny:q9").find("'q9' is no known type") != std::string::npos);
+  CHECK(said("teeny:q4_k").find("'teeny' is no known name") != std::string::npos);
+  CHECK(said("tiny").find("it has no type") != std::string::npos);
+  CHECK(said(":q4_k").find("it has no name") != std::string::npos);
+}
+
 TEST_CASE("a synthetic model that does not exist is one error that says what there is", "[runtime][synthetic]") {
   for (const std::string name : {"", ":", "tiny", "tiny:", "tiny:q4_k ", ":q4_k", "tiny:iq4_nl", "tiny:q4_k:",
                                  "tiny:q4_k:q4_k", "TINY:q4_k", "tiny:\x1b[31m", "../tiny:q4_k", "mistral-nemo-12b"}) {
