@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kVectorThreads)
     for (int j = 0; j < Format::kRuns; ++j) {
       REFORM_UNROLL
       for (int t = 0; t < kTokens; ++t) {
-        if (t >= n_tokens) continue;
+        if (t > 0 && t >= n_tokens) continue;  // without a branch for the first, loads stay before what waits for them
         const Run run(x, t, int64_t(block) * Format::kElems + Format::first(unit, j));
         REFORM_UNROLL
         for (int r = 0; r < kVectorRows; ++r) sums[r][t] += run.product<Format>(u[r], j);
@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(kVectorThreads)
     }
     REFORM_UNROLL
     for (int t = 0; t < kTokens; ++t) {
-      if (t >= n_tokens) continue;
+      if (t > 0 && t >= n_tokens) continue;
       float values[kPiece];
       const uint8_t* from = reinterpret_cast<const uint8_t*>(x.row(t) + i * kPiece);
       if constexpr (kPiece == 4) four_floats<F32>(from, values);
