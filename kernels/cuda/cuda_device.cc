@@ -76,8 +76,9 @@ class CudaDevice final : public Device {
   MemoryAccount& account() override { return *account_; }
   bool is_host() const override { return false; }
   // Unpacking a matrix takes a chip as long as multiplying it by some 500 rows (bytes against flops of an H100), so
-  // there should be many; but on a small one memory matters more.
-  int64_t block_tokens() const override { return account_->cap_bytes() >= kLargeArenaBytes ? 4096 : 1024; }
+  // there should be many; but on a small one memory matters more. An eighth above a power of two: a chunk of 4,096 with
+  // its overlap is one block, and its last rows do not have every matrix unpacked once more.
+  int64_t block_tokens() const override { return account_->cap_bytes() >= kLargeArenaBytes ? 4608 : 1152; }
   int64_t max_head_dim() const override { return kMaxCudaHeadDim; }
   int64_t outside_bytes() const override {
     const auto used = used_bytes_of_chip(index_);
