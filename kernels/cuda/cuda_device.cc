@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <mutex>
 #include <optional>
 
 #include "base/arena.h"
@@ -30,6 +32,15 @@ constexpr int64_t kAssumedOutsideBytes = int64_t{640} << 20;
 // For seeing whether a library multiplies: small matrices and what it wants beside them.
 constexpr int64_t kCheckBytes = int64_t{48} << 20;
 constexpr int64_t kLargeArenaBytes = int64_t{4} << 30;
+
+// What the driver has on a chip for this process, which is at least `bytes`: a context and kernels outlast the device
+// that they were made for, and the next one finds them there.
+int64_t driver_share(int index, int64_t bytes) {
+  static std::mutex mutex;
+  static std::map<int, int64_t> shares;
+  const std::lock_guard lock(mutex);
+  return shares[index] = std::max(shares[index], bytes);
+}
 
 // Memory of one chip, from one allocation. The stream clears what it hands out, in the order of the work.
 class CudaMemory final : public MemorySource {
@@ -83,7 +94,7 @@ class CudaDevice final : public Device {
   int64_t outside_bytes() const override {
     const auto used = used_bytes_of_chip(index_);
     if (!used || !used_before_) return kAssumedOutsideBytes;
-    return std::max<int64_t>(*used - *used_before_ - arena_bytes_, 0);
+    return std::max<int64_t>(*used - *used_before_ + share_before_ - arena_bytes_, 0);
   }
   int64_t workspace_bytes(const OpLimits& limits) const override { return cuda_workspace_bytes(limits); }
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override {
@@ -140,6 +151,7 @@ class CudaDevice final : public Device {
   void* arena_ = nullptr;
   int64_t arena_bytes_ = 0;
   std::optional<int64_t> used_before_;  // of the chip's memory, by everybody
+  int64_t share_before_ = 0;            // of it, the driver's for this process
   std::unique_ptr<cuda::ProductLibrary> products_;
   int64_t writes_ = 0;  // of its memory, other than by ops
   std::unique_ptr<CudaCopies> copies_;
@@ -150,12 +162,14 @@ class CudaDevice final : public Device {
 Result<std::unique_ptr<Device>> CudaDevice::open(int index, const CudaDeviceOptions& options) {
   std::unique_ptr<CudaDevice> device(new CudaDevice(index));
   device->used_before_ = used_bytes_of_chip(index);
+  device->share_before_ = driver_share(index, 0);
   TRY(device->checked(cudaSetDevice(index), "opening it"));
   device->warpgroups_ = options.warpgroups && attends_by_warpgroups(index);  // first of all: what is ours may be lost
   TRY(device->checked(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
   // Only so that their memory is known: a driver that cannot list them loads each when it is first launched.
   (void)load_cuda_kernels();
   device->products_ = load_cublas_lt(options.cublas_lt);  // before the arena: it takes memory of its own
+  if (device->used_before_) driver_share(index, device->outside_bytes());
   if (device->products_ == nullptr && !options.cublas_lt.empty()) {
     return Status{Code::kUnavailable, fmt::format("{}: is not a cuBLASLt that works here", options.cublas_lt)};
   }

@@ -21,6 +21,12 @@ namespace {
 using Impl = FakeCuda::Impl;
 FakeCuda* current = nullptr;
 
+// A context and its kernels are the process's: they stay when a device is closed, and from one FakeCuda to the next.
+struct OfProcess {
+  bool is_chosen = false, has_kernels = false;
+};
+std::map<int, OfProcess> of_process;
+
 constexpr int kPoison = 0xff;  // floats and scales of all formats are NaN
 constexpr size_t kGuardBytes = 1 << 16;
 const char kMemcpy = 0, kMemset = 0;  // their addresses name nodes of graphs
@@ -76,7 +82,9 @@ int64_t FakeCuda::n_graph_launches() const { return impl_->n_graph_launches; }
 
 int64_t FakeCuda::process_bytes(int chip) const {
   const Impl::Chip& c = impl_->chips.at(size_t(chip));
-  return (c.is_chosen ? c.is.driver_bytes : 0) + c.kernel_bytes + c.allocated_bytes;
+  const OfProcess& process = of_process[chip];
+  return (process.is_chosen ? c.is.driver_bytes : 0) + (process.has_kernels ? c.is.kernel_bytes : 0) +
+         c.allocated_bytes;
 }
 int64_t FakeCuda::used_bytes(int chip) const {
   return impl_->chips.at(size_t(chip)).is.others_bytes + process_bytes(chip);
@@ -99,6 +107,13 @@ std::string FakeCuda::complaints() const {
   left(impl_->graphs.size(), "graphs");
   left(impl_->execs.size(), "executable graphs");
   return all;
+}
+
+cudaError_t FakeCuda::load_kernels() {
+  return answer("cuFuncLoad", [&](Impl&) {
+    of_process[chosen_chip].has_kernels = true;
+    return cudaSuccess;
+  });
 }
 
 void FakeCuda::enqueue(void* stream, const void* kernel, std::function<void()> run) {
@@ -176,7 +191,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 cudaError_t cudaSetDevice(int device) {
   return answer("cudaSetDevice", [&](Impl& fake) {
     if (device < 0 || device >= int(fake.chips.size())) return cudaErrorInvalidDevice;
-    fake.chips[size_t(device)].is_chosen = true;
+    of_process[device].is_chosen = true;
     chosen_chip = device;
     reform::cuda::emulated::on_launch = launch;
     return cudaSuccess;

@@ -64,6 +64,7 @@ class FakeCuda {
   // What was done that CUDA forbids or leaves undefined, and what has not been given back; "" if all is well.
   std::string complaints() const;
 
+  cudaError_t load_kernels();  // of the chip that this thread has chosen
   // For what stands in for a library with kernels of its own: carries out run() in the order of the stream.
   void enqueue(void* stream, const void* kernel, std::function<void()> run);
 

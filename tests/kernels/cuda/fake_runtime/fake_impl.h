@@ -67,8 +67,7 @@ using Owned = std::map<T*, std::unique_ptr<T>>;
 struct FakeCuda::Impl {
   struct Chip {
     FakeChip is;
-    bool is_chosen = false;
-    int64_t kernel_bytes = 0, allocated_bytes = 0;
+    int64_t allocated_bytes = 0;
     double clock_s = 0;
   };
   struct Block {
