@@ -56,6 +56,7 @@ Status CudaCopies::measure(void* scratch, int64_t scratch_bytes) {
   void* const pinned = allocate_pinned(pinned_bytes);
   if (pinned == nullptr) return {};
   const auto copied = time(scratch, pinned, pinned_bytes, cudaMemcpyHostToDevice);
+  cudaStreamSynchronize(stream_);  // where that has failed half way, the copies before read from it
   free_pinned(pinned);
   TRY(copied);
   rates_.copy_bytes_per_s = copied.value();
@@ -91,9 +92,11 @@ Result<int64_t> CudaCopies::start(void* to, const void* from, int64_t bytes) {
   cudaSetDevice(index_);
   TRY(checked(cudaEventRecord(ops_issued_, ops_stream_), "ordering a copy"));
   TRY(checked(cudaStreamWaitEvent(stream_, ops_issued_, 0), "ordering a copy"));
-  TRY(checked(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyDefault, stream_), "copying"));
-  TRY(checked(cudaEventRecord(done(n_started_), stream_), "ordering a copy"));
-  return n_started_++;
+  Status started = checked(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyDefault, stream_), "copying");
+  if (started.ok()) started = checked(cudaEventRecord(done(n_started_), stream_), "ordering a copy");
+  if (started.ok()) return n_started_++;
+  cudaStreamSynchronize(stream_);  // it may be under way, and has no number to be waited for by
+  return started;
 }
 
 Status CudaCopies::ops_wait_for(int64_t copy) {

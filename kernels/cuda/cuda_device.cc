@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -45,24 +46,20 @@ int64_t driver_share(int index, int64_t bytes) {
 // Memory of one chip, from one allocation. The stream clears what it hands out, in the order of the work.
 class CudaMemory final : public MemorySource {
  public:
-  CudaMemory(int index, std::byte* base, int64_t bytes, cudaStream_t stream, int64_t& writes)
-      : index_(index), base_(base), arena_(bytes), stream_(stream), writes_(writes) {}
+  using Clear = std::function<void(void* to, int64_t bytes)>;
+  CudaMemory(std::byte* base, int64_t bytes, Clear clear) : base_(base), arena_(bytes), clear_(std::move(clear)) {}
   void* allocate_zeroed(int64_t bytes) override {
     const auto offset = arena_.take(bytes);
     if (!offset) return nullptr;
-    cudaSetDevice(index_);
-    ++writes_;
-    cudaMemsetAsync(base_ + *offset, 0, size_t(bytes), stream_);  // what fails is met by the next copy
+    clear_(base_ + *offset, bytes);
     return base_ + *offset;
   }
   void give_back(void* data, int64_t /*bytes*/) override { arena_.give_back(static_cast<std::byte*>(data) - base_); }
 
  private:
-  const int index_;
   std::byte* const base_;
   Arena arena_;
-  const cudaStream_t stream_;
-  int64_t& writes_;
+  const Clear clear_;
 };
 
 // CUDA's present device is a thread's, and a job may come from any thread: each way in sets it. A job's ops are made by
@@ -79,6 +76,7 @@ class CudaDevice final : public Device {
     memory_.reset();
     if (arena_ != nullptr) cudaFree(arena_);
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
+    (void)cudaGetLastError();  // nobody is left to meet it
   }
 
   const char* name() const override { return name_.c_str(); }
@@ -121,7 +119,9 @@ class CudaDevice final : public Device {
   void fill_zero(void* to, int64_t bytes) override {
     cudaSetDevice(index_);
     ++writes_;
-    if (bytes > 0) cudaMemsetAsync(to, 0, size_t(bytes), stream_);
+    if (bytes <= 0) return;
+    const cudaError_t error = cudaMemsetAsync(to, 0, size_t(bytes), stream_);
+    if (unmet_ == cudaSuccess) unmet_ = error;
   }
   Copies* copies() override { return copies_.get(); }
 
@@ -130,17 +130,21 @@ class CudaDevice final : public Device {
   Status check_fp8();
   explicit CudaDevice(int index) : index_(index), name_(fmt::format("cuda:{}", index)) {}
 
-  Status checked(cudaError_t error, const char* doing) const {
+  Status checked(cudaError_t error, const char* doing) {
     const cudaError_t before = cudaGetLastError();  // of a launch, or this one: in any case it must not stay
+    const cudaError_t unmet = std::exchange(unmet_, cudaSuccess);
     if (error == cudaSuccess) error = before;
+    if (error == cudaSuccess) error = unmet;
     if (error == cudaSuccess) return {};
     return {Code::kUnavailable, fmt::format("{}: {}: {}", name_, doing, cudaGetErrorString(error))};
   }
-  Status copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) const {
+  Status copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) {
     if (bytes <= 0) return {};
     cudaSetDevice(index_);
-    TRY(checked(cudaMemcpyAsync(to, from, size_t(bytes), kind, stream_), "copying"));
-    return checked(cudaStreamSynchronize(stream_), "waiting for its work");
+    const Status started = checked(cudaMemcpyAsync(to, from, size_t(bytes), kind, stream_), "copying");
+    // In any case: it may be an op before that has failed, and the host's memory is the caller's again after this.
+    const Status done = checked(cudaStreamSynchronize(stream_), "waiting for its work");
+    return started.ok() ? done : started;
   }
 
   const int index_;
@@ -153,13 +157,15 @@ class CudaDevice final : public Device {
   std::optional<int64_t> used_before_;  // of the chip's memory, by everybody
   int64_t share_before_ = 0;            // of it, the driver's for this process
   std::unique_ptr<cuda::ProductLibrary> products_;
-  int64_t writes_ = 0;  // of its memory, other than by ops
+  int64_t writes_ = 0;               // of its memory, other than by ops
+  cudaError_t unmet_ = cudaSuccess;  // of what clears memory, which nobody waits for
   std::unique_ptr<CudaCopies> copies_;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<MemoryAccount> account_;
 };
 
 Result<std::unique_ptr<Device>> CudaDevice::open(int index, const CudaDeviceOptions& options) {
+  (void)cudaGetLastError();  // of somebody before us on this thread
   std::unique_ptr<CudaDevice> device(new CudaDevice(index));
   device->used_before_ = used_bytes_of_chip(index);
   device->share_before_ = driver_share(index, 0);
@@ -214,7 +220,8 @@ Status CudaDevice::take_arena(int64_t max_bytes) {
                         format_bytes(int64_t(total_bytes)), format_bytes(outside), format_bytes(room + outside))};
   }
   arena_bytes_ = bytes;
-  memory_ = std::make_unique<CudaMemory>(index_, static_cast<std::byte*>(arena_), bytes, stream_, writes_);
+  memory_ = std::make_unique<CudaMemory>(static_cast<std::byte*>(arena_), bytes,
+                                         [this](void* to, int64_t n_bytes) { fill_zero(to, n_bytes); });
   account_ = std::make_unique<MemoryAccount>(bytes, memory_.get());
   return {};
 }
@@ -230,7 +237,10 @@ std::vector<CudaChip> list_cuda_chips() {
   std::vector<CudaChip> chips;
   for (int i = 0; i < n; ++i) {
     cudaDeviceProp properties;
-    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) continue;
+    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) {
+      (void)cudaGetLastError();
+      continue;
+    }
     chips.push_back({i, properties.name, properties.major, properties.minor, int64_t(properties.totalGlobalMem)});
   }
   return chips;
