@@ -103,10 +103,12 @@ class CudaDevice final : public Device {
   }
   Status run_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override {
     cudaSetDevice(index_);
+    TRY(checked(cudaSuccess, "an op before a step"));  // so that what a step meets is its own
     return steps_[size_t(kind)]->run(stream_, ops, issue);
   }
   Status prepare_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override {
     cudaSetDevice(index_);
+    TRY(checked(cudaSuccess, "an op before a step"));
     return steps_[size_t(kind)]->prepare(stream_, ops, issue);
   }
   Status to_device(void* to, const void* from, int64_t bytes) override {

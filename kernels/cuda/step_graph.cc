@@ -21,7 +21,9 @@ bool StepGraph::record(cudaStream_t stream, const std::function<Status()>& issue
   if (cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) return false;
   issued = issue();
   cudaGraph_t graph = nullptr;
-  const bool recorded = cudaStreamEndCapture(stream, &graph) == cudaSuccess && graph != nullptr;
+  // A launch that was refused is no part of what is otherwise a graph like any other.
+  const bool launched = cudaGetLastError() == cudaSuccess;
+  const bool recorded = cudaStreamEndCapture(stream, &graph) == cudaSuccess && graph != nullptr && launched;
   const bool made = recorded && issued.ok() && update(graph);
   if (graph != nullptr) cudaGraphDestroy(graph);
   return made;
