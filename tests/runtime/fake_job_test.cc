@@ -99,3 +99,31 @@ TEST_CASE("fake cuda: a whole job gives what its kernels give one by one, in wha
     CHECK(cuda.complaints() == "");
   }
 }
+
+TEST_CASE("fake cuda: a chip that fails in a job is one clear error, and all is given back", "[runtime][cuda][fake]") {
+  struct Run {
+    Schedule schedule;
+    WeightPlace place;
+    int64_t n_kernels;  // before it fails
+  };
+  constexpr Run kRuns[] = {{Schedule::kLate, WeightPlace::kAuto, 0},
+                           {Schedule::kEarly, WeightPlace::kAuto, 41},
+                           {Schedule::kCopiesLate, WeightPlace::kHost, 3},
+                           {Schedule::kRandom, WeightPlace::kHost, 97}};
+  for (const auto& [schedule, place, n_kernels] : kRuns) {
+    CAPTURE(name(schedule), int(place), n_kernels);
+    FakeCuda cuda(schedule);
+    {
+      IngestBench bench;
+      bench.move_to(opened(), place);
+      cuda.fault_at_kernel(n_kernels);
+      const Status failed = bench.ingest("a", {text()}, IngestBench::options("h2o")).status();
+      INFO(failed.message);
+      CHECK(failed.code == Code::kUnavailable);
+      CHECK(failed.message.find("an illegal memory access was encountered") != std::string::npos);
+      const MemoryAccount& account = bench.engine().impl().device->account();
+      CHECK(account.current_total_bytes() == account.current_bytes(MemoryCategory::kWeights));
+    }
+    CHECK(cuda.complaints() == "");
+  }
+}
