@@ -118,7 +118,6 @@ TEST_CASE("fake cuda: the arena is what --max-gpu-memory leaves, and never more"
     if (!device.ok()) return int64_t{0};
     CHECK(device.value()->outside_bytes() == chip.driver_bytes + chip.kernel_bytes);
     if (max_bytes > 0) CHECK(cuda.process_bytes(0) + kLateMiB * kMiB <= max_bytes);
-    CHECK(device.value()->block_tokens() == 1024);
     CHECK_FALSE(Buffer<std::byte>::create(device.value()->account(), MemoryCategory::kWeights,
                                           device.value()->account().cap_bytes() + 256)
                     .ok());
