@@ -47,12 +47,11 @@ class CpuDevice final : public Device {
 Result<PinnedBuffer> PinnedBuffer::create(Copies& copies, MemoryAccount& host, MemoryCategory category, int64_t bytes) {
   CHECK(bytes > 0);
   TRY(host.reserve(category, bytes));
+  const auto data = copies.allocate_pinned(bytes);
+  if (!data.ok()) host.release(category, bytes);
   PinnedBuffer b;
-  b.data_ = static_cast<std::byte*>(copies.allocate_pinned(bytes));
-  if (b.data_ == nullptr) {
-    host.release(category, bytes);
-    return Status{Code::kMemoryCap, fmt::format("{} of pinned host memory could not be had", format_bytes(bytes))};
-  }
+  TRY_ASSIGN(void* const memory, data);
+  b.data_ = static_cast<std::byte*>(memory);
   b.bytes_ = bytes, b.copies_ = &copies, b.host_ = &host, b.category_ = category;
   return b;
 }

@@ -23,8 +23,8 @@ namespace reform {
 class Copies {
  public:
   virtual ~Copies() = default;
-  // Host memory whose pages stay where they are. nullptr when refused.
-  virtual void* allocate_pinned(int64_t bytes) = 0;
+  // Host memory whose pages stay where they are. kMemoryCap when refused, kUnavailable: the device has failed.
+  virtual Result<void*> allocate_pinned(int64_t bytes) = 0;
   virtual void free_pinned(void* data) = 0;
 
   // Begins when the ops issued so far are done; those issued later do not wait for it. Until somebody has waited for

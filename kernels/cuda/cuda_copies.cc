@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "base/units.h"
 
 namespace reform {
 namespace {
@@ -53,8 +54,9 @@ Status CudaCopies::measure(void* scratch, int64_t scratch_bytes) {
              time(scratch, static_cast<std::byte*>(scratch) + half, half, cudaMemcpyDeviceToDevice));
   rates_.device_bytes_per_s = 2 * moved;  // each byte is read and written
   const int64_t pinned_bytes = std::min(half, kMeasuredPinnedBytes);
-  void* const pinned = allocate_pinned(pinned_bytes);
-  if (pinned == nullptr) return {};
+  const auto allocated = allocate_pinned(pinned_bytes);
+  if (!allocated.ok()) return allocated.status().code == Code::kMemoryCap ? Status{} : allocated.status();
+  void* const pinned = allocated.value();
   const auto copied = time(scratch, pinned, pinned_bytes, cudaMemcpyHostToDevice);
   cudaStreamSynchronize(stream_);  // where that has failed half way, the copies before read from it
   free_pinned(pinned);
@@ -75,12 +77,14 @@ Result<double> CudaCopies::time(void* to, const void* from, int64_t bytes, cudaM
   return ms > 0 ? double(bytes) * kMeasuredCopies / (double(ms) / 1000) : 0.0;
 }
 
-void* CudaCopies::allocate_pinned(int64_t bytes) {
+Result<void*> CudaCopies::allocate_pinned(int64_t bytes) {
   cudaSetDevice(index_);
   void* data = nullptr;
-  if (cudaHostAlloc(&data, size_t(bytes), cudaHostAllocDefault) == cudaSuccess) return data;
+  const cudaError_t error = cudaHostAlloc(&data, size_t(bytes), cudaHostAllocDefault);
+  if (error == cudaSuccess) return data;
+  if (error != cudaErrorMemoryAllocation) return checked(error, "pinning host memory");
   (void)cudaGetLastError();
-  return nullptr;
+  return Status{Code::kMemoryCap, fmt::format("{} of pinned host memory could not be had", format_bytes(bytes))};
 }
 
 void CudaCopies::free_pinned(void* data) {

@@ -16,7 +16,7 @@ class CudaCopies final : public Copies {
   // The rates, in `scratch`: device memory that nobody has yet.
   Status measure(void* scratch, int64_t scratch_bytes);
 
-  void* allocate_pinned(int64_t bytes) override;
+  Result<void*> allocate_pinned(int64_t bytes) override;
   void free_pinned(void* data) override;
   Result<int64_t> start(void* to, const void* from, int64_t bytes) override;
   Status ops_wait_for(int64_t copy) override;

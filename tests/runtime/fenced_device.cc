@@ -155,11 +155,11 @@ void FencedMemory::give_back(void* data, int64_t bytes) {
 
 FencedCopies::~FencedCopies() { CHECK((pending_.empty() && pinned_.empty())); }
 
-void* FencedCopies::allocate_pinned(int64_t bytes) {
+Result<void*> FencedCopies::allocate_pinned(int64_t bytes) {
   std::vector<std::byte> memory(static_cast<size_t>(bytes), kPoison);
   std::byte* const data = memory.data();
   pinned_[data] = std::move(memory);
-  return data;
+  return static_cast<void*>(data);
 }
 
 void FencedCopies::free_pinned(void* data) {

@@ -52,7 +52,7 @@ class FencedCopies final : public Copies {
  public:
   explicit FencedCopies(FencedMemory& memory) : memory_(memory) {}
   ~FencedCopies() override;
-  void* allocate_pinned(int64_t bytes) override;
+  Result<void*> allocate_pinned(int64_t bytes) override;
   void free_pinned(void* data) override;
   Result<int64_t> start(void* to, const void* from, int64_t bytes) override;
   Status ops_wait_for(int64_t copy) override { return carry_out(copy); }

@@ -74,11 +74,25 @@ TEST_CASE("fake cuda: a chip that fails is an error of the next copy, and of all
         CHECK(seen.status().message.find("an illegal memory access was encountered") != std::string::npos);
         CHECK(bench.set(bench.x, 1).code == Code::kUnavailable);
         CHECK(bench.device->copies()->start(bench.x.data(), pinned.data(), 64).status().code == Code::kUnavailable);
-        CHECK(bench.device->copies()->allocate_pinned(64) == nullptr);
+        CHECK(bench.device->copies()->allocate_pinned(64).status().code == Code::kUnavailable);
       }
       CHECK(cuda.complaints() == "");
     }
   }
+}
+
+TEST_CASE("fake cuda: pinned memory that cannot be had is the host's matter", "[kernels][cuda][fake]") {
+  FakeCuda cuda;
+  {
+    const FakeBench bench;
+    MemoryAccount host;
+    cuda.fail("cudaHostAlloc", 0, cudaErrorMemoryAllocation);
+    const auto refused = PinnedBuffer::create(*bench.device->copies(), host, MemoryCategory::kWeights, 64);
+    CHECK(refused.status().code == Code::kMemoryCap);
+    CHECK(host.current_total_bytes() == 0);
+    CHECK(PinnedBuffer::create(*bench.device->copies(), host, MemoryCategory::kWeights, 64).ok());
+  }
+  CHECK(cuda.complaints() == "");
 }
 
 TEST_CASE("fake cuda: memory that could not be cleared is an error of the next copy", "[kernels][cuda][fake]") {
