@@ -86,7 +86,7 @@ reform_engine_options engine_defaults() {
   const EngineOptions d;
   reform_engine_options o = {};
   o.chat_template = o.heads_file = o.isa = o.cache_dir = o.device = o.gpu_weights = o.cublas_lt_file = o.gpu_products =
-      "";
+      o.gpu_attention = "";
   o.max_host_memory_bytes = d.max_host_memory_bytes, o.max_gpu_memory_bytes = d.max_gpu_memory_bytes;
   o.n_threads = d.n_threads;
   return o;
@@ -192,7 +192,7 @@ reform_code reform_engine_open(const char* model_path, const reform_engine_optio
     o.isa = text_or_empty(c.isa), o.cache_dir = text_or_empty(c.cache_dir);
     o.device = text_or_empty(c.device), o.max_gpu_memory_bytes = c.max_gpu_memory_bytes;
     o.gpu_weights = text_or_empty(c.gpu_weights), o.cublas_lt_file = text_or_empty(c.cublas_lt_file);
-    o.gpu_products = text_or_empty(c.gpu_products);
+    o.gpu_products = text_or_empty(c.gpu_products), o.gpu_attention = text_or_empty(c.gpu_attention);
     o.n_threads = c.n_threads, o.max_host_memory_bytes = c.max_host_memory_bytes;
     LogCallback log;
     if (c.log != nullptr) {

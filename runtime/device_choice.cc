@@ -28,7 +28,7 @@ std::vector<CudaChip> list_cuda_chips() { return {}; }
 struct CudaDeviceOptions {
   int64_t max_bytes;
   std::string cublas_lt;
-  bool fp8;
+  bool fp8, warpgroups;
 };
 Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, const CudaDeviceOptions& /*options*/) {
   return Status{Code::kUnavailable, "this reform was built without CUDA (docs/CUDA.md); --device cpu runs without it"};
@@ -40,6 +40,7 @@ std::string unused_on_cpu(const EngineOptions& options) {
   std::vector<std::string> names;
   if (options.max_gpu_memory_bytes != 0) names.emplace_back("--max-gpu-memory");
   if (!options.gpu_weights.empty()) names.emplace_back("--gpu-weights");
+  if (!options.gpu_attention.empty()) names.emplace_back("--gpu-attention");
   if (!options.cublas_lt_file.empty()) names.emplace_back("--cublas-lt");
   return fmt::format("{}", fmt::join(names, " and "));
 }
@@ -65,6 +66,12 @@ Result<bool> parse_gpu_products(const std::string& text) {
   return Status{Code::kUsage, fmt::format("unknown GPU products '{}'; expected half or fp8", text)};
 }
 
+Result<bool> parse_gpu_attention(const std::string& text) {
+  if (text.empty() || text == "auto") return true;
+  if (text == "warps") return false;
+  return Status{Code::kUsage, fmt::format("unknown GPU attention '{}'; expected auto or warps", text)};
+}
+
 bool cuda_built_in() { return kCudaBuiltIn; }
 
 Result<DeviceName> parse_device_name(const std::string& text) {
@@ -84,6 +91,7 @@ Result<DeviceName> parse_device_name(const std::string& text) {
 Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool, MemoryAccount& account) {
   TRY_ASSIGN(const DeviceName wanted, parse_device_name(options.device));
   TRY_ASSIGN(const bool fp8, parse_gpu_products(options.gpu_products));
+  TRY_ASSIGN(const bool warpgroups, parse_gpu_attention(options.gpu_attention));
   ChosenDevice chosen;
   int index = wanted.kind == DeviceName::Kind::kCuda ? wanted.index : -1;
   if (wanted.kind == DeviceName::Kind::kAuto) {
@@ -104,9 +112,10 @@ Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPo
     }
     return chosen;
   }
-  TRY_ASSIGN(chosen.device,
-             open_cuda_device(
-                 index, {.max_bytes = options.max_gpu_memory_bytes, .cublas_lt = options.cublas_lt_file, .fp8 = fp8}));
+  TRY_ASSIGN(chosen.device, open_cuda_device(index, {.max_bytes = options.max_gpu_memory_bytes,
+                                                     .cublas_lt = options.cublas_lt_file,
+                                                     .fp8 = fp8,
+                                                     .warpgroups = warpgroups}));
   const std::string library = chosen.device->product_library();
   chosen.remark = fmt::format(
       "the model runs on {}: {} of its memory are taken for it, the driver has {} beside that; matrices are "

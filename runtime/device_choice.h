@@ -16,6 +16,7 @@ struct DeviceName {
 };
 Result<DeviceName> parse_device_name(const std::string& text);  // kUsage
 Result<bool> parse_gpu_products(const std::string& text);       // whether they are FP8; kUsage
+Result<bool> parse_gpu_attention(const std::string& text);      // whether it may be by warpgroups; kUsage
 
 struct ChosenDevice {
   std::unique_ptr<Device> device;

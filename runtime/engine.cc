@@ -169,8 +169,12 @@ Status Engine::Impl::prepare_decode() {
   const MemoryPlan plan = plan_recompute(shape, *device, kv_type(), tokens, slots).device;
   if (!(plan + device->account()).check(device->account().cap_bytes(), "").ok()) return {};
   note_gpu_plan(plan);
-  TRY_ASSIGN(Kernels kernels, make_kernels(recompute_limits(shape, *device, tokens, slots)));
-  return reform::prepare_decode(*model, *device, *kernels.ops, kv_type());
+  const auto prepare = [&]() -> Status {
+    TRY_ASSIGN(Kernels kernels, make_kernels(recompute_limits(shape, *device, tokens, slots)));
+    return reform::prepare_decode(*model, *device, *kernels.ops, kv_type());
+  };
+  const Status prepared = prepare();
+  return prepared.code == Code::kMemoryCap ? Status{} : prepared;  // what is free is in pieces
 }
 
 std::string Engine::Impl::cache_dir() const {

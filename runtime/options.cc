@@ -33,6 +33,7 @@ Status EngineOptions::validate() const {
   TRY(parse_device_name(device));
   TRY(parse_weight_place(gpu_weights));
   TRY(parse_gpu_products(gpu_products));
+  TRY(parse_gpu_attention(gpu_attention));
   if (isa.empty()) return {};
   for (const Isa candidate : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
     if (isa != name(candidate)) continue;

@@ -58,6 +58,11 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
           "How a GPU multiplies while it reads a text: half (16 bits, the default), or fp8, faster and less exact")
       ->type_name("TYPE")
       ->group(group);
+  verb.add_option(
+          "--gpu-attention", o.gpu_attention,
+          "Attention's kernels: auto (the default: the ones for compute capability 9.0 where they work), or warps")
+      ->type_name("NAME")
+      ->group(group);
   verb.add_option("--cublas-lt", o.cublas_lt_file,
                   "libcublasLt.so, if the loader does not find it: the toolkit's, or PyTorch's")
       ->type_name("FILE")

@@ -108,7 +108,7 @@ class AttentionOps {
       constexpr int kDim = dim.value;
       if (shape.q.rows * shape.group <= kFewRows) {
         attend<Tiles<kDim, 1, 1>>(shape, kFewRowsBlocks, true, out, lse, copy_for);
-      } else if (warpgroups_) {
+      } else if (warpgroups_ && has_panels(kDim)) {
         attend<WarpgroupTiles<rounded(kDim)>>(shape, kManyRowsBlocks, shape.q.rows == 1, out, lse, copy_for);
       } else {
         attend<Tiles<kDim, kDim <= 128 ? 2 : 1, 4>>(shape, kManyRowsBlocks, shape.q.rows == 1, out, lse, copy_for);
@@ -132,7 +132,7 @@ class AttentionOps {
              shape, rows_of(lse), rows + first, weights + first, o);
       with_dim(args.kv.head_dim, [&](auto dim) {
         constexpr int kDim = dim.value;
-        if (warpgroups_) {
+        if (warpgroups_ && has_panels(kDim)) {
           add_observers<WarpgroupColumnTiles<rounded(kDim)>>(shape, o, first == 0, of_head);
         } else {
           add_observers<ColumnTiles<kDim>>(shape, o, first == 0, of_head);
@@ -183,7 +183,8 @@ class AttentionOps {
     }
   }
 
-  // To whole panels of a warpgroup's factors.
+  // A warpgroup's factors are whole panels. With 80 or 96 rounded up to 128, what it gains would be lost.
+  static constexpr bool has_panels(int head_dim) { return head_dim == rounded(head_dim); }
   static constexpr int rounded(int head_dim) { return head_dim <= 64 ? 64 : head_dim <= 128 ? 128 : 256; }
 
   // Calls fn(the size as a type) for the smallest that holds head_dim (256 at most).

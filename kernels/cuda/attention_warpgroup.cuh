@@ -14,7 +14,8 @@ inline namespace REFORM_CUDA_SIDE {
 template <int kDimOf>
 struct WarpgroupTiles {
   static constexpr int kDim = kDimOf, kM = 1, kGroups = 2, kWarps = 4 * kGroups, kThreads = 32 * kWarps;
-  static constexpr int kRows = 64 * kGroups, kKeys = kDim > 128 ? 64 : 128;
+  static constexpr int kRows = 64 * kGroups, kKeys = kDim == 128 ? 128 : 64;
+  static constexpr int kBlocks = kDim > 64 ? 1 : 2;  // of a multiprocessor, by their registers
   static constexpr int kQueryElements = kRows * kDim, kTileElements = kKeys * kDim;
   static constexpr int kBytes = kPanelAlign + 2 * (kQueryElements + 4 * kTileElements);
 };
@@ -73,7 +74,8 @@ __device__ __forceinline__ void start_values(float (&out)[T::kDim / 8][4], const
 
 // Block (tile of rows and KV head, split).
 template <class T>
-__global__ void __launch_bounds__(T::kThreads) warpgroup_attention_kernel(AttentionShape s, AttentionOut to) {
+__global__ void __launch_bounds__(T::kThreads, T::kBlocks)
+    warpgroup_attention_kernel(AttentionShape s, AttentionOut to) {
 #ifdef REFORM_HAS_WARPGROUPS
   char* memory = dynamic_shared();
   memory += (kPanelAlign - shared_address(memory) % kPanelAlign) % kPanelAlign;
@@ -96,22 +98,24 @@ __global__ void __launch_bounds__(T::kThreads) warpgroup_attention_kernel(Attent
     show_to_products();
     meet_block();  // this tile's keys and the values before are there; the keys before and the values before those are
                    // read
-    if (i + 1 < n_tiles) start_panels<T>(s.k, kv_head, here + T::kKeys, s.kv_len, k + (i + 1) % 2 * T::kTileElements);
-    start_panels<T>(s.v, kv_head, here, s.kv_len, v + i % 2 * T::kTileElements);
-    commit_copies();
     begin_products();
     start_logits<T>(softmax.p[0], q, k + i % 2 * T::kTileElements);
     if (i > 0) {
       begin_products();
       start_values<T>(softmax.out[0], a, v + (i - 1) % 2 * T::kTileElements);
-      wait_products<1>();
     } else {
-      wait_products<0>();
+      commit_products();
     }
+    // While they run; and the other halves are not theirs.
+    if (i + 1 < n_tiles) start_panels<T>(s.k, kv_head, here + T::kKeys, s.kv_len, k + (i + 1) % 2 * T::kTileElements);
+    start_panels<T>(s.v, kv_head, here, s.kv_len, v + i % 2 * T::kTileElements);
+    commit_copies();
+    wait_products<1>();
     settle(softmax.p[0]);
     if (!s.all_see(low, high, here, here + T::kKeys)) softmax.mask(s, warp_row, here);
     float shrink[1][2];
     softmax.take(shrink);
+    compute_first(softmax.sum[0][0] + softmax.sum[0][1], q);
     wait_products<0>();
     settle(softmax.out[0]);
     softmax.rescale(shrink);

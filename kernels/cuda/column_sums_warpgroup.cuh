@@ -72,7 +72,6 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
     REFORM_UNROLL
     for (int n = 0; n < kObserverTile / 8; ++n) own.weigh(s, 0, p[n], info + 8 * n, first_key, !all_see);
   }
-  wait_copies<0>();
   own.store(s, h, first_key, is_first, of_head);
 #else
   (void)s, (void)o, (void)is_first, (void)of_head;

@@ -32,6 +32,8 @@ constexpr int64_t kLateBytes = int64_t{96} << 20;
 constexpr int64_t kAssumedOutsideBytes = int64_t{640} << 20;
 // For seeing whether a library multiplies: small matrices and what it wants beside them.
 constexpr int64_t kCheckBytes = int64_t{48} << 20;
+// For seeing whether attention by warpgroups is right: small problems, and the workspace that all ops have.
+constexpr int64_t kTrialBytes = int64_t{512} << 20;
 constexpr int64_t kLargeArenaBytes = int64_t{4} << 30;
 
 // What the driver has on a chip for this process, which is at least `bytes`: a context and kernels outlast the device
@@ -130,6 +132,7 @@ class CudaDevice final : public Device {
  private:
   Status take_arena(int64_t max_bytes);
   Status check_fp8();
+  Status check_warpgroups();
   explicit CudaDevice(int index) : index_(index), name_(fmt::format("cuda:{}", index)) {}
 
   Status checked(cudaError_t error, const char* doing) {
@@ -172,7 +175,6 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, const CudaDeviceOpti
   device->used_before_ = used_bytes_of_chip(index);
   device->share_before_ = driver_share(index, 0);
   TRY(device->checked(cudaSetDevice(index), "opening it"));
-  device->warpgroups_ = options.warpgroups && attends_by_warpgroups(index);  // first of all: what is ours may be lost
   TRY(device->checked(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
   // Only so that their memory is known: a driver that cannot list them loads each when it is first launched.
   (void)load_cuda_kernels();
@@ -186,11 +188,30 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, const CudaDeviceOpti
   TRY(device->copies_->open());
   TRY(device->take_arena(options.max_bytes));
   if (options.fp8) TRY(device->check_fp8());
+  if (options.warpgroups) TRY(device->check_warpgroups());
   TRY(device->copies_->measure(device->arena_, device->arena_bytes_));
   return std::unique_ptr<Device>(std::move(device));
 }
 
-// Before anything else has the arena's memory.
+// Before anything else has the arena's memory, as check_fp8().
+Status CudaDevice::check_warpgroups() {
+  cudaDeviceProp chip;
+  TRY(checked(cudaGetDeviceProperties(&chip, index_), "looking at it"));
+  if (chip.major != 9 || chip.minor != 0) return {};  // no other has the instructions
+  const std::span<std::byte> memory(static_cast<std::byte*>(arena_), size_t(std::min(arena_bytes_, kTrialBytes)));
+  const auto make = [this](const OpLimits& limits, std::span<std::byte> workspace, bool warpgroups) {
+    return make_cuda_ops(limits, stream_, workspace, {.warpgroups = warpgroups});
+  };
+  const auto found = attends_by_warpgroups(*this, memory, make);
+  if (!found.ok()) {
+    return {found.status().code,
+            fmt::format("{}; that was while attention by warpgroups was tried: --gpu-attention warps does without",
+                        found.status().message)};
+  }
+  warpgroups_ = found.value();
+  return {};
+}
+
 Status CudaDevice::check_fp8() {
   if (products_ == nullptr) {
     return {Code::kUnavailable,

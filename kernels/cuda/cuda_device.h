@@ -30,7 +30,7 @@ struct CudaDeviceOptions {
   // multiply.
   std::string cublas_lt{};
   bool fp8 = false;        // jobs will ask for products of FP8 factors; kUnavailable where chip or library have none
-  bool warpgroups = true;  // attention by them where they are right (warpgroup_check.h)
+  bool warpgroups = true;  // attention by them where the chip has them and they are right (warpgroup_check.h)
 };
 
 // All memory that is ours is taken now, and all kernels are loaded, if the driver can. kUnavailable for what is not

@@ -54,7 +54,7 @@ class Context {
     makecontext(&context_, enter, 0);
     has_begun_ = false;
   }
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__clang__)
   void switch_to(Context& to) { swapcontext(&context_, &to.context_); }
 #else
   void switch_to(Context& to) {
@@ -79,6 +79,7 @@ struct Fiber {
   int64_t group = 0;              // of the next copy
   std::vector<Product> products;  // issued
   int64_t product_group = 0;
+  bool products_begun = false, shown = true;  // what it copied, to products
 };
 
 class Block {
@@ -97,12 +98,14 @@ class Block {
       const unsigned at = unsigned(i);
       f.state = Fiber::State::kReady;
       f.copies.clear(), f.products.clear();
+      f.products_begun = false, f.shown = true;
       f.place = {{at % n_threads.x, at / n_threads.x % n_threads.y, at / (n_threads.x * n_threads.y)},
                  block,
                  n_threads,
                  n_blocks};
     }
     running_ = this;
+    n_not_shown_ = 0;
     while (resume_all()) release();
     running_ = nullptr;
   }
@@ -123,6 +126,11 @@ class Block {
   }
 
   Fiber& current() { return *current_; }
+  void show(Fiber& f, bool shown) {
+    n_not_shown_ += int(f.shown) - int(shown);
+    f.shown = shown;
+  }
+  int n_not_shown() const { return n_not_shown_; }
 
   static thread_local Block* running_;
 
@@ -176,6 +184,7 @@ class Block {
   std::vector<Fiber> fibers_;
   std::vector<char> slots_;
   Fiber* current_ = nullptr;
+  int n_not_shown_ = 0;
   Context scheduler_;
 };
 thread_local Block* Block::running_ = nullptr;
@@ -196,14 +205,18 @@ void run_grid(Dim n_blocks, Dim n_threads, int64_t shared_bytes, const std::func
   shared_memory = nullptr;
 }
 
+void show_to_products() { Block::running_->show(Block::running_->current(), true); }
+void begin_products() { Block::running_->current().products_begun = true; }
 void start_product(std::function<void()> make) {
-  if (!copies_at_once) return make();
   Fiber& f = Block::running_->current();
+  CHECK((f.products_begun && Block::running_->n_not_shown() == 0));
+  if (!copies_at_once) return make();
   f.products.push_back({std::move(make), f.product_group});
 }
 void commit_products() { ++Block::running_->current().product_group; }
 void wait_products(int n_left) {
   Fiber& f = Block::running_->current();
+  f.products_begun = false;  // registers may be written now
   const auto done = [&](const Product& product) { return product.group < f.product_group - n_left; };
   for (const Product& product : f.products) {
     if (done(product)) product.make();
@@ -241,6 +254,7 @@ void copy_async(void* to, const void* from, int n_bytes) {
 void commit_copies() { ++Block::running_->current().group; }
 void wait_copies(int n_left) {
   Fiber& f = Block::running_->current();
+  Block::running_->show(f, false);
   const auto done = [&](const Copy& copy) { return copy.group < f.group - n_left; };
   for (const Copy& copy : f.copies) {
     if (done(copy)) copy.make();

@@ -64,7 +64,11 @@ void commit_copies();
 void wait_copies(int n_left);
 
 // The running thread's share of a warpgroup's product: made at the wait for it, or when it is issued where copies are
-// made at the wait, so that what each reads and writes too early, or is overwritten too early, shows.
+// made at the wait, so that what each reads and writes too early, or is overwritten too early, shows. Both fences must
+// have been met: begin_products() since the thread last waited for products, show_to_products() by every thread of the
+// block since it last waited for copies.
+void begin_products();
+void show_to_products();
 void start_product(std::function<void()> make);
 void commit_products();
 void wait_products(int n_left);

@@ -77,6 +77,16 @@ __device__ __forceinline__ void settle(float (&d)[kTiles][4]) {
   }
 }
 
+// What makes `x`, which is never negative, is computed before what stands below. ptxas takes a wait for products
+// further up past plain arithmetic, and then waits for what the arithmetic was to hide; past a store, which is never
+// made, it does not.
+__device__ __forceinline__ void compute_first(float x, void* shared) {
+  asm volatile("{.reg .pred below; setp.lt.f32 below, %1, 0f00000000; @below st.volatile.shared.f32 [%0], %1;}" ::"r"(
+                   shared_address(shared)),
+               "f"(x)
+               : "memory");
+}
+
 // clang-format off
 #define REFORM_D4(n) "+f"(d[n][0]), "+f"(d[n][1]), "+f"(d[n][2]), "+f"(d[n][3])
 #define REFORM_D32(n) REFORM_D4(n), REFORM_D4(n + 1), REFORM_D4(n + 2), REFORM_D4(n + 3), \
@@ -132,8 +142,11 @@ REFORM_MULTIPLY_OWN(256, "128", "129", "130", "131", "132", "133", "134")
 #endif
 #else
 
-inline void show_to_products() {}
-inline void begin_products() { meet_warp(); }
+inline void show_to_products() { emulated::show_to_products(); }
+inline void begin_products() {
+  meet_warp();
+  emulated::begin_products();
+}
 inline void commit_products() { emulated::commit_products(); }
 template <int kLeft>
 void wait_products() {
@@ -141,6 +154,7 @@ void wait_products() {
 }
 template <int kTiles>
 void settle(float (&)[kTiles][4]) {}
+inline void compute_first(float, void*) {}
 
 // The thread's two rows of a product, read from shared memory as PTX says where their elements lie.
 template <int kTiles, class Left>
@@ -172,11 +186,13 @@ void multiply_own(float (&d)[kTiles][4], const uint32_t (&a)[4], Factor b, bool 
   const char* slots = emulated::exchange(a, sizeof a);
   std::array<uint32_t, 16> quad;  // the words of the four lanes that share these rows
   const int first = int(emulated::place->thread.x % 32) / 4 * 4;
-  for (int l = 0; l < 4; ++l) std::memcpy(&quad[size_t(4 * l)], slots + (first + l) * emulated::kSlotBytes, sizeof a);
+  for (int l = 0; l < 4; ++l) std::memcpy(quad.data() + 4 * l, slots + (first + l) * emulated::kSlotBytes, sizeof a);
   const auto left = [quad](int r, int k) {
-    const uint32_t word = quad[size_t(4 * (k % 8 / 2) + r + k / 8 * 2)];
+    const uint32_t word = quad.data()[4 * (k % 8 / 2) + r + k / 8 * 2];
     return f16_to_f32(uint16_t(k % 2 ? word >> 16 : word));
   };
+  const std::array<uint32_t, 4> mine{a[0], a[1], a[2], a[3]};
+  emulated::start_product([&a, mine] { CHECK(std::memcmp(a, mine.data(), sizeof mine) == 0); });  // not to change yet
   multiply_rows(d, left, b, kByColumns, add);
 }
 

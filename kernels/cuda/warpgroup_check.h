@@ -1,10 +1,29 @@
-// Whether attention and its column sums by warpgroups are right on a chip: decided by trying it.
+// Whether attention and its column sums by warpgroups are right on a chip: decided by trying them.
 #pragma once
+
+#include <reform/status.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "kernels/device.h"
 
 namespace reform {
 
-// Small problems of each tile size, by warpgroups and by warps; the same for a chip as long as the process runs. CUDA's
-// present device is `index`, on which this process has nothing yet: should the chip fault, its context is made anew.
-bool attends_by_warpgroups(int index);
+using MakeAttention =
+    std::function<std::unique_ptr<Ops>(const OpLimits& limits, std::span<std::byte> workspace, bool warpgroups)>;
+
+// Several tiles of rows and of keys, the last ones not full, and so many rows that a chip does not split their keys.
+struct WarpgroupTrial {
+  int64_t n_tokens = 600, n_keys = 900, n_heads = 2;
+};
+
+// A small problem of each tile size, by warpgroups and by warps: false where they differ, where a launch is refused, or
+// where `memory` is too little. `memory` is the device's, 256-byte aligned, and free meanwhile. kUnavailable: the
+// device has failed, and works no more.
+Result<bool> attends_by_warpgroups(Device& device, std::span<std::byte> memory, const MakeAttention& make,
+                                   const WarpgroupTrial& trial = {});
 
 }  // namespace reform

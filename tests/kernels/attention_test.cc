@@ -59,6 +59,12 @@ const Shape kCudaShapes[] = {
     {40, 260, 8, 1, 128, 0, 64},
     {21, 21, 3, 3, 250, 0, 125, kAdjacent},
     {129, 140, 2, 1, 64, 3},
+    {40, 700, 2, 1, 64},
+    {40, 250, 2, 1, 64},
+    {40, 1290, 1, 1, 64, 0, 32},
+    {50, 400, 1, 1, 250},
+    {100, 450, 1, 1, 128},
+    {1, 300, 40, 1, 64},
 };
 std::vector<Shape> cuda_shapes() {
   std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
@@ -410,7 +416,8 @@ TEST_CASE("attention: cuda keeps what it made of known slots, and makes the othe
 
 TEST_CASE("attention: cuda overwrites no tile before it has been read", "[kernels][attention][cuda]") {
   // The other tests' copies arrive as late as they may, these as early: nothing may differ.
-  for (const Shape& shape : {Shape{40, 330, 4, 2, 64}, Shape{3, 330, 4, 2, 64}, Shape{140, 200, 1, 1, 16}}) {
+  for (const Shape& shape : {Shape{40, 330, 4, 2, 64}, Shape{3, 330, 4, 2, 64}, Shape{140, 200, 1, 1, 16},
+                             Shape{70, 330, 2, 1, 128}, Shape{66, 200, 2, 1, 256}}) {
     const Problem p(shape, 10);
     std::vector<int32_t> rows(size_t(shape.n_tokens));
     std::iota(rows.begin(), rows.end(), 0);

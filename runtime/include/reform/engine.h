@@ -35,6 +35,9 @@ struct EngineOptions {
   // Where a GPU finds weights: "" and auto: there as far as they fit, the rest from host memory or the file; resident:
   // all there; host, file: all copied each time, from pinned host memory or from the file.
   std::string gpu_weights;
+  // Of a GPU of compute capability 9.0: "" and auto take the kernels made for it if a trial shows them right; warps:
+  // those that serve elsewhere.
+  std::string gpu_attention;
   std::string cublas_lt_file;  // where cuBLASLt is, if not where the loader looks: the toolkit's, or PyTorch's
   std::string cache_dir;       // fingerprints and searched heads; "" is $XDG_CACHE_HOME/reform
 

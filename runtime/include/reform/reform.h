@@ -68,6 +68,7 @@ typedef struct reform_engine_options {
   const char* gpu_weights;      /* "" and auto, resident, host, file */
   const char* cublas_lt_file;   /* "" looks where the loader does */
   const char* gpu_products;     /* "" and half, fp8: of an ingest */
+  const char* gpu_attention;    /* "" and auto, warps */
 } reform_engine_options;
 
 typedef struct reform_model_info {

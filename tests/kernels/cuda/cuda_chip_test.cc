@@ -13,6 +13,7 @@
 #include "kernels/cuda/cuda_device.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/step_graph.h"
+#include "tests/kernels/cuda/device_ops.h"
 #include "tests/kernels/cuda/elements.h"
 #include "tests/kernels/matmul_cases.h"
 #include "tests/support/compare.h"
@@ -191,6 +192,15 @@ std::vector<double> rounded_to_codes(const std::vector<float>& values) {
     out.push_back(double(e4m3_to_f32(f32_to_e4m3(v * (448.0f / most)))) * double(most / 448.0f));
   }
   return out;
+}
+
+TEST_CASE("cuda chip: attention by warpgroups is used where there are any", "[kernels][cuda]") {
+  if (!has_chip()) return;
+  const auto device = open_cuda_device(0, {.max_bytes = int64_t{2} << 30});
+  INFO(device.status().message);
+  REQUIRE(device.ok());
+  const bool used = std::string(device.value()->attention()).starts_with("warpgroups");
+  REQUIRE(used == chip_has_warpgroups());
 }
 
 // Our kernels make the codes, cuBLASLt multiplies them; a chip or library that cannot must have said so.

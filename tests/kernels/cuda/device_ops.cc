@@ -189,15 +189,22 @@ class StagedOps final : public Ops {
 
 }  // namespace
 
+bool chip_has_warpgroups() {
+#ifdef REFORM_CUDA_90A
+  cudaDeviceProp chip;
+  return cudaGetDeviceProperties(&chip, 0) == cudaSuccess && chip.major == 9 && chip.minor == 0;
+#else
+  return false;  // none are built in
+#endif
+}
+
 std::unique_ptr<Ops> device_ops(const OpLimits& limits, const CudaOptions& options) {
   int n_devices = 0;
   if (cudaGetDeviceCount(&n_devices) != cudaSuccess || n_devices == 0) {
     CHECK(!gpu_needed());
     return nullptr;
   }
-  cudaDeviceProp chip;
-  must(cudaGetDeviceProperties(&chip, 0));
-  if (options.warpgroups && (chip.major != 9 || chip.minor != 0)) return nullptr;
+  if (options.warpgroups && !chip_has_warpgroups()) return nullptr;
   return std::make_unique<StagedOps>(limits, options);
 }
 

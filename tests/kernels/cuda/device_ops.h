@@ -11,4 +11,7 @@ namespace reform::test {
 // ops.
 std::unique_ptr<Ops> device_ops(const OpLimits& limits, const CudaOptions& options = {});
 
+// Of a build with CUDA.
+bool chip_has_warpgroups();
+
 }  // namespace reform::test

@@ -30,7 +30,7 @@ const char* name(Schedule schedule);
 
 struct FakeChip {
   std::string name = "Pretended";
-  int major = 9, minor = 0;
+  int major = 8, minor = 9;
   int64_t total_bytes = int64_t{1} << 30;
   int64_t others_bytes = int64_t{50} << 20;                 // taken before anybody begins
   int64_t driver_bytes = int64_t{200} << 20;                // taken when a thread first chooses the chip

@@ -3,7 +3,6 @@
 #include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/cuda_ops.inl.h"
 #include "kernels/cuda/driver.h"
-#include "kernels/cuda/warpgroup_check.h"
 #include "tests/kernels/cuda/fake_runtime/fake_impl.h"
 
 namespace reform {
@@ -28,9 +27,6 @@ std::optional<int64_t> used_bytes_of_chip(int index) {
   if (fake == nullptr || !fake->impl().chips.at(size_t(index)).is.tells_used) return {};
   return fake->used_bytes(index);
 }
-
-// Their products take minutes under emulation for what this tries.
-bool attends_by_warpgroups(int /*index*/) { return false; }
 
 int64_t cuda_workspace_bytes(const OpLimits& limits) { return cuda::Scratch(limits).bytes; }
 
