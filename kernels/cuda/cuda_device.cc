@@ -193,7 +193,21 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, const CudaDeviceOpti
   return std::unique_ptr<Device>(std::move(device));
 }
 
-// Before anything else has the arena's memory, as check_fp8().
+// Before anything else has the arena's memory.
+Status CudaDevice::check_fp8() {
+  if (products_ == nullptr) {
+    return {Code::kUnavailable,
+            fmt::format("{}: --gpu-products fp8 needs cuBLASLt, and none was found (--cublas-lt)", name_)};
+  }
+  const std::span<std::byte> memory(static_cast<std::byte*>(arena_), size_t(std::min(arena_bytes_, kCheckBytes)));
+  if (multiplies_codes(*products_, *this, stream_, memory)) return {};
+  return {Code::kUnavailable,
+          fmt::format("{}: --gpu-products fp8: {} does not multiply FP8 matrices here; leave it out, or try another "
+                      "one (--cublas-lt)",
+                      name_, products_->name())};
+}
+
+// Likewise.
 Status CudaDevice::check_warpgroups() {
   cudaDeviceProp chip;
   TRY(checked(cudaGetDeviceProperties(&chip, index_), "looking at it"));
@@ -210,19 +224,6 @@ Status CudaDevice::check_warpgroups() {
   }
   warpgroups_ = found.value();
   return {};
-}
-
-Status CudaDevice::check_fp8() {
-  if (products_ == nullptr) {
-    return {Code::kUnavailable,
-            fmt::format("{}: --gpu-products fp8 needs cuBLASLt, and none was found (--cublas-lt)", name_)};
-  }
-  const std::span<std::byte> memory(static_cast<std::byte*>(arena_), size_t(std::min(arena_bytes_, kCheckBytes)));
-  if (multiplies_codes(*products_, *this, stream_, memory)) return {};
-  return {Code::kUnavailable,
-          fmt::format("{}: --gpu-products fp8: {} does not multiply FP8 matrices here; leave it out, or try another "
-                      "one (--cublas-lt)",
-                      name_, products_->name())};
 }
 
 // The driver's share counts: max_bytes is what the process has on the chip in all.
