@@ -25,6 +25,7 @@ struct CudaOptions {
 };
 
 // For CUDA's present device, once: else the driver loads each kernel when it is first launched. Returns their number.
+// Those of warpgroups are a module of their own, which their trial loads.
 Result<int> load_cuda_kernels();
 constexpr int64_t kMaxCudaHeadDim = 256;  // of attention's tiles
 
