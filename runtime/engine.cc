@@ -165,12 +165,13 @@ Status Engine::Impl::take_weights() {
 Status Engine::Impl::prepare_decode() {
   if (device->is_host() || !model->places()->all_resident()) return {};
   const ModelShape& shape = model->shape();
-  const auto [tokens, slots] = kDecodeAhead;
-  const MemoryPlan plan = plan_recompute(shape, *device, kv_type(), tokens, slots).device;
+  const MemoryPlan plan =
+      plan_recompute(shape, *device, kv_type(), kDecodeAhead.call_tokens, kDecodeAhead.capacity).device;
   if (!(plan + device->account()).check(device->account().cap_bytes(), "").ok()) return {};
   note_gpu_plan(plan);
   const auto prepare = [&]() -> Status {
-    TRY_ASSIGN(Kernels kernels, make_kernels(recompute_limits(shape, *device, tokens, slots)));
+    TRY_ASSIGN(Kernels kernels,
+               make_kernels(recompute_limits(shape, *device, kDecodeAhead.call_tokens, kDecodeAhead.capacity)));
     return reform::prepare_decode(*model, *device, *kernels.ops, kv_type());
   };
   const Status prepared = prepare();

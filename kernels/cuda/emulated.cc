@@ -54,7 +54,7 @@ class Context {
     makecontext(&context_, enter, 0);
     has_begun_ = false;
   }
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__clang__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   void switch_to(Context& to) { swapcontext(&context_, &to.context_); }
 #else
   void switch_to(Context& to) {
