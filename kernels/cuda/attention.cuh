@@ -17,6 +17,7 @@ struct Tiles {
   static constexpr int kRows = 16 * kM * kWarps, kKeys = kDim > 128 ? 32 : 64;
   static constexpr int kPitch = kDim + 8;  // of a tile's row: eight rows of a matrix lie in different banks
   static constexpr int kBytes = 2 * kPitch * (kRows + 2 * kKeys);
+  static __device__ int of_query(int row, int column) { return row * kPitch + column; }
 };
 
 // Starts to copy rows [begin, begin + kKeys) of one head; those from `end` on are zero.
@@ -29,18 +30,6 @@ __device__ __forceinline__ void start_tile(const HalfRows& rows, int64_t head, i
     copy_async(tile + key * T::kPitch + c, there ? from + (begin + key) * rows.width + c : from, there ? 16 : 0);
   }
   commit_copies();
-}
-
-template <class T>
-__device__ __forceinline__ void load_queries(const AttentionShape& s, int64_t kv_head, int first_row, uint16_t* q) {
-  for (int i = int(threadIdx.x / 32); i < T::kRows; i += T::kWarps) {
-    const int row = first_row + i;
-    const bool there = row < s.n_rows();
-    const float* from = there ? s.q.row(row / s.group) + s.head_of(kv_head, row) * s.head_dim : nullptr;
-    for (int d = int(threadIdx.x % 32); d < T::kDim; d += 32) {
-      q[i * T::kPitch + d] = there && d < s.head_dim ? saturated_half(from[d] * s.scale) : uint16_t(0);
-    }
-  }
 }
 
 // Block (tile of rows and KV head, split).

@@ -38,6 +38,19 @@ struct AttentionShape {
   }
 };
 
+// A tile of rows, scaled, to T::of_query(row, column) of q.
+template <class T>
+__device__ __forceinline__ void load_queries(const AttentionShape& s, int64_t kv_head, int first_row, uint16_t* q) {
+  for (int i = int(threadIdx.x / 32); i < T::kRows; i += T::kWarps) {
+    const int row = first_row + i;
+    const bool there = row < s.n_rows();
+    const float* from = there ? s.q.row(row / s.group) + s.head_of(kv_head, row) * s.head_dim : nullptr;
+    for (int d = int(threadIdx.x % 32); d < T::kDim; d += 32) {
+      q[T::of_query(i, d)] = there && d < s.head_dim ? saturated_half(from[d] * s.scale) : uint16_t(0);
+    }
+  }
+}
+
 // A matrix's row for load_matrices, so that its four are the quarters of a 16 x 16 square at (row, column): in the
 // order of an A fragment, down first.
 __device__ __forceinline__ const uint16_t* down_first(const uint16_t* tile, int pitch, int row, int column) {

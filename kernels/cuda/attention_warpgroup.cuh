@@ -1,6 +1,6 @@
 // Attention of many rows as in attention.cuh, by a warpgroup's products: two of them share a block's keys and values,
-// and while one tile's logits become probabilities, the products of the tile before and of this one's values are under
-// way (FlashAttention-3, arXiv 2407.08608, its pipelining within a warpgroup). Limit: the tensor cores' rate.
+// and while one tile's logits become probabilities, the products with the values of the tile before are under way
+// (FlashAttention-3, arXiv 2407.08608, its pipelining within a warpgroup). Limit: the tensor cores' rate.
 #pragma once
 
 #include "kernels/cuda/attention_tile.cuh"
@@ -18,6 +18,7 @@ struct WarpgroupTiles {
   static constexpr int kBlocks = kDim > 64 ? 1 : 2;  // of a multiprocessor, by their registers
   static constexpr int kQueryElements = kRows * kDim, kTileElements = kKeys * kDim;
   static constexpr int kBytes = kPanelAlign + 2 * (kQueryElements + 4 * kTileElements);
+  static __device__ int of_query(int row, int column) { return in_panels<kRows>(row, column); }
 };
 
 // Starts to copy rows [begin, begin + kKeys) of one head; those from `end` on are zero.
@@ -31,19 +32,6 @@ __device__ __forceinline__ void start_panels(const HalfRows& rows, int64_t head,
     const bool there = begin + key < end && c < rows.width;
     copy_async(tile + in_panels<T::kKeys>(key, c), there ? from + (begin + key) * rows.width + c : from,
                there ? 16 : 0);
-  }
-}
-
-template <class T>
-__device__ __forceinline__ void load_query_panels(const AttentionShape& s, int64_t kv_head, int first_row,
-                                                  uint16_t* q) {
-  for (int i = int(threadIdx.x / 32); i < T::kRows; i += T::kWarps) {
-    const int row = first_row + i;
-    const bool there = row < s.n_rows();
-    const float* from = there ? s.q.row(row / s.group) + s.head_of(kv_head, row) * s.head_dim : nullptr;
-    for (int d = int(threadIdx.x % 32); d < T::kDim; d += 32) {
-      q[in_panels<T::kRows>(i, d)] = there && d < s.head_dim ? saturated_half(from[d] * s.scale) : uint16_t(0);
-    }
   }
 }
 
@@ -77,9 +65,7 @@ template <class T>
 __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
     warpgroup_attention_kernel(AttentionShape s, AttentionOut to) {
 #ifdef REFORM_HAS_WARPGROUPS
-  char* memory = dynamic_shared();
-  memory += (kPanelAlign - shared_address(memory) % kPanelAlign) % kPanelAlign;
-  uint16_t* q = reinterpret_cast<uint16_t*>(memory);
+  uint16_t* q = reinterpret_cast<uint16_t*>(panel_memory());
   uint16_t *k = q + T::kQueryElements, *v = k + 2 * T::kTileElements;
   const auto [kv_head, first_row, begin, end] = BlockShare::of<T>(s);
   const int warp_row = first_row + int(threadIdx.x / 32) * 16, warp_last = min(warp_row + 16, s.n_rows()) - 1;
@@ -91,13 +77,12 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
   uint32_t a[T::kKeys / 16][4];
   if (n_tiles > 0) start_panels<T>(s.k, kv_head, begin, s.kv_len, k);
   commit_copies();
-  load_query_panels<T>(s, kv_head, first_row, q);
+  load_queries<T>(s, kv_head, first_row, q);
   for (int i = 0; i < n_tiles; ++i) {
     const int here = begin + i * T::kKeys;
     wait_copies<0>();
     show_to_products();
-    meet_block();  // this tile's keys and the values before are there; the keys before and the values before those are
-                   // read
+    meet_block();  // this tile's keys and the last one's values are there, and what they follow has been read
     begin_products();
     start_logits<T>(softmax.p[0], q, k + i % 2 * T::kTileElements);
     if (i > 0) {

@@ -39,8 +39,7 @@ template <class T>
 __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
     warpgroup_column_sums_kernel(AttentionShape s, Observers o, bool is_first, float* of_head) {
 #ifdef REFORM_HAS_WARPGROUPS
-  char* stages = dynamic_shared();
-  stages += (kPanelAlign - shared_address(stages) % kPanelAlign) % kPanelAlign;
+  char* stages = panel_memory();
   const int64_t h = blockIdx.y;
   const int begin = int(blockIdx.x) * T::kKeys, first_key = begin + int(threadIdx.x / 32) * 16;
   auto [tile, end] = QueryTiles::of(s, o, h, begin, T::kKeys);

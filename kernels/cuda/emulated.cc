@@ -42,6 +42,16 @@ struct Product {
   int64_t group;
 };
 
+// What is under way of groups before `group`, in the order in which it was started.
+template <class Started>
+void make_until(std::vector<Started>& under_way, int64_t group) {
+  const auto done = [&](const Started& started) { return started.group < group; };
+  for (const Started& started : under_way) {
+    if (done(started)) started.make();
+  }
+  std::erase_if(under_way, done);
+}
+
 // A stack and where on it its work stands. swapcontext() asks the kernel for the signal mask each time, which took most
 // of a kernel's time; longjmp() does not. Sanitizers follow the former only.
 class Context {
@@ -217,11 +227,7 @@ void commit_products() { ++Block::running_->current().product_group; }
 void wait_products(int n_left) {
   Fiber& f = Block::running_->current();
   f.products_begun = false;  // registers may be written now
-  const auto done = [&](const Product& product) { return product.group < f.product_group - n_left; };
-  for (const Product& product : f.products) {
-    if (done(product)) product.make();
-  }
-  std::erase_if(f.products, done);
+  make_until(f.products, f.product_group - n_left);
 }
 uint32_t shared_address(const void* shared) {
   const int64_t at = static_cast<const char*>(shared) - shared_memory;
@@ -255,11 +261,7 @@ void commit_copies() { ++Block::running_->current().group; }
 void wait_copies(int n_left) {
   Fiber& f = Block::running_->current();
   Block::running_->show(f, false);
-  const auto done = [&](const Copy& copy) { return copy.group < f.group - n_left; };
-  for (const Copy& copy : f.copies) {
-    if (done(copy)) copy.make();
-  }
-  std::erase_if(f.copies, done);
+  make_until(f.copies, f.group - n_left);
 }
 const char* exchange(const void* mine, int bytes) { return Block::running_->exchange(mine, bytes); }
 

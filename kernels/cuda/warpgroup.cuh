@@ -37,6 +37,12 @@ __device__ __forceinline__ constexpr int in_panel_start(int column) {
   return column / kPanelColumns * kRows * kPanelColumns + column % kPanelColumns;
 }
 
+// The block's shared memory, from where a panel may begin: up to kPanelAlign bytes of it are passed over.
+__device__ __forceinline__ char* panel_memory() {
+  char* memory = dynamic_shared();
+  return memory + (kPanelAlign - shared_address(memory) % kPanelAlign) % kPanelAlign;
+}
+
 // Where a factor lies, and how far apart its parts are (PTX ISA, "Matrix Descriptor Format"; all in 16 bytes).
 struct Factor {
   uint64_t bits;

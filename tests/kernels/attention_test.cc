@@ -202,52 +202,33 @@ Tolerance half_output_tolerance(const Problem& p) {
   return {5.5 * (2 * p.half_logit_error() + 2 * 0x1p-11 + double(p.shape.kv_len) / 4 * 0x1p-24), 0};
 }
 
-TEST_CASE("attention: cuda agrees with ref on odd shapes", "[kernels][attention][cuda]") {
+const CudaOptions kByWarps{}, kByWarpgroups{.products = nullptr, .outside_writes = nullptr, .warpgroups = true};
+
+void check_cuda_attention(const CudaOptions& options, bool (*is_wanted)(const Shape& shape)) {
   const auto reference = make_reference_ops();
   uint32_t seed = 100;
   for (const Shape& shape : cuda_shapes()) {
     const Problem p(shape, ++seed);
+    if (!is_wanted(shape)) continue;
     INFO("seed " << seed << " tokens " << shape.n_tokens << " kv " << shape.kv_len << " dim " << shape.head_dim);
     const Outcome want = attend(*reference, p, p.args);
-    for_each_cuda(p.limits(), [&](Ops& ops) {
+    const auto check = [&](Ops& ops) {
       const Outcome got = attend(ops, p, p.args);
       CHECK(compare(got.out, want.out, half_output_tolerance(p)));
       CHECK(compare(got.lse, want.lse, {p.half_logit_error() + 1e-6, 1e-6}));
       CHECK(got.guards_hold);
-    });
+    };
+    for_each_cuda(p.limits(), check, options);
   }
 }
 
-// Chips that have them, and the emulation.
-template <class Fn>
-void for_each_warpgroup(const OpLimits& limits, Fn fn) {
-  CudaOptions options;
-  options.warpgroups = true;
-  {
-    INFO("cuda, emulated");
-    EmulatedCuda emulated(limits, options);
-    fn(*emulated);
-    CHECK(emulated.guards_hold());
-  }
-  INFO("cuda device");
-  if (const auto ops = device_ops(limits, options)) fn(*ops);
+TEST_CASE("attention: cuda agrees with ref on odd shapes", "[kernels][attention][cuda]") {
+  check_cuda_attention(kByWarps, [](const Shape&) { return true; });
 }
 
 TEST_CASE("attention: cuda's warpgroups agree with ref on odd shapes", "[kernels][attention][cuda]") {
-  const auto reference = make_reference_ops();
-  uint32_t seed = 100;
-  for (const Shape& shape : cuda_shapes()) {
-    const Problem p(shape, ++seed);
-    if (shape.n_tokens * shape.n_heads / shape.n_kv_heads <= 32) continue;  // few rows: a warp's products
-    INFO("seed " << seed << " tokens " << shape.n_tokens << " kv " << shape.kv_len << " dim " << shape.head_dim);
-    const Outcome want = attend(*reference, p, p.args);
-    for_each_warpgroup(p.limits(), [&](Ops& ops) {
-      const Outcome got = attend(ops, p, p.args);
-      CHECK(compare(got.out, want.out, half_output_tolerance(p)));
-      CHECK(compare(got.lse, want.lse, {p.half_logit_error() + 1e-6, 1e-6}));
-      CHECK(got.guards_hold);
-    });
-  }
+  // Few rows are a warp's products in any case.
+  check_cuda_attention(kByWarpgroups, [](const Shape& s) { return s.n_tokens * s.n_heads / s.n_kv_heads > 32; });
 }
 
 TEST_CASE("attention: the tolerance notices one slot too few, a wrong scale, a wrong rotation",
@@ -363,10 +344,8 @@ TEST_CASE("attention column sums: cuda agrees with ref", "[kernels][attention][c
     const std::vector<float> want = column_sums(*reference, p, attended.lse, rows, weights);
     INFO("tokens " << shape.n_tokens << " kv " << shape.kv_len << " dim " << shape.head_dim);
     const Tolerance tol = {1e-6 * double(rows.size()), 2 * p.half_logit_error() + 4e-6};
-    for_each_cuda(p.limits(),
-                  [&](Ops& ops) { CHECK(compare(column_sums(ops, p, attended.lse, rows, weights), want, tol)); });
-    for_each_warpgroup(p.limits(),
-                       [&](Ops& ops) { CHECK(compare(column_sums(ops, p, attended.lse, rows, weights), want, tol)); });
+    const auto check = [&](Ops& ops) { CHECK(compare(column_sums(ops, p, attended.lse, rows, weights), want, tol)); };
+    for (const CudaOptions& options : {kByWarps, kByWarpgroups}) for_each_cuda(p.limits(), check, options);
   }
 }
 
@@ -428,9 +407,7 @@ TEST_CASE("attention: cuda overwrites no tile before it has been read", "[kernel
       EmulatedCuda ops(p.limits());
       const Outcome attended = attend(*ops, p, p.args);
       out[at_once] = attended.out;
-      CudaOptions options;
-      options.warpgroups = true;
-      EmulatedCuda warpgroups(p.limits(), options);
+      EmulatedCuda warpgroups(p.limits(), kByWarpgroups);
       by_warpgroups[at_once] = attend(*warpgroups, p, p.args).out;
       const std::vector<float> more = column_sums(*warpgroups, p, attended.lse, rows, weights);
       by_warpgroups[at_once].insert(by_warpgroups[at_once].end(), more.begin(), more.end());

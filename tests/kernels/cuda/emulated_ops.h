@@ -25,17 +25,18 @@ class EmulatedCuda {
   std::unique_ptr<Ops> ops_;
 };
 
-// Calls fn(ops) for the CUDA ops emulated and, where there is a device, on it; says which in what fails.
+// Calls fn(ops) for the CUDA ops emulated and, where there is a device with what
+// `options` asks for, on it; says which in what fails.
 template <class Fn>
-void for_each_cuda(const OpLimits& limits, Fn fn) {
+void for_each_cuda(const OpLimits& limits, Fn fn, const CudaOptions& options = {}) {
   {
     INFO("cuda, emulated");
-    EmulatedCuda emulated(limits);
+    EmulatedCuda emulated(limits, options);
     fn(*emulated);
     CHECK(emulated.guards_hold());
   }
   INFO("cuda device");
-  if (const auto ops = device_ops(limits)) fn(*ops);
+  if (const auto ops = device_ops(limits, options)) fn(*ops);
 }
 
 }  // namespace reform::test

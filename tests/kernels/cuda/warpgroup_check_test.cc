@@ -2,7 +2,6 @@
 
 #include <catch2/catch.hpp>
 
-#include "base/thread_pool.h"
 #include "kernels/cuda/cuda_ops.inl.h"
 
 namespace reform::test {
