@@ -16,16 +16,9 @@
 #include "runtime/model.h"
 #include "runtime/transformer.h"
 #include "tests/support/files.h"
+#include "tests/support/take.h"
 
 namespace reform::test {
-
-// What it holds, or the test ends with its message.
-template <class T>
-T take(Result<T> result) {
-  INFO(result.status().message);
-  REQUIRE(result.ok());
-  return std::move(result).value();
-}
 
 // What scripts/make_logits_golden.py and make_tiny_gguf.py recorded of transformers.
 struct LogitsGolden {

@@ -47,7 +47,7 @@ TEST_CASE("fake cuda: a device copies, clears and computes in the order it is to
         bench.add();
         float* const before = bench.y.data();
         bench.y.reset();
-        bench.y = got(Buffer<float>::create(bench.device->account(), MemoryCategory::kActivations, FakeBench::kN));
+        bench.y = take(Buffer<float>::create(bench.device->account(), MemoryCategory::kActivations, FakeBench::kN));
         CHECK(bench.y.data() == before);
         CHECK(bench.value(bench.y).value() == 0);
       }
@@ -68,8 +68,8 @@ TEST_CASE("fake cuda: copies beside the ops are ordered with them both ways", "[
         FakeBench bench;
         Copies& copies = *bench.device->copies();
         MemoryAccount host;
-        auto in = got(PinnedBuffer::create(copies, host, MemoryCategory::kWeights, kBytes));
-        auto out = got(PinnedBuffer::create(copies, host, MemoryCategory::kWeights, kBytes));
+        auto in = take(PinnedBuffer::create(copies, host, MemoryCategory::kWeights, kBytes));
+        auto out = take(PinnedBuffer::create(copies, host, MemoryCategory::kWeights, kBytes));
         auto* const values = reinterpret_cast<float*>(in.data());
         auto* const seen = reinterpret_cast<float*>(out.data());
         float want = 0;
@@ -78,12 +78,12 @@ TEST_CASE("fake cuda: copies beside the ops are ordered with them both ways", "[
         for (int64_t i = 0; i < 560; ++i) {
           if (last >= 0) REQUIRE(copies.wait_for(last).ok());
           std::fill(values, values + FakeBench::kN, float(i % 7));
-          last = got(copies.start(bench.y.data(), values, kBytes));
+          last = take(copies.start(bench.y.data(), values, kBytes));
           CHECK(last == 2 * i);
           REQUIRE(copies.ops_wait_for(last).ok());
           bench.add();
           want += float(i % 7);
-          const int64_t copied = got(copies.start(seen, bench.x.data(), kBytes));
+          const int64_t copied = take(copies.start(seen, bench.x.data(), kBytes));
           if (i % 5 == 0) {
             REQUIRE(copies.wait_for(copied).ok());
             CHECK(seen[0] == want);
@@ -142,7 +142,7 @@ TEST_CASE("fake cuda: where nobody says what is in use, the driver's share is as
   FakeChip chip;
   chip.tells_used = false, chip.total_bytes = 1100 * kMiB;
   FakeCuda cuda(Schedule::kEarly, {chip});
-  const auto device = got(open_cuda_device(0, {.max_bytes = 740 * kMiB}));
+  const auto device = take(open_cuda_device(0, {.max_bytes = 740 * kMiB}));
   CHECK(device->outside_bytes() == 640 * kMiB);
   CHECK(device->account().cap_bytes() == 4 * kMiB);
 }

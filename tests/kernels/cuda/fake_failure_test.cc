@@ -60,7 +60,7 @@ TEST_CASE("fake cuda: a chip that fails is an error of the next copy, and of all
       {
         FakeBench bench;
         MemoryAccount host;
-        auto pinned = got(PinnedBuffer::create(*bench.device->copies(), host, MemoryCategory::kWeights, 64));
+        auto pinned = take(PinnedBuffer::create(*bench.device->copies(), host, MemoryCategory::kWeights, 64));
         cuda.fault_at_kernel(1);
         const auto issue = [&] {
           for (int i = 0; i < 3; ++i) bench.add();
@@ -101,7 +101,7 @@ TEST_CASE("fake cuda: memory that could not be cleared is an error of the next c
     {
       FakeBench bench;
       cuda.fail("cudaMemsetAsync", 0);
-      const auto other = got(Buffer<float>::create(bench.device->account(), MemoryCategory::kActivations, 40));
+      const auto other = take(Buffer<float>::create(bench.device->account(), MemoryCategory::kActivations, 40));
       if (later_ops) bench.ops = bench.device->make_ops(FakeBench::kLimits, bench.workspace.span());
       CHECK(bench.value(bench.x).status().code == Code::kUnavailable);
       CHECK(bench.value(bench.x).ok());
@@ -123,7 +123,7 @@ TEST_CASE("fake cuda: a copy that is refused half way is not under way any more"
         FakeBench bench;
         Copies& copies = *bench.device->copies();
         MemoryAccount host;
-        auto pinned = got(PinnedBuffer::create(copies, host, MemoryCategory::kWeights, 64));
+        auto pinned = take(PinnedBuffer::create(copies, host, MemoryCategory::kWeights, 64));
         cuda.fail(function, n);
         for (int i = 0; i < 2; ++i) {
           bench.add();

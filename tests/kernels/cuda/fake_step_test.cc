@@ -42,7 +42,7 @@ TEST_CASE("fake cuda: a step is its ops, and one graph while its kernels are the
       float want = 1;
       for (const StepKind kind : kKinds) {
         // Made ready, and not run; on a buffer that is gone when it is.
-        auto other = got(Buffer<float>::create(bench.device->account(), MemoryCategory::kActivations, FakeBench::kN));
+        auto other = take(Buffer<float>::create(bench.device->account(), MemoryCategory::kActivations, FakeBench::kN));
         REQUIRE(bench.device
                     ->prepare_step(kind, *bench.ops,
                                    [&] {

@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/cuda_device.h"
 #include "tests/kernels/cuda/fake_runtime/fake_cuda.h"
+#include "tests/support/take.h"
 
 namespace reform::test {
 
@@ -19,23 +20,16 @@ inline int64_t cap_for(const FakeChip& chip, int64_t arena_mib) {
   return chip.driver_bytes + chip.kernel_bytes + (kLateMiB + arena_mib) * kMiB;
 }
 
-template <class T>
-T got(Result<T> result) {
-  INFO(result.status().message);
-  REQUIRE(result.ok());
-  return std::move(result).value();
-}
-
 // x [1, n] and y [1, n], and ops on them.
 struct FakeBench {
   static constexpr int64_t kN = 40;
   explicit FakeBench(int index = 0)
-      : device(got(open_cuda_device(index, {.max_bytes = cap_for({}, 2)}))),
-        workspace(got(Buffer<std::byte>::create(device->account(), MemoryCategory::kWorkspace,
-                                                device->workspace_bytes(kLimits)))),
+      : device(take(open_cuda_device(index, {.max_bytes = cap_for({}, 2)}))),
+        workspace(take(Buffer<std::byte>::create(device->account(), MemoryCategory::kWorkspace,
+                                                 device->workspace_bytes(kLimits)))),
         ops(device->make_ops(kLimits, workspace.span())),
-        x(got(Buffer<float>::create(device->account(), MemoryCategory::kActivations, kN))),
-        y(got(Buffer<float>::create(device->account(), MemoryCategory::kActivations, kN))) {}
+        x(take(Buffer<float>::create(device->account(), MemoryCategory::kActivations, kN))),
+        y(take(Buffer<float>::create(device->account(), MemoryCategory::kActivations, kN))) {}
 
   MatView<float> view(Buffer<float>& b) const { return {b.data(), 1, kN}; }
   void add() { ops->add(view(x), view(y)); }  // x += y
