@@ -1,13 +1,12 @@
 #include "base/memory.h"
 
 #include <fmt/format.h>
+#include <reform/units.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
-
-#include "base/units.h"
 
 namespace reform {
 namespace {

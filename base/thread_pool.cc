@@ -1,21 +1,14 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
-
 #include <atomic>
 #include <system_error>
 #include <thread>
 #include <vector>
 
+#include "base/machine.h"
+
 namespace reform {
 namespace {
-
-int cores_allowed() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
-  return int(std::thread::hardware_concurrency());
-}
 
 inline void relax() {
 #if defined(__x86_64__)

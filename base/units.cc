@@ -1,20 +1,22 @@
-#include "base/units.h"
-
 #include <fmt/format.h>
+#include <reform/units.h>
 
 namespace reform {
 
 std::string format_bytes(int64_t bytes) {
-  if (bytes >= kGiB) return fmt::format("{:.2f} GiB", double(bytes) / kGiB);
-  if (bytes >= kMiB) return fmt::format("{:.1f} MiB", double(bytes) / kMiB);
-  if (bytes >= kKiB) return fmt::format("{:.1f} KiB", double(bytes) / kKiB);
-  return fmt::format("{} B", bytes);
+  constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB"};
+  if (bytes < kKiB) return fmt::format("{} B", bytes);
+  double value = double(bytes);
+  int unit = -1;
+  while (value >= 1023.95 && unit < 3) value /= double(kKiB), ++unit;
+  return unit < 2 ? fmt::format("{:.1f} {}", value, kUnits[unit]) : fmt::format("{:.2f} {}", value, kUnits[unit]);
 }
 
 std::string format_count(int64_t count) {
-  std::string digits = std::to_string(count < 0 ? -count : count);
-  for (int64_t i = int64_t(digits.size()) - 3; i > 0; i -= 3) digits.insert(size_t(i), ",");
-  return count < 0 ? "-" + digits : digits;
+  std::string text = std::to_string(count);
+  const int64_t first = count < 0 ? 1 : 0;
+  for (int64_t i = int64_t(text.size()) - 3; i > first; i -= 3) text.insert(size_t(i), ",");
+  return text;
 }
 
 }  // namespace reform

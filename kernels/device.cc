@@ -1,12 +1,12 @@
 #include "kernels/device.h"
 
 #include <fmt/format.h>
+#include <reform/units.h>
 
 #include <cstring>
 
 #include "base/thread_pool.h"
 #include "base/try.h"
-#include "base/units.h"
 
 namespace reform {
 namespace {

@@ -1,5 +1,5 @@
 // Every operation the transformer and the method are made of, with its shapes. One virtual interface per device; the
-// forward (runtime/transformer.cc) is written once over it.
+// forward (runtime/model/transformer.cc) is written once over it.
 //
 // Letters, everywhere: n_tokens rows of the call, d_model, d_ff, n_heads query heads, n_kv_heads key/value heads,
 // head_dim, kv_len slots of the cache in use, n_vocab. Activations are FP32, row-major.

@@ -22,6 +22,12 @@ MAY_INCLUDE = {
     "tools": {"tools"},  # and <reform/...>, as any user of the library
     "examples": {"examples"},
 }
+# Folders within a folder, lowest first: a file includes from its own and from those before it. Nothing else lies beside
+# them but the files named.
+FLOORS = {
+    "runtime": ("include", "model", "tokenizer", "compress", "gather", "recompute", "text", "engine", "jobs", "c_api"),
+}
+BESIDE_FLOORS = {"CMakeLists.txt", "README.md"}
 FILE_LINES = 500
 FUNCTION_LINES = 80
 KERNEL_FUNCTION_LINES = 120
@@ -33,10 +39,10 @@ ALLOW = {
     ("quant-type", "kernels/quant_table"): "the one table of quantisation types",
     ("quant-type", "tests/"): "tests name the types they make",
     ("quant-type", "bench/"): "benches name the types they make",
-    ("arch", "runtime/model_arch"): "the table of architectures",
+    ("arch", "runtime/model/model_arch"): "the table of architectures",
     ("arch", "tests/"): "tests name the architectures they make",
     ("handle", "base/memory"): "the accounted owner of memory",
-    ("handle", "runtime/gguf.cc"): "Mapping owns the mapped file and closes its descriptor where it opened it",
+    ("handle", "runtime/model/gguf.cc"): "Mapping owns the mapped file and closes its descriptor where it opened it",
     ("handle", "storage/files."): "FileDescriptor owns descriptors",
     ("handle", "tests/"): "tests hold files open on purpose",
 }
@@ -84,6 +90,20 @@ def folder_of(path):
     return path.split("/", 1)[0]
 
 
+def floor_of(path):
+    """(folder, number of its floor), or None where the folder has no floors or the path names none of them."""
+    parts = path.split("/")
+    floors = FLOORS.get(parts[0], ())
+    return (parts[0], floors.index(parts[1])) if len(parts) > 2 and parts[1] in floors else None
+
+
+def check_place(path):
+    folder = folder_of(path)
+    if folder not in FLOORS or floor_of(path) or path[len(folder) + 1:] in BESIDE_FLOORS:
+        return
+    yield Violation(path, 0, "place", f"{folder}/ has only folders: {', '.join(FLOORS[folder])}")
+
+
 def public_headers(paths):
     """{"reform/x.h": folder that owns it}"""
     return {p.split("/include/", 1)[1]: folder_of(p) for p in paths if "/include/reform/" in p}
@@ -111,6 +131,9 @@ def check_includes(path, text, publics):
                 yield bad(f"'{name}' is not rooted at the repository")
             elif target not in MAY_INCLUDE[folder]:
                 yield bad(f"{folder} must not know {target} ({name})")
+            elif (here := floor_of(path)) and (there := floor_of(name)) and there[0] == here[0] and there[1] > here[1]:
+                floors = FLOORS[folder]
+                yield bad(f"{folder}/{floors[here[1]]} must not know {folder}/{floors[there[1]]} ({name})")
 
 
 def without_groups(header):
@@ -250,6 +273,7 @@ def check_tree(root, paths):
     publics = public_headers(paths)
     for path in paths:
         file = root / path
+        yield from check_place(path)
         if file.stat().st_size > FILE_BYTES:
             yield Violation(path, 0, "file-size", f"{file.stat().st_size} bytes, at most {FILE_BYTES}")
             continue

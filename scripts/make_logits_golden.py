@@ -3,7 +3,7 @@
 
     scripts/make_logits_golden.py models/smollm2-135m.gguf [--cross-check]
 
-writes tests/golden/logits_<name>.bin (read by tests/runtime/model_support.h): 200 positions of the text below, each with
+writes tests/golden/logits_<name>.bin (read by tests/runtime/support/model_support.h): 200 positions of the text below, each with
 its 8 best tokens, its log-sum-exp and 1,024 seeded rows of the vocabulary in FP16; and the mean negative log-likelihood
 of 8,192 tokens (half the Bible as Debian's `bible` prints it, half a licence text) in windows of 2,048.
 

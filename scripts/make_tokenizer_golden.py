@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/tokenizer/*: what other implementations make of the test documents (tests/runtime/tokenizer_documents.h).
+"""Makes tests/golden/tokenizer/*: what other implementations make of the test documents (tests/runtime/tokenizer/tokenizer_documents.h).
 
     pip install gguf tokenizers sentencepiece llama-cpp-python
     scripts/make_tokenizer_golden.py [--models DIR]
@@ -46,7 +46,7 @@ SPLITS = {
 WHOLE_WORD_FIRST = {"llama-bpe", "tekken"}
 
 
-# The documents; tests/runtime/tokenizer_documents.cc is the same in C++.
+# The documents; tests/runtime/tokenizer/tokenizer_documents.cc is the same in C++.
 def split_mix(seed):
     state = seed
     while True:
@@ -145,7 +145,7 @@ def train_merges(documents):
 
 
 def small_bpe(documents):
-    """One list of merges, committed; tests/runtime/tokenizer_documents.cc builds the same vocabulary of it."""
+    """One list of merges, committed; tests/runtime/tokenizer/tokenizer_documents.cc builds the same vocabulary of it."""
     merges = train_merges(documents)
     with open(os.path.join(GOLDEN, "small_merges.txt"), "w") as f:
         f.writelines(f"{a} {b}\n" for a, b in merges)

@@ -1,6 +1,7 @@
 #include "storage/database.h"
 
 #include <fmt/format.h>
+#include <reform/units.h>
 #include <rocksdb/env.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
@@ -11,7 +12,6 @@
 #include <utility>
 
 #include "base/try.h"
-#include "base/units.h"
 #include "storage/files.h"
 
 namespace reform {

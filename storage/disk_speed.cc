@@ -1,6 +1,7 @@
 #include "storage/disk_speed.h"
 
 #include <fmt/format.h>
+#include <reform/units.h>
 #include <rocksdb/file_system.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -17,7 +18,6 @@
 
 #include "base/memory.h"
 #include "base/try.h"
-#include "base/units.h"
 #include "storage/files.h"
 
 namespace reform {

@@ -1,12 +1,12 @@
 #include "storage/eviction.h"
 
 #include <fmt/format.h>
+#include <reform/units.h>
 
 #include <algorithm>
 #include <tuple>
 
 #include "base/try.h"
-#include "base/units.h"
 #include "storage/files.h"
 
 namespace reform {

@@ -1,6 +1,7 @@
 #include "storage/live_files.h"
 
 #include <fmt/format.h>
+#include <reform/units.h>
 #include <rocksdb/db.h>
 #include <rocksdb/file_checksum.h>
 #include <rocksdb/file_system.h>
@@ -11,7 +12,6 @@
 #include <memory>
 
 #include "base/try.h"
-#include "base/units.h"
 #include "storage/bytes.h"
 #include "storage/files.h"
 #include "storage/table_check.h"

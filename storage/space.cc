@@ -1,6 +1,7 @@
 #include "storage/space.h"
 
 #include <fmt/format.h>
+#include <reform/units.h>
 #include <rocksdb/file_system.h>
 
 #include <algorithm>
@@ -11,7 +12,6 @@
 #include <thread>
 
 #include "base/try.h"
-#include "base/units.h"
 #include "storage/checked_json.h"
 #include "storage/file_lock.h"
 #include "storage/files.h"

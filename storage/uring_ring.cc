@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <liburing.h>
+#include <reform/units.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,7 +12,6 @@
 #include <thread>
 
 #include "base/try.h"
-#include "base/units.h"
 
 namespace reform {
 namespace {

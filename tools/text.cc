@@ -10,8 +10,6 @@
 namespace reform::tool {
 namespace {
 
-constexpr double kKiB = 1024;
-
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
 // C0 controls and DEL; C1 controls only as UTF-8 (c2 80 … c2 9f), which terminals obey too.
@@ -45,7 +43,7 @@ Result<int64_t> parse_size(std::string_view text) {
     unit = 1;
   } else if (suffix.size() == 1 || suffix.substr(1) == "iB") {
     const size_t power = kLetters.find(suffix.front());
-    if (power != kLetters.npos) unit = std::pow(kKiB, double(power + 1));
+    if (power != kLetters.npos) unit = std::pow(double(kKiB), double(power + 1));
   }
   const double bytes = number * unit;
   const bool whole = unit != 1 || number == std::floor(number);
@@ -53,22 +51,6 @@ Result<int64_t> parse_size(std::string_view text) {
     return Status{Code::kUsage,
                   fmt::format("'{}' is not a size; write bytes as in 1073741824, 512MiB or 1.5GiB", text)};
   return int64_t(bytes);
-}
-
-std::string format_bytes(int64_t bytes) {
-  constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB"};
-  if (bytes < 1024) return fmt::format("{} B", bytes);
-  double value = double(bytes);
-  int unit = -1;
-  while (value >= 1023.95 && unit < 3) value /= kKiB, ++unit;
-  return unit < 2 ? fmt::format("{:.1f} {}", value, kUnits[unit]) : fmt::format("{:.2f} {}", value, kUnits[unit]);
-}
-
-std::string format_count(int64_t count) {
-  std::string text = std::to_string(count);
-  const int64_t first = count < 0 ? 1 : 0;
-  for (int64_t i = int64_t(text.size()) - 3; i > first; i -= 3) text.insert(size_t(i), ",");
-  return text;
 }
 
 std::string format_duration(double seconds) {

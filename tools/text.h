@@ -2,6 +2,7 @@
 #pragma once
 
 #include <reform/status.h>
+#include <reform/units.h>
 
 #include <cstdint>
 #include <string>
@@ -12,8 +13,6 @@ namespace reform::tool {
 // "65536", "512MiB", "1.5 GiB": a number with an optional KiB, MiB, GiB or TiB (K, M, G, T mean the same).
 Result<int64_t> parse_size(std::string_view text);
 
-std::string format_bytes(int64_t bytes);        // "512 B", "1.5 KiB", "37.5 MiB", "1.25 GiB"
-std::string format_count(int64_t count);        // "1,234,567"
 std::string format_duration(double seconds);    // "0.42 s", "9.1 s", "1:23", "2:03:04"; "?" below zero
 std::string format_date(int64_t unix_seconds);  // local time, "2026-01-31 09:05"
 

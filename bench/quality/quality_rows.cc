@@ -19,13 +19,13 @@
 
 #include "base/try.h"
 #include "bench/quality/approximate_device.h"
-#include "runtime/compress.h"
-#include "runtime/fingerprint.h"
-#include "runtime/gather.h"
-#include "runtime/gguf.h"
-#include "runtime/memory_plan.h"
-#include "runtime/model.h"
-#include "runtime/scorer.h"
+#include "runtime/compress/compress.h"
+#include "runtime/engine/memory_plan.h"
+#include "runtime/gather/gather.h"
+#include "runtime/gather/scorer.h"
+#include "runtime/model/fingerprint.h"
+#include "runtime/model/gguf.h"
+#include "runtime/model/model.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace reform::bench {

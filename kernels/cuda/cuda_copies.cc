@@ -1,11 +1,11 @@
 #include "kernels/cuda/cuda_copies.h"
 
 #include <fmt/format.h>
+#include <reform/units.h>
 
 #include <algorithm>
 
 #include "base/try.h"
-#include "base/units.h"
 
 namespace reform {
 namespace {

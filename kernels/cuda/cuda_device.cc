@@ -2,6 +2,7 @@
 
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
+#include <reform/units.h>
 
 #include <algorithm>
 #include <array>
@@ -12,7 +13,6 @@
 
 #include "base/arena.h"
 #include "base/try.h"
-#include "base/units.h"
 #include "kernels/cuda/code_check.h"
 #include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/cuda_copies.h"

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "base/try.h"
-#include "runtime/gguf.h"
+#include "runtime/model/gguf.h"
 #include "runtime/tokenizer/encoder.h"
 #include "runtime/tokenizer/flat_map.h"
 #include "runtime/tokenizer/pre_tokenizer.h"
@@ -12,17 +12,6 @@
 #include "runtime/tokenizer/vocab.h"
 
 namespace reform {
-
-// GPT-2's byte alphabet: printable Latin-1 bytes stand for themselves, the others for U+0100, U+0101, … in order.
-std::array<uint32_t, 256> byte_alphabet() {
-  std::array<uint32_t, 256> points;
-  uint32_t next = 256;
-  for (uint32_t b = 0; b < 256; ++b) {
-    const bool printable = (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
-    points[b] = printable ? b : next++;
-  }
-  return points;
-}
 
 namespace {
 

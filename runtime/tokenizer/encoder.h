@@ -3,7 +3,6 @@
 
 #include <reform/status.h>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -98,9 +97,6 @@ class Encoder {
   // Some bytes have no token.
   virtual bool has_unspelt_bytes() const { return false; }
 };
-
-// How byte-level vocabularies write each byte: as the character with this code point.
-std::array<uint32_t, 256> byte_alphabet();
 
 Result<std::unique_ptr<Encoder>> create_byte_level_bpe(const Gguf& gguf, const Vocab& vocab);
 Result<std::unique_ptr<Encoder>> create_sentencepiece(const Gguf& gguf, const Vocab& vocab);

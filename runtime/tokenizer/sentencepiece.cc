@@ -7,7 +7,7 @@
 #include <bit>
 
 #include "base/try.h"
-#include "runtime/gguf.h"
+#include "runtime/model/gguf.h"
 #include "runtime/tokenizer/encoder.h"
 #include "runtime/tokenizer/flat_map.h"
 #include "runtime/tokenizer/unicode.h"

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/try.h"
-#include "runtime/gguf.h"
+#include "runtime/model/gguf.h"
 #include "runtime/tokenizer/tokenizer_impl.h"
 #include "runtime/tokenizer/unicode.h"
 

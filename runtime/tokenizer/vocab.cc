@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "base/try.h"
-#include "runtime/gguf.h"
+#include "runtime/model/gguf.h"
 
 namespace reform {
 namespace {

@@ -10,12 +10,11 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/model/gguf_vocabulary.h"
+
 namespace reform {
 
 class Gguf;
-
-// As in tokenizer.ggml.token_type.
-enum class TokenKind : uint8_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 
 class Vocab {
  public:

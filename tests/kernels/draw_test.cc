@@ -1,5 +1,5 @@
-// Tokens drawn from logits: the host's filters are tested with the sampler (tests/runtime/sampler_test.cc), CUDA's
-// here.
+// Tokens drawn from logits: the host's filters are tested with the sampler (tests/runtime/recompute/sampler_test.cc),
+// CUDA's here.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -2,12 +2,13 @@
 // hostile file.
 #include "storage/archive.h"
 
+#include <reform/units.h>
+
 #include <cstring>
 #include <filesystem>
 #include <functional>
 #include <set>
 
-#include "base/units.h"
 #include "storage/block_codec.h"
 #include "storage/bytes.h"
 #include "storage/new_file.h"

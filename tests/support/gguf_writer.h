@@ -1,6 +1,6 @@
 // Whole GGUF images in memory: tiny models for tests, and, where a test wants it, wrong ones. Nothing is checked.
 //
-//   GgufWriter w;                              // metadata as runtime/gguf_header.h has it
+//   GgufWriter w;                              // metadata as runtime/model/synthetic/gguf_header.h has it
 //   w.add_tensor_f32("output_norm.weight", {64}, values);
 //   w.write_file(path);                        // or: const auto image = w.image(); Gguf::parse(image, "test")
 #pragma once
@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/quant_type.h"
-#include "runtime/gguf_header.h"
+#include "runtime/model/synthetic/gguf_header.h"
 
 namespace reform {
 

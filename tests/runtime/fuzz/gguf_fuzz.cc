@@ -7,7 +7,7 @@
 
 #include "base/try.h"
 #include "kernels/ops.h"
-#include "runtime/gguf.h"
+#include "runtime/model/gguf.h"
 
 namespace {
 

@@ -6,8 +6,8 @@
 
 #include "base/try.h"
 #include "kernels/ops.h"
-#include "runtime/gguf.h"
-#include "runtime/model.h"
+#include "runtime/model/gguf.h"
+#include "runtime/model/model.h"
 
 namespace {
 

@@ -1,0 +1,108 @@
+#include "runtime/compress/heads.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "base/parse_json.h"
+#include "base/try.h"
+#include "runtime/model/model.h"
+
+namespace reform {
+namespace {
+
+constexpr char kPartLetters[] = "qkv";
+constexpr size_t kMaxHeads = 16;  // more make every token's row longer for nothing: four do as well as eight
+
+}  // namespace
+
+std::string to_string(const HeadRef& head) {
+  return fmt::format("{}{}.{}", kPartLetters[size_t(head.part)], head.layer, head.head);
+}
+
+std::string to_string(const Heads& heads) {
+  std::string text;
+  for (const HeadRef& h : heads) text += (text.empty() ? "" : " ") + to_string(h);
+  return text;
+}
+
+Result<HeadRef> parse_head(const std::string& text) {
+  const Status bad{Code::kUsage,
+                   fmt::format("'{}' is no head: expected q, k or v, layer, '.', head, as in q14.9", text)};
+  const size_t part = text.empty() ? std::string::npos : std::string(kPartLetters).find(text[0]);
+  const size_t dot = text.find('.');
+  if (part == std::string::npos || dot == std::string::npos) return bad;
+  HeadRef head{.part = HeadRef::Part(part)};
+  const char *begin = text.data() + 1, *middle = text.data() + dot, *end = text.data() + text.size();
+  const auto layer = std::from_chars(begin, middle, head.layer);
+  const auto index = std::from_chars(middle + 1, end, head.head);
+  if (layer.ec != std::errc() || layer.ptr != middle || index.ec != std::errc() || index.ptr != end) return bad;
+  return head;
+}
+
+int64_t exit_layer(const Heads& heads) {
+  int64_t top = 0;
+  for (const HeadRef& h : heads) top = std::max(top, h.layer);
+  return top;
+}
+
+Status check_heads(const Heads& heads, const ModelShape& shape) {
+  if (heads.empty() || heads.size() > kMaxHeads) {
+    return {Code::kUsage, fmt::format("{} heads chosen; expected 1 to {}", heads.size(), kMaxHeads)};
+  }
+  for (const HeadRef& h : heads) {
+    const int64_t n = h.part == HeadRef::Part::kQ ? shape.n_heads : shape.n_kv_heads;
+    if (h.layer < 0 || h.layer >= shape.n_layers || h.head < 0 || h.head >= n) {
+      return {Code::kUsage, fmt::format("head {} does not exist: the model has {} layers, {} query and {} KV heads",
+                                        to_string(h), shape.n_layers, shape.n_heads, shape.n_kv_heads)};
+    }
+    if (std::count(heads.begin(), heads.end(), h) > 1) {
+      return {Code::kUsage, fmt::format("head {} is named twice", to_string(h))};
+    }
+  }
+  return {};
+}
+
+Result<Heads> parse_heads_json(const std::string& json, const std::string& label, const ModelShape& shape,
+                               const std::string& fingerprint) {
+  const auto root = parse_json(json);
+  if (!root.is_object() || !root.contains("heads") || !root["heads"].is_array()) {
+    return Status{Code::kUsage, fmt::format("{}: expected a JSON object with an array \"heads\"", label)};
+  }
+  const auto whose = root.find("fingerprint");
+  if (!fingerprint.empty() && whose != root.end() && whose->is_string() && !whose->get<std::string>().empty() &&
+      whose->get<std::string>() != fingerprint) {
+    return Status{Code::kWrongModel,
+                  fmt::format("{}: these heads were chosen for another model ({}, this one is {}); without the "
+                              "\"fingerprint\" they are taken all the same",
+                              label, whose->get<std::string>(), fingerprint)};
+  }
+  Heads heads;
+  for (const auto& entry : root["heads"]) {
+    if (!entry.is_string()) return Status{Code::kUsage, fmt::format("{}: a head must be a string like q14.9", label)};
+    TRY_ASSIGN(HeadRef head, parse_head(entry.get<std::string>()));
+    heads.push_back(head);
+  }
+  if (Status s = check_heads(heads, shape); !s.ok()) return Status{s.code, label + ": " + s.message};
+  return heads;
+}
+
+std::string heads_json(const Heads& heads, const std::string& model_name, const std::string& fingerprint) {
+  nlohmann::ordered_json root;
+  root["model"] = model_name;
+  root["fingerprint"] = fingerprint;
+  for (const HeadRef& h : heads) root["heads"].push_back(to_string(h));
+  return root.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+Heads synthetic_heads(const ModelShape& shape) {
+  const int64_t top = shape.n_layers * 7 / 10;
+  return {{top, HeadRef::Part::kQ, 0},
+          {top, HeadRef::Part::kK, shape.n_kv_heads - 1},
+          {top * 3 / 4, HeadRef::Part::kQ, shape.n_heads / 2},
+          {top / 2, HeadRef::Part::kV, 0}};
+}
+
+}  // namespace reform

@@ -1,0 +1,47 @@
+// Which attention heads' states make a token's embedding. Heads are data: a small JSON per model fingerprint, shipped
+// for the models we test, searched once for any other (head_search.h) and kept in the cache directory.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace reform {
+
+struct ModelShape;
+
+struct HeadRef {
+  enum class Part : uint8_t { kQ, kK, kV };
+  int64_t layer = 0;
+  Part part = Part::kQ;
+  int64_t head = 0;  // KV head for kK and kV
+
+  bool operator==(const HeadRef&) const = default;
+};
+
+using Heads = std::vector<HeadRef>;
+
+// "q14.9": part, layer, head, 0-based.
+std::string to_string(const HeadRef& head);
+std::string to_string(const Heads& heads);  // "q14.9 v14.1"
+Result<HeadRef> parse_head(const std::string& text);
+
+// The topmost layer with a chosen head: phase 1 stops after its projections.
+int64_t exit_layer(const Heads& heads);
+
+// {"heads": ["q14.9", …], "model": …, "fingerprint": …}. Checked against the shape.
+Result<Heads> parse_heads_json(const std::string& json, const std::string& label, const ModelShape& shape,
+                               const std::string& fingerprint = "");
+std::string heads_json(const Heads& heads, const std::string& model_name, const std::string& fingerprint);
+Status check_heads(const Heads& heads, const ModelShape& shape);
+
+// The heads of every synthetic model: in noise nothing is to be found, but the work is the same with any choice. Four,
+// the topmost at 70 % of the depth, as deep as a search would look (head_search.h).
+Heads synthetic_heads(const ModelShape& shape);
+
+// JSON of the heads compiled in for this fingerprint; empty when there are none.
+std::string shipped_heads_json(const std::string& fingerprint);
+
+}  // namespace reform

@@ -1,0 +1,29 @@
+#include "runtime/compress/policies/policy.h"
+
+namespace reform {
+namespace {
+
+constexpr Policy kPolicies[] = {
+    {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", Carry::kCache, keep_h2o, true},
+    {"recent", "sinks and a window of recent tokens (StreamingLLM)", Carry::kCache, keep_recent, false},
+    {"none", "independent chunks after a short overlap; nothing is carried", Carry::kNothing, nullptr, false},
+};
+
+}  // namespace
+
+std::span<const Policy> policies() { return kPolicies; }
+
+const Policy* find_policy(const std::string& name) {
+  for (const Policy& p : kPolicies) {
+    if (name == p.name) return &p;
+  }
+  return nullptr;
+}
+
+std::string policy_names() {
+  std::string names;
+  for (const Policy& p : kPolicies) names += (names.empty() ? "" : ", ") + std::string(p.name);
+  return names;
+}
+
+}  // namespace reform

@@ -1,0 +1,130 @@
+#include "runtime/engine/device_choice.h"
+
+#include <fmt/format.h>
+#include <reform/units.h>
+
+#include <charconv>
+#include <vector>
+
+#include "base/try.h"
+#ifdef REFORM_CUDA
+#include "kernels/cuda/cuda_device.h"
+#endif
+
+namespace reform {
+namespace {
+
+#ifdef REFORM_CUDA
+constexpr bool kCudaBuiltIn = true;
+#else
+// What a build without CUDA has in the place of kernels/cuda/cuda_device.h.
+constexpr bool kCudaBuiltIn = false;
+constexpr int kOldestCudaMajor = 0;
+struct CudaChip {
+  int index, major, minor;
+  std::string name;
+};
+std::vector<CudaChip> list_cuda_chips() { return {}; }
+struct CudaDeviceOptions {
+  int64_t max_bytes;
+  std::string cublas_lt;
+  bool fp8, warpgroups;
+};
+Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, const CudaDeviceOptions& /*options*/) {
+  return Status{Code::kUnavailable, "this reform was built without CUDA (docs/CUDA.md); --device cpu runs without it"};
+}
+#endif
+
+// "--gpu-weights and --cublas-lt": options that were given, and that the CPU has no use for.
+std::string unused_on_cpu(const EngineOptions& options) {
+  std::vector<std::string> names;
+  if (options.max_gpu_memory_bytes != 0) names.emplace_back("--max-gpu-memory");
+  if (!options.gpu_weights.empty()) names.emplace_back("--gpu-weights");
+  if (!options.gpu_attention.empty()) names.emplace_back("--gpu-attention");
+  if (!options.cublas_lt_file.empty()) names.emplace_back("--cublas-lt");
+  return fmt::format("{}", fmt::join(names, " and "));
+}
+
+// The first that we support, or -1 and why.
+int first_chip(std::string& why_none) {
+  why_none = kCudaBuiltIn ? "no GPU is seen" : "this reform was built without CUDA";
+  std::string too_old;
+  for (const CudaChip& chip : list_cuda_chips()) {
+    if (chip.major >= kOldestCudaMajor) return chip.index;
+    too_old += fmt::format("{}{} has compute capability {}.{}", too_old.empty() ? "" : ", ", chip.name, chip.major,
+                           chip.minor);
+  }
+  if (!too_old.empty()) why_none = fmt::format("{}; {}.0 is the oldest supported", too_old, kOldestCudaMajor);
+  return -1;
+}
+
+}  // namespace
+
+Result<bool> parse_gpu_products(const std::string& text) {
+  if (text.empty() || text == "half") return false;
+  if (text == "fp8") return true;
+  return Status{Code::kUsage, fmt::format("unknown GPU products '{}'; expected half or fp8", text)};
+}
+
+Result<bool> parse_gpu_attention(const std::string& text) {
+  if (text.empty() || text == "auto") return true;
+  if (text == "warps") return false;
+  return Status{Code::kUsage, fmt::format("unknown GPU attention '{}'; expected auto or warps", text)};
+}
+
+bool cuda_built_in() { return kCudaBuiltIn; }
+
+Result<DeviceName> parse_device_name(const std::string& text) {
+  using Kind = DeviceName::Kind;
+  if (text.empty() || text == "cpu") return DeviceName{Kind::kCpu, 0};
+  if (text == "auto") return DeviceName{Kind::kAuto, 0};
+  constexpr std::string_view kCuda = "cuda:";
+  if (text.starts_with(kCuda)) {
+    int index = -1;
+    const char *begin = text.data() + kCuda.size(), *end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(begin, end, index);
+    if (error == std::errc() && rest == end && index >= 0) return DeviceName{Kind::kCuda, index};
+  }
+  return Status{Code::kUsage, fmt::format("unknown device '{}'; expected cpu, auto, or cuda:0 and so on", text)};
+}
+
+Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool, MemoryAccount& account) {
+  TRY_ASSIGN(const DeviceName wanted, parse_device_name(options.device));
+  TRY_ASSIGN(const bool fp8, parse_gpu_products(options.gpu_products));
+  TRY_ASSIGN(const bool warpgroups, parse_gpu_attention(options.gpu_attention));
+  ChosenDevice chosen;
+  int index = wanted.kind == DeviceName::Kind::kCuda ? wanted.index : -1;
+  if (wanted.kind == DeviceName::Kind::kAuto) {
+    std::string why_none;
+    index = first_chip(why_none);
+    if (index < 0) chosen.remark = fmt::format("the model runs on the CPU: {}", why_none);
+  }
+  if (index < 0 && fp8) {
+    return Status{Code::kUnavailable,
+                  fmt::format("--gpu-products fp8 is for a GPU{}; leave it out",
+                              chosen.remark.empty() ? " (--device cuda:0)" : ", and " + chosen.remark)};
+  }
+  if (index < 0) {
+    chosen.device = make_cpu_device(isa, pool, account);
+    if (const std::string unused = unused_on_cpu(options); !unused.empty()) {
+      if (chosen.remark.empty()) chosen.remark = "the model runs on the CPU";
+      chosen.remark += fmt::format("; nothing comes of {} there", unused);
+    }
+    return chosen;
+  }
+  TRY_ASSIGN(chosen.device, open_cuda_device(index, {.max_bytes = options.max_gpu_memory_bytes,
+                                                     .cublas_lt = options.cublas_lt_file,
+                                                     .fp8 = fp8,
+                                                     .warpgroups = warpgroups}));
+  const std::string library = chosen.device->product_library();
+  chosen.remark = fmt::format(
+      "the model runs on {}: {} of its memory are taken for it, the driver has {} beside that; matrices are "
+      "multiplied by {}{}, attention is by {}",
+      chosen.device->name(), format_bytes(chosen.device->account().cap_bytes()),
+      format_bytes(chosen.device->outside_bytes()),
+      library.empty() ? "our own kernels, as no cuBLASLt was found (--cublas-lt)" : library,
+      fp8 ? ", as FP8 while a text is read" : "", chosen.device->attention());
+  return chosen;
+}
+
+}  // namespace reform

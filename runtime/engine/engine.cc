@@ -1,0 +1,245 @@
+#include <fmt/format.h>
+#include <reform/engine.h>
+#include <reform/units.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "base/machine.h"
+#include "base/try.h"
+#include "runtime/engine/device_choice.h"
+#include "runtime/engine/directories.h"
+#include "runtime/engine/engine_impl.h"
+#include "runtime/engine/machine.h"
+#include "runtime/model/fingerprint.h"
+#include "runtime/model/synthetic/model.h"
+#include "runtime/recompute/decode.h"
+
+namespace reform {
+namespace {
+
+constexpr std::chrono::milliseconds kLookAtToken{50};
+
+int64_t n_params(const Gguf& gguf) {
+  int64_t total = 0;
+  for (const GgufTensor& t : gguf.tensors()) {
+    int64_t n = 1;
+    for (const int64_t dim : t.shape) n *= dim;
+    total += n;
+  }
+  return total;
+}
+
+Isa chosen_isa(const std::string& wanted) {
+  for (const Isa isa : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+    if (wanted == name(isa)) return isa;
+  }
+  return best_isa();
+}
+
+// Before so much is taken: memory that is not there costs a process its life, and not before it is touched.
+Status machine_has(const Gguf& gguf) {
+  const MachineMemory memory = machine_memory();
+  const int64_t limit = group_limits().memory_bytes,
+                available = memory.total_bytes > 0 ? memory.available_bytes : INT64_MAX;
+  const int64_t most = limit > 0 ? std::min(limit, available) : available;
+  if (gguf.file_bytes() <= most) return {};
+  return {Code::kMemoryCap,
+          fmt::format("{} takes {} of memory, and this machine has {} left; a smaller one, or one of a smaller type, "
+                      "would fit",
+                      gguf.path(), format_bytes(gguf.file_bytes()), format_bytes(most))};
+}
+
+Result<ModelInfo> describe(const Engine::Impl& e) {
+  const ModelShape& shape = e.model->shape();
+  ModelInfo info;
+  info.path = e.gguf->absolute_path();
+  TRY_ASSIGN(const auto model_name, e.gguf->get_string("general.name"));
+  info.name = model_name ? std::string(*model_name) : std::filesystem::path(info.path).stem().string();
+  info.architecture = shape.architecture;
+  info.fingerprint = cached_fingerprint(*e.gguf, e.cache_dir());
+  if (e.chat.ok()) info.chat_template = e.chat.value().name;
+  info.isa = name(e.isa);
+  info.device = e.device->is_host() ? "cpu" : e.device->name();
+  info.n_params = n_params(*e.gguf);
+  info.n_layers = shape.n_layers;
+  info.d_model = shape.d_model;
+  info.n_vocab = shape.n_vocab;
+  info.trained_window_tokens = shape.trained_window_tokens;
+  info.file_bytes = e.gguf->file_bytes();
+  return info;
+}
+
+}  // namespace
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() {
+  if (impl_ == nullptr) return;
+  impl_->account.release(MemoryCategory::kWeights, impl_->host_weight_bytes);
+  impl_->account.release(MemoryCategory::kTokens, impl_->tokenizer->table_bytes());
+}
+
+Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, const EngineOptions& options,
+                                             LogCallback log) {
+  TRY(options.validate());
+  auto impl = std::make_unique<Impl>(options.max_host_memory_bytes);
+  impl->options = options;
+  impl->log = std::move(log);
+  TRY_ASSIGN(impl->gguf, Gguf::open(model_path));
+  TRY_ASSIGN(impl->model, Model::create(*impl->gguf));
+  TRY_ASSIGN(impl->tokenizer, Tokenizer::create(*impl->gguf));
+  if (impl->tokenizer->n_vocab() > impl->model->shape().n_vocab) {
+    return Status{Code::kBadModel, fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", model_path,
+                                               impl->tokenizer->n_vocab(), impl->model->shape().n_vocab)};
+  }
+  impl->chat = chat_template(*impl->gguf, options.chat_template);
+  // A name the user gave must work; a template we do not know matters only once one is needed.
+  if (!options.chat_template.empty() && !impl->chat.ok()) return impl->chat.status();
+  impl->isa = chosen_isa(options.isa);
+  impl->pool = std::make_unique<ThreadPool>(impl->isa == Isa::kRef ? 1 : options.n_threads);
+  TRY_ASSIGN(ChosenDevice chosen, open_device(options, impl->isa, *impl->pool, impl->account));
+  impl->device = std::move(chosen.device);
+  if (!chosen.remark.empty()) impl->remark(LogLevel::kInfo, chosen.remark);
+  if (const int64_t head_dim = impl->model->shape().head_dim; head_dim > impl->device->max_head_dim()) {
+    return Status{Code::kUnavailable,
+                  fmt::format("{}: its heads of {} are larger than the {} that {} can take; --device "
+                              "cpu runs this model",
+                              model_path, head_dim, impl->device->max_head_dim(), impl->device->name())};
+  }
+  TRY_ASSIGN(impl->info, describe(*impl));
+  TRY(impl->account.reserve(MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
+  if (impl->gguf->is_synthetic() && impl->device->is_host()) TRY(machine_has(*impl->gguf));
+  TRY(impl->take_weights());
+  TRY(impl->prepare_decode());
+  if (impl->gguf->is_synthetic()) {
+    impl->remark(LogLevel::kInfo, impl->info.name + ": random weights, for measuring only; what it answers is noise");
+  }
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+const ModelInfo& Engine::model() const { return impl_->info; }
+MemoryReport Engine::memory() const { return memory_report(*impl_, nullptr); }
+
+Turns::Turn::~Turn() {
+  if (turns_ == nullptr) return;
+  const std::lock_guard lock(turns_->mutex_);
+  turns_->taken_ = false;
+  turns_->free_.notify_one();
+}
+
+Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
+  std::unique_lock lock(mutex_);
+  const auto is_cancelled = [&] { return cancel != nullptr && cancel->cancelled(); };
+  while (taken_ && !is_cancelled()) free_.wait_for(lock, kLookAtToken);
+  if (is_cancelled()) {
+    free_.notify_one();  // what was meant for us
+    return Status{Code::kCancelled, "stopped while another call was using the engine"};
+  }
+  taken_ = true;
+  return Turn(this);
+}
+
+// On the CPU they stay in the file's mapping; a device with memory of its own has places for them.
+Status Engine::Impl::take_weights() {
+  const auto take = [this]() -> Status {
+    const bool in_place = device->is_host();
+    const int64_t bytes = in_place ? gguf->file_bytes() : gguf->made_bytes();
+    TRY(account.reserve(MemoryCategory::kWeights, bytes));
+    host_weight_bytes = bytes;
+    if (in_place) return gguf->materialise();
+    TRY(model->move_to(*device, account, parse_weight_place(options.gpu_weights).value()));
+    note_gpu_plan({});
+    return {};
+  };
+  const Status taken = take();
+  if (taken.ok()) return {};
+  if (taken.code != Code::kMemoryCap) return taken;
+  return {taken.code, fmt::format("{}: {}; a smaller or more quantised model, or a larger {}, would fit", gguf->path(),
+                                  taken.message, cap_flag())};
+}
+
+// Where there is no room for it beside all the weights, they are arranged anew for each job, and a decode that has them
+// all makes it ready itself.
+Status Engine::Impl::prepare_decode() {
+  if (device->is_host() || !model->places()->all_resident()) return {};
+  const ModelShape& shape = model->shape();
+  const MemoryPlan plan =
+      plan_recompute(shape, *device, kv_type(), kDecodeAhead.call_tokens, kDecodeAhead.capacity).device;
+  if (!(plan + device->account()).check(device->account().cap_bytes(), "").ok()) return {};
+  note_gpu_plan(plan);
+  const auto prepare = [&]() -> Status {
+    TRY_ASSIGN(Kernels kernels,
+               make_kernels(recompute_limits(shape, *device, kDecodeAhead.call_tokens, kDecodeAhead.capacity)));
+    return reform::prepare_decode(*model, *device, *kernels.ops, kv_type());
+  };
+  const Status prepared = prepare();
+  return prepared.code == Code::kMemoryCap ? Status{} : prepared;  // what is free is in pieces
+}
+
+std::string Engine::Impl::cache_dir() const {
+  return options.cache_dir.empty() ? default_cache_dir() : options.cache_dir;
+}
+
+Status Engine::Impl::make_room(const JobPlan& plan, const WeightUse& use, const std::string& advice,
+                               const CancelToken* cancel) {
+  TRY(plan.make_room(*device, *model, use, account, advice, cancel));
+  if (device->is_host()) return {};
+  const WeightSummary& weights = model->places()->summary();
+  note_gpu_plan(plan.device);
+  const int64_t n = weights.resident_layers + weights.streamed_layers;
+  const std::string rate =
+      weights.tokens_per_s > 0 ? fmt::format("; at most about {:.3g} new tokens a second", weights.tokens_per_s) : "";
+  if (weights.streamed_layers == 0) {
+    if (!rate.empty()) remark(LogLevel::kInfo, fmt::format("all {} layers are on {}{}", n, device->name(), rate));
+    return {};
+  }
+  remark(LogLevel::kInfo,
+         fmt::format("{} of the {} layers stay on {}, the rest come from {} each time{}", weights.resident_layers, n,
+                     device->name(), std::string(weights.place) == "host" ? "host memory" : "the file", rate));
+  return {};
+}
+
+void Engine::Impl::note_gpu_plan(MemoryPlan there) {
+  const WeightSummary& w = model->places()->summary();
+  there[MemoryCategory::kWeights] = w.planned_bytes;
+  const std::lock_guard lock(gpu_mutex);
+  gpu_plan.raise_to(there);
+  gpu_weights = {w.place, w.resident_layers, w.streamed_layers, w.tokens_per_s};
+}
+
+Result<Kernels> Engine::Impl::make_kernels(const OpLimits& limits) {
+  Kernels kernels;
+  TRY_ASSIGN(kernels.workspace,
+             Buffer<std::byte>::create(device->account(), MemoryCategory::kWorkspace, device->workspace_bytes(limits)));
+  kernels.ops = device->make_ops(limits, kernels.workspace.span());
+  return kernels;
+}
+
+MemoryReport memory_report(const Engine::Impl& engine, const MemoryAccount* store) {
+  const MemoryAccount* const gpu = engine.device->is_host() ? nullptr : &engine.device->account();
+  MemoryReport report;
+  report.peak_host_bytes = process_peak_rss_bytes();
+  report.cap_host_bytes = engine.account.cap_bytes();
+  if (gpu != nullptr) {
+    report.peak_gpu_bytes = gpu->peak_total_bytes();
+    report.gpu_arena_bytes = gpu->cap_bytes();
+    report.gpu_outside_bytes = engine.device->outside_bytes();
+  }
+  const std::lock_guard lock(engine.gpu_mutex);
+  report.gpu_weights = engine.gpu_weights;
+  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) {
+    const auto category = MemoryCategory(c);
+    const auto sum = [&](auto bytes) {
+      return bytes(engine.account) + (store == nullptr ? 0 : bytes(*store)) + (gpu == nullptr ? 0 : bytes(*gpu));
+    };
+    report.peak_bytes.emplace_back(name(category), sum([&](const MemoryAccount& a) { return a.peak_bytes(category); }));
+    report.current_bytes.emplace_back(name(category),
+                                      sum([&](const MemoryAccount& a) { return a.current_bytes(category); }));
+    if (gpu == nullptr) continue;
+    report.gpu_categories.push_back({name(category), engine.gpu_plan.bytes[c], gpu->peak_bytes(category)});
+  }
+  return report;
+}
+
+}  // namespace reform

@@ -1,0 +1,81 @@
+// The one place where options are checked.
+#include <fmt/format.h>
+#include <reform/ask.h>
+#include <reform/ingest.h>
+
+#include <cmath>
+
+#include "base/try.h"
+#include "kernels/ops.h"
+#include "runtime/compress/policies/policy.h"
+#include "runtime/engine/device_choice.h"
+#include "runtime/model/weights/places.h"
+
+namespace reform {
+namespace {
+
+Status in_range(const char* name, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return {};
+  return {Code::kUsage, fmt::format("{} is {}; expected {} to {}", name, value, low, high)};
+}
+
+Status in_range(const char* name, double value, double low, double high) {
+  if (value >= low && value <= high) return {};
+  return {Code::kUsage, fmt::format("{} is {}; expected {} to {}", name, value, low, high)};
+}
+
+}  // namespace
+
+Status EngineOptions::validate() const {
+  TRY(in_range("threads", int64_t(n_threads), 0, 1024));
+  TRY(in_range("max host memory", max_host_memory_bytes, 0, int64_t(1) << 50));
+  TRY(in_range("max GPU memory", max_gpu_memory_bytes, 0, int64_t(1) << 50));
+  TRY(parse_device_name(device));
+  TRY(parse_weight_place(gpu_weights));
+  TRY(parse_gpu_products(gpu_products));
+  TRY(parse_gpu_attention(gpu_attention));
+  if (isa.empty()) return {};
+  for (const Isa candidate : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+    if (isa != name(candidate)) continue;
+    if (isa_supported(candidate)) return {};
+    return {Code::kUnavailable, fmt::format("this machine has no {}; it runs up to {}", isa, name(best_isa()))};
+  }
+  return {Code::kUsage, fmt::format("unknown isa '{}'; expected ref, portable, avx2 or avx512", isa)};
+}
+
+Status StoreOptions::validate() const {
+  return in_range("max store bytes", max_bytes.value_or(0), 0, int64_t(1) << 60);
+}
+
+Status IngestOptions::validate() const {
+  if (find_policy(policy) == nullptr) {
+    return {Code::kUsage, fmt::format("unknown policy '{}'; expected one of {}", policy, policy_names())};
+  }
+  if (chunk_tokens != 0) TRY(in_range("chunk tokens", chunk_tokens, 64, 65536));
+  if (cache_tokens != 0) TRY(in_range("cache tokens", cache_tokens, 64, 1 << 20));
+  TRY(in_range("sink tokens", sink_tokens, 0, (cache_tokens == 0 ? 1 << 20 : cache_tokens) / 2));
+  // Only `none` runs an overlap again; a short chunk under another policy need not bother with it.
+  const bool overlaps = find_policy(policy)->carry == Carry::kNothing;
+  TRY(in_range("overlap tokens", overlap_tokens, 0, overlaps && chunk_tokens != 0 ? chunk_tokens : 65536));
+  return in_range("checkpoint seconds", checkpoint_seconds, 0.0, 86400.0);
+}
+
+Status SamplingOptions::validate() const {
+  TRY(in_range("temperature", temperature, 0.0, 100.0));
+  TRY(in_range("top-k", top_k, 0, int64_t(1) << 31));
+  TRY(in_range("top-p", top_p, 0.0, 1.0));
+  TRY(in_range("min-p", min_p, 0.0, 1.0));
+  return in_range("new tokens", max_new_tokens, 0, 1 << 20);
+}
+
+Status AskOptions::validate() const {
+  TRY(sampling.validate());
+  TRY(in_range("gather tokens", gather_tokens, 0, 1 << 20));
+  TRY(in_range("edge tokens", edge_tokens, 0, 1 << 16));
+  TRY(in_range("pool window", pool_window, 1, 4095));
+  if (pool_window % 2 == 0)
+    return {Code::kUsage, fmt::format("pool window is {}; expected an odd number", pool_window)};
+  return {};
+}
+
+}  // namespace reform

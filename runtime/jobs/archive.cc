@@ -1,0 +1,127 @@
+#include <fmt/format.h>
+#include <reform/archive.h>
+
+#include <optional>
+
+#include "base/try.h"
+#include "runtime/compress/embedding.h"
+#include "runtime/engine/directories.h"
+#include "runtime/jobs/settings.h"
+#include "runtime/jobs/store_impl.h"
+#include "runtime/model/fingerprint.h"
+#include "runtime/model/gguf.h"
+#include "runtime/text/progress_state.h"
+#include "storage/new_file.h"
+
+namespace reform {
+namespace {
+
+ContextProgressFn watched(const ArchiveProgressCallback& progress, const CancelToken* cancel) {
+  return [&progress, cancel](const std::string&, int64_t done_bytes, int64_t total_bytes) -> Status {
+    if (cancel != nullptr && cancel->cancelled()) return {Code::kCancelled, "stopped"};
+    if (progress) progress({done_bytes, total_bytes});
+    return {};
+  };
+}
+
+Result<ArchiveTexts> portable_texts(const ContextMeta& meta) {
+  ArchiveTexts texts;
+  TRY_ASSIGN(texts.settings, with_model_path(meta.settings, "", meta.name));
+  TRY_ASSIGN(auto sources, parse_sources(meta.sources, meta.name));
+  texts.sources = to_json(without_folders(std::move(sources)));
+  return texts;
+}
+
+// The path to keep, once it is known that the context's model is there.
+Result<std::string> checked_model_path(const ContextSettings& settings, const ImportOptions& options) {
+  TRY_ASSIGN(const auto gguf, Gguf::open(options.model_path));
+  const std::string cache_dir = options.cache_dir.empty() ? default_cache_dir() : options.cache_dir;
+  if (cached_fingerprint(*gguf, cache_dir) != settings.model_fingerprint) {
+    return Status{Code::kWrongModel, fmt::format("the context belongs to the model {}, not to {}",
+                                                 describe_model(settings), options.model_path)};
+  }
+  return gguf->absolute_path();
+}
+
+// That the texts are what this program reads, and fit the rows. The rest is checked where it meets the model.
+Status admit(const ImportOptions& options, ContextMeta& meta) {
+  if (!options.name.empty()) meta.name = options.name;
+  TRY_ASSIGN(const ContextSettings settings, parse_settings(meta.settings, meta.name));
+  TRY(parse_sources(meta.sources, meta.name));
+  TRY(parse_progress(meta.progress, meta.name));
+  const int64_t row_bytes = EmbeddingLayout{int64_t(settings.heads.size()), settings.head_dim}.row_bytes();
+  if (row_bytes != meta.row_bytes) {
+    return {Code::kCorrupt,
+            fmt::format("context '{}': rows of {} bytes; its heads give {}", meta.name, meta.row_bytes, row_bytes)};
+  }
+  std::string path;
+  if (!options.model_path.empty()) {
+    TRY_ASSIGN(path, checked_model_path(settings, options));
+  }
+  TRY_ASSIGN(meta.settings, with_model_path(meta.settings, path, meta.name));
+  return {};
+}
+
+ByteSource bytes_from(const ArchiveSource& source) {
+  return [&source](std::span<std::byte> buffer) -> Result<int64_t> {
+    TRY_ASSIGN(const size_t n, source(reinterpret_cast<char*>(buffer.data()), buffer.size()));
+    if (n > buffer.size()) return Status{Code::kUsage, "the source gives more than it was asked for"};
+    return int64_t(n);
+  };
+}
+
+}  // namespace
+
+Result<ArchiveResult> export_context(Store& store, const std::string& name, const ExportTarget& to,
+                                     const ArchiveProgressCallback& progress, const CancelToken* cancel) {
+  ContextStore& contexts = *store.impl().contexts;
+  ArchiveResult result;
+  TRY_ASSIGN(result.context, store.find(name));
+  ByteSink sink = [&](std::span<const std::byte> bytes) {
+    return to.sink(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  };
+  std::optional<NewFile> file;
+  if (!to.sink) {
+    TRY_ASSIGN(auto created, NewFile::create(contexts.disk(), to.path, to.overwrite));
+    file.emplace(std::move(created));
+    sink = [&](std::span<const std::byte> bytes) { return file->append(bytes); };
+  }
+  TRY_ASSIGN(const ArchiveSummary summary,
+             contexts.export_context(name, portable_texts, sink, watched(progress, cancel)));
+  if (file) TRY(file->commit());
+  result.archive_bytes = summary.bytes;
+  result.xxh3_128 = summary.digest;
+  return result;
+}
+
+Result<ArchiveResult> import_context(Store& store, const ImportOrigin& from, const ImportOptions& options,
+                                     const ArchiveProgressCallback& progress, const CancelToken* cancel) {
+  ContextStore& contexts = *store.impl().contexts;
+  ByteSource source;
+  if (from.source) {
+    source = bytes_from(from.source);
+  } else {
+    TRY_ASSIGN(source, open_byte_source(contexts.disk(), from.path));
+  }
+  std::string name;
+  const auto admit_it = [&](ContextMeta& meta) -> Status {
+    TRY(admit(options, meta));
+    name = meta.name;
+    return {};
+  };
+  const auto summary = contexts.import_context(source, admit_it, watched(progress, cancel));
+  auto evicted = take_evictions(contexts, options.log);
+  if (summary.status().code == Code::kCorrupt)
+    return Status{Code::kCorrupt, fmt::format("{}: {}", from.path, summary.status().message)};
+  if (summary.status().code == Code::kExists)
+    return Status{Code::kExists, summary.status().message + "; import it --as another name, or remove that one first"};
+  TRY(summary);
+  ArchiveResult result;
+  TRY_ASSIGN(result.context, store.find(name));
+  result.archive_bytes = summary.value().bytes;
+  result.xxh3_128 = summary.value().digest;
+  result.evicted = std::move(evicted);
+  return result;
+}
+
+}  // namespace reform

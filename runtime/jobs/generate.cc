@@ -1,0 +1,66 @@
+#include <fmt/format.h>
+#include <reform/generate.h>
+
+#include "base/stopwatch.h"
+#include "base/try.h"
+#include "runtime/engine/engine_impl.h"
+#include "runtime/recompute/decode.h"
+#include "runtime/recompute/prompt.h"
+
+namespace reform {
+namespace {
+
+Result<std::vector<int32_t>> encode_prompt(const Engine::Impl& engine, const std::string& prompt,
+                                           const GenerateOptions& options) {
+  const Tokenizer& tokenizer = *engine.tokenizer;
+  if (options.chat) {
+    TRY(engine.chat);
+    TRY_ASSIGN(Prompt assembled, assemble_prompt(tokenizer, engine.chat.value(), options.system, {}, prompt));
+    return assembled.ids;
+  }
+  std::vector<int32_t> ids;
+  if (tokenizer.add_bos() && tokenizer.bos() >= 0) ids.push_back(tokenizer.bos());
+  TRY_ASSIGN(const std::vector<int32_t> text, tokenizer.encode_special(prompt));
+  ids.insert(ids.end(), text.begin(), text.end());
+  return ids;
+}
+
+}  // namespace
+
+Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt, const GenerateOptions& options,
+                                const TextCallback& on_text, const CancelToken* cancel) {
+  TRY(options.sampling.validate());
+  Engine::Impl& engine = engine_handle.impl();
+  TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
+  const Stopwatch total;
+  TRY_ASSIGN(const std::vector<int32_t> ids, encode_prompt(engine, prompt, options));
+  if (ids.empty()) return Status{Code::kUsage, "the prompt is empty"};
+  const ModelShape& shape = engine.model->shape();
+  const int64_t n_all = int64_t(ids.size()) + options.sampling.max_new_tokens;
+  if (n_all > shape.trained_window_tokens) {
+    return Status{Code::kUsage,
+                  fmt::format("{} prompt tokens and {} new ones pass the model's window of {}; lower -n, or ingest "
+                              "the text and ask it",
+                              ids.size(), options.sampling.max_new_tokens, shape.trained_window_tokens)};
+  }
+  const RecomputeSizes sizes = recompute_sizes(*engine.device, int64_t(ids.size()), options.sampling.max_new_tokens);
+  TRY(engine.make_room(plan_recompute(shape, *engine.device, engine.kv_type(), sizes.call_tokens, sizes.capacity),
+                       use_of_all(shape), "a shorter prompt or a smaller -n needs less", cancel));
+  TRY_ASSIGN(Kernels kernels,
+             engine.make_kernels(recompute_limits(shape, *engine.device, sizes.call_tokens, sizes.capacity)));
+  TRY_ASSIGN(GeneratedText text, run_prompt(*engine.model, *engine.tokenizer, *engine.device, *kernels.ops,
+                                            engine.kv_type(), ids, options.sampling, on_text, {}, cancel));
+  GenerateResult out;
+  out.text = std::move(text.text);
+  out.finish_reason = text.finish_reason;
+  out.timings = {.prompt_n = int64_t(ids.size()),
+                 .prompt_ms = text.prefill_ms,
+                 .predicted_n = text.n_tokens,
+                 .predicted_ms = text.decode_ms,
+                 .phases_ms = {{"recompute_ms", text.prefill_ms}, {"decode_ms", text.decode_ms}},
+                 .total_ms = total.elapsed_ms()};
+  out.memory = memory_report(engine, nullptr);
+  return out;
+}
+
+}  // namespace reform

@@ -1,0 +1,106 @@
+#include "runtime/jobs/settings.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/parse_json.h"
+#include "base/try.h"
+#include "runtime/compress/policies/policy.h"
+#include "runtime/model/model.h"
+
+namespace reform {
+
+using nlohmann::json;
+
+namespace {
+constexpr const char* kFp8Products = "fp8";  // the key is there for these only; on disk
+}
+
+std::string to_json(const ContextSettings& s) {
+  nlohmann::ordered_json root;
+  root["model"] = {{"fingerprint", s.model_fingerprint},
+                   {"name", s.model_name},
+                   {"path", s.model_path},
+                   {"architecture", s.architecture}};
+  root["policy"] = s.policy;
+  root["chunk_tokens"] = s.chunk_tokens;
+  root["cache_tokens"] = s.cache_tokens;
+  root["sink_tokens"] = s.sink_tokens;
+  root["overlap_tokens"] = s.overlap_tokens;
+  root["lossy"] = s.lossy;
+  for (const HeadRef& h : s.heads) root["heads"].push_back(to_string(h));
+  root["head_dim"] = s.head_dim;
+  root["embedding"] = s.embedding;
+  root["kv_type"] = s.kv_type;
+  if (s.fp8_products) root["products"] = kFp8Products;
+  return root.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Result<ContextSettings> parse_settings(const std::string& text, const std::string& context) {
+  const auto bad = [&](const std::string& what) {
+    return Status{Code::kCorrupt, fmt::format("context '{}': its settings are damaged: {}", context, what)};
+  };
+  ContextSettings s;
+  try {  // the library's accessors throw on a missing key or another kind; nothing escapes from here
+    const json root = parse_json(text);
+    const json& model = root.at("model");
+    model.at("fingerprint").get_to(s.model_fingerprint);
+    model.at("name").get_to(s.model_name);
+    model.at("path").get_to(s.model_path);
+    model.at("architecture").get_to(s.architecture);
+    root.at("policy").get_to(s.policy);
+    root.at("chunk_tokens").get_to(s.chunk_tokens);
+    root.at("cache_tokens").get_to(s.cache_tokens);
+    root.at("sink_tokens").get_to(s.sink_tokens);
+    root.at("overlap_tokens").get_to(s.overlap_tokens);
+    root.at("lossy").get_to(s.lossy);
+    root.at("head_dim").get_to(s.head_dim);
+    root.at("embedding").get_to(s.embedding);
+    root.at("kv_type").get_to(s.kv_type);
+    if (root.contains("products")) {
+      if (root.at("products") != kFp8Products) return bad("unknown products");
+      s.fp8_products = true;
+    }
+    for (const json& entry : root.at("heads")) {
+      TRY_ASSIGN(const HeadRef head, parse_head(entry.get<std::string>()));
+      s.heads.push_back(head);
+    }
+  } catch (const json::exception& e) {
+    return bad(e.what());
+  }
+  if (s.chunk_tokens == 0 || s.cache_tokens == 0) return bad("chunk or cache of 0 tokens");
+  const IngestOptions options{.policy = s.policy,
+                              .chunk_tokens = s.chunk_tokens,
+                              .cache_tokens = s.cache_tokens,
+                              .sink_tokens = s.sink_tokens,
+                              .overlap_tokens = s.overlap_tokens};
+  if (Status status = options.validate(); !status.ok()) return bad(status.message);
+  constexpr int64_t kMaxHeadDim = 1 << 16;
+  if (s.heads.empty() || s.head_dim <= 0 || s.head_dim > kMaxHeadDim || s.embedding != "int8")
+    return bad("no heads, or an unknown embedding");
+  if (s.kv_type != "f16" && s.kv_type != "f32") return bad("unknown kv_type " + s.kv_type);
+  return s;
+}
+
+Result<std::string> with_model_path(const std::string& text, const std::string& path, const std::string& context) {
+  TRY_ASSIGN(ContextSettings settings, parse_settings(text, context));
+  settings.model_path = path;
+  return to_json(settings);
+}
+
+std::string describe_model(const ContextSettings& s) {
+  return fmt::format("{} ({})", s.model_name,
+                     s.model_path.empty() ? "fingerprint " + s.model_fingerprint : s.model_path);
+}
+
+Status check_settings_fit(const ContextSettings& settings, const ModelShape& shape, const std::string& context) {
+  if (settings.head_dim != shape.head_dim) {
+    return {Code::kCorrupt, fmt::format("context '{}': its settings say heads of {} dimensions, the model's have {}",
+                                        context, settings.head_dim, shape.head_dim)};
+  }
+  const Status heads = check_heads(settings.heads, shape);
+  return heads.ok() ? heads : Status{Code::kCorrupt, fmt::format("context '{}': {}", context, heads.message)};
+}
+
+}  // namespace reform

@@ -1,0 +1,48 @@
+#include <reform/verify.h>
+
+#include "base/try.h"
+#include "runtime/jobs/store_impl.h"
+
+namespace reform {
+namespace {
+
+VerifiedContext describe(const ContextVerdict& verdict) {
+  VerifiedContext v;
+  v.name = verdict.meta.name, v.id = verdict.meta.id;
+  v.state = !verdict.busy.ok() ? "busy" : verdict.n_damages > 0 ? "damaged" : "ok";
+  v.replacement = verdict.replacement;
+  v.n_tokens = verdict.meta.n_tokens;
+  v.checked_bytes = verdict.checked_bytes;
+  v.n_damages = verdict.n_damages;
+  for (const Status& damage : verdict.damages) v.problems.push_back(damage.message);
+  if (!verdict.busy.ok()) v.problems.push_back(verdict.busy.message);
+  return v;
+}
+
+}  // namespace
+
+Result<std::vector<VerifiedContext>> verify(Store& store, const std::vector<std::string>& names,
+                                            const VerifyProgressCallback& progress, const CancelToken* cancel) {
+  const auto on_bytes = [&](const std::string& context, int64_t done_bytes, int64_t total_bytes) -> Status {
+    if (cancel != nullptr && cancel->cancelled()) return {Code::kCancelled, "stopped"};
+    if (progress) progress({context, done_bytes, total_bytes});
+    return {};
+  };
+  TRY_ASSIGN(const auto verdicts, store.impl().contexts->verify(names, on_bytes));
+  std::vector<VerifiedContext> contexts;
+  for (const ContextVerdict& verdict : verdicts) {
+    VerifiedContext context = describe(verdict);
+    // Texts of the runtime's own: intact to the store, and still nothing that can be read.
+    ContextEntry entry;
+    entry.meta = verdict.meta;
+    const ContextInfo info = describe(entry);
+    if (context.state == "ok" && info.state == "damaged") {
+      context.state = "damaged", context.n_damages = 1;
+      context.problems.push_back(info.problem);
+    }
+    contexts.push_back(std::move(context));
+  }
+  return contexts;
+}
+
+}  // namespace reform

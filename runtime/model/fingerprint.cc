@@ -1,0 +1,61 @@
+#include "runtime/model/fingerprint.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+#include <fstream>
+
+#include "base/hash.h"
+#include "base/small_file.h"
+#include "runtime/model/gguf.h"
+
+namespace reform {
+namespace {
+
+// general.* says who made the file and where it lies; only these of it change how it is read.
+bool changes_states(std::string_view key) {
+  if (key.starts_with("general.")) return key == "general.architecture";
+  return !key.starts_with("tokenizer.chat_template") && !key.starts_with("quantize.");
+}
+
+}  // namespace
+
+std::string compute_fingerprint(const Gguf& gguf) {
+  RunningHash hasher;
+  for (const Gguf::RawEntry& entry : gguf.raw_entries()) {
+    if (!changes_states(entry.key)) continue;
+    hasher.add_text(entry.key);
+    hasher.add_text({reinterpret_cast<const char*>(entry.raw.data()), entry.raw.size()});
+  }
+  for (const GgufTensor& tensor : gguf.tensors()) {
+    hasher.add_text(tensor.name);
+    const uint32_t type = geometry(tensor.type).gguf_id;
+    hasher.add(&type, sizeof(type));
+    hasher.add(tensor.shape.data(), tensor.shape.size() * sizeof(int64_t));
+    // A synthetic model's follow from its metadata, which name it and its generator's version.
+    if (gguf.is_synthetic()) continue;
+    hasher.add_text({reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size()});
+  }
+  return hasher.hex();
+}
+
+std::string cached_fingerprint(const Gguf& gguf, const std::string& cache_dir) {
+  struct stat st;
+  if (gguf.is_synthetic() || stat(gguf.path().c_str(), &st) != 0) return compute_fingerprint(gguf);
+  const std::string identity = fmt::format("{} {} {}.{:09} {}:{}", gguf.absolute_path(), st.st_size, st.st_mtim.tv_sec,
+                                           st.st_mtim.tv_nsec, st.st_dev, st.st_ino);
+  const std::string file =
+      fmt::format("{}/fingerprints/{:016x}", cache_dir, XXH3_64bits(identity.data(), identity.size()));
+  if (std::ifstream in(file); in) {
+    std::string seen, fingerprint;
+    if (std::getline(in, seen) && std::getline(in, fingerprint) && seen == identity && fingerprint.size() == 32) {
+      return fingerprint;
+    }
+  }
+  const std::string fingerprint = compute_fingerprint(gguf);
+  (void)replace_file(file, identity + "\n" + fingerprint + "\n");
+  return fingerprint;
+}
+
+}  // namespace reform

@@ -1,0 +1,298 @@
+#include "runtime/model/gguf.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <reform/engine.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "base/try.h"
+#include "runtime/model/gguf_parser.h"
+#include "runtime/model/synthetic/image.h"
+
+namespace reform {
+namespace {
+
+using gguf::Kind;
+using gguf::Value;
+
+// A read-only mapping of a whole file.
+class Mapping {
+ public:
+  Mapping() = default;
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() {
+    if (data_ != nullptr) munmap(data_, size_);
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+  Status open(const std::string& path) {
+    // O_NONBLOCK: a named pipe is refused below, not waited for.
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+      const bool absent = errno == ENOENT || errno == ENOTDIR;
+      return absent ? Status{Code::kNotFound, path + ": no such file"} : refused(path, "opened");
+    }
+    fd_ = fd;
+    return map(fd, path);
+  }
+  // Starts reading the weights in the background; they are all needed soon.
+  void read_ahead() const {
+    if (data_ != nullptr) madvise(data_, size_, MADV_WILLNEED);
+  }
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
+  bool holds(std::span<const std::byte> part) const {
+    return part.data() >= bytes().data() && part.data() + part.size() <= bytes().data() + size_;
+  }
+  Status read(std::span<const std::byte> part, std::byte* to, const std::string& path) const {
+    const int64_t offset = part.data() - bytes().data();
+    for (size_t done = 0; done < part.size();) {
+      const ssize_t n = ::pread(fd_, to + done, part.size() - done, offset + off_t(done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return refused(path, "read");
+      if (n == 0) {
+        return {Code::kIo,
+                fmt::format("{}: ends at byte {}; it had {} when it was opened", path, offset + int64_t(done), size_)};
+      }
+      done += size_t(n);
+    }
+    return {};
+  }
+
+ private:
+  static Status refused(const std::string& path, const char* verb) {
+    return {Code::kIo, fmt::format("{}: cannot be {}: {}", path, verb, std::strerror(errno))};
+  }
+  Status map(int fd, const std::string& path) {
+    struct stat info = {};
+    if (fstat(fd, &info) != 0) return refused(path, "examined");
+    if (!S_ISREG(info.st_mode)) {
+      return {Code::kBadModel, path + (S_ISDIR(info.st_mode) ? ": is a directory" : ": is not a regular file") +
+                                   ", expected a GGUF file"};
+    }
+    if (info.st_size == 0) return {};  // an empty span, which the parser names
+    void* data = mmap(nullptr, size_t(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED) return refused(path, "mapped");
+    data_ = data, size_ = size_t(info.st_size);
+    return {};
+  }
+
+  void* data_ = nullptr;
+  size_t size_ = 0;
+  int fd_ = -1;
+};
+
+// The elements of an array value.
+struct Elements {
+  Kind kind;
+  uint64_t n;
+  std::span<const std::byte> bytes;
+};
+
+constexpr size_t kArrayHeaderBytes = 4 + 8;
+
+Elements elements(const Value& array) {
+  Elements e = {};
+  gguf::Cursor cursor(array.bytes);
+  uint32_t kind = 0;
+  CHECK(cursor.read(kind) && cursor.read(e.n));
+  e.kind = Kind(kind), e.bytes = array.bytes.subspan(kArrayHeaderBytes);
+  return e;
+}
+
+// An array's elements, or a scalar as the one element.
+Elements as_elements(const Value& value) {
+  return value.kind == Kind::kArray ? elements(value) : Elements{value.kind, 1, value.bytes};
+}
+
+std::string kind_name(const Value& value) {
+  if (value.kind != Kind::kArray) return gguf::info(value.kind).name;
+  return fmt::format("array of {}", gguf::info(elements(value).kind).name);
+}
+
+double load_float(Kind kind, const std::byte* at) {
+  if (kind == Kind::kF64) {
+    double value;
+    std::memcpy(&value, at, sizeof(value));
+    return value;
+  }
+  float value;
+  std::memcpy(&value, at, sizeof(value));
+  return double(value);
+}
+
+}  // namespace
+
+struct Gguf::Impl {
+  std::string label;
+  Mapping mapping;
+  std::unique_ptr<SyntheticImage> synthetic;  // in place of the mapping
+  std::span<const std::byte> image;
+  gguf::Tables tables;
+
+  const Value* find(std::string_view key) const {
+    const int64_t at = gguf::find_name(tables.keys, key);
+    return at < 0 ? nullptr : &tables.values[size_t(at)];
+  }
+  Status wrong_kind(std::string_view key, const Value& value, const char* expected) const {
+    return {Code::kBadModel, fmt::format("{}: metadata key {} is of kind {}, expected {}", label, gguf::quoted(key),
+                                         kind_name(value), expected)};
+  }
+  // The elements as integers; booleans as 0 and 1.
+  Result<std::vector<int64_t>> ints(std::string_view key, const Elements& e) const;
+  Status open_synthetic(std::string_view name_and_type);
+};
+
+Result<std::vector<int64_t>> Gguf::Impl::ints(std::string_view key, const Elements& e) const {
+  std::vector<int64_t> out(e.n);
+  const uint32_t elem_bytes = gguf::info(e.kind).bytes;
+  for (uint64_t i = 0; i < e.n; ++i) {
+    if (gguf::read_int(e.kind, e.bytes.data() + i * elem_bytes, out[i])) continue;
+    return Status{Code::kBadModel, fmt::format("{}: metadata key {}: value {} is {}, past the largest int64", label,
+                                               gguf::quoted(key), i, uint64_t(out[i]))};
+  }
+  return out;
+}
+
+Status Gguf::Impl::open_synthetic(std::string_view name_and_type) {
+  TRY_ASSIGN(synthetic, SyntheticImage::create(name_and_type));
+  image = synthetic->bytes();
+  TRY(gguf::parse(image, label, tables));
+  std::vector<std::span<const std::byte>> places;
+  for (const GgufTensor& tensor : tables.tensors) places.push_back(tensor.data);
+  synthetic->set_tensors(std::move(places));
+  return {};
+}
+
+Gguf::Gguf(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Gguf::~Gguf() = default;
+
+Result<std::unique_ptr<Gguf>> Gguf::open(const std::string& path) {
+  auto impl = std::make_unique<Impl>();
+  impl->label = path;
+  if (path.starts_with(kSyntheticModel)) {
+    TRY(impl->open_synthetic(std::string_view(path).substr(kSyntheticModel.size())));
+    return std::unique_ptr<Gguf>(new Gguf(std::move(impl)));
+  }
+  TRY(impl->mapping.open(path));
+  impl->image = impl->mapping.bytes();
+  TRY(gguf::parse(impl->image, path, impl->tables));
+  impl->mapping.read_ahead();
+  return std::unique_ptr<Gguf>(new Gguf(std::move(impl)));
+}
+
+Result<std::unique_ptr<Gguf>> Gguf::parse(std::span<const std::byte> bytes, const std::string& label) {
+  auto impl = std::make_unique<Impl>();
+  impl->label = label;
+  impl->image = bytes;
+  TRY(gguf::parse(bytes, label, impl->tables));
+  return std::unique_ptr<Gguf>(new Gguf(std::move(impl)));
+}
+
+const std::string& Gguf::path() const { return impl_->label; }
+std::string Gguf::absolute_path() const {
+  if (is_synthetic()) return impl_->label;
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(impl_->label, error);
+  return error ? impl_->label : absolute.string();
+}
+
+std::span<const std::byte> Gguf::bytes_at(std::span<const std::byte> data) const {
+  return is_synthetic() ? impl_->synthetic->front(data) : data;
+}
+
+bool Gguf::is_synthetic() const { return impl_->synthetic != nullptr; }
+int64_t Gguf::made_bytes() const { return is_synthetic() ? impl_->synthetic->pattern_bytes() : 0; }
+Status Gguf::materialise() { return is_synthetic() ? impl_->synthetic->materialise() : Status{}; }
+
+int64_t Gguf::file_bytes() const { return int64_t(impl_->image.size()); }
+const std::vector<GgufTensor>& Gguf::tensors() const { return impl_->tables.tensors; }
+const std::vector<Gguf::RawEntry>& Gguf::raw_entries() const { return impl_->tables.entries; }
+Status Gguf::read(std::span<const std::byte> data, std::byte* to) const {
+  if (impl_->mapping.holds(data)) return impl_->mapping.read(data, to, impl_->label);
+  for (size_t done = 0; done < data.size();) {
+    const std::span<const std::byte> bytes = bytes_at(data.subspan(done));
+    std::memcpy(to + done, bytes.data(), bytes.size());
+    done += bytes.size();
+  }
+  return {};
+}
+
+bool Gguf::has(std::string_view key) const { return impl_->find(key) != nullptr; }
+
+const GgufTensor* Gguf::find_tensor(std::string_view name) const {
+  const int64_t at = gguf::find_name(impl_->tables.tensor_names, name);
+  return at < 0 ? nullptr : &impl_->tables.tensors[size_t(at)];
+}
+
+Result<std::optional<int64_t>> Gguf::get_int(std::string_view key) const {
+  const Value* value = impl_->find(key);
+  if (value == nullptr) return std::optional<int64_t>();
+  if (!gguf::is_integer(value->kind)) return impl_->wrong_kind(key, *value, "an integer");
+  TRY_ASSIGN(const auto ints, impl_->ints(key, as_elements(*value)));
+  return std::optional<int64_t>(ints[0]);
+}
+
+Result<std::optional<double>> Gguf::get_float(std::string_view key) const {
+  const Value* value = impl_->find(key);
+  if (value == nullptr) return std::optional<double>();
+  if (!gguf::is_float(value->kind)) return impl_->wrong_kind(key, *value, "a float");
+  return std::optional<double>(load_float(value->kind, value->bytes.data()));
+}
+
+Result<std::optional<bool>> Gguf::get_bool(std::string_view key) const {
+  const Value* value = impl_->find(key);
+  if (value == nullptr) return std::optional<bool>();
+  if (value->kind != Kind::kBool) return impl_->wrong_kind(key, *value, "a boolean");
+  return std::optional<bool>(value->bytes[0] != std::byte{0});
+}
+
+Result<std::optional<std::string_view>> Gguf::get_string(std::string_view key) const {
+  const Value* value = impl_->find(key);
+  if (value == nullptr) return std::optional<std::string_view>();
+  if (value->kind != Kind::kString) return impl_->wrong_kind(key, *value, "text");
+  std::string_view text;
+  CHECK(gguf::Cursor(value->bytes).read_string(text));
+  return std::optional<std::string_view>(text);
+}
+
+Result<std::optional<std::vector<std::string_view>>> Gguf::get_strings(std::string_view key) const {
+  const Value* value = impl_->find(key);
+  if (value == nullptr) return std::optional<std::vector<std::string_view>>();
+  if (value->kind != Kind::kArray || elements(*value).kind != Kind::kString) {
+    return impl_->wrong_kind(key, *value, "array of text");
+  }
+  const Elements e = elements(*value);
+  std::vector<std::string_view> out(e.n);
+  gguf::Cursor cursor(e.bytes);
+  for (std::string_view& text : out) CHECK(cursor.read_string(text));
+  return std::optional(std::move(out));
+}
+
+Result<std::optional<std::vector<int64_t>>> Gguf::get_ints(std::string_view key) const {
+  const Value* value = impl_->find(key);
+  if (value == nullptr) return std::optional<std::vector<int64_t>>();
+  const Elements e = as_elements(*value);
+  const bool booleans = value->kind == Kind::kArray && e.kind == Kind::kBool;
+  if (!gguf::is_integer(e.kind) && !booleans) return impl_->wrong_kind(key, *value, "integers");
+  TRY_ASSIGN(auto ints, impl_->ints(key, e));
+  return std::optional(std::move(ints));
+}
+
+Result<std::optional<std::vector<double>>> Gguf::get_floats(std::string_view key) const {
+  const Value* value = impl_->find(key);
+  if (value == nullptr) return std::optional<std::vector<double>>();
+  const Elements e = as_elements(*value);
+  if (!gguf::is_float(e.kind)) return impl_->wrong_kind(key, *value, "floats");
+  std::vector<double> out(e.n);
+  for (uint64_t i = 0; i < e.n; ++i) out[i] = load_float(e.kind, e.bytes.data() + i * gguf::info(e.kind).bytes);
+  return std::optional(std::move(out));
+}
+
+}  // namespace reform

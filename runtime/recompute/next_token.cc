@@ -1,0 +1,32 @@
+#include "runtime/recompute/next_token.h"
+
+#include "base/try.h"
+
+namespace reform {
+
+Result<NextToken> NextToken::create(Device& device, int64_t n_vocab, const SamplingOptions& options) {
+  NextToken next(device, options);
+  MemoryAccount& account = device.account();
+  TRY_ASSIGN(next.logits_, Buffer<float>::create(account, MemoryCategory::kActivations, n_vocab));
+  TRY_ASSIGN(next.id_, Buffer<int32_t>::create(account, MemoryCategory::kActivations, 1));
+  return next;
+}
+
+Status NextToken::issue(Transformer& transformer, Ops& ops, const CancelToken* cancel) {
+  TRY(transformer.logits(1, MatView<float>(logits_.data(), 1, logits_.size()), cancel));
+  if (sampler_.is_greedy()) {
+    ops.argmax(logits_.span(), id_.data());
+  } else {
+    ops.draw(logits_.span(), draw_, id_.data());
+  }
+  return {};
+}
+
+Result<int32_t> NextToken::take() {
+  int32_t id = 0;
+  TRY(device_->to_host(&id, id_.data(), sizeof id));
+  draw_ = sampler_.next();
+  return id;
+}
+
+}  // namespace reform

@@ -1,0 +1,116 @@
+#include "runtime/text/progress_state.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/parse_json.h"
+
+namespace reform {
+
+using nlohmann::json;
+
+namespace {
+
+// Text bytes may be cut inside a character, so they travel as hex.
+std::string to_hex(const std::string& bytes) {
+  std::string hex;
+  for (const unsigned char c : bytes) hex += fmt::format("{:02x}", c);
+  return hex;
+}
+
+std::string from_hex(const std::string& hex) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) bytes += char(std::stoi(hex.substr(i, 2), nullptr, 16));
+  return bytes;
+}
+
+// Far beyond any text, so that sums of two stay numbers.
+void check_offset(int64_t offset) {
+  if (offset < 0 || offset > int64_t{1} << 60) throw std::invalid_argument("an impossible offset");
+}
+
+json part_json(const PartStart& p) {
+  return {{"begin_tokens", p.begin_tokens},           {"source_begin_byte", p.source_begin_byte},
+          {"stable_bytes", p.stable_bytes},           {"seed_ids", p.seed_ids},
+          {"seed_byte_lengths", p.seed_byte_lengths}, {"held_back", to_hex(p.held_back)}};
+}
+
+PartStart parse_part(const json& j) {
+  PartStart p;
+  j.at("begin_tokens").get_to(p.begin_tokens);
+  j.at("source_begin_byte").get_to(p.source_begin_byte);
+  j.at("stable_bytes").get_to(p.stable_bytes);
+  j.at("seed_ids").get_to(p.seed_ids);
+  j.at("seed_byte_lengths").get_to(p.seed_byte_lengths);
+  p.held_back = from_hex(j.at("held_back").get<std::string>());
+  for (const int64_t offset : {p.begin_tokens, p.source_begin_byte, p.stable_bytes}) check_offset(offset);
+  if (p.seed_ids.size() != p.seed_byte_lengths.size()) {
+    throw std::invalid_argument("an impossible start");
+  }
+  return p;
+}
+
+template <class Fn>
+auto parse(const std::string& text, const std::string& context, const char* what, Fn fn)
+    -> Result<decltype(fn(json()))> {
+  try {  // accessors throw on a missing key or another kind; nothing escapes from here
+    return fn(parse_json(text));
+  } catch (const std::exception& e) {
+    return Status{Code::kCorrupt, fmt::format("context '{}': its {} is damaged: {}", context, what, e.what())};
+  }
+}
+
+}  // namespace
+
+std::string to_json(const std::vector<SourceFile>& sources) {
+  json root = json::array();
+  for (const SourceFile& f : sources) {
+    root.push_back({{"name", f.name}, {"begin_byte", f.begin_byte}, {"size_bytes", f.size_bytes}});
+  }
+  return root.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::vector<SourceFile> without_folders(std::vector<SourceFile> sources) {
+  for (SourceFile& f : sources) {
+    const size_t slash = f.name.find_last_of('/');
+    if (slash != std::string::npos && slash + 1 < f.name.size()) f.name.erase(0, slash + 1);
+  }
+  return sources;
+}
+
+Result<std::vector<SourceFile>> parse_sources(const std::string& text, const std::string& context) {
+  if (text.empty()) return std::vector<SourceFile>{};
+  return parse(text, context, "list of sources", [](const json& root) {
+    std::vector<SourceFile> sources;
+    for (const json& j : root) {
+      sources.push_back(
+          {j.at("name").get<std::string>(), j.at("begin_byte").get<int64_t>(), j.at("size_bytes").get<int64_t>()});
+      check_offset(sources.back().begin_byte), check_offset(sources.back().size_bytes);
+    }
+    return sources;
+  });
+}
+
+std::string to_json(const ProgressState& s) {
+  json root = {{"part", part_json(s.part)}, {"committed_hash", s.committed_hash}, {"read", json::array()}};
+  for (const SourceHash& h : s.read) root["read"].push_back({{"bytes", h.bytes}, {"xxh3_128", h.xxh3_128}});
+  if (s.can_append) root["append"] = part_json(s.append);
+  return root.dump();
+}
+
+Result<ProgressState> parse_progress(const std::string& text, const std::string& context) {
+  if (text.empty()) return ProgressState{};
+  return parse(text, context, "progress", [](const json& root) {
+    ProgressState s;
+    s.part = parse_part(root.at("part"));
+    root.at("committed_hash").get_to(s.committed_hash);
+    for (const json& j : root.at("read"))
+      s.read.push_back({j.at("bytes").get<int64_t>(), j.at("xxh3_128").get<std::string>()});
+    s.can_append = root.contains("append");
+    if (s.can_append) s.append = parse_part(root.at("append"));
+    return s;
+  });
+}
+
+}  // namespace reform

@@ -1,0 +1,316 @@
+// Compress, question and gather against the plain PyTorch form of the method (scripts/make_method_golden.py).
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/thread_pool.h"
+#include "runtime/compress/compress.h"
+#include "runtime/engine/memory_plan.h"
+#include "runtime/gather/gather.h"
+#include "runtime/gather/scorer.h"
+#include "runtime/model/gguf.h"
+#include "tests/runtime/support/fenced_device.h"
+#include "tests/support/files.h"
+
+using namespace reform;
+
+namespace {
+
+struct Golden {
+  nlohmann::json head;
+  std::map<std::string, std::vector<float>> floats;
+  std::map<std::string, std::vector<int32_t>> ints;
+};
+
+Golden read_golden() {
+  std::ifstream in(test::golden_path("method_tiny_qwen2.bin"), std::ios::binary);
+  Golden g;
+  std::string line;
+  std::getline(in, line);
+  g.head = nlohmann::json::parse(line);
+  for (const auto& entry : g.head["arrays"]) {
+    size_t n = 1;
+    for (const auto& dim : entry[1]) n *= dim.get<size_t>();
+    const std::string name = entry[0];
+    if (entry[2] == "<f4") {
+      g.floats[name].resize(n);
+      in.read(reinterpret_cast<char*>(g.floats[name].data()), std::streamsize(n * 4));
+    } else {
+      g.ints[name].resize(n);
+      in.read(reinterpret_cast<char*>(g.ints[name].data()), std::streamsize(n * 4));
+    }
+  }
+  REQUIRE(in.good());
+  return g;
+}
+
+// The tiny model with its ops: everything a Compressor stands on.
+struct Bench {
+  MemoryAccount account;
+  ThreadPool pool{2};
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Gguf> gguf;
+  std::unique_ptr<Model> model;
+  Buffer<std::byte> workspace;
+  std::unique_ptr<Ops> ops;
+  Heads heads;
+  CompressOptions options;
+
+  Bench(const Golden& golden, const std::string& policy, Isa isa)
+      : Bench(golden, policy, isa == Isa::kRef ? KvView::Type::kF32 : KvView::Type::kF16,
+              [isa](Bench& b) { return make_cpu_device(isa, b.pool, b.account); }) {}
+  Bench(const Golden& golden, const std::string& policy, KvView::Type kv_type,
+        const std::function<std::unique_ptr<Device>(Bench&)>& make_device) {
+    device = make_device(*this);
+    gguf = std::move(Gguf::open(test::golden_path("tiny_qwen2.gguf"))).value();
+    model = std::move(Model::create(*gguf)).value();
+    for (const auto& h : golden.head["heads"]) heads.push_back(parse_head(h.get<std::string>()).value());
+    options = {.policy = find_policy(policy),
+               .chunk_tokens = golden.head["chunk"],
+               .cache_tokens = golden.head["cache"],
+               .sink_tokens = golden.head["sinks"],
+               .overlap_tokens = golden.head["overlap"],
+               .kv_type = kv_type};
+    if (!device->is_host()) REQUIRE(model->move_to(*device, account, WeightPlace::kAuto).ok());
+    const OpLimits limits = compress_limits(model->shape(), *device, ingest_sizes(options));
+    workspace = std::move(Buffer<std::byte>::create(device->account(), MemoryCategory::kWorkspace,
+                                                    device->workspace_bytes(limits)))
+                    .value();
+    ops = device->make_ops(limits, workspace.span());
+  }
+  std::unique_ptr<Compressor> compressor() {
+    return std::move(Compressor::create(*model, *device, *ops, account, heads, options, ingest_sizes(options))).value();
+  }
+  std::vector<std::byte> ingest(Compressor& c, const std::vector<int32_t>& text) const {
+    std::vector<std::byte> rows;
+    const size_t chunk = size_t(options.chunk_tokens);
+    for (size_t begin = 0; begin < text.size(); begin += chunk) {
+      const std::span<const int32_t> all(text);
+      auto out = c.run_chunk(all.first(begin), all.subspan(begin, std::min(chunk, text.size() - begin)), {}, nullptr);
+      REQUIRE(out.ok());
+      REQUIRE(c.wait_for(out.value()).ok());
+      rows.insert(rows.end(), out.value().bytes.begin(), out.value().bytes.end());
+    }
+    if (options.policy->carry == Carry::kNothing) REQUIRE(c.run_tail(text, nullptr).ok());
+    return rows;
+  }
+};
+
+// The cosines between the rows' stored head states and the golden ones.
+std::vector<double> cosines(const EmbeddingLayout& layout, std::span<const std::byte> rows,
+                            const std::vector<float>& want) {
+  SplitRows split(layout);
+  const EmbeddingRows got = split.split(rows);
+  REQUIRE(size_t(got.n_rows * layout.n_heads * layout.head_dim) == want.size());
+  std::vector<double> all;
+  for (int64_t i = 0; i < got.n_rows * layout.n_heads; ++i) {
+    double dot = 0, a = 0, b = 0;
+    for (int64_t j = 0; j < layout.head_dim; ++j) {
+      const double x = double(got.scales[i]) * got.values[i * layout.head_dim + j],
+                   y = want[size_t(i * layout.head_dim + j)];
+      dot += x * y, a += x * x, b += y * y;
+    }
+    all.push_back(dot / std::sqrt(a * b));
+  }
+  return all;
+}
+
+std::vector<int32_t> indices(const std::vector<Span>& spans) {
+  std::vector<int32_t> all;
+  for (const Span& s : spans) {
+    for (int64_t t = s.begin_token; t < s.end_token; ++t) all.push_back(int32_t(t));
+  }
+  return all;
+}
+
+std::vector<int32_t> gather_all(std::span<const float> scores, int64_t budget, int64_t window, int64_t edge) {
+  Gatherer gatherer({budget, window});
+  const int64_t n = int64_t(scores.size());
+  gatherer.begin_context(n, edge);
+  for (size_t begin = 0; begin < scores.size(); begin += 37)
+    gatherer.add_scores(scores.subspan(begin, std::min<size_t>(37, scores.size() - begin)));
+  gatherer.end_context();
+  return indices(make_spans(gatherer.take(), std::vector<int64_t>{n}, std::vector<int64_t>{edge}));
+}
+
+size_t n_shared(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+  std::vector<int32_t> both;
+  std::set_intersection(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(both));
+  return both.size();
+}
+
+// How near the reference a device comes. INT8 alone costs about 1e-4 of cosine at head size 16.
+struct Closeness {
+  double cosine, worst_cosine, score;
+  double far_share = 0;  // of the text's states below `cosine`, none below `worst_cosine`
+};
+constexpr Closeness kExact = {0.9995, 0.9995, 0.01};
+constexpr Closeness kRounded = {0.98, 0.98, 0.05};
+// h2o with rounded products may keep another token where two scores nearly tie; what comes after sees another cache.
+constexpr Closeness kOtherSlots = {0.98, 0.85, 0.1, 0.05};
+
+// Phase 1, the question and the gather, each against the plain reference's.
+void check_method(const Golden& golden, Bench& bench, const Closeness& near) {
+  const std::string p = bench.options.policy->name;
+  auto c = bench.compressor();
+  const std::vector<std::byte> rows = bench.ingest(*c, golden.ints.at("text"));
+  const auto of_text = cosines(c->layout(), rows, golden.floats.at(p + "_states"));
+  const auto n_far = std::ranges::count_if(of_text, [&](double cosine) { return cosine < near.cosine; });
+  CHECK(double(n_far) <= near.far_share * double(of_text.size()));
+  CHECK(std::ranges::min(of_text) > near.worst_cosine);
+  auto asked = c->run_question(golden.ints.at("question"), nullptr);
+  REQUIRE(asked.ok());
+  const std::vector<std::byte> question(asked.value().begin(), asked.value().end());
+  CHECK(std::ranges::min(cosines(c->layout(), question, golden.floats.at(p + "_question"))) > near.worst_cosine);
+
+  const int64_t n_text = int64_t(golden.ints.at("text").size());
+  auto scorer = Scorer::create(*bench.device, *bench.ops, c->layout(), question, n_text);
+  REQUIRE(scorer.ok());
+  const auto scored = scorer.value()->score(rows);
+  REQUIRE(scored.ok());
+  const std::span<const float> scores = scored.value();
+  double worst = 0;
+  for (size_t i = 0; i < scores.size(); ++i)
+    worst = std::max(worst, std::abs(double(scores[i]) - golden.floats.at(p + "_scores")[i]));
+  CHECK(worst < near.score);
+  const std::vector<int32_t>& want = golden.ints.at(p + "_gathered");
+  const std::vector<int32_t> got = gather_all(scores, 40, 9, 16);
+  REQUIRE(got.size() == want.size());
+  CHECK(n_shared(got, want) >= want.size() * 9 / 10);
+  // The reference's own scores leave nothing to rounding.
+  CHECK(gather_all(golden.floats.at(p + "_scores"), 40, 9, 16).size() == want.size());
+  CHECK(n_shared(gather_all(golden.floats.at(p + "_scores"), 40, 9, 16), want) + 1 >= want.size());
+}
+
+}  // namespace
+
+TEST_CASE("compress, question and gather agree with the plain reference, for every policy and isa", "[runtime]") {
+  const Golden golden = read_golden();
+  for (const Policy& policy : policies()) {
+    for (const Isa isa : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+      if (!isa_supported(isa)) continue;
+      CAPTURE(policy.name, name(isa));
+      Bench bench(golden, policy.name, isa);
+      check_method(golden, bench, isa == Isa::kRef ? kExact : kRounded);
+    }
+  }
+}
+
+TEST_CASE("compress, question and gather agree on a device with memory of its own, too", "[runtime][device]") {
+  const Golden golden = read_golden();
+  for (const Policy& policy : policies()) {
+    CAPTURE(policy.name);
+    Bench on_cpu(golden, policy.name, KvView::Type::kF16,
+                 [](Bench& b) { return test::fenced_cpu(best_isa(), b.pool); });
+    check_method(golden, on_cpu, kRounded);
+  }
+}
+
+TEST_CASE("rows that nobody has waited for are not written over by the chunks after", "[runtime][device]") {
+  const Golden golden = read_golden();
+  Bench bench(golden, "recent", KvView::Type::kF16, [](Bench& b) { return test::fenced_cpu(best_isa(), b.pool); });
+  const auto want = bench.ingest(*bench.compressor(), golden.ints.at("text"));
+  const auto c = bench.compressor();
+  const std::span<const int32_t> text(golden.ints.at("text"));
+  const size_t chunk = size_t(bench.options.chunk_tokens), row = size_t(c->layout().row_bytes());
+  REQUIRE(text.size() >= 3 * chunk);
+  std::vector<RowsForHost> rows;
+  for (size_t i = 0; i < 3; ++i) {
+    auto run = c->run_chunk(text.first(i * chunk), text.subspan(i * chunk, chunk), {}, nullptr);
+    REQUIRE(run.ok());
+    rows.push_back(run.value());
+  }
+  for (size_t i = 1; i < 3; ++i) {  // those of the first are gone by now, as they may be
+    REQUIRE(c->wait_for(rows[i]).ok());
+    const std::span<const std::byte> here = std::span(want).subspan(i * chunk * row, chunk * row);
+    CHECK(std::ranges::equal(rows[i].bytes, here));
+  }
+}
+
+TEST_CASE("compress, question and gather agree on CUDA's kernels", "[runtime][device]") {
+  const Golden golden = read_golden();
+  // The one policy that calls every op: under emulation each takes its time.
+  Bench bench(golden, "h2o", KvView::Type::kF16, [](Bench&) { return test::fenced_emulated_cuda(); });
+  check_method(golden, bench, kOtherSlots);
+}
+
+TEST_CASE("rows, question and gather agree closely on CUDA's kernels where scores choose no slots",
+          "[.slow][runtime][device]") {
+  const Golden golden = read_golden();
+  Bench bench(golden, "recent", KvView::Type::kF16, [](Bench&) { return test::fenced_emulated_cuda(); });
+  check_method(golden, bench, kRounded);
+}
+
+TEST_CASE("gather picks what the plain reference picks", "[runtime]") {
+  const Golden golden = read_golden();
+  const auto got = gather_all(golden.floats.at("plain_scores"), 500, 65, 128);
+  // Two tokens equally far from one peak tie; the reference does not say which comes first.
+  CHECK(got.size() == golden.ints.at("plain_gathered").size());
+  CHECK(n_shared(got, golden.ints.at("plain_gathered")) + 1 >= got.size());
+}
+
+TEST_CASE("a question leaves the cache as it was", "[runtime]") {
+  const Golden golden = read_golden();
+  Bench bench(golden, "h2o", Isa::kRef);
+  auto c = bench.compressor();
+  bench.ingest(*c, golden.ints.at("text"));
+  const auto ask = [&] {
+    const auto rows = c->run_question(golden.ints.at("question"), nullptr);
+    return std::vector<std::byte>(rows.value().begin(), rows.value().end());
+  };
+  const auto first = ask();
+  CHECK(ask() == first);
+}
+
+TEST_CASE("a cache saved and loaded goes on exactly as the one that was never stopped", "[runtime]") {
+  const Golden golden = read_golden();
+  for (const Policy& policy : policies()) {
+    CAPTURE(policy.name);
+    Bench bench(golden, policy.name, best_isa());
+    const std::vector<int32_t>& text = golden.ints.at("text");
+    const size_t half = size_t(bench.options.chunk_tokens) * 2;
+    auto whole = bench.compressor();
+    const auto want = bench.ingest(*whole, text);
+
+    auto before = bench.compressor();
+    const std::span<const int32_t> all(text);
+    std::vector<std::byte> rows;
+    const auto run = [&](Compressor& c, size_t begin, size_t end) {
+      for (; begin < end; begin += size_t(bench.options.chunk_tokens)) {
+        auto out =
+            c.run_chunk(all.first(begin), all.subspan(begin, std::min(size_t(bench.options.chunk_tokens), end - begin)),
+                        {}, nullptr);
+        REQUIRE(c.wait_for(out.value()).ok());
+        rows.insert(rows.end(), out.value().bytes.begin(), out.value().bytes.end());
+      }
+    };
+    run(*before, 0, half);
+    auto after = bench.compressor();
+    int64_t n_parts = 0;
+    const auto parts = before->parts();
+    REQUIRE(parts.ok());
+    for (const CachePart& p : parts.value()) REQUIRE(after->load_part(n_parts++, p.name, p.bytes).ok());
+    REQUIRE(after->finish_load(n_parts).ok());
+    run(*after, half, text.size());
+    CHECK(rows == want);
+  }
+}
+
+TEST_CASE("a stored cache of another shape is refused", "[runtime]") {
+  const Golden golden = read_golden();
+  Bench bench(golden, "h2o", Isa::kRef);
+  auto c = bench.compressor();
+  bench.ingest(*c, golden.ints.at("text"));
+  const std::vector<CachePart> parts = std::move(c->parts()).value();
+  auto other = bench.compressor();
+  CHECK(other->load_part(0, "k 0.1 f32", parts[0].bytes).code == Code::kCorrupt);
+  CHECK(other->load_part(0, parts[0].name, parts[0].bytes.first(parts[0].bytes.size() - 1)).code == Code::kCorrupt);
+  REQUIRE(other->load_part(0, parts[0].name, parts[0].bytes).ok());
+  CHECK(other->load_part(1, parts[1].name, parts[1].bytes.first(64)).code == Code::kCorrupt);
+  CHECK(other->finish_load(1).code == Code::kCorrupt);
+  CHECK(other->load_part(1000, parts[1].name, parts[1].bytes).code == Code::kCorrupt);
+}

@@ -1,0 +1,239 @@
+// Export, import and verify with a model: the same file however the context came about, the same answers after the way
+// to another store, and files of the first version, kept as they were written.
+#include <reform/archive.h>
+#include <reform/verify.h>
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "runtime/jobs/store_impl.h"
+#include "tests/runtime/support/ingest_support.h"
+#include "tests/runtime/support/model_support.h"
+
+using namespace reform;
+using namespace reform::test;
+
+namespace {
+
+std::string exported(Store& store, const std::string& name) {
+  std::string bytes;
+  ExportTarget to;
+  to.sink = [&](const char* more, size_t n) -> Status {
+    bytes.append(more, n);
+    return {};
+  };
+  const auto done = export_context(store, name, to);
+  INFO(done.status().message);
+  REQUIRE(done.ok());
+  CHECK(done.value().archive_bytes == int64_t(bytes.size()));
+  return bytes;
+}
+
+Result<ArchiveResult> import_bytes(Store& store, const std::string& bytes, const ImportOptions& options = {}) {
+  size_t at = 0;
+  ImportOrigin from{"the bytes", {}};
+  from.source = [&](char* buffer, size_t capacity) -> Result<size_t> {
+    const size_t n = std::min(capacity, bytes.size() - at);
+    std::memcpy(buffer, bytes.data() + at, n);
+    at += n;
+    return n;
+  };
+  return import_context(store, from, options);
+}
+
+// A source whose name is a path, and always the same one.
+Result<IngestResult> ingest_as(IngestBench& bench, const std::string& name, const std::string& path,
+                               const std::string& text, const IngestOptions& options,
+                               const IngestProgressCallback& progress = {}, const CancelToken* cancel = nullptr) {
+  std::istringstream in(text);
+  return ingest(bench.engine(), bench.store(), name, {{path, &in}}, options, progress, cancel);
+}
+
+// Stopped at the begin of each chunk in turn, until it comes to its end.
+int ingest_in_pieces(IngestBench& bench, const std::string& name, const std::string& path, const std::string& text,
+                     const IngestOptions& options) {
+  for (int n_stops = 0;; ++n_stops) {
+    CancelToken cancel;
+    int64_t first = -1;
+    const auto stop = [&](const IngestProgress& p) {
+      if (p.phase != "compress") return;
+      if (first < 0) first = p.tokens_done;
+      if (p.tokens_done >= first + 64) cancel.cancel();  // one chunk further each time
+    };
+    const auto r = ingest_as(bench, name, path, text, options, stop, &cancel);
+    if (r.ok()) return n_stops;
+    INFO(r.status().message);
+    REQUIRE(r.status().code == Code::kCancelled);
+    REQUIRE(n_stops < 100);
+  }
+}
+
+IngestOptions appending(IngestOptions options) {
+  options.on_existing = IngestOptions::OnExisting::kAppend;
+  return options;
+}
+
+AskResult answer(Engine& engine, Store& store, const std::string& name) {
+  AskOptions options;
+  options.sampling.max_new_tokens = 4;
+  options.gather_tokens = 48, options.edge_tokens = 8, options.pool_window = 5;
+  auto r = ask(engine, store, {name}, "where are the blue stones?", options);
+  INFO(r.status().message);
+  REQUIRE(r.ok());
+  return std::move(r).value();
+}
+
+void check_same_answer(const AskResult& a, const AskResult& b) {
+  CHECK(a.answer == b.answer);
+  CHECK(a.prompt == b.prompt);
+  REQUIRE(a.sources.size() == b.sources.size());
+  for (size_t i = 0; i < a.sources.size(); ++i) {
+    const Source &x = a.sources[i], &y = b.sources[i];
+    CHECK((x.begin_byte == y.begin_byte && x.end_byte == y.end_byte && x.edge == y.edge && x.score == y.score));
+    CHECK(x.text == y.text);
+  }
+}
+
+bool holds(const std::string& bytes, const std::string& part) { return bytes.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("export: the same bytes however often the ingest was stopped, with any number of threads", "[runtime]") {
+  IngestBench one(1), two(2);
+  for (const std::string policy : {"h2o", "recent", "none"}) {
+    const std::string text = made_text(200 + policy.size(), 1300), more = made_text(201 + policy.size(), 500);
+    IngestOptions options = IngestBench::options(policy);
+    if (one.store().find("c").ok()) REQUIRE(one.store().remove("c").ok());
+    REQUIRE(ingest_as(one, "c", "/one/place/a.txt", text, options).ok());
+    const std::string whole = exported(one.store(), "c");
+    REQUIRE(ingest_as(one, "c", "/one/place/b.txt", more, appending(options)).ok());
+    const std::string both = exported(one.store(), "c");
+    for (IngestBench* bench : {&one, &two}) {
+      for (const double checkpoint_seconds : {0.0, 1000.0}) {
+        CAPTURE(policy, checkpoint_seconds, bench == &two);
+        if (bench->store().find("c").ok()) REQUIRE(bench->store().remove("c").ok());
+        options.checkpoint_seconds = checkpoint_seconds;
+        if (checkpoint_seconds == 0) {
+          CHECK(ingest_in_pieces(*bench, "c", "a.txt", text, options) > 4);
+        } else {
+          REQUIRE(ingest_as(*bench, "c", "a.txt", text, options).ok());
+        }
+        CHECK((exported(bench->store(), "c") == whole));
+        if (checkpoint_seconds == 0) {
+          CHECK(ingest_in_pieces(*bench, "c", "elsewhere/b.txt", more, appending(options)) > 0);
+        } else {
+          REQUIRE(ingest_as(*bench, "c", "elsewhere/b.txt", more, appending(options)).ok());
+        }
+        CHECK((exported(bench->store(), "c") == both));
+      }
+    }
+  }
+}
+
+TEST_CASE("export: no folder, id or date is in the file", "[runtime]") {
+  IngestBench bench;
+  REQUIRE(ingest_as(bench, "c", "/secret/folder/a.txt", made_text(3, 600), IngestBench::options("h2o")).ok());
+  const ContextInfo info = bench.store().find("c").value();
+  const std::string bytes = exported(bench.store(), "c");
+  CHECK(holds(bytes, "\"a.txt\""));
+  for (const std::string& trace :
+       {std::string("secret"), std::string("folder"), info.id, info.model_path, std::string("tiny_qwen2.gguf"),
+        bench.store().dir(), std::to_string(info.created_unix_s)}) {
+    CAPTURE(trace);
+    CHECK_FALSE(holds(bytes, trace));
+  }
+}
+
+TEST_CASE("import: the context answers, shows its sources and grows as the original does", "[runtime]") {
+  IngestBench from, to;
+  for (const std::string policy : {"h2o", "none"}) {
+    CAPTURE(policy);
+    const IngestOptions options = IngestBench::options(policy);
+    const std::string text = made_text(210, 1200), more = made_text(211, 400);
+    const std::string name = "original " + policy;
+    REQUIRE(ingest_as(from, name, "a.txt", text, options).ok());
+    const std::string bytes = exported(from.store(), name);
+
+    ImportOptions import_options;
+    import_options.name = "copy " + policy;
+    const auto imported = import_bytes(to.store(), bytes, import_options);
+    INFO(imported.status().message);
+    REQUIRE(imported.ok());
+    const ContextInfo& info = imported.value().context;
+    CHECK((info.state == "complete" && info.name == "copy " + policy && info.model_path.empty()));
+    CHECK(info.files == std::vector<std::string>{"a.txt"});
+    check_same_answer(answer(from.engine(), from.store(), name), answer(to.engine(), to.store(), "copy " + policy));
+    const auto verified = verify(to.store(), {"copy " + policy});
+    CHECK(verified.value().at(0).state == "ok");
+
+    // The same text again is known; more of it makes what it makes of the original.
+    CHECK(ingest_as(to, "copy " + policy, "a.txt", text, options).value().outcome == IngestResult::Outcome::kUnchanged);
+    REQUIRE(ingest_as(from, name, "b.txt", more, appending(options)).ok());
+    REQUIRE(ingest_as(to, "copy " + policy, "b.txt", more, appending(options)).ok());
+    check_same_answer(answer(from.engine(), from.store(), name), answer(to.engine(), to.store(), "copy " + policy));
+  }
+}
+
+TEST_CASE("import: the model is checked and remembered where it is said", "[runtime]") {
+  IngestBench bench;
+  REQUIRE(ingest_as(bench, "c", "a.txt", made_text(3, 300), IngestBench::options("h2o")).ok());
+  const std::string bytes = exported(bench.store(), "c");
+  ImportOptions options;
+  options.name = "d";
+  options.cache_dir = bench.store().dir() + "/../cache";
+  options.model_path = tiny_path("qwen3");
+  const Status other = import_bytes(bench.store(), bytes, options).status();
+  CHECK(other.code == Code::kWrongModel);
+  CHECK(other.message.find("tiny_qwen3.gguf") != std::string::npos);
+  CHECK_FALSE(bench.store().find("d").ok());
+  options.model_path = tiny_path("qwen2");
+  const auto right = import_bytes(bench.store(), bytes, options);
+  REQUIRE(right.ok());
+  CHECK(right.value().context.model_path == std::filesystem::absolute(tiny_path("qwen2")).string());
+  CHECK(import_bytes(bench.store(), bytes).status().code == Code::kExists);
+  CHECK(import_bytes(bench.store(), bytes).status().message.find("--as") != std::string::npos);
+}
+
+TEST_CASE("import: texts of the runtime's that it cannot read are refused", "[runtime]") {
+  IngestBench bench;
+  REQUIRE(ingest_as(bench, "c", "a.txt", made_text(3, 300), IngestBench::options("h2o")).ok());
+  // Read back through the store, which does not know what is in the texts.
+  ContextStore& store = *bench.store().impl().contexts;
+  struct {
+    const char* what;
+    std::function<void(ArchiveTexts&)> change;
+  } cases[] = {
+      {"settings", [](ArchiveTexts& t) { t.settings = "{\"policy\":\"h2o\"}"; }},
+      {"settings", [](ArchiveTexts& t) { t.settings = std::string(100'000, '['); }},
+      {"sources", [](ArchiveTexts& t) { t.sources = "[{\"name\":\"a\"}]"; }},
+      {"sources",
+       [](ArchiveTexts& t) { t.sources = "[{\"name\":\"a\",\"begin_byte\":9223372036854775807,\"size_bytes\":1}]"; }},
+      {"heads", [](ArchiveTexts& t) {
+         auto json = nlohmann::ordered_json::parse(t.settings);
+         json["heads"].push_back("q0.0");
+         t.settings = json.dump();
+       }}};
+  for (const auto& c : cases) {
+    CAPTURE(c.what);
+    std::string bytes;
+    const auto texts = [&](const ContextMeta& meta) -> Result<ArchiveTexts> {
+      ArchiveTexts changed{meta.settings, meta.sources};
+      c.change(changed);
+      return changed;
+    };
+    const auto sink = [&](std::span<const std::byte> more) -> Status {
+      bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
+      return {};
+    };
+    REQUIRE(store.export_context("c", texts, sink, {}).ok());
+    const Status status = import_bytes(bench.store(), bytes).status();
+    INFO(status.message);
+    CHECK(status.code == Code::kCorrupt);
+    CHECK(status.message.find(c.what) != std::string::npos);
+    CHECK(status.message.starts_with("the bytes: "));
+  }
+}
