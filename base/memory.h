@@ -67,6 +67,32 @@ class MemoryAccount {
   std::atomic<int64_t> total_ = 0, peak_total_ = 0;
 };
 
+// Bytes counted in an account for as long as it lives: of memory that somebody else holds. Move-only.
+class Reservation {
+ public:
+  Reservation() = default;
+  static Result<Reservation> create(MemoryAccount& account, MemoryCategory category, int64_t bytes) {
+    TRY(account.reserve(category, bytes));
+    return Reservation(account, category, bytes);
+  }
+  ~Reservation() {
+    if (account_ != nullptr) account_->release(category_, bytes_);
+  }
+  Reservation(Reservation&& o) noexcept
+      : account_(std::exchange(o.account_, nullptr)), category_(o.category_), bytes_(o.bytes_) {}
+  Reservation& operator=(Reservation&& o) noexcept {
+    std::swap(account_, o.account_), std::swap(category_, o.category_), std::swap(bytes_, o.bytes_);
+    return *this;
+  }
+
+ private:
+  Reservation(MemoryAccount& account, MemoryCategory category, int64_t bytes)
+      : account_(&account), category_(category), bytes_(bytes) {}
+  MemoryAccount* account_ = nullptr;
+  MemoryCategory category_ = MemoryCategory::kCount;
+  int64_t bytes_ = 0;
+};
+
 // Peak resident set of this process since it started, from /proc; 0 where unknown.
 int64_t process_peak_rss_bytes();
 

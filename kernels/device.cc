@@ -67,12 +67,18 @@ std::unique_ptr<Device> make_cpu_device(Isa isa, ThreadPool& pool, MemoryAccount
   return std::make_unique<CpuDevice>(isa, pool, account);
 }
 
-Result<std::span<const std::byte>> seen_by_host(Device& device, const void* data, int64_t bytes,
-                                                Buffer<std::byte>& staging) {
-  if (device.is_host()) return std::span(static_cast<const std::byte*>(data), size_t(bytes));
-  CHECK(bytes <= staging.size());
-  TRY(device.to_host(staging.data(), data, bytes));
-  return std::span<const std::byte>(staging.data(), size_t(bytes));
+int64_t copy_bytes(const Device& device, int64_t bytes) { return device.is_host() ? 0 : bytes; }
+
+Result<const std::byte*> seen_by_host(Device& device, const void* data, int64_t bytes, std::byte* room) {
+  if (device.is_host()) return static_cast<const std::byte*>(data);
+  TRY(device.to_host(room, data, bytes));
+  return static_cast<const std::byte*>(room);
+}
+
+Result<const std::byte*> seen_by_ops(Device& device, const void* data, int64_t bytes, std::byte* room) {
+  if (device.is_host()) return static_cast<const std::byte*>(data);
+  TRY(device.to_device(room, data, bytes));
+  return static_cast<const std::byte*>(room);
 }
 
 }  // namespace reform

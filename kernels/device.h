@@ -117,8 +117,18 @@ class Device {
 // `account` is the host's; both must outlive the device.
 std::unique_ptr<Device> make_cpu_device(Isa isa, ThreadPool& pool, MemoryAccount& account);
 
-// What lies at `data` as the host sees it: there, or copied to `staging`, which a device that is_host() needs not have.
-Result<std::span<const std::byte>> seen_by_host(Device& device, const void* data, int64_t bytes,
-                                                Buffer<std::byte>& staging);
+// How the host and the ops see each other's bytes: as they lie where the device's memory is the host's, else copied to
+// `room` on the side that looks, of copy_bytes(device, bytes). The copy is done when they return.
+int64_t copy_bytes(const Device& device, int64_t bytes);  // `bytes`, or 0 where nothing is copied
+Result<const std::byte*> seen_by_host(Device& device, const void* data, int64_t bytes, std::byte* room);
+Result<const std::byte*> seen_by_ops(Device& device, const void* data, int64_t bytes, std::byte* room);
+
+// What a job's buffers are made on. Every job is made twice: first on a CountingSite, to know what it takes, then where
+// it runs. So making one allocates all it will need, and touches none of it.
+struct Site {
+  Device& device;
+  Ops* ops;             // of the device, which the job calls when it runs; null on a CountingSite
+  MemoryAccount& host;  // of what lies outside a device's own memory; device.account() where that is the host's
+};
 
 }  // namespace reform

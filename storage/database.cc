@@ -123,22 +123,6 @@ int64_t Database::open_bytes(Mode mode) {
 
 std::shared_ptr<rocksdb::Cache> make_block_cache() { return rocksdb::NewLRUCache(size_t(kBlockCacheBytes), 0); }
 
-Result<Reservation> Reservation::create(MemoryAccount& account, MemoryCategory category, int64_t bytes) {
-  TRY(account.reserve(category, bytes));
-  Reservation made;
-  made.account_ = &account, made.category_ = category, made.bytes_ = bytes;
-  return made;
-}
-
-Reservation::~Reservation() {
-  if (account_ != nullptr) account_->release(category_, bytes_);
-}
-
-Reservation& Reservation::operator=(Reservation&& o) noexcept {
-  std::swap(account_, o.account_), std::swap(category_, o.category_), std::swap(bytes_, o.bytes_);
-  return *this;
-}
-
 Database::Database(const ContextTag& tag, Mode mode, const DatabaseShare& share)
     : tag_(tag), mode_(mode), share_(share) {}
 

@@ -24,21 +24,6 @@
 
 namespace reform {
 
-// Bytes of memory counted in an account for as long as this lives.
-class Reservation {
- public:
-  Reservation() = default;
-  static Result<Reservation> create(MemoryAccount& account, MemoryCategory category, int64_t bytes);
-  ~Reservation();
-  Reservation(Reservation&& o) noexcept { *this = std::move(o); }
-  Reservation& operator=(Reservation&& o) noexcept;
-
- private:
-  MemoryAccount* account_ = nullptr;
-  MemoryCategory category_ = MemoryCategory::kStore;
-  int64_t bytes_ = 0;
-};
-
 // Values read together; payloads[i] is the checked payload of the i-th block asked for.
 struct BlockBatch {
   std::vector<rocksdb::PinnableSlice> values;

@@ -118,11 +118,11 @@ class QualityRun {
     CompressSizes sizes = ingest_sizes(compress);
     const CompressSizes asked = question_sizes(compress, kMaxQuestionTokens);
     sizes = {std::max(sizes.call_tokens, asked.call_tokens), std::max(sizes.capacity, asked.capacity)};
-    const OpLimits limits = compress_limits(model_.shape(), device_, sizes);
+    const OpLimits limits = Compressor::limits(model_.shape(), device_, sizes);
     TRY_ASSIGN(auto workspace,
                Buffer<std::byte>::create(account_, MemoryCategory::kWorkspace, device_.workspace_bytes(limits)));
     const auto ops = device_.make_ops(limits, workspace.span());
-    TRY_ASSIGN(auto compressor, Compressor::create(model_, device_, *ops, account_, heads_, compress, sizes));
+    TRY_ASSIGN(auto compressor, Compressor::create(model_, {device_, ops.get(), account_}, heads_, compress, sizes));
     layout_ = compressor->layout();
     device_.use(approximation);
     const auto begun = std::chrono::steady_clock::now();
@@ -174,7 +174,9 @@ class QualityRun {
     }
     TRY_ASSIGN(const auto question, compressor.run_question(ids, nullptr));
     const std::vector<std::byte> question_rows(question.begin(), question.end());
-    TRY_ASSIGN(const auto scorer, Scorer::create(device_, ops, layout_, question_rows, text_.n_tokens()));
+    TRY_ASSIGN(const auto scorer,
+               Scorer::create({device_, &ops, account_}, layout_, int64_t(ids.size()), text_.n_tokens()));
+    TRY(scorer->set_question(question_rows));
     TRY_ASSIGN(const auto scores, scorer->score(rows));
     std::vector<Gathered> all;
     const int64_t n_tokens = text_.n_tokens(), edge_tokens = kEdgeTokens;

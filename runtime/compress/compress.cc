@@ -29,44 +29,45 @@ CompressSizes question_sizes(const CompressOptions& o, int64_t n_question_tokens
   return {n_question_tokens, stored_slots(o) + n_question_tokens};
 }
 
-Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, Device& device, Ops& ops,
-                                                       MemoryAccount& host, const Heads& heads,
+OpLimits Compressor::limits(const ModelShape& shape, const Device& device, const CompressSizes& sizes,
+                            bool fp8_products) {
+  OpLimits limits = Transformer::limits(shape, device, sizes.call_tokens, sizes.capacity);
+  if (fp8_products) limits.code_weights = shape.n_layers * kMatricesPerLayer;
+  return limits;
+}
+
+WeightUse Compressor::weights(const Heads& heads) {
+  return {.last_layer = exit_layer(heads), .stop_at_states = true, .output = false};
+}
+
+Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const Site& site, const Heads& heads,
                                                        const CompressOptions& options, const CompressSizes& sizes) {
   const ModelShape& shape = model.shape();
   std::unique_ptr<Compressor> c(new Compressor());
-  c->device_ = &device;
-  c->host_ = &host;
-  c->ops_ = &ops;
+  c->device_ = &site.device;
+  c->ops_ = site.ops;
   c->options_ = options;
   c->heads_ = heads;
   c->exit_layer_ = exit_layer(heads);
   c->layout_ = {int64_t(heads.size()), shape.head_dim};
   const auto [call, capacity] = sizes;
-  MemoryAccount& account = device.account();
+  MemoryAccount& account = site.device.account();
   // The exit layer stops at its projections, so it has no cache.
   TRY_ASSIGN(c->cache_,
              KvCache::create(account, options.kv_type, c->exit_layer_, shape.n_kv_heads, shape.head_dim, capacity));
-  TRY_ASSIGN(c->transformer_, Transformer::create(model, device, ops, call, capacity));
+  TRY_ASSIGN(c->transformer_, Transformer::create(model, site, call, capacity));
   if (options.policy->wants_scores) {
     TRY_ASSIGN(c->scores_, Buffer<float>::create(account, MemoryCategory::kKvCache, c->exit_layer_ * capacity));
   }
   if (options.policy->carry == Carry::kCache) {
     TRY_ASSIGN(c->keep_, Buffer<int32_t>::create(account, MemoryCategory::kKvCache, options.cache_tokens));
   }
-  for (int64_t i = 0; i < (device.is_host() ? 1 : 2); ++i) {
-    RowBuffer& buffer = c->row_buffers_[i];
-    const int64_t bytes = call * c->layout_.row_bytes();
-    TRY_ASSIGN(buffer.rows, Buffer<std::byte>::create(account, MemoryCategory::kIndex, bytes));
-    if (device.is_host()) continue;
-    TRY_ASSIGN(buffer.host, PinnedBuffer::create(*device.copies(), host, MemoryCategory::kIndex, bytes));
+  TRY_ASSIGN(c->outlet_, RowOutlet::create(site, call * c->layout_.row_bytes()));
+  if (options.saves) {
+    const int64_t room = copy_bytes(site.device, c->slot_bytes() * stored_slots(options));
+    TRY_ASSIGN(c->parts_room_, Buffer<std::byte>::create(site.host, MemoryCategory::kCheckpoint, room));
   }
   return c;
-}
-
-Compressor::~Compressor() {
-  for (const RowBuffer& buffer : row_buffers_) {
-    if (buffer.copy >= 0) (void)device_->copies()->wait_for(buffer.copy).ok();
-  }
 }
 
 void Compressor::reset() {
@@ -81,7 +82,7 @@ Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens,
       .ids = ids, .cache = &cache_, .rotated_keys = false, .last_layer = exit_layer_, .stop_at_states = true};
   ForwardHooks hooks;
   hooks.on_states = [&](int64_t layer, const LayerStates& states) {
-    capture_states(*ops_, heads_, layout_, layer, states, skip_tokens, row_buffer_->rows.data());
+    capture_states(*ops_, heads_, layout_, layer, states, skip_tokens, rows_);
   };
   if (options_.policy->wants_scores && observing_) {
     hooks.on_attention = [&](int64_t layer, const AttentionArgs& a, MatView<const float> lse) {
@@ -90,7 +91,7 @@ Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens,
   }
   hooks.on_progress = on_progress;
   hooks.cancel = cancel;
-  TRY(take_row_buffer());
+  TRY_ASSIGN(rows_, outlet_->begin_call());
   return transformer_->forward(args, hooks);
 }
 
@@ -138,7 +139,7 @@ Result<RowsForHost> Compressor::run_chunk(std::span<const int32_t> overlap, std:
   ids_.insert(ids_.end(), chunk.begin(), chunk.end());
   TRY(run(ids_, skip, on_progress, cancel));
   evict();
-  return copy_out(chunk.size());
+  return outlet_->end_call(int64_t(chunk.size()) * layout_.row_bytes());
 }
 
 Status Compressor::run_tail(std::span<const int32_t> tail, const CancelToken* cancel) {
@@ -161,29 +162,12 @@ Result<std::span<const std::byte>> Compressor::run_question(std::span<const int3
   observing_ = true;
   cache_.set_kv_len(kv_len);
   TRY(status);
-  TRY_ASSIGN(const RowsForHost rows, copy_out(ids.size()));
-  TRY(wait_for(rows));
+  TRY_ASSIGN(const RowsForHost rows, outlet_->end_call(int64_t(ids.size()) * layout_.row_bytes()));
+  TRY(outlet_->wait_for(rows));
   return rows.bytes;
 }
 
-// The one whose rows were copied out longer ago, which ops may write once they have been.
-Status Compressor::take_row_buffer() {
-  if (device_->is_host()) return {};
-  row_buffer_ = row_buffer_ == row_buffers_ ? row_buffers_ + 1 : row_buffers_;
-  return row_buffer_->copy < 0 ? ok_status() : device_->copies()->ops_wait_for(row_buffer_->copy);
-}
-
-Result<RowsForHost> Compressor::copy_out(size_t n_tokens) {
-  const int64_t bytes = int64_t(n_tokens) * layout_.row_bytes();
-  RowBuffer& b = *row_buffer_;
-  if (device_->is_host()) return RowsForHost{{b.rows.data(), size_t(bytes)}, -1};
-  TRY_ASSIGN(b.copy, device_->copies()->start(b.host.data(), b.rows.data(), bytes));
-  return RowsForHost{{b.host.data(), size_t(bytes)}, b.copy};
-}
-
-Status Compressor::wait_for(const RowsForHost& rows) {
-  return rows.copy < 0 ? ok_status() : device_->copies()->wait_for(rows.copy);
-}
+Status Compressor::wait_for(const RowsForHost& rows) { return outlet_->wait_for(rows); }
 
 int64_t Compressor::parts_per_layer() const { return 2 * cache_.layer(0, 0).n_kv_heads + (scores_.size() > 0 ? 1 : 0); }
 
@@ -202,22 +186,14 @@ Compressor::Part Compressor::part(int64_t index) const {
 }
 
 Result<std::vector<CachePart>> Compressor::parts() {
+  CHECK(options_.saves);
   std::vector<CachePart> all;
-  int64_t n_copied = 0;
-  if (!device_->is_host() && host_parts_.size() == 0) {
-    TRY_ASSIGN(host_parts_, Buffer<std::byte>::create(*host_, MemoryCategory::kCheckpoint,
-                                                      most_parts_bytes(stored_slots(options_))));
-  }
+  std::byte* room = parts_room_.data();
   for (int64_t i = 0; cache_.kv_len() > 0 && i < exit_layer_ * parts_per_layer(); ++i) {
     const Part p = part(i);
     const int64_t bytes = cache_.kv_len() * p.slot_bytes;
-    const std::byte* data = p.data;
-    if (!device_->is_host()) {
-      CHECK(n_copied + bytes <= host_parts_.size());
-      TRY(device_->to_host(host_parts_.data() + n_copied, p.data, bytes));
-      data = host_parts_.data() + n_copied;
-      n_copied += bytes;
-    }
+    TRY_ASSIGN(const std::byte* const data, seen_by_host(*device_, p.data, bytes, room));
+    room += copy_bytes(*device_, bytes);
     all.push_back({p.name, {data, size_t(bytes)}});
   }
   return all;
@@ -228,8 +204,6 @@ int64_t Compressor::slot_bytes() const {
   for (int64_t i = 0; i < exit_layer_ * parts_per_layer(); ++i) bytes += part(i).slot_bytes;
   return bytes;
 }
-
-int64_t Compressor::parts_bytes() const { return slot_bytes() * cache_.kv_len(); }
 
 int64_t Compressor::most_parts_bytes(int64_t n_tokens) const {
   return slot_bytes() * std::min(stored_slots(options_), n_tokens + 1);

@@ -17,8 +17,10 @@
 #include "runtime/compress/embedding.h"
 #include "runtime/compress/heads.h"
 #include "runtime/compress/policies/policy.h"
+#include "runtime/compress/row_outlet.h"
 #include "runtime/model/kv_cache.h"
 #include "runtime/model/transformer.h"
+#include "runtime/model/weights/source.h"
 
 namespace reform {
 
@@ -27,7 +29,7 @@ struct CompressOptions {
   int64_t chunk_tokens = 0, cache_tokens = 0, sink_tokens = 0, overlap_tokens = 0;
   int32_t bos = -1;  // >= 0: run once before the first token (before each chunk when nothing is carried); has no row
   KvView::Type kv_type = KvView::Type::kF16;
-  bool fp8_products = false;  // of the ops (compress_limits()), for the plan
+  bool saves = false;  // parts() will be called
 };
 
 // Rows of the largest call and slots of the cache: what an ingest needs, and what asking a stored cache needs.
@@ -47,27 +49,21 @@ struct CachePart {
   std::span<const std::byte> bytes;
 };
 
-// Embedding rows [n_tokens, row_bytes], which a device with memory of its own copies out beside what it computes next.
-struct RowsForHost {
-  std::span<const std::byte> bytes;
-  int64_t copy = -1;  // the device's, under way; -1: they are there
-};
-
 class Compressor {
  public:
-  ~Compressor();
-  // Everything is allocated here, but for the host's copy of a device's cache, which parts() makes. `ops` are the
-  // device's; `host` is where copies of what a device has in memory of its own are counted.
-  static Result<std::unique_ptr<Compressor>> create(const Model& model, Device& device, Ops& ops, MemoryAccount& host,
-                                                    const Heads& heads, const CompressOptions& options,
-                                                    const CompressSizes& sizes);
+  // The ops of a job, and what it uses of the weights.
+  static OpLimits limits(const ModelShape& shape, const Device& device, const CompressSizes& sizes,
+                         bool fp8_products = false);
+  static WeightUse weights(const Heads& heads);
+  // Everything is allocated here. The site's ops have limits().
+  static Result<std::unique_ptr<Compressor>> create(const Model& model, const Site& site, const Heads& heads,
+                                                    const CompressOptions& options, const CompressSizes& sizes);
 
   const EmbeddingLayout& layout() const { return layout_; }
   int64_t kv_len() const { return cache_.kv_len(); }
 
   // One chunk. `overlap` are the tokens just before it (only used where nothing is carried). Cancelled: the state is
-  // unusable, load() or reset() it. A device of its own is not waited for: its rows are there after wait_for(), and
-  // stay until the next call but one begins; the host's until the next call does.
+  // unusable, load() or reset() it. Its rows may be read after wait_for() (row_outlet.h says until when).
   Result<RowsForHost> run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
                                 const std::function<void(double)>& on_progress, const CancelToken* cancel);
   Status wait_for(const RowsForHost& rows);
@@ -81,9 +77,8 @@ class Compressor {
   // Back to an empty cache.
   void reset();
 
-  // The cache as it stands, to be stored before the next call. Where the device's memory is the host's no copy is made.
+  // The cache as it stands, to be stored before the next call.
   Result<std::vector<CachePart>> parts();
-  int64_t parts_bytes() const;
   int64_t most_parts_bytes(int64_t n_tokens) const;  // once so many tokens have been run
   // And back, after reset(): each part in order, then finish_load(). What is stored is outside data: names and sizes
   // are checked (kCorrupt).
@@ -97,8 +92,6 @@ class Compressor {
   void add_attention(int64_t layer, const AttentionArgs& args, MatView<const float> lse);
   void evict();
   std::span<float> scores_of(int64_t layer);
-  Result<RowsForHost> copy_out(size_t n_tokens);
-  Status take_row_buffer();
   // Part `index` of the cache: its name, where it starts, and its bytes per slot.
   struct Part {
     std::string name;
@@ -110,7 +103,6 @@ class Compressor {
   int64_t slot_bytes() const;  // of all parts
 
   Device* device_ = nullptr;
-  MemoryAccount* host_ = nullptr;
   Ops* ops_ = nullptr;
   CompressOptions options_;
   Heads heads_;
@@ -121,16 +113,9 @@ class Compressor {
   bool observing_ = true;  // false while a question runs: it must not change the scores
   Buffer<float> scores_;   // [exit_layer, capacity] accumulated attention of each slot
   Buffer<int32_t> keep_;   // [cache_tokens] of one layer
-  // [chunk_tokens, row_bytes], and the host's copy of them where it does not see the device's memory: then there are
-  // two, and while one is copied out and stored the next call fills the other.
-  struct RowBuffer {
-    Buffer<std::byte> rows;
-    PinnedBuffer host;
-    int64_t copy = -1;  // the last one, of these rows
-  };
-  RowBuffer row_buffers_[2];
-  RowBuffer* row_buffer_ = row_buffers_;  // of the call in hand
-  Buffer<std::byte> host_parts_;          // the host's copy of the cache, likewise
+  std::unique_ptr<RowOutlet> outlet_;
+  std::byte* rows_ = nullptr;     // of the call in hand, [call_tokens, row_bytes]
+  Buffer<std::byte> parts_room_;  // for the cache as the host sees it, where parts() has to copy it
   int64_t loading_kv_len_ = 0;
   std::vector<int32_t> observers_, ids_;
   std::vector<float> observer_weights_;

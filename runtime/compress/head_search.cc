@@ -46,17 +46,16 @@ int64_t HeadSearch::last_layer(const ModelShape& shape) {
   return std::max<int64_t>(0, int64_t(kDepthShare * double(shape.n_layers)) - 1);
 }
 
-Result<std::unique_ptr<HeadSearch>> HeadSearch::create(const Model& model, const Tokenizer& tokenizer, Device& device,
-                                                       Ops& ops, MemoryAccount& host, KvView::Type kv_type) {
+Result<std::unique_ptr<HeadSearch>> HeadSearch::create(const Model& model, const Tokenizer& tokenizer, const Site& site,
+                                                       KvView::Type kv_type) {
   const ModelShape& shape = model.shape();
-  std::unique_ptr<HeadSearch> s(new HeadSearch(model, tokenizer, device, host));
-  TRY_ASSIGN(s->cache_, KvCache::create(device.account(), kv_type, last_layer(shape) + 1, shape.n_kv_heads,
+  std::unique_ptr<HeadSearch> s(new HeadSearch(model, tokenizer, site.device, site.host));
+  TRY_ASSIGN(s->cache_, KvCache::create(site.device.account(), kv_type, last_layer(shape) + 1, shape.n_kv_heads,
                                         shape.head_dim, kCallTokens));
-  TRY_ASSIGN(s->transformer_, Transformer::create(model, device, ops, kCallTokens, kCallTokens));
-  if (!device.is_host()) {
-    TRY_ASSIGN(s->staging_, Buffer<std::byte>::create(host, MemoryCategory::kActivations,
-                                                      kCallTokens * shape.n_heads * shape.head_dim * 4));
-  }
+  TRY_ASSIGN(s->transformer_, Transformer::create(model, site, kCallTokens, kCallTokens));
+  const int64_t widest_bytes = kCallTokens * shape.n_heads * shape.head_dim * int64_t(sizeof(float));
+  TRY_ASSIGN(s->staging_,
+             Buffer<std::byte>::create(site.host, MemoryCategory::kActivations, copy_bytes(site.device, widest_bytes)));
   return s;
 }
 
@@ -104,8 +103,9 @@ Status HeadSearch::run_sample(SampleKind kind, const SearchSample& sample, const
 }
 
 Result<MatView<const float>> HeadSearch::seen(const MatView<const float>& states) {
-  TRY_ASSIGN(const auto bytes, seen_by_host(device_, states.data, states.rows * states.cols * 4, staging_));
-  return MatView<const float>(reinterpret_cast<const float*>(bytes.data()), states.rows, states.cols);
+  TRY_ASSIGN(const std::byte* const there,
+             seen_by_host(device_, states.data, states.rows * states.cols * 4, staging_.data()));
+  return MatView<const float>(reinterpret_cast<const float*>(there), states.rows, states.cols);
 }
 
 Status HeadSearch::rank_layer(SampleKind kind, const SearchSample& sample, int64_t layer, const LayerStates& states) {

@@ -47,10 +47,9 @@ class HeadSearch {
   static constexpr int64_t kTextTokens = 1200;         // a token wants 512-1,024 tokens before it
   static constexpr int64_t kCallTokens = kTextTokens + kMaxQuestionTokens;
 
-  // Everything is allocated here. `ops` are the device's, for calls of kCallTokens over as many slots; `host` is where
-  // copies of what a device has in memory of its own are counted.
-  static Result<std::unique_ptr<HeadSearch>> create(const Model& model, const Tokenizer& tokenizer, Device& device,
-                                                    Ops& ops, MemoryAccount& host, KvView::Type kv_type);
+  // Everything is allocated here. The site's ops are for calls of kCallTokens over as many slots.
+  static Result<std::unique_ptr<HeadSearch>> create(const Model& model, const Tokenizer& tokenizer, const Site& site,
+                                                    KvView::Type kv_type);
   // Two heads best at patterns and two best at multi-hop, all different. kCancelled.
   Result<Heads> run(int64_t n_params, const IngestProgressCallback& progress, const CancelToken* cancel);
 

@@ -74,11 +74,7 @@ Result<ModelInfo> describe(const Engine::Impl& e) {
 }  // namespace
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Engine::~Engine() {
-  if (impl_ == nullptr) return;
-  impl_->account.release(MemoryCategory::kWeights, impl_->host_weight_bytes);
-  impl_->account.release(MemoryCategory::kTokens, impl_->tokenizer->table_bytes());
-}
+Engine::~Engine() = default;
 
 Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, const EngineOptions& options,
                                              LogCallback log) {
@@ -108,7 +104,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
                               model_path, head_dim, impl->device->max_head_dim(), impl->device->name())};
   }
   TRY_ASSIGN(impl->info, describe(*impl));
-  TRY(impl->account.reserve(MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
+  TRY_ASSIGN(impl->tokenizer_tables,
+             Reservation::create(impl->account, MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
   if (impl->gguf->is_synthetic() && impl->device->is_host()) TRY(machine_has(*impl->gguf));
   TRY(impl->take_weights());
   TRY(impl->prepare_decode());
@@ -142,51 +139,45 @@ Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
 
 // On the CPU they stay in the file's mapping; a device with memory of its own has places for them.
 Status Engine::Impl::take_weights() {
-  const auto take = [this]() -> Status {
-    const bool in_place = device->is_host();
-    const int64_t bytes = in_place ? gguf->file_bytes() : gguf->made_bytes();
-    TRY(account.reserve(MemoryCategory::kWeights, bytes));
-    host_weight_bytes = bytes;
-    if (in_place) return gguf->materialise();
-    TRY(model->move_to(*device, account, parse_weight_place(options.gpu_weights).value()));
-    note_gpu_plan({});
-    return {};
-  };
-  const Status taken = take();
-  if (taken.ok()) return {};
-  if (taken.code != Code::kMemoryCap) return taken;
-  return {taken.code, fmt::format("{}: {}; a smaller or more quantised model, or a larger {}, would fit", gguf->path(),
-                                  taken.message, cap_flag())};
+  const Status taken = model->move_to(*device, account, parse_weight_place(options.gpu_weights).value());
+  if (taken.code == Code::kMemoryCap) {
+    return {taken.code, fmt::format("{}: {}; a smaller or more quantised model, or a larger {}, would fit",
+                                    gguf->path(), taken.message, cap_flag())};
+  }
+  TRY(taken);
+  note_gpu_plan({});
+  return {};
 }
 
 // Where there is no room for it beside all the weights, they are arranged anew for each job, and a decode that has them
 // all makes it ready itself.
 Status Engine::Impl::prepare_decode() {
-  if (device->is_host() || !model->places()->all_resident()) return {};
-  const ModelShape& shape = model->shape();
-  const MemoryPlan plan =
-      plan_recompute(shape, *device, kv_type(), kDecodeAhead.call_tokens, kDecodeAhead.capacity).device;
-  if (!(plan + device->account()).check(device->account().cap_bytes(), "").ok()) return {};
-  note_gpu_plan(plan);
-  const auto prepare = [&]() -> Status {
-    TRY_ASSIGN(Kernels kernels,
-               make_kernels(recompute_limits(shape, *device, kDecodeAhead.call_tokens, kDecodeAhead.capacity)));
-    return reform::prepare_decode(*model, *device, *kernels.ops, kv_type());
+  if (device->is_host() || !model->weights().all_resident()) return {};
+  SamplingOptions sampling;
+  sampling.max_new_tokens = 0;
+  const MakeJob<Decoder> make = [&](const Site& site) {
+    return Decoder::create(*model, *tokenizer, site, kv_type(), 1, sampling);
   };
-  const Status prepared = prepare();
-  return prepared.code == Code::kMemoryCap ? Status{} : prepared;  // what is free is in pieces
+  const OpLimits limits = Decoder::limits(model->shape(), *device, 1, 0);
+  TRY_ASSIGN(const JobPlan plan, count_job(*device, limits, make));
+  MemoryPlan all = plan.device;
+  all += in_use(device->account());
+  if (!all.check(device->account().cap_bytes(), "").ok()) return {};
+  note_gpu_plan(plan.device);
+  auto session = make_session<Decoder>(limits, make);
+  if (session.status().code == Code::kMemoryCap) return {};  // what is free is in pieces
+  TRY(session);
+  return session.value()->prepare_steps();
 }
 
 std::string Engine::Impl::cache_dir() const {
   return options.cache_dir.empty() ? default_cache_dir() : options.cache_dir;
 }
 
-Status Engine::Impl::make_room(const JobPlan& plan, const WeightUse& use, const std::string& advice,
-                               const CancelToken* cancel) {
-  TRY(plan.make_room(*device, *model, use, account, advice, cancel));
-  if (device->is_host()) return {};
-  const WeightSummary& weights = model->places()->summary();
+Status Engine::Impl::make_room(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel) {
+  TRY(plan.make_room(*device, model->weights(), needs.weights, account, needs.advice, cancel));
   note_gpu_plan(plan.device);
+  const WeightSummary& weights = model->weights().summary();
   const int64_t n = weights.resident_layers + weights.streamed_layers;
   const std::string rate =
       weights.tokens_per_s > 0 ? fmt::format("; at most about {:.3g} new tokens a second", weights.tokens_per_s) : "";
@@ -201,19 +192,15 @@ Status Engine::Impl::make_room(const JobPlan& plan, const WeightUse& use, const 
 }
 
 void Engine::Impl::note_gpu_plan(MemoryPlan there) {
-  const WeightSummary& w = model->places()->summary();
+  const WeightSummary& w = model->weights().summary();
   there[MemoryCategory::kWeights] = w.planned_bytes;
   const std::lock_guard lock(gpu_mutex);
   gpu_plan.raise_to(there);
   gpu_weights = {w.place, w.resident_layers, w.streamed_layers, w.tokens_per_s};
 }
 
-Result<Kernels> Engine::Impl::make_kernels(const OpLimits& limits) {
-  Kernels kernels;
-  TRY_ASSIGN(kernels.workspace,
-             Buffer<std::byte>::create(device->account(), MemoryCategory::kWorkspace, device->workspace_bytes(limits)));
-  kernels.ops = device->make_ops(limits, kernels.workspace.span());
-  return kernels;
+Result<Buffer<std::byte>> Engine::Impl::make_workspace(const OpLimits& limits) {
+  return Buffer<std::byte>::create(device->account(), MemoryCategory::kWorkspace, device->workspace_bytes(limits));
 }
 
 MemoryReport memory_report(const Engine::Impl& engine, const MemoryAccount* store) {

@@ -5,6 +5,7 @@
 #include <reform/ingest.h>
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,14 +20,29 @@
 #include "runtime/model/gguf.h"
 #include "runtime/model/kv_cache.h"
 #include "runtime/model/model.h"
+#include "runtime/model/weights/source.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace reform {
 
-// The ops of one job and the workspace under them.
-struct Kernels {
+// A job with the ops it calls and the workspace under them, which go after it.
+template <class Job>
+struct Session {
   Buffer<std::byte> workspace;
   std::unique_ptr<Ops> ops;
+  std::unique_ptr<Job> job;
+
+  Job* operator->() { return job.get(); }
+  Job& operator*() { return *job; }
+};
+
+// What a job wants beside its buffers.
+struct SessionNeeds {
+  OpLimits limits;     // of its ops
+  WeightUse weights;   // of the model's
+  MemoryPlan beside;   // of the host's memory, for what is not made with the job
+  JobPlan meanwhile;   // of other jobs while weights stay as they are arranged for this one, none of them beside it
+  std::string advice;  // what would fit, where it does not
 };
 
 // One call at a time; who waits for its turn looks at its token meanwhile.
@@ -59,12 +75,12 @@ struct Engine::Impl {
   std::unique_ptr<Gguf> gguf;
   std::unique_ptr<Model> model;  // its weights may be in the device's memory
   std::unique_ptr<Tokenizer> tokenizer;
+  Reservation tokenizer_tables;
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
   Isa isa = Isa::kPortable;
   ModelInfo info;
-  Turns turns;                    // of calls that run the model
-  Heads heads;                    // once resolved
-  int64_t host_weight_bytes = 0;  // reserved for weights in `account`
+  Turns turns;  // of calls that run the model
+  Heads heads;  // once resolved
 
   // What memory() says of a GPU, from any thread.
   mutable std::mutex gpu_mutex;
@@ -81,15 +97,38 @@ struct Engine::Impl {
   Status take_weights();
   // What a decode repeats, made ready when the engine is opened, so that the driver takes its memory then.
   Status prepare_decode();
-  // Before a job's buffers are made: room for them, and weights where it will find them, which is said.
-  Status make_room(const JobPlan& plan, const WeightUse& use, const std::string& advice, const CancelToken* cancel);
-  void note_gpu_plan(MemoryPlan there);  // weights are as they are arranged
-  Result<Kernels> make_kernels(const OpLimits& limits);
+  // The one way a job comes to its memory. `make` makes it on a Site; it runs twice, first where memory is only
+  // counted, so that a plan cannot differ from what is allocated: plan, room for it, weights where the job will find
+  // them (which is said), ops, job. kMemoryCap before anything is allocated.
+  template <class Job>
+  using MakeJob = std::function<Result<std::unique_ptr<Job>>(const Site&)>;
+  template <class Job>
+  Result<Session<Job>> open_session(const SessionNeeds& needs, const MakeJob<Job>& make, const CancelToken* cancel) {
+    TRY_ASSIGN(JobPlan plan, count_job(*device, needs.limits, make));
+    plan.host += needs.beside;
+    plan.raise_to(needs.meanwhile);
+    TRY(make_room(plan, needs, cancel));
+    return make_session<Job>(needs.limits, make);
+  }
+  // Without a plan: where somebody has made room.
+  template <class Job>
+  Result<Session<Job>> make_session(const OpLimits& limits, const MakeJob<Job>& make) {
+    Session<Job> session;
+    TRY_ASSIGN(session.workspace, make_workspace(limits));
+    session.ops = device->make_ops(limits, session.workspace.span());
+    TRY_ASSIGN(session.job, make(Site{*device, session.ops.get(), account}));
+    return session;
+  }
   // The heads a new context's embeddings are made of: the user's file, the shipped ones, the cache, or a search.
   Result<Heads> resolve_heads(const IngestProgressCallback& progress, const CancelToken* cancel);
+  void note_gpu_plan(MemoryPlan there);  // weights are as they are arranged
   void remark(LogLevel level, const std::string& line) const {
     if (log) log(level, line);
   }
+
+ private:
+  Status make_room(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel);
+  Result<Buffer<std::byte>> make_workspace(const OpLimits& limits);
 };
 
 // A search on synthetic text (compress/head_search.h), whatever is known already.

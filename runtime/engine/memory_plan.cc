@@ -6,23 +6,8 @@
 #include <algorithm>
 
 #include "base/try.h"
-#include "runtime/recompute/next_token.h"
 
 namespace reform {
-namespace {
-
-OpLimits limits_of(const ModelShape& shape, const Device& device, int64_t call_tokens, int64_t capacity) {
-  return {.max_tokens = call_tokens,
-          .max_cols = std::max({shape.d_model, shape.d_ff, shape.n_heads * shape.head_dim}),
-          .max_kv_len = capacity,
-          .n_heads = shape.n_heads,
-          .n_kv_heads = shape.n_kv_heads,
-          .head_dim = shape.head_dim,
-          .max_block_tokens = std::min(call_tokens, device.block_tokens())};
-}
-
-}  // namespace
-
 int64_t MemoryPlan::total_bytes() const {
   int64_t total = 0;
   for (const int64_t b : bytes) total += b;
@@ -44,73 +29,41 @@ Status MemoryPlan::check(int64_t cap_bytes, const std::string& advice) const {
                                         format_bytes(cap_bytes), table, advice)};
 }
 
-MemoryPlan operator+(MemoryPlan plan, const MemoryAccount& account) {
-  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) {
-    plan.bytes[c] += account.current_bytes(MemoryCategory(c));
-  }
+MemoryPlan& MemoryPlan::operator+=(const MemoryPlan& o) {
+  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) bytes[c] += o.bytes[c];
+  return *this;
+}
+
+MemoryPlan in_use(const MemoryAccount& account) {
+  MemoryPlan plan;
+  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) plan.bytes[c] = account.current_bytes(MemoryCategory(c));
   return plan;
 }
 
-Status JobPlan::make_room(Device& where, const Model& model, const WeightUse& use, const MemoryAccount& host_account,
+MemoryPlan peak_of(const MemoryAccount& account) {
+  MemoryPlan plan;
+  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) plan.bytes[c] = account.peak_bytes(MemoryCategory(c));
+  return plan;
+}
+
+void JobPlan::raise_to(const JobPlan& other) {
+  device.raise_to(other.device);
+  host.raise_to(other.host);
+}
+
+Status JobPlan::make_room(Device& where, WeightSource& weights, const WeightUse& use, const MemoryAccount& host_account,
                           const std::string& advice, const CancelToken* cancel) const {
-  if (where.is_host()) {
-    MemoryPlan all = host;
-    for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) all.bytes[c] += device.bytes[c];
-    return (all + host_account).check(host_account.cap_bytes(), advice);
-  }
-  WeightPlaces& weights = *model.places();
   MemoryPlan there = device;
   there[MemoryCategory::kWeights] += weights.least_bytes(use);
   const Status fits = there.check(where.account().cap_bytes(), advice);
   if (!fits.ok()) return {fits.code, fmt::format("{}: {}", where.name(), fits.message)};
-  const char* const host_advice = "a larger --max-host-memory would fit";
+  const std::string host_advice = device.total_bytes() == 0 ? advice : "a larger --max-host-memory would fit";
   const Status arranged = weights.arrange(use, device.total_bytes(), host.total_bytes(), cancel);
   if (arranged.code == Code::kMemoryCap) return {arranged.code, fmt::format("{}; {}", arranged.message, host_advice)};
   TRY(arranged);
-  return (host + host_account).check(host_account.cap_bytes(), host_advice);
-}
-
-OpLimits compress_limits(const ModelShape& shape, const Device& device, const CompressSizes& s, bool fp8_products) {
-  OpLimits limits = limits_of(shape, device, s.call_tokens, s.capacity);
-  if (fp8_products) limits.code_weights = shape.n_layers * kMatricesPerLayer;
-  return limits;
-}
-
-OpLimits recompute_limits(const ModelShape& shape, const Device& device, int64_t call_tokens, int64_t capacity) {
-  return limits_of(shape, device, call_tokens, capacity);
-}
-
-WeightUse compress_use(const Heads& heads) {
-  return {.last_layer = exit_layer(heads), .stop_at_states = true, .output = false};
-}
-
-JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& heads, const CompressOptions& options,
-                      const CompressSizes& sizes) {
-  const int64_t layers = exit_layer(heads);
-  JobPlan job;
-  MemoryPlan& plan = job.device;
-  plan[MemoryCategory::kKvCache] =
-      KvCache::bytes(options.kv_type, layers, shape.n_kv_heads, shape.head_dim, sizes.capacity) +
-      (options.policy->wants_scores ? layers * sizes.capacity * 4 : 0) +
-      (options.policy->carry == Carry::kCache ? options.cache_tokens * 4 : 0);
-  plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, sizes.call_tokens, device.block_tokens());
-  plan[MemoryCategory::kWorkspace] =
-      device.workspace_bytes(compress_limits(shape, device, sizes, options.fp8_products));
-  const int64_t rows_bytes = sizes.call_tokens * EmbeddingLayout{int64_t(heads.size()), shape.head_dim}.row_bytes();
-  plan[MemoryCategory::kIndex] = rows_bytes * (device.is_host() ? 1 : 2);  // two buffers, and the host's copies of them
-  if (!device.is_host()) job.host[MemoryCategory::kIndex] = plan[MemoryCategory::kIndex];
-  return job;
-}
-
-JobPlan plan_recompute(const ModelShape& shape, Device& device, KvView::Type kv_type, int64_t call_tokens,
-                       int64_t capacity) {
-  JobPlan job;
-  MemoryPlan& plan = job.device;
-  plan[MemoryCategory::kKvCache] = KvCache::bytes(kv_type, shape.n_layers, shape.n_kv_heads, shape.head_dim, capacity);
-  plan[MemoryCategory::kActivations] =
-      Transformer::activation_bytes(shape, call_tokens, device.block_tokens()) + NextToken::bytes(shape.n_vocab);
-  plan[MemoryCategory::kWorkspace] = device.workspace_bytes(recompute_limits(shape, device, call_tokens, capacity));
-  return job;
+  MemoryPlan here = host;
+  here += in_use(host_account);
+  return here.check(host_account.cap_bytes(), host_advice);
 }
 
 }  // namespace reform

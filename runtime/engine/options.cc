@@ -9,7 +9,7 @@
 #include "kernels/ops.h"
 #include "runtime/compress/policies/policy.h"
 #include "runtime/engine/device_choice.h"
-#include "runtime/model/weights/places.h"
+#include "runtime/model/weights/source.h"
 
 namespace reform {
 namespace {

@@ -16,18 +16,18 @@ constexpr int64_t kMaxHeadsFileBytes = 1 << 20;
 Result<Heads> search_heads(Engine::Impl& engine, const IngestProgressCallback& progress, const CancelToken* cancel) {
   const ModelShape& shape = engine.model->shape();
   constexpr int64_t kLength = HeadSearch::kCallTokens;
-  const int64_t last_layer = HeadSearch::last_layer(shape);
-  JobPlan plan = plan_recompute(shape, *engine.device, engine.kv_type(), kLength, kLength);
-  plan.device[MemoryCategory::kKvCache] =
-      KvCache::bytes(engine.kv_type(), last_layer + 1, shape.n_kv_heads, shape.head_dim, kLength);
-  if (!engine.device->is_host()) {
-    plan.host[MemoryCategory::kActivations] = kLength * shape.n_heads * shape.head_dim * int64_t(sizeof(float));
-  }
-  TRY(engine.make_room(plan, {.last_layer = last_layer, .stop_at_states = true, .output = false},
-                       fmt::format("a larger {} would fit", engine.cap_flag()), cancel));
-  TRY_ASSIGN(Kernels kernels, engine.make_kernels(recompute_limits(shape, *engine.device, kLength, kLength)));
-  TRY_ASSIGN(auto search, HeadSearch::create(*engine.model, *engine.tokenizer, *engine.device, *kernels.ops,
-                                             engine.account, engine.kv_type()));
+  const SessionNeeds needs{
+      .limits = Transformer::limits(shape, *engine.device, kLength, kLength),
+      .weights = {.last_layer = HeadSearch::last_layer(shape), .stop_at_states = true, .output = false},
+      .beside = {},
+      .meanwhile = {},
+      .advice = fmt::format("a larger {} would fit", engine.cap_flag())};
+  TRY_ASSIGN(auto search, engine.open_session<HeadSearch>(
+                              needs,
+                              [&](const Site& site) {
+                                return HeadSearch::create(*engine.model, *engine.tokenizer, site, engine.kv_type());
+                              },
+                              cancel));
   return search->run(engine.info.n_params, progress, cancel);
 }
 

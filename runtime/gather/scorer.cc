@@ -4,55 +4,59 @@
 
 namespace reform {
 
-Status Scorer::make_rows(Rows& rows, int64_t n_rows) {
-  MemoryAccount& account = device_.account();
-  const int64_t width = layout_.n_heads * layout_.head_dim;
-  TRY_ASSIGN(rows.values, Buffer<int8_t>::create(account, MemoryCategory::kIndex, n_rows * width));
-  TRY_ASSIGN(rows.scales, Buffer<float>::create(account, MemoryCategory::kIndex, n_rows * layout_.n_heads));
-  return {};
+OpLimits Scorer::limits(const EmbeddingLayout& layout, int64_t n_question_rows) {
+  return {.max_tokens = n_question_rows,
+          .max_cols = layout.row_bytes(),
+          .max_kv_len = 1,
+          .n_heads = layout.n_heads,
+          .n_kv_heads = 1,
+          .head_dim = layout.head_dim};
 }
 
-Result<EmbeddingRows> Scorer::on_device(const EmbeddingRows& rows, Rows& copy) {
-  if (device_.is_host()) return rows;
-  const int64_t n_values = rows.n_rows * rows.n_heads * rows.head_dim, n_scales = rows.n_rows * rows.n_heads;
-  CHECK(n_values <= copy.values.size() && n_scales <= copy.scales.size());
-  TRY(device_.to_device(copy.values.data(), rows.values, n_values));
-  TRY(device_.to_device(copy.scales.data(), rows.scales, n_scales * int64_t(sizeof(float))));
-  EmbeddingRows there = rows;
-  there.values = copy.values.data();
-  there.scales = copy.scales.data();
-  return there;
-}
-
-Result<std::unique_ptr<Scorer>> Scorer::create(Device& device, Ops& ops, const EmbeddingLayout& layout,
-                                               std::span<const std::byte> question_rows, int64_t max_block_tokens) {
-  std::unique_ptr<Scorer> s(new Scorer(device, ops, layout));
-  const EmbeddingRows question = s->question_.split(question_rows);
-  if (!device.is_host()) {
-    TRY(s->make_rows(s->device_question_, question.n_rows));
-    TRY(s->make_rows(s->device_block_, max_block_tokens));
-    TRY_ASSIGN(s->device_scores_, Buffer<float>::create(device.account(), MemoryCategory::kIndex, max_block_tokens));
-  }
-  TRY_ASSIGN(s->question_rows_, s->on_device(question, s->device_question_));
+Result<std::unique_ptr<Scorer>> Scorer::create(const Site& site, const EmbeddingLayout& layout, int64_t n_question_rows,
+                                               int64_t max_block_rows) {
+  std::unique_ptr<Scorer> s(new Scorer(site, layout));
+  const auto make_room = [&](Rows& rows, int64_t n_rows) -> Status {
+    const auto room = [&](int64_t bytes) {
+      return Buffer<std::byte>::create(site.device.account(), MemoryCategory::kIndex, copy_bytes(site.device, bytes));
+    };
+    TRY_ASSIGN(rows.values, room(n_rows * layout.n_heads * layout.head_dim));
+    TRY_ASSIGN(rows.scales, room(n_rows * layout.n_heads * int64_t(sizeof(float))));
+    return {};
+  };
+  TRY(make_room(s->question_, n_question_rows));
+  TRY(make_room(s->block_, max_block_rows));
+  TRY_ASSIGN(s->scores_, Buffer<float>::create(site.device.account(), MemoryCategory::kIndex, max_block_rows));
+  TRY_ASSIGN(s->host_scores_,
+             Buffer<std::byte>::create(site.host, MemoryCategory::kIndex,
+                                       copy_bytes(site.device, max_block_rows * int64_t(sizeof(float)))));
   return s;
 }
 
-int64_t Scorer::device_bytes(const EmbeddingLayout& layout, int64_t n_question_rows, int64_t max_block_tokens) {
-  const int64_t row_bytes = layout.n_heads * (layout.head_dim + int64_t(sizeof(float)));
-  return (n_question_rows + max_block_tokens) * row_bytes + max_block_tokens * int64_t(sizeof(float));
+Result<EmbeddingRows> Scorer::for_ops(Rows& rows, std::span<const std::byte> stored) {
+  EmbeddingRows seen = rows.split.split(stored);
+  const int64_t n_scales = seen.n_rows * seen.n_heads;
+  TRY_ASSIGN(const std::byte* const values,
+             seen_by_ops(device_, seen.values, n_scales * seen.head_dim, rows.values.data()));
+  TRY_ASSIGN(const std::byte* const scales,
+             seen_by_ops(device_, seen.scales, n_scales * int64_t(sizeof(float)), rows.scales.data()));
+  seen.values = reinterpret_cast<const int8_t*>(values);
+  seen.scales = reinterpret_cast<const float*>(scales);
+  return seen;
+}
+
+Status Scorer::set_question(std::span<const std::byte> rows) {
+  TRY_ASSIGN(question_rows_, for_ops(question_, rows));
+  return {};
 }
 
 Result<std::span<const float>> Scorer::score(std::span<const std::byte> rows) {
-  const EmbeddingRows block = block_.split(rows);
-  scores_.resize(size_t(block.n_rows));
-  TRY_ASSIGN(const EmbeddingRows stored, on_device(block, device_block_));
-  if (device_.is_host()) {
-    ops_.score(stored, question_rows_, scores_);
-  } else {
-    ops_.score(stored, question_rows_, device_scores_.span().first(scores_.size()));
-    TRY(device_.to_host(scores_.data(), device_scores_.data(), block.n_rows * int64_t(sizeof(float))));
-  }
-  return std::span<const float>(scores_);
+  TRY_ASSIGN(const EmbeddingRows block, for_ops(block_, rows));
+  CHECK(block.n_rows <= scores_.size());
+  ops_->score(block, question_rows_, scores_.span().first(size_t(block.n_rows)));
+  TRY_ASSIGN(const std::byte* const scores,
+             seen_by_host(device_, scores_.data(), block.n_rows * int64_t(sizeof(float)), host_scores_.data()));
+  return std::span(reinterpret_cast<const float*>(scores), size_t(block.n_rows));
 }
 
 }  // namespace reform

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "kernels/device.h"
 #include "runtime/compress/embedding.h"
@@ -13,33 +14,31 @@ namespace reform {
 
 class Scorer {
  public:
-  // `question_rows` as the compressor gave them; blocks have at most max_block_tokens rows.
-  static Result<std::unique_ptr<Scorer>> create(Device& device, Ops& ops, const EmbeddingLayout& layout,
-                                                std::span<const std::byte> question_rows, int64_t max_block_tokens);
-  // Of a device with memory of its own, beside the kernels' workspace.
-  static int64_t device_bytes(const EmbeddingLayout& layout, int64_t n_question_rows, int64_t max_block_tokens);
+  static OpLimits limits(const EmbeddingLayout& layout, int64_t n_question_rows);
+  // Blocks have at most max_block_rows. The site's ops have limits().
+  static Result<std::unique_ptr<Scorer>> create(const Site& site, const EmbeddingLayout& layout,
+                                                int64_t n_question_rows, int64_t max_block_rows);
+  // As the compressor gave them, as many as create() was told.
+  Status set_question(std::span<const std::byte> rows);
   // One score per row (kernels/ops.h, score()); valid until the next call.
   Result<std::span<const float>> score(std::span<const std::byte> rows);
 
  private:
-  Scorer(Device& device, Ops& ops, const EmbeddingLayout& layout)
-      : device_(device), ops_(ops), layout_(layout), question_(layout), block_(layout) {}
-  // Rows on a device with memory of its own.
+  // Rows taken apart, and room for them where ops do not see the host's memory.
   struct Rows {
-    Buffer<int8_t> values;
-    Buffer<float> scales;
+    SplitRows split;
+    Buffer<std::byte> values, scales;
   };
-  Status make_rows(Rows& rows, int64_t n_rows);
-  Result<EmbeddingRows> on_device(const EmbeddingRows& rows, Rows& copy);
+  Scorer(const Site& site, const EmbeddingLayout& layout)
+      : device_(site.device), ops_(site.ops), question_{SplitRows(layout), {}, {}}, block_{SplitRows(layout), {}, {}} {}
+  Result<EmbeddingRows> for_ops(Rows& rows, std::span<const std::byte> stored);
 
   Device& device_;
-  Ops& ops_;
-  const EmbeddingLayout layout_;
-  SplitRows question_, block_;
-  Rows device_question_, device_block_;
-  Buffer<float> device_scores_;
+  Ops* const ops_;
+  Rows question_, block_;
   EmbeddingRows question_rows_;
-  std::vector<float> scores_;
+  Buffer<float> scores_;           // [max_block_rows]
+  Buffer<std::byte> host_scores_;  // the host's copy, where it needs one
 };
 
 }  // namespace reform

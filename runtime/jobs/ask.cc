@@ -28,22 +28,18 @@ struct OpenContext {
   int64_t n_tokens() const { return data->meta().n_tokens; }
 };
 
-OpLimits score_limits(const EmbeddingLayout& layout, int64_t n_question_tokens) {
-  return {.max_tokens = n_question_tokens,
-          .max_cols = layout.row_bytes(),
-          .max_kv_len = 1,
-          .n_heads = layout.n_heads,
-          .n_kv_heads = 1,
-          .head_dim = layout.head_dim};
-}
+// How the rows of one question are compared with a context's.
+struct ScoringJob {
+  EmbeddingLayout layout;
+  int64_t n_question_rows = 0;
 
-MemoryPlan plan_scoring(const Device& device, const EmbeddingLayout& layout, int64_t n_question_tokens) {
-  MemoryPlan plan;
-  plan[MemoryCategory::kWorkspace] = device.workspace_bytes(score_limits(layout, n_question_tokens));
-  plan[MemoryCategory::kIndex] =
-      Scorer::device_bytes(layout, n_question_tokens, block_tokens_for(int32_t(layout.row_bytes())));
-  return plan;
-}
+  OpLimits limits() const { return Scorer::limits(layout, n_question_rows); }
+  Engine::Impl::MakeJob<Scorer> make() const {
+    return [*this](const Site& site) {
+      return Scorer::create(site, layout, n_question_rows, block_tokens_for(int32_t(layout.row_bytes())));
+    };
+  }
+};
 
 class AskJob {
  public:
@@ -140,20 +136,16 @@ Result<std::vector<std::byte>> AskJob::question_rows(OpenContext& context, std::
                                 .overlap_tokens = s.overlap_tokens,
                                 .kv_type = engine_.kv_type()};
   const CompressSizes sizes = question_sizes(options, int64_t(ids.size()));
-  JobPlan plan = plan_compress(shape, *engine_.device, s.heads, options, sizes);
-  plan.host[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
-  // On a GPU weights stay as they are arranged while the question is scored, so that needs room beside them, too.
-  if (!engine_.device->is_host()) {
-    const MemoryPlan scoring =
-        plan_scoring(*engine_.device, {int64_t(s.heads.size()), s.head_dim}, int64_t(ids.size()));
-    engine_.note_gpu_plan(scoring);
-    plan.device[MemoryCategory::kIndex] += std::max<int64_t>(0, scoring.total_bytes() - plan.device.total_bytes());
-  }
-  TRY(engine_.make_room(plan, compress_use(s.heads), fmt::format("a larger {} would fit", engine_.cap_flag()),
-                        cancel_));
-  TRY_ASSIGN(Kernels kernels, engine_.make_kernels(compress_limits(shape, *engine_.device, sizes)));
-  TRY_ASSIGN(auto compressor, Compressor::create(*engine_.model, *engine_.device, *kernels.ops, engine_.account,
-                                                 s.heads, options, sizes));
+  SessionNeeds needs{.limits = Compressor::limits(shape, *engine_.device, sizes),
+                     .weights = Compressor::weights(s.heads),
+                     .beside = {},
+                     .meanwhile = {},
+                     .advice = fmt::format("a larger {} would fit", engine_.cap_flag())};
+  needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
+  const ScoringJob scoring{{int64_t(s.heads.size()), s.head_dim}, int64_t(ids.size())};
+  TRY_ASSIGN(needs.meanwhile, count_job(*engine_.device, scoring.limits(), scoring.make()));
+  const auto make = [&](const Site& site) { return Compressor::create(*engine_.model, site, s.heads, options, sizes); };
+  TRY_ASSIGN(auto compressor, engine_.open_session<Compressor>(needs, make, cancel_));
   if (compressor->layout().row_bytes() != context.data->meta().row_bytes) {
     return Status{Code::kCorrupt,
                   fmt::format("context '{}': rows of {} bytes; its heads give {}", context.data->meta().name,
@@ -175,10 +167,10 @@ Status AskJob::score_context(OpenContext& context, std::span<const int32_t> ques
   TRY_ASSIGN(const std::vector<std::byte> rows, question_rows(context, question_ids));
   enter("gather");
   Stopwatch watch;
-  const EmbeddingLayout layout{int64_t(context.settings.heads.size()), context.settings.head_dim};
-  TRY_ASSIGN(Kernels kernels, engine_.make_kernels(score_limits(layout, int64_t(question_ids.size()))));
-  TRY_ASSIGN(auto scorer, Scorer::create(*engine_.device, *kernels.ops, layout, rows,
-                                         block_tokens_for(int32_t(layout.row_bytes()))));
+  const ScoringJob scoring{{int64_t(context.settings.heads.size()), context.settings.head_dim},
+                           int64_t(question_ids.size())};
+  TRY_ASSIGN(auto scorer, engine_.make_session<Scorer>(scoring.limits(), scoring.make()));
+  TRY(scorer->set_question(rows));
   gatherer.begin_context(context.n_tokens(), context.edge_tokens);
   TRY(context.data->scan_embeddings([&](const EmbeddingBlock& block) -> Status {
     if (cancel_ != nullptr && cancel_->cancelled()) return {Code::kCancelled, "stopped"};
@@ -268,17 +260,19 @@ Status AskJob::recompute(const ChatTemplate& chat, const std::vector<Span>& span
                                       out_.recomputed_tokens, options_.sampling.max_new_tokens,
                                       shape.trained_window_tokens, options_.gather_tokens)};
   }
-  const RecomputeSizes sizes =
-      recompute_sizes(*engine_.device, out_.recomputed_tokens, options_.sampling.max_new_tokens);
-  JobPlan plan = plan_recompute(shape, *engine_.device, engine_.kv_type(), sizes.call_tokens, sizes.capacity);
-  plan.host[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
-  TRY(engine_.make_room(plan, use_of_all(shape), "a smaller --gather-tokens or -n needs less", cancel_));
-  TRY_ASSIGN(Kernels kernels,
-             engine_.make_kernels(recompute_limits(shape, *engine_.device, sizes.call_tokens, sizes.capacity)));
-  TRY_ASSIGN(GeneratedText text,
-             run_prompt(
-                 *engine_.model, *engine_.tokenizer, *engine_.device, *kernels.ops, engine_.kv_type(), prompt.ids,
-                 options_.sampling, callbacks_.on_text, [&] { enter("decode"); }, cancel_));
+  const int64_t n_prompt = out_.recomputed_tokens;
+  SessionNeeds needs{.limits = Decoder::limits(shape, *engine_.device, n_prompt, options_.sampling.max_new_tokens),
+                     .weights = use_of_all(shape),
+                     .beside = {},
+                     .meanwhile = {},
+                     .advice = "a smaller --gather-tokens or -n needs less"};
+  needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(names_.size()));
+  const auto make = [&](const Site& site) {
+    return Decoder::create(*engine_.model, *engine_.tokenizer, site, engine_.kv_type(), n_prompt, options_.sampling);
+  };
+  TRY_ASSIGN(auto decoder, engine_.open_session<Decoder>(needs, make, cancel_));
+  TRY_ASSIGN(GeneratedText text, decoder->run(
+                                     prompt.ids, callbacks_.on_text, [&] { enter("decode"); }, cancel_));
   out_.answer = std::move(text.text);
   out_.finish_reason = text.finish_reason;
   out_.timings.predicted_n = text.n_tokens;

@@ -43,13 +43,18 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
                               "the text and ask it",
                               ids.size(), options.sampling.max_new_tokens, shape.trained_window_tokens)};
   }
-  const RecomputeSizes sizes = recompute_sizes(*engine.device, int64_t(ids.size()), options.sampling.max_new_tokens);
-  TRY(engine.make_room(plan_recompute(shape, *engine.device, engine.kv_type(), sizes.call_tokens, sizes.capacity),
-                       use_of_all(shape), "a shorter prompt or a smaller -n needs less", cancel));
-  TRY_ASSIGN(Kernels kernels,
-             engine.make_kernels(recompute_limits(shape, *engine.device, sizes.call_tokens, sizes.capacity)));
-  TRY_ASSIGN(GeneratedText text, run_prompt(*engine.model, *engine.tokenizer, *engine.device, *kernels.ops,
-                                            engine.kv_type(), ids, options.sampling, on_text, {}, cancel));
+  const SessionNeeds needs{
+      .limits = Decoder::limits(shape, *engine.device, int64_t(ids.size()), options.sampling.max_new_tokens),
+      .weights = use_of_all(shape),
+      .beside = {},
+      .meanwhile = {},
+      .advice = "a shorter prompt or a smaller -n needs less"};
+  const auto make = [&](const Site& site) {
+    return Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), int64_t(ids.size()),
+                           options.sampling);
+  };
+  TRY_ASSIGN(auto decoder, engine.open_session<Decoder>(needs, make, cancel));
+  TRY_ASSIGN(GeneratedText text, decoder->run(ids, on_text, {}, cancel));
   GenerateResult out;
   out.text = std::move(text.text);
   out.finish_reason = text.finish_reason;

@@ -79,7 +79,7 @@ Status IngestJob::check_products() const {
 }
 
 Status IngestJob::make_compressor() {
-  compressor_.reset(), kernels_ = {};
+  compressor_ = {};
   TRY(check_products());
   const ModelShape& shape = engine_.model->shape();
   const bool wants_bos = engine_.tokenizer->add_bos() && engine_.tokenizer->bos() >= 0;
@@ -90,19 +90,21 @@ Status IngestJob::make_compressor() {
                .overlap_tokens = settings_.overlap_tokens,
                .bos = wants_bos ? engine_.tokenizer->bos() : -1,
                .kv_type = engine_.kv_type(),
-               .fp8_products = settings_.fp8_products};
+               .saves = true};
   const CompressSizes sizes = ingest_sizes(compress_);
   warn_past_window(sizes.capacity - (wants_bos ? 0 : 1));
-  JobPlan plan = plan_compress(shape, *engine_.device, settings_.heads, compress_, sizes);
   // The store has an account of its own; a chunk's rows are copied there.
   const EmbeddingLayout layout{int64_t(settings_.heads.size()), shape.head_dim};
-  plan.host[MemoryCategory::kStore] = planned_store_bytes(1, 0) + sizes.call_tokens * layout.row_bytes();
-  if (!engine_.device->is_host()) plan.host[MemoryCategory::kCheckpoint] = plan.device[MemoryCategory::kKvCache];
-  TRY(engine_.make_room(plan, compress_use(settings_.heads), "a smaller --chunk-tokens or --cache-tokens needs less",
-                        cancel_));
-  TRY_ASSIGN(kernels_, engine_.make_kernels(compress_limits(shape, *engine_.device, sizes, compress_.fp8_products)));
-  TRY_ASSIGN(compressor_, Compressor::create(*engine_.model, *engine_.device, *kernels_.ops, engine_.account,
-                                             settings_.heads, compress_, sizes));
+  SessionNeeds needs{.limits = Compressor::limits(shape, *engine_.device, sizes, settings_.fp8_products),
+                     .weights = Compressor::weights(settings_.heads),
+                     .beside = {},
+                     .meanwhile = {},
+                     .advice = "a smaller --chunk-tokens or --cache-tokens needs less"};
+  needs.beside[MemoryCategory::kStore] = planned_store_bytes(1, 0) + sizes.call_tokens * layout.row_bytes();
+  const auto make = [&](const Site& site) {
+    return Compressor::create(*engine_.model, site, settings_.heads, compress_, sizes);
+  };
+  TRY_ASSIGN(compressor_, engine_.open_session<Compressor>(needs, make, cancel_));
   return {};
 }
 
@@ -233,7 +235,7 @@ Status IngestJob::run_chunk() {
   // While a device with memory of its own computes this chunk, the one before is written; and the next one's text read.
   TRY(write_pending());
   pending_ = std::move(chunk);
-  if (engine_.device->is_host()) TRY(write_pending());
+  if (!pending_->rows.under_way()) TRY(write_pending());
   if (append_base_ || since_checkpoint_.elapsed_ms() <= options_.checkpoint_seconds * 1000) return {};
   TRY(write_pending());
   watch.lap_ms();

@@ -88,8 +88,7 @@ class IngestJob {
   ContextSettings settings_;
   ProgressState state_;
   CompressOptions compress_;
-  Kernels kernels_;
-  std::unique_ptr<Compressor> compressor_;
+  Session<Compressor> compressor_;
   std::unique_ptr<TokenPump> pump_;
   std::unique_ptr<ContextWriter> writer_;
   std::vector<SourceFile> sources_before_;  // of earlier calls

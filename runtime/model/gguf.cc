@@ -209,7 +209,7 @@ std::span<const std::byte> Gguf::bytes_at(std::span<const std::byte> data) const
 
 bool Gguf::is_synthetic() const { return impl_->synthetic != nullptr; }
 int64_t Gguf::made_bytes() const { return is_synthetic() ? impl_->synthetic->pattern_bytes() : 0; }
-Status Gguf::materialise() { return is_synthetic() ? impl_->synthetic->materialise() : Status{}; }
+Status Gguf::materialise() const { return is_synthetic() ? impl_->synthetic->materialise() : Status{}; }
 
 int64_t Gguf::file_bytes() const { return int64_t(impl_->image.size()); }
 const std::vector<GgufTensor>& Gguf::tensors() const { return impl_->tables.tensors; }

@@ -52,7 +52,7 @@ class Gguf {
   // Host memory that bytes_at() takes besides the mapping, once it is called; 0 of a file.
   int64_t made_bytes() const;
   // Where tensors' data must be readable in place: puts a synthetic model's into memory, file_bytes() in all.
-  Status materialise();
+  Status materialise() const;
 
   // Copies a part of a tensor's data: past the mapping, so that a file that has been shortened is kIo and no fault.
   Status read(std::span<const std::byte> data, std::byte* to) const;

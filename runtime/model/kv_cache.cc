@@ -7,15 +7,12 @@ int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 
 
 }  // namespace
 
-int64_t KvCache::bytes(KvView::Type type, int64_t n_layers, int64_t n_kv_heads, int64_t head_dim, int64_t capacity) {
-  return 2 * n_layers * n_kv_heads * head_dim * capacity * elem_bytes(type);
-}
-
 Result<KvCache> KvCache::create(MemoryAccount& account, KvView::Type type, int64_t n_layers, int64_t n_kv_heads,
                                 int64_t head_dim, int64_t capacity) {
   KvCache cache;
-  TRY_ASSIGN(cache.storage_, Buffer<std::byte>::create(account, MemoryCategory::kKvCache,
-                                                       bytes(type, n_layers, n_kv_heads, head_dim, capacity)));
+  TRY_ASSIGN(cache.storage_,
+             Buffer<std::byte>::create(account, MemoryCategory::kKvCache,
+                                       2 * n_layers * n_kv_heads * head_dim * capacity * elem_bytes(type)));
   cache.view_ = {type, nullptr, nullptr, n_kv_heads, head_dim, capacity, 0};
   cache.n_layers_ = n_layers;
   return cache;

@@ -16,7 +16,6 @@ class KvCache {
  public:
   static Result<KvCache> create(MemoryAccount& account, KvView::Type type, int64_t n_layers, int64_t n_kv_heads,
                                 int64_t head_dim, int64_t capacity);
-  static int64_t bytes(KvView::Type type, int64_t n_layers, int64_t n_kv_heads, int64_t head_dim, int64_t capacity);
 
   int64_t n_layers() const { return n_layers_; }
   int64_t capacity() const { return view_.capacity; }

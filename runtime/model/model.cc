@@ -9,7 +9,7 @@
 #include "base/try.h"
 #include "runtime/model/gguf.h"
 #include "runtime/model/model_arch.h"
-#include "runtime/model/weights/places.h"
+#include "runtime/model/weights/source.h"
 
 namespace reform {
 namespace {
@@ -157,44 +157,10 @@ struct ModelLoader {
 Model::~Model() = default;
 
 Status Model::move_to(Device& device, MemoryAccount& host, WeightPlace place) {
-  places_.reset();
-  TRY_ASSIGN(places_, WeightPlaces::create(*gguf_, *this, device, host, place));
-  return {};
-}
-
-bool Model::streams() const { return places_ != nullptr && places_->streams(); }
-
-Status Model::look_up(std::span<const int32_t> ids) const {
-  return places_ != nullptr ? places_->look_up(ids) : ok_status();
-}
-
-Result<const LayerWeights*> Model::layer_for_ops(int64_t i, const CancelToken* cancel) const {
-  if (places_ != nullptr) return places_->layer(i, cancel);
-  return &layers_[size_t(i)];
-}
-
-Status Model::embed(Ops& ops, std::span<const int32_t> ids, MatView<float> out) const {
-  if (places_ != nullptr) return places_->embed(ops, ids, out);
-  ops.embed(token_embedding_, ids, shape_.embedding_scale, out);
-  return {};
-}
-
-Status Model::output_for_ops(Ops& ops, MatView<const float> normed, MatView<float> logits,
-                             const CancelToken* cancel) const {
-  if (places_ == nullptr) {
-    ops.matmul(output_, normed, {}, false, logits);
-    return {};
-  }
-  for (int64_t i = 0; i < places_->n_output_blocks(); ++i) {
-    int64_t first_row = 0;
-    TRY_ASSIGN(const Weight block, places_->output_block(i, &first_row, cancel));
-    ops.matmul(block, normed, {}, false, logits.col_range(first_row, first_row + block.rows));
-  }
-  return {};
-}
-
-std::span<const float> Model::output_norm_for_ops() const {
-  return places_ != nullptr ? places_->output_norm() : output_norm_;
+  weights_.reset();
+  auto made = make_weight_source(*gguf_, *this, device, host, place);
+  weights_ = made.ok() ? std::move(made).value() : mapped_weights(*this);
+  return made.status();
 }
 
 Result<std::unique_ptr<Model>> Model::create(const Gguf& gguf) {
@@ -208,6 +174,7 @@ Result<std::unique_ptr<Model>> Model::create(const Gguf& gguf) {
   for (int64_t i = 0; i < model->shape_.n_layers; ++i) TRY(loader.bind_layer(i));
   TRY(loader.apply_rope_factors());
   TRY(loader.check_all_used());
+  model->weights_ = mapped_weights(*model);
   return model;
 }
 

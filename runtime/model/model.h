@@ -1,5 +1,5 @@
-// A model: its architecture as data, and its weights, in the file's mapping. Where a device has memory of its own, ops
-// find them in places of their own (weight_places.h).
+// A model: its architecture as data, and its weights in the file's mapping. Ops find them through a WeightSource
+// (weights/source.h), since a device may have memory of its own.
 #pragma once
 
 #include <reform/status.h>
@@ -14,12 +14,11 @@
 
 namespace reform {
 
-class CancelToken;
 class Gguf;
-class WeightPlaces;
+class WeightSource;
 enum class WeightPlace : uint8_t;
 
-// Everything the one forward needs to know of an architecture. A new one is a row in kArchs (model.cc).
+// Everything the one forward needs to know of an architecture. A new one is a row in kArchs (model_arch.cc).
 struct ModelShape {
   std::string architecture;  // general.architecture
   int64_t n_layers = 0, d_model = 0, d_ff = 0, n_vocab = 0;
@@ -56,21 +55,9 @@ class Model {
 
   ~Model();
 
-  // From now on it runs there. The host's account, as the device, outlives the model.
+  // From now on it runs there. The host's account, as the device, outlives the model. kMemoryCap, kIo.
   Status move_to(Device& device, MemoryAccount& host, WeightPlace place);
-  WeightPlaces* places() const { return places_.get(); }  // nullptr: ops find them where the host does
-
-  bool streams() const;  // whether layers come and go
-  // Where the host looks up embedding rows, it does so now: then embed() of the same few ids makes no copies.
-  Status look_up(std::span<const int32_t> ids) const;
-
-  // Weights for ops issued from now on, until more are asked for. kUnavailable, kIo, kCancelled where they are
-  // streamed.
-  Result<const LayerWeights*> layer_for_ops(int64_t i, const CancelToken* cancel) const;
-  Status embed(Ops& ops, std::span<const int32_t> ids, MatView<float> out) const;
-  // logits[rows, n_vocab] of rows that have been through the output norm.
-  Status output_for_ops(Ops& ops, MatView<const float> normed, MatView<float> logits, const CancelToken* cancel) const;
-  std::span<const float> output_norm_for_ops() const;
+  WeightSource& weights() const { return *weights_; }  // for ops; in the file's mapping until it has been moved
 
   // As the host knows them.
   const ModelShape& shape() const { return shape_; }
@@ -87,7 +74,7 @@ class Model {
   Weight token_embedding_, output_;
   std::span<const float> output_norm_;
   std::vector<std::vector<float>> owned_;  // small tensors that had to be converted to FP32
-  std::unique_ptr<WeightPlaces> places_;   // once moved
+  std::unique_ptr<WeightSource> weights_;
 };
 
 }  // namespace reform

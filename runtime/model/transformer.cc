@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/try.h"
+#include "runtime/model/weights/source.h"
 
 namespace reform {
 namespace {
@@ -55,7 +56,7 @@ struct Activations {
 struct Transformer::Impl {
   const Model& model;
   const ModelShape& shape;
-  Ops& ops;
+  Ops* const ops;
   const int64_t max_tokens, max_kv_len, block_tokens;
   Buffer<float> storage;
   Rope rope, local_rope;   // of layers that see everything, and of those with a window
@@ -64,7 +65,7 @@ struct Transformer::Impl {
   int64_t logit_rows = 0;  // rows that a full forward has left for logits()
   int64_t n_steps = 0, n_steps_done = 0;
 
-  Impl(const Model& m, Ops& o, int64_t tokens, int64_t slots, int64_t block)
+  Impl(const Model& m, Ops* o, int64_t tokens, int64_t slots, int64_t block)
       : model(m), shape(m.shape()), ops(o), max_tokens(tokens), max_kv_len(slots), block_tokens(block) {
     rope = {shape.rope_pairing, shape.inv_freq, shape.rope_magnitude};
     local_rope = rope;
@@ -96,13 +97,13 @@ struct Transformer::Impl {
     return for_blocks(n_tokens, [&](int64_t begin, int64_t end) {
       const MatView<float> normed = act.normed.row_range(0, end - begin);
       const MatView<float> q = act.q.row_range(begin, end), k = act.k.row_range(begin, end);
-      ops.rms_norm(act.hidden.row_range(begin, end), w.attn_norm, shape.norm_eps, normed);
-      ops.matmul(w.q, normed, w.q_bias, false, q);
-      ops.matmul(w.k, normed, w.k_bias, false, k);
-      ops.matmul(w.v, normed, w.v_bias, false, act.v.row_range(begin, end));
+      ops->rms_norm(act.hidden.row_range(begin, end), w.attn_norm, shape.norm_eps, normed);
+      ops->matmul(w.q, normed, w.q_bias, false, q);
+      ops->matmul(w.k, normed, w.k_bias, false, k);
+      ops->matmul(w.v, normed, w.v_bias, false, act.v.row_range(begin, end));
       if (!w.q_norm.empty()) {
-        ops.rms_norm(heads_as_rows(q, shape.head_dim), w.q_norm, shape.norm_eps, heads_as_rows(q, shape.head_dim));
-        ops.rms_norm(heads_as_rows(k, shape.head_dim), w.k_norm, shape.norm_eps, heads_as_rows(k, shape.head_dim));
+        ops->rms_norm(heads_as_rows(q, shape.head_dim), w.q_norm, shape.norm_eps, heads_as_rows(q, shape.head_dim));
+        ops->rms_norm(heads_as_rows(k, shape.head_dim), w.k_norm, shape.norm_eps, heads_as_rows(k, shape.head_dim));
       }
       return step(hooks);
     });
@@ -112,14 +113,14 @@ struct Transformer::Impl {
   Status attend(int64_t layer, const LayerWeights& w, const ForwardArgs& args, const ForwardHooks& hooks) {
     const int64_t first_slot = args.cache->kv_len(), kv_len = first_slot + n_tokens;
     const Rope& layer_rope = rope_of(layer);
-    ops.rope(layer_rope, first_slot, shape.head_dim, act.q);
-    if (args.rotated_keys) ops.rope(layer_rope, first_slot, shape.head_dim, act.k);
+    ops->rope(layer_rope, first_slot, shape.head_dim, act.q);
+    if (args.rotated_keys) ops->rope(layer_rope, first_slot, shape.head_dim, act.k);
     AttentionArgs whole = {.q = act.q,
                            .kv = args.cache->layer(layer, kv_len),
                            .key_rope = args.rotated_keys ? nullptr : &layer_rope,
                            .scale = shape.attention_scale,
                            .window = is_local(layer) ? shape.window : 0};
-    ops.store_kv(act.k, act.v, first_slot, whole.kv);
+    ops->store_kv(act.k, act.v, first_slot, whole.kv);
     TRY(for_blocks(n_tokens, [&](int64_t begin, int64_t end) {
       attend_block(w, whole, begin, end, bool(hooks.on_attention));
       return step(hooks);
@@ -136,7 +137,7 @@ struct Transformer::Impl {
     block.known_slots = begin == 0 ? 0 : block.kv.kv_len - (end - begin);
     const int64_t rows = end - begin;
     const MatView<float> attended = act.attended.row_range(0, rows);
-    ops.attention(block, attended, want_lse ? act.lse.col_range(begin, end) : MatView<float>());
+    ops->attention(block, attended, want_lse ? act.lse.col_range(begin, end) : MatView<float>());
     add_output(w.o, w.o_bias, attended, w.attn_post_norm, act.hidden.row_range(begin, end));
   }
 
@@ -144,10 +145,10 @@ struct Transformer::Impl {
     return for_blocks(n_tokens, [&](int64_t begin, int64_t end) {
       const MatView<float> hidden = act.hidden.row_range(begin, end), normed = act.normed.row_range(0, end - begin);
       const MatView<float> gate = act.gate.row_range(0, end - begin), up = act.up.row_range(0, end - begin);
-      ops.rms_norm(hidden, w.ffn_norm, shape.norm_eps, normed);
-      ops.matmul(w.gate, normed, {}, false, gate);
-      ops.matmul(w.up, normed, {}, false, up);
-      ops.gated_activation(shape.activation, gate, up);
+      ops->rms_norm(hidden, w.ffn_norm, shape.norm_eps, normed);
+      ops->matmul(w.gate, normed, {}, false, gate);
+      ops->matmul(w.up, normed, {}, false, up);
+      ops->gated_activation(shape.activation, gate, up);
       add_output(w.down, {}, gate, w.ffn_post_norm, hidden);
       return step(hooks);
     });
@@ -156,11 +157,11 @@ struct Transformer::Impl {
   // hidden += post_norm(x W^T + bias), post_norm where there is one.
   void add_output(const Weight& w, std::span<const float> bias, MatView<const float> x,
                   std::span<const float> post_norm, MatView<float> hidden) {
-    if (post_norm.empty()) return ops.matmul(w, x, bias, true, hidden);
+    if (post_norm.empty()) return ops->matmul(w, x, bias, true, hidden);
     const MatView<float> out = act.normed.row_range(0, x.rows);
-    ops.matmul(w, x, bias, false, out);
-    ops.rms_norm(out, post_norm, shape.norm_eps, out);
-    ops.add(hidden, out);
+    ops->matmul(w, x, bias, false, out);
+    ops->rms_norm(out, post_norm, shape.norm_eps, out);
+    ops->add(hidden, out);
   }
 
   Status check(const ForwardArgs& args) const {
@@ -183,9 +184,9 @@ struct Transformer::Impl {
     const int64_t n_blocks = (n_tokens + block_tokens - 1) / block_tokens;
     n_steps = (3 * (args.last_layer + 1) - (args.stop_at_states ? 2 : 0)) * n_blocks;
     n_steps_done = logit_rows = 0;
-    TRY(model.embed(ops, args.ids, act.hidden));
+    TRY(model.weights().embed(*ops, args.ids, act.hidden));
     for (int64_t layer = 0; layer <= args.last_layer; ++layer) {
-      TRY_ASSIGN(const LayerWeights* const w, model.layer_for_ops(layer, hooks.cancel));
+      TRY_ASSIGN(const LayerWeights* const w, model.weights().layer(layer, hooks.cancel));
       TRY(project(*w, hooks));
       if (hooks.on_states) hooks.on_states(layer, {act.q, act.k, act.v});
       if (args.stop_at_states && layer == args.last_layer) break;
@@ -201,17 +202,23 @@ struct Transformer::Impl {
 Transformer::Transformer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Transformer::~Transformer() = default;
 
-int64_t Transformer::activation_bytes(const ModelShape& shape, int64_t max_tokens, int64_t block_tokens) {
-  return Activations{}.place(shape, max_tokens, block_tokens, nullptr) * int64_t(sizeof(float));
+OpLimits Transformer::limits(const ModelShape& shape, const Device& device, int64_t max_tokens, int64_t max_kv_len) {
+  return {.max_tokens = max_tokens,
+          .max_cols = std::max({shape.d_model, shape.d_ff, shape.n_heads * shape.head_dim}),
+          .max_kv_len = max_kv_len,
+          .n_heads = shape.n_heads,
+          .n_kv_heads = shape.n_kv_heads,
+          .head_dim = shape.head_dim,
+          .max_block_tokens = std::min(max_tokens, device.block_tokens())};
 }
 
-Result<std::unique_ptr<Transformer>> Transformer::create(const Model& model, Device& device, Ops& ops,
-                                                         int64_t max_tokens, int64_t max_kv_len) {
+Result<std::unique_ptr<Transformer>> Transformer::create(const Model& model, const Site& site, int64_t max_tokens,
+                                                         int64_t max_kv_len) {
   CHECK(max_tokens >= 1 && max_kv_len >= max_tokens);
-  const int64_t block = device.block_tokens();
-  auto impl = std::make_unique<Impl>(model, ops, max_tokens, max_kv_len, block);
-  const int64_t n_floats = activation_bytes(model.shape(), max_tokens, block) / int64_t(sizeof(float));
-  TRY_ASSIGN(impl->storage, Buffer<float>::create(device.account(), MemoryCategory::kActivations, n_floats));
+  const int64_t block = site.device.block_tokens();
+  auto impl = std::make_unique<Impl>(model, site.ops, max_tokens, max_kv_len, block);
+  const int64_t n_floats = Activations{}.place(model.shape(), max_tokens, block, nullptr);
+  TRY_ASSIGN(impl->storage, Buffer<float>::create(site.device.account(), MemoryCategory::kActivations, n_floats));
   return std::unique_ptr<Transformer>(new Transformer(std::move(impl)));
 }
 
@@ -223,8 +230,8 @@ Status Transformer::logits(int64_t rows, MatView<float> out, const CancelToken* 
   const MatView<float> hidden = t.act.hidden.row_range(t.n_tokens - rows, t.n_tokens);
   return t.for_blocks(rows, [&](int64_t begin, int64_t end) {
     const MatView<float> normed = t.act.normed.row_range(0, end - begin);
-    t.ops.rms_norm(hidden.row_range(begin, end), t.model.output_norm_for_ops(), t.shape.norm_eps, normed);
-    return t.model.output_for_ops(t.ops, normed, out.row_range(begin, end), cancel);
+    t.ops->rms_norm(hidden.row_range(begin, end), t.model.weights().output_norm(), t.shape.norm_eps, normed);
+    return t.model.weights().multiply_output(*t.ops, normed, out.row_range(begin, end), cancel);
   });
 }
 

@@ -43,11 +43,10 @@ struct ForwardArgs {
 
 class Transformer {
  public:
-  // max_tokens rows per call, max_kv_len slots. Activations are planned here, once. `ops` are the device's, for
-  // matrix products and attention of up to device.block_tokens() rows.
-  static Result<std::unique_ptr<Transformer>> create(const Model& model, Device& device, Ops& ops, int64_t max_tokens,
+  // max_tokens rows per call, max_kv_len slots. Activations are allocated here, once. The site's ops have its limits().
+  static Result<std::unique_ptr<Transformer>> create(const Model& model, const Site& site, int64_t max_tokens,
                                                      int64_t max_kv_len);
-  static int64_t activation_bytes(const ModelShape& shape, int64_t max_tokens, int64_t block_tokens);
+  static OpLimits limits(const ModelShape& shape, const Device& device, int64_t max_tokens, int64_t max_kv_len);
 
   // kCancelled leaves kv_len as it was.
   Status forward(const ForwardArgs& args, const ForwardHooks& hooks = {});

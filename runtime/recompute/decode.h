@@ -7,11 +7,14 @@
 #include <reform/status.h>
 
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 
 #include "runtime/model/kv_cache.h"
 #include "runtime/model/model.h"
+#include "runtime/model/transformer.h"
+#include "runtime/recompute/next_token.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace reform {
@@ -22,20 +25,39 @@ struct GeneratedText {
   double prefill_ms = 0, decode_ms = 0;
 };
 
-struct RecomputeSizes {
-  int64_t call_tokens = 0, capacity = 0;
+class Decoder {
+ public:
+  static OpLimits limits(const ModelShape& shape, const Device& device, int64_t n_prompt_tokens,
+                         int64_t max_new_tokens);
+  // For one prompt of so many tokens. Everything is allocated here. The site's ops have limits().
+  static Result<std::unique_ptr<Decoder>> create(const Model& model, const Tokenizer& tokenizer, const Site& site,
+                                                 KvView::Type kv_type, int64_t n_prompt_tokens,
+                                                 const SamplingOptions& sampling);
+
+  // Prefill of the prompt into the cache, then decode. Pieces given to on_text are whole characters.
+  Result<GeneratedText> run(std::span<const int32_t> prompt, const TextCallback& on_text,
+                            const std::function<void()>& on_first_token, const CancelToken* cancel);
+
+  // Device::prepare_step() for both kinds of step a decode may repeat. All weights are resident; run() comes no more.
+  Status prepare_steps();
+
+ private:
+  Decoder(const Model& model, const Tokenizer& tokenizer, const Site& site, const SamplingOptions& sampling)
+      : model_(model), tokenizer_(tokenizer), device_(site.device), ops_(site.ops), sampling_(sampling) {}
+  ForwardArgs whole_model();
+  Status prefill(std::span<const int32_t> prompt, const CancelToken* cancel);
+  Status issue_step(int64_t kv_len, int32_t token, const CancelToken* cancel);
+  Result<int32_t> next_after(int32_t token, const CancelToken* cancel);
+
+  const Model& model_;
+  const Tokenizer& tokenizer_;
+  Device& device_;
+  Ops* const ops_;
+  const SamplingOptions sampling_;
+  KvCache cache_;
+  std::unique_ptr<Transformer> transformer_;
+  std::unique_ptr<NextToken> next_;
+  int64_t call_tokens_ = 0;
 };
-RecomputeSizes recompute_sizes(const Device& device, int64_t n_prompt_tokens, int64_t max_new_tokens);
-
-// Device::prepare_step() for both kinds of step, on buffers of kDecodeAhead, which are gone when it returns. All
-// weights are resident.
-inline constexpr RecomputeSizes kDecodeAhead{.call_tokens = 1, .capacity = 1};
-Status prepare_decode(const Model& model, Device& device, Ops& ops, KvView::Type kv_type);
-
-// Prefill of the prompt into a fresh cache, then decode. Pieces given to on_text are whole characters.
-Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer, Device& device, Ops& ops,
-                                 KvView::Type kv_type, std::span<const int32_t> prompt, const SamplingOptions& sampling,
-                                 const TextCallback& on_text, const std::function<void()>& on_first_token,
-                                 const CancelToken* cancel);
 
 }  // namespace reform

@@ -13,7 +13,6 @@ namespace reform {
 class NextToken {
  public:
   // The logits and the id count as the device's activations.
-  static int64_t bytes(int64_t n_vocab) { return (n_vocab + 1) * 4; }
   static Result<NextToken> create(Device& device, int64_t n_vocab, const SamplingOptions& options);
 
   StepKind step_kind() const { return sampler_.is_greedy() ? StepKind::kBest : StepKind::kDrawn; }

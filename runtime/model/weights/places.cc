@@ -29,22 +29,10 @@ int64_t machine_room() {
 
 }  // namespace
 
-Result<WeightPlace> parse_weight_place(const std::string& text) {
-  if (text.empty() || text == "auto") return WeightPlace::kAuto;
-  if (text == "resident") return WeightPlace::kResident;
-  if (text == "host") return WeightPlace::kHost;
-  if (text == "file") return WeightPlace::kFile;
-  return Status{Code::kUsage,
-                fmt::format("unknown place for weights '{}'; expected auto, resident, host or file", text)};
-}
-
-WeightUse use_of_all(const ModelShape& shape) {
-  return {.last_layer = shape.n_layers - 1, .stop_at_states = false, .output = true};
-}
-
 Result<std::unique_ptr<WeightPlaces>> WeightPlaces::create(const Gguf& gguf, const Model& model, Device& device,
                                                            MemoryAccount& host, WeightPlace place) {
   std::unique_ptr<WeightPlaces> w(new WeightPlaces(gguf, model, device, host, place));
+  TRY_ASSIGN(w->made_, Reservation::create(host, MemoryCategory::kWeights, gguf.made_bytes()));
   const auto add = [&](WeightBlob blob) { w->units_.emplace_back().blob = std::move(blob); };
   for (int64_t i = 0; i < w->n_layers(); ++i) {
     add(layer_blob(model.layer(i)));
@@ -315,6 +303,16 @@ Result<Weight> WeightPlaces::output_block(int64_t i, int64_t* first_row, const C
   block.rows = (part.end - part.begin) / row;
   TRY_ASSIGN(block.data, stream_->get(unit.first_part + i, cancel));
   return block;
+}
+
+Status WeightPlaces::multiply_output(Ops& ops, MatView<const float> normed, MatView<float> logits,
+                                     const CancelToken* cancel) {
+  for (int64_t i = 0; i < n_output_blocks(); ++i) {
+    int64_t first_row = 0;
+    TRY_ASSIGN(const Weight block, output_block(i, &first_row, cancel));
+    ops.matmul(block, normed, {}, false, logits.col_range(first_row, first_row + block.rows));
+  }
+  return {};
 }
 
 std::span<const float> WeightPlaces::output_norm() const { return output_norm_.span(); }

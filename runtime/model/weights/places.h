@@ -16,53 +16,31 @@
 #include "runtime/model/model.h"
 #include "runtime/model/weights/embedding_lookup.h"
 #include "runtime/model/weights/plan.h"
+#include "runtime/model/weights/source.h"
 #include "runtime/model/weights/stream.h"
 
 namespace reform {
 
-Result<WeightPlace> parse_weight_place(const std::string& text);  // "" is auto; kUsage
-
-// What of the model a job runs: layers [0, last_layer], of the last one perhaps only what q, k and v are computed from.
-struct WeightUse {
-  int64_t last_layer = 0;
-  bool stop_at_states = false;
-  bool output = false;
-};
-WeightUse use_of_all(const ModelShape& shape);
-
-// Where they are now.
-struct WeightSummary {
-  const char* place = "resident";  // of what is streamed: "host" or "file"; "resident" if nothing is
-  int64_t resident_layers = 0, streamed_layers = 0;
-  int64_t planned_bytes = 0;  // of the device, for all that is there
-  double tokens_per_s = 0;    // of one after another, where the output is used; 0: unknown
-};
-
-class WeightPlaces {
+class WeightPlaces final : public WeightSource {
  public:
   // `model` is as the host knows it, and outlives this as `device` and the host's account do. kMemoryCap where the
   // device is too small for any job. Where all fits, all is brought there now.
   static Result<std::unique_ptr<WeightPlaces>> create(const Gguf& gguf, const Model& model, Device& device,
                                                       MemoryAccount& host, WeightPlace place);
-  ~WeightPlaces();
+  ~WeightPlaces() override;
 
-  // What a job takes of the device at least, for its weights.
-  int64_t least_bytes(const WeightUse& use) const;
-  // Leaves job_bytes of the device and job_host_bytes of the host's account free. kMemoryCap, kIo, kCancelled; then
-  // what is there is still known, and it may be tried again.
-  Status arrange(const WeightUse& use, int64_t job_bytes, int64_t job_host_bytes, const CancelToken* cancel);
-  const WeightSummary& summary() const { return summary_; }
-  bool all_resident() const;
-  bool streams() const { return stream_ != nullptr; }  // whether layers come and go while the job runs
+  int64_t least_bytes(const WeightUse& use) const override;
+  Status arrange(const WeightUse& use, int64_t job_bytes, int64_t job_host_bytes, const CancelToken* cancel) override;
+  const WeightSummary& summary() const override { return summary_; }
+  bool all_resident() const override;
+  bool streams() const override { return stream_ != nullptr; }
 
-  // For ops issued from now on, until the next such call. Of what was arranged for.
-  Result<const LayerWeights*> layer(int64_t i, const CancelToken* cancel);
-  Status embed(Ops& ops, std::span<const int32_t> ids, MatView<float> out);
-  Status look_up(std::span<const int32_t> ids);  // Model::look_up()
-  // The output matrix in blocks of rows: block i begins at row *first_row.
-  int64_t n_output_blocks() const;
-  Result<Weight> output_block(int64_t i, int64_t* first_row, const CancelToken* cancel);
-  std::span<const float> output_norm() const;
+  Result<const LayerWeights*> layer(int64_t i, const CancelToken* cancel) override;
+  std::span<const float> output_norm() const override;
+  Status embed(Ops& ops, std::span<const int32_t> ids, MatView<float> out) override;
+  Status look_up(std::span<const int32_t> ids) override;
+  Status multiply_output(Ops& ops, MatView<const float> normed, MatView<float> logits,
+                         const CancelToken* cancel) override;
 
  private:
   struct Unit {
@@ -81,6 +59,9 @@ class WeightPlaces {
   int64_t embedding_unit() const { return tied() ? n_layers() : n_layers() + 1; }
   int64_t norm_bytes() const;
   WeightDemand demand(const WeightUse& use) const;
+  // Block i of the output matrix's rows, which begins at row *first_row.
+  int64_t n_output_blocks() const;
+  Result<Weight> output_block(int64_t i, int64_t* first_row, const CancelToken* cancel);
   int64_t part_bytes(const WeightUse& use, int64_t unit) const;
   int64_t job_room(int64_t job_bytes) const;
   Status bring(const WeightLayout& layout, const WeightDemand& demand, const CancelToken* cancel);
@@ -106,6 +87,7 @@ class WeightPlaces {
   std::unique_ptr<WeightStream> stream_;
   double read_bytes_per_s_ = 0;  // of the file; 0: unknown
   WeightSummary summary_;
+  Reservation made_;  // what a synthetic model's matrices are made of
 };
 
 }  // namespace reform

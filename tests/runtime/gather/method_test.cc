@@ -74,16 +74,18 @@ struct Bench {
                .cache_tokens = golden.head["cache"],
                .sink_tokens = golden.head["sinks"],
                .overlap_tokens = golden.head["overlap"],
-               .kv_type = kv_type};
-    if (!device->is_host()) REQUIRE(model->move_to(*device, account, WeightPlace::kAuto).ok());
-    const OpLimits limits = compress_limits(model->shape(), *device, ingest_sizes(options));
+               .kv_type = kv_type,
+               .saves = true};
+    REQUIRE(model->move_to(*device, account, WeightPlace::kAuto).ok());
+    const OpLimits limits = Compressor::limits(model->shape(), *device, ingest_sizes(options));
     workspace = std::move(Buffer<std::byte>::create(device->account(), MemoryCategory::kWorkspace,
                                                     device->workspace_bytes(limits)))
                     .value();
     ops = device->make_ops(limits, workspace.span());
   }
+  Site site() { return {*device, ops.get(), account}; }
   std::unique_ptr<Compressor> compressor() {
-    return std::move(Compressor::create(*model, *device, *ops, account, heads, options, ingest_sizes(options))).value();
+    return std::move(Compressor::create(*model, site(), heads, options, ingest_sizes(options))).value();
   }
   std::vector<std::byte> ingest(Compressor& c, const std::vector<int32_t>& text) const {
     std::vector<std::byte> rows;
@@ -168,8 +170,9 @@ void check_method(const Golden& golden, Bench& bench, const Closeness& near) {
   CHECK(std::ranges::min(cosines(c->layout(), question, golden.floats.at(p + "_question"))) > near.worst_cosine);
 
   const int64_t n_text = int64_t(golden.ints.at("text").size());
-  auto scorer = Scorer::create(*bench.device, *bench.ops, c->layout(), question, n_text);
+  auto scorer = Scorer::create(bench.site(), c->layout(), int64_t(question.size()) / c->layout().row_bytes(), n_text);
   REQUIRE(scorer.ok());
+  REQUIRE(scorer.value()->set_question(question).ok());
   const auto scored = scorer.value()->score(rows);
   REQUIRE(scored.ok());
   const std::span<const float> scores = scored.value();

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "runtime/compress/embedding.h"
 #include "runtime/engine/engine_impl.h"
 #include "tests/runtime/support/fenced_device.h"
 #include "tests/runtime/support/ingest_support.h"

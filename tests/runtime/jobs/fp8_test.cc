@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/cuda/cuda_ops.h"
+#include "runtime/compress/embedding.h"
 #include "runtime/engine/engine_impl.h"
 #include "runtime/jobs/settings.h"
 #include "runtime/jobs/store_impl.h"

@@ -2,7 +2,6 @@
 #include <catch2/catch.hpp>
 
 #include "runtime/engine/engine_impl.h"
-#include "runtime/engine/memory_plan.h"
 #include "tests/runtime/support/fenced_device.h"
 #include "tests/runtime/support/ingest_support.h"
 #include "tests/runtime/support/model_support.h"
@@ -19,9 +18,12 @@ std::vector<float> all_logits(Engine& handle, std::span<const int32_t> ids, int6
   Device& device = *engine.device;
   const ModelShape& s = engine.model->shape();
   const auto n = int64_t(ids.size());
-  Kernels kernels = take(engine.make_kernels(recompute_limits(s, device, n_prefill, n)));
+  const auto session =
+      take(engine.make_session<Transformer>(Transformer::limits(s, device, n_prefill, n), [&](const Site& site) {
+        return Transformer::create(*engine.model, site, n_prefill, n);
+      }));
+  const auto& transformer = session.job;
   KvCache cache = take(KvCache::create(device.account(), KvView::Type::kF16, s.n_layers, s.n_kv_heads, s.head_dim, n));
-  const auto transformer = take(Transformer::create(*engine.model, device, *kernels.ops, n_prefill, n));
   auto there = take(Buffer<float>::create(device.account(), MemoryCategory::kActivations, n_prefill * s.n_vocab));
   std::vector<float> all(size_t(n * s.n_vocab));
   for (int64_t begin = 0; begin < n;) {

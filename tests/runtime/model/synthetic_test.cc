@@ -239,12 +239,12 @@ namespace {
 std::vector<float> last_logits(const Model& model, Device& device, KvView::Type kv_type, std::span<const int32_t> ids) {
   const ModelShape& s = model.shape();
   const auto n = int64_t(ids.size());
-  const OpLimits limits = recompute_limits(s, device, n, n);
+  const OpLimits limits = Transformer::limits(s, device, n, n);
   auto workspace =
       Buffer<std::byte>::create(device.account(), MemoryCategory::kWorkspace, device.workspace_bytes(limits));
   REQUIRE(workspace.ok());
   const auto ops = device.make_ops(limits, workspace.value().span());
-  auto transformer = Transformer::create(model, device, *ops, n, n);
+  auto transformer = Transformer::create(model, {device, ops.get(), device.account()}, n, n);
   auto cache = KvCache::create(device.account(), kv_type, s.n_layers, s.n_kv_heads, s.head_dim, n);
   auto logits = Buffer<float>::create(device.account(), MemoryCategory::kActivations, s.n_vocab);
   REQUIRE((transformer.ok() && cache.ok() && logits.ok()));

@@ -83,7 +83,7 @@ LoadedModel::LoadedModel(const std::string& path, Isa isa, int64_t max_tokens, i
                            .head_dim = s.head_dim};
   workspace = take(Buffer<std::byte>::create(account, MemoryCategory::kWorkspace, device->workspace_bytes(limits)));
   ops = device->make_ops(limits, workspace.span());
-  transformer = take(Transformer::create(*model, *device, *ops, max_tokens, max_kv_len));
+  transformer = take(Transformer::create(*model, {*device, ops.get(), account}, max_tokens, max_kv_len));
 }
 
 KvCache LoadedModel::make_cache(KvView::Type type, int64_t n_layers) {

@@ -64,7 +64,7 @@ class DeepModel {
 std::string text() { return made_text(41, 2500); }
 
 FencedDevice& device_of(IngestBench& bench) { return static_cast<FencedDevice&>(*bench.engine().impl().device); }
-const WeightSummary& summary(IngestBench& bench) { return bench.engine().impl().model->places()->summary(); }
+const WeightSummary& summary(IngestBench& bench) { return bench.engine().impl().model->weights().summary(); }
 
 void ingest_twice(IngestBench& bench, const std::string& policy) {
   REQUIRE(bench.ingest("a", {text()}, IngestBench::options(policy)).status().message == "");

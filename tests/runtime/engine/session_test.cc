@@ -1,0 +1,79 @@
+// A job's plan is its allocation: both come from the same code, run on a site that counts and on the real one.
+#include <catch2/catch.hpp>
+
+#include "runtime/compress/compress.h"
+#include "runtime/compress/head_search.h"
+#include "runtime/engine/engine_impl.h"
+#include "runtime/gather/scorer.h"
+#include "runtime/recompute/decode.h"
+#include "tests/runtime/support/ingest_support.h"
+#include "tests/support/take.h"
+
+namespace reform::test {
+namespace {
+
+using Memory = IngestBench::Memory;
+
+constexpr MemoryCategory kJobCategories[] = {MemoryCategory::kKvCache, MemoryCategory::kActivations,
+                                             MemoryCategory::kWorkspace, MemoryCategory::kIndex,
+                                             MemoryCategory::kCheckpoint};
+
+// What is in use once the job is made, against what was counted.
+template <class Job>
+void check_plan(Engine::Impl& engine, const OpLimits& limits, const Engine::Impl::MakeJob<Job>& make) {
+  JobPlan plan = test::take(count_job(*engine.device, limits, make));
+  const auto session = test::take(engine.make_session<Job>(limits, make));
+  MemoryPlan used = in_use(engine.account), used_there;
+  if (&engine.device->account() != &engine.account) used_there = in_use(engine.device->account());
+  for (const MemoryCategory c : kJobCategories) {
+    INFO(name(c));
+    CHECK(plan.host[c] == used[c]);
+    CHECK(plan.device[c] == used_there[c]);
+  }
+  CHECK(plan.host.total_bytes() + plan.device.total_bytes() > 0);
+}
+
+TEST_CASE("a job's plan is to the byte what it allocates, wherever memory is", "[runtime][engine][device]") {
+  const Memory memory = GENERATE(Memory::kHost, Memory::kFenced);
+  IngestBench bench(2, "qwen2", memory);
+  Engine::Impl& engine = bench.engine().impl();
+  const ModelShape& shape = engine.model->shape();
+  const Heads heads = test::take(engine.resolve_heads({}, nullptr));
+
+  SECTION("compress") {
+    const char* policy = GENERATE("h2o", "recent", "none");
+    const bool saves = GENERATE(false, true);
+    const CompressOptions options{.policy = find_policy(policy),
+                                  .chunk_tokens = 173,
+                                  .cache_tokens = 91,
+                                  .sink_tokens = 4,
+                                  .overlap_tokens = 17,
+                                  .kv_type = engine.kv_type(),
+                                  .saves = saves};
+    const CompressSizes sizes = ingest_sizes(options);
+    check_plan<Compressor>(engine, Compressor::limits(shape, *engine.device, sizes), [&](const Site& site) {
+      return Compressor::create(*engine.model, site, heads, options, sizes);
+    });
+  }
+  SECTION("score") {
+    const EmbeddingLayout layout{int64_t(heads.size()), shape.head_dim};
+    check_plan<Scorer>(engine, Scorer::limits(layout, 13),
+                       [&](const Site& site) { return Scorer::create(site, layout, 13, 1021); });
+  }
+  SECTION("recompute") {
+    SamplingOptions sampling;
+    sampling.max_new_tokens = 11;
+    check_plan<Decoder>(engine, Decoder::limits(shape, *engine.device, 1301, 11), [&](const Site& site) {
+      return Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), 1301, sampling);
+    });
+  }
+  SECTION("the search for heads") {
+    constexpr int64_t kLength = HeadSearch::kCallTokens;
+    check_plan<HeadSearch>(engine, Transformer::limits(shape, *engine.device, kLength, kLength), [&](const Site& site) {
+      return HeadSearch::create(*engine.model, *engine.tokenizer, site, engine.kv_type());
+    });
+  }
+}
+
+}  // namespace
+}  // namespace reform::test
