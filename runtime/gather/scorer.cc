@@ -37,6 +37,15 @@ Result<std::unique_ptr<Scorer>> Scorer::create(Device& device, Ops& ops, const E
   return s;
 }
 
+OpLimits Scorer::limits(const EmbeddingLayout& layout, int64_t n_question_rows) {
+  return {.max_tokens = n_question_rows,
+          .max_cols = layout.row_bytes(),
+          .max_kv_len = 1,
+          .n_heads = layout.n_heads,
+          .n_kv_heads = 1,
+          .head_dim = layout.head_dim};
+}
+
 int64_t Scorer::device_bytes(const EmbeddingLayout& layout, int64_t n_question_rows, int64_t max_block_tokens) {
   const int64_t row_bytes = layout.n_heads * (layout.head_dim + int64_t(sizeof(float)));
   return (n_question_rows + max_block_tokens) * row_bytes + max_block_tokens * int64_t(sizeof(float));

@@ -16,7 +16,9 @@ class Scorer {
   // `question_rows` as the compressor gave them; blocks have at most max_block_tokens rows.
   static Result<std::unique_ptr<Scorer>> create(Device& device, Ops& ops, const EmbeddingLayout& layout,
                                                 std::span<const std::byte> question_rows, int64_t max_block_tokens);
-  // Of a device with memory of its own, beside the kernels' workspace.
+  // What the kernels given to create() must hold.
+  static OpLimits limits(const EmbeddingLayout& layout, int64_t n_question_rows);
+  // What it takes of a device with memory of its own, beside the kernels' workspace.
   static int64_t device_bytes(const EmbeddingLayout& layout, int64_t n_question_rows, int64_t max_block_tokens);
   // One score per row (kernels/ops.h, score()); valid until the next call.
   Result<std::span<const float>> score(std::span<const std::byte> rows);
