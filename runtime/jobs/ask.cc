@@ -47,7 +47,7 @@ void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
   out.question_tokens = answer.prompt.question_tokens;
   out.template_tokens = answer.prompt.template_tokens;
   out.recomputed_tokens = int64_t(answer.prompt.ids.size());
-  out.timings.prompt_n = out.recomputed_tokens;
+  out.timings.prompt_n = answer.text.n_prompt_tokens;
   out.timings.prompt_ms = answer.text.prefill_ms;
   out.timings.predicted_n = answer.text.n_tokens;
   out.timings.predicted_ms = answer.text.decode_ms;

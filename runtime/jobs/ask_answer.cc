@@ -65,7 +65,11 @@ Result<Answer> answer_by_recompute(Ask& ask, std::span<const Span> spans) {
                                             "lower --gather-tokens ({}), the question, or -n",
                                             n_prompt, n_new, window, ask.options.gather_tokens)};
   }
-  TRY_ASSIGN(answer.text, run(ask, answer.prompt.ids));
+  if (n_new > 0) {
+    TRY_ASSIGN(answer.text, run(ask, answer.prompt.ids));
+  } else {  // the model's run over the prompt takes nearly all of an ask's time, and nobody would see what it gives
+    answer.text.finish_reason = "length";
+  }
   return answer;
 }
 

@@ -89,6 +89,7 @@ Result<GeneratedText> run_prompt(const Model& model, const Tokenizer& tokenizer,
   // Also where no token is wanted: only then has a device run the prompt.
   TRY_ASSIGN(int32_t token, next.take());
   out.prefill_ms = watch.lap_ms();
+  out.n_prompt_tokens = int64_t(prompt.size());
   out.finish_reason = "length";
   while (out.n_tokens < sampling.max_new_tokens) {
     if (out.n_tokens++ == 0 && on_first_token) on_first_token();

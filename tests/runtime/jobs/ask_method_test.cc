@@ -151,3 +151,27 @@ TEST_CASE("ask: a step that fails is the answer, and what every ask checks no me
   CHECK(code({"a"}, "the") == Code::kIo);
   CHECK(bench.store().find("a").value().last_asked_unix_s > 0);
 }
+
+TEST_CASE("ask: where no token is wanted the sources are found and the prompt is not run", "[runtime][ask]") {
+  IngestBench bench;
+  REQUIRE(bench.ingest("a", {made_text(6, 1200)}, IngestBench::options("h2o")).ok());
+  AskResult results[2];
+  for (const int64_t n_new : {0, 1}) {
+    AskOptions options = few_tokens();
+    options.sampling.max_new_tokens = n_new;
+    auto asked = ask(bench.engine(), bench.store(), {"a"}, "where are the stones?", options);
+    INFO(asked.status().message);
+    REQUIRE(asked.ok());
+    results[n_new] = std::move(asked).value();
+  }
+  const AskResult &found = results[0], &answered = results[1];
+  CHECK(found.prompt == answered.prompt);
+  CHECK(found.recomputed_tokens == answered.recomputed_tokens);
+  REQUIRE(found.sources.size() == answered.sources.size());
+  for (size_t i = 0; i < found.sources.size(); ++i) CHECK(found.sources[i].text == answered.sources[i].text);
+  CHECK(answered.timings.prompt_n == answered.recomputed_tokens);
+  CHECK(found.timings.prompt_n == 0);
+  CHECK(found.timings.prompt_ms == 0);
+  CHECK(found.answer.empty());
+  CHECK(found.finish_reason == "length");
+}
