@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "runtime/tokenizer/unicode.h"
 
 namespace reform {
 namespace {
@@ -10,18 +11,6 @@ namespace {
 constexpr int64_t kCharacterTokens = 4;  // a character has at most four bytes, so at most four tokens
 
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
-
-// Bytes that the text's last character still lacks.
-int missing_bytes(const std::string& text) {
-  for (size_t n = 1; n <= 4 && n <= text.size(); ++n) {
-    const char c = text[text.size() - n];
-    if (is_continuation(c)) continue;
-    const unsigned char head = static_cast<unsigned char>(c);
-    const int wanted = head >= 0xf0 ? 4 : head >= 0xe0 ? 3 : head >= 0xc0 ? 2 : 1;
-    return std::max(0, wanted - int(n));
-  }
-  return 0;
-}
 
 struct Piece {
   int64_t begin_byte = 0, end_byte = 0;
@@ -41,7 +30,7 @@ Piece make_piece(const Tokenizer& tokenizer, const Tokens& tokens, int64_t first
   std::string text;
   for (int64_t t = begin; t < end; ++t) text += bytes(t);
   while (begin > first && !text.empty() && is_continuation(text.front())) text = bytes(--begin) + text;
-  while (end < last && missing_bytes(text) > 0) text += bytes(end++);
+  while (end < last && open_tail_bytes(text) > 0) text += bytes(end++);
   return {tokens.begin_bytes[size_t(begin - first)], tokens.begin_bytes[size_t(end - first)], text};
 }
 
