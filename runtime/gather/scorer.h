@@ -1,4 +1,4 @@
-// Scores stored embedding blocks against a question's rows, block by block, on the device.
+// Scores stored rows against a question's rows on the device, block by block.
 #pragma once
 
 #include <reform/status.h>
@@ -13,7 +13,7 @@ namespace reform {
 
 class Scorer {
  public:
-  // `question_rows` as the compressor gave them; blocks have at most max_block_tokens rows.
+  // `question_rows` are as Compressor::run_question() gave them; a block has at most max_block_tokens rows.
   static Result<std::unique_ptr<Scorer>> create(Device& device, Ops& ops, const EmbeddingLayout& layout,
                                                 std::span<const std::byte> question_rows, int64_t max_block_tokens);
   // What the kernels given to create() must hold.
@@ -26,7 +26,7 @@ class Scorer {
  private:
   Scorer(Device& device, Ops& ops, const EmbeddingLayout& layout)
       : device_(device), ops_(ops), layout_(layout), question_(layout), block_(layout) {}
-  // Rows on a device with memory of its own.
+  // A copy of rows on a device with memory of its own.
   struct Rows {
     Buffer<int8_t> values;
     Buffer<float> scales;
