@@ -79,7 +79,7 @@ void print_cost(Output& out, const AskResult& r) {
   std::string decode;
   if (t.predicted_ms > 0) decode = fmt::format(" at {:.1f} tokens/s", double(t.predicted_n) * 1000 / t.predicted_ms);
   out.progress().remark(fmt::format("[{} tokens recomputed, {} generated{}; {} in all, peak memory {}]",
-                                    format_count(r.recomputed_tokens), format_count(t.predicted_n), decode,
+                                    format_count(t.prompt_n), format_count(t.predicted_n), decode,
                                     format_duration(t.total_ms / 1000), format_bytes(r.memory.peak_host_bytes)));
 }
 

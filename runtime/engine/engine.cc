@@ -199,6 +199,20 @@ void Engine::Impl::note_gpu_plan(MemoryPlan there) {
   gpu_weights = {w.place, w.resident_layers, w.streamed_layers, w.tokens_per_s};
 }
 
+Result<Session<Decoder>> Engine::Impl::open_decoder(int64_t n_prompt_tokens, const SamplingOptions& sampling,
+                                                    const MemoryPlan& beside, const std::string& advice,
+                                                    const CancelToken* cancel) {
+  const SessionNeeds needs{.limits = Decoder::limits(model->shape(), *device, n_prompt_tokens, sampling.max_new_tokens),
+                           .weights = use_of_all(model->shape()),
+                           .beside = beside,
+                           .meanwhile = {},
+                           .advice = advice};
+  const MakeJob<Decoder> make = [&](const Site& site) {
+    return Decoder::create(*model, *tokenizer, site, kv_type(), n_prompt_tokens, sampling);
+  };
+  return open_session<Decoder>(needs, make, cancel);
+}
+
 Result<Buffer<std::byte>> Engine::Impl::make_workspace(const OpLimits& limits) {
   return Buffer<std::byte>::create(device->account(), MemoryCategory::kWorkspace, device->workspace_bytes(limits));
 }

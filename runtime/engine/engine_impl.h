@@ -21,6 +21,7 @@
 #include "runtime/model/kv_cache.h"
 #include "runtime/model/model.h"
 #include "runtime/model/weights/source.h"
+#include "runtime/recompute/decode.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace reform {
@@ -119,6 +120,9 @@ struct Engine::Impl {
     TRY_ASSIGN(session.job, make(Site{*device, session.ops.get(), account}));
     return session;
   }
+  // A decode of a prompt of so many tokens, by the whole model.
+  Result<Session<Decoder>> open_decoder(int64_t n_prompt_tokens, const SamplingOptions& sampling,
+                                        const MemoryPlan& beside, const std::string& advice, const CancelToken* cancel);
   // The heads a new context's embeddings are made of: the user's file, the shipped ones, the cache, or a search.
   Result<Heads> resolve_heads(const IngestProgressCallback& progress, const CancelToken* cancel);
   void note_gpu_plan(MemoryPlan there);  // weights are as they are arranged

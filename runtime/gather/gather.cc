@@ -26,7 +26,7 @@ void Gatherer::begin_context(int64_t n_tokens, int64_t edge_tokens) {
 void Gatherer::add_scores(std::span<const float> scores) {
   const int64_t reach = options_.pool_window / 2;
   for (const float score : scores) {
-    // Strictly smaller ones leave: of equal scores the first stays the peak.
+    // Only strictly smaller scores leave, so the first of equal ones stays the peak.
     while (!window_.empty() && window_.back().score < score) window_.pop_back();
     window_.push_back({score, n_scored_++});
     settle_until(n_scored_ - reach);

@@ -1,8 +1,9 @@
-// Phase 2, gather: which stored tokens answer the question (REFORM section 3.2). Pure functions over rows and scores;
-// streaming, so that memory does not grow with the text.
+// Phase 2, gather: which stored tokens answer the question (REFORM section 3.2). Scores stream through, so that memory
+// does not grow with the text.
 //
-// score(token) = max over the question's tokens of the mean over heads of the cosine; smoothed by a centred max-pool;
-// the best `budget` tokens are taken, the first and last `edge` of each context come on top.
+// A token's score is the max over the question's tokens of the mean over heads of the cosine (kernels/ops.h, score()).
+// A centred max-pool smooths the scores; the best `budget` tokens are taken; the first and last `edge` tokens of each
+// context come on top.
 #pragma once
 
 #include <cstdint>
@@ -18,17 +19,17 @@ struct GatherOptions {
 };
 
 struct GatheredToken {
-  int32_t context = 0;  // index of add_context()
+  int32_t context = 0;  // 0 for the first begin_context()
   int64_t token = 0;
   float score = 0;  // pooled
 };
 
-// Feed it contexts one after the other, each one's scores in order; take() gives the chosen tokens.
+// Takes the scores of one context after the other, in order within each; take() gives the chosen tokens.
 class Gatherer {
  public:
   explicit Gatherer(const GatherOptions& options);
 
-  // The first and last `edge_tokens` of this context of n_tokens are not candidates (they come anyway).
+  // The first and last `edge_tokens` of the context's n_tokens are no candidates: they come anyway.
   void begin_context(int64_t n_tokens, int64_t edge_tokens);
   void add_scores(std::span<const float> scores);
   void end_context();
@@ -39,8 +40,8 @@ class Gatherer {
  private:
   struct Candidate {
     float pooled = 0;
-    int32_t peak_distance = 0;  // inside a plateau the tokens nearest to the raw peak come first, so that a cut falls
-                                // at a span's rim and not in its middle
+    int32_t peak_distance = 0;  // pooling makes plateaus; in one, the tokens nearest to the raw peak come first, so
+                                // that the budget's cut falls at a span's rim and not in its middle
     int32_t context = 0;
     int64_t token = 0;
   };
@@ -55,7 +56,7 @@ class Gatherer {
     float score = 0;
     int64_t token = 0;
   };
-  std::deque<Peak> window_;  // scores still in reach, falling: the front is the window's maximum
+  std::deque<Peak> window_;  // falling scores within reach: the front is the window's maximum
 };
 
 // A run of consecutive tokens of one context.
@@ -63,15 +64,16 @@ struct Span {
   int32_t context = 0;
   int64_t begin_token = 0, end_token = 0;
   bool edge = false;
-  float score = 0;  // best of its tokens; 0 for edges
+  float score = 0;  // the best of its tokens'; 0 for edges
 };
 
-// The chosen tokens and each context's edges as spans in document order; a span is all edge or all match, and
-// neighbouring spans touch where nothing was skipped.
+// The chosen tokens and each context's edges as spans, by context and position. A span is all edge or all match; two
+// spans touch where no text lies between them.
 std::vector<Span> make_spans(std::span<const GatheredToken> chosen, std::span<const int64_t> n_tokens,
                              std::span<const int64_t> edge_tokens);
 
-// Edge tokens per side and context: `edge_tokens` for one context; several share a quarter of the budget in all.
+// Edge tokens on each side of each context: `edge_tokens` if there is one context; the edges of several take at most a
+// quarter of the budget together.
 int64_t edge_tokens_per_side(int64_t edge_tokens, int64_t budget_tokens, int64_t n_contexts);
 
 }  // namespace reform

@@ -43,17 +43,8 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
                               "the text and ask it",
                               ids.size(), options.sampling.max_new_tokens, shape.trained_window_tokens)};
   }
-  const SessionNeeds needs{
-      .limits = Decoder::limits(shape, *engine.device, int64_t(ids.size()), options.sampling.max_new_tokens),
-      .weights = use_of_all(shape),
-      .beside = {},
-      .meanwhile = {},
-      .advice = "a shorter prompt or a smaller -n needs less"};
-  const auto make = [&](const Site& site) {
-    return Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), int64_t(ids.size()),
-                           options.sampling);
-  };
-  TRY_ASSIGN(auto decoder, engine.open_session<Decoder>(needs, make, cancel));
+  TRY_ASSIGN(auto decoder, engine.open_decoder(int64_t(ids.size()), options.sampling, {},
+                                               "a shorter prompt or a smaller -n needs less", cancel));
   TRY_ASSIGN(GeneratedText text, decoder->run(ids, on_text, {}, cancel));
   GenerateResult out;
   out.text = std::move(text.text);

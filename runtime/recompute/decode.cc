@@ -93,6 +93,7 @@ Result<GeneratedText> Decoder::run(std::span<const int32_t> prompt, const TextCa
   // Taken also where no token is wanted: only then has a device run the prompt.
   TRY_ASSIGN(int32_t token, next_->take());
   out.prefill_ms = watch.lap_ms();
+  out.n_prompt_tokens = int64_t(prompt.size());
 
   TextStream text;
   bool wanted = true;

@@ -20,8 +20,8 @@
 namespace reform {
 
 struct GeneratedText {
-  std::string text, finish_reason;  // "stop", "length" or "cancelled"
-  int64_t n_tokens = 0;
+  std::string text, finish_reason;            // "stop", "length" or "cancelled"
+  int64_t n_prompt_tokens = 0, n_tokens = 0;  // run through the model, and generated
   double prefill_ms = 0, decode_ms = 0;
 };
 

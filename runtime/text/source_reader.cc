@@ -8,29 +8,12 @@
 #include <filesystem>
 
 #include "base/try.h"
+#include "runtime/tokenizer/unicode.h"
 
 namespace reform {
 namespace {
 
 constexpr size_t kBlockBytes = 256 * 1024;
-
-// Bytes at the end that are the start of a character not yet complete: at most three.
-size_t open_tail_bytes(std::string_view text) {
-  for (size_t n = 1; n <= 3 && n <= text.size(); ++n) {
-    const unsigned char c = static_cast<unsigned char>(text[text.size() - n]);
-    if ((c & 0xc0) == 0x80) continue;  // a continuation byte: its head is further left
-    const size_t wanted = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
-    if (wanted <= n) return 0;
-    // What is a start can be completed, with the lowest or the highest bytes; anything else is wrong already.
-    const std::string start(text.substr(text.size() - n));
-    for (const char byte : {'\x80', '\xbf'}) {
-      const std::string whole = start + std::string(wanted - n, byte);
-      if (utf8::is_valid(whole.begin(), whole.end())) return n;
-    }
-    return 0;
-  }
-  return 0;
-}
 
 }  // namespace
 

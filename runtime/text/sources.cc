@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "runtime/tokenizer/unicode.h"
 
 namespace reform {
 namespace {
@@ -11,37 +12,25 @@ constexpr int64_t kCharacterTokens = 4;  // a character has at most four bytes, 
 
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
-// Bytes that the text's last character still lacks.
-int missing_bytes(const std::string& text) {
-  for (size_t n = 1; n <= 4 && n <= text.size(); ++n) {
-    const char c = text[text.size() - n];
-    if (is_continuation(c)) continue;
-    const unsigned char head = static_cast<unsigned char>(c);
-    const int wanted = head >= 0xf0 ? 4 : head >= 0xe0 ? 3 : head >= 0xc0 ? 2 : 1;
-    return std::max(0, wanted - int(n));
-  }
-  return 0;
-}
-
 struct Piece {
   int64_t begin_byte = 0, end_byte = 0;
   std::string text;
 };
 
-// A span and the neighbouring tokens that a cut character at either rim may need.
+// A span with the tokens around it that may complete a character cut at its rim.
 TokenRange range_of(const Span& span, int64_t n_tokens) {
   return {std::max<int64_t>(0, span.begin_token - kCharacterTokens),
           std::min(n_tokens, span.end_token + kCharacterTokens)};
 }
 
-// Tokens [begin, end) as text, with what a cut character needs of its neighbours. `tokens` begin at token `first`.
+// The text of tokens [begin, end), and of those around them that complete a cut character. `tokens` begin at `first`.
 Piece make_piece(const Tokenizer& tokenizer, const Tokens& tokens, int64_t first, int64_t begin, int64_t end) {
   const int64_t last = first + int64_t(tokens.ids.size());
   const auto bytes = [&](int64_t t) { return tokenizer.decode({tokens.ids[size_t(t - first)]}, true, t == 0); };
   std::string text;
   for (int64_t t = begin; t < end; ++t) text += bytes(t);
   while (begin > first && !text.empty() && is_continuation(text.front())) text = bytes(--begin) + text;
-  while (end < last && missing_bytes(text) > 0) text += bytes(end++);
+  while (end < last && open_tail_bytes(text) > 0) text += bytes(end++);
   return {tokens.begin_bytes[size_t(begin - first)], tokens.begin_bytes[size_t(end - first)], text};
 }
 
@@ -61,8 +50,8 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
       const int64_t begin = std::max(piece.begin_byte, file.begin_byte);
       const int64_t end = std::min(piece.end_byte, file.begin_byte + file.size_bytes);
       if (begin >= end) continue;
-      // Offsets and text run in step except where a lossy read or a prefix space changed the length: then the text is
-      // only cut where files meet.
+      // A lossy read and SentencePiece's prefix space change the text's length against its bytes, so the text is cut
+      // by byte offsets only where two files meet.
       const bool whole = begin == piece.begin_byte && end == piece.end_byte;
       const size_t from = std::min(piece.text.size(), size_t(begin - piece.begin_byte));
       sources.push_back({.context = data.meta().name,

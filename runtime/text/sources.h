@@ -1,4 +1,4 @@
-// Spans of stored tokens as people see them: files, byte offsets, text. Touching ones merged, widened to characters.
+// Spans of stored tokens as a reader sees them: file, byte offsets and text, widened to whole characters.
 #pragma once
 
 #include <reform/ask.h>
@@ -14,8 +14,8 @@
 
 namespace reform {
 
-// The sources of one context's spans (all of the same context, in document order). A span that crosses from one file
-// to the next becomes two sources.
+// The sources of one context's spans, which stand in the order of the text. A span over the border of two files becomes
+// two sources.
 Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tokenizer,
                                          const std::vector<SourceFile>& files, const std::vector<Span>& spans);
 

@@ -60,6 +60,12 @@ Utf8Char decode_utf8(std::string_view text, size_t pos) {
   return {Kind::kValid, uint8_t(length), code_point};
 }
 
+size_t open_tail_bytes(std::string_view text) {
+  for (size_t n = 1; n <= 3 && n <= text.size(); ++n)
+    if (decode_utf8(text, text.size() - n).kind == Utf8Char::Kind::kIncomplete) return n;
+  return 0;
+}
+
 void append_utf8(uint32_t c, std::string& out) {
   if (c < 0x80) {
     out += char(c);

@@ -36,6 +36,9 @@ struct Utf8Char {
 // The character at text[pos]; pos < text.size(). No overlong forms, no surrogates, nothing past U+10FFFF.
 Utf8Char decode_utf8(std::string_view text, size_t pos);
 
+// Bytes at the end that are the start of a character the text ends within: at most three.
+size_t open_tail_bytes(std::string_view text);
+
 // The number of bytes that a character with this first byte has, in text known to be valid.
 inline size_t utf8_length(char first) {
   const auto b = uint8_t(first);

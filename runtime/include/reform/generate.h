@@ -15,7 +15,7 @@ struct SamplingOptions {
   double top_p = 0.95;           // 1: off
   double min_p = 0.05;           // 0: off
   uint64_t seed = 0;             // of the sampler; the same seed gives the same text
-  int64_t max_new_tokens = 256;  // -n; 0 runs the prompt only
+  int64_t max_new_tokens = 256;  // -n; 0: generate() runs the prompt only, ask() finds the sources only
   bool ignore_end = false;       // an end token does not end the text: always max_new_tokens, for measuring
 
   REFORM_API Status validate() const;

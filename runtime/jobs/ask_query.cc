@@ -1,0 +1,68 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/stopwatch.h"
+#include "base/try.h"
+#include "runtime/gather/scorer.h"
+#include "runtime/jobs/ask_method.h"
+
+namespace reform {
+namespace {
+
+// An empty cache of the shape that the context's has.
+Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64_t n_call_tokens) {
+  Engine::Impl& engine = ask.engine;
+  const CompressOptions options{.policy = find_policy(s.policy),
+                                .chunk_tokens = s.chunk_tokens,
+                                .cache_tokens = s.cache_tokens,
+                                .sink_tokens = s.sink_tokens,
+                                .overlap_tokens = s.overlap_tokens,
+                                .kv_type = engine.kv_type()};
+  const CompressSizes sizes = question_sizes(options, n_call_tokens);
+  SessionNeeds needs{.limits = Compressor::limits(engine.model->shape(), *engine.device, sizes),
+                     .weights = Compressor::weights(s.heads),
+                     .beside = {},
+                     .meanwhile = {},
+                     .advice = fmt::format("a larger {} would fit", engine.cap_flag())};
+  needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(ask.contexts.size()));
+  // Weights stay as they are arranged here until the rows are scored, so scoring must fit beside them, too.
+  const EmbeddingLayout layout{int64_t(s.heads.size()), s.head_dim};
+  TRY_ASSIGN(needs.meanwhile,
+             count_job(*engine.device, Scorer::limits(layout, n_call_tokens), make_scorer(layout, n_call_tokens)));
+  return engine.open_session<Compressor>(
+      needs, [&](const Site& site) { return Compressor::create(*engine.model, site, s.heads, options, sizes); },
+      ask.cancel);
+}
+
+}  // namespace
+
+Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens) {
+  Stopwatch watch;
+  TRY_ASSIGN(auto cache, make_cache(ask, context.settings, n_call_tokens));
+  Compressor& compressor = *cache;
+  if (compressor.layout().row_bytes() != context.data->meta().row_bytes) {
+    return Status{Code::kCorrupt, fmt::format("context '{}': rows of {} bytes; its heads give {}", context.name(),
+                                              context.data->meta().row_bytes, compressor.layout().row_bytes())};
+  }
+  int64_t n_parts = 0;
+  TRY(context.data->load_checkpoint(context.n_tokens(), [&](const std::string& part, std::span<const std::byte> bytes) {
+    return compressor.load_part(n_parts++, part, bytes);
+  }));
+  TRY(compressor.finish_load(n_parts));
+  ask.load_ms += watch.lap_ms();
+  return cache;
+}
+
+Result<Query> query_states(Ask& ask, std::span<const int32_t> ids) {
+  Query query;
+  query.ids.assign(ids.begin(), ids.end());
+  for (OpenContext& context : ask.contexts) {
+    TRY_ASSIGN(auto cache, load_cache(ask, context, int64_t(ids.size())));
+    TRY_ASSIGN(const auto rows, cache->run_question(ids, ask.cancel));
+    query.states.emplace_back(rows.begin(), rows.end());
+  }
+  return query;
+}
+
+}  // namespace reform

@@ -1,0 +1,46 @@
+#include "base/try.h"
+#include "runtime/gather/scorer.h"
+#include "runtime/jobs/ask_method.h"
+
+namespace reform {
+namespace {
+
+// on_scores gets one score per token of the context, in order, block by block.
+Status score_rows(Ask& ask, OpenContext& context, std::span<const std::byte> question_rows,
+                  const std::function<void(std::span<const float>)>& on_scores) {
+  const EmbeddingLayout layout{int64_t(context.settings.heads.size()), context.settings.head_dim};
+  const int64_t n_question_rows = int64_t(question_rows.size()) / layout.row_bytes();
+  TRY_ASSIGN(auto scorer, ask.engine.make_session<Scorer>(Scorer::limits(layout, n_question_rows),
+                                                          make_scorer(layout, n_question_rows)));
+  TRY(scorer->set_question(question_rows));
+  return context.data->scan_embeddings([&](const EmbeddingBlock& block) -> Status {
+    if (ask.cancel != nullptr && ask.cancel->cancelled()) return {Code::kCancelled, "stopped"};
+    TRY_ASSIGN(const auto scores, scorer->score(block.rows));
+    on_scores(scores);
+    return {};
+  });
+}
+
+}  // namespace
+
+Engine::Impl::MakeJob<Scorer> make_scorer(const EmbeddingLayout& layout, int64_t n_question_rows) {
+  return [=](const Site& site) {
+    return Scorer::create(site, layout, n_question_rows, block_tokens_for(int32_t(layout.row_bytes())));
+  };
+}
+
+Result<std::vector<Span>> select_by_score(Ask& ask, const Query& query) {
+  const AskOptions& o = ask.options;
+  const int64_t edge = edge_tokens_per_side(o.edge_tokens, o.gather_tokens, int64_t(ask.contexts.size()));
+  Gatherer gatherer({o.gather_tokens, o.pool_window});
+  std::vector<int64_t> n_tokens;
+  for (size_t i = 0; i < ask.contexts.size(); ++i) {
+    n_tokens.push_back(ask.contexts[i].n_tokens());
+    gatherer.begin_context(n_tokens.back(), edge);
+    TRY(score_rows(ask, ask.contexts[i], query.states[i], [&](auto scores) { gatherer.add_scores(scores); }));
+    gatherer.end_context();
+  }
+  return make_spans(gatherer.take(), n_tokens, std::vector<int64_t>(n_tokens.size(), edge));
+}
+
+}  // namespace reform

@@ -1,0 +1,32 @@
+// A finished context, open to be asked: its data, and what its manifest says, checked against the model.
+#pragma once
+
+#include <reform/status.h>
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/engine/engine_impl.h"
+#include "runtime/jobs/settings.h"
+#include "runtime/text/progress_state.h"
+#include "storage/context_store.h"
+
+namespace reform {
+
+struct OpenContext {
+  std::unique_ptr<ContextData> data;  // no writer gets in while it lives
+  ContextSettings settings;
+  std::vector<SourceFile> files;
+
+  const std::string& name() const { return data->meta().name; }
+  int64_t n_tokens() const { return data->meta().n_tokens; }
+};
+
+// All of them, in the order named. kUsage: one is named twice; kBusy: one is not finished; kWrongModel: one belongs to
+// another model, or their heads differ, so that scores of one could not be compared with scores of another.
+Result<std::vector<OpenContext>> open_contexts(const Engine::Impl& engine, ContextStore& store,
+                                               std::span<const std::string> names);
+
+}  // namespace reform
