@@ -1,18 +1,24 @@
+// Decides what an ingest is (ingest_decision.h), opens what the decision names, and runs the job.
 #include <fmt/format.h>
 #include <reform/ingest.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/try.h"
+#include "runtime/jobs/ingest_decision.h"
 #include "runtime/jobs/ingest_job.h"
 #include "storage/context_name.h"
 
 namespace reform {
 namespace {
 
+using Action = IngestDecision::Action;
+using Outcome = IngestResult::Outcome;
+
 constexpr int64_t kUsualTokens = 4096;  // of a chunk, and of a layer's cache
 
-// The sizes that were left open. Phase 1's positions are slots: the cache's, then the chunk's.
+// Chooses the sizes that were left open. Phase 1's positions are slots: the cache's, then the chunk's.
 IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
   const Tokenizer& tokenizer = *engine.tokenizer;
   const bool has_bos = tokenizer.add_bos() && tokenizer.bos() >= 0;
@@ -21,12 +27,277 @@ IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
   int64_t& chunk = options.chunk_tokens;
   int64_t& cache = options.cache_tokens;
   if (find_policy(options.policy)->carry == Carry::kNothing) {
-    if (cache == 0) cache = kUsualTokens;  // there is none
+    if (cache == 0) cache = kUsualTokens;  // none is made, but the settings want a number
     if (chunk == 0) chunk = fitting(slots - options.overlap_tokens);
   }
   if (cache == 0) cache = fitting(chunk == 0 ? slots / 2 : slots - chunk);
   if (chunk == 0) chunk = fitting(slots - cache);
   return options;
+}
+
+Status check_model(const IngestCall& call, const ContextSettings& settings) {
+  const Engine::Impl& engine = call.engine;
+  if (settings.model_fingerprint != engine.info.fingerprint) {
+    return {Code::kWrongModel,
+            fmt::format("context '{}' belongs to the model {}, not to {}; use that one, --replace, or "
+                        "another name",
+                        call.name, describe_model(settings), engine.info.path)};
+  }
+  if (settings.kv_type != engine.kv_type_name()) {
+    return {Code::kWrongModel,
+            fmt::format("context '{}' was begun with a cache of {}; {} --isa ref goes on with it", call.name,
+                        settings.kv_type, settings.kv_type == "f32" ? "only" : "anything but")};
+  }
+  return check_settings_fit(settings, engine.model->shape(), call.name);
+}
+
+Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
+  const Engine::Impl& engine = call.engine;
+  const IngestOptions& options = call.options;
+  if (!engine.options.heads_file.empty()) {
+    TRY_ASSIGN(const Heads heads, call.engine.resolve_heads(call.progress, call.cancel));
+    if (heads != s.heads) return false;
+  }
+  return s.fp8_products == engine.fp8_products() && s.policy == options.policy &&
+         s.chunk_tokens == options.chunk_tokens && s.cache_tokens == options.cache_tokens &&
+         s.sink_tokens == options.sink_tokens && s.overlap_tokens == options.overlap_tokens && s.lossy == options.lossy;
+}
+
+// The texts of the complete calls, one after the other, against these sources.
+Result<TextMatch> compare_texts(const IngestCall& call, const ContextMeta& stored) {
+  TRY_ASSIGN(const ProgressState state, parse_progress(stored.progress, call.name));
+  TRY_ASSIGN(auto reader, SourceReader::open(call.sources, 0, /*lossy=*/true, call.cancel));
+  std::string_view block;
+  for (const SourceHash& part : state.read) {
+    RunningHash hash;
+    for (int64_t left = part.bytes; left > 0;) {
+      if (block.empty()) {
+        TRY_ASSIGN(block, reader->next());
+        if (block.empty()) return TextMatch::kOther;
+      }
+      const std::string_view piece = block.substr(0, size_t(std::min<int64_t>(left, int64_t(block.size()))));
+      hash.add(piece.data(), piece.size());
+      left -= int64_t(piece.size());
+      block.remove_prefix(piece.size());
+    }
+    if (hash.hex() != part.xxh3_128) return TextMatch::kOther;
+  }
+  if (block.empty()) {
+    TRY_ASSIGN(block, reader->next());
+  }
+  return block.empty() ? TextMatch::kSame : TextMatch::kPrefix;
+}
+
+// Reads the target's text up to token target.start; whether what is committed up to there and beyond is the same.
+Result<bool> skip_committed(const IngestTarget& target) {
+  TokenPump& pump = *target.pump;
+  for (int64_t left = target.start - target.state.part.begin_tokens; left > 0;) {
+    TRY(pump.fill(1));
+    if (pump.waiting() == 0) return false;
+    const int64_t n = std::min(left, pump.waiting());
+    pump.take(n);
+    left -= n;
+  }
+  const int64_t n_committed = target.writer->meta().n_tokens;
+  const int64_t beyond = n_committed - target.start;
+  TRY(pump.fill(beyond));
+  if (pump.waiting() < beyond) return false;
+  return n_committed == target.state.part.begin_tokens || pump.hash_with(beyond) == target.state.committed_hash;
+}
+
+Status use_stored(const IngestCall& call, const ContextMeta& meta, IngestTarget& target) {
+  TRY_ASSIGN(target.settings, parse_settings(meta.settings, call.name));
+  TRY(check_model(call, target.settings));
+  TRY_ASSIGN(target.state, parse_progress(meta.progress, call.name));
+  TRY_ASSIGN(target.sources_before, parse_sources(meta.sources, call.name));
+  return {};
+}
+
+Result<StoredFacts> facts_of(const IngestCall& call, const ContextEntry& entry, Which which) {
+  StoredFacts facts;
+  const bool replaces = call.options.on_existing == IngestOptions::OnExisting::kReplace;
+  if (which == Which::kReplacement && !replaces) return facts;  // that it is there is enough
+  facts.complete = entry.meta.complete;
+  if (entry.busy) {
+    facts.usable = call.store.contexts->open_writer(call.name, which).status();  // says who holds it
+    if (facts.usable.ok())
+      facts.usable = {Code::kBusy, fmt::format("context '{}' has just changed; run this again", call.name)};
+    return facts;
+  }
+  IngestTarget stored;
+  facts.usable = entry.state.ok() ? use_stored(call, entry.meta, stored) : entry.state;
+  if (!facts.usable.ok()) return facts;
+  facts.appended = stored.state.part.source_begin_byte > 0;
+  facts.can_append = stored.state.can_append;
+  if (replaces && (which == Which::kReplacement || !facts.complete)) {
+    TRY_ASSIGN(facts.as_asked, are_as_asked(call, stored.settings));
+  }
+  return facts;
+}
+
+Status open_text(const IngestCall& call, IngestTarget& target) {
+  const PartStart& part = target.state.part;
+  bool& lossy = target.settings.lossy;
+  lossy = lossy || call.options.lossy;  // valid text reads the same either way, so it may come later
+  TRY_ASSIGN(auto reader, SourceReader::open(call.sources, part.source_begin_byte, lossy, call.cancel));
+  TRY_ASSIGN(target.pump, TokenPump::start(*call.engine.tokenizer, std::move(reader), part, lossy));
+  return {};
+}
+
+Status empty_text(const IngestCall& call) {
+  return {Code::kBadText, fmt::format("{}: the text is empty", call.sources[0].path)};
+}
+
+Result<IngestTarget> begin(IngestCall& call, Which which) {
+  Stopwatch watch;
+  const Engine::Impl& engine = call.engine;
+  const IngestOptions& options = call.options;
+  IngestTarget target;
+  target.which = which;
+  target.settings = {.model_fingerprint = engine.info.fingerprint,
+                     .model_name = engine.info.name,
+                     .model_path = engine.info.path,
+                     .architecture = engine.info.architecture,
+                     .policy = options.policy,
+                     .chunk_tokens = options.chunk_tokens,
+                     .cache_tokens = options.cache_tokens,
+                     .sink_tokens = options.sink_tokens,
+                     .overlap_tokens = options.overlap_tokens,
+                     .lossy = options.lossy,
+                     .heads = {},
+                     .head_dim = engine.model->shape().head_dim,
+                     .kv_type = engine.kv_type_name(),
+                     .fp8_products = engine.fp8_products()};
+  TRY(open_text(call, target));
+  TRY(target.pump->fill(1));
+  if (target.pump->waiting() == 0) return empty_text(call);
+  call.tokenise_ms += watch.lap_ms();
+  TRY_ASSIGN(target.settings.heads, call.engine.resolve_heads(call.progress, call.cancel));
+  call.heads_ms += watch.lap_ms();
+  return target;
+}
+
+Result<IngestTarget> open_append(const IngestCall& call, const ContextMeta& then) {
+  IngestTarget target;
+  TRY(use_stored(call, then, target));
+  target.state.part = target.state.append;
+  target.start = target.state.part.begin_tokens;
+  TRY(open_text(call, target));
+  TRY(target.pump->fill(target.pump->waiting() + 1));
+  if (target.pump->reader().bytes_read() == 0) return empty_text(call);
+  // Not locked before: a stream may keep us waiting for its text.
+  TRY_ASSIGN(target.writer, call.store.contexts->open_writer(call.name));
+  const ContextMeta& now = target.writer->meta();
+  if (now.id == then.id && now.progress == then.progress && now.sources == then.sources) return target;
+  return Status{Code::kBusy,
+                fmt::format("context '{}' was changed by another process meanwhile; run this again", call.name)};
+}
+
+// Locks an unfinished context and reads the text as far as it is committed, for a resume to go on from there.
+Result<TextMatch> open_unfinished(IngestCall& call, Which which, IngestTarget& target) {
+  Stopwatch watch;
+  target.which = which;
+  TRY_ASSIGN(target.writer, call.store.contexts->open_writer(call.name, which));
+  const ContextMeta& meta = target.writer->meta();
+  TRY(use_stored(call, meta, target));
+  ProgressState& state = target.state;
+  if (meta.complete && !state.read.empty()) state.read.pop_back();  // stopped when complete, before it took its place
+  std::erase_if(target.sources_before,
+                [&](const SourceFile& f) { return f.begin_byte >= state.part.source_begin_byte; });
+  TRY_ASSIGN(const std::vector<int64_t> checkpoints, target.writer->checkpoints());
+  target.start = resume_start(checkpoints, meta.n_tokens, target.settings.chunk_tokens, state);
+  TRY(open_text(call, target));
+  TRY_ASSIGN(const bool same, skip_committed(target));
+  call.tokenise_ms += watch.lap_ms();
+  return same ? TextMatch::kPrefix : TextMatch::kOther;
+}
+
+Result<IngestResult> result_of(IngestCall& call, Outcome outcome) {
+  IngestResult r;
+  TRY_ASSIGN(const ContextEntry entry, call.store.contexts->find(call.name));
+  r.context = describe(entry);
+  r.outcome = outcome;
+  r.tokens_run = call.n_run;
+  r.evicted = std::move(call.evicted);
+  r.timings.prompt_n = call.n_run;
+  r.timings.prompt_ms = call.compress_ms;
+  r.timings.phases_ms = {{"tokenise_ms", call.tokenise_ms},
+                         {"compress_ms", call.compress_ms},
+                         {"store_ms", call.store_ms},
+                         {"heads_ms", call.heads_ms}};
+  r.timings.total_ms = call.tokenise_ms + call.compress_ms + call.store_ms + call.heads_ms;
+  r.memory = memory_report(call.engine, &call.store.account);
+  return r;
+}
+
+// `target` is what a comparison opened; an append uses `current`.
+Result<IngestResult> carry_out(IngestCall& call, const IngestDecision& decision, const ContextMeta& current,
+                               IngestTarget target) {
+  Outcome outcome = Outcome::kAppended;
+  if (decision.action == Action::kNothing) return result_of(call, Outcome::kUnchanged);
+  if (decision.action == Action::kBegin) {
+    target = {};
+    TRY_ASSIGN(target, begin(call, decision.which));
+    outcome = decision.which == Which::kReplacement ? Outcome::kReplaced : Outcome::kIngested;
+  } else if (decision.action == Action::kResume) {
+    outcome = Outcome::kResumed;
+  } else if (decision.action == Action::kRestartAppend) {
+    target.start = target.state.part.begin_tokens;
+    TRY(open_text(call, target));
+  } else {
+    TRY_ASSIGN(target, open_append(call, current));
+  }
+  IngestJob job(call, std::move(target));
+  TRY(job.run());
+  // What fails here, the next process to open the store does.
+  if (decision.which == Which::kReplacement) (void)call.store.contexts->remove_replaced();
+  return result_of(call, outcome);
+}
+
+Result<IngestFacts> look_up(const IngestCall& call, ContextMeta& current) {
+  IngestFacts facts;
+  facts.on_existing = call.options.on_existing;
+  facts.reads_stream =
+      std::any_of(call.sources.begin(), call.sources.end(), [](const IngestSource& s) { return s.stream != nullptr; });
+  for (const Which which : {Which::kCurrent, Which::kReplacement}) {
+    const auto entry = call.store.contexts->find(call.name, which);
+    if (entry.status().code == Code::kNotFound) continue;
+    TRY(entry);
+    TRY_ASSIGN(facts.of(which), facts_of(call, entry.value(), which));
+    if (which == Which::kCurrent) current = entry.value().meta;
+  }
+  return facts;
+}
+
+Result<IngestResult> decide_and_carry_out(IngestCall& call) {
+  ContextMeta current;
+  TRY_ASSIGN(IngestFacts facts, look_up(call, current));
+  IngestTarget target;
+  for (;;) {
+    const IngestDecision decision = decide_ingest(facts, call.name);
+    if (decision.drop_replacement) {
+      target = {};  // which may have it open
+      TRY(call.store.contexts->remove(call.name, Which::kReplacement));
+    }
+    if (decision.action == Action::kRefuse) return decision.refusal;
+    Status failed;
+    if (decision.action == Action::kCompare) {
+      const bool unfinished = decision.which == Which::kReplacement || !current.complete;
+      auto match = unfinished ? open_unfinished(call, decision.which, target) : compare_texts(call, current);
+      if (match.ok()) {
+        facts.of(decision.which)->text = match.value();
+        continue;
+      }
+      failed = match.status();
+    } else {
+      auto done = carry_out(call, decision, current, std::exchange(target, {}));
+      if (done.ok() || decision.action != Action::kResume) return done;
+      failed = done.status();
+    }
+    // To a replacement, what turns out to be damaged is worth no more than other text.
+    if (failed.code != Code::kCorrupt || facts.on_existing != IngestOptions::OnExisting::kReplace) return failed;
+    facts.of(decision.which)->text = TextMatch::kOther;
+  }
 }
 
 }  // namespace
@@ -41,240 +312,11 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
   remark_disk(engine.impl(), store.impl());
   const IngestOptions sized = with_sizes(options, engine.impl());
   TRY(sized.validate());
-  return IngestJob(engine.impl(), store.impl(), name, sources, sized, progress, cancel).run();
-}
-
-Result<IngestResult> IngestJob::run() {
-  const Status kept = store_.contexts->keep_limit(name_);
-  note_evictions();
+  IngestCall call{engine.impl(), store.impl(), name, sources, sized, progress, cancel, {}};
+  const Status kept = call.store.contexts->keep_limit(name);
+  call.note_evictions();
   TRY(kept);
-  auto entry = store_.contexts->find(name_);
-  if (entry.ok()) return meet_existing(entry.value());
-  if (entry.status().code != Code::kNotFound) return entry.status();
-  return begin_new(IngestResult::Outcome::kIngested);
-}
-
-Result<IngestResult> IngestJob::meet_existing(const ContextEntry& entry) {
-  if (entry.busy) return store_.contexts->open_writer(name_).status();  // says who holds it
-  if (options_.on_existing == IngestOptions::OnExisting::kReplace) return replace(entry);
-  TRY(entry.state);
-  TRY(use_settings(entry));
-  TRY_ASSIGN(state_, parse_progress(entry.meta.progress, name_));
-  if (!entry.meta.complete) return resume();
-  if (options_.on_existing == IngestOptions::OnExisting::kAppend) return append(entry);
-  TRY_ASSIGN(const bool same, same_text(state_));
-  if (same) {
-    n_done_ = n_saved_ = entry.meta.n_tokens;
-    return result(IngestResult::Outcome::kUnchanged);
-  }
-  const bool replacing = store_.contexts->find(name_, Which::kReplacement).ok();
-  return Status{Code::kExists,
-                fmt::format("context '{}' exists with other text; --append adds to it, --replace {}, or choose another "
-                            "name",
-                            name_, replacing ? "goes on with its unfinished replacement" : "begins anew")};
-}
-
-// The new context is made beside the current one, which stays until the new one is finished. What an earlier call has
-// begun with the same text and settings is gone on with.
-Result<IngestResult> IngestJob::replace(const ContextEntry& current) {
-  const auto begun = store_.contexts->find(name_, Which::kReplacement);
-  if (begun.ok()) {
-    if (begun.value().busy) return store_.contexts->open_writer(name_, Which::kReplacement).status();
-    TRY_ASSIGN(auto done, go_on_replacing(begun.value(), Which::kReplacement));
-    if (done) return std::move(*done);
-    TRY(store_.contexts->remove(name_, Which::kReplacement));
-  } else if (current.state.ok() && !current.meta.complete) {
-    TRY_ASSIGN(auto done, go_on_replacing(current, Which::kCurrent));
-    if (done) return std::move(*done);
-  }
-  which_ = Which::kReplacement;
-  return begin_new(IngestResult::Outcome::kReplaced);
-}
-
-// Whether a source can be read only once.
-bool IngestJob::reads_stream() const {
-  return std::any_of(sources_.begin(), sources_.end(), [](const IngestSource& s) { return s.stream != nullptr; });
-}
-
-// Nothing if that is of other text or settings, or damaged.
-Result<std::optional<IngestResult>> IngestJob::go_on_replacing(const ContextEntry& begun, Which which) {
-  if (!begun.state.ok()) return std::optional<IngestResult>();
-  TRY_ASSIGN(const bool alike, begun_alike(begun));
-  if (!alike) return std::optional<IngestResult>();
-  IngestJob job(engine_, store_, name_, sources_, options_, progress_, cancel_);  // of its own: it may come to nothing
-  job.which_ = which;
-  job.evicted_ = evicted_;
-  TRY(job.use_settings(begun));
-  auto done = job.resume();
-  if (done.ok()) return std::optional(std::move(done).value());
-  const Code code = done.status().code;
-  if (code != Code::kExists && code != Code::kCorrupt) return done.status();
-  if (!reads_stream()) return std::optional<IngestResult>();
-  job.writer_.reset();
-  if (which == Which::kReplacement) TRY(store_.contexts->remove(name_, which));
-  return Status{Code::kExists, fmt::format("an unfinished context '{}' had begun with other text{}; the standard input "
-                                           "that was compared with it must be fed again",
-                                           name_, which == Which::kReplacement ? " and is dropped now" : "")};
-}
-
-Result<bool> IngestJob::begun_alike(const ContextEntry& entry) {
-  auto settings = parse_settings(entry.meta.settings, name_);
-  if (!settings.ok()) return false;
-  const ContextSettings& s = settings.value();
-  if (!engine_.options.heads_file.empty()) {
-    TRY_ASSIGN(const Heads heads, engine_.resolve_heads(progress_, cancel_));
-    if (heads != s.heads) return false;
-  }
-  return s.model_fingerprint == engine_.info.fingerprint && s.kv_type == engine_.kv_type_name() &&
-         s.fp8_products == engine_.fp8_products() && s.policy == options_.policy &&
-         s.chunk_tokens == options_.chunk_tokens && s.cache_tokens == options_.cache_tokens &&
-         s.sink_tokens == options_.sink_tokens && s.overlap_tokens == options_.overlap_tokens &&
-         s.lossy == options_.lossy;
-}
-
-// The finished calls' texts, one after the other, against these sources.
-Result<bool> IngestJob::same_text(const ProgressState& state) {
-  TRY_ASSIGN(auto reader, SourceReader::open(sources_, 0, /*lossy=*/true, cancel_));
-  std::string_view block;
-  for (const SourceHash& part : state.read) {
-    RunningHash hash;
-    for (int64_t left = part.bytes; left > 0;) {
-      if (block.empty()) {
-        TRY_ASSIGN(block, reader->next());
-        if (block.empty()) return false;
-      }
-      const std::string_view piece = block.substr(0, size_t(std::min<int64_t>(left, int64_t(block.size()))));
-      hash.add(piece.data(), piece.size());
-      left -= int64_t(piece.size());
-      block.remove_prefix(piece.size());
-    }
-    if (hash.hex() != part.xxh3_128) return false;
-  }
-  if (!block.empty()) return false;
-  TRY_ASSIGN(block, reader->next());
-  return block.empty();
-}
-
-Result<IngestResult> IngestJob::begin_new(IngestResult::Outcome outcome) {
-  Stopwatch watch;
-  TRY(open_sources({}));
-  TRY(pump_->fill(1));
-  if (pump_->waiting() == 0) return Status{Code::kBadText, fmt::format("{}: the text is empty", sources_[0].path)};
-  tokenise_ms_ += watch.lap_ms();
-  settings_ = {.model_fingerprint = engine_.info.fingerprint,
-               .model_name = engine_.info.name,
-               .model_path = engine_.info.path,
-               .architecture = engine_.info.architecture,
-               .policy = options_.policy,
-               .chunk_tokens = options_.chunk_tokens,
-               .cache_tokens = options_.cache_tokens,
-               .sink_tokens = options_.sink_tokens,
-               .overlap_tokens = options_.overlap_tokens,
-               .lossy = options_.lossy,
-               .heads = {},
-               .head_dim = engine_.model->shape().head_dim,
-               .kv_type = engine_.kv_type_name(),
-               .fp8_products = engine_.fp8_products()};
-  TRY_ASSIGN(settings_.heads, engine_.resolve_heads(progress_, cancel_));
-  heads_ms_ = watch.lap_ms();
-  TRY(make_compressor());
-  const int64_t row_bytes = compressor_->layout().row_bytes();
-  TRY_ASSIGN(writer_, store_.contexts->create(name_, int32_t(row_bytes), to_json(settings_), which_));
-  auto done = run_to_end(outcome);
-  if (!done.ok() && writer_ && writer_->meta().n_tokens == 0) {  // nothing was read: leave nothing behind
-    writer_.reset();
-    (void)store_.contexts->remove(name_, which_);
-  }
-  return done;
-}
-
-Result<IngestResult> IngestJob::append(const ContextEntry& entry) {
-  if (!state_.can_append)
-    return Status{Code::kCorrupt, fmt::format("context '{}' does not say where an append starts", name_)};
-  const PartStart part = state_.append;
-  TRY_ASSIGN(sources_before_, parse_sources(entry.meta.sources, name_));
-  TRY(open_sources(part));
-  TRY(pump_->fill(pump_->waiting() + 1));
-  if (pump_->reader().bytes_read() == 0)
-    return Status{Code::kBadText, fmt::format("{}: the text is empty", sources_[0].path)};
-  TRY(make_compressor());
-  TRY_ASSIGN(writer_, store_.contexts->open_writer(name_));
-  // Until now nobody kept another from writing: reading the text may have taken a while.
-  const ContextMeta& now = writer_->meta();
-  if (now.id != entry.meta.id || now.progress != entry.meta.progress || now.sources != entry.meta.sources) {
-    return Status{Code::kBusy,
-                  fmt::format("context '{}' was changed by another process meanwhile; run this again", name_)};
-  }
-  TRY(load_checkpoint(part.begin_tokens));
-  state_.part = part;
-  state_.can_append = false;
-  state_.append = {};
-  state_.committed_hash = pump_->hash();
-  TRY(writer_->truncate(part.begin_tokens, sources_json(), to_json(state_)));
-  n_done_ = n_saved_ = part.begin_tokens;
-  return run_to_end(IngestResult::Outcome::kAppended);
-}
-
-Result<IngestResult> IngestJob::resume() {
-  TRY_ASSIGN(writer_, store_.contexts->open_writer(name_, which_));
-  TRY_ASSIGN(state_, parse_progress(writer_->meta().progress, name_));
-  if (writer_->meta().complete && !state_.read.empty()) state_.read.pop_back();  // stopped between that and taking over
-  const int64_t n_committed = writer_->meta().n_tokens;
-  TRY_ASSIGN(const std::vector<int64_t> checkpoints, writer_->checkpoints());
-  // The newest chunk boundary saved; none beyond where the text's end began to show.
-  int64_t start = state_.part.begin_tokens;
-  for (const int64_t n : checkpoints) {
-    const bool usable =
-        n % settings_.chunk_tokens == 0 && n <= n_committed && (!state_.can_append || n <= state_.append.begin_tokens);
-    if (usable) start = std::max(start, n);
-  }
-  TRY_ASSIGN(sources_before_, parse_sources(writer_->meta().sources, name_));
-  std::erase_if(sources_before_, [&](const SourceFile& f) { return f.begin_byte >= state_.part.source_begin_byte; });
-  TRY(open_sources(state_.part));
-
-  Stopwatch watch;
-  TRY_ASSIGN(const bool same, skip_committed(start, n_committed));
-  IngestResult::Outcome outcome = IngestResult::Outcome::kResumed;
-  if (!same) {
-    TRY(check_may_drop_append());
-    TRY(open_sources(state_.part));
-    start = state_.part.begin_tokens;
-    outcome = IngestResult::Outcome::kAppended;
-  }
-  tokenise_ms_ += watch.lap_ms();
-
-  TRY(make_compressor());
-  TRY(load_checkpoint(start));
-  state_.can_append = false;
-  state_.append = {};
-  state_.committed_hash = pump_->hash();
-  TRY(writer_->truncate(start, sources_json(), to_json(state_)));
-  n_done_ = n_saved_ = start;
-  return run_to_end(outcome);
-}
-
-// Feeds the sources up to token `start`; whether what is committed there and beyond is theirs.
-Result<bool> IngestJob::skip_committed(int64_t start, int64_t n_committed) {
-  for (int64_t left = start - state_.part.begin_tokens; left > 0;) {
-    TRY(pump_->fill(1));
-    if (pump_->waiting() == 0) return false;
-    const int64_t n = std::min(left, pump_->waiting());
-    pump_->take(n);
-    left -= n;
-  }
-  const int64_t beyond = n_committed - start;
-  TRY(pump_->fill(beyond));
-  if (pump_->waiting() < beyond) return false;
-  return n_committed == state_.part.begin_tokens || pump_->hash_with(beyond) == state_.committed_hash;
-}
-
-// An unfinished append gives way to another one, begun from the text before both.
-Status IngestJob::check_may_drop_append() const {
-  const bool is_append = !sources_before_.empty();
-  if (is_append && !reads_stream() && options_.on_existing == IngestOptions::OnExisting::kAppend) return {};
-  return {Code::kExists,
-          fmt::format("context '{}' was begun with other text and is not finished; feed it the same text, or {}", name_,
-                      is_append ? "--append another file in its place" : "begin anew with --replace")};
+  return decide_and_carry_out(call);
 }
 
 }  // namespace reform

@@ -18,31 +18,16 @@ constexpr int64_t kSpanBytes = 16, kStateBytes = 64 * kKiB;
 
 }  // namespace
 
-Status IngestJob::use_settings(const ContextEntry& entry) {
-  TRY_ASSIGN(settings_, parse_settings(entry.meta.settings, name_));
-  if (settings_.model_fingerprint != engine_.info.fingerprint) {
-    return {Code::kWrongModel,
-            fmt::format("context '{}' belongs to the model {}, not to {}; use that one, --replace, or "
-                        "another name",
-                        name_, describe_model(settings_), engine_.info.path)};
-  }
-  const char* kv_type = engine_.kv_type_name();
-  if (settings_.kv_type != kv_type) {
-    return {Code::kWrongModel,
-            fmt::format("context '{}' was begun with a cache of {}; {} --isa ref goes on with it", name_,
-                        settings_.kv_type, settings_.kv_type == "f32" ? "only" : "anything but")};
-  }
-  TRY(check_settings_fit(settings_, engine_.model->shape(), name_));
-  // Text that is valid reads the same either way, so a resume may turn it on.
-  settings_.lossy = settings_.lossy || options_.lossy;
-  return {};
+void IngestCall::note_evictions() {
+  auto evictions = take_evictions(*store.contexts, engine.log);
+  evicted.insert(evicted.end(), evictions.begin(), evictions.end());
 }
 
-Status IngestJob::open_sources(const PartStart& part) {
-  const bool lossy = writer_ == nullptr && settings_.policy.empty() ? options_.lossy : settings_.lossy;
-  TRY_ASSIGN(auto reader, SourceReader::open(sources_, part.source_begin_byte, lossy, cancel_));
-  TRY_ASSIGN(pump_, TokenPump::start(*engine_.tokenizer, std::move(reader), part, lossy));
-  return {};
+std::string IngestTarget::sources_json() const {
+  std::vector<SourceFile> all = sources_before;
+  const std::vector<SourceFile>& now = pump->reader().files();
+  all.insert(all.end(), now.begin(), now.end());
+  return to_json(all);
 }
 
 // Phase 1's positions are slots of its cache, so they can pass what the model was trained on however short the text.
@@ -108,224 +93,214 @@ Status IngestJob::make_compressor() {
   return {};
 }
 
-std::string IngestJob::sources_json() const {
-  std::vector<SourceFile> all = sources_before_;
-  const std::vector<SourceFile>& now = pump_->reader().files();
-  all.insert(all.end(), now.begin(), now.end());
-  return to_json(all);
-}
-
-void IngestJob::report(const char* phase, double chunk_tokens_done) {
-  if (!progress_ || (since_report_.elapsed_ms() < kReportEveryMs && chunk_tokens_done > 0)) return;
-  since_report_.lap_ms();
-  IngestProgress p;
-  p.phase = phase;
-  p.tokens_done = n_done_ + int64_t(chunk_tokens_done);
-  p.tokens_saved = n_saved_;
-  p.host_bytes = engine_.account.current_total_bytes() + store_.account.current_total_bytes();
-  const SourceReader& reader = pump_->reader();
-  if (pump_->ended()) {
-    p.tokens_total = n_done_ + pump_->waiting();
-  } else if (reader.total_bytes() >= 0) {
-    const double left_bytes = double(reader.total_bytes() - reader.bytes_read());
-    p.tokens_total = n_done_ + pump_->waiting() + int64_t(std::max(0.0, left_bytes) * pump_->tokens_per_byte());
+Status IngestJob::open_context() {
+  TRY(make_compressor());
+  if (target_.writer == nullptr) {
+    const auto row_bytes = int32_t(compressor_->layout().row_bytes());
+    TRY_ASSIGN(target_.writer, call_.store.contexts->create(name_, row_bytes, to_json(settings_), target_.which));
+    return {};
   }
-  const double seconds = since_start_.elapsed_ms() / 1000;
-  p.tokens_per_s = seconds > 0 ? (double(n_run_) + chunk_tokens_done) / seconds : 0;
-  if (p.tokens_total > 0 && p.tokens_per_s > 0) p.eta_s = double(p.tokens_total - p.tokens_done) / p.tokens_per_s;
-  progress_(p);
+  TRY(load_checkpoint());
+  target_.state.can_append = false;
+  target_.state.append = {};
+  target_.state.committed_hash = target_.pump->hash();
+  TRY(target_.writer->truncate(target_.start, target_.sources_json(), to_json(target_.state)));
+  if (target_.start == 0 || compress_.policy->carry != Carry::kNothing) return {};
+  TRY_ASSIGN(const Tokens before, target_.writer->read_tokens(
+                                      std::max<int64_t>(0, target_.start - compress_.overlap_tokens), target_.start));
+  overlap_ = before.ids;
+  return {};
 }
 
-Result<IngestResult> IngestJob::run_to_end(IngestResult::Outcome outcome) {
+Status IngestJob::run() {
+  const bool is_new = target_.writer == nullptr;
+  TRY(open_context());
   since_start_.lap_ms();
   since_checkpoint_.lap_ms();
-  if (n_done_ > 0 && compress_.policy->carry == Carry::kNothing) {
-    TRY_ASSIGN(const Tokens before,
-               writer_->read_tokens(std::max<int64_t>(0, n_done_ - compress_.overlap_tokens), n_done_));
-    overlap_ = before.ids;
-  }
-  if (const Status done = run_chunks(); !done.ok()) {
+  Status done = run_chunks();
+  if (!done.ok()) {
     (void)write_pending().ok();
-    return explain_stop(done);
+    done = explain_stop(done);
   }
-  return result(outcome);
+  const bool left_empty = is_new && target_.writer->meta().n_tokens == 0;
+  target_.writer.reset();
+  if (!done.ok() && left_empty) (void)call_.store.contexts->remove(name_, target_.which);
+  return done;
 }
 
 Status IngestJob::run_chunks() {
   for (;;) {
     Stopwatch watch;
-    TRY(pump_->fill(compress_.chunk_tokens));
-    tokenise_ms_ += watch.lap_ms();
-    if (pump_->waiting() == 0) return finish();
+    TRY(target_.pump->fill(compress_.chunk_tokens));
+    call_.tokenise_ms += watch.lap_ms();
+    if (target_.pump->waiting() == 0) return finish();
     TRY(run_chunk());
   }
 }
 
-// Where the user, or a disk or store that is full, has stopped it: what is saved.
+// For the user, who stopped it or must make room: what is saved.
 Status IngestJob::explain_stop(const Status& why) const {
   const std::string saved =
       n_saved_ == 0 ? "nothing is saved yet, the same command begins again"
                     : fmt::format("{} tokens are saved of {} read so far, the same command goes on from there",
-                                  n_saved_, writer_->meta().n_tokens);
+                                  n_saved_, target_.writer->meta().n_tokens);
   if (why.code == Code::kCancelled) return {why.code, "stopped; " + saved};
   if (why.code == Code::kNoSpace) return {why.code, fmt::format("{}; {} once there is room", why.message, saved)};
   return why;
 }
 
-// Before the work is done. Where there is no room for it, what was done before is saved: the room for that was kept.
+// Before a chunk is run. Where there is no room for it, the chunks before it are saved: their room was claimed.
 Status IngestJob::make_room(int64_t n_tokens) {
   const int64_t row_bytes = compressor_->layout().row_bytes();
   const int64_t checkpoint_bytes = compressor_->most_parts_bytes(n_done_ + n_tokens);
-  const bool saved_twice =
-      compress_.policy->carry == Carry::kNothing;  // at the end, the question's in place of another
+  // The question's checkpoint takes the place of another at the end, and for a moment both are there.
+  const bool saved_twice = compress_.policy->carry == Carry::kNothing;
   const auto make = [&](int64_t n_chunks, int64_t n_chunks_tokens) {
-    Status made = writer_->make_room(n_chunks_tokens * (row_bytes + kSpanBytes) + n_chunks * kStateBytes,
-                                     checkpoint_bytes * (saved_twice ? 2 : 1));
-    note_evictions();
+    Status made = target_.writer->make_room(n_chunks_tokens * (row_bytes + kSpanBytes) + n_chunks * kStateBytes,
+                                            checkpoint_bytes * (saved_twice ? 2 : 1));
+    call_.note_evictions();
     return made;
   };
   Status room = pending_ ? make(2, int64_t(pending_->ids.size()) + n_tokens) : make(1, n_tokens);
-  if (room.code == Code::kNoSpace && pending_) {  // it has room of its own, claimed before it was run
+  if (room.code == Code::kNoSpace && pending_) {
     TRY(write_pending());
     room = make(1, n_tokens);
   }
-  if (room.code == Code::kNoSpace && n_done_ > n_saved_ && !append_base_) (void)save_checkpoint(n_done_).ok();
+  if (room.code == Code::kNoSpace && n_done_ > n_saved_ && !append_base_) (void)save_checkpoint().ok();
   return room;
 }
 
-void IngestJob::note_evictions() {
-  auto evictions = take_evictions(*store_.contexts, engine_.log);
-  evicted_.insert(evicted_.end(), evictions.begin(), evictions.end());
-}
-
-PendingChunk IngestJob::next_chunk(int64_t n_tokens) {
-  const std::span<const int32_t> ids = pump_->ids(n_tokens);
-  const std::span<const uint32_t> byte_lengths = pump_->byte_lengths(n_tokens);
-  state_.committed_hash = pump_->hash_with(n_tokens);
-  return {.begin_token = n_done_,
-          .ids = {ids.begin(), ids.end()},
-          .byte_lengths = {byte_lengths.begin(), byte_lengths.end()},
-          .sources = sources_json(),
-          .progress = to_json(state_),
-          .rows = {}};
+IngestJob::PendingChunk IngestJob::next_chunk(int64_t n_tokens) {
+  const TokenPump& pump = *target_.pump;
+  const auto ids = pump.ids(n_tokens);
+  const auto byte_lengths = pump.byte_lengths(n_tokens);
+  target_.state.committed_hash = pump.hash_with(n_tokens);
+  PendingChunk chunk{{ids.begin(), ids.end()}, {byte_lengths.begin(), byte_lengths.end()}, {}, {}};
+  chunk.write = {n_done_, chunk.ids, chunk.byte_lengths, {}, target_.sources_json(), to_json(target_.state)};
+  return chunk;
 }
 
 Status IngestJob::run_chunk() {
-  const int64_t n = std::min(compress_.chunk_tokens, pump_->waiting());
-  // The last state that no continuation of the text could change is kept, so that an append can start from it.
-  if (!append_base_ && pump_->ended() && (n < compress_.chunk_tokens || pump_->unstable(n))) TRY(save_append_base());
+  TokenPump& pump = *target_.pump;
+  const int64_t n = std::min(compress_.chunk_tokens, pump.waiting());
+  // From here on, more text could have changed the tokens.
+  if (!append_base_ && pump.ended() && (n < compress_.chunk_tokens || pump.unstable(n))) TRY(save_append_start());
 
   TRY(make_room(n));
   Stopwatch watch;
   report("compress", 0);
   PendingChunk chunk = next_chunk(n);
   const auto progress = [&](double done) {
-    if (done < 1) report("compress", done * double(n));  // the end is the next report's to tell
+    if (done < 1) report("compress", done * double(n));  // the next report says that it is done
   };
   TRY_ASSIGN(chunk.rows, compressor_->run_chunk(overlap_, chunk.ids, progress, cancel_));
-  compress_ms_ += watch.lap_ms();
+  call_.compress_ms += watch.lap_ms();
 
   overlap_.insert(overlap_.end(), chunk.ids.begin(), chunk.ids.end());
   if (int64_t(overlap_.size()) > compress_.overlap_tokens) {
     overlap_.erase(overlap_.begin(), overlap_.end() - ptrdiff_t(compress_.overlap_tokens));
   }
-  pump_->take(n);
+  pump.take(n);
   n_done_ += n;
-  n_run_ += n;
+  call_.n_run += n;
   // While a device with memory of its own computes this chunk, the one before is written; and the next one's text read.
   TRY(write_pending());
   pending_ = std::move(chunk);
   if (!pending_->rows.under_way()) TRY(write_pending());
-  if (append_base_ || since_checkpoint_.elapsed_ms() <= options_.checkpoint_seconds * 1000) return {};
-  TRY(write_pending());
-  watch.lap_ms();
-  TRY(save_checkpoint(n_done_));
-  store_ms_ += watch.lap_ms();
-  return {};
+  if (append_base_ || since_checkpoint_.elapsed_ms() <= call_.options.checkpoint_seconds * 1000) return {};
+  return save_checkpoint();
 }
 
 // Tried once: where it fails, the job ends.
 Status IngestJob::write_pending() {
   if (!pending_) return {};
-  const PendingChunk chunk = *std::exchange(pending_, std::nullopt);
+  PendingChunk chunk = *std::exchange(pending_, std::nullopt);
   Stopwatch watch;
   TRY(compressor_->wait_for(chunk.rows));
-  compress_ms_ += watch.lap_ms();
-  const Status written = writer_->commit_chunk({.begin_token = chunk.begin_token,
-                                                .token_ids = chunk.ids,
-                                                .byte_lengths = chunk.byte_lengths,
-                                                .embedding_rows = chunk.rows.bytes,
-                                                .sources = chunk.sources,
-                                                .progress = chunk.progress});
-  store_ms_ += watch.lap_ms();
+  call_.compress_ms += watch.lap_ms();
+  chunk.write.embedding_rows = chunk.rows.bytes;
+  const Status written = target_.writer->commit_chunk(chunk.write);
+  call_.store_ms += watch.lap_ms();
   return written;
 }
 
-Status IngestJob::save_append_base() {
-  if (n_done_ > n_saved_) TRY(save_checkpoint(n_done_));
-  append_base_ = n_done_;
-  state_.can_append = true;
-  state_.append = pump_->append_start(n_done_, state_.part.source_begin_byte + pump_->reader().bytes_read());
-  return {};
-}
-
-Status IngestJob::save_checkpoint(int64_t n_tokens) {
+Status IngestJob::save_checkpoint() {
   TRY(write_pending());
+  Stopwatch watch;
   TRY_ASSIGN(const std::vector<CachePart> cache_parts, compressor_->parts());
   std::vector<CheckpointPart> parts;
   parts.reserve(cache_parts.size());
   for (const CachePart& p : cache_parts) parts.push_back({p.name, p.bytes});
-  std::vector<int64_t> keep = {n_tokens};
+  std::vector<int64_t> keep = {n_done_};
   if (append_base_) keep.push_back(*append_base_);
-  TRY(writer_->save_checkpoint(n_tokens, parts, keep));
-  n_saved_ = n_tokens;
+  TRY(target_.writer->save_checkpoint(n_done_, parts, keep));
+  n_saved_ = n_done_;
   since_checkpoint_.lap_ms();
+  call_.store_ms += watch.lap_ms();
   return {};
 }
 
-Status IngestJob::load_checkpoint(int64_t n_tokens) {
-  compressor_->reset();
-  if (n_tokens == 0) return {};
+Status IngestJob::load_checkpoint() {
+  if (n_saved_ == 0) return {};
   int64_t n_parts = 0;
-  TRY(writer_->load_checkpoint(n_tokens, [&](const std::string& part, std::span<const std::byte> bytes) {
+  TRY(target_.writer->load_checkpoint(n_saved_, [&](const std::string& part, std::span<const std::byte> bytes) {
     return compressor_->load_part(n_parts++, part, bytes);
   }));
   return compressor_->finish_load(n_parts);
 }
 
-Status IngestJob::finish() {
-  TRY(write_pending());
-  Stopwatch watch;
-  report("finish", 0);
-  if (!append_base_) TRY(save_append_base());
-  if (compress_.policy->carry == Carry::kNothing) {
-    TRY_ASSIGN(const Tokens tail, writer_->read_tokens(std::max<int64_t>(0, n_done_ - kQuestionTailTokens), n_done_));
-    TRY(compressor_->run_tail(tail.ids, cancel_));
-    compress_ms_ += watch.lap_ms();
-  }
-  if (n_saved_ < n_done_ || compress_.policy->carry == Carry::kNothing) TRY(save_checkpoint(n_done_));
-  state_.read.push_back({pump_->reader().bytes_read(), pump_->reader().hash()});
-  TRY(writer_->finish(sources_json(), to_json(state_)));
-  store_ms_ += watch.lap_ms();
+// The last state that no continuation of the text could change.
+Status IngestJob::save_append_start() {
+  if (n_done_ > n_saved_) TRY(save_checkpoint());
+  append_base_ = n_done_;
+  ProgressState& state = target_.state;
+  state.can_append = true;
+  state.append =
+      target_.pump->append_start(n_done_, state.part.source_begin_byte + target_.pump->reader().bytes_read());
   return {};
 }
 
-Result<IngestResult> IngestJob::result(IngestResult::Outcome outcome) {
-  writer_.reset();
-  if (which_ == Which::kReplacement) (void)store_.contexts->remove_replaced();  // else the next to open the store does
-  IngestResult r;
-  TRY_ASSIGN(const ContextEntry entry, store_.contexts->find(name_));
-  r.context = describe(entry);
-  r.outcome = outcome;
-  r.tokens_run = n_run_;
-  r.evicted = std::move(evicted_);
-  r.timings.prompt_n = n_run_;
-  r.timings.prompt_ms = compress_ms_;
-  r.timings.phases_ms = {
-      {"tokenise_ms", tokenise_ms_}, {"compress_ms", compress_ms_}, {"store_ms", store_ms_}, {"heads_ms", heads_ms_}};
-  r.timings.total_ms = tokenise_ms_ + compress_ms_ + store_ms_ + heads_ms_;
-  r.memory = memory_report(engine_, &store_.account);
-  return r;
+Status IngestJob::finish() {
+  TRY(write_pending());
+  report("finish", 0);
+  if (!append_base_) TRY(save_append_start());
+  const bool carries_nothing = compress_.policy->carry == Carry::kNothing;
+  if (carries_nothing) {
+    Stopwatch watch;
+    TRY_ASSIGN(const Tokens tail,
+               target_.writer->read_tokens(std::max<int64_t>(0, n_done_ - kQuestionTailTokens), n_done_));
+    TRY(compressor_->run_tail(tail.ids, cancel_));
+    call_.compress_ms += watch.lap_ms();
+  }
+  if (n_saved_ < n_done_ || carries_nothing) TRY(save_checkpoint());
+  Stopwatch watch;
+  const SourceReader& reader = target_.pump->reader();
+  target_.state.read.push_back({reader.bytes_read(), reader.hash()});
+  TRY(target_.writer->finish(target_.sources_json(), to_json(target_.state)));
+  call_.store_ms += watch.lap_ms();
+  return {};
+}
+
+void IngestJob::report(const char* phase, double chunk_tokens_done) {
+  if (!call_.progress || (since_report_.elapsed_ms() < kReportEveryMs && chunk_tokens_done > 0)) return;
+  since_report_.lap_ms();
+  IngestProgress p;
+  p.phase = phase;
+  p.tokens_done = n_done_ + int64_t(chunk_tokens_done);
+  p.tokens_saved = n_saved_;
+  p.host_bytes = engine_.account.current_total_bytes() + call_.store.account.current_total_bytes();
+  const TokenPump& pump = *target_.pump;
+  const SourceReader& reader = pump.reader();
+  if (pump.ended()) {
+    p.tokens_total = n_done_ + pump.waiting();
+  } else if (reader.total_bytes() >= 0) {
+    const double left_bytes = double(reader.total_bytes() - reader.bytes_read());
+    p.tokens_total = n_done_ + pump.waiting() + int64_t(std::max(0.0, left_bytes) * pump.tokens_per_byte());
+  }
+  const double seconds = since_start_.elapsed_ms() / 1000;
+  p.tokens_per_s = seconds > 0 ? (double(call_.n_run) + chunk_tokens_done) / seconds : 0;
+  if (p.tokens_total > 0 && p.tokens_per_s > 0) p.eta_s = double(p.tokens_total - p.tokens_done) / p.tokens_per_s;
+  call_.progress(p);
 }
 
 }  // namespace reform

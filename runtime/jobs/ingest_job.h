@@ -1,4 +1,5 @@
-// One call of ingest(): opens or begins the context, then chunk after chunk from text to store. Private to runtime/.
+// Carries an ingest out: chunk after chunk, from a text into the context it belongs to. What is to be done was decided
+// before (ingest.cc). Private to runtime/.
 #pragma once
 
 #include <reform/ingest.h>
@@ -18,88 +19,91 @@
 
 namespace reform {
 
-// What goes into the store of a chunk that has been run, as it was then.
-struct PendingChunk {
-  int64_t begin_token = 0;
-  std::vector<int32_t> ids;
-  std::vector<uint32_t> byte_lengths;
-  std::string sources, progress;
-  RowsForHost rows;  // the compressor's
+// One call of ingest(): what was given, and what it has done so far.
+struct IngestCall {
+  Engine::Impl& engine;
+  Store::Impl& store;
+  const std::string& name;
+  const std::vector<IngestSource>& sources;
+  const IngestOptions options;  // with the sizes that were left open
+  const IngestProgressCallback& progress;
+  const CancelToken* cancel;
+
+  std::vector<Eviction> evicted;
+  int64_t n_run = 0;
+  double tokenise_ms = 0, compress_ms = 0, store_ms = 0, heads_ms = 0;
+
+  void note_evictions();
+};
+
+// A context about to be written, and the text for it.
+struct IngestTarget {
+  Which which = Which::kCurrent;
+  ContextSettings settings;
+  std::unique_ptr<ContextWriter> writer;  // none: the context is yet to be made
+  int64_t start = 0;                      // tokens the context keeps; the pump's next token follows them
+  ProgressState state;
+  std::vector<SourceFile> sources_before;  // of earlier calls
+  std::unique_ptr<TokenPump> pump;
+
+  std::string sources_json() const;
 };
 
 class IngestJob {
  public:
-  IngestJob(Engine::Impl& engine, Store::Impl& store, const std::string& name, const std::vector<IngestSource>& sources,
-            const IngestOptions& options, const IngestProgressCallback& progress, const CancelToken* cancel)
-      : engine_(engine),
-        store_(store),
-        name_(name),
-        sources_(sources),
-        options_(options),
-        progress_(progress),
-        cancel_(cancel) {}
+  IngestJob(IngestCall& call, IngestTarget target)
+      : call_(call),
+        engine_(call.engine),
+        name_(call.name),
+        cancel_(call.cancel),
+        target_(std::move(target)),
+        settings_(target_.settings),
+        n_done_(target_.start),
+        n_saved_(target_.start) {}
+  IngestJob(IngestJob&&) = delete;
 
-  Result<IngestResult> run();
+  // To the end of the text. Closes the context; the compressor stays, so that a memory report counts it.
+  Status run();
 
  private:
-  // Which of these the call is.
-  Result<IngestResult> begin_new(IngestResult::Outcome outcome);
-  Result<IngestResult> meet_existing(const ContextEntry& entry);
-  Result<IngestResult> replace(const ContextEntry& current);
-  Result<std::optional<IngestResult>> go_on_replacing(const ContextEntry& begun, Which which);
-  Result<bool> begun_alike(const ContextEntry& entry);
-  Result<IngestResult> append(const ContextEntry& entry);
-  Result<IngestResult> resume();
-  Result<bool> skip_committed(int64_t start, int64_t n_committed);
-  bool reads_stream() const;
-  Status check_may_drop_append() const;
-  void warn_past_window(int64_t n_positions) const;
+  // A chunk that has been run, with the sources and progress as they were then. To be moved, not copied.
+  struct PendingChunk {
+    std::vector<int32_t> ids;
+    std::vector<uint32_t> byte_lengths;
+    ChunkWrite write;  // of the two above
+    RowsForHost rows;  // the compressor's
+  };
 
-  Status use_settings(const ContextEntry& entry);
-  Status open_sources(const PartStart& part);
   Status check_products() const;
+  void warn_past_window(int64_t n_positions) const;
   Status make_compressor();
-  Result<bool> same_text(const ProgressState& state);
-  Result<IngestResult> run_to_end(IngestResult::Outcome outcome);
+  Status open_context();
   Status run_chunks();
   Status run_chunk();
   PendingChunk next_chunk(int64_t n_tokens);
-  Status write_pending();
   Status make_room(int64_t n_tokens);
-  void note_evictions();
-  Status explain_stop(const Status& why) const;
-  Status save_append_base();
-  Status save_checkpoint(int64_t n_tokens);
-  Status load_checkpoint(int64_t n_tokens);
+  Status write_pending();
+  Status save_checkpoint();
+  Status load_checkpoint();
+  Status save_append_start();
   Status finish();
-  Result<IngestResult> result(IngestResult::Outcome outcome);
-  std::string sources_json() const;
+  Status explain_stop(const Status& why) const;
   void report(const char* phase, double chunk_tokens_done);
 
+  IngestCall& call_;
   Engine::Impl& engine_;
-  Store::Impl& store_;
   const std::string& name_;
-  const std::vector<IngestSource>& sources_;
-  IngestOptions options_;
-  const IngestProgressCallback& progress_;
   const CancelToken* cancel_;
-  Which which_ = Which::kCurrent;  // what is written
-
-  ContextSettings settings_;
-  ProgressState state_;
+  IngestTarget target_;
+  const ContextSettings& settings_;  // target_'s
   CompressOptions compress_;
   Session<Compressor> compressor_;
-  std::unique_ptr<TokenPump> pump_;
-  std::unique_ptr<ContextWriter> writer_;
-  std::vector<SourceFile> sources_before_;  // of earlier calls
-  std::vector<int32_t> overlap_;            // the last tokens before the next chunk
-  std::optional<int64_t> append_base_;      // n_tokens of the checkpoint an append would start from
-  // The last chunk run, unwritten while a device with memory of its own computes it, and the text for the next is read.
+  std::vector<int32_t> overlap_;        // the last tokens before the next chunk
+  std::optional<int64_t> append_base_;  // n_tokens of the checkpoint an append would start from
+  int64_t n_done_, n_saved_;            // tokens of the context, the pending chunk's among those done
+  // The last chunk run. A device with memory of its own may still be computing it while the next one's text is read.
   std::optional<PendingChunk> pending_;
-  std::vector<Eviction> evicted_;
-  int64_t n_done_ = 0, n_saved_ = 0, n_run_ = 0;  // n_done_: of the context, what is pending too
-  double tokenise_ms_ = 0, compress_ms_ = 0, store_ms_ = 0, heads_ms_ = 0;
-  Stopwatch since_checkpoint_, since_start_, since_report_;
+  Stopwatch since_start_, since_checkpoint_, since_report_;
 };
 
 }  // namespace reform

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/jobs/store_impl.h"
 #include "tests/runtime/support/ingest_support.h"
 #include "tests/runtime/tokenizer/tokenizer_documents.h"
 
@@ -295,6 +296,34 @@ TEST_CASE("replace: an unfinished replacement of other text or settings is dropp
   check_same(bench.snapshot("parts"), before);
   must_ingest(bench, third, replacing, Outcome::kReplaced);
   check_same(bench.snapshot("parts"), ingested(bench, {third}, options));
+}
+
+TEST_CASE("replace: what was begun is begun anew where it turns out to be damaged, and only there", "[runtime]") {
+  IngestBench bench;
+  IngestOptions options = IngestBench::options("h2o");
+  options.checkpoint_seconds = 0;
+  const IngestOptions replacing = with(options, IngestOptions::OnExisting::kReplace);
+  const std::string first = made_text(131, 400), second = made_text(132, 600);
+  // A checkpoint that is sound to the store and means nothing to the model.
+  const auto damage = [&](Which which) {
+    auto writer = bench.store().impl().contexts->open_writer("parts", which).value();
+    const int64_t n_tokens = writer->meta().n_tokens;
+    const std::byte bytes[8] = {};
+    const CheckpointPart part{"nonsense", bytes};
+    REQUIRE(writer->save_checkpoint(n_tokens, {&part, 1}, {&n_tokens, 1}).ok());
+  };
+  CHECK(bench.ingest_stopped("parts", {second}, options, 2));
+  damage(Which::kCurrent);
+  CHECK(bench.ingest_file("parts", second, options).status().code == Code::kCorrupt);
+  REQUIRE(bench.ingest_file("parts", second, replacing).value().outcome == Outcome::kReplaced);
+
+  must_ingest(bench, first, replacing, Outcome::kReplaced);
+  CHECK(bench.ingest_stopped("parts", {second}, replacing, 2));
+  damage(Which::kReplacement);
+  const auto r = bench.ingest_file("parts", second, replacing);
+  REQUIRE(r.status().message == "");
+  CHECK(r.value().outcome == Outcome::kReplaced);
+  check_same(bench.snapshot("parts"), ingested(bench, {second}, options));
 }
 
 TEST_CASE("sizes left open fit the window that the model was trained on", "[runtime]") {
