@@ -1,5 +1,5 @@
-// Hands out parts of one range of bytes taken beforehand: where memory cannot be asked for in the middle of the work.
-// Only numbers; whose the bytes are and where they lie is the caller's. Thread-safety: none.
+// Divides one range of bytes that the caller took beforehand, for memory that cannot be allocated during the work. It
+// handles offsets only; the caller owns the bytes. Thread-safety: none.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,13 @@ class Arena {
 
   explicit Arena(int64_t bytes);
 
-  // The offset of `bytes` (at least 1) that nobody has, a multiple of kAlignment: from the smallest gap that holds
-  // them, so that large gaps stay whole. Nothing if no gap does.
+  // Returns the offset, a multiple of kAlignment, of `bytes` (at least 1) free bytes. Takes them from the smallest gap
+  // that holds them, so that large gaps stay whole. No value if no gap does.
   std::optional<int64_t> take(int64_t bytes);
   void give_back(int64_t offset);
 
   int64_t used_bytes() const { return used_bytes_; }
-  int64_t peak_bytes() const { return peak_bytes_; }  // most that were used at once, gaps left out
+  int64_t peak_bytes() const { return peak_bytes_; }  // most bytes used at once, without gaps
   int64_t largest_gap_bytes() const;
 
  private:

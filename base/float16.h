@@ -1,5 +1,5 @@
-// Scalar conversions between float and the two 16-bit formats, round to nearest even. Exact definitions;
-// the SIMD kernels use the machine's instructions and are tested against these.
+// Scalar conversions between float and the two 16-bit formats, rounding to nearest even. These are the definitions; the
+// SIMD kernels use the machine's instructions and are tested against them.
 #pragma once
 
 #include <bit>

@@ -1,5 +1,5 @@
 // Scalar conversions between float and e4m3, the FP8 format of matrix units (OCP 8-bit floating point, 1.0): 4 bits of
-// exponent with bias 7, 3 of mantissa, subnormals, no infinities, largest 448. Exact definitions.
+// exponent with bias 7, 3 of mantissa, subnormals, no infinities, largest 448. These are the definitions.
 #pragma once
 
 #include <bit>
@@ -18,7 +18,7 @@ inline float e4m3_to_f32(uint8_t code) {
   return (code & 128u) != 0 ? -magnitude : magnitude;
 }
 
-// To nearest, ties to even; what is larger than 448 becomes 448, NaN stays NaN.
+// Rounds to nearest, ties to even. Magnitudes above 448 become 448; NaN stays NaN.
 inline uint8_t f32_to_e4m3(float f) {
   const uint32_t u = std::bit_cast<uint32_t>(f), sign = (u >> 24) & 128u, magnitude = u & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return uint8_t(sign | 127u);

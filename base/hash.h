@@ -14,7 +14,7 @@ class RunningHash {
  public:
   RunningHash();
   void add(const void* data, size_t n_bytes);
-  // With its length, so that neighbouring texts cannot run into each other.
+  // Adds the length too, so that "ab", "c" and "a", "bc" differ.
   void add_text(std::string_view text);
   std::string hex() const;
   RunningHash copy() const;

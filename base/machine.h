@@ -7,14 +7,14 @@
 
 namespace reform {
 
-int cores_allowed();  // that this process may run on
+int cores_allowed();  // cores that this process may run on
 
 struct MachineMemory {
   int64_t total_bytes = 0, available_bytes = 0;
 };
 MachineMemory machine_memory();
 
-// Limits of this process's control group and those above it: cgroup v2, or v1; 0: none.
+// The tightest limits of this process's control group and those above it (cgroup v2, or v1). 0: no limit.
 struct GroupLimits {
   double cpu_cores = 0;
   int64_t memory_bytes = 0;

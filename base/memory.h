@@ -1,8 +1,8 @@
-// The one place large memory comes from: every big buffer has an account and a category, so that the plan, the
-// progress line and --json can say where memory is, and a cap holds.
+// All large memory comes from here. Every big buffer has an account and a category, so that the plan, the progress line
+// and --json can say where memory is, and so that a cap holds.
 //
-// Thread-safety: MemoryAccount is safe from any thread; a Buffer belongs to one owner. An account must outlive its
-// buffers.
+// Thread-safety: any thread may use a MemoryAccount; a Buffer belongs to one owner.
+// Lifetime: an account must outlive its buffers.
 #pragma once
 
 #include <reform/status.h>
@@ -30,12 +30,12 @@ enum class MemoryCategory : uint8_t {
 
 const char* name(MemoryCategory category);  // "weights", "kv_cache", …: the keys in --json; stable
 
-// Where an account's memory comes from, if it is not the host's heap. Then one thread at a time may use the account.
+// An account's memory, if it is not the host's heap. Such an account may be used by one thread at a time.
 class MemorySource {
  public:
   virtual ~MemorySource() = default;
-  virtual void* allocate_zeroed(int64_t bytes) = 0;       // 64-byte aligned; nullptr when refused
-  virtual void give_back(void* data, int64_t bytes) = 0;  // as it was allocated
+  virtual void* allocate_zeroed(int64_t bytes) = 0;       // 64-byte aligned; nullptr if refused
+  virtual void give_back(void* data, int64_t bytes) = 0;  // with the same `bytes`
 };
 
 class MemoryAccount {
@@ -46,10 +46,10 @@ class MemoryAccount {
   MemoryAccount(const MemoryAccount&) = delete;
   MemoryAccount& operator=(const MemoryAccount&) = delete;
 
-  // Counts `bytes`; kMemoryCap (and nothing is counted) if the cap would be passed.
+  // Counts `bytes`. kMemoryCap, without counting, if they would exceed the cap.
   Status reserve(MemoryCategory category, int64_t bytes);
   void release(MemoryCategory category, int64_t bytes);
-  // reserve() and the memory itself, zeroed; kMemoryCap too where the system refuses it.
+  // Reserves and allocates zeroed memory. kMemoryCap also if the system refuses it.
   Result<void*> allocate(MemoryCategory category, int64_t bytes);
   void free(MemoryCategory category, void* data, int64_t bytes);
 
@@ -93,7 +93,7 @@ class Reservation {
   int64_t bytes_ = 0;
 };
 
-// Peak resident set of this process since it started, from /proc; 0 where unknown.
+// Peak resident set of this process since it started, from /proc; 0 if unknown.
 int64_t process_peak_rss_bytes();
 
 // An accounted, 64-byte aligned, zeroed array of trivially copyable T, in the account's memory. Move-only.
@@ -143,6 +143,6 @@ class Buffer {
   MemoryCategory category_ = MemoryCategory::kCount;
 };
 
-void* allocate_aligned_zeroed(int64_t bytes);  // 64-byte aligned, for std::free; nullptr when refused
+void* allocate_aligned_zeroed(int64_t bytes);  // 64-byte aligned; release with std::free; nullptr if refused
 
 }  // namespace reform

@@ -1,4 +1,5 @@
-// JSON that may be hostile. The library parses without recursion, but copies, compares and writes with it.
+// Parses JSON that may be hostile. nlohmann-json parses without recursion, but copies, compares and writes recursively,
+// so deep nesting would overflow the stack there.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -6,10 +7,10 @@
 
 namespace reform {
 
-// What we write nests a handful of times.
+// What we write nests only a few levels.
 constexpr int kMaxJsonDepth = 64;
 
-// A discarded value (is_discarded()) unless `text` is JSON that nests no deeper than that.
+// Returns a discarded value (is_discarded()) if `text` is not JSON or nests deeper than kMaxJsonDepth.
 inline nlohmann::json parse_json(std::string_view text) {
   bool too_deep = false;
   const auto watch = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {

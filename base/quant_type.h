@@ -6,7 +6,7 @@
 
 namespace reform {
 
-// Order is ours. The numbers in files are QuantGeometry::gguf_id.
+// The order is ours; files use QuantGeometry::gguf_id.
 enum class QuantType : uint8_t {
   kF32,
   kF16,

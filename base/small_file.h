@@ -1,4 +1,4 @@
-// Small files of ours: heads, fingerprints.
+// Reads and replaces small files: heads, fingerprints.
 #pragma once
 
 #include <reform/status.h>
@@ -8,10 +8,10 @@
 
 namespace reform {
 
-// Whole contents; kNotFound or kIo name the path. Refuses files over max_bytes.
+// Returns the whole contents. kNotFound and kIo name the path. Refuses files over max_bytes.
 Result<std::string> read_small_file(const std::string& path, int64_t max_bytes);
 
-// Readers see the old contents or the new, never a part. Makes the parent directories.
+// Readers see the old contents or the new ones, never a part. Creates the parent directories.
 Status replace_file(const std::string& path, const std::string& contents);
 
 }  // namespace reform

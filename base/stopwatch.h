@@ -1,4 +1,4 @@
-// Milliseconds since the last lap.
+// Measures milliseconds since the last lap.
 #pragma once
 
 #include <chrono>

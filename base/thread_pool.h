@@ -1,7 +1,7 @@
-// A fixed set of threads that kernels borrow. parallel_for is a fork-join over numbered tasks.
+// A fixed set of threads for the kernels. parallel_for is a fork-join over numbered tasks.
 //
-// Results must not depend on the number of threads: a task's work may depend on its number only, never on the worker.
-// Thread-safety: one parallel_for at a time (the engine serialises its forwards).
+// Results must not depend on the number of threads. So a task's work may depend on its number only, never on the
+// worker. Thread-safety: one parallel_for at a time (the engine runs one forward at a time).
 #pragma once
 
 #include <functional>
@@ -18,8 +18,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const;
-  // Calls fn(task, worker) for every task in [0, n_tasks), worker in [0, size()) (for per-worker scratch), and
-  // returns when all are done. Tasks are taken in order, one at a time.
+  // Calls fn(task, worker) for every task in [0, n_tasks) and returns when all are done. `worker`, in [0, size()),
+  // selects per-worker scratch. Workers take tasks in order, one at a time.
   void parallel_for(int64_t n_tasks, const std::function<void(int64_t task, int worker)>& fn);
 
  private:

@@ -1,4 +1,4 @@
-// TRY and TRY_ASSIGN hand a failed Status upward; CHECK ends the process on a broken invariant.
+// TRY and TRY_ASSIGN return a failed Status to the caller; CHECK ends the process on a broken invariant.
 #pragma once
 
 #include <reform/status.h>
@@ -22,7 +22,8 @@
   if (!name.ok()) return name.status();    \
   decl = std::move(name).value()
 
-// Aborts in every build: a bug of ours, never bad input. (A test that includes Catch2 first keeps Catch2's.)
+// Aborts in every build. For bugs of ours, never for bad input. (A test that includes Catch2 first keeps Catch2's
+// CHECK.)
 #ifndef CHECK
 #define CHECK(condition)                                                                              \
   do {                                                                                                \

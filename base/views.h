@@ -17,7 +17,7 @@ struct MatView {
   MatView() = default;
   MatView(T* d, int64_t r, int64_t c) : data(d), rows(r), cols(c), stride_elems(c) {}
   MatView(T* d, int64_t r, int64_t c, int64_t stride) : data(d), rows(r), cols(c), stride_elems(stride) {}
-  // A mutable view reads as a const one.
+  // A mutable view converts to a const one.
   template <class U, class = std::enable_if_t<std::is_same_v<const U, T>>>
   MatView(const MatView<U>& o) : data(o.data), rows(o.rows), cols(o.cols), stride_elems(o.stride_elems) {}
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reading the store cold, beside what the disk can do (fio), in one run on one file system.
+"""Reads the store cold and compares that with what the disk can do (fio), in one run on one file system.
 
     bench/storage.py                       # 1.5 GB of embeddings, fifteen rounds, some minutes
     bench/storage.py --model models/smollm2-135m.gguf    # and how long an ingest waits for its store
@@ -38,7 +38,7 @@ def output_of(command):
 
 
 def fio(folder, n_bytes, *more):
-    """MB/s of a sequential read of a file that lies in the folder; made by the first call."""
+    """MB/s of a sequential read of a file in the folder, which the first call makes."""
     text = output_of(("fio", "--name=store", f"--filename={folder}/fio", f"--size={n_bytes}", "--invalidate=1",
                       "--output-format=json", *FIO, *more))
     return json.loads(text[text.index("{"):])["jobs"][0]["read"]["bw_bytes"] / 1e6

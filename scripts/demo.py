@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """The demo: a small model answers from a text of twice its window, read once, and shows where the answers stand.
 
-`./dev demo` installs and builds, then runs this. Four of the questions are about facts drawn from a printed seed and put
-deep inside a real text, so that no model can know them. Two are about the text itself: of eleven tried, two of those that
-the small model reads right under several wordings of the prompt (it misreads about half of them, though the passage is
-there). It exits 1 if a passage was not gathered, or an answer is wrong. A second run finds the context on disk and only
-asks. Standard library only.
+`./dev demo` installs and builds, then runs this. Four questions are about facts drawn from a printed seed and put deep inside
+a real text, so that no model can know them. Two are about the text itself. Eleven of those were tried; the small model
+misreads about half of them although the passage is there, and these two are among those it reads right under several
+wordings of the prompt. The demo exits 1 if a passage was not gathered or an answer is wrong. A second run finds the
+context on disk and only asks. Standard library only.
 """
 import argparse
 import hashlib
@@ -47,7 +47,7 @@ def about_the_text(text, question, value, passage):
 
 
 def make_text(seed):
-    """(path, text, questions); the file under build/demo/ is written anew only when it differs."""
+    """(path, text, questions); writes the file under build/demo/ only if it differs."""
     facts = haystack.draw_facts(N_FACTS, seed)
     text = haystack.insert(haystack.bible(VERSES), facts, seed)
     questions = [Question(f.question, f.value, f) for f in facts]

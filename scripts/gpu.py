@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Tests and measures on a machine with an NVIDIA GPU: `./dev gpu`, or a package's `./gpu`.
 
-Runs its parts one after the other, or those that are named; each ends within its limit, and all within 25 minutes. What was
-found is merged into one JSON file a chip and day, with a page of tables beside it, so that parts may run at different times.
+Runs all parts, or the named ones, one after the other; each ends within its limit, and all within 25 minutes. Results are
+merged into one JSON file per chip and day, with a page of tables beside it, so parts may run at different times.
 """
 import argparse
 import json

@@ -1,8 +1,8 @@
 """The benches of a GPU run: kernels, PyTorch's beside them, and the whole job on synthetic models of a real shape.
 
-A whole job is `reform ingest` and then `reform ask`, each a process. Its time is what both say they took (total_ms: from
-the first token read to the last one written and the index synced), without starting the process and making the random
-weights; the wall time of both processes stands beside it. Memory is what the driver reports for the process.
+A whole job is `reform ingest` and then `reform ask`, each a process. Its time is the sum of what both report (total_ms: from
+the first token read to the last one written and the index synced). That does not include starting the process and making
+the random weights; the wall time of both processes is shown beside it. Memory is what the driver reports for the process.
 """
 import json
 import os
@@ -126,7 +126,7 @@ def memory_fields(found):
 
 
 def peak_bytes(*memories):
-    """Of the process as the driver says; how much the device's use grew where it does not say. With where it is from."""
+    """(bytes, source): the process's memory by the driver, or the growth of the device's use if the driver does not tell."""
     for key in ("process_bytes", "device_growth_bytes"):
         values = [m[key] for m in memories if m[key]]
         if len(values) == len(memories):

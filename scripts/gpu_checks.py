@@ -1,4 +1,4 @@
-"""Whether what runs on the GPU is right: its tests, the sanitizer's tools, and a small real model beside the CPU."""
+"""Checks that the GPU computes right: the tests, the sanitizer's tools, and a small real model compared with the CPU."""
 import hashlib
 import json
 import re

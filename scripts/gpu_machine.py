@@ -1,6 +1,6 @@
 """The GPU of this machine: what it is, and how much of its memory is in use while a command runs. Standard library only.
 
-NVML is asked where its library is (quick enough for a sample every 20 ms), else nvidia-smi.
+It asks NVML if the library is there (quick enough for a sample every 20 ms), else nvidia-smi.
 """
 import ctypes
 import glob
@@ -55,7 +55,7 @@ def describe(index):
 
 
 def cublas_folders():
-    """Where a libcublasLt lies: the toolkit's folders and those of PyTorch's packages."""
+    """Folders that may hold libcublasLt: the toolkit's and those of PyTorch's packages."""
     packages = [p for p in sys.path if p.endswith("-packages")]
     patterns = ["/usr/local/cuda*/lib64", "/usr/local/cuda*/targets/*/lib"]
     patterns += [f"{p}/nvidia/*/lib" for p in packages] + [f"{p}/torch/lib" for p in packages]
@@ -82,7 +82,7 @@ def host():
 
 
 class Nvml:
-    """The three questions we have for NVML; OSError or AttributeError where it is not there."""
+    """The three questions we ask NVML; raises OSError or AttributeError if it is not there."""
 
     class Memory(ctypes.Structure):
         _fields_ = [("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong)]

@@ -1,4 +1,4 @@
-"""What a GPU run leaves: one JSON file that parts are merged into, and a page of tables made of it."""
+"""The results of a GPU run: one JSON file into which parts are merged, and a page of tables made from it."""
 import json
 import os
 import re

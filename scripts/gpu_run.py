@@ -39,14 +39,14 @@ class Part:
 
 @dataclass
 class Place:
-    """Where a run takes things from and leaves them."""
+    """The folders and settings of a run."""
     programs: Path  # reform, test_kernels, ...
     tree: Path  # with tests/golden, models, texts, bench/gpu
     work: Path  # stores and logs; may be deleted
     device: int = 0
     nvml: bool = True
     scale: float = 1.0  # of the texts' lengths; below 1 bars are not judged
-    part_folders: tuple = ()  # where parts of models may lie, beside the tree's models/
+    part_folders: tuple = ()  # may hold parts of models, as may the tree's models/
     command: str = ""  # of the step that runs, for its record
 
     def program(self, name):

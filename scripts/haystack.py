@@ -1,7 +1,7 @@
-"""A long real text with invented facts put deep inside: what the demo and the recall test ask about.
+"""A long real text with invented facts deep inside, for the demo and the recall test.
 
-The text is a range of the King James Bible as Debian's bible-kjv prints it. The facts are drawn from a seed out of
-syllables and digits, so no model knows them by heart. Standard library only.
+The text is a range of the King James Bible as Debian's bible-kjv prints it. The facts are drawn from a seed, out of
+syllables and digits, so no model can know them. Standard library only.
 """
 import random
 import re
@@ -92,8 +92,8 @@ def bible(verses):
 def insert(text, facts, seed):
     """`text` with each fact as a paragraph of its own between two verses, spread evenly with some jitter.
 
-    None lies within the first or last twentieth, which an answer sees in any case. Fills in the facts' offsets, which
-    count bytes of the result in UTF-8.
+    None lies within the first or last twentieth of the text, because answers always see its edges. Fills in the facts'
+    offsets, in bytes of the result's UTF-8.
     """
     rng = random.Random(f"{seed} places")
     gaps = [m.start() + 1 for m in re.finditer(r"\n(?=  \d+ )", text)]  # where a verse begins
@@ -122,7 +122,7 @@ IN_DIGITS = {"ninety and eight": "98", "six cubits and a span": "6 cubits and a 
 
 
 def has_value(answer, value):
-    """Whether the answer holds the value; thousands separators, case and kinds of white space do not count."""
+    """Whether the answer holds the value; ignores thousands separators, case and kinds of white space."""
     plain = re.sub(r"(?<=\d),(?=\d{3}\b)", "", " ".join(answer.split())).lower()
     values = {value.lower(), IN_DIGITS.get(value, value).lower()}
     return any(re.search(rf"(?<!\w){re.escape(v)}(?!\w)", plain) for v in values)

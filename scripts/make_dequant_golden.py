@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/dequant.bin: blocks of every tensor format and what the `gguf` package makes of them.
+"""Writes tests/golden/dequant.bin: blocks of every tensor format, and their values by the `gguf` package.
 
 Needs numpy and gguf (PyPI). Layout, little-endian: "RDQ1", u32 n_types; per type u32 gguf_id, u32 n_blocks,
 u32 n_block_bytes (all blocks), u32 n_elems, the blocks, then n_elems float32.

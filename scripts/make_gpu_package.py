@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Packs what `./dev gpu --package` needs on a machine that can build or fetch nothing: `./dev gpu-package`.
 
-One archive of at most 60 MiB: the programs with every library that they need, the C library and its loader among them (used
-where the machine's own is older), the tests' data, the scripts, a text; and, beside it, a small real model in parts of at
-most 60 MiB each. Nothing of it needs the network, root, or a compiler. Standard library only.
+Makes one archive of at most 60 MiB: the programs, every library they need including the C library and its loader (used
+if the machine's own is older), the tests' data, the scripts, and a text. Beside it, it puts a small real model in parts of at
+most 60 MiB each. Using them needs no network, root, or compiler. Standard library only.
 """
 import argparse
 import json
@@ -62,7 +62,7 @@ def output_of(*command):
 
 
 def libraries_of(program):
-    """{name: path} of what the loader finds for it, the loader itself included."""
+    """{name: path} of the libraries that the loader finds for the program, and of the loader itself."""
     found = {}
     for line in output_of("ldd", str(program)).splitlines():
         match = re.match(r"\s*(\S+)(?: => (\S+))? \(0x[0-9a-f]+\)", line)
@@ -75,7 +75,7 @@ def libraries_of(program):
 
 
 def newest_libc_symbol(files):
-    """The C library's version that the files want, as in "2.36"."""
+    """The C library version that the files need, such as "2.36"."""
     newest = (0, 0)
     for file in files:
         for match in re.finditer(r"GLIBC_(\d+)\.(\d+)", output_of("objdump", "-T", str(file))):

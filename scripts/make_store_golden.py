@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/store_vN and context_vN.reform: a store and an archive of the present format, kept for all time.
+"""Makes tests/golden/store_vN and context_vN.reform: a store and an archive of the present format, which are kept forever.
 
     scripts/make_store_golden.py [build/release/bin/reform]
 
-Run once for each version of the format, before the next one; never again for an old one. The tests (tests/runtime/
+Run it once for each version of the format, before the next version is begun, and never again for an old one. The tests (tests/runtime/
 stored_format_test.cc) know the text's words.
 """
 import json

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/tokenizer/*: what other implementations make of the test documents (tests/runtime/tokenizer/tokenizer_documents.h).
+"""Makes tests/golden/tokenizer/*: what other tokenizers make of the test documents (tests/runtime/tokenizer/tokenizer_documents.h).
 
     pip install gguf tokenizers sentencepiece llama-cpp-python
     scripts/make_tokenizer_golden.py [--models DIR]

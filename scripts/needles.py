@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Needle recall with a real model: is the passage that holds a plain fact gathered out of a long text?
+"""Needle recall with a real model: does reform gather the passage that holds a plain fact in a long text?
 
-A text of at least 64k tokens with invented facts is ingested once and each fact asked for. A needle counts as found when
-every byte of its sentence lies inside the gathered passages. For some the whole answer is decoded and compared too; their
-number is printed, not judged. Exits 1 when fewer than --recall of the needles are found. Standard library only.
+A text of at least 64k tokens with invented facts is ingested once, and each fact is asked for. A needle counts as found if
+every byte of its sentence lies inside the gathered passages. For some needles the whole answer is decoded and compared too;
+the number of exact answers is printed, not judged. Exits 1 when fewer than --recall of the needles are found. Standard library only.
 """
 import argparse
 import hashlib

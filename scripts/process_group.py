@@ -1,4 +1,4 @@
-"""Ends a command and all that it has started, but for what has left its process group."""
+"""Ends a command and all processes it has started, except those that left its process group."""
 import os
 import signal
 import subprocess
@@ -7,7 +7,7 @@ PATIENCE_S = 5
 
 
 def stop(process):
-    """Ends the process group that the process (started with start_new_session) leads: asked first, then not."""
+    """Ends the process group that the process leads (it was started with start_new_session): SIGTERM first, then SIGKILL."""
     try:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(PATIENCE_S)

@@ -1,4 +1,4 @@
-"""Runs the reform command with --json and gives back its object. Standard library only."""
+"""Runs the reform command with --json and returns its object. Standard library only."""
 import json
 import subprocess
 from pathlib import Path

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Kills the real `reform` at random times, again and again, and checks that nothing it called saved is ever lost.
 
-First the kills: contexts are ingested, appended to, replaced and removed; every such command is killed with SIGKILL after
+First the kills. Contexts are ingested, appended to, replaced and removed. Every such command is killed with SIGKILL after
 a random time and run again until it gets through. After each kill the store must list its contexts, another context must
-answer as before, and the next run must begin no earlier than what the progress line last called saved. What is finished
-must equal the same done without a kill. Then askers, listers and writers at once, each in a process of its own: every
-answer must be a right one, every refusal a clear one.
+answer as before, and the next run must begin no earlier than what the progress line last called saved. A finished context
+must equal one made without a kill. Then askers, listers and writers run at once, each in its own process. Every answer must
+be right, and every refusal must say why.
 
 Prints its figures and exits 1 if anything was lost or wrong. Linux only; standard library only.
 """

@@ -88,7 +88,7 @@ def ours(binary, model, prompt_file, n_predict, threads, cpus):
 
 
 def peer_python():
-    """The Python of a virtual environment that has the peer, made when it is not there."""
+    """The Python of a virtual environment that has the peer; makes the environment if it does not exist."""
     python = VENV / "bin/python"
     if not python.is_file() or subprocess.run([str(python), "-c", "import llama_cpp"], stderr=subprocess.DEVNULL).returncode:
         print(f"building {PEER} natively in {VENV} (some minutes)", flush=True)
@@ -104,7 +104,7 @@ def rates(timings):
 
 
 def busy_cores(seconds=2.0):
-    """How many cores other work keeps busy now; the load average would still show what has ended."""
+    """How many cores other work keeps busy now. The load average would still show work that has ended."""
     def idle_and_all():
         ticks = [int(t) for t in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
         return ticks[3] + ticks[4], sum(ticks)

@@ -1,8 +1,8 @@
-// Attention and H2O's column sums at the heads of Mistral-NeMo-12B (32 of 128, 8 for keys and values), keys rotated on
-// the way as in phase 1, and rotated before as in recompute. F16 cache.
+// Attention and H2O's column sums at the heads of Mistral-NeMo-12B (32 of 128, 8 for keys and values), keys rotated
+// during the call as in phase 1, and before it as in recompute. F16 cache.
 //
-// Operations: two products a query, key and dimension for each pair that the causal mask lets through; the column sums
-// are one of the two, over all queries or every eighth.
+// Operations: two products per query, key and dimension for each pair that the causal mask allows; the column sums need
+// one of the two, over all queries or every eighth.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -77,7 +77,7 @@ Result<BenchOps> make_ops(GpuBench& bench, const Shape& s) {
   return bench.ops({s.n_tokens, s.n_heads * s.head_dim, s.kv_len, s.n_heads, s.n_kv_heads, s.head_dim});
 }
 
-// The last row on the reference (all would take it minutes): its output, and what it gives each slot.
+// The last row by the reference (all rows would take minutes): its output, and what it adds to each slot.
 struct LastRow {
   std::vector<float> out, sums;
 };
@@ -133,7 +133,7 @@ Result<Measured> run_column_sums(GpuBench& bench, const Shape& s, int64_t every)
   return m;
 }
 
-// One row as decode has it: bound by reading the cache.
+// One row, as in decode: bound by reading the cache.
 Result<Measured> run_decode(GpuBench& bench, const Shape& s) {
   TRY_ASSIGN(Measured m, run_attention(bench, s));
   m.work = 2.0 * 2.0 * double(s.kv_len * s.n_kv_heads * s.head_dim);

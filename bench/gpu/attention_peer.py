@@ -42,7 +42,7 @@ def causal_operations(n_tokens, n_keys):
 
 
 def attention_cases(torch, device):
-    """cuDNN's has no causal mask for more keys than queries: there it has all keys, and the operations are counted so."""
+    """cuDNN has no causal mask for more keys than queries. There it attends to all keys, and the operations count them all."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.nn.attention.bias import causal_lower_right
     for n_tokens, n_keys in SHAPES:
@@ -64,7 +64,7 @@ def attention_cases(torch, device):
 
 
 def attention_ms(torch, backend, sdpa_kernel, q, k, v, mask):
-    """mask: None is the causal one of equal lengths, False is none at all."""
+    """mask: None means causal with equal lengths, False means no mask."""
     def call():
         return torch.nn.functional.scaled_dot_product_attention(
             q, k, v, attn_mask=mask if mask is not False else None, is_causal=mask is None, enable_gqa=True)

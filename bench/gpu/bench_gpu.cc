@@ -1,9 +1,9 @@
-// Every op on a GPU at the shapes of Mistral-NeMo-12B, beside what the chip reaches at best, in one run.
+// Times every op on a GPU at the shapes of Mistral-NeMo-12B, beside the chip's best measured rates, in one run.
 //
 //   bench_gpu [--device N] [--json FILE] [--seconds S] [--only PREFIX] [--tiny] [--cpu]
 //
 // A case is compared with the reference before it is timed; times are medians of batches. --cpu runs the cases on the
-// CPU's device, and --tiny with small shapes, once each: how the bench itself is tested. Exit status 1 where a case is
+// CPU's device, and --tiny runs small shapes once each; both test the bench itself. Exit status 1 if a case is
 // wrong, cannot be run, or was not reached within the seconds.
 #include <fmt/format.h>
 
@@ -28,7 +28,7 @@ struct Arguments {
   std::string json, only;
   double seconds = 600;
   bool tiny = false, cpu = false;
-  bool fp8 = true;  // whether such products can be had
+  bool fp8 = true;  // whether the device has FP8 products
 };
 
 double seconds_now() {
@@ -63,7 +63,7 @@ void print_case(const Json& c) {
   std::fflush(stdout);
 }
 
-// Whether it was right.
+// True if the case was right.
 bool run_case(GpuBench& bench, const Case& c, double deadline, Json& out) {
   Json found = {{"name", c.name}, {"unit", c.unit}, {"state", "not reached"}};
   if (seconds_now() < deadline) found = describe(c, c.run(bench));
@@ -73,7 +73,7 @@ bool run_case(GpuBench& bench, const Case& c, double deadline, Json& out) {
   return right;
 }
 
-// Whether all cases were.
+// True if all cases were right.
 bool run_cases(Device& device, const Arguments& arguments, double deadline, Json& out) {
   GpuBench bench(device, arguments.tiny);
   bool all_right = true;
@@ -87,7 +87,7 @@ bool run_cases(Device& device, const Arguments& arguments, double deadline, Json
   return all_right;
 }
 
-// The kernels that a chip with warpgroups does not use, beside those that it uses.
+// On a chip with warpgroups: also the kernels that it does not use.
 bool run_attention_by_warps(Device& device, const Arguments& arguments, double deadline, Json& out) {
   GpuBench bench(device, arguments.tiny);
   bool all_right = true;
@@ -129,7 +129,7 @@ Result<bool> run(Arguments arguments, Json& out) {
   out["device"] = device->name(), out["attention"] = device->attention();
   const bool right = run_cases(*device, arguments, deadline, out);
   if (!std::string_view(device->attention()).starts_with("warpgroups")) return right;
-  device.reset();  // its arena is what the next one takes
+  device.reset();  // frees the arena for the next device
   TRY_ASSIGN(device, open_cuda_device(arguments.device, {.warpgroups = false}));
   return run_attention_by_warps(*device, arguments, deadline, out) && right;
 }

@@ -8,7 +8,7 @@
 namespace reform::bench {
 namespace {
 
-constexpr double kBatchMs = 30;    // long beside what waiting for the device costs
+constexpr double kBatchMs = 30;    // long compared with the cost of waiting for the device
 constexpr double kCaseMs = 1'500;  // then three batches are enough
 constexpr int kBatches = 9, kFewBatches = 3;
 constexpr int64_t kMostCalls = 2'000;  // queued at once

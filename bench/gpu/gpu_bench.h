@@ -1,7 +1,7 @@
 // What the GPU's benches share: arrays on a device, a clock for its work, a case's outcome.
 //
-// Work is queued, so a time is that of a batch of calls up to a copy that waits for them, over the number of calls; the
-// batch is long enough that the wait does not show. Works on any Device, the CPU's included (how the cases are tested).
+// Work is queued. So a time is that of a batch of calls, up to a copy that waits for them, divided by the number of
+// calls; a batch is long enough that the wait does not matter. Runs on any Device; the tests run it on the CPU's.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct Timing {
   int64_t n_batches = 0, n_calls = 0;            // calls of one batch
 };
 
-// What a case found before and while it was timed.
+// A case's results: its comparison with the reference, and its times.
 struct Measured {
   Timing timing{};
   double work = 0;  // of one call: operations or bytes
@@ -34,7 +34,7 @@ class GpuBench;
 struct Case {
   std::string name;       // op/type/shape
   const char* unit;       // "TFLOP/s" or "GB/s"
-  int64_t per_layer = 0;  // how often a layer of the model runs it, where that is counted
+  int64_t per_layer = 0;  // how often a layer of the model runs it; 0: not counted
   std::function<Result<Measured>(GpuBench&)> run;
 };
 
@@ -50,7 +50,7 @@ struct BenchOps {
 
 class GpuBench {
  public:
-  // tiny: one call a case; sizes are the cases' own affair.
+  // tiny: one call per case; each case chooses its own sizes.
   GpuBench(Device& device, bool tiny) : device_(device), tiny_(tiny) {}
 
   template <class T>
@@ -70,7 +70,7 @@ class GpuBench {
     return host;
   }
   Result<BenchOps> ops(const OpLimits& limits);
-  // Medians of batches of `call`, after one that is not counted. `scratch`: any of the device's memory, 4 bytes.
+  // Medians of batches of `call`, after one that is not counted. `scratch`: any 4 bytes of the device's memory.
   Result<Timing> time(const void* scratch, const std::function<void()>& call);
 
  private:
@@ -78,12 +78,12 @@ class GpuBench {
   const bool tiny_;
 };
 
-// Root mean square of the differences over that of `want`; infinite where one is not finite.
+// Root mean square of the differences, divided by that of `want`; infinite if any value is not finite.
 double relative_error(const std::vector<float>& got, const std::vector<double>& want);
 
 std::vector<float> random_floats(int64_t n, uint32_t seed);  // in [-1, 1]
 
-inline constexpr const char* kFp8Matmul = "matmul_fp8";  // cases' names begin so
+inline constexpr const char* kFp8Matmul = "matmul_fp8";  // the prefix of those cases' names
 std::vector<Case> matmul_cases(bool tiny);
 std::vector<Case> attention_cases(bool tiny);
 std::vector<Case> row_cases(bool tiny);  // what is bound by memory: norms, caches, scores

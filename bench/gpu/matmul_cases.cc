@@ -1,5 +1,5 @@
-// The matrix product at the shapes of Mistral-NeMo-12B: 4,096 rows as phase 1 runs it (operations), and one row as
-// decode does (bytes of weights; copies of them in turn, more than caches hold).
+// The matrix product at the shapes of Mistral-NeMo-12B: 4,096 rows as in phase 1 (operations), and one row as in
+// decode (bytes of weights; it takes copies of the weights in turn, more than the caches hold).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -30,7 +30,7 @@ std::string type_name(QuantType type) {
   return name;
 }
 
-// Of some tokens and rows, the last ones among them, against sums in double.
+// Compares some tokens and rows, including the last ones, with sums in double.
 Result<double> error_of(GpuBench& bench, QuantType type, const std::vector<uint8_t>& bytes, const Shape& s,
                         const std::vector<float>& x, int64_t n_tokens, const float* y) {
   std::vector<float> got, row(static_cast<size_t>(s.cols));
@@ -75,7 +75,7 @@ Result<Measured> run_matmul(GpuBench& bench, QuantType type, const Shape& s, int
   return m;
 }
 
-// Rows of a table of any type, as FP32: what unpacking weights costs.
+// Rows of a table of any type, as FP32: the cost of unpacking weights.
 Result<Measured> run_embed(GpuBench& bench, QuantType type, int64_t rows, int64_t cols) {
   const std::vector<uint8_t> bytes = repeated_weights(type, rows, cols, kDistinctRows);
   std::vector<int32_t> ids(static_cast<size_t>(rows));

@@ -40,7 +40,7 @@ Result<std::unique_ptr<void, FreeDevice>> device_memory(int64_t bytes) {
   return std::unique_ptr<void, FreeDevice>(data);
 }
 
-// 10^9 units a second: the median of kRuns, after one that is not counted.
+// 10^9 units per second: the median of kRuns, after one that is not counted.
 Result<double> rate_of(double units, const std::function<cudaError_t()>& start) {
   std::vector<double> seconds;
   for (int i = 0; i <= kRuns; ++i) {
@@ -92,7 +92,7 @@ Status measure_link(GpuPeaks& peaks) {
   return add("device_to_host_pageable_gbs", pageable.data(), there.get(), cudaMemcpyDeviceToHost);
 }
 
-// A square product by cuBLASLt; nothing where there is none.
+// A square product by cuBLASLt; nothing without the library.
 Status measure_product(GpuPeaks& peaks) {
   constexpr int64_t kSize = 8192, kWorkspaceBytes = int64_t{32} << 20;
   const auto library = load_cublas_lt("");
@@ -113,7 +113,7 @@ Status measure_product(GpuPeaks& peaks) {
   call.x = static_cast<const uint16_t*>(x.get()), call.w = static_cast<const uint16_t*>(w.get());
   call.y = static_cast<float*>(y.get());
   call.n_tokens = call.n_rows = call.depth = call.x_stride = call.w_stride = call.y_stride = kSize;
-  constexpr int kCalls = 10;  // waiting for them does not show
+  constexpr int kCalls = 10;  // enough that the wait for them does not matter
   bool done = true;
   TRY_ASSIGN(
       const double rate, rate_of(double(kCalls) * 2 * double(kSize) * double(kSize) * double(kSize), [&] {

@@ -1,4 +1,5 @@
-// What the chip reaches at best, measured in the same run: the yardstick beside each figure. 10^9 bytes or operations.
+// The chip's best rates, measured in the same run, for comparison with each figure. In 10^9 bytes or operations per
+// second.
 #pragma once
 
 #include <reform/status.h>
@@ -13,10 +14,10 @@ namespace reform::bench {
 // host_to_device_pinned_gbs, device_to_host_pinned_gbs, the same two _pageable_, dense_bf16_tflops.
 struct GpuPeaks {
   std::vector<std::pair<std::string, double>> values;
-  std::string dense_by;  // whose product dense_bf16_tflops is of; empty: none
+  std::string dense_by;  // the library that computed dense_bf16_tflops; empty: none
 };
 
-// On CUDA device `index`, with memory of its own that is free again when it returns.
+// Measures CUDA device `index`. It allocates its own memory and frees it before it returns.
 Result<GpuPeaks> measure_gpu_peaks(int index);
 
 }  // namespace reform::bench

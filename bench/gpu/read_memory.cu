@@ -6,7 +6,7 @@ namespace {
 constexpr int kThreads = 512;
 constexpr int kAtOnce = 4;  // loads in flight for each thread
 
-// Reads every word once, neighbours by neighbours; `out` is written only so that nothing may be left out.
+// Reads every word once, neighbouring threads neighbouring words. Writes `out` so that the compiler keeps the reads.
 __global__ void read_words(const uint4* words, int64_t n, uint32_t* out) {
   const int64_t n_threads = int64_t(gridDim.x) * blockDim.x;
   uint32_t sum = 0;

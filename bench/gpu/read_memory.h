@@ -1,4 +1,4 @@
-// A kernel that only reads: the bandwidth that others are measured by.
+// A kernel that only reads: it gives the bandwidth with which others are compared.
 #pragma once
 
 #include <cuda_runtime_api.h>

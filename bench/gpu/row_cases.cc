@@ -67,7 +67,7 @@ Result<Measured> run_gated_activation(GpuBench& bench, const Sizes& s) {
   return m;
 }
 
-// A token by the command's default filters; as many logits as there are rows of the index. The work is one reading.
+// Draws a token with the command's default filters, from as many logits as the index has rows. Work: reading them once.
 Result<Measured> run_draw(GpuBench& bench, const Sizes& s) {
   std::vector<float> logits = random_floats(s.index_rows, 1);
   for (float& logit : logits) logit *= 4;
@@ -87,7 +87,7 @@ Result<Measured> run_draw(GpuBench& bench, const Sizes& s) {
   return m;
 }
 
-// H2O's choice: half of a cache of random scores stays. The work is one reading of them.
+// H2O's choice: half of a cache of random scores stays. Work: reading the scores once.
 Result<Measured> run_choose(GpuBench& bench, const Sizes& s) {
   const std::vector<float> scores = random_floats(s.cache, 1);
   TRY_ASSIGN(const Array<float> scores_there, bench.put(scores));
@@ -106,7 +106,7 @@ Result<Measured> run_choose(GpuBench& bench, const Sizes& s) {
   return m;
 }
 
-// Every second slot stays. Timed on what the first call left: the same bytes move each time.
+// Every second slot stays. Later calls work on what the first one left: the same bytes move each time.
 Result<Measured> run_compact(GpuBench& bench, const Sizes& s) {
   const int64_t width = s.n_kv_heads * s.head_dim;
   std::vector<float> rows = random_floats(s.cache * width, 1);

@@ -63,7 +63,7 @@ struct Problem {
   MatView<float> out_view() { return {out.data(), c.n_tokens, c.n_heads * c.head_dim}; }
   MatView<float> lse_view() { return {lse.data(), c.n_heads, c.n_tokens}; }
 
-  // Products of queries with the keys that they see, in multiply-adds.
+  // Products of queries with the keys that they attend to, in multiply-adds.
   double products() const {
     double pairs = 0;
     for (int64_t t = 0; t < c.n_tokens; ++t) {
@@ -74,7 +74,7 @@ struct Problem {
   }
 };
 
-// The last rows against the reference (all of them would take it minutes).
+// Compares the last rows with the reference (all rows would take minutes).
 bool agrees_with_reference(Ops& ops, Problem& p) {
   ops.attention(p.args, p.out_view(), p.lse_view());
   const int64_t n = std::min<int64_t>(p.c.n_tokens, 2), first = p.c.n_tokens - n;
@@ -129,7 +129,7 @@ std::vector<Case> cases(bool tiny) {
   if (tiny) return {{9, 70, 4, 2, 64, true}, {1, 70, 4, 2, 64}};
   return {
       {4096, 8192, 2, 1, 64},               // long prompts: one KV head's share of qwen2.5-0.5b's work
-      {4096, 8192, 2, 1, 64, true},         // ingest: keys rotated on the way
+      {4096, 8192, 2, 1, 64, true},         // ingest: keys rotated during the call
       {1024, 4096, 3, 1, 64},               // smollm2
       {1024, 4096, 6, 1, 128, true},        // qwen2.5-1.5b
       {1024, 4096, 4, 1, 256, false, 512},  // gemma3's local layers

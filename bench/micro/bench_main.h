@@ -1,4 +1,4 @@
-// What every kernel benchmark shares: its options beside Google Benchmark's, and its clock.
+// What all kernel benchmarks share: their options beside Google Benchmark's, and their clock.
 #pragma once
 
 #include <functional>

@@ -1,6 +1,6 @@
 // The matrix product on the shapes of real models. Case names: matmul/TYPE/ISA/COLSxROWS/TOKENS.
 //
-// gops and gbs are of the best iteration (other work on a machine only ever slows one down), per thread where there are
+// gops and gbs are of the best iteration (other work on the machine can only slow one down), per thread if there are
 // several; share is gops over the machine's measured INT8 peak, or FP32 peak for float weights, and of_read is gbs over
 // its read bandwidth. Weights rotate through more memory than the caches hold when a call is a matrix times a vector.
 // Options beside Google Benchmark's: --tiny (smoke run, one small case per type and isa), --threads=N.
@@ -51,7 +51,7 @@ struct Peaks {
 void run_case(benchmark::State& state, Isa isa, const Case& c, int n_threads, const Peaks& peaks) {
   ThreadPool pool(n_threads);
   const std::vector<uint8_t> bytes = random_weights(c.type, c.rows, c.cols);
-  // A vector's product is bound by memory: copies of the weights in turn, 400 MB of them.
+  // A vector's product is bound by memory, so it takes 400 MB of copies of the weights in turn.
   const size_t n_copies = c.n_tokens >= 8 ? 1 : std::clamp<size_t>(400'000'000 / bytes.size(), 1, 500);
   std::vector<uint8_t> copies(bytes.size() * n_copies);
   for (size_t i = 0; i < n_copies; ++i)
@@ -70,7 +70,8 @@ void run_case(benchmark::State& state, Isa isa, const Case& c, int n_threads, co
   }
   double best = 1e30;
   size_t turn = 0;
-  const size_t group = c.n_tokens >= 8 ? 1 : std::min<size_t>(n_copies, 20);  // a clock reading per call would show
+  const size_t group =
+      c.n_tokens >= 8 ? 1 : std::min<size_t>(n_copies, 20);  // reading the clock at each call would distort the figure
   for (auto _ : state) {
     const double start = seconds_now(n_threads);
     for (size_t i = 0; i < group; ++i) {

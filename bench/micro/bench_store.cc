@@ -1,12 +1,12 @@
 // Reading a stored context as an ask does, cold: each case is one pass by a fresh reader, after the page cache has been
 // told to drop the files. One JSON object per pass and line.
 //
-//   scan         every embedding block, nothing done with it
-//   score        the work of scoring as many rows, from memory
-//   scan_score   both, as an ask does them
+//   scan         reads every embedding block and does nothing with it
+//   score        scores as many rows from memory
+//   scan_score   both, as an ask does
 //   gather       the token spans of an 8k-token gather: runs of 65 tokens all over the text
 //
-// --io=plain is RocksDB's own file system, as where io_uring is refused. --tiny is the smoke run.
+// --io=plain uses RocksDB's own file system, as if io_uring were refused. --tiny is the smoke run.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -35,7 +35,7 @@
 namespace reform::bench {
 namespace {
 
-constexpr EmbeddingLayout kLayout{4, 64};  // as the tested models of 64-wide heads have them
+constexpr EmbeddingLayout kLayout{4, 64};  // as in the tested models with 64-wide heads
 constexpr int64_t kChunkTokens = 4096, kQuestionTokens = 16, kGatherTokens = 8192, kPassageTokens = 65;
 constexpr const char* kName = "bench";
 
@@ -77,7 +77,7 @@ Status make_context(ContextStore& store, int64_t n_tokens) {
   return writer->finish("[]", "{}");
 }
 
-// Clean pages only can go, so what is dirty is written first. As root the directories' blocks go, too.
+// Only clean pages can be dropped, so dirty ones are written first. As root it also drops the directories' blocks.
 void drop_page_cache(const std::string& dir) {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
     if (!entry.is_regular_file()) continue;
@@ -89,7 +89,7 @@ void drop_page_cache(const std::string& dir) {
   std::ofstream("/proc/sys/vm/drop_caches") << "1";
 }
 
-// What an ask does with each block.
+// Does with each block what an ask does.
 class Scorer {
  public:
   Scorer(int n_threads, int64_t n_tokens)
@@ -166,7 +166,7 @@ Status run_case(const Options& options, const std::string& which, const std::str
   TRY_ASSIGN(auto data, store->open_reader(kName));
   const int64_t n_tokens = data->meta().n_tokens;
   Scorer scorer(options.threads, n_tokens);
-  // Larger than the caches, as blocks fresh from the disk are.
+  // Larger than the caches, like blocks that come from the disk.
   const auto rows = random_rows(which == "score" ? 64 * kChunkTokens : 0, 3);
   int64_t bytes = 0;
   const double start = seconds_now();

@@ -22,7 +22,7 @@ double best_seconds(int n_runs, Run run) {
 }
 
 constexpr int kRuns = 50;
-constexpr int64_t kRounds = 20000;  // about 50 us a run
+constexpr int64_t kRounds = 20000;  // about 50 us per run
 
 #if defined(__x86_64__)
 #define REFORM_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))

@@ -1,4 +1,4 @@
-// Weights of any type for benches, random but sane.
+// Random weights of any type for benches, of a realistic size.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace reform::bench {
 
-// Of about unit variance per output: any bits in the integer fields, small halves. n_rows of `cols`.
+// n_rows of `cols`, with about unit variance per output: any bits in the integer fields, small halves.
 inline std::vector<uint8_t> random_weights(QuantType type, int64_t rows, int64_t cols) {
   const QuantGeometry& g = geometry(type);
   std::vector<uint8_t> bytes(size_t(rows * row_bytes(type, cols)));
@@ -36,7 +36,7 @@ inline std::vector<uint8_t> random_weights(QuantType type, int64_t rows, int64_t
   return bytes;
 }
 
-// The same, `distinct` rows of it over and over: large matrices sooner.
+// The same, but `distinct` rows repeat, which makes large matrices faster.
 inline std::vector<uint8_t> repeated_weights(QuantType type, int64_t rows, int64_t cols, int64_t distinct) {
   const std::vector<uint8_t> some = random_weights(type, std::min(rows, distinct), cols);
   std::vector<uint8_t> bytes(size_t(rows * row_bytes(type, cols)));

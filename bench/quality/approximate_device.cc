@@ -9,7 +9,7 @@
 namespace reform::bench {
 namespace {
 
-constexpr int64_t kFewRows = 8;  // a GPU multiplies so many with weights and activations nearly as they are
+constexpr int64_t kFewRows = 8;  // up to so many rows a GPU multiplies with weights and activations nearly unrounded
 
 constexpr Approximation kApproximations[] = {
     {"exact"},
@@ -31,7 +31,7 @@ float largest(const float* x, int64_t n) {
   return most;
 }
 
-// The step of e4m3 codes that takes `most` to their largest value.
+// The step at which e4m3's largest code means `most`.
 float step_for(float most) { return most > 0 ? most / kLargestE4m3 : 1.0f; }
 
 void round_to_e4m3(const float* x, int64_t n, float step, float* out) {
@@ -111,7 +111,7 @@ const Weight& RoundedWeights::of(const Weight& w, Products products, ThreadPool&
   return copy.weight;
 }
 
-// The CPU's ops, but for the two.
+// The CPU's ops, except these two.
 class ApproximateOps final : public Ops {
  public:
   ApproximateOps(ApproximateDevice& device, std::unique_ptr<Ops> cpu) : device_(device), cpu_(std::move(cpu)) {}

@@ -1,5 +1,5 @@
-// The CPU's device with arithmetic that a GPU would do with less precision, to measure what that costs in answers:
-// products of many rows whose activations and weights are rounded first, and accumulated attention over some queries.
+// The CPU's device with a GPU's lower precision, to measure what that costs in answers: activations and weights are
+// rounded before a product of many rows, and attention is accumulated over some of the queries.
 #pragma once
 
 #include <cstdint>
@@ -14,23 +14,24 @@
 
 namespace reform::bench {
 
-// What a product of many rows takes of its operands; sums stay FP32. The FP8 ones have a scale per weight matrix, so
-// that its largest value is 448, and one of the activations: per row, per call, or none.
+// How a product of many rows rounds its operands; sums stay FP32. FP8 has a scale per weight matrix, at which its
+// largest value is 448, and a scale of the activations: per row, per call, or none.
 enum class Products : uint8_t { kAsTheyAre, kF32, kF16, kBf16, kFp8PerRow, kFp8PerCall, kFp8Unscaled };
 
 struct Approximation {
   const char* name;
   Products products = Products::kAsTheyAre;
-  int64_t query_stride = 1;  // accumulated attention: every so-manieth query, standing for its neighbours
+  int64_t query_stride =
+      1;  // accumulated attention: over every so many queries, each of which stands for its neighbours
 };
 
 std::span<const Approximation> approximations();
 const Approximation* find_approximation(const std::string& name);
 
-// Rounded copies of weights, made when they are first multiplied by. Not thread-safe.
+// Rounded copies of weights, each made at its first product. Not thread-safe.
 class RoundedWeights {
  public:
-  // nullptr: the weight as it is.
+  // nullptr: use the weight unrounded.
   const Weight& of(const Weight& w, Products products, ThreadPool& pool);
 
  private:
@@ -44,17 +45,17 @@ class RoundedWeights {
 
 class ApproximateDevice final : public Device {
  public:
-  // `pool`, `account` and `rounded` outlive it.
+  // `pool`, `account` and `rounded` must outlive it.
   ApproximateDevice(Isa isa, ThreadPool& pool, MemoryAccount& account, RoundedWeights& rounded)
       : pool_(pool), rounded_(rounded), cpu_(make_cpu_device(isa, pool, account)) {}
 
-  // For ops issued from now on.
+  // Takes effect for ops issued from now on.
   void use(Approximation approximation) { now_ = approximation; }
 
   const char* name() const override { return cpu_->name(); }
   MemoryAccount& account() override { return cpu_->account(); }
   bool is_host() const override { return true; }
-  int64_t block_tokens() const override { return 4096; }  // a large GPU's: activations of one call share a scale
+  int64_t block_tokens() const override { return 4096; }  // as on a large GPU: activations of one call share a scale
   int64_t workspace_bytes(const OpLimits& limits) const override { return cpu_->workspace_bytes(limits); }
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override;
   Status to_device(void* to, const void* from, int64_t bytes) override { return cpu_->to_device(to, from, bytes); }

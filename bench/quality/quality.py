@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What approximations of phase 1 cost in answers: a table per model and policy, in bench/results/quality.md.
+"""Measures what approximations of phase 1 cost in answers: a table per model and policy, in bench/results/quality.md.
 
     bench/quality/quality.py --models qwen2.5-coder-0.5b smollm2-135m --policies h2o none
 
@@ -66,7 +66,7 @@ def run(arguments, model, policy, seed, row):
 
 
 def results(arguments, model, policy, seed):
-    """{row: what quality_rows said of it}, and the number of tokens; runs what is missing."""
+    """({row: the results of quality_rows}, number of tokens); runs what is missing."""
     rows = [row for row in arguments.rows if policy == "h2o" or row not in STRIDES]
     kept = {row: run(arguments, model, policy, seed, row)[0] for row in ["exact", *rows]}
     missing = [row for row in rows if not kept[row].exists()]

@@ -1,9 +1,9 @@
-// One text through phase 1 and gather under several approximations, in memory: which facts' sentences lie wholly inside
-// the gathered passages, how many of the gathered tokens are the exact run's, and how near the embedding rows are to
-// its rows. One JSON object. quality.py makes the texts and the table.
+// Runs one text through phase 1 and gather under several approximations, in memory. Prints as one JSON object which
+// facts' sentences lie wholly inside the gathered passages, how many of the gathered tokens are the exact run's too,
+// and how near the embedding rows are to the exact run's. quality.py makes the texts and the table.
 //
-// The run is the engine's own (Compressor, Scorer, Gatherer) on ApproximateDevice. Questions are asked as a GPU would
-// ask them: with BF16 products where the text was read with FP8 ones.
+// It runs the engine's own Compressor, Scorer and Gatherer on ApproximateDevice. Questions are asked as on a GPU: with
+// BF16 products if the text was read with FP8 ones.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -206,8 +206,8 @@ class QualityRun {
   EmbeddingLayout layout_;
 };
 
-// Of each token's row with the exact run's, the mean over heads of the cosine: the mean over tokens, and the value that
-// one in a hundred is below.
+// Each token's row has a cosine with the exact run's row, the mean over its heads. Gives the mean over tokens, and the
+// value below which one in a hundred lies.
 json row_cosines(const EmbeddingLayout& layout, std::span<const std::byte> rows, std::span<const std::byte> exact) {
   SplitRows split_a(layout), split_b(layout);
   const EmbeddingRows a = split_a.split(rows), b = split_b.split(exact);

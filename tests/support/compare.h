@@ -1,5 +1,5 @@
-// The one comparator of the tests. A NaN on either side or a differing infinity is always a mismatch; `rel` scales with
-// |want|, never with what was got.
+// The tests' only comparator. A NaN on either side or a differing infinity is always a mismatch. `rel` scales with
+// |want|, never with |got|.
 #pragma once
 
 #include <cmath>
@@ -17,7 +17,7 @@ struct Tolerance {
   double rel = 0.0;
 };
 
-// Converts to true when everything matches; otherwise says how many elements differ, and the worst of them.
+// Converts to true if everything matches. Otherwise the message says how many elements differ, and which is the worst.
 struct Comparison {
   bool ok = true;
   std::string message;
@@ -63,13 +63,13 @@ inline Comparison compare(std::span<const float> got, std::span<const float> wan
 inline Comparison compare(std::span<const float> got, std::span<const double> want, Tolerance tol) {
   return detail::compare_each(got, want, [&](size_t i) { return tol.abs + tol.rel * std::abs(want[i]); });
 }
-// With a tolerance derived for each element; allowed [want.size()].
+// With a tolerance for each element; allowed[want.size()].
 inline Comparison compare(std::span<const float> got, std::span<const double> want, std::span<const double> allowed) {
   if (allowed.size() != want.size()) return {false, "the tolerances are not as many as the wanted values"};
   return detail::compare_each(got, want, [&](size_t i) { return allowed[i]; });
 }
 
-// Bit for bit: tells 0 from -0 and one NaN from another.
+// Compares bit for bit, so 0 differs from -0 and one NaN from another.
 inline Comparison same_bits(std::span<const float> got, std::span<const float> want) {
   if (got.size() != want.size()) return detail::compare_each(got, want, [](size_t) { return 0.0; });
   for (size_t i = 0; i < want.size(); ++i) {
@@ -82,7 +82,7 @@ inline Comparison same_bits(std::span<const float> got, std::span<const float> w
   return {};
 }
 
-// Cosine of the angle between two vectors; NaN when one is zero or not finite.
+// Cosine of the angle between two vectors; NaN if one is zero or not finite, or if their sizes differ.
 inline double cosine(std::span<const float> a, std::span<const float> b) {
   if (a.size() != b.size()) return NAN;
   double ab = 0, aa = 0, bb = 0;

@@ -1,10 +1,11 @@
-// What a disk holds once its power has gone: what was synced, and of everything since, whatever the disk pleased.
+// DiskModel: what a disk may hold after a loss of power. All that was synced is there; of every later change, the model
+// draws whether and how it reached the disk.
 //
-// A model of a directory tree that is told of each change after it was made. Until the file is synced, each write to it
-// may later turn out whole, cut at a sector, garbage, or not made; until its directory is synced, each entry made,
-// renamed or removed may turn out so or not, each for itself (a rename is one: never both names, never none). Only a
-// new file's first name is safe with its bytes, as on ext4, XFS and btrfs: RocksDB, opening after a crash, counts on
-// it. All else is less than these promise, which keep the order of such changes.
+// It models a directory tree and is told of each change after the change was made. Until the file is synced, each write
+// to it may be whole, cut at a sector, garbage, or missing. Until the directory is synced, each entry that was made,
+// renamed or removed may be so or not, independently of the others (a rename is one change: never both names, never
+// none). The exception: a file's sync also keeps its first name, as on ext4, XFS and btrfs; RocksDB needs that to open
+// after a crash. In all else the model promises less than these file systems, which keep the order of such changes.
 //
 // Thread-safety: none.
 #pragma once
@@ -30,8 +31,8 @@ class DiskModel {
   // What is below `root`, an existing directory, counts as synced.
   explicit DiskModel(const std::string& root);
 
-  // What has just been done to the real tree. Paths are absolute; directories or files on the way that nobody has told
-  // of are taken for just made. Null, and nothing done, outside the root.
+  // These report what has just been done to the real tree. Paths are absolute. Directories or files on the way that
+  // were never reported count as just made. Outside the root they do nothing, and open_file() returns null.
   NodePtr open_file(const std::string& path, bool truncated);
   void write(Node& file, int64_t at, std::string_view bytes);
   void append(Node& file, std::string_view bytes);
@@ -40,13 +41,13 @@ class DiskModel {
   void rename(const std::string& from, const std::string& to);
   void remove(const std::string& path);
   void sync_file(Node& file);
-  void sync_directory(const std::string& path);  // finds what was made in it without a word, too
+  void sync_directory(const std::string& path);  // also finds entries whose making was not reported
 
-  // Draws what is left. The model is done with then.
+  // Draws what is left on the disk. The model cannot be used after that.
   Image lose_power(std::mt19937_64& random);
 
  private:
-  struct Place {  // where an entry is or would be
+  struct Place {  // where an entry is, or would be
     NodePtr directory;
     std::string name;
   };
@@ -68,7 +69,7 @@ class DiskModel {
   std::vector<EntryChange> pending_;  // in the order made
 };
 
-// Makes the tree below `root` what `image` says.
+// Makes the tree below `root` equal to `image`.
 void write_image(const std::string& root, const DiskModel::Image& image);
 
 }  // namespace reform::test

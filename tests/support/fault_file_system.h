@@ -1,12 +1,13 @@
-// A file system that fails on demand, over any other: the power goes at the n-th sync, or the n-th read or write fails.
+// A file system over another one that fails on demand: at the n-th sync the power is lost, or the n-th read or write
+// fails.
 //
 //   auto faults = std::make_shared<FaultFileSystem>(base, root, seed);
 //   faults->arm({.lose_power_at_sync = 7});
-//   …everything on it fails once that sync is asked for; close it all…
+//   …from that sync on every call fails; close everything…
 //   if (faults->lost_power()) faults->restore_power();   // the tree below root is now what the disk kept
 //
-// Only what lies below `root` is modelled. Thread-safety: from any thread; arm() and restore_power() while nothing
-// runs.
+// Only what is below `root` is modelled. Thread-safety: any thread; but call arm() and restore_power() only while
+// nothing uses the file system.
 #pragma once
 
 #include <rocksdb/file_system.h>
@@ -21,23 +22,23 @@ namespace reform::test {
 enum class Failure {
   kIo,       // EIO
   kNoSpace,  // ENOSPC: writes only
-  kShort,    // half of it done: a write then fails for want of space, a read at a place ends as if the file did
+  kShort,    // half is done: a write then fails with ENOSPC; a read at an offset ends as at the file's end
 };
 
-// Calls are counted from 1, from arm() on; 0 is never.
+// Calls are counted from 1, beginning at arm(); 0: never.
 struct FaultPlan {
   int64_t lose_power_at_sync = 0;  // syncs of files and directories alike
-  int64_t fail_read = 0;           // of data, or a file's opening for it
-  int64_t fail_write = 0;          // of data; files and directories made, renamed, cut; syncs
+  int64_t fail_read = 0;           // reading data, or opening a file to read it
+  int64_t fail_write = 0;          // writing data; making, renaming or cutting files and directories; syncs
   Failure failure = Failure::kIo;
-  bool from_then_on = false;  // else once
-  // Such syncs are said to be done and are not.
+  bool from_then_on = false;  // all later calls fail too, not only this one
+  // Syncs of these paths report success and do nothing.
   std::function<bool(const std::string& path)> swallows_sync;
 };
 
 struct FaultCounts {
   int64_t syncs = 0, reads = 0, writes = 0;
-  int64_t failures = 0;  // calls failed on purpose, or the power lost
+  int64_t failures = 0;  // calls that failed on purpose or because the power was lost
   int64_t swallowed = 0;
 };
 
@@ -52,7 +53,7 @@ class FaultFileSystem : public rocksdb::FileSystemWrapper {
   void arm(FaultPlan plan);
   FaultCounts counts() const;
   bool lost_power() const;
-  // Once nothing uses the file system any more.
+  // Call it when nothing uses the file system any more.
   void restore_power();
 
   using IOStatus = rocksdb::IOStatus;

@@ -1,4 +1,4 @@
-// What a Result holds, in a test.
+// take(): the value of a Result, in a test.
 #pragma once
 
 #include <reform/status.h>
@@ -8,7 +8,7 @@
 
 namespace reform::test {
 
-// Or the test ends with its message.
+// Returns the value. If there is none, the test fails with the Status's message.
 template <class T>
 T take(Result<T> result) {
   INFO(result.status().message);

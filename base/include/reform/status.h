@@ -1,7 +1,7 @@
-// Status and Result: how every fallible call reports. No exceptions cross an interface.
+// Status and Result: every call that can fail returns one of them. No exception crosses an interface.
 //
-// Bad input (a file, a prompt, a device, a request) becomes a Status whose message names what, where, and what to do.
-// A broken invariant of our own is a CHECK and aborts. Thread-safety: plain values.
+// Bad input (a file, a prompt, a device, a request) becomes a Status whose message says what is wrong, where, and what
+// to do. A broken invariant of our own fails a CHECK and aborts. Thread-safety: plain values.
 #pragma once
 
 #include <string>
@@ -19,14 +19,14 @@ enum class Code : int {
   kBadModel = 4,      // not a GGUF, truncated, hostile, or an unknown architecture or quantisation
   kBadText = 5,       // not UTF-8, or empty
   kWrongModel = 6,    // the context belongs to another model or other heads
-  kExists = 7,        // the context exists with other text
-  kBusy = 8,          // the context is being written by another process
+  kExists = 7,        // the context exists with other text, or the file exists
+  kBusy = 8,          // another process is writing the context, or its ingest is not finished
   kCorrupt = 9,       // stored data fails its checksum or has an unknown version
   kNoSpace = 10,      // the disk is full, or the store's cap is reached
-  kMemoryCap = 11,    // does not fit into the memory cap
+  kMemoryCap = 11,    // does not fit into the memory cap, or the system has no memory left
   kIo = 12,           // the operating system refused a read or write
-  kUnavailable = 13,  // a device or facility this machine does not have
-  kCancelled = 130,   // stopped by the user; as a shell reports SIGINT
+  kUnavailable = 13,  // this machine lacks a device or facility that was asked for
+  kCancelled = 130,   // stopped by the user; a shell reports SIGINT so
 };
 
 // "ok", "usage", "not_found", …: the name in --json and in logs. Stable like the number.

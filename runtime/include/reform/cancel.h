@@ -1,5 +1,5 @@
-// CancelToken: how a caller stops a running ingest, ask or generate from another thread or a signal handler.
-// Takes effect within a second, inside a chunk too; the call then returns kCancelled. Async-signal-safe.
+// CancelToken stops a running call from another thread or a signal handler. The call returns kCancelled within a
+// second, also from the middle of a chunk. cancel() is async-signal-safe. A token stays cancelled.
 #pragma once
 
 #include <atomic>

@@ -1,7 +1,7 @@
-// Engine: one model on one device, with its memory account. Expensive to open; share it between calls.
+// Engine: one model on one device. Expensive to open; share it between calls.
 //
-// Thread-safety: calls that run the model (ingest, ask, generate) take turns inside; the rest may come from any thread.
-// Lifetime: outlives every call made with it.
+// Thread-safety: any thread may make any call. Calls that run the model (ingest, ask, generate) wait for each other.
+// Lifetime: the engine must outlive every call made with it.
 #pragma once
 
 #include <reform/export.h>
@@ -19,40 +19,40 @@ namespace reform {
 struct EngineOptions {
   // Changes results.
   std::string chat_template;  // "", chatml, llama3, gemma, mistral; "" recognises it from the GGUF
-  std::string heads_file;     // JSON; "" looks in the shipped ones, then the cache, then searches
-  // How a GPU multiplies matrices while it reads a text for a new context: "" and half (16 bits); fp8: faster, where
-  // chip and cuBLASLt can (kUnavailable), and some 10 % of what is gathered is other text. A context goes on as it was
-  // begun.
+  std::string heads_file;     // JSON; "" takes the shipped heads, else those in the cache, else searches
+  // How a GPU multiplies matrices while it reads a text for a new context. "" and half: with 16 bits. fp8: faster, but
+  // some 10 % of what is gathered is other text; kUnavailable if the chip or cuBLASLt cannot. A context continues as it
+  // was begun.
   std::string gpu_products;
   // Changes speed, not results.
   int n_threads = 0;                  // 0: one per core this process may run on
-  int64_t max_host_memory_bytes = 0;  // hard cap on accounted memory; 0: none
-  std::string isa;                    // "", ref, portable, avx2, avx512; "" takes the best this machine runs
-  // Where the model runs: "" and cpu; cuda:0, cuda:1, ... in a build with CUDA; auto: a GPU if there is one.
+  int64_t max_host_memory_bytes = 0;  // hard cap on accounted memory; 0: no cap
+  std::string isa;                    // ref, portable, avx2, avx512; "" takes the best this machine runs
+  // Where the model runs. "" and cpu; in a build with CUDA also cuda:0, cuda:1, ..., and auto (a GPU if there is one).
   std::string device;
-  int64_t max_gpu_memory_bytes = 0;  // hard cap on what the process has on the GPU, the driver's share
-                                     // included; 0: what is free but for a reserve
-  // Where a GPU finds weights: "" and auto: there as far as they fit, the rest from host memory or the file; resident:
-  // all there; host, file: all copied each time, from pinned host memory or from the file.
+  // Hard cap on the process's GPU memory, the driver's share included. 0: all that is free except a reserve.
+  int64_t max_gpu_memory_bytes = 0;
+  // Where a GPU finds the weights. "" and auto: in GPU memory as far as they fit, the rest in host memory or the file.
+  // resident: all in GPU memory. host, file: all are copied each time, from pinned host memory or from the file.
   std::string gpu_weights;
-  // Of a GPU of compute capability 9.0: "" and auto take the kernels made for it if a trial shows them right; warps:
-  // those that serve elsewhere.
+  // Attention kernels on a GPU of compute capability 9.0. "" and auto: the kernels written for it, if a trial shows
+  // that they are right. warps: the kernels for all other chips.
   std::string gpu_attention;
-  std::string cublas_lt_file;  // where cuBLASLt is, if not where the loader looks: the toolkit's, or PyTorch's
-  std::string cache_dir;       // fingerprints and searched heads; "" is $XDG_CACHE_HOME/reform
+  std::string cublas_lt_file;  // the library, if the loader does not find it: the toolkit's or PyTorch's
+  std::string cache_dir;       // for fingerprints and searched heads; "" is $XDG_CACHE_HOME/reform
 
   REFORM_API Status validate() const;
 };
 
 struct ModelInfo {
   std::string path, name, architecture, fingerprint;
-  std::string chat_template;  // "" when none was recognised
+  std::string chat_template;  // "" if none was recognised
   std::string isa, device;
   int64_t n_params = 0, n_layers = 0, d_model = 0, n_vocab = 0, trained_window_tokens = 0, file_bytes = 0;
 };
 
-// In place of a model's path, with NAME:TYPE after it, as in "synthetic:mistral-nemo-12b:q4_k": a model of that shape
-// with random weights, for measuring where the real ones cannot be had. What it answers is noise.
+// A model path may be this and NAME:TYPE, such as "synthetic:mistral-nemo-12b:q4_k": a model of that shape with random
+// weights, for measuring without the real ones. Its answers are noise. docs/MODELS.md lists the names.
 inline constexpr std::string_view kSyntheticModel = "synthetic:";
 
 class REFORM_API Engine {

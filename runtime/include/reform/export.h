@@ -2,4 +2,4 @@
 #pragma once
 
 #define REFORM_API __attribute__((visibility("default")))
-#define REFORM_HIDDEN __attribute__((visibility("hidden")))  // a part of an exported class that is not
+#define REFORM_HIDDEN __attribute__((visibility("hidden")))  // a part of an exported class that is not exported

@@ -1,4 +1,4 @@
-// generate: the plain model without a context, so that the engine can be compared with others.
+// generate: the plain model without a context, for comparing this engine with others.
 #pragma once
 
 #include <reform/cancel.h>
@@ -10,12 +10,12 @@
 namespace reform {
 
 struct SamplingOptions {
-  double temperature = 0;        // 0: greedy
-  int64_t top_k = 40;            // 0: all
-  double top_p = 0.95;           // 1: off
-  double min_p = 0.05;           // 0: off
-  uint64_t seed = 0;             // of the sampler; the same seed gives the same text
-  int64_t max_new_tokens = 256;  // -n; 0: generate() runs the prompt only, ask() finds the sources only
+  double temperature = 0;        // 0: always the likeliest token; the next four fields have no effect then
+  int64_t top_k = 40;            // sample from the K likeliest tokens; 0: all
+  double top_p = 0.95;           // sample from the likeliest tokens that together reach P; 1: all
+  double min_p = 0.05;           // leave out tokens below P times the likeliest one's probability; 0: none
+  uint64_t seed = 0;             // the same seed gives the same text
+  int64_t max_new_tokens = 256;  // 0: generate() runs the prompt only, ask() only finds
   bool ignore_end = false;       // an end token does not end the text: always max_new_tokens, for measuring
 
   REFORM_API Status validate() const;
@@ -23,8 +23,9 @@ struct SamplingOptions {
 
 struct GenerateOptions {
   SamplingOptions sampling;
-  bool chat = false;   // apply the chat template; else raw completion, special tokens understood
-  std::string system;  // chat only
+  bool chat =
+      false;  // the prompt is one user turn in the chat template; else a raw completion that may have special tokens
+  std::string system;  // with chat only
 };
 
 struct GenerateResult {
@@ -34,7 +35,7 @@ struct GenerateResult {
   MemoryReport memory;
 };
 
-// Pieces are whole UTF-8 characters. Return false to stop.
+// Gets the text as it is generated; each piece is whole UTF-8 characters. Return false to stop.
 using TextCallback = std::function<bool(const std::string& piece)>;
 
 REFORM_API Result<GenerateResult> generate(Engine& engine, const std::string& prompt, const GenerateOptions& options,

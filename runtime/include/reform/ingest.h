@@ -1,7 +1,7 @@
 // ingest: reads a text once and leaves a context in the store (phase 1, compress; arXiv 2506.01215 section 3).
 //
-// Memory does not grow with the text. What was saved survives a crash; calling again with the same sources goes on
-// from there with the settings the context was begun with.
+// Memory does not grow with the text. What was saved survives a crash. The same call with the same sources continues
+// from there, with the settings the context was begun with.
 #pragma once
 
 #include <reform/cancel.h>
@@ -17,34 +17,35 @@ namespace reform {
 
 struct IngestOptions {
   // Changes results; fixed when the context is begun.
-  std::string policy = "h2o";  // what a chunk hands to the next: h2o, recent, none
-  // Tokens run at a time, [64, 65536], and of the compressed cache per layer after eviction (h2o, recent). A chunk
-  // follows the cache, so together they are to fit the window that the model was trained on. 0: 4,096, less where
-  // that window is short.
+  std::string policy = "h2o";  // what one chunk passes to the next: h2o, recent, none
+  // Tokens run at a time, in [64, 65536], and tokens in each layer's cache after eviction, at least 64 (h2o, recent).
+  // A chunk's positions follow the cache's, so the two together should fit the window that the model was trained on.
+  // 0: 4,096, or less if that window is short.
   int64_t chunk_tokens = 0;
   int64_t cache_tokens = 0;
-  int64_t sink_tokens = 4;       // first tokens never evicted
-  int64_t overlap_tokens = 256;  // none: tokens before a chunk that are run again
-  bool lossy = false;            // invalid UTF-8 reads as U+FFFD instead of an error
-  // What to do when the name exists with other text. kReplace: the context stays as it is until the new one is finished
-  // and takes its place in that instant; begun with the same text and options before, that is gone on with.
+  int64_t sink_tokens = 4;       // first tokens that are never evicted (h2o, recent)
+  int64_t overlap_tokens = 256;  // tokens before a chunk that are run again (none)
+  bool lossy = false;            // invalid UTF-8 is read as U+FFFD instead of failing with kBadText
+  // What to do if the name exists with other text. kRefuse: kExists. kAppend: add the text at the end. kReplace: the
+  // old context goes on answering until the new one is finished and takes its place in that instant; a replacement that
+  // was begun with the same text and options is continued.
   enum class OnExisting { kRefuse, kAppend, kReplace } on_existing = OnExisting::kRefuse;
   // Changes speed, not results.
-  double checkpoint_seconds = 30;
+  double checkpoint_seconds = 30;  // how often progress is saved
 
   REFORM_API Status validate() const;
 };
 
-// One source: a file by path, or a stream (its name is shown in sources).
+// One text: a file, or a stream.
 struct IngestSource {
-  std::string path;  // or the shown name when `stream` is set
+  std::string path;  // with `stream`, the name that sources show
   std::istream* stream = nullptr;
 };
 
 struct IngestProgress {
-  int64_t tokens_done = 0;   // moves within a chunk
+  int64_t tokens_done = 0;   // also moves within a chunk
   int64_t tokens_saved = 0;  // a restart does not recompute these
-  int64_t tokens_total = 0;  // estimated from the bytes until the end is read; 0: unknown
+  int64_t tokens_total = 0;  // estimated from bytes until the end has been read; 0: unknown
   double tokens_per_s = 0;
   double eta_s = -1;       // < 0: unknown
   int64_t host_bytes = 0;  // accounted memory now
@@ -54,14 +55,17 @@ struct IngestProgress {
 struct IngestResult {
   ContextInfo context;
   enum class Outcome { kIngested, kResumed, kUnchanged, kAppended, kReplaced } outcome = Outcome::kIngested;
-  int64_t tokens_run = 0;  // of this call; 0 when unchanged
+  int64_t tokens_run = 0;  // by this call; 0 if unchanged
   Timings timings;
   MemoryReport memory;
-  std::vector<Eviction> evicted;  // contexts that went to make room for it
+  std::vector<Eviction> evicted;  // contexts removed to make room for it
 };
 
 using IngestProgressCallback = std::function<void(const IngestProgress&)>;  // at least once a second while it runs
 
+// Errors beside those of files: kBadText: the text is empty or not UTF-8. kExists: the context has other text. kBusy:
+// another process is writing it. kWrongModel: it was begun with another model or other heads. kNoSpace and kCancelled:
+// progress was saved, and the same call continues.
 REFORM_API Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& name,
                                        const std::vector<IngestSource>& sources, const IngestOptions& options,
                                        const IngestProgressCallback& progress = {},

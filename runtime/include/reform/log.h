@@ -1,4 +1,4 @@
-// Where the library's remarks go. It never writes to stdout or stderr itself.
+// LogCallback receives the library's remarks. The library itself never writes to stdout or stderr.
 #pragma once
 
 #include <functional>
@@ -8,7 +8,7 @@ namespace reform {
 
 enum class LogLevel : int { kInfo = 0, kWarning = 1 };
 
-// Called from the thread that made the call into the library. One line, no newline.
+// Called on the thread that called the library. `line` has no newline.
 using LogCallback = std::function<void(LogLevel, const std::string& line)>;
 
 }  // namespace reform

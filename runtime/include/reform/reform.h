@@ -1,13 +1,14 @@
-/* reform.h: the C API, over the C++ one (engine.h, store.h, ingest.h, ask.h, generate.h), with the same meaning.
+/* reform.h: the C API. It has the meaning of the C++ one (engine.h, store.h, ingest.h, ask.h, generate.h), whose
+ * headers explain each field.
  *
- * Errors: a call that can fail returns a reform_code; reform_last_error() then says what was wrong, for this thread,
+ * Errors: a call that can fail returns a reform_code. reform_last_error() then says what was wrong, for this thread,
  *   until its next failing call. Outputs are NULL on failure.
- * Options: call the struct's _init function with sizeof, then change fields. NULL stands for the defaults. A program
- *   built against an older header goes on working: `size` tells the library which fields the caller knows.
- * Results: structs that the library allocates and the caller only reads and frees; everything they point to lives as
- *   long as they do. New versions add fields at the end only. Strings are UTF-8 and end in NUL.
- * Threads: as in C++. Handles may be used from any thread; calls that run a model take turns. Destroy a handle when no
- *   call uses it; an engine and a store outlive the calls, not the results. */
+ * Options: call the struct's _init function with sizeof, then change fields. A NULL pointer means the defaults. A
+ * program built against an older header keeps working, because `size` tells the library which fields the caller knows.
+ * Results: the library allocates these structs; the caller only reads and frees them. Everything they point to lives
+ *   as long as they do. New versions add fields at the end only. Strings are UTF-8 and end in NUL.
+ * Threads: any thread may use a handle; calls that run a model wait for each other. Destroy a handle only when no call
+ *   uses it. Results stay valid after their engine and store are closed. */
 #ifndef REFORM_REFORM_H
 #define REFORM_REFORM_H
 
@@ -40,7 +41,7 @@ typedef enum reform_code {
 
 REFORM_API const char* reform_version(void);
 REFORM_API const char* reform_code_name(reform_code code); /* "not_found", … */
-REFORM_API const char* reform_last_error(void);            /* one line; "" if this thread had none */
+REFORM_API const char* reform_last_error(void);            /* one line; "" if no call of this thread failed */
 
 /* Stops a call from another thread or a signal handler; the call returns REFORM_CANCELLED within a second. */
 typedef struct reform_cancel reform_cancel;
@@ -60,14 +61,14 @@ typedef struct reform_engine_options {
   const char* isa;
   const char* cache_dir;
   int64_t max_host_memory_bytes; /* 0: no cap */
-  int32_t n_threads;             /* 0: one per core */
+  int32_t n_threads;             /* 0: one per core this process may run on */
   reform_log_fn log;
   void* log_user;
   const char* device;           /* "" and cpu; cuda:0, ...; auto */
-  int64_t max_gpu_memory_bytes; /* 0: what is free but for a reserve */
+  int64_t max_gpu_memory_bytes; /* 0: all that is free except a reserve */
   const char* gpu_weights;      /* "" and auto, resident, host, file */
-  const char* cublas_lt_file;   /* "" looks where the loader does */
-  const char* gpu_products;     /* "" and half, fp8: of an ingest */
+  const char* cublas_lt_file;   /* "": the loader finds it */
+  const char* gpu_products;     /* "" and half, fp8; while reading a text */
   const char* gpu_attention;    /* "" and auto, warps */
 } reform_engine_options;
 
@@ -94,7 +95,7 @@ typedef struct reform_named_bytes {
   int64_t bytes;
 } reform_named_bytes;
 
-/* Of the arena: the largest plan of a job, and the most in use, since the model is open. */
+/* Of the arena, since the model was opened: the largest plan of a job, and the most in use. */
 typedef struct reform_gpu_category {
   const char* name;
   int64_t planned_bytes, peak_bytes;
@@ -108,12 +109,12 @@ typedef struct reform_report {
   const reform_named_ms* phases;
   size_t n_categories; /* peaks: "weights", "kv_cache", … */
   const reform_named_bytes* categories;
-  int64_t gpu_arena_bytes, gpu_outside_bytes; /* all that we allocate there; what the driver has beside it, now */
+  int64_t gpu_arena_bytes, gpu_outside_bytes; /* all that reform allocates there; what else the driver has now */
   size_t n_gpu_categories;
   const reform_gpu_category* gpu_categories;
-  const char* gpu_weights; /* of streamed layers: "host", "file"; "resident": none were; "" without a GPU */
+  const char* gpu_weights; /* streamed layers came from "host" or "file"; "resident": none; "": no GPU */
   int64_t gpu_resident_layers, gpu_streamed_layers;
-  double gpu_planned_tokens_per_second; /* of new tokens; 0: none were planned */
+  double gpu_planned_tokens_per_second; /* new tokens; 0: no plan */
 } reform_report;
 
 /* --- store: contexts on disk ------------------------------------------------------------------------------------ */
@@ -127,7 +128,7 @@ typedef struct reform_context {
   const char* const* files;
   int64_t n_tokens, source_bytes, created_unix_s, chunk_tokens, cache_tokens, disk_bytes, checkpoint_bytes;
   double bytes_per_token;
-  int32_t pinned;            /* it stays when the store is full */
+  int32_t pinned;            /* 1: never removed when the store is full */
   int64_t last_asked_unix_s; /* 0: never */
 } reform_context;
 
@@ -142,8 +143,9 @@ REFORM_API reform_code reform_store_list(reform_store* store, const reform_conte
 REFORM_API reform_code reform_store_find(reform_store* store, const char* name, const reform_context** context);
 REFORM_API reform_code reform_store_remove(reform_store* store, const char* name);
 REFORM_API reform_code reform_store_set_pinned(reform_store* store, const char* name, int32_t pinned);
-/* The cap on the directory's size; kept there, for every process that writes. 0: none. When it is reached, contexts go,
- * the least recently asked first, or, with evict_when_full 0, what is being written stops with REFORM_NO_SPACE. */
+/* Sets the cap on the directory's size. It is saved there, and every process that writes obeys it. 0: no cap. At the
+ * cap contexts are removed, the least recently asked first; with evict_when_full 0 the write stops with
+ * REFORM_NO_SPACE. */
 REFORM_API reform_code reform_store_set_limit(reform_store* store, int64_t max_bytes, int32_t evict_when_full);
 REFORM_API void reform_store_close(reform_store* store);
 REFORM_API void reform_context_list_free(const reform_context_list* list);
@@ -151,7 +153,7 @@ REFORM_API void reform_context_free(const reform_context* context);
 
 /* --- ingest ----------------------------------------------------------------------------------------------------- */
 
-/* Up to `capacity` bytes into `buffer`: how many, 0 at the end, less than 0 on an error. */
+/* Writes up to `capacity` bytes to `buffer` and returns how many: 0 at the end, less than 0 on an error. */
 typedef ptrdiff_t (*reform_read_fn)(void* user, char* buffer, size_t capacity);
 
 typedef struct reform_ingest_source {
@@ -173,7 +175,7 @@ enum { REFORM_REFUSE = 0, REFORM_APPEND = 1, REFORM_REPLACE = 2 };
 typedef struct reform_ingest_options {
   size_t size;
   const char* policy;                 /* h2o, recent, none */
-  int64_t chunk_tokens, cache_tokens; /* 0: 4,096, less where the model's trained window is short */
+  int64_t chunk_tokens, cache_tokens; /* 0: 4,096, or less if the trained window is short */
   int64_t sink_tokens, overlap_tokens;
   double checkpoint_seconds;
   int32_t lossy;
@@ -186,7 +188,7 @@ typedef struct reform_ingest_options {
 typedef struct reform_eviction {
   const char* context;
   int64_t bytes;
-  int64_t last_used_unix_s; /* asked, or if never, finished */
+  int64_t last_used_unix_s; /* when last asked; if never, when finished */
 } reform_eviction;
 
 typedef struct reform_ingest_result {
@@ -194,7 +196,7 @@ typedef struct reform_ingest_result {
   const char* outcome; /* ingested, resumed, unchanged, appended, replaced */
   int64_t tokens_run;
   const reform_report* report;
-  size_t n_evicted; /* contexts that went to make room for it */
+  size_t n_evicted; /* contexts removed to make room for it */
   const reform_eviction* evicted;
 } reform_ingest_result;
 
@@ -206,7 +208,7 @@ REFORM_API void reform_ingest_result_free(const reform_ingest_result* result);
 
 /* --- verify, export and import (verify.h, archive.h) ------------------------------------------------------------- */
 
-/* How far it is; total_bytes is 0 where it is not known. */
+/* Progress; total_bytes is 0 if it is unknown. */
 typedef void (*reform_bytes_fn)(void* user, const char* context, int64_t done_bytes, int64_t total_bytes);
 /* Takes all n bytes and returns 0; anything else is a failure. */
 typedef int (*reform_write_fn)(void* user, const char* bytes, size_t n);
@@ -261,12 +263,12 @@ typedef struct reform_archive_result {
 } reform_archive_result;
 
 REFORM_API void reform_verify_options_init(reform_verify_options* options, size_t size);
-/* n_names 0: all contexts. Damage is in the list; the code is of what kept it from being made. */
+/* n_names 0: all contexts. Damage is reported in the list; the code says only whether the list could be made. */
 REFORM_API reform_code reform_verify(reform_store* store, const char* const* names, size_t n_names,
                                      const reform_verify_options* options, const reform_verified_list** list);
 REFORM_API void reform_verified_list_free(const reform_verified_list* list);
 REFORM_API void reform_export_options_init(reform_export_options* options, size_t size);
-/* path: NULL or "" with `write`. */
+/* path: with `write`, NULL or "". */
 REFORM_API reform_code reform_export(reform_store* store, const char* name, const char* path,
                                      const reform_export_options* options, const reform_archive_result** result);
 REFORM_API void reform_import_options_init(reform_import_options* options, size_t size);
@@ -277,7 +279,7 @@ REFORM_API void reform_archive_result_free(const reform_archive_result* result);
 
 /* --- ask and generate ------------------------------------------------------------------------------------------- */
 
-/* A piece of text, whole characters, not ended by NUL. Return 0 to stop, anything else to go on. */
+/* A piece of text: whole characters, without a NUL at its end. Return 0 to stop, anything else to continue. */
 typedef int (*reform_text_fn)(void* user, const char* piece, size_t bytes);
 
 typedef struct reform_ask_options {
@@ -290,7 +292,7 @@ typedef struct reform_ask_options {
   reform_text_fn text;
   void* text_user;
   const reform_cancel* cancel;
-  int32_t ignore_end; /* an end token does not end the answer: always max_new_tokens, for measuring */
+  int32_t ignore_end; /* 1: always max_new_tokens, past any end token; for measuring */
 } reform_ask_options;
 
 typedef struct reform_source {

@@ -1,4 +1,5 @@
-// What a call cost: time per phase and memory per category. Field names in --json follow llama.cpp's server.
+// What a call cost: time per phase and memory per category. In --json the first four timings have the names that
+// llama.cpp's server uses.
 #pragma once
 
 #include <cstdint>
@@ -13,31 +14,32 @@ struct Timings {
   double prompt_ms = 0;
   int64_t predicted_n = 0;  // tokens generated
   double predicted_ms = 0;
-  // Ours, in the order they ran: ingest {tokenise_ms, compress_ms, store_ms, heads_ms}; ask {load_ms, query_ms,
+  // In the order they ran: ingest {tokenise_ms, compress_ms, store_ms, heads_ms}; ask {load_ms, query_ms,
   // gather_ms, recompute_ms, decode_ms}.
   std::vector<std::pair<std::string, double>> phases_ms;
   double total_ms = 0;
 };
 
-// Where the model's weights lay during the last job on a GPU.
+// Where the model's weights were during the last job on a GPU.
 struct WeightReport {
-  std::string place;  // of the streamed ones: "host" or "file"; "resident": none were; "" without a GPU
+  std::string
+      place;  // where streamed layers came from, "host" or "file"; "resident": none were streamed; "" without a GPU
   int64_t resident_layers = 0, streamed_layers = 0;
-  double planned_tokens_per_second = 0;  // of new tokens, from the bytes each needs; 0: none were planned
+  double planned_tokens_per_second = 0;  // new tokens, from the bytes each one needs; 0: no plan
 };
 
-// A category's part of the arena on a GPU.
+// One category's part of the arena on a GPU, since the model was opened.
 struct GpuCategory {
   std::string name;
-  int64_t planned_bytes = 0, peak_bytes = 0;  // the largest plan of a job, and the most in use; since the model is open
+  int64_t planned_bytes = 0, peak_bytes = 0;  // the largest plan of a job; the most in use
 };
 
 struct MemoryReport {
-  int64_t peak_host_bytes = 0;                              // the process's peak resident set
-  int64_t peak_gpu_bytes = 0;                               // of the arena taken there
-  int64_t gpu_arena_bytes = 0;                              // that arena
-  int64_t gpu_outside_bytes = 0;                            // the driver's beside it: context, kernels, libraries
-  int64_t cap_host_bytes = 0;                               // 0: none
+  int64_t peak_host_bytes = 0;    // the process's peak resident set
+  int64_t peak_gpu_bytes = 0;     // the most of the GPU arena that was in use
+  int64_t gpu_arena_bytes = 0;    // the size of that arena
+  int64_t gpu_outside_bytes = 0;  // what else the driver has there: context, kernels, libraries
+  int64_t cap_host_bytes = 0;     // 0: no cap
   std::vector<std::pair<std::string, int64_t>> peak_bytes;  // per category of the accounted buffers
   std::vector<std::pair<std::string, int64_t>> current_bytes;
   std::vector<GpuCategory> gpu_categories;  // empty without a GPU

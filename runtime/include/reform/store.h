@@ -1,4 +1,7 @@
-// Store: a directory of ingested contexts, kept on disk between runs. Several processes may use one directory.
+// Store: a directory of ingested contexts. Several processes may use one directory at the same time.
+//
+// Thread-safety: any thread may make any call.
+// Lifetime: the store must outlive every call made with it.
 #pragma once
 
 #include <reform/export.h>
@@ -12,12 +15,12 @@
 
 namespace reform {
 
-// The cap on what the store takes on the disk. It is kept in the directory and holds for every process that writes
-// there; unset leaves it as it is.
+// The cap on the store's size on disk. It is saved in the directory, and every process that writes there obeys it. An
+// unset field leaves the saved value as it is.
 struct StoreOptions {
-  std::optional<int64_t> max_bytes;  // 0: none
-  // When it is reached: true lets contexts go, the least recently asked first, but none that is pinned, unfinished or
-  // in use; false stops what is being written, which can go on when there is room.
+  std::optional<int64_t> max_bytes;  // 0: no cap
+  // At the cap. true: remove contexts, the least recently asked first, but none that is pinned, unfinished or in use.
+  // false: the write stops with kNoSpace, and can continue when there is room.
   std::optional<bool> evict_when_full;
 
   REFORM_API Status validate() const;
@@ -29,44 +32,44 @@ struct StoreUse {
   bool evict_when_full = false;
 };
 
-// A context that has gone because the store was full.
+// A context that was removed because the store was full.
 struct Eviction {
   std::string context;
   int64_t bytes = 0;
-  int64_t last_used_unix_s = 0;  // asked, or if never, finished
+  int64_t last_used_unix_s = 0;  // when it was last asked; if never, when it was finished
 };
 
 struct ContextInfo {
   std::string name, id;
   std::string model_name, model_path, model_fingerprint;
   std::string policy;  // h2o, recent, none
-  // "complete", "partial", "busy", "damaged"; "replacement": not finished, and to take the place of the one that has
-  // its name now. find() gives the latter.
+  // "complete"; "partial": the ingest was stopped and can continue; "busy": another process is writing it; "damaged";
+  // "replacement": unfinished, and will take the place of the context that has its name now (find() gives that one).
   std::string state;
   std::string problem;             // why it is damaged
   std::vector<std::string> files;  // the sources' names, in order
   int64_t n_tokens = 0, source_bytes = 0, created_unix_s = 0;
   int64_t chunk_tokens = 0, cache_tokens = 0;
   int64_t disk_bytes = 0, checkpoint_bytes = 0;
-  double bytes_per_token = 0;     // checkpoints apart
-  std::string settings_json;      // everything the context was begun with
-  bool pinned = false;            // it stays when the store is full
+  double bytes_per_token = 0;     // of everything but the checkpoints
+  std::string settings_json;      // what the context was begun with, as JSON
+  bool pinned = false;            // never removed when the store is full
   int64_t last_asked_unix_s = 0;  // 0: never
 };
 
 class REFORM_API Store {
  public:
-  // "" is default_dir(). The directory is made if there is none.
+  // "" is default_dir(). Creates the directory if it does not exist.
   static Result<std::unique_ptr<Store>> open(const std::string& dir, const StoreOptions& options = {});
   static std::string default_dir();  // $XDG_DATA_HOME/reform, else ~/.local/share/reform
   ~Store();
 
   const std::string& dir() const;
-  // How the disk is reached, and why not faster: "io_uring, O_DIRECT".
+  // How files are read and written: "io_uring, O_DIRECT", or what is used instead.
   const std::string& disk_access() const;
   Result<std::vector<ContextInfo>> list();
-  Result<ContextInfo> find(const std::string& name);
-  Status remove(const std::string& name);
+  Result<ContextInfo> find(const std::string& name);  // kNotFound names what there is
+  Status remove(const std::string& name);             // its bytes are free on return; kBusy if it is in use
   Status set_pinned(const std::string& name, bool pinned);
   Result<StoreUse> use();
   Status set_limit(const StoreOptions& options);

@@ -1,7 +1,7 @@
 // verify: reads and checks everything that contexts hold on the disk.
 //
-// What the stored numbers mean to a model is checked where they are used: a cache's parts against the model's shape,
-// the settings against its heads.
+// verify does not check what the stored numbers mean to a model. ask and ingest do: they check a cache's parts against
+// the model's shape, and the settings against its heads.
 #pragma once
 
 #include <reform/cancel.h>
@@ -16,12 +16,12 @@ namespace reform {
 
 struct VerifiedContext {
   std::string name, id;
-  std::string state;         // "ok"; "damaged"; "busy": another process writes it, so it was not read
-  bool replacement = false;  // made to take the place of the one that has its name now
+  std::string state;         // "ok"; "damaged"; "busy": another process is writing it, so it was not read
+  bool replacement = false;  // will take the place of the context that has its name now
   int64_t n_tokens = 0;
-  int64_t checked_bytes = 0;  // each once as a file's and once as a value's
+  int64_t checked_bytes = 0;  // each byte counts once as a file's and once as a value's
   int64_t n_damages = 0;
-  std::vector<std::string> problems;  // the first twenty damages, each with its block or file; or who is writing
+  std::vector<std::string> problems;  // the first twenty damages, each with its block or file; or who is writing it
 };
 
 struct VerifyProgress {
@@ -30,8 +30,8 @@ struct VerifyProgress {
 };
 using VerifyProgressCallback = std::function<void(const VerifyProgress&)>;
 
-// The contexts named, or all in the store, replacements too. Damage is in what it returns; a failed Status is a name
-// that is not there, a cancellation, or a machine that cannot do it.
+// Checks the contexts named; if none is named, all in the store, replacements too. Damage is reported in the result.
+// The call itself fails only if a name does not exist, it was cancelled, or the machine cannot do it.
 REFORM_API Result<std::vector<VerifiedContext>> verify(Store& store, const std::vector<std::string>& names,
                                                        const VerifyProgressCallback& progress = {},
                                                        const CancelToken* cancel = nullptr);
