@@ -41,7 +41,7 @@ CompressSizes question_sizes(const CompressOptions& options, int64_t n_question_
 // Where nothing is carried, the cache that questions are asked on holds the last tokens of the text, this many.
 inline constexpr int64_t kQuestionTailTokens = 4096;
 
-// A named piece of a cache, for the store: one layer's keys of one head, say. Points into the cache.
+// A named piece of a checkpoint, as one layer's keys of one head; points into the cache or a copy of it.
 struct CachePart {
   std::string name;
   std::span<const std::byte> bytes;
@@ -65,49 +65,40 @@ class Compressor {
   const EmbeddingLayout& layout() const { return layout_; }
   int64_t kv_len() const { return cache_.kv_len(); }
 
-  // One chunk. `overlap` are the tokens just before it (only used where nothing is carried). Cancelled: the state is
-  // unusable, load() or reset() it. A device of its own is not waited for: its rows are there after wait_for(), and
-  // stay until the next call but one begins; the host's until the next call does.
+  // One chunk. `overlap` are the tokens just before it, used only where nothing is carried. After kCancelled only
+  // reset() makes the state usable again. Rows on the host's own memory last until the next call begins. Rows of
+  // another device may be read after wait_for() and last until the next call but one begins: nobody waits for it here.
   Result<RowsForHost> run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
                                 const std::function<void(double)>& on_progress, const CancelToken* cancel);
   Status wait_for(const RowsForHost& rows);
 
-  // Where nothing is carried: makes the cache questions are asked on, from the last kQuestionTailTokens (or all).
+  // Only where nothing is carried: makes the cache that questions are asked on, from the text's last
+  // kQuestionTailTokens, or all of it where it is shorter.
   Status run_tail(std::span<const int32_t> tail, const CancelToken* cancel);
 
-  // The question's rows over the cache as it stands, which is left as it was. They are there.
+  // The question's rows, computed over the cache as it stands and ready to be read. The cache and the policy's state
+  // stay as they were.
   Result<std::span<const std::byte>> run_question(std::span<const int32_t> ids, const CancelToken* cancel);
 
   // Back to an empty cache.
   void reset();
 
-  // The cache as it stands, to be stored before the next call. Where the device's memory is the host's no copy is made.
+  // The cache and the policy's state as they stand, valid until the next call. They are copied only from a device with
+  // memory of its own.
   Result<std::vector<CachePart>> parts();
-  int64_t parts_bytes() const;
   int64_t most_parts_bytes(int64_t n_tokens) const;  // once so many tokens have been run
-  // And back, after reset(): each part in order, then finish_load(). What is stored is outside data: names and sizes
-  // are checked (kCorrupt).
+  // And back, after reset(): each part in order, then finish_load(). Stored parts are outside data, so their names and
+  // sizes are checked (kCorrupt).
   Status load_part(int64_t index, const std::string& name, std::span<const std::byte> bytes);
   Status finish_load(int64_t n_parts);
 
  private:
   Compressor() = default;
-  Status run(std::span<const int32_t> ids, int64_t skip_tokens, const std::function<void(double)>& on_progress,
-             const CancelToken* cancel);
-  void add_attention(int64_t layer, const AttentionArgs& args, MatView<const float> lse);
+  Status run(std::span<const int32_t> ids, int64_t skip_tokens, const CancelToken* cancel, ForwardHooks hooks = {});
   void evict();
-  std::span<float> scores_of(int64_t layer);
   Result<RowsForHost> copy_out(size_t n_tokens);
   Status take_row_buffer();
-  // Part `index` of the cache: its name, where it starts, and its bytes per slot.
-  struct Part {
-    std::string name;
-    std::byte* data = nullptr;
-    int64_t slot_bytes = 0;
-  };
-  Part part(int64_t index) const;
-  int64_t parts_per_layer() const;
-  int64_t slot_bytes() const;  // of all parts
+  std::vector<StatePart> state() const;
 
   Device* device_ = nullptr;
   MemoryAccount* host_ = nullptr;
@@ -118,9 +109,8 @@ class Compressor {
   int64_t exit_layer_ = 0;
   std::unique_ptr<Transformer> transformer_;
   KvCache cache_;
-  bool observing_ = true;  // false while a question runs: it must not change the scores
-  Buffer<float> scores_;   // [exit_layer, capacity] accumulated attention of each slot
-  Buffer<int32_t> keep_;   // [cache_tokens] of one layer
+  std::unique_ptr<EvictionPolicy> policy_;  // nullptr where nothing is carried
+  std::vector<StatePart> state_;            // what a checkpoint holds, in its order
   // [chunk_tokens, row_bytes], and the host's copy of them where it does not see the device's memory: then there are
   // two, and while one is copied out and stored the next call fills the other.
   struct RowBuffer {
@@ -132,8 +122,7 @@ class Compressor {
   RowBuffer* row_buffer_ = row_buffers_;  // of the call in hand
   Buffer<std::byte> host_parts_;          // the host's copy of the cache, likewise
   int64_t loading_kv_len_ = 0;
-  std::vector<int32_t> observers_, ids_;
-  std::vector<float> observer_weights_;
+  std::vector<int32_t> ids_;
 };
 
 }  // namespace reform

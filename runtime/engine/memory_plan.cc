@@ -21,6 +21,28 @@ OpLimits limits_of(const ModelShape& shape, const Device& device, int64_t call_t
           .max_block_tokens = std::min(call_tokens, device.block_tokens())};
 }
 
+// What a policy allocates: it is made once in memory that is counted and never touched.
+int64_t policy_bytes(const ModelShape& shape, Device& device, const CompressOptions& options, int64_t n_layers,
+                     int64_t capacity) {
+  if (options.policy->carry == Carry::kNothing) return 0;
+  struct NoMemory final : MemorySource {
+    void* allocate_zeroed(int64_t /*bytes*/) override { return this; }
+    void give_back(void* /*data*/, int64_t /*bytes*/) override {}
+  } no_memory;
+  MemoryAccount counts(0, &no_memory);
+  const auto ops = make_reference_ops();
+  const auto policy = options.policy->make({.device = device,
+                                            .ops = *ops,
+                                            .account = counts,
+                                            .shape = shape,
+                                            .n_layers = n_layers,
+                                            .capacity = capacity,
+                                            .budget = options.cache_tokens,
+                                            .sinks = options.sink_tokens});
+  CHECK(policy.ok());
+  return counts.current_bytes(MemoryCategory::kKvCache);
+}
+
 }  // namespace
 
 int64_t MemoryPlan::total_bytes() const {
@@ -91,8 +113,7 @@ JobPlan plan_compress(const ModelShape& shape, Device& device, const Heads& head
   MemoryPlan& plan = job.device;
   plan[MemoryCategory::kKvCache] =
       KvCache::bytes(options.kv_type, layers, shape.n_kv_heads, shape.head_dim, sizes.capacity) +
-      (options.policy->wants_scores ? layers * sizes.capacity * 4 : 0) +
-      (options.policy->carry == Carry::kCache ? options.cache_tokens * 4 : 0);
+      policy_bytes(shape, device, options, layers, sizes.capacity);
   plan[MemoryCategory::kActivations] = Transformer::activation_bytes(shape, sizes.call_tokens, device.block_tokens());
   plan[MemoryCategory::kWorkspace] =
       device.workspace_bytes(compress_limits(shape, device, sizes, options.fp8_products));
