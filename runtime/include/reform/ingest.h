@@ -15,16 +15,22 @@
 
 namespace reform {
 
+// What a chunk can hand to the next.
+struct PolicyInfo {
+  std::string name, summary;
+};
+REFORM_API std::vector<PolicyInfo> list_policies();
+
 struct IngestOptions {
   // Changes results; fixed when the context is begun.
-  std::string policy = "h2o";  // what a chunk hands to the next: h2o, recent, none
-  // Tokens run at a time, [64, 65536], and of the compressed cache per layer after eviction (h2o, recent). A chunk
-  // follows the cache, so together they are to fit the window that the model was trained on. 0: 4,096, less where
-  // that window is short.
+  std::string policy = "h2o";  // a name of list_policies()
+  // Tokens run at a time, [64, 65536], and of the compressed cache per layer after eviction (every policy but none). A
+  // chunk follows the cache, so together they are to fit the window that the model was trained on. 0: 4,096, less
+  // where that window is short.
   int64_t chunk_tokens = 0;
   int64_t cache_tokens = 0;
-  int64_t sink_tokens = 4;       // first tokens never evicted
-  int64_t overlap_tokens = 256;  // none: tokens before a chunk that are run again
+  int64_t sink_tokens = 4;       // first tokens never evicted (every policy but none)
+  int64_t overlap_tokens = 256;  // tokens before a chunk that are run again (none)
   bool lossy = false;            // invalid UTF-8 reads as U+FFFD instead of an error
   // What to do when the name exists with other text. kReplace: the context stays as it is until the new one is finished
   // and takes its place in that instant; begun with the same text and options before, that is gone on with.

@@ -39,7 +39,7 @@ struct Eviction {
 struct ContextInfo {
   std::string name, id;
   std::string model_name, model_path, model_fingerprint;
-  std::string policy;  // h2o, recent, none
+  std::string policy;  // a name of list_policies()
   // "complete", "partial", "busy", "damaged"; "replacement": not finished, and to take the place of the one that has
   // its name now. find() gives the latter.
   std::string state;
