@@ -114,6 +114,12 @@ Status run_ingest(const IngestFlags& flags, Output& out) {
   return {};
 }
 
+std::string policy_help() {
+  std::string help = "What a chunk hands to the next:";
+  for (const PolicyInfo& policy : list_policies()) help += fmt::format("\n{}: {}", policy.name, policy.summary);
+  return help;
+}
+
 }  // namespace
 
 void add_ingest(CLI::App& app, Invocation& invocation) {
@@ -142,10 +148,10 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
 
   IngestOptions& o = flags->options;
   const char* group = "Method (fixed when the context is begun)";
-  const auto add = [&](const char* name, auto& value, const char* help, const char* type) {
+  const auto add = [&](const char* name, auto& value, const std::string& help, const char* type) {
     verb->add_option(name, value, help)->type_name(type)->capture_default_str()->group(group);
   };
-  add("--policy", o.policy, "What a chunk hands to the next: h2o, recent or none", "NAME");
+  add("--policy", o.policy, policy_help(), "NAME");
   const auto add_size = [&](const char* name, int64_t& value, const char* help) {
     verb->add_option(name, value, help)
         ->type_name("N")
@@ -155,8 +161,9 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
   };
   add_size("--chunk-tokens", o.chunk_tokens,
            "Tokens run at a time; auto: 4096, or what fits the model's trained window with the cache");
-  add_size("--cache-tokens", o.cache_tokens, "Size of the compressed cache per layer (h2o, recent); auto as above");
-  add("--sink-tokens", o.sink_tokens, "First tokens that are never evicted (h2o, recent)", "N");
+  add_size("--cache-tokens", o.cache_tokens,
+           "Size of the compressed cache per layer (all policies but none); auto as above");
+  add("--sink-tokens", o.sink_tokens, "First tokens that are never evicted (all policies but none)", "N");
   add("--overlap-tokens", o.overlap_tokens, "Tokens before a chunk that are run again (none)", "N");
 }
 

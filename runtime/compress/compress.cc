@@ -7,12 +7,7 @@
 namespace reform {
 namespace {
 
-// H2O's column sums are taken over every kObserverStride-th query, each standing for its neighbours.
-constexpr int64_t kObserverStride = 1;
-
-int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 2; }
-
-// What a checkpoint can hold.
+// The most slots that a checkpoint holds.
 int64_t stored_slots(const CompressOptions& o) {
   return o.policy->carry == Carry::kCache ? o.cache_tokens + 1 : ingest_sizes(o).capacity;
 }
@@ -56,15 +51,20 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const
   TRY_ASSIGN(c->cache_,
              KvCache::create(account, options.kv_type, c->exit_layer_, shape.n_kv_heads, shape.head_dim, capacity));
   TRY_ASSIGN(c->transformer_, Transformer::create(model, site, call, capacity));
-  if (options.policy->wants_scores) {
-    TRY_ASSIGN(c->scores_, Buffer<float>::create(account, MemoryCategory::kKvCache, c->exit_layer_ * capacity));
-  }
   if (options.policy->carry == Carry::kCache) {
-    TRY_ASSIGN(c->keep_, Buffer<int32_t>::create(account, MemoryCategory::kKvCache, options.cache_tokens));
+    TRY_ASSIGN(c->policy_, options.policy->make({.site = site,
+                                                 .shape = shape,
+                                                 .n_layers = c->exit_layer_,
+                                                 .capacity = capacity,
+                                                 .budget = options.cache_tokens,
+                                                 .sinks = options.sink_tokens}));
   }
+  c->state_ = c->state();
   TRY_ASSIGN(c->outlet_, RowOutlet::create(site, call * c->layout_.row_bytes()));
   if (options.saves) {
-    const int64_t room = copy_bytes(site.device, c->slot_bytes() * stored_slots(options));
+    int64_t room = 0;
+    for (const StatePart& p : c->state_)
+      room += p.on_host ? 0 : copy_bytes(site.device, p.bytes(stored_slots(options)));
     TRY_ASSIGN(c->parts_room_, Buffer<std::byte>::create(site.host, MemoryCategory::kCheckpoint, room));
   }
   return c;
@@ -73,56 +73,27 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const
 void Compressor::reset() {
   cache_.set_kv_len(0);
   loading_kv_len_ = 0;
-  device_->fill_zero(scores_.data(), scores_.size() * int64_t(sizeof(float)));
+  if (policy_ != nullptr) policy_->reset();
 }
 
-Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens,
-                       const std::function<void(double)>& on_progress, const CancelToken* cancel) {
+Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens, const CancelToken* cancel,
+                       ForwardHooks hooks) {
   ForwardArgs args{
       .ids = ids, .cache = &cache_, .rotated_keys = false, .last_layer = exit_layer_, .stop_at_states = true};
-  ForwardHooks hooks;
   hooks.on_states = [&](int64_t layer, const LayerStates& states) {
     capture_states(*ops_, heads_, layout_, layer, states, skip_tokens, rows_);
   };
-  if (options_.policy->wants_scores && observing_) {
-    hooks.on_attention = [&](int64_t layer, const AttentionArgs& a, MatView<const float> lse) {
-      add_attention(layer, a, lse);
-    };
-  }
-  hooks.on_progress = on_progress;
   hooks.cancel = cancel;
   TRY_ASSIGN(rows_, outlet_->begin_call());
   return transformer_->forward(args, hooks);
 }
 
-void Compressor::add_attention(int64_t layer, const AttentionArgs& args, MatView<const float> lse) {
-  observers_.clear();
-  observer_weights_.clear();
-  for (int64_t row = 0; row < args.q.rows; row += kObserverStride) {
-    observers_.push_back(int32_t(row));
-    observer_weights_.push_back(float(std::min(kObserverStride, args.q.rows - row)));
-  }
-  ops_->attention_column_sums(args, lse, observers_, observer_weights_, scores_of(layer).first(size_t(args.kv.kv_len)));
-}
-
-// On the device, which nobody waits for.
+// By ops alone: nobody waits for the device.
 void Compressor::evict() {
   const int64_t kv_len = cache_.kv_len(), budget = options_.cache_tokens;
-  if (options_.policy->carry == Carry::kNothing || kv_len <= budget) return;
-  const KeptSlots kept = options_.policy->kept(budget, options_.sink_tokens);
-  CHECK(kept.total() == budget && budget == keep_.size() && (kept.heaviest == 0 || options_.policy->wants_scores));
-  for (int64_t layer = 0; layer < exit_layer_; ++layer) {
-    const std::span<float> scores = scores_of(layer);
-    ops_->choose_slots(kept, kv_len, scores.first(scores.empty() ? 0 : size_t(kv_len)), keep_.span());
-    ops_->compact_kv(cache_.layer(layer, kv_len), keep_.span());
-    if (!scores.empty()) ops_->compact_scores(scores, keep_.span());
-  }
+  if (policy_ == nullptr || kv_len <= budget) return;
+  for (int64_t layer = 0; layer < exit_layer_; ++layer) policy_->evict(layer, cache_.layer(layer, kv_len));
   cache_.set_kv_len(budget);
-}
-
-std::span<float> Compressor::scores_of(int64_t layer) {
-  if (scores_.size() == 0) return {};
-  return scores_.span().subspan(size_t(layer * cache_.capacity()), size_t(cache_.capacity()));
 }
 
 Result<RowsForHost> Compressor::run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
@@ -137,7 +108,14 @@ Result<RowsForHost> Compressor::run_chunk(std::span<const int32_t> overlap, std:
                 overlap.end());
   const int64_t skip = int64_t(ids_.size());
   ids_.insert(ids_.end(), chunk.begin(), chunk.end());
-  TRY(run(ids_, skip, on_progress, cancel));
+  ForwardHooks hooks;
+  hooks.on_progress = on_progress;
+  if (policy_ != nullptr && policy_->observes()) {
+    hooks.on_attention = [this](int64_t layer, const AttentionArgs& args, MatView<const float> lse) {
+      policy_->observe(layer, args, lse);
+    };
+  }
+  TRY(run(ids_, skip, cancel, std::move(hooks)));
   evict();
   return outlet_->end_call(int64_t(chunk.size()) * layout_.row_bytes());
 }
@@ -150,16 +128,14 @@ Status Compressor::run_tail(std::span<const int32_t> tail, const CancelToken* ca
     if (begin == 0 && options_.bos >= 0) ids_.push_back(options_.bos);
     const auto piece = tail.subspan(begin, std::min(step, tail.size() - begin));
     ids_.insert(ids_.end(), piece.begin(), piece.end());
-    TRY(run(ids_, 0, {}, cancel));
+    TRY(run(ids_, 0, cancel));
   }
   return {};
 }
 
 Result<std::span<const std::byte>> Compressor::run_question(std::span<const int32_t> ids, const CancelToken* cancel) {
   const int64_t kv_len = cache_.kv_len();
-  observing_ = false;
-  const Status status = run(ids, 0, {}, cancel);
-  observing_ = true;
+  const Status status = run(ids, 0, cancel);
   cache_.set_kv_len(kv_len);
   TRY(status);
   TRY_ASSIGN(const RowsForHost rows, outlet_->end_call(int64_t(ids.size()) * layout_.row_bytes()));
@@ -169,63 +145,72 @@ Result<std::span<const std::byte>> Compressor::run_question(std::span<const int3
 
 Status Compressor::wait_for(const RowsForHost& rows) { return outlet_->wait_for(rows); }
 
-int64_t Compressor::parts_per_layer() const { return 2 * cache_.layer(0, 0).n_kv_heads + (scores_.size() > 0 ? 1 : 0); }
-
-// Per layer: the keys of each KV head, the values of each, and the scores where the policy has them.
-Compressor::Part Compressor::part(int64_t index) const {
-  const int64_t layer = index / parts_per_layer(), place = index % parts_per_layer();
-  const KvView view = cache_.layer(layer, 0);
-  if (place == 2 * view.n_kv_heads) {
-    auto* scores = const_cast<float*>(scores_.data()) + layer * cache_.capacity();
-    return {fmt::format("scores {} f32", layer), reinterpret_cast<std::byte*>(scores), 4};
+// Per layer: the keys of each KV head, the values of each, and what the policy adds.
+std::vector<StatePart> Compressor::state() const {
+  std::vector<StatePart> all;
+  for (int64_t layer = 0; layer < exit_layer_; ++layer) {
+    const KvView view = cache_.layer(layer, 0);
+    const int64_t slot_bytes = view.head_dim * elem_bytes(view.type);
+    const char* const type = view.type == KvView::Type::kF32 ? "f32" : "f16";
+    for (const bool is_key : {true, false}) {
+      auto* const data = static_cast<std::byte*>(is_key ? view.k : view.v);
+      for (int64_t g = 0; g < view.n_kv_heads; ++g) {
+        all.push_back({.name = fmt::format("{} {}.{} {}", is_key ? "k" : "v", layer, g, type),
+                       .data = data + g * view.capacity * slot_bytes,
+                       .slot_bytes = slot_bytes});
+      }
+    }
+    if (policy_ == nullptr) continue;
+    for (StatePart& part : policy_->state(layer)) all.push_back(std::move(part));
   }
-  const bool is_key = place < view.n_kv_heads;
-  const int64_t g = place % view.n_kv_heads, slot_bytes = view.head_dim * elem_bytes(view.type);
-  return {fmt::format("{} {}.{} {}", is_key ? "k" : "v", layer, g, view.type == KvView::Type::kF32 ? "f32" : "f16"),
-          static_cast<std::byte*>(is_key ? view.k : view.v) + g * view.capacity * slot_bytes, slot_bytes};
+  return all;
 }
 
 Result<std::vector<CachePart>> Compressor::parts() {
   CHECK(options_.saves);
   std::vector<CachePart> all;
+  if (cache_.kv_len() == 0) return all;
   std::byte* room = parts_room_.data();
-  for (int64_t i = 0; cache_.kv_len() > 0 && i < exit_layer_ * parts_per_layer(); ++i) {
-    const Part p = part(i);
-    const int64_t bytes = cache_.kv_len() * p.slot_bytes;
-    TRY_ASSIGN(const std::byte* const data, seen_by_host(*device_, p.data, bytes, room));
-    room += copy_bytes(*device_, bytes);
+  for (const StatePart& p : state_) {
+    const int64_t bytes = p.bytes(cache_.kv_len());
+    const std::byte* data = p.data;
+    if (!p.on_host) {
+      TRY_ASSIGN(data, seen_by_host(*device_, p.data, bytes, room));
+      room += copy_bytes(*device_, bytes);
+    }
     all.push_back({p.name, {data, size_t(bytes)}});
   }
   return all;
 }
 
-int64_t Compressor::slot_bytes() const {
+int64_t Compressor::most_parts_bytes(int64_t n_tokens) const {
+  const int64_t n_slots = std::min(stored_slots(options_), n_tokens + 1);
   int64_t bytes = 0;
-  for (int64_t i = 0; i < exit_layer_ * parts_per_layer(); ++i) bytes += part(i).slot_bytes;
+  for (const StatePart& p : state_) bytes += p.bytes(n_slots);
   return bytes;
 }
 
-int64_t Compressor::most_parts_bytes(int64_t n_tokens) const {
-  return slot_bytes() * std::min(stored_slots(options_), n_tokens + 1);
-}
-
 Status Compressor::load_part(int64_t index, const std::string& name, std::span<const std::byte> bytes) {
-  if (index >= exit_layer_ * parts_per_layer())
-    return {Code::kCorrupt, fmt::format("checkpoint: unexpected part '{}'", name)};
-  const Part p = part(index);
+  if (index >= int64_t(state_.size())) return {Code::kCorrupt, fmt::format("checkpoint: unexpected part '{}'", name)};
+  const StatePart& p = state_[size_t(index)];
   const int64_t size_bytes = int64_t(bytes.size());
   if (index == 0) loading_kv_len_ = size_bytes / p.slot_bytes;
-  if (name != p.name || size_bytes != loading_kv_len_ * p.slot_bytes || loading_kv_len_ > stored_slots(options_)) {
-    return {Code::kCorrupt,
-            fmt::format("checkpoint: part {} is '{}' of {} bytes; expected '{}' of {} slots of {} bytes, {} at most",
-                        index, name, size_bytes, p.name, loading_kv_len_, p.slot_bytes, stored_slots(options_))};
+  if (name != p.name || size_bytes != p.bytes(loading_kv_len_) || loading_kv_len_ > stored_slots(options_)) {
+    return {
+        Code::kCorrupt,
+        fmt::format("checkpoint: part {} is '{}' of {} bytes; expected '{}' of {} bytes ({} slots; {} at most)", index,
+                    name, size_bytes, p.name, p.bytes(loading_kv_len_), loading_kv_len_, stored_slots(options_))};
+  }
+  if (p.on_host) {
+    std::copy(bytes.begin(), bytes.end(), p.data);
+    return {};
   }
   return device_->to_device(p.data, bytes.data(), size_bytes);
 }
 
 Status Compressor::finish_load(int64_t n_parts) {
-  if (n_parts != 0 && n_parts != exit_layer_ * parts_per_layer()) {
-    return {Code::kCorrupt, fmt::format("checkpoint: {} parts; expected {}", n_parts, exit_layer_ * parts_per_layer())};
+  if (n_parts != 0 && n_parts != int64_t(state_.size())) {
+    return {Code::kCorrupt, fmt::format("checkpoint: {} parts; expected {}", n_parts, state_.size())};
   }
   cache_.set_kv_len(n_parts == 0 ? 0 : loading_kv_len_);
   return {};

@@ -43,7 +43,7 @@ CompressSizes question_sizes(const CompressOptions& options, int64_t n_question_
 // Where nothing is carried, the cache that questions are asked on holds the last tokens of the text, this many.
 inline constexpr int64_t kQuestionTailTokens = 4096;
 
-// A named piece of a cache, for the store: one layer's keys of one head, say. Points into the cache.
+// A named piece of a checkpoint, as one layer's keys of one head; points into the cache or a copy of it.
 struct CachePart {
   std::string name;
   std::span<const std::byte> bytes;
@@ -62,45 +62,37 @@ class Compressor {
   const EmbeddingLayout& layout() const { return layout_; }
   int64_t kv_len() const { return cache_.kv_len(); }
 
-  // One chunk. `overlap` are the tokens just before it (only used where nothing is carried). Cancelled: the state is
-  // unusable, load() or reset() it. Its rows may be read after wait_for() (row_outlet.h says until when).
+  // One chunk. `overlap` are the tokens just before it, used only where nothing is carried. After kCancelled only
+  // reset() makes the state usable again. Its rows may be read after wait_for(); row_outlet.h says until when.
   Result<RowsForHost> run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
                                 const std::function<void(double)>& on_progress, const CancelToken* cancel);
   Status wait_for(const RowsForHost& rows);
 
-  // Where nothing is carried: makes the cache questions are asked on, from the last kQuestionTailTokens (or all).
+  // Only where nothing is carried: makes the cache that questions are asked on, from the text's last
+  // kQuestionTailTokens, or all of it where it is shorter.
   Status run_tail(std::span<const int32_t> tail, const CancelToken* cancel);
 
-  // The question's rows over the cache as it stands, which is left as it was. They are there.
+  // The question's rows, computed over the cache as it stands and ready to be read. The cache and the policy's state
+  // stay as they were.
   Result<std::span<const std::byte>> run_question(std::span<const int32_t> ids, const CancelToken* cancel);
 
   // Back to an empty cache.
   void reset();
 
-  // The cache as it stands, to be stored before the next call.
+  // The cache and the policy's state as they stand, valid until the next call. They are copied only from a device with
+  // memory of its own.
   Result<std::vector<CachePart>> parts();
   int64_t most_parts_bytes(int64_t n_tokens) const;  // once so many tokens have been run
-  // And back, after reset(): each part in order, then finish_load(). What is stored is outside data: names and sizes
-  // are checked (kCorrupt).
+  // And back, after reset(): each part in order, then finish_load(). Stored parts are outside data, so their names and
+  // sizes are checked (kCorrupt).
   Status load_part(int64_t index, const std::string& name, std::span<const std::byte> bytes);
   Status finish_load(int64_t n_parts);
 
  private:
   Compressor() = default;
-  Status run(std::span<const int32_t> ids, int64_t skip_tokens, const std::function<void(double)>& on_progress,
-             const CancelToken* cancel);
-  void add_attention(int64_t layer, const AttentionArgs& args, MatView<const float> lse);
+  Status run(std::span<const int32_t> ids, int64_t skip_tokens, const CancelToken* cancel, ForwardHooks hooks = {});
   void evict();
-  std::span<float> scores_of(int64_t layer);
-  // Part `index` of the cache: its name, where it starts, and its bytes per slot.
-  struct Part {
-    std::string name;
-    std::byte* data = nullptr;
-    int64_t slot_bytes = 0;
-  };
-  Part part(int64_t index) const;
-  int64_t parts_per_layer() const;
-  int64_t slot_bytes() const;  // of all parts
+  std::vector<StatePart> state() const;
 
   Device* device_ = nullptr;
   Ops* ops_ = nullptr;
@@ -110,15 +102,13 @@ class Compressor {
   int64_t exit_layer_ = 0;
   std::unique_ptr<Transformer> transformer_;
   KvCache cache_;
-  bool observing_ = true;  // false while a question runs: it must not change the scores
-  Buffer<float> scores_;   // [exit_layer, capacity] accumulated attention of each slot
-  Buffer<int32_t> keep_;   // [cache_tokens] of one layer
+  std::unique_ptr<EvictionPolicy> policy_;  // nullptr where nothing is carried
+  std::vector<StatePart> state_;            // what a checkpoint holds, in its order
   std::unique_ptr<RowOutlet> outlet_;
   std::byte* rows_ = nullptr;     // of the call in hand, [call_tokens, row_bytes]
-  Buffer<std::byte> parts_room_;  // for the cache as the host sees it, where parts() has to copy it
+  Buffer<std::byte> parts_room_;  // for the parts as the host sees them, where parts() has to copy them
   int64_t loading_kv_len_ = 0;
-  std::vector<int32_t> observers_, ids_;
-  std::vector<float> observer_weights_;
+  std::vector<int32_t> ids_;
 };
 
 }  // namespace reform

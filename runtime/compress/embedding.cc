@@ -6,9 +6,7 @@ void capture_states(Ops& ops, const Heads& heads, const EmbeddingLayout& layout,
                     const LayerStates& states, int64_t skip_tokens, std::byte* rows) {
   for (size_t i = 0; i < heads.size(); ++i) {
     if (heads[i].layer != layer) continue;
-    const MatView<const float> all = heads[i].part == HeadRef::Part::kQ   ? states.q
-                                     : heads[i].part == HeadRef::Part::kK ? states.k
-                                                                          : states.v;
+    const MatView<const float> all = states_of(states, heads[i].part);
     const int64_t d = layout.head_dim, begin = heads[i].head * d;
     int8_t* values = reinterpret_cast<int8_t*>(rows) + int64_t(i) * d;
     float* scales = reinterpret_cast<float*>(rows + layout.value_bytes()) + i;

@@ -21,6 +21,10 @@ struct EmbeddingLayout {
   int64_t row_bytes() const { return value_bytes() + n_heads * 4; }
 };
 
+inline MatView<const float> states_of(const LayerStates& states, HeadRef::Part part) {
+  return part == HeadRef::Part::kQ ? states.q : part == HeadRef::Part::kK ? states.k : states.v;
+}
+
 // Writes the chosen heads' states of this layer into rows [n_tokens, row_bytes].
 void capture_states(Ops& ops, const Heads& heads, const EmbeddingLayout& layout, int64_t layer,
                     const LayerStates& states, int64_t skip_tokens, std::byte* rows);

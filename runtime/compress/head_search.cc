@@ -8,6 +8,7 @@
 
 #include "base/stopwatch.h"
 #include "base/try.h"
+#include "runtime/compress/embedding.h"
 
 namespace reform {
 namespace {
@@ -118,9 +119,7 @@ Status HeadSearch::rank_layer(SampleKind kind, const SearchSample& sample, int64
     return scores_.back();
   };
   for (const HeadRef::Part part : {HeadRef::Part::kQ, HeadRef::Part::kK, HeadRef::Part::kV}) {
-    TRY_ASSIGN(const MatView<const float> all, seen(part == HeadRef::Part::kQ   ? states.q
-                                                    : part == HeadRef::Part::kK ? states.k
-                                                                                : states.v));
+    TRY_ASSIGN(const MatView<const float> all, seen(states_of(states, part)));
     for (int64_t h = 0; h < all.cols / d; ++h) {
       cosine_scores(all.col_range(h * d, (h + 1) * d), sample.n_text, unit_, row_scores_);
       entry({layer, part, h}).rank[size_t(kind)] += mean_normalised_rank(row_scores_, sample.gold);

@@ -47,6 +47,12 @@ Status StoreOptions::validate() const {
   return in_range("max store bytes", max_bytes.value_or(0), 0, int64_t(1) << 60);
 }
 
+std::vector<PolicyInfo> list_policies() {
+  std::vector<PolicyInfo> all;
+  for (const Policy& p : policies()) all.push_back({p.name, p.summary});
+  return all;
+}
+
 Status IngestOptions::validate() const {
   if (find_policy(policy) == nullptr) {
     return {Code::kUsage, fmt::format("unknown policy '{}'; expected one of {}", policy, policy_names())};

@@ -1,11 +1,6 @@
 #include "runtime/model/kv_cache.h"
 
 namespace reform {
-namespace {
-
-int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 2; }
-
-}  // namespace
 
 Result<KvCache> KvCache::create(MemoryAccount& account, KvView::Type type, int64_t n_layers, int64_t n_kv_heads,
                                 int64_t head_dim, int64_t capacity) {

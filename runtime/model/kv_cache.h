@@ -10,8 +10,7 @@
 
 namespace reform {
 
-// Layers share kv_len while a step runs through them, except that eviction may leave each with its own choice of
-// tokens: only the count is common. Slots' absolute token numbers and scores are the policy's (policies/).
+// Layers share kv_len. After an eviction each may hold other tokens than the next layer: only their number is common.
 class KvCache {
  public:
   static Result<KvCache> create(MemoryAccount& account, KvView::Type type, int64_t n_layers, int64_t n_kv_heads,

@@ -23,7 +23,7 @@ struct LayerStates {
 struct ForwardHooks {
   // After a layer's projections. Only called where set.
   std::function<void(int64_t layer, const LayerStates&)> on_states;
-  // After a layer's attention, while q (rotated) and the cache stand: H2O takes its column sums here. lse [n_heads,
+  // After a layer's attention, while q (rotated) and the cache stand: here an eviction policy observes. lse [n_heads,
   // n_tokens] is only filled when this hook is set.
   std::function<void(int64_t layer, const AttentionArgs&, MatView<const float> lse)> on_attention;
   // Between ops, a few times per layer: progress. done in [0, 1] of this call.

@@ -1,4 +1,5 @@
 // The command from outside: help, usage errors, exit codes, and one JSON object whatever happens.
+#include <reform/ingest.h>
 #include <reform/version.h>
 
 #include <catch2/catch.hpp>
@@ -64,6 +65,15 @@ TEST_CASE("help: the command lists its verbs, each verb explains itself with an 
     CHECK(r.out.find("Example:\n  reform " + std::string(verb)) != std::string::npos);
     CHECK(r.out.find("--json") != std::string::npos);
     CHECK(std::count(r.out.begin(), r.out.begin() + r.out.find("\n\n"), '\n') == 1);  // two lines that explain
+  }
+}
+
+TEST_CASE("help: ingest lists every policy with its summary", "[tools]") {
+  const Sandbox box;
+  const std::string help = box.run({"ingest", "--help"}).out;
+  for (const PolicyInfo& policy : list_policies()) {
+    INFO(policy.name);
+    CHECK(help.find(" " + policy.name + ": " + policy.summary + "\n") != std::string::npos);
   }
 }
 

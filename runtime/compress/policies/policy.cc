@@ -1,12 +1,15 @@
 #include "runtime/compress/policies/policy.h"
 
 namespace reform {
+
+MakePolicy make_h2o, make_recent;  // each in the file of its name
+
 namespace {
 
 constexpr Policy kPolicies[] = {
-    {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", Carry::kCache, keep_h2o, true},
-    {"recent", "sinks and a window of recent tokens (StreamingLLM)", Carry::kCache, keep_recent, false},
-    {"none", "independent chunks after a short overlap; nothing is carried", Carry::kNothing, nullptr, false},
+    {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", Carry::kCache, make_h2o},
+    {"recent", "sinks and a window of recent tokens (StreamingLLM)", Carry::kCache, make_recent},
+    {"none", "independent chunks after a short overlap; nothing is carried", Carry::kNothing, nullptr},
 };
 
 }  // namespace

@@ -1,35 +1,88 @@
-// What a chunk hands to the next, and which cache slots survive it: one small interface, one file per policy.
-// To add one: a file here, a row in kPolicies (policy.cc). Tests iterate the table.
+// Eviction policies: which slots of the cache survive a chunk, and what a chunk hands to the next at all.
+// One interface, a file per policy, and one list (policy.cc), from which the help text and the tests take the names.
 #pragma once
 
+#include <reform/status.h>
+
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "base/memory.h"
+#include "kernels/device.h"
 #include "kernels/ops.h"
 
 namespace reform {
+
+struct ModelShape;
+
+// A piece of what a checkpoint holds. Name and size are on disk; never change them. What comes back from there is
+// outside data: names and sizes are checked on the way, values are not.
+struct StatePart {
+  std::string name;  // what it is, of which layer and of what type: "scores 3 f32"
+  std::byte* data = nullptr;
+  int64_t slot_bytes = 0;   // of each slot in use, from slot 0 on
+  int64_t fixed_bytes = 0;  // whatever the number of slots
+  bool on_host = false;     // data is the host's memory; otherwise the device's
+
+  int64_t bytes(int64_t kv_len) const { return kv_len * slot_bytes + fixed_bytes; }
+};
+
+// The policy of one Compressor, whose cache it shrinks. Everything but `on_host` state lies in the device's memory and
+// is touched by ops only, so that nobody waits for the device.
+class EvictionPolicy {
+ public:
+  virtual ~EvictionPolicy() = default;
+
+  // Whether observe() is to be called. It is then called for each layer of each chunk, after the layer's attention,
+  // while q (rotated) and the cache stand; lse [n_heads, n_tokens] as Ops::attention() gives it. The policy chooses the
+  // queries it wants and how it weighs them (Ops::attention_column_sums). A question is not observed.
+  virtual bool observes() const { return false; }
+  virtual void observe(int64_t /*layer*/, const AttentionArgs& /*args*/, MatView<const float> /*lse*/) {}
+
+  // Brings one layer's cache of kv_len > budget slots down to its first `budget` slots, by moving slots or by merging
+  // them, and the policy's state with it. Called for each layer after a chunk; a slot's new place is its new position.
+  virtual void evict(int64_t layer, const KvView& cache) = 0;
+
+  // Back to the state of an empty cache.
+  virtual void reset() {}
+
+  // The layer's own state, which a checkpoint keeps behind the layer's keys and values. Asked for once, so it stays
+  // where it is; state of no layer belongs to layer 0.
+  virtual std::vector<StatePart> state(int64_t /*layer*/) { return {}; }
+};
+
+// What a policy is made from. All of it outlives the policy.
+struct PolicySetup {
+  MemoryAccount& account() const { return site.device.account(); }
+
+  Site site;                // all buffers for ops are allocated when the policy is made, from the device's, as kKvCache
+  const ModelShape& shape;  // of the model
+  int64_t n_layers = 0;     // that have a cache
+  int64_t capacity = 0;     // slots of each
+  int64_t budget = 0;       // slots that an eviction leaves
+  int64_t sinks = 0;        // < budget; of these the first, which are never evicted
+};
+using MakePolicy = Result<std::unique_ptr<EvictionPolicy>>(const PolicySetup& setup);
 
 enum class Carry : uint8_t {
   kCache,    // the evicted cache goes on to the next chunk
   kNothing,  // chunks are independent; a short overlap before each is run again
 };
 
+// A row of the list.
 struct Policy {
   const char* name;
-  const char* summary;  // one line for --help and the docs
+  const char* summary;  // one line for --help
   Carry carry;
-  // What is kept in `budget` slots, all of them, of which the first `sinks` < budget are never evicted. The heaviest
-  // are by accumulated attention, which is summed only where some are wanted. Null when nothing is carried.
-  KeptSlots (*kept)(int64_t budget, int64_t sinks);
-  bool wants_scores;  // whether kept() wants heaviest slots of any budget
+  MakePolicy* make;  // nullptr where nothing is carried
 };
 
-std::span<const Policy> policies();
+std::span<const Policy> policies();                  // the first is the default
 const Policy* find_policy(const std::string& name);  // nullptr: unknown
 std::string policy_names();                          // "h2o, recent, none"
-
-KeptSlots keep_h2o(int64_t budget, int64_t sinks);
-KeptSlots keep_recent(int64_t budget, int64_t sinks);
 
 }  // namespace reform

@@ -15,15 +15,21 @@
 
 namespace reform {
 
+// What a chunk can hand to the next.
+struct PolicyInfo {
+  std::string name, summary;
+};
+REFORM_API std::vector<PolicyInfo> list_policies();
+
 struct IngestOptions {
   // Changes results; fixed when the context is begun.
-  std::string policy = "h2o";  // what one chunk passes to the next: h2o, recent, none
-  // Tokens run at a time, in [64, 65536], and tokens in each layer's cache after eviction, at least 64 (h2o, recent).
-  // A chunk's positions follow the cache's, so the two together should fit the window that the model was trained on.
-  // 0: 4,096, or less if that window is short.
+  std::string policy = "h2o";  // what one chunk passes to the next: a name of list_policies()
+  // Tokens run at a time, in [64, 65536], and tokens in each layer's cache after eviction, at least 64 (every policy
+  // but none). A chunk's positions follow the cache's, so the two together should fit the window that the model was
+  // trained on. 0: 4,096, or less if that window is short.
   int64_t chunk_tokens = 0;
   int64_t cache_tokens = 0;
-  int64_t sink_tokens = 4;       // first tokens that are never evicted (h2o, recent)
+  int64_t sink_tokens = 4;       // first tokens that are never evicted (every policy but none)
   int64_t overlap_tokens = 256;  // tokens before a chunk that are run again (none)
   bool lossy = false;            // invalid UTF-8 is read as U+FFFD instead of failing with kBadText
   // What to do if the name exists with other text. kRefuse: kExists. kAppend: add the text at the end. kReplace: the

@@ -174,7 +174,7 @@ enum { REFORM_REFUSE = 0, REFORM_APPEND = 1, REFORM_REPLACE = 2 };
 
 typedef struct reform_ingest_options {
   size_t size;
-  const char* policy;                 /* h2o, recent, none */
+  const char* policy;                 /* as `reform ingest --policy` takes it */
   int64_t chunk_tokens, cache_tokens; /* 0: 4,096, or less if the trained window is short */
   int64_t sink_tokens, overlap_tokens;
   double checkpoint_seconds;

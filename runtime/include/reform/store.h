@@ -42,7 +42,7 @@ struct Eviction {
 struct ContextInfo {
   std::string name, id;
   std::string model_name, model_path, model_fingerprint;
-  std::string policy;  // h2o, recent, none
+  std::string policy;  // a name of list_policies()
   // "complete"; "partial": the ingest was stopped and can continue; "busy": another process is writing it; "damaged";
   // "replacement": unfinished, and will take the place of the context that has its name now (find() gives that one).
   std::string state;

@@ -1,38 +1,113 @@
+// The policies of the list, each on a cache of its own.
 #include "runtime/compress/policies/policy.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstring>
 #include <random>
 #include <vector>
+
+#include "base/thread_pool.h"
+#include "runtime/model/model.h"
 
 using namespace reform;
 
 namespace {
 
-std::vector<int32_t> keep(const KeptSlots& kept, const std::vector<float>& scores) {
-  std::vector<int32_t> slots(size_t(kept.total()));
-  make_reference_ops()->choose_slots(kept, int64_t(scores.size()), scores, slots);
-  return slots;
+// One layer's cache whose keys and values are the slot's number, so that after an eviction they say what was kept.
+class NumberedCache {
+ public:
+  NumberedCache(const Policy& policy, int64_t kv_len, int64_t budget, int64_t sinks)
+      : budget_(budget), numbers_(size_t(kKvHeads * kv_len * kHeadDim)) {
+    auto made = policy.make({.site = {*device_, ops_.get(), account_},
+                             .shape = shape_,
+                             .n_layers = 1,
+                             .capacity = kv_len,
+                             .budget = budget,
+                             .sinks = sinks});
+    REQUIRE(made.ok());
+    policy_ = std::move(made).value();
+    for (size_t i = 0; i < numbers_.size(); ++i) numbers_[i] = float(int64_t(i) / kHeadDim % kv_len);
+    values_ = numbers_;
+    cache_ = {KvView::Type::kF32, numbers_.data(), values_.data(), kKvHeads, kHeadDim, kv_len, kv_len};
+  }
+
+  EvictionPolicy& policy() { return *policy_; }
+
+  // Lets the policy see the attention of this many random queries, the last slots'.
+  void attend(int64_t n_queries, std::mt19937& rng) {
+    if (!policy_->observes()) return;
+    std::vector<float> q(size_t(n_queries * kHeads * kHeadDim)), out(q.size()), lse(size_t(kHeads * n_queries));
+    for (float& x : q) x = float(int(rng() % 200) - 100) * 0.01f;
+    const MatView<float> queries{q.data(), n_queries, kHeads * kHeadDim}, lse_view{lse.data(), kHeads, n_queries};
+    const AttentionArgs args{.q = queries, .kv = cache_, .scale = 0.1f};
+    ops_->attention(args, {out.data(), n_queries, kHeads * kHeadDim}, lse_view);
+    policy_->observe(0, args, lse_view);
+  }
+
+  std::vector<int32_t> evict() {
+    policy_->evict(0, cache_);
+    std::vector<int32_t> kept;
+    for (int64_t slot = 0; slot < budget_; ++slot) {
+      kept.push_back(int32_t(numbers_[size_t(slot * kHeadDim)]));
+      for (int64_t g = 0; g < kKvHeads; ++g) {  // keys and values of every head move together
+        const size_t first = size_t((g * cache_.capacity + slot) * kHeadDim), last = first + kHeadDim - 1;
+        CHECK((numbers_[last] == float(kept.back()) && values_[first] == float(kept.back())));
+      }
+    }
+    return kept;
+  }
+
+ private:
+  static constexpr int64_t kHeads = 4, kKvHeads = 2, kHeadDim = 3;
+  const int64_t budget_;
+  MemoryAccount account_;
+  ThreadPool pool_{1};
+  std::unique_ptr<Device> device_ = make_cpu_device(Isa::kRef, pool_, account_);
+  std::unique_ptr<Ops> ops_ = make_reference_ops();
+  ModelShape shape_;
+  std::vector<float> numbers_, values_;
+  KvView cache_;
+  std::unique_ptr<EvictionPolicy> policy_;
+};
+
+// H2O's rule, plainly: the sinks and the newest half of the budget stay. What is left of the budget goes to the slots
+// between them, the heaviest first and of equals the earlier.
+std::vector<int32_t> plain_h2o(const std::vector<float>& scores, int64_t budget, int64_t sinks) {
+  const int64_t n = int64_t(scores.size()), recent = std::min(budget / 2, budget - sinks);
+  std::vector<int32_t> order, kept;
+  for (int64_t s = 0; s < n; ++s) (s < sinks || s >= n - recent ? kept : order).push_back(int32_t(s));
+  std::ranges::stable_sort(order, [&](int32_t a, int32_t b) { return scores[size_t(a)] > scores[size_t(b)]; });
+  kept.insert(kept.end(), order.begin(), order.begin() + ptrdiff_t(budget - int64_t(kept.size())));
+  std::ranges::sort(kept);
+  return kept;
 }
 
 }  // namespace
 
+TEST_CASE("each policy has a name of its own, a summary, and something to make where a cache is carried",
+          "[runtime][policy]") {
+  for (const Policy& policy : policies()) {
+    CAPTURE(policy.name);
+    CHECK(find_policy(policy.name) == &policy);
+    CHECK(std::strlen(policy.summary) > 0);
+    CHECK((policy.carry == Carry::kCache) == (policy.make != nullptr));
+  }
+  CHECK(find_policy("lru") == nullptr);
+}
+
 TEST_CASE("every policy that carries a cache keeps exactly its budget, ascending, sinks and the newest slot",
-          "[runtime]") {
+          "[runtime][policy]") {
   std::mt19937 rng(3);
   for (const Policy& policy : policies()) {
     if (policy.carry == Carry::kNothing) continue;
     for (int round = 0; round < 100; ++round) {
       const int64_t budget = 2 + int64_t(rng() % 50), kv_len = budget + 1 + int64_t(rng() % 90),
                     sinks = int64_t(rng() % uint32_t(budget / 2 + 1));
-      std::vector<float> scores;
-      for (int64_t i = 0; i < kv_len; ++i) scores.push_back(float(rng() % 10));
       CAPTURE(policy.name, budget, kv_len, sinks);
-      const KeptSlots kept = policy.kept(budget, sinks);
-      REQUIRE(kept.total() == budget);
-      CHECK((kept.first >= sinks && kept.heaviest >= 0 && kept.last >= 1));
-      CHECK((policy.wants_scores || kept.heaviest == 0));
-      const std::vector<int32_t> slots = keep(kept, scores);
+      NumberedCache cache(policy, kv_len, budget, sinks);
+      cache.attend(1 + int64_t(rng() % uint32_t(kv_len)), rng);
+      const std::vector<int32_t> slots = cache.evict();
       CHECK(std::adjacent_find(slots.begin(), slots.end(), std::greater_equal<>()) == slots.end());
       CHECK(slots.back() == kv_len - 1);
       for (int64_t s = 0; s < sinks; ++s) CHECK(slots[size_t(s)] == s);
@@ -40,8 +115,29 @@ TEST_CASE("every policy that carries a cache keeps exactly its budget, ascending
   }
 }
 
-TEST_CASE("h2o keeps the slots that received most attention", "[runtime]") {
-  std::vector<float> scores(20, 0.0f);
+TEST_CASE("h2o keeps what its rule says, and the slots' scores move with them", "[runtime][policy]") {
+  std::mt19937 rng(5);
+  for (int round = 0; round < 100; ++round) {
+    const int64_t budget = 2 + int64_t(rng() % 50), kv_len = budget + 1 + int64_t(rng() % 90),
+                  sinks = int64_t(rng() % uint32_t(budget / 2 + 1));
+    CAPTURE(budget, kv_len, sinks);
+    NumberedCache cache(*find_policy("h2o"), kv_len, budget, sinks);
+    const std::vector<StatePart> parts = cache.policy().state(0);
+    REQUIRE((parts.size() == 1 && parts[0].name == "scores 0 f32" && parts[0].bytes(kv_len) == 4 * kv_len));
+    auto* const scores = reinterpret_cast<float*>(parts[0].data);
+    for (int64_t s = 0; s < kv_len; ++s) scores[s] = float(rng() % 10);
+    const std::vector<float> before(scores, scores + kv_len);
+    const std::vector<int32_t> kept = cache.evict();
+    CHECK(kept == plain_h2o(before, budget, sinks));
+    for (int64_t s = 0; s < kv_len; ++s) CHECK(scores[s] == (s < budget ? before[size_t(kept[size_t(s)])] : 0));
+    cache.policy().reset();
+    CHECK(std::all_of(scores, scores + kv_len, [](float score) { return score == 0; }));
+  }
+}
+
+TEST_CASE("h2o keeps the slots that received most attention", "[runtime][policy]") {
+  NumberedCache cache(*find_policy("h2o"), 20, 8, 2);
+  auto* const scores = reinterpret_cast<float*>(cache.policy().state(0)[0].data);
   scores[7] = 5, scores[11] = 4, scores[3] = 1;
-  CHECK(keep(keep_h2o(8, 2), scores) == std::vector<int32_t>{0, 1, 7, 11, 16, 17, 18, 19});  // 4 recent, 2 heavy
+  CHECK(cache.evict() == std::vector<int32_t>{0, 1, 7, 11, 16, 17, 18, 19});  // 4 recent, 2 heavy
 }

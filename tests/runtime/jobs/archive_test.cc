@@ -104,7 +104,7 @@ bool holds(const std::string& bytes, const std::string& part) { return bytes.fin
 
 TEST_CASE("export: the same bytes however often the ingest was stopped, with any number of threads", "[runtime]") {
   IngestBench one(1), two(2);
-  for (const std::string policy : {"h2o", "recent", "none"}) {
+  for (const std::string& policy : every_policy()) {
     const std::string text = made_text(200 + policy.size(), 1300), more = made_text(201 + policy.size(), 500);
     IngestOptions options = IngestBench::options(policy);
     if (one.store().find("c").ok()) REQUIRE(one.store().remove("c").ok());

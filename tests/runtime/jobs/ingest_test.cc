@@ -17,7 +17,6 @@ namespace {
 
 using Outcome = IngestResult::Outcome;
 
-constexpr const char* kPolicies[] = {"h2o", "recent", "none"};
 constexpr int64_t kChunk = 64;
 
 IngestOptions with(IngestOptions options, IngestOptions::OnExisting on_existing) {
@@ -62,7 +61,7 @@ void must_ingest(IngestBench& bench, const std::string& text, const IngestOption
 
 TEST_CASE("append: two texts one after the other leave what the joined text leaves", "[runtime]") {
   IngestBench bench;
-  for (const std::string policy : kPolicies) {
+  for (const std::string& policy : every_policy()) {
     const IngestOptions options = IngestBench::options(policy);
     const std::string text = made_text(policy.size(), 1100 + 7 * policy.size());
     const Snapshot whole = ingested(bench, {text}, options);
@@ -99,7 +98,7 @@ TEST_CASE("append: text that ends on a chunk's last token, or short of one chunk
 
 TEST_CASE("append: many small texts in a row, some of a byte", "[runtime]") {
   IngestBench bench;
-  for (const std::string policy : kPolicies) {
+  for (const std::string& policy : every_policy()) {
     const IngestOptions options = IngestBench::options(policy);
     const std::string text = made_text(31 + policy.size(), 700);
     const Snapshot whole = ingested(bench, {text}, options);
@@ -149,7 +148,7 @@ TEST_CASE("append: a character cut in two is refused, and whole again with lossy
 
 TEST_CASE("stopped at any chunk and gone on: the context is that of an ingest nobody stopped", "[runtime]") {
   IngestBench bench;
-  for (const std::string policy : kPolicies) {
+  for (const std::string& policy : every_policy()) {
     IngestOptions options = IngestBench::options(policy);
     const std::string text = made_text(51 + policy.size(), 1000);
     const Snapshot whole = ingested(bench, {text}, options);
@@ -176,7 +175,7 @@ TEST_CASE("stopped at any chunk and gone on: the context is that of an ingest no
 
 TEST_CASE("an append that is stopped goes on, and takes further appends", "[runtime]") {
   IngestBench bench;
-  for (const std::string policy : kPolicies) {
+  for (const std::string& policy : every_policy()) {
     IngestOptions options = IngestBench::options(policy);
     options.checkpoint_seconds = 0;
     const std::string text = made_text(61 + policy.size(), 1200);
@@ -221,7 +220,7 @@ TEST_CASE("a stopped ingest refuses other text and loses nothing by it", "[runti
 
 TEST_CASE("any number of threads leaves the same context", "[runtime]") {
   const std::string text = made_text(81, 900);
-  for (const std::string policy : kPolicies) {
+  for (const std::string& policy : every_policy()) {
     IngestBench one(1), three(3), two(2);
     const IngestOptions options = IngestBench::options(policy);
     const Snapshot expected = ingested(one, {text}, options);

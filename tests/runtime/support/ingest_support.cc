@@ -89,6 +89,12 @@ IngestBench::~IngestBench() {
   std::filesystem::remove_all(dir_, ignored);
 }
 
+std::vector<std::string> every_policy() {
+  std::vector<std::string> names;
+  for (const PolicyInfo& policy : list_policies()) names.push_back(policy.name);
+  return names;
+}
+
 IngestOptions IngestBench::options(const std::string& policy) {
   IngestOptions o;
   o.policy = policy;

@@ -18,6 +18,8 @@ namespace reform::test {
 // Deterministic; exactly n_bytes long, cut at no character's middle (the last bytes are full stops).
 std::string made_text(uint64_t seed, size_t n_bytes);
 
+std::vector<std::string> every_policy();  // the names in the list
+
 // All of a context that a user could ever notice, as bytes: what two contexts are equal by.
 struct Snapshot {
   ContextInfo info;

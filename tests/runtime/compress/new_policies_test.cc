@@ -1,0 +1,274 @@
+// Policies of kinds that the list does not have, each a row and a class of this file: what a new one may do needs no
+// change beside its own.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "tests/runtime/support/fenced_device.h"
+#include "tests/runtime/support/method_bench.h"
+
+using namespace reform;
+using test::MethodBench;
+using test::SavedParts;
+
+namespace {
+
+// Merges: the slots behind the sinks become budget - sinks groups of neighbours, and each group one slot, with the key
+// of its newest and the mean of its values, in which a slot counts for all the tokens it stands for. State per slot,
+// and one number of the host's. In memory that the host sees, of FP32.
+class Merging final : public EvictionPolicy {
+ public:
+  Merging(const PolicySetup& setup, Buffer<float> weights) : setup_(setup), weights_(std::move(weights)) { reset(); }
+
+  void evict(int64_t layer, const KvView& cache) override {
+    REQUIRE(cache.type == KvView::Type::kF32);
+    const int64_t n_groups = setup_.budget - setup_.sinks, n_slots = cache.kv_len - setup_.sinks;
+    for (int64_t g = 0; g < n_groups; ++g) {
+      merge(layer, cache, setup_.sinks + g * n_slots / n_groups, setup_.sinks + (g + 1) * n_slots / n_groups,
+            setup_.sinks + g);
+    }
+    std::fill(weights(layer) + setup_.budget, weights(layer) + setup_.capacity, 1.0f);
+    if (layer == 0) n_merged_ += cache.kv_len - setup_.budget;
+  }
+
+  void reset() override {
+    std::ranges::fill(weights_.span(), 1.0f);
+    n_merged_ = 0;
+  }
+
+  std::vector<StatePart> state(int64_t layer) override {
+    std::vector<StatePart> parts = {{.name = fmt::format("weights {} f32", layer),
+                                     .data = reinterpret_cast<std::byte*>(weights(layer)),
+                                     .slot_bytes = sizeof(float)}};
+    if (layer == 0) {
+      parts.push_back({.name = "merged i64",
+                       .data = reinterpret_cast<std::byte*>(&n_merged_),
+                       .fixed_bytes = sizeof(n_merged_),
+                       .on_host = true});
+    }
+    return parts;
+  }
+
+ private:
+  float* weights(int64_t layer) { return weights_.data() + layer * setup_.capacity; }
+
+  // Slots [begin, end) become slot `to` <= begin.
+  void merge(int64_t layer, const KvView& cache, int64_t begin, int64_t end, int64_t to) {
+    float* const weight = weights(layer);
+    const float sum = std::accumulate(weight + begin, weight + end, 0.0f);
+    for (int64_t g = 0; g < cache.n_kv_heads; ++g) {
+      float* const keys = static_cast<float*>(cache.k) + g * cache.capacity * cache.head_dim;
+      float* const values = static_cast<float*>(cache.v) + g * cache.capacity * cache.head_dim;
+      for (int64_t i = 0; i < cache.head_dim; ++i) {
+        float mean = 0;
+        for (int64_t s = begin; s < end; ++s) mean += weight[s] / sum * values[s * cache.head_dim + i];
+        values[to * cache.head_dim + i] = mean;
+        keys[to * cache.head_dim + i] = keys[(end - 1) * cache.head_dim + i];
+      }
+    }
+    weight[to] = sum;
+  }
+
+  const PolicySetup setup_;
+  Buffer<float> weights_;  // [n_layers, capacity] the tokens that each slot stands for
+  int64_t n_merged_ = 0;   // slots that have gone
+};
+
+Result<std::unique_ptr<EvictionPolicy>> make_merging(const PolicySetup& setup) {
+  TRY_ASSIGN(auto weights,
+             Buffer<float>::create(setup.account(), MemoryCategory::kKvCache, setup.n_layers * setup.capacity));
+  return std::unique_ptr<EvictionPolicy>(std::make_unique<Merging>(setup, std::move(weights)));
+}
+
+// TOVA (arXiv 2401.06104) with a memory: only the last query of a call is observed, what was seen before fades, and the
+// slots with most of it stay. By ops alone, so on any device.
+class LastQuery final : public EvictionPolicy {
+ public:
+  static constexpr float kDecay = 0.75f;
+
+  LastQuery(const PolicySetup& setup, Buffer<float> scores, Buffer<float> faded, Buffer<int32_t> keep)
+      : setup_(setup), scores_(std::move(scores)), faded_(std::move(faded)), keep_(std::move(keep)) {}
+
+  bool observes() const override { return true; }
+
+  void observe(int64_t layer, const AttentionArgs& args, MatView<const float> lse) override {
+    // A row of a table times a number: what embed() does.
+    setup_.site.ops->embed(as_table(scores(layer)), std::vector<int32_t>{0}, kDecay,
+                           {faded_.data(), 1, setup_.capacity});
+    setup_.site.ops->embed(as_table(faded_.span()), std::vector<int32_t>{0}, 1,
+                           {scores(layer).data(), 1, setup_.capacity});
+    setup_.site.ops->attention_column_sums(args, lse, std::vector<int32_t>{int32_t(args.q.rows - 1)},
+                                           std::vector<float>{1 - kDecay}, scores(layer).first(size_t(args.kv.kv_len)));
+  }
+
+  void evict(int64_t layer, const KvView& cache) override {
+    const KeptSlots kept{.first = setup_.sinks, .heaviest = setup_.budget - setup_.sinks - 1, .last = 1};
+    setup_.site.ops->choose_slots(kept, cache.kv_len, scores(layer).first(size_t(cache.kv_len)), keep_.span());
+    setup_.site.ops->compact_kv(cache, keep_.span());
+    setup_.site.ops->compact_scores(scores(layer), keep_.span());
+  }
+
+  void reset() override { setup_.site.device.fill_zero(scores_.data(), scores_.size() * int64_t(sizeof(float))); }
+
+  std::vector<StatePart> state(int64_t layer) override {
+    return {{.name = fmt::format("faded scores {} f32", layer),
+             .data = reinterpret_cast<std::byte*>(scores(layer).data()),
+             .slot_bytes = sizeof(float)}};
+  }
+
+ private:
+  std::span<float> scores(int64_t layer) {
+    return scores_.span().subspan(size_t(layer * setup_.capacity), size_t(setup_.capacity));
+  }
+  Weight as_table(std::span<const float> row) const {
+    return {.type = QuantType::kF32, .rows = 1, .cols = int64_t(row.size()), .data = row.data()};
+  }
+
+  const PolicySetup setup_;
+  Buffer<float> scores_;  // [n_layers, capacity]
+  Buffer<float> faded_;   // [capacity] of the layer in hand
+  Buffer<int32_t> keep_;  // [budget]
+};
+
+Result<std::unique_ptr<EvictionPolicy>> make_last_query(const PolicySetup& setup) {
+  const auto floats = [&](int64_t n) { return Buffer<float>::create(setup.account(), MemoryCategory::kKvCache, n); };
+  TRY_ASSIGN(auto scores, floats(setup.n_layers * setup.capacity));
+  TRY_ASSIGN(auto faded, floats(setup.capacity));
+  TRY_ASSIGN(auto keep, Buffer<int32_t>::create(setup.account(), MemoryCategory::kKvCache, setup.budget));
+  return std::unique_ptr<EvictionPolicy>(
+      std::make_unique<LastQuery>(setup, std::move(scores), std::move(faded), std::move(keep)));
+}
+
+constexpr Policy kMerging = {"merging", "neighbours become one slot", Carry::kCache, make_merging};
+constexpr Policy kLastQuery = {"last-query", "what the last queries attended to", Carry::kCache, make_last_query};
+
+std::vector<float> floats_of(const SavedParts& parts, const std::string& name) {
+  const auto found = std::ranges::find(parts, name, [](const auto& part) { return part.first; });
+  REQUIRE(found != parts.end());
+  std::vector<float> values(found->second.size() / sizeof(float));
+  std::memcpy(values.data(), found->second.data(), found->second.size());
+  return values;
+}
+
+// A context stopped halfway: what the rest of the text gives from there, and the state it ends in.
+struct Halves {
+  SavedParts middle, end;
+  std::vector<std::byte> rows;  // of the second half
+};
+
+Halves run_halves(MethodBench& bench, const std::vector<int32_t>& text) {
+  const size_t half = size_t(bench.options.chunk_tokens) * 2;
+  const auto c = bench.compressor();
+  Halves run;
+  bench.ingest(*c, text, 0, half);
+  run.middle = test::saved_parts(*c);
+  run.rows = bench.ingest(*c, text, half, text.size());
+  run.end = test::saved_parts(*c);
+  return run;
+}
+
+void check_goes_on(MethodBench& bench, const std::vector<int32_t>& text, const Halves& never_stopped) {
+  const auto c = bench.compressor();
+  test::load_parts(*c, never_stopped.middle);
+  const size_t half = size_t(bench.options.chunk_tokens) * 2;
+  CHECK((bench.ingest(*c, text, half, text.size()) == never_stopped.rows));
+  CHECK((test::saved_parts(*c) == never_stopped.end));
+}
+
+}  // namespace
+
+TEST_CASE("a policy may merge slots and keep state of its own, which a checkpoint saves", "[runtime][policy]") {
+  const auto golden = test::read_golden();
+  const std::vector<int32_t>& text = golden.ints.at("text");
+  MethodBench bench(golden, "recent", Isa::kRef);
+  const auto recent = run_halves(bench, text);
+  bench.options.policy = &kMerging;
+  const auto merged = run_halves(bench, text);
+  CHECK((merged.rows != recent.rows));
+  check_goes_on(bench, text, merged);
+
+  // Nothing is lost but slots: they stand for all tokens there were.
+  for (const char* part : {"weights 0 f32", "weights 1 f32"}) {
+    const std::vector<float> weights = floats_of(merged.end, part);
+    CHECK(int64_t(weights.size()) == bench.options.cache_tokens);
+    CHECK(std::accumulate(weights.begin(), weights.end(), 0.0) == Approx(double(text.size())));
+  }
+  const auto number = std::ranges::find(merged.end, "merged i64", [](const auto& part) { return part.first; });
+  REQUIRE((number != merged.end.end() && number->second.size() == sizeof(int64_t)));
+  int64_t n_merged = 0;
+  std::memcpy(&n_merged, number->second.data(), sizeof(n_merged));
+  CHECK(n_merged == int64_t(text.size()) - bench.options.cache_tokens);
+
+  // The state counts: gone on with other weights, the rest of the text comes out otherwise.
+  SavedParts planted = merged.middle;
+  for (auto& [name, bytes] : planted) {
+    if (name == "weights 0 f32") std::ranges::rotate(bytes, bytes.end() - ptrdiff_t(sizeof(float)));
+  }
+  const auto c = bench.compressor();
+  test::load_parts(*c, planted);
+  CHECK((bench.ingest(*c, text, size_t(bench.options.chunk_tokens) * 2, text.size()) != merged.rows));
+}
+
+TEST_CASE("state of a fixed size is refused in any other", "[runtime][policy]") {
+  const auto golden = test::read_golden();
+  MethodBench bench(golden, "recent", Isa::kRef);
+  bench.options.policy = &kMerging;
+  const auto c = bench.compressor();
+  bench.ingest(*c, golden.ints.at("text"));
+  const SavedParts parts = test::saved_parts(*c);
+  const auto other = bench.compressor();
+  int64_t index = 0;
+  for (; parts[size_t(index)].first != "merged i64"; ++index) {
+    REQUIRE(other->load_part(index, parts[size_t(index)].first, parts[size_t(index)].second).ok());
+  }
+  const std::vector<std::byte> wrong(12);
+  CHECK(other->load_part(index, "merged i64", wrong).code == Code::kCorrupt);
+  CHECK(other->load_part(index, "merged i64", parts[size_t(index)].second).ok());
+}
+
+TEST_CASE("a policy may observe the queries it chooses, and let old attention fade", "[runtime][policy]") {
+  const auto golden = test::read_golden();
+  const std::vector<int32_t>& text = golden.ints.at("text");
+  MethodBench bench(golden, "h2o", best_isa());
+  const auto h2o = run_halves(bench, text);
+  bench.options.policy = &kLastQuery;
+  const auto last = run_halves(bench, text);
+  CHECK((last.rows != h2o.rows));
+  check_goes_on(bench, text, last);
+
+  // One query gives 1 - decay in all, however many there were; two calls later it has faded twice.
+  const auto c = bench.compressor();
+  const double decay = LastQuery::kDecay;
+  double want = 0;
+  for (const auto& [begin, end] : {std::pair<size_t, size_t>(0, 11), {11, 24}, {24, 31}}) {
+    bench.ingest(*c, text, begin, end);
+    want = want * decay + 1 - decay;
+    for (const char* part : {"faded scores 0 f32", "faded scores 1 f32"}) {
+      const std::vector<float> scores = floats_of(test::saved_parts(*c), part);
+      CHECK(std::accumulate(scores.begin(), scores.end(), 0.0) == Approx(want).epsilon(1e-3));
+    }
+  }
+  // A question is not observed.
+  const SavedParts before = test::saved_parts(*c);
+  REQUIRE(c->run_question(golden.ints.at("question"), nullptr).ok());
+  CHECK((test::saved_parts(*c) == before));
+}
+
+TEST_CASE("a policy made of ops gives the same on a device with memory of its own", "[runtime][policy][device]") {
+  const auto golden = test::read_golden();
+  const std::vector<int32_t>& text = golden.ints.at("text");
+  MethodBench here(golden, "h2o", best_isa());
+  MethodBench there(golden, "h2o", KvView::Type::kF16,
+                    [](MethodBench& b) { return test::fenced_cpu(best_isa(), b.pool); });
+  here.options.policy = there.options.policy = &kLastQuery;
+  const auto on_host = run_halves(here, text), on_device = run_halves(there, text);
+  CHECK((on_host.rows == on_device.rows));
+  CHECK((on_host.middle == on_device.middle));
+  CHECK((on_host.end == on_device.end));
+  check_goes_on(there, text, on_device);
+}
