@@ -1,36 +1,18 @@
 #include "runtime/text/source_reader.h"
 
 #include <fmt/format.h>
-#include <utf8cpp/utf8.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
 #include "base/try.h"
+#include "runtime/tokenizer/unicode.h"
 
 namespace reform {
 namespace {
 
 constexpr size_t kBlockBytes = 256 * 1024;
-
-// Bytes at the end that are the start of a character not yet complete: at most three.
-size_t open_tail_bytes(std::string_view text) {
-  for (size_t n = 1; n <= 3 && n <= text.size(); ++n) {
-    const unsigned char c = static_cast<unsigned char>(text[text.size() - n]);
-    if ((c & 0xc0) == 0x80) continue;  // a continuation byte: its head is further left
-    const size_t wanted = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
-    if (wanted <= n) return 0;
-    // What is a start can be completed, with the lowest or the highest bytes; anything else is wrong already.
-    const std::string start(text.substr(text.size() - n));
-    for (const char byte : {'\x80', '\xbf'}) {
-      const std::string whole = start + std::string(wanted - n, byte);
-      if (utf8::is_valid(whole.begin(), whole.end())) return n;
-    }
-    return 0;
-  }
-  return 0;
-}
 
 }  // namespace
 
@@ -89,16 +71,20 @@ Result<std::string_view> SourceReader::next() {
 
 Status SourceReader::check_utf8(std::string_view block, bool at_end) {
   const std::string text = cut_ + std::string(block);
-  const size_t open_bytes = at_end ? 0 : open_tail_bytes(text);
-  const auto end = text.end() - ptrdiff_t(open_bytes);
-  const auto invalid = utf8::find_invalid(text.begin(), end);
-  if (invalid != end) {
-    const int64_t at = files_.back().size_bytes - int64_t(cut_.size()) + (invalid - text.begin());
-    return {Code::kBadText, fmt::format("{}: not UTF-8 at byte {} (0x{:02x}); convert it, or read it all the same with "
-                                        "--lossy, each invalid byte as U+FFFD",
-                                        files_.back().name, at, static_cast<unsigned char>(*invalid))};
+  size_t pos = 0;
+  while (pos < text.size()) {
+    const Utf8Char c = decode_utf8(text, pos);
+    if (c.kind == Utf8Char::Kind::kIncomplete && !at_end) break;
+    if (c.kind != Utf8Char::Kind::kValid) {
+      const int64_t at = files_.back().size_bytes - int64_t(cut_.size()) + int64_t(pos);
+      return {Code::kBadText,
+              fmt::format("{}: not UTF-8 at byte {} (0x{:02x}); convert it, or read it all the same with "
+                          "--lossy, each invalid byte as U+FFFD",
+                          files_.back().name, at, uint8_t(text[pos]))};
+    }
+    pos += c.n_bytes;
   }
-  cut_.assign(end, text.end());
+  cut_.assign(text, pos);
   return {};
 }
 

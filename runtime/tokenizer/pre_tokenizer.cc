@@ -96,7 +96,7 @@ class Scanner {
     looked_past_end_ = true;
     return kEnd;
   }
-  size_t after(size_t pos) const { return pos + utf8_length(text_[pos]); }
+  size_t after(size_t pos) const { return pos + decode_utf8(text_, pos).n_bytes; }
   // In class `c`; the end is in none.
   bool is(size_t pos, CharClass c) {
     const uint32_t code_point = at(pos);

@@ -48,7 +48,7 @@ TEST_CASE("pre-tokenizers: words end where Hugging Face's do with the published 
       NumberHash ends;  // counted in characters, as the reference does
       for (size_t pos = 0, n_chars = 0; pos < text.size();) {
         const size_t end = pos + next_word(pre, text, pos).n_bytes;
-        for (; pos < end; pos += utf8_length(text[pos])) ++n_chars;
+        for (; pos < end; pos += decode_utf8(text, pos).n_bytes) ++n_chars;
         ends.add(n_chars);
       }
       INFO(pre.name << ", document " << i);
