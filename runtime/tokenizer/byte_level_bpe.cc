@@ -54,7 +54,6 @@ class ByteLevelBpe : public Encoder {
   }
 
   int64_t table_bytes() const override { return merges_.bytes(); }
-  std::string name() const override { return pre_.name; }
   bool default_add_bos() const override { return pre_.add_bos; }
   bool has_unspelt_bytes() const override { return std::count(byte_ids_.begin(), byte_ids_.end(), -1) > 0; }
 

@@ -1,9 +1,8 @@
 // Pre-tokenizers: how byte-level BPE cuts a text into words before it merges within each. Every published one that we
 // know is an ordered choice of the same few alternatives, so each is a row of flags and one scanner runs them all.
 //
-// The scanner is exact: tests compare it with what Hugging Face `tokenizers` makes of the published regexes, which stand
-// in scripts/make_tokenizer_golden.py.
-// Thread-safety: rows are constants.
+// The scanner is exact: tests compare it with what Hugging Face `tokenizers` makes of the published regexes, which
+// stand in scripts/make_tokenizer_golden.py. Thread-safety: rows are constants.
 #pragma once
 
 #include <reform/status.h>

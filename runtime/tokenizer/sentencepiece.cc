@@ -70,7 +70,6 @@ class SentencePiece : public Encoder {
   }
 
   int64_t table_bytes() const override { return pairs_.bytes(); }
-  std::string name() const override { return "sentencepiece"; }
   bool default_add_bos() const override { return true; }
   bool adds_space_prefix() const override { return space_prefix_; }
   bool has_unspelt_bytes() const override { return has_unspelt_bytes_; }
