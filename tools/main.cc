@@ -66,18 +66,7 @@ int run(int argc, char** argv) {
   bool version = false;
   app.add_flag("--version", version, "Versions of the tool, of the store's format and of --json");
   app.add_flag("--json", invocation.json, "One JSON object on standard output");
-  add_ingest(app, invocation);
-  add_ask(app, invocation);
-  add_contexts(app, invocation);
-  add_show(app, invocation);
-  add_pin(app, invocation);
-  add_unpin(app, invocation);
-  add_rm(app, invocation);
-  add_verify(app, invocation);
-  add_export(app, invocation);
-  add_import(app, invocation);
-  add_generate(app, invocation);
-  add_doctor(app, invocation);
+  for (AddVerb* add : kVerbs) add(app, invocation);
   app.require_subcommand(0, 1);
 
   ProgressLine& progress = ProgressLine::standard_error();
