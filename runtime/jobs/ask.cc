@@ -100,16 +100,9 @@ Status AskJob::open_contexts() {
       return {Code::kBusy,
               fmt::format("context '{}' is not finished: run its ingest again, it goes on from what was saved", name)};
     }
-    if (c.settings.model_fingerprint != engine_.info.fingerprint) {
-      return {Code::kWrongModel, fmt::format("context '{}' belongs to the model {}, not to {}; ask it with that one{}",
-                                             name, describe_model(c.settings), engine_.info.path,
-                                             names_.size() > 1 ? ", and contexts of different models one by one" : "")};
-    }
-    if ((c.settings.kv_type == "f32") != (engine_.kv_type() == KvView::Type::kF32)) {
-      return {Code::kWrongModel, fmt::format("context '{}' was made {} --isa ref; ask it the same way", name,
-                                             c.settings.kv_type == "f32" ? "with" : "without")};
-    }
-    TRY(check_settings_fit(c.settings, engine_.model->shape(), name));
+    const char* advice = names_.size() > 1 ? "ask it with that one, and contexts of different models one by one"
+                                           : "ask it with that one";
+    TRY(check_model(c.settings, c.data->meta(), engine_, advice));
     c.edge_tokens = edge_tokens_per_side(options_.edge_tokens, options_.gather_tokens, int64_t(names_.size()));
     contexts_.push_back(std::move(c));
   }
@@ -154,11 +147,6 @@ Result<std::vector<std::byte>> AskJob::question_rows(OpenContext& context, std::
   TRY_ASSIGN(Kernels kernels, engine_.make_kernels(compress_limits(shape, *engine_.device, sizes)));
   TRY_ASSIGN(auto compressor, Compressor::create(*engine_.model, *engine_.device, *kernels.ops, engine_.account,
                                                  s.heads, options, sizes));
-  if (compressor->layout().row_bytes() != context.data->meta().row_bytes) {
-    return Status{Code::kCorrupt,
-                  fmt::format("context '{}': rows of {} bytes; its heads give {}", context.data->meta().name,
-                              context.data->meta().row_bytes, compressor->layout().row_bytes())};
-  }
   int64_t n_parts = 0;
   TRY(context.data->load_checkpoint(context.n_tokens(), [&](const std::string& part, std::span<const std::byte> bytes) {
     return compressor->load_part(n_parts++, part, bytes);

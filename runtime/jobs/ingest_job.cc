@@ -20,19 +20,7 @@ constexpr int64_t kSpanBytes = 16, kStateBytes = 64 * kKiB;
 
 Status IngestJob::use_settings(const ContextEntry& entry) {
   TRY_ASSIGN(settings_, parse_settings(entry.meta.settings, name_));
-  if (settings_.model_fingerprint != engine_.info.fingerprint) {
-    return {Code::kWrongModel,
-            fmt::format("context '{}' belongs to the model {}, not to {}; use that one, --replace, or "
-                        "another name",
-                        name_, describe_model(settings_), engine_.info.path)};
-  }
-  const char* kv_type = engine_.kv_type_name();
-  if (settings_.kv_type != kv_type) {
-    return {Code::kWrongModel,
-            fmt::format("context '{}' was begun with a cache of {}; {} --isa ref goes on with it", name_,
-                        settings_.kv_type, settings_.kv_type == "f32" ? "only" : "anything but")};
-  }
-  TRY(check_settings_fit(settings_, engine_.model->shape(), name_));
+  TRY(check_model(settings_, entry.meta, engine_, "use that one, --replace, or another name"));
   // Text that is valid reads the same either way, so a resume may turn it on.
   settings_.lossy = settings_.lossy || options_.lossy;
   return {};
