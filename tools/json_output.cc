@@ -75,7 +75,10 @@ Json error_fields(const Status& status) {
 }
 
 Json version_fields() {
-  return {{"version", kVersion}, {"store_format", kStoreFormatVersion}, {"json_schema", kJsonSchemaVersion}};
+  return {{"version", kVersion},
+          {"store_format", kStoreFormatVersion},
+          {"json_schema", kJsonSchemaVersion},
+          {"cuda", cuda_built_in()}};
 }
 
 Json context_json(const ContextInfo& c) {

@@ -1,5 +1,6 @@
 // The reform command: parse, call the library, print. docs/CLI.md has the exit codes.
 #include <fmt/format.h>
+#include <reform/engine.h>
 #include <reform/version.h>
 
 #include <CLI/CLI.hpp>
@@ -37,8 +38,8 @@ bool wants_json(int argc, char** argv) {
 }
 
 Status print_version(Output& out) {
-  out.text(
-      fmt::format("reform {}\nstore format {}\nJSON schema {}\n", kVersion, kStoreFormatVersion, kJsonSchemaVersion));
+  out.text(fmt::format("reform {}\nstore format {}\nJSON schema {}\nCUDA {}\n", kVersion, kStoreFormatVersion,
+                       kJsonSchemaVersion, cuda_built_in() ? "built in" : "not built in"));
   out.object(version_fields());
   return {};
 }
@@ -64,7 +65,8 @@ int run(int argc, char** argv) {
   app.footer(kExample);
   Invocation invocation;
   bool version = false;
-  app.add_flag("--version", version, "Versions of the tool, of the store's format and of --json");
+  app.add_flag("--version", version,
+               "Versions of the tool, of the store's format and of --json; whether CUDA is built in");
   app.add_flag("--json", invocation.json, "One JSON object on standard output");
   for (AddVerb* add : kVerbs) add(app, invocation);
   app.require_subcommand(0, 1);

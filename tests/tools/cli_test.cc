@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
+#include <filesystem>
 
 #include "tests/support/files.h"
 #include "tests/tools/command.h"
@@ -136,6 +137,32 @@ TEST_CASE("what is not there is named, with exit code 3", "[tools]") {
   check_error(box, {"ingest", "--model", kModel, "name", box.path("none.txt")}, 3, "none.txt");
   check_error(box, {"ingest", "--model", box.path("none.gguf"), "name", text}, 3, "none.gguf");
   check_error(box, {"generate", "--model", box.path("none.gguf"), "p"}, 3, "none.gguf");
+TEST_CASE("options for a GPU are for a build with CUDA: another neither shows nor takes them", "[tools]") {
+  const Sandbox box;
+  const std::string help = box.run({"generate", "--help"}).out;
+  const CommandResult version = box.run({"--version", "--json"});
+  CHECK(one_object(version)["cuda"] == cuda_built_in());
+  CHECK(help.find("--device NAME") != std::string::npos);
+  const std::pair<const char*, const char*> options[] = {{"--max-gpu-memory", "1GiB"},
+                                                         {"--gpu-weights", "host"},
+                                                         {"--gpu-products", "half"},
+                                                         {"--gpu-attention", "warps"},
+                                                         {"--cublas-lt", "none.so"}};
+  for (const auto& [option, value] : options) {
+    CAPTURE(option);
+    CHECK((help.find(option) != std::string::npos) == cuda_built_in());
+    const std::vector<std::string> args = {"generate", "--model", kModel, "-n", "1", option, value, "prompt"};
+    if (cuda_built_in()) {
+      CHECK(box.run(args).exit_code == 0);
+    } else {
+      check_error(box, args, 2, std::string(option) + ": this reform was built without CUDA (docs/CUDA.md)");
+    }
+  }
+  CHECK(box.run({"generate", "--model", kModel, "-n", "1", "--device", "auto", "prompt"}).exit_code == 0);
+  if (!cuda_built_in())
+    check_error(box, {"generate", "--model", kModel, "--device", "cuda:0", "prompt"}, 13, "built without CUDA");
+}
+
   check_error(box, {"generate", "--model", kModel, "--file", box.path("none.txt")}, 3, "none.txt");
   check_error(box, {"ask", "nobody", "why?"}, 3, "nobody");
   check_error(box, {"show", "nobody"}, 3, "nobody");
