@@ -95,6 +95,18 @@ void add_store_flag(CLI::App& verb, std::string& store_dir) {
   verb.add_option("--store", store_dir, "Directory of contexts; by default " + Store::default_dir())->type_name("DIR");
 }
 
+std::string store_path(const std::string& store_dir) { return store_dir.empty() ? Store::default_dir() : store_dir; }
+
+Result<std::unique_ptr<Store>> open_existing(const std::string& store_dir, const std::vector<std::string>& names) {
+  const std::string path = store_path(store_dir);
+  std::error_code error;
+  if (std::filesystem::exists(path, error) || error) return Store::open(path);
+  if (names.empty()) return std::unique_ptr<Store>();
+  return Status{Code::kNotFound, fmt::format("there is no context \"{}\": the store {} does not exist; --store names "
+                                             "another",
+                                             names.front(), path)};
+}
+
 void add_store_limit_flags(CLI::App& verb, StoreOptions& options) {
   const char* group = "Store (kept there, for every process, until it is set again)";
   verb.add_option_function<std::string>("--max-store-bytes", set_size("--max-store-bytes", options.max_bytes),

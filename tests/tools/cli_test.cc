@@ -3,6 +3,7 @@
 #include <reform/version.h>
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/files.h"
@@ -97,6 +98,31 @@ TEST_CASE("an argument that is missing, or one too many, shows the form of the v
   check_error(box, {"ask", "name"}, 2, "the form is: reform ask [OPTIONS] NAME... QUESTION");
   check_error(box, {"ingest", "name", "report.txt"}, 2, "--model is required (reform ingest --help explains)");
   check_error(box, {"show", "--stroe"}, 2, "NAME is missing; there is no option --stroe; the form is");
+}
+
+TEST_CASE("a store that does not exist is empty to the verbs that make none, and is not made", "[tools]") {
+  const Sandbox box;
+  const std::string typo = box.path("typo");
+  const std::vector<std::string> named[] = {{"ask", "c", "why?"},
+                                            {"show", "c"},
+                                            {"pin", "c"},
+                                            {"unpin", "c"},
+                                            {"rm", "c"},
+                                            {"verify", "c"},
+                                            {"export", "c", box.path("file")}};
+  for (std::vector<std::string> args : named) {
+    args.insert(args.end(), {"--store", typo});
+    CAPTURE(args);
+    check_error(box, args, 3,
+                "there is no context \"c\": the store " + typo + " does not exist; --store names another");
+  }
+  for (const char* verb : {"contexts", "verify"}) {
+    const CommandResult r = box.run({verb, "--store", typo});
+    CHECK(r.exit_code == 0);
+    CHECK(r.out == "no contexts in " + typo + "\n");
+    CHECK(one_object(box.run({verb, "--store", typo, "--json"}))["contexts"].empty());
+  }
+  CHECK_FALSE(std::filesystem::exists(typo));
 }
 
 TEST_CASE("version: tool, store format and JSON schema, for people and for programs", "[tools]") {
