@@ -10,7 +10,8 @@
 namespace reform::tool {
 namespace {
 
-// C0 controls and DEL; C1 controls only as UTF-8 (c2 80 … c2 9f), which terminals obey too.
+// Bytes of the control character at text[at], 0 if there is none: C0 and DEL; C1 only as UTF-8 (c2 80 … c2 9f), which
+// terminals obey too.
 size_t control_length(std::string_view text, size_t at) {
   const auto c = static_cast<unsigned char>(text[at]);
   if (c < 0x20 || c == 0x7f) return 1;

@@ -1,5 +1,5 @@
 // A model: its architecture as data, and its weights, in the file's mapping. Where a device has memory of its own, ops
-// find them in places of their own (weight_places.h).
+// find them in places of their own (weights/places.h).
 #pragma once
 
 #include <reform/status.h>
@@ -19,7 +19,7 @@ class Gguf;
 class WeightPlaces;
 enum class WeightPlace : uint8_t;
 
-// Everything the one forward needs to know of an architecture. A new one is a row in kArchs (model.cc).
+// Everything the one forward needs to know of an architecture. A new one is a row in kArchs (model_arch.cc).
 struct ModelShape {
   std::string architecture;  // general.architecture
   int64_t n_layers = 0, d_model = 0, d_ff = 0, n_vocab = 0;
