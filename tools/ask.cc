@@ -27,18 +27,23 @@ struct AskFlags {
   bool sources = false, show_prompt = false;
 };
 
-// A match is shown whole, unless it is very long: the answer may stand anywhere in it. Edges come for every question.
+// A match is shown whole unless it is very long, as the answer may stand anywhere in it. The edges, which are the same
+// for every question, are shown in short.
 constexpr int kMatchChars = 1000, kEdgeChars = 160;
 
-// The model the contexts were made with, unless --model says where it is now. Also refuses early what cannot work, so
-// that nobody waits for a model to load first.
+// Several names of which one is missing are most often a question without its quotes.
+Status with_quotes_advice(const Status& status, const std::vector<std::string>& names) {
+  if (status.code != Code::kNotFound || names.size() < 2) return status;
+  return {Code::kNotFound, status.message + "; the last argument is the question, in quotes"};
+}
+
+// The path that --model gives, or else that of the model the first context was made with. Contexts that cannot be asked
+// are refused here, before anybody waits for a model to load.
 Result<std::string> find_model(Store& store, const std::vector<std::string>& names, const std::string& given) {
   std::string path = given;
   for (const std::string& name : names) {
     const Result<ContextInfo> found = store.find(name);
-    if (found.status().code == Code::kNotFound && names.size() > 1)  // most often a question without its quotes
-      return Status{Code::kNotFound, found.status().message + "; the last argument is the question, in quotes"};
-    if (!found.ok()) return found.status();
+    if (!found.ok()) return with_quotes_advice(found.status(), names);
     const ContextInfo& context = found.value();
     if (context.state == "damaged")
       return Status{Code::kCorrupt, fmt::format("context '{}' is damaged: {}", name, context.problem)};
@@ -55,8 +60,8 @@ Result<std::string> find_model(Store& store, const std::vector<std::string>& nam
     std::error_code error;
     if (!context.model_path.starts_with(kSyntheticModel) && !std::filesystem::exists(context.model_path, error))
       return Status{Code::kNotFound,
-                    fmt::format("the model of context '{}' was {}, where it no longer is; say where with --model FILE",
-                                name, context.model_path)};
+                    fmt::format("the model of context '{}' is no longer at {}; say with --model FILE where it is", name,
+                                context.model_path)};
     path = context.model_path;
   }
   return path;
@@ -91,8 +96,8 @@ Status run_ask(const AskFlags& flags, Output& out) {
   options.sampling = sampling_options(flags.sampling);
   if (Status s = options.validate(); !s.ok()) return s;
 
-  auto store = Store::open(flags.store_dir);
-  if (!store.ok()) return store.status();
+  auto store = open_existing(flags.store_dir, names);
+  if (!store.ok()) return with_quotes_advice(store.status(), names);
   const Result<std::string> model = find_model(*store.value(), names, flags.engine.model);
   if (!model.ok()) return model.status();
   out.progress().phase("loading the model");
@@ -107,7 +112,7 @@ Status run_ask(const AskFlags& flags, Output& out) {
   if (!result.ok()) {
     if (result.status().code == Code::kCancelled) {
       out.text("\n");
-      return {Code::kCancelled, "stopped; the answer is not complete, the context is as it was"};
+      return {Code::kCancelled, "stopped; the answer is not complete, and the context is as it was"};
     }
     return result.status();
   }

@@ -53,21 +53,24 @@ std::string table(const std::vector<Row>& rows) {
 }
 
 Status run_contexts(const StoreFlags& flags, Output& out) {
-  auto store = Store::open(flags.store_dir);
+  const std::string dir = store_path(flags.store_dir);
+  auto store = open_existing(dir, {});
   if (!store.ok()) return store.status();
-  const auto listed = store.value()->list();
+  const bool exists = store.value() != nullptr;
+  const auto listed = exists ? store.value()->list() : std::vector<ContextInfo>();
   if (!listed.ok()) return listed.status();
-  const auto use = store.value()->use();
+  const auto use = exists ? store.value()->use() : StoreUse();
   if (!use.ok()) return use.status();
   std::vector<Row> rows = {{"NAME", "MODEL", "TOKENS", "ON DISK", "BYTES/TOKEN", "STATE", "CREATED", "ASKED"}};
   for (const ContextInfo& context : listed.value()) rows.push_back(context_row(context));
-  out.text(rows.size() > 1 ? table(rows) : fmt::format("no contexts in {}\n", store.value()->dir()));
+  out.text(rows.size() > 1 ? table(rows) : fmt::format("no contexts in {}\n", dir));
   if (use.value().max_bytes > 0) {
-    out.text(fmt::format("{} of at most {} are taken; when it is full, {}\n", format_bytes(use.value().used_bytes),
-                         format_bytes(use.value().max_bytes),
-                         use.value().evict_when_full ? "contexts asked least recently go" : "an ingest stops"));
+    out.text(
+        fmt::format("{} of at most {} used; when the store is full, {}\n", format_bytes(use.value().used_bytes),
+                    format_bytes(use.value().max_bytes),
+                    use.value().evict_when_full ? "the contexts asked least recently are removed" : "an ingest stops"));
   }
-  out.object(contexts_fields(store.value()->dir(), listed.value(), use.value()));
+  out.object(contexts_fields(dir, listed.value(), use.value()));
   return {};
 }
 
@@ -95,7 +98,7 @@ std::string describe(const ContextInfo& c) {
 }
 
 Status run_show(const StoreFlags& flags, Output& out) {
-  auto store = Store::open(flags.store_dir);
+  auto store = open_existing(flags.store_dir, flags.names);
   if (!store.ok()) return store.status();
   const auto found = store.value()->find(flags.names.front());
   if (!found.ok()) return found.status();
@@ -104,7 +107,7 @@ Status run_show(const StoreFlags& flags, Output& out) {
   return {};
 }
 
-// What cannot work is refused before anything is done.
+// Before anything is done, so that all of the contexts are changed or none.
 Status check_names(Store& store, const std::vector<std::string>& names) {
   for (size_t i = 0; i < names.size(); ++i) {
     if (std::find(names.begin() + ptrdiff_t(i) + 1, names.end(), names[i]) != names.end())
@@ -115,7 +118,7 @@ Status check_names(Store& store, const std::vector<std::string>& names) {
 }
 
 Status run_pin(const StoreFlags& flags, bool pinned, Output& out) {
-  auto store = Store::open(flags.store_dir);
+  auto store = open_existing(flags.store_dir, flags.names);
   if (!store.ok()) return store.status();
   if (Status s = check_names(*store.value(), flags.names); !s.ok()) return s;
   const char* what = pinned ? "pinned" : "unpinned";
@@ -128,7 +131,7 @@ Status run_pin(const StoreFlags& flags, bool pinned, Output& out) {
 }
 
 Status run_rm(const StoreFlags& flags, Output& out) {
-  auto store = Store::open(flags.store_dir);
+  auto store = open_existing(flags.store_dir, flags.names);
   if (!store.ok()) return store.status();
   if (Status s = check_names(*store.value(), flags.names); !s.ok()) return s;
   for (const std::string& name : flags.names) {
@@ -146,7 +149,7 @@ void add_contexts(CLI::App& app, Invocation& invocation) {
   CLI::App* verb =
       add_verb(app, invocation, "contexts",
                "List the contexts in the store.\n"
-               "Bytes per token leave the checkpoint apart, which does not grow with the text.",
+               "BYTES/TOKEN leaves out the checkpoint, which does not grow with the text.",
                "  reform contexts --store ~/library", [flags](Output& out) { return run_contexts(*flags, out); });
   add_store_flag(*verb, flags->store_dir);
 }

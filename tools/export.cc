@@ -36,7 +36,7 @@ Status run_export(const ExportFlags& flags, Output& out) {
   if (to_stdout) {
     if (Status s = check_stdout(out); !s.ok()) return s;
   }
-  auto store = Store::open(flags.store_dir);
+  auto store = open_existing(flags.store_dir, {flags.name});
   if (!store.ok()) return store.status();
   const CancelScope scope;
   ExportTarget to{flags.file, flags.force, {}};

@@ -1,11 +1,58 @@
 #include "tools/flags.h"
 
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <functional>
 #include <random>
 #include <string>
 
 #include "tools/text.h"
 
 namespace reform::tool {
+namespace {
+
+using SetText = std::function<void(const std::string& text)>;
+
+template <class Bytes>
+SetText set_size(const std::string& flag, Bytes& bytes) {
+  return [flag, &bytes](const std::string& text) {
+    const Result<int64_t> parsed = parse_size(text);
+    if (!parsed.ok()) throw CLI::ValidationError(flag, parsed.status().message);
+    bytes = parsed.value();
+  };
+}
+
+SetText set_text(std::string& value) {
+  return [&value](const std::string& text) { value = text; };
+}
+
+// An option that only a GPU has a use for. A build without CUDA refuses it and keeps it out of --help.
+void add_gpu_flag(CLI::App& verb, const std::string& flag, const SetText& set, const char* type, const char* about) {
+  const auto set_if_built_in = [flag, set](const std::string& text) {
+    if (!cuda_built_in()) throw CLI::ValidationError(flag, "this reform was built without CUDA (docs/CUDA.md)");
+    set(text);
+  };
+  const char* group = cuda_built_in() ? "GPU" : "";
+  verb.add_option_function<std::string>(flag, set_if_built_in, about)->type_name(type)->group(group);
+}
+
+void add_gpu_flags(CLI::App& verb, EngineOptions& o) {
+  add_gpu_flag(verb, "--max-gpu-memory", set_size("--max-gpu-memory", o.max_gpu_memory_bytes), "BYTES",
+               "Hard cap on GPU memory, the driver's share included; by default what is free");
+  add_gpu_flag(verb, "--gpu-weights", set_text(o.gpu_weights), "PLACE",
+               "Where a GPU finds weights: auto (the default; there, as far as they fit), resident, host or file");
+  add_gpu_flag(
+      verb, "--gpu-products", set_text(o.gpu_products), "TYPE",
+      "How a GPU multiplies while it reads a text: half (16 bits, the default), or fp8, faster and less exact");
+  add_gpu_flag(
+      verb, "--gpu-attention", set_text(o.gpu_attention), "NAME",
+      "Attention's kernels: auto (the default: the ones for compute capability 9.0 where they work), or warps");
+  add_gpu_flag(verb, "--cublas-lt", set_text(o.cublas_lt_file), "FILE",
+               "libcublasLt.so, if the loader does not find it: the toolkit's, or PyTorch's");
+}
+
+}  // namespace
 
 CLI::Option* add_model_flags(CLI::App& verb, std::string& model, const std::string& about) {
   CLI::Option* file = verb.add_option("-m,--model", model, about)->type_name("FILE");
@@ -33,54 +80,36 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
   verb.add_option("--isa", o.isa, "Instruction set: ref, portable, avx2 or avx512; the best one by default")
       ->type_name("NAME")
       ->group(group);
-  verb.add_option("--device", o.device,
-                  "Where the model runs: cpu (the default), auto (a GPU if one can be used), or cuda:0")
-      ->type_name("NAME")
+  const char* device_help = cuda_built_in()
+                                ? "Where the model runs: cpu (the default), auto (a GPU if one can be used), or cuda:0"
+                                : "Where the model runs: cpu; this build has no CUDA (docs/CUDA.md)";
+  verb.add_option("--device", o.device, device_help)->type_name("NAME")->group(group);
+  verb.add_option_function<std::string>("--max-host-memory", set_size("--max-host-memory", o.max_host_memory_bytes),
+                                        "Hard cap on host memory, as in 800MiB or 2GiB; none by default")
+      ->type_name("BYTES")
       ->group(group);
-  const auto add_cap = [&verb, group](const std::string& flag, int64_t& bytes, const std::string& about) {
-    const auto set = [flag, &bytes](const std::string& text) {
-      const Result<int64_t> parsed = parse_size(text);
-      if (!parsed.ok()) throw CLI::ValidationError(flag, parsed.status().message);
-      bytes = parsed.value();
-    };
-    verb.add_option_function<std::string>(flag, set, about)->type_name("BYTES")->group(group);
-  };
-  add_cap("--max-host-memory", o.max_host_memory_bytes,
-          "Hard cap on host memory, as in 800MiB or 2GiB; none by default");
-  add_cap("--max-gpu-memory", o.max_gpu_memory_bytes,
-          "Hard cap on GPU memory, the driver's share included; by default what is free");
-  verb.add_option("--gpu-weights", o.gpu_weights,
-                  "Where a GPU finds weights: auto (the default; there, as far as they fit), resident, host or file")
-      ->type_name("PLACE")
-      ->group(group);
-  verb.add_option(
-          "--gpu-products", o.gpu_products,
-          "How a GPU multiplies while it reads a text: half (16 bits, the default), or fp8, faster and less exact")
-      ->type_name("TYPE")
-      ->group(group);
-  verb.add_option(
-          "--gpu-attention", o.gpu_attention,
-          "Attention's kernels: auto (the default: the ones for compute capability 9.0 where they work), or warps")
-      ->type_name("NAME")
-      ->group(group);
-  verb.add_option("--cublas-lt", o.cublas_lt_file,
-                  "libcublasLt.so, if the loader does not find it: the toolkit's, or PyTorch's")
-      ->type_name("FILE")
-      ->group(group);
+  add_gpu_flags(verb, o);
 }
 
 void add_store_flag(CLI::App& verb, std::string& store_dir) {
   verb.add_option("--store", store_dir, "Directory of contexts; by default " + Store::default_dir())->type_name("DIR");
 }
 
+std::string store_path(const std::string& store_dir) { return store_dir.empty() ? Store::default_dir() : store_dir; }
+
+Result<std::unique_ptr<Store>> open_existing(const std::string& store_dir, const std::vector<std::string>& names) {
+  const std::string path = store_path(store_dir);
+  std::error_code error;
+  if (std::filesystem::exists(path, error) || error) return Store::open(path);
+  if (names.empty()) return std::unique_ptr<Store>();
+  return Status{Code::kNotFound, fmt::format("there is no context \"{}\": the store {} does not exist; --store names "
+                                             "another",
+                                             names.front(), path)};
+}
+
 void add_store_limit_flags(CLI::App& verb, StoreOptions& options) {
   const char* group = "Store (kept there, for every process, until it is set again)";
-  const auto set_cap = [&options](const std::string& text) {
-    const Result<int64_t> bytes = parse_size(text);
-    if (!bytes.ok()) throw CLI::ValidationError("--max-store-bytes", bytes.status().message);
-    options.max_bytes = bytes.value();
-  };
-  verb.add_option_function<std::string>("--max-store-bytes", set_cap,
+  verb.add_option_function<std::string>("--max-store-bytes", set_size("--max-store-bytes", options.max_bytes),
                                         "Cap on the store's whole directory, as in 50GiB; 0: none")
       ->type_name("BYTES")
       ->group(group);

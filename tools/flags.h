@@ -7,7 +7,9 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 namespace reform::tool {
 
@@ -20,6 +22,10 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required);
 CLI::Option* add_model_flags(CLI::App& verb, std::string& model, const std::string& about);
 
 void add_store_flag(CLI::App& verb, std::string& store_dir);
+std::string store_path(const std::string& store_dir);  // or the default one
+// For verbs that make no store: a directory that does not exist is not made, so that a typing error in --store leaves
+// nothing behind. It holds none of the contexts `names`, which is kNotFound; without names the result is nullptr.
+Result<std::unique_ptr<Store>> open_existing(const std::string& store_dir, const std::vector<std::string>& names);
 // Of verbs that write contexts: the cap on the store.
 void add_store_limit_flags(CLI::App& verb, StoreOptions& options);
 

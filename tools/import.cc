@@ -43,7 +43,7 @@ void print_result(const ImportFlags& flags, const std::string& store_dir, const 
                        format_count(c.n_tokens), format_bytes(r.archive_bytes), format_bytes(c.disk_bytes)));
   if (c.model_path.empty()) {
     out.progress().remark(
-        fmt::format("reform: asking it needs its model, {}: ask with --model FILE", printable(c.model_name, false)));
+        fmt::format("reform: a question needs its model, {}: ask with --model FILE", printable(c.model_name, false)));
   }
   out.object(import_fields(store_dir, flags.file, r));
 }
@@ -68,7 +68,7 @@ Status run_import(const ImportFlags& flags, Output& out) {
   ImportOptions options = flags.options;
   options.log = out.log();
   const auto done = import_context(*store.value(), from, options, show, &scope.token());
-  if (done.status().code == Code::kCancelled) return {Code::kCancelled, "stopped; nothing of it stays"};
+  if (done.status().code == Code::kCancelled) return {Code::kCancelled, "stopped; nothing was imported"};
   if (!done.ok()) return done.status();
   print_result(flags, store.value()->dir(), done.value(), out);
   return {};

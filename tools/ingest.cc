@@ -31,7 +31,7 @@ struct IngestFlags {
 
 constexpr const char* kStdin = "-";
 
-// Before the model is loaded: what would fail in any case fails at once.
+// Checked before the model is loaded, so that nobody waits for an error.
 Status check_files(const std::vector<std::string>& files) {
   int n_stdin = 0;
   for (const std::string& file : files) {
@@ -49,7 +49,7 @@ Status check_files(const std::vector<std::string>& files) {
 
 // What was saved, and how to go on.
 Status explain_cancelled(const IngestFlags& flags, const IngestProgress& last, Store& store) {
-  std::string saved = "nothing of it is saved yet; run the same command again";
+  std::string saved = "nothing is saved yet; run the same command again";
   if (last.tokens_saved > 0) {
     const std::string of = last.tokens_total > 0 ? " of about " + format_count(last.tokens_total) : "";
     saved = fmt::format("{}{} tokens are saved; run the same command again to go on from there",
@@ -59,7 +59,7 @@ Status explain_cancelled(const IngestFlags& flags, const IngestProgress& last, S
     if (file == kStdin) saved += ", with the same text on standard input";
   }
   const Result<ContextInfo> there = store.find(flags.name);
-  if (there.ok() && there.value().state == "complete") saved += "; until it is done the context stays as it was";
+  if (there.ok() && there.value().state == "complete") saved += "; until then the context stays as it was";
   return {Code::kCancelled, fmt::format("stopped reading '{}': {}", flags.name, saved)};
 }
 
@@ -137,8 +137,8 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
   add_store_limit_flags(*verb, flags->store_options);
   verb->add_option("--heads", flags->engine.options.heads_file, "Heads that make the embedding (JSON)")
       ->type_name("FILE");
-  CLI::Option* append = verb->add_flag("--append", flags->append, "The name exists: add this text at its end");
-  verb->add_flag("--replace", flags->replace, "The name exists: take its place once this text is read")
+  CLI::Option* append = verb->add_flag("--append", flags->append, "If NAME exists, add this text at its end");
+  verb->add_flag("--replace", flags->replace, "If NAME exists, take its place once this text is read")
       ->excludes(append);
   verb->add_flag("--lossy", flags->options.lossy, "Read bytes that are not UTF-8 as U+FFFD instead of refusing");
 

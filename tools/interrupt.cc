@@ -47,7 +47,7 @@ void on_signal(int) {
 // The call is in a step that does not look at the token (a long write, say). Ending there is as safe as a power cut:
 // the store keeps what was committed.
 void on_alarm(int) {
-  if (g_in_scope) end_now("\nreform: interrupted; what was saved is kept, the same command goes on from there\n");
+  if (g_in_scope) end_now("\nreform: interrupted; what was saved is kept, and the same command goes on from there\n");
 }
 
 void handle(int signal, void (*handler)(int)) {

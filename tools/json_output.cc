@@ -60,24 +60,6 @@ Json evicted_json(const std::vector<Eviction>& evicted) {
   return list;
 }
 
-}  // namespace
-
-Json with_header(const std::string& verb, const Json& fields) {
-  Json json = {{"schema_version", kJsonSchemaVersion}, {"verb", verb}};
-  json.update(fields);
-  return json;
-}
-
-std::string dump(const Json& object) { return object.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
-Json error_fields(const Status& status) {
-  return {{"error", {{"code", int(status.code)}, {"name", code_name(status.code)}, {"message", status.message}}}};
-}
-
-Json version_fields() {
-  return {{"version", kVersion}, {"store_format", kStoreFormatVersion}, {"json_schema", kJsonSchemaVersion}};
-}
-
 Json context_json(const ContextInfo& c) {
   const Json settings = Json::parse(c.settings_json, nullptr, /*allow_exceptions=*/false);
   return {{"name", c.name},
@@ -98,6 +80,27 @@ Json context_json(const ContextInfo& c) {
           {"last_asked_unix_s", c.last_asked_unix_s == 0 ? Json() : Json(c.last_asked_unix_s)},
           {"pinned", c.pinned},
           {"settings", settings.is_discarded() ? Json() : settings}};
+}
+
+}  // namespace
+
+Json with_header(const std::string& verb, const Json& fields) {
+  Json json = {{"schema_version", kJsonSchemaVersion}, {"verb", verb}};
+  json.update(fields);
+  return json;
+}
+
+std::string dump(const Json& object) { return object.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+Json error_fields(const Status& status) {
+  return {{"error", {{"code", int(status.code)}, {"name", code_name(status.code)}, {"message", status.message}}}};
+}
+
+Json version_fields() {
+  return {{"version", kVersion},
+          {"store_format", kStoreFormatVersion},
+          {"json_schema", kJsonSchemaVersion},
+          {"cuda", cuda_built_in()}};
 }
 
 Json contexts_fields(const std::string& store_dir, const std::vector<ContextInfo>& contexts, const StoreUse& use) {

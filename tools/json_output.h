@@ -25,7 +25,6 @@ std::string dump(const Json& object);
 
 Json error_fields(const Status& status);
 Json version_fields();
-Json context_json(const ContextInfo& context);
 Json contexts_fields(const std::string& store_dir, const std::vector<ContextInfo>& contexts, const StoreUse& use);
 Json show_fields(const std::string& store_dir, const ContextInfo& context);
 // `what`: removed, pinned, unpinned

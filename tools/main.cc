@@ -1,8 +1,10 @@
 // The reform command: parse, call the library, print. docs/CLI.md has the exit codes.
 #include <fmt/format.h>
+#include <reform/engine.h>
 #include <reform/version.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <string>
@@ -28,17 +30,75 @@ constexpr const char* kExample =
     "\n"
     "`reform VERB --help` explains a verb. Exit codes and files: docs/CLI.md; --json: docs/JSON.md.";
 
-// Before parsing has succeeded: was --json asked for?
-bool wants_json(int argc, char** argv) {
-  for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i) {
-    if (std::string_view(argv[i]) == "--json") return true;
+using Words = std::vector<std::string>;
+
+// `reform help VERB` is `reform VERB --help`.
+Words words_of(int argc, char** argv) {
+  Words words(argv + std::min(argc, 1), argv + argc);
+  if (words.empty() || words.front() != "help") return words;
+  words.erase(words.begin());
+  words.emplace_back("--help");
+  return words;
+}
+
+// For when parsing fails: whether the option was given.
+bool has_option(const Words& words, std::string_view option) {
+  const auto end = std::find(words.begin(), words.end(), "--");
+  return std::find(words.begin(), end, option) != end;
+}
+
+// A word where a verb should stand; "" if there is none.
+std::string unknown_verb(const CLI::App& app) {
+  const Words rest = app.remaining();
+  const bool is_verb = app.get_subcommands().empty() && !rest.empty() && !rest.front().starts_with('-');
+  return is_verb ? rest.front() : "";
+}
+
+int show_help(const CLI::App& app, ProgressLine& progress) {
+  Output out("help", false, progress);
+  if (const std::string verb = unknown_verb(app); !verb.empty())
+    return out.finish({Code::kUsage, fmt::format("there is no verb '{}' (reform --help lists them)", verb)});
+  const auto chosen = app.get_subcommands();
+  out.text(chosen.empty() ? app.help() : chosen.front()->help());
+  return out.finish({});
+}
+
+// "NAME or FILE is missing": with one of them given, only the user knows which.
+std::string describe_missing(const CLI::App& verb) {
+  Words names;
+  bool some_given = false;
+  for (const CLI::Option* option : verb.get_options([](const CLI::Option* o) { return o->get_positional(); })) {
+    if (!option->get_required()) continue;
+    names.push_back(option->get_name(true));
+    some_given = some_given || !option->empty();
   }
-  return false;
+  const bool all = names.size() > 1 && !some_given;
+  return fmt::format("{} {} missing", fmt::join(names, some_given ? " or " : " and "), all ? "are" : "is");
+}
+
+// What is wrong with the command line, with the form it should have where an argument is missing or too many.
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  if (const std::string verb = unknown_verb(app); !verb.empty())
+    return fmt::format("there is no verb '{}' (reform --help explains)", verb);
+  const auto chosen = app.get_subcommands();
+  if (chosen.empty()) return fmt::format("{} (reform --help explains)", error.what());
+  const CLI::App& verb = *chosen.front();
+  std::string what = error.what();
+  const bool is_missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+  const bool is_option = what.starts_with('-') || what.find(" or -") != std::string::npos;
+  const bool is_count = dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr;
+  if (is_missing && !is_option) what = describe_missing(verb);
+  // What is missing is often what an option with a typing error has swallowed.
+  for (const std::string& word : is_missing ? verb.remaining() : Words()) {
+    if (word.starts_with('-') && word.size() > 1) what += fmt::format("; there is no option {}", word);
+  }
+  if ((is_missing || is_count) && !is_option) what += "; the form is: " + form_of(verb);
+  return fmt::format("{} (reform {} --help explains)", what, verb.get_name());
 }
 
 Status print_version(Output& out) {
-  out.text(
-      fmt::format("reform {}\nstore format {}\nJSON schema {}\n", kVersion, kStoreFormatVersion, kJsonSchemaVersion));
+  out.text(fmt::format("reform {}\nstore format {}\nJSON schema {}\nCUDA {}\n", kVersion, kStoreFormatVersion,
+                       kJsonSchemaVersion, cuda_built_in() ? "built in" : "not built in"));
   out.object(version_fields());
   return {};
 }
@@ -56,7 +116,8 @@ Status run_guarded(const Invocation& invocation, Output& out) {
 
 int run(int argc, char** argv) {
   static const std::string interrupted = dump(with_header("", error_fields({Code::kCancelled, "interrupted"}))) + "\n";
-  const bool json = wants_json(argc, argv);
+  const Words words = words_of(argc, argv);
+  const bool json = has_option(words, "--json");
   install_interrupt_handler(json ? interrupted.c_str() : "");
 
   CLI::App app(kAbout, "reform");
@@ -64,44 +125,21 @@ int run(int argc, char** argv) {
   app.footer(kExample);
   Invocation invocation;
   bool version = false;
-  app.add_flag("--version", version, "Versions of the tool, of the store's format and of --json");
+  app.add_flag("--version", version,
+               "Versions of the tool, of the store's format and of --json; whether CUDA is built in");
   app.add_flag("--json", invocation.json, "One JSON object on standard output");
-  add_ingest(app, invocation);
-  add_ask(app, invocation);
-  add_contexts(app, invocation);
-  add_show(app, invocation);
-  add_pin(app, invocation);
-  add_unpin(app, invocation);
-  add_rm(app, invocation);
-  add_verify(app, invocation);
-  add_export(app, invocation);
-  add_import(app, invocation);
-  add_generate(app, invocation);
-  add_doctor(app, invocation);
+  for (AddVerb* add : kVerbs) add(app, invocation);
   app.require_subcommand(0, 1);
 
   ProgressLine& progress = ProgressLine::standard_error();
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    Output out("help", false, progress);
-    const auto chosen = app.get_subcommands();
-    out.text(chosen.empty() ? app.help() : chosen.front()->help());
-    return out.finish({});
-  } catch (const CLI::ParseError& e) {
+    app.parse(Words(words.rbegin(), words.rend()));  // CLI11 takes them from the back
+  } catch (const CLI::CallForHelp&) {
+    return show_help(app, progress);
+  } catch (const CLI::ParseError& error) {
+    if (has_option(words, "--help") || has_option(words, "-h")) return show_help(app, progress);
     Output out(invocation.verb, json, progress);
-    const auto chosen = app.get_subcommands();
-    const std::string verb = chosen.empty() ? "" : " " + chosen.front()->get_name();
-    const std::vector<std::string> rest = app.remaining();
-    const bool unknown_verb = chosen.empty() && !rest.empty() && rest.front().rfind('-', 0) != 0;
-    std::string what = unknown_verb ? fmt::format("there is no verb '{}'", rest.front()) : e.what();
-    // What is missing is often what an option with a typing error has swallowed.
-    if (!chosen.empty() && dynamic_cast<const CLI::RequiredError*>(&e) != nullptr) {
-      for (const std::string& word : chosen.front()->remaining()) {
-        if (word.starts_with('-') && word.size() > 1) what += fmt::format("; there is no option {}", word);
-      }
-    }
-    return out.finish({Code::kUsage, fmt::format("{} (reform{} --help explains)", what, verb)});
+    return out.finish({Code::kUsage, explain(app, error)});
   }
   if (version) {
     invocation.verb = "version";

@@ -84,11 +84,11 @@ ProgressLine& ProgressLine::standard_error() {
   return line;
 }
 
-void ProgressLine::update(const std::function<std::string(int)>& make, bool last) {
+void ProgressLine::update(const std::function<std::string(int)>& make) {
   const std::lock_guard lock(mutex_);
   if (quiet_) return;
   const auto now = clock_();
-  if (!last && drawn_once_ && now - last_draw_ < (live_ ? kLiveInterval : kPlainInterval)) return;
+  if (drawn_once_ && now - last_draw_ < (live_ ? kLiveInterval : kPlainInterval)) return;
   // A line as wide as the terminal would wrap, and \r would not find its beginning.
   const std::string line = make(live_ ? std::max(1, columns_() - 1) : kPlainColumns);
   last_draw_ = now;

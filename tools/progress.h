@@ -34,8 +34,8 @@ class ProgressLine {
 
   bool live() const { return live_; }
   void set_quiet(bool quiet) { quiet_ = quiet; }
-  // Shows make(columns) if it is time for it; `last` shows it in any case.
-  void update(const std::function<std::string(int columns)>& make, bool last = false);
+  // Shows make(columns), but not more often than the intervals above.
+  void update(const std::function<std::string(int columns)>& make);
   // Only on a terminal: a step that needs no line of its own elsewhere ("query", "gather").
   void phase(const std::string& text);
   void clear();  // takes the live line away

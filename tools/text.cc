@@ -10,9 +10,8 @@
 namespace reform::tool {
 namespace {
 
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
-
-// C0 controls and DEL; C1 controls only as UTF-8 (c2 80 … c2 9f), which terminals obey too.
+// Bytes of the control character at text[at], 0 if there is none: C0 and DEL; C1 only as UTF-8 (c2 80 … c2 9f), which
+// terminals obey too.
 size_t control_length(std::string_view text, size_t at) {
   const auto c = static_cast<unsigned char>(text[at]);
   if (c < 0x20 || c == 0x7f) return 1;
@@ -20,11 +19,12 @@ size_t control_length(std::string_view text, size_t at) {
   return 0;
 }
 
-// Byte offsets where characters begin, the end included.
+// Byte offsets where characters begin, the end included. The text need not be valid UTF-8 (file names are not): every
+// byte that continues none counts as one.
 std::vector<size_t> character_offsets(std::string_view text) {
   std::vector<size_t> offsets;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (!is_continuation(text[i])) offsets.push_back(i);
+    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) offsets.push_back(i);
   }
   offsets.push_back(text.size());
   return offsets;

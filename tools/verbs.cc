@@ -10,15 +10,7 @@ namespace {
 class HelpFormatter : public CLI::Formatter {
  public:
   std::string make_usage(const CLI::App* app, std::string) const override {
-    if (app->get_parent() == nullptr) return "\nUsage: reform VERB [OPTIONS] ...\n";
-    std::string line = "\nUsage: reform " + app->get_name() + " [OPTIONS]";
-    for (const CLI::Option* option : app->get_options([](const CLI::Option* o) { return o->get_positional(); })) {
-      const bool many = option->get_expected_max() >= CLI::detail::expected_max_vector_size;
-      const std::string name = option->get_name(true);
-      line += option->get_required() ? " " + name : " [" + name + "]";
-      if (many && name.find("...") == std::string::npos) line += "...";
-    }
-    return line + "\n";
+    return "\nUsage: " + (app->get_parent() == nullptr ? "reform VERB [OPTIONS] ..." : form_of(*app)) + "\n";
   }
   std::string make_option_opts(const CLI::Option* option) const override {
     if (option->get_positional() || option->get_type_size() == 0) return "";
@@ -28,6 +20,17 @@ class HelpFormatter : public CLI::Formatter {
 };
 
 }  // namespace
+
+std::string form_of(const CLI::App& verb) {
+  std::string form = "reform " + verb.get_name() + " [OPTIONS]";
+  for (const CLI::Option* option : verb.get_options([](const CLI::Option* o) { return o->get_positional(); })) {
+    const bool many = option->get_expected_max() >= CLI::detail::expected_max_vector_size;
+    const std::string name = option->get_name(true);
+    form += option->get_required() ? " " + name : " [" + name + "]";
+    if (many && name.find("...") == std::string::npos) form += "...";
+  }
+  return form;
+}
 
 void use_help_formatter(CLI::App& app) { app.formatter(std::make_shared<HelpFormatter>()); }
 

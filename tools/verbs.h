@@ -1,4 +1,4 @@
-// One function per verb: adds its flags to the command line and leaves behind what to run.
+// One function per verb: it adds the verb and its options to the command line, and says what to run.
 #pragma once
 
 #include <reform/status.h>
@@ -22,20 +22,15 @@ struct Invocation {
   std::function<Status(Output&)> run;
 };
 
-void add_ingest(CLI::App& app, Invocation& invocation);
-void add_ask(CLI::App& app, Invocation& invocation);
-void add_generate(CLI::App& app, Invocation& invocation);
-void add_contexts(CLI::App& app, Invocation& invocation);
-void add_show(CLI::App& app, Invocation& invocation);
-void add_doctor(CLI::App& app, Invocation& invocation);
-void add_rm(CLI::App& app, Invocation& invocation);
-void add_verify(CLI::App& app, Invocation& invocation);
-void add_export(CLI::App& app, Invocation& invocation);
-void add_import(CLI::App& app, Invocation& invocation);
-void add_pin(CLI::App& app, Invocation& invocation);
-void add_unpin(CLI::App& app, Invocation& invocation);
+using AddVerb = void(CLI::App& app, Invocation& invocation);
+AddVerb add_ingest, add_ask, add_contexts, add_show, add_pin, add_unpin, add_rm, add_verify, add_export, add_import,
+    add_generate, add_doctor;
+inline constexpr AddVerb* kVerbs[] = {  // in the order of --help
+    add_ingest, add_ask,    add_contexts, add_show,   add_pin,      add_unpin,
+    add_rm,     add_verify, add_export,   add_import, add_generate, add_doctor};
 
-void use_help_formatter(CLI::App& app);  // before any verb is added: they inherit it
+void use_help_formatter(CLI::App& app);     // before any verb is added: they inherit it
+std::string form_of(const CLI::App& verb);  // "reform ingest [OPTIONS] NAME FILE..."
 
 // The flags every verb has, and the link from the verb to `run`.
 CLI::App* add_verb(CLI::App& app, Invocation& invocation, const std::string& name, const std::string& description,

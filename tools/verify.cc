@@ -34,14 +34,14 @@ std::string describe(const VerifiedContext& c) {
   return text;
 }
 
-// Damage first. Who names a context wants to know of it: that it could not be checked is then an error.
+// Damage comes first. A context that could not be checked is an error only if it was named.
 Status verdict_of(const std::vector<VerifiedContext>& contexts, const std::vector<std::string>& names) {
   const auto n_damaged =
       std::count_if(contexts.begin(), contexts.end(), [](const auto& c) { return c.state == "damaged"; });
   if (n_damaged > 0) {
     return {Code::kCorrupt,
-            fmt::format("{} of {} contexts {} damaged, or could not be read. Where the disk itself fails, mend "
-                        "that first; else `reform rm NAME` removes one, and its text can be ingested again",
+            fmt::format("{} of {} contexts {} damaged or could not be read. If the disk itself fails, replace it "
+                        "first; otherwise `reform rm NAME` removes one, and its text can be ingested again",
                         n_damaged, contexts.size(), n_damaged == 1 ? "is" : "are")};
   }
   const auto busy =
@@ -51,7 +51,8 @@ Status verdict_of(const std::vector<VerifiedContext>& contexts, const std::vecto
 }
 
 Status run_verify(const VerifyFlags& flags, Output& out) {
-  auto store = Store::open(flags.store_dir);
+  const std::string dir = store_path(flags.store_dir);
+  auto store = open_existing(dir, flags.names);
   if (!store.ok()) return store.status();
   const CancelScope scope;
   std::string shown;
@@ -62,12 +63,13 @@ Status run_verify(const VerifyFlags& flags, Output& out) {
     out.progress().update(
         [&](int columns) { return bytes_line(p.context, p.done_bytes, p.total_bytes, time.count(), columns); });
   };
-  const auto verified = verify(*store.value(), flags.names, show, &scope.token());
+  const auto verified = store.value() != nullptr ? verify(*store.value(), flags.names, show, &scope.token())
+                                                 : std::vector<VerifiedContext>();
   if (verified.status().code == Code::kCancelled) return {Code::kCancelled, "stopped; nothing was changed"};
   if (!verified.ok()) return verified.status();
   for (const VerifiedContext& context : verified.value()) out.text(describe(context));
-  if (verified.value().empty()) out.text(fmt::format("no contexts in {}\n", store.value()->dir()));
-  out.object(verify_fields(store.value()->dir(), verified.value()));
+  if (verified.value().empty()) out.text(fmt::format("no contexts in {}\n", dir));
+  out.object(verify_fields(dir, verified.value()));
   return verdict_of(verified.value(), flags.names);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/try.h"
+#include "runtime/model/weights/source.h"
 #ifdef REFORM_CUDA
 #include "kernels/cuda/cuda_device.h"
 #endif
@@ -35,17 +36,47 @@ Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, const CudaDevic
 }
 #endif
 
-// "--gpu-weights and --cublas-lt": options that were given, and that the CPU has no use for.
+constexpr int kCpu = -1, kAuto = -2;
+
+// kCpu, kAuto, or the index of a CUDA device.
+Result<int> parse_device(const std::string& text) {
+  if (text.empty() || text == "cpu") return kCpu;
+  if (text == "auto") return kAuto;
+  constexpr std::string_view kCuda = "cuda:";
+  if (text.starts_with(kCuda)) {
+    int index = -1;
+    const char *begin = text.data() + kCuda.size(), *end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(begin, end, index);
+    if (error == std::errc() && rest == end && index >= 0) return index;
+  }
+  return Status{Code::kUsage, fmt::format("unknown device '{}'; expected cpu, auto, or cuda:0 and so on", text)};
+}
+
+// Whether they are FP8.
+Result<bool> parse_gpu_products(const std::string& text) {
+  if (text.empty() || text == "half") return false;
+  if (text == "fp8") return true;
+  return Status{Code::kUsage, fmt::format("unknown GPU products '{}'; expected half or fp8", text)};
+}
+
+// Whether it may be by warpgroups.
+Result<bool> parse_gpu_attention(const std::string& text) {
+  if (text.empty() || text == "auto") return true;
+  if (text == "warps") return false;
+  return Status{Code::kUsage, fmt::format("unknown GPU attention '{}'; expected auto or warps", text)};
+}
+
+// "--gpu-weights, --cublas-lt": options that were given, and that the CPU has no use for.
 std::string unused_on_cpu(const EngineOptions& options) {
   std::vector<std::string> names;
   if (options.max_gpu_memory_bytes != 0) names.emplace_back("--max-gpu-memory");
   if (!options.gpu_weights.empty()) names.emplace_back("--gpu-weights");
   if (!options.gpu_attention.empty()) names.emplace_back("--gpu-attention");
   if (!options.cublas_lt_file.empty()) names.emplace_back("--cublas-lt");
-  return fmt::format("{}", fmt::join(names, " and "));
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
-// The first that we support, or -1 and why.
+// The first that we support, or kCpu and why.
 int first_chip(std::string& why_none) {
   why_none = kCudaBuiltIn ? "no GPU is seen" : "this reform was built without CUDA";
   std::string too_old;
@@ -55,46 +86,27 @@ int first_chip(std::string& why_none) {
                            chip.minor);
   }
   if (!too_old.empty()) why_none = fmt::format("{}; {}.0 is the oldest supported", too_old, kOldestCudaMajor);
-  return -1;
+  return kCpu;
 }
 
 }  // namespace
 
-Result<bool> parse_gpu_products(const std::string& text) {
-  if (text.empty() || text == "half") return false;
-  if (text == "fp8") return true;
-  return Status{Code::kUsage, fmt::format("unknown GPU products '{}'; expected half or fp8", text)};
-}
-
-Result<bool> parse_gpu_attention(const std::string& text) {
-  if (text.empty() || text == "auto") return true;
-  if (text == "warps") return false;
-  return Status{Code::kUsage, fmt::format("unknown GPU attention '{}'; expected auto or warps", text)};
-}
-
 bool cuda_built_in() { return kCudaBuiltIn; }
 
-Result<DeviceName> parse_device_name(const std::string& text) {
-  using Kind = DeviceName::Kind;
-  if (text.empty() || text == "cpu") return DeviceName{Kind::kCpu, 0};
-  if (text == "auto") return DeviceName{Kind::kAuto, 0};
-  constexpr std::string_view kCuda = "cuda:";
-  if (text.starts_with(kCuda)) {
-    int index = -1;
-    const char *begin = text.data() + kCuda.size(), *end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(begin, end, index);
-    if (error == std::errc() && rest == end && index >= 0) return DeviceName{Kind::kCuda, index};
-  }
-  return Status{Code::kUsage, fmt::format("unknown device '{}'; expected cpu, auto, or cuda:0 and so on", text)};
+Status check_device_options(const EngineOptions& options) {
+  TRY(parse_device(options.device));
+  TRY(parse_weight_place(options.gpu_weights));
+  TRY(parse_gpu_products(options.gpu_products));
+  TRY(parse_gpu_attention(options.gpu_attention));
+  return {};
 }
 
 Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool, MemoryAccount& account) {
-  TRY_ASSIGN(const DeviceName wanted, parse_device_name(options.device));
+  TRY_ASSIGN(int index, parse_device(options.device));
   TRY_ASSIGN(const bool fp8, parse_gpu_products(options.gpu_products));
   TRY_ASSIGN(const bool warpgroups, parse_gpu_attention(options.gpu_attention));
   ChosenDevice chosen;
-  int index = wanted.kind == DeviceName::Kind::kCuda ? wanted.index : -1;
-  if (wanted.kind == DeviceName::Kind::kAuto) {
+  if (index == kAuto) {
     std::string why_none;
     index = first_chip(why_none);
     if (index < 0) chosen.remark = fmt::format("the model runs on the CPU: {}", why_none);
@@ -108,7 +120,7 @@ Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPo
     chosen.device = make_cpu_device(isa, pool, account);
     if (const std::string unused = unused_on_cpu(options); !unused.empty()) {
       if (chosen.remark.empty()) chosen.remark = "the model runs on the CPU";
-      chosen.remark += fmt::format("; nothing comes of {} there", unused);
+      chosen.remark += fmt::format("; ignored there: {}", unused);
     }
     return chosen;
   }

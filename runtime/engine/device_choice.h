@@ -10,13 +10,8 @@
 
 namespace reform {
 
-struct DeviceName {
-  enum class Kind { kCpu, kCuda, kAuto } kind = Kind::kCpu;
-  int index = 0;  // of a CUDA device
-};
-Result<DeviceName> parse_device_name(const std::string& text);  // kUsage
-Result<bool> parse_gpu_products(const std::string& text);       // whether they are FP8; kUsage
-Result<bool> parse_gpu_attention(const std::string& text);      // whether it may be by warpgroups; kUsage
+// That `device` and the gpu_* texts name something; whether it is there is open_device's to say. kUsage.
+Status check_device_options(const EngineOptions& options);
 
 struct ChosenDevice {
   std::unique_ptr<Device> device;
@@ -24,6 +19,5 @@ struct ChosenDevice {
 };
 // kUnavailable names what is not there: the chip, or CUDA in this build. "auto" takes the CPU then.
 Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool, MemoryAccount& account);
-bool cuda_built_in();
 
 }  // namespace reform

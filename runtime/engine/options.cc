@@ -9,7 +9,6 @@
 #include "kernels/ops.h"
 #include "runtime/compress/policies/policy.h"
 #include "runtime/engine/device_choice.h"
-#include "runtime/model/weights/source.h"
 
 namespace reform {
 namespace {
@@ -30,10 +29,7 @@ Status EngineOptions::validate() const {
   TRY(in_range("threads", int64_t(n_threads), 0, 1024));
   TRY(in_range("max host memory", max_host_memory_bytes, 0, int64_t(1) << 50));
   TRY(in_range("max GPU memory", max_gpu_memory_bytes, 0, int64_t(1) << 50));
-  TRY(parse_device_name(device));
-  TRY(parse_weight_place(gpu_weights));
-  TRY(parse_gpu_products(gpu_products));
-  TRY(parse_gpu_attention(gpu_attention));
+  TRY(check_device_options(*this));
   if (isa.empty()) return {};
   for (const Isa candidate : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
     if (isa != name(candidate)) continue;

@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "base/try.h"
-#include "runtime/compress/embedding.h"
 #include "runtime/engine/directories.h"
 #include "runtime/jobs/settings.h"
 #include "runtime/jobs/store_impl.h"
@@ -32,31 +31,27 @@ Result<ArchiveTexts> portable_texts(const ContextMeta& meta) {
   return texts;
 }
 
-// The path to keep, once it is known that the context's model is there.
-Result<std::string> checked_model_path(const ContextSettings& settings, const ImportOptions& options) {
+// The path to keep: that of the context's model, which is checked.
+Result<std::string> checked_model_path(const ContextSettings& settings, const std::string& context,
+                                       const ImportOptions& options) {
   TRY_ASSIGN(const auto gguf, Gguf::open(options.model_path));
   const std::string cache_dir = options.cache_dir.empty() ? default_cache_dir() : options.cache_dir;
-  if (cached_fingerprint(*gguf, cache_dir) != settings.model_fingerprint) {
-    return Status{Code::kWrongModel, fmt::format("the context belongs to the model {}, not to {}",
-                                                 describe_model(settings), options.model_path)};
-  }
+  TRY(check_fingerprint(settings, context, cached_fingerprint(*gguf, cache_dir), options.model_path,
+                        "give that one with --model, or leave --model out"));
   return gguf->absolute_path();
 }
 
-// That the texts are what this program reads, and fit the rows. The rest is checked where it meets the model.
+// Takes the name and the model's path from the options. The texts must be what this program reads, and fit the rows; an
+// engine with the model checks the rest (check_model).
 Status admit(const ImportOptions& options, ContextMeta& meta) {
   if (!options.name.empty()) meta.name = options.name;
   TRY_ASSIGN(const ContextSettings settings, parse_settings(meta.settings, meta.name));
   TRY(parse_sources(meta.sources, meta.name));
   TRY(parse_progress(meta.progress, meta.name));
-  const int64_t row_bytes = EmbeddingLayout{int64_t(settings.heads.size()), settings.head_dim}.row_bytes();
-  if (row_bytes != meta.row_bytes) {
-    return {Code::kCorrupt,
-            fmt::format("context '{}': rows of {} bytes; its heads give {}", meta.name, meta.row_bytes, row_bytes)};
-  }
+  TRY(check_rows(settings, meta));
   std::string path;
   if (!options.model_path.empty()) {
-    TRY_ASSIGN(path, checked_model_path(settings, options));
+    TRY_ASSIGN(path, checked_model_path(settings, meta.name, options));
   }
   TRY_ASSIGN(meta.settings, with_model_path(meta.settings, path, meta.name));
   return {};

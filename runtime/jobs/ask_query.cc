@@ -41,10 +41,6 @@ Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n
   Stopwatch watch;
   TRY_ASSIGN(auto cache, make_cache(ask, context.settings, n_call_tokens));
   Compressor& compressor = *cache;
-  if (compressor.layout().row_bytes() != context.data->meta().row_bytes) {
-    return Status{Code::kCorrupt, fmt::format("context '{}': rows of {} bytes; its heads give {}", context.name(),
-                                              context.data->meta().row_bytes, compressor.layout().row_bytes())};
-  }
   int64_t n_parts = 0;
   TRY(context.data->load_checkpoint(context.n_tokens(), [&](const std::string& part, std::span<const std::byte> bytes) {
     return compressor.load_part(n_parts++, part, bytes);

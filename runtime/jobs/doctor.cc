@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <reform/doctor.h>
+#include <reform/engine.h>
 #include <reform/store.h>
 #include <reform/units.h>
 
@@ -9,14 +10,14 @@
 #include "base/machine.h"
 #include "base/try.h"
 #include "kernels/ops.h"
-#include "runtime/engine/device_choice.h"
 #include "runtime/engine/machine.h"
 #include "storage/disk_speed.h"
 
 namespace reform {
 namespace {
 
-// What a measurement writes: enough to leave a disk's own cache, little enough for two seconds and a nearly full disk.
+// What a measurement writes: more than a disk's own cache holds, and little enough for two seconds and a nearly full
+// disk.
 constexpr int64_t kMeasuredBytes = 256 * kMiB, kLeastFreeBytes = 256 * kMiB;
 // Below these the disk is what a question waits for: a million tokens are about 272 MB of index, and a gather of 8,192
 // tokens some hundred small reads.
@@ -65,8 +66,8 @@ void Examination::look_at_cpu() {
                                   report_.n_cores, report_.n_cores_machine));
   }
   if (report_.cpu_quota_cores > 0 && report_.cpu_quota_cores < report_.n_cores) {
-    advise("threads", fmt::format("the control group allows {:.1f} cores' time: more threads than that stand still for "
-                                  "parts of each period; use -t {}",
+    advise("threads", fmt::format("the control group allows {:.1f} cores' time: more threads than that only wait for "
+                                  "each other; use -t {}",
                                   report_.cpu_quota_cores, std::max(1, int(report_.cpu_quota_cores))));
   }
 }
@@ -90,13 +91,13 @@ void Examination::look_at_gpus() {
     advise("gpu", "this reform has no GPU code built in: models run on the CPU, whatever GPU there is");
 }
 
-// Where the store is, or the nearest directory above where it will be made.
 std::string absolute_path(const std::string& dir) {
   std::error_code error;
   const std::string path = std::filesystem::absolute(dir, error).lexically_normal().string();
   return path.size() > 1 && path.ends_with('/') ? path.substr(0, path.size() - 1) : path;
 }
 
+// Where the store is, or the nearest directory above where it will be made.
 std::string existing_directory(const std::string& dir) {
   std::error_code error;
   std::filesystem::path path = dir;

@@ -35,22 +35,6 @@ IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
   return options;
 }
 
-Status check_model(const IngestCall& call, const ContextSettings& settings) {
-  const Engine::Impl& engine = call.engine;
-  if (settings.model_fingerprint != engine.info.fingerprint) {
-    return {Code::kWrongModel,
-            fmt::format("context '{}' belongs to the model {}, not to {}; use that one, --replace, or "
-                        "another name",
-                        call.name, describe_model(settings), engine.info.path)};
-  }
-  if (settings.kv_type != engine.kv_type_name()) {
-    return {Code::kWrongModel,
-            fmt::format("context '{}' was begun with a cache of {}; {} --isa ref goes on with it", call.name,
-                        settings.kv_type, settings.kv_type == "f32" ? "only" : "anything but")};
-  }
-  return check_settings_fit(settings, engine.model->shape(), call.name);
-}
-
 Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
   const Engine::Impl& engine = call.engine;
   const IngestOptions& options = call.options;
@@ -107,7 +91,7 @@ Result<bool> skip_committed(const IngestTarget& target) {
 
 Status use_stored(const IngestCall& call, const ContextMeta& meta, IngestTarget& target) {
   TRY_ASSIGN(target.settings, parse_settings(meta.settings, call.name));
-  TRY(check_model(call, target.settings));
+  TRY(check_model(target.settings, meta, call.engine, "use that one, --replace, or another name"));
   TRY_ASSIGN(target.state, parse_progress(meta.progress, call.name));
   TRY_ASSIGN(target.sources_before, parse_sources(meta.sources, call.name));
   return {};

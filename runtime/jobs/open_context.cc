@@ -9,21 +9,6 @@
 namespace reform {
 namespace {
 
-Status check_model(const Engine::Impl& engine, const OpenContext& context, bool several) {
-  const ContextSettings& settings = context.settings;
-  const std::string& name = context.name();
-  if (settings.model_fingerprint != engine.info.fingerprint) {
-    return {Code::kWrongModel, fmt::format("context '{}' belongs to the model {}, not to {}; ask it with that one{}",
-                                           name, describe_model(settings), engine.info.path,
-                                           several ? ", and contexts of different models one by one" : "")};
-  }
-  if (settings.kv_type != engine.kv_type_name()) {
-    return {Code::kWrongModel, fmt::format("context '{}' was made {} --isa ref; ask it the same way", name,
-                                           settings.kv_type == "f32" ? "with" : "without")};
-  }
-  return check_settings_fit(settings, engine.model->shape(), name);
-}
-
 Status check_same_heads(std::span<const OpenContext> contexts) {
   for (const OpenContext& c : contexts) {
     if (c.settings.heads == contexts[0].settings.heads) continue;
@@ -53,7 +38,9 @@ Result<std::vector<OpenContext>> open_contexts(const Engine::Impl& engine, Conte
                                              "was saved",
                                              name)};
     }
-    TRY(check_model(engine, c, names.size() > 1));
+    const char* const advice =
+        names.size() > 1 ? "ask it with that one, and contexts of different models one by one" : "ask it with that one";
+    TRY(check_model(c.settings, c.data->meta(), engine, advice));
     contexts.push_back(std::move(c));
   }
   TRY(check_same_heads(contexts));

@@ -6,6 +6,7 @@
 
 #include "base/parse_json.h"
 #include "base/try.h"
+#include "runtime/compress/embedding.h"
 #include "runtime/compress/policies/policy.h"
 #include "runtime/model/model.h"
 
@@ -14,8 +15,16 @@ namespace reform {
 using nlohmann::json;
 
 namespace {
-constexpr const char* kFp8Products = "fp8";  // the key is there for these only; on disk
+
+constexpr const char* kFp8Products = "fp8";  // on disk; other settings have no such key
+
+// "SmolLM2 135M (/models/smollm2.gguf)"; the fingerprint instead of a path that is not known.
+std::string describe_model(const ContextSettings& s) {
+  return fmt::format("{} ({})", s.model_name,
+                     s.model_path.empty() ? "fingerprint " + s.model_fingerprint : s.model_path);
 }
+
+}  // namespace
 
 std::string to_json(const ContextSettings& s) {
   nlohmann::ordered_json root;
@@ -89,18 +98,36 @@ Result<std::string> with_model_path(const std::string& text, const std::string& 
   return to_json(settings);
 }
 
-std::string describe_model(const ContextSettings& s) {
-  return fmt::format("{} ({})", s.model_name,
-                     s.model_path.empty() ? "fingerprint " + s.model_fingerprint : s.model_path);
+Status check_rows(const ContextSettings& settings, const ContextMeta& meta) {
+  const int64_t row_bytes = EmbeddingLayout{int64_t(settings.heads.size()), settings.head_dim}.row_bytes();
+  if (row_bytes == meta.row_bytes) return {};
+  return {Code::kCorrupt,
+          fmt::format("context '{}': rows of {} bytes; its heads give {}", meta.name, meta.row_bytes, row_bytes)};
 }
 
-Status check_settings_fit(const ContextSettings& settings, const ModelShape& shape, const std::string& context) {
+Status check_fingerprint(const ContextSettings& settings, const std::string& context, const std::string& fingerprint,
+                         const std::string& path, const std::string& advice) {
+  if (fingerprint == settings.model_fingerprint) return {};
+  return {Code::kWrongModel, fmt::format("context '{}' belongs to the model {}, not to {}; {}", context,
+                                         describe_model(settings), path, advice)};
+}
+
+Status check_model(const ContextSettings& settings, const ContextMeta& meta, const Engine::Impl& engine,
+                   const std::string& advice) {
+  TRY(check_fingerprint(settings, meta.name, engine.info.fingerprint, engine.info.path, advice));
+  if (settings.kv_type != engine.kv_type_name()) {
+    return {Code::kWrongModel, fmt::format("context '{}' was made {}", meta.name,
+                                           settings.kv_type == "f32" ? "with --isa ref; give that here, too"
+                                                                     : "without --isa ref; leave that out here, too")};
+  }
+  const ModelShape& shape = engine.model->shape();
   if (settings.head_dim != shape.head_dim) {
     return {Code::kCorrupt, fmt::format("context '{}': its settings say heads of {} dimensions, the model's have {}",
-                                        context, settings.head_dim, shape.head_dim)};
+                                        meta.name, settings.head_dim, shape.head_dim)};
   }
-  const Status heads = check_heads(settings.heads, shape);
-  return heads.ok() ? heads : Status{Code::kCorrupt, fmt::format("context '{}': {}", context, heads.message)};
+  if (const Status heads = check_heads(settings.heads, shape); !heads.ok())
+    return {Code::kCorrupt, fmt::format("context '{}': {}", meta.name, heads.message)};
+  return check_rows(settings, meta);
 }
 
 }  // namespace reform

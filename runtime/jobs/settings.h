@@ -7,6 +7,8 @@
 #include <string>
 
 #include "runtime/compress/heads.h"
+#include "runtime/engine/engine_impl.h"
+#include "storage/context_store.h"
 
 namespace reform {
 
@@ -26,9 +28,14 @@ std::string to_json(const ContextSettings& settings);
 Result<ContextSettings> parse_settings(const std::string& json, const std::string& context);
 // The same settings with another path of the model; "" for an archive, which says nothing of this machine.
 Result<std::string> with_model_path(const std::string& json, const std::string& path, const std::string& context);
-// "SmolLM2 135M (/models/smollm2.gguf)"; the fingerprint instead of a path that is not known.
-std::string describe_model(const ContextSettings& settings);
-// What parsing cannot know: that the heads are of this model. kCorrupt names the context.
-Status check_settings_fit(const ContextSettings& settings, const ModelShape& shape, const std::string& context);
+
+// What parsing cannot know. That the context's rows are those of its heads: kCorrupt.
+Status check_rows(const ContextSettings& settings, const ContextMeta& meta);
+// That the model at `path` is the context's: kWrongModel, with what to do about it in `advice`.
+Status check_fingerprint(const ContextSettings& settings, const std::string& context, const std::string& fingerprint,
+                         const std::string& path, const std::string& advice);
+// All of it: that this engine can ask the context or go on with it. kWrongModel with `advice`, or kCorrupt.
+Status check_model(const ContextSettings& settings, const ContextMeta& meta, const Engine::Impl& engine,
+                   const std::string& advice);
 
 }  // namespace reform

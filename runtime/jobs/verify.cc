@@ -32,7 +32,7 @@ Result<std::vector<VerifiedContext>> verify(Store& store, const std::vector<std:
   std::vector<VerifiedContext> contexts;
   for (const ContextVerdict& verdict : verdicts) {
     VerifiedContext context = describe(verdict);
-    // Texts of the runtime's own: intact to the store, and still nothing that can be read.
+    // The runtime's own JSON texts may be intact to the store and still not be what the runtime reads.
     ContextEntry entry;
     entry.meta = verdict.meta;
     const ContextInfo info = describe(entry);

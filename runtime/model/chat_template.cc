@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <vector>
 
 #include "base/try.h"
 #include "runtime/model/gguf.h"
@@ -146,17 +147,11 @@ constexpr Family kFamilies[] = {{"chatml", "<|im_start|>", make_chatml},
 
 std::string known_names() {
   std::string names;
-  for (const std::string& name : chat_template_names()) names += (names.empty() ? "" : ", ") + name;
+  for (const Family& family : kFamilies) names += std::string(names.empty() ? "" : ", ") + family.name;
   return names;
 }
 
 }  // namespace
-
-std::vector<std::string> chat_template_names() {
-  std::vector<std::string> names;
-  for (const Family& family : kFamilies) names.push_back(family.name);
-  return names;
-}
 
 Result<ChatTemplate> chat_template(const Gguf& gguf, const std::string& name) {
   TRY_ASSIGN(const auto stored, gguf.get_string("tokenizer.chat_template"));
@@ -171,8 +166,8 @@ Result<ChatTemplate> chat_template(const Gguf& gguf, const std::string& name) {
   }
   if (!name.empty()) return Status{Code::kUsage, "unknown chat template '" + name + "'; known: " + known_names()};
   return Status{Code::kUsage, gguf.path() +
-                                  (stored ? ": the model's chat template is of no kind that we know"
-                                          : ": the model brings no chat template (a base model?)") +
+                                  (stored ? ": the model's chat template is of a kind that reform does not know"
+                                          : ": the model has no chat template (is it a base model?)") +
                                   "; name one with --chat-template (" + known_names() +
                                   "), or give the model a raw prompt with `reform generate`"};
 }

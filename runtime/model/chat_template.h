@@ -4,7 +4,6 @@
 #include <reform/status.h>
 
 #include <string>
-#include <vector>
 
 namespace reform {
 
@@ -22,6 +21,5 @@ struct ChatTemplate {
 
 // name: "" recognises; an unknown template is kUsage saying which are known and how to name one.
 Result<ChatTemplate> chat_template(const Gguf& gguf, const std::string& name);
-std::vector<std::string> chat_template_names();
 
 }  // namespace reform

@@ -1,7 +1,6 @@
 #include "runtime/text/source_reader.h"
 
 #include <fmt/format.h>
-#include <utf8cpp/utf8.h>
 
 #include <cerrno>
 #include <cstring>
@@ -72,16 +71,20 @@ Result<std::string_view> SourceReader::next() {
 
 Status SourceReader::check_utf8(std::string_view block, bool at_end) {
   const std::string text = cut_ + std::string(block);
-  const size_t open_bytes = at_end ? 0 : open_tail_bytes(text);
-  const auto end = text.end() - ptrdiff_t(open_bytes);
-  const auto invalid = utf8::find_invalid(text.begin(), end);
-  if (invalid != end) {
-    const int64_t at = files_.back().size_bytes - int64_t(cut_.size()) + (invalid - text.begin());
-    return {Code::kBadText, fmt::format("{}: not UTF-8 at byte {} (0x{:02x}); convert it, or read it all the same with "
-                                        "--lossy, each invalid byte as U+FFFD",
-                                        files_.back().name, at, static_cast<unsigned char>(*invalid))};
+  size_t pos = 0;
+  while (pos < text.size()) {
+    const Utf8Char c = decode_utf8(text, pos);
+    if (c.kind == Utf8Char::Kind::kIncomplete && !at_end) break;
+    if (c.kind != Utf8Char::Kind::kValid) {
+      const int64_t at = files_.back().size_bytes - int64_t(cut_.size()) + int64_t(pos);
+      return {Code::kBadText,
+              fmt::format("{}: not UTF-8 at byte {} (0x{:02x}); convert it, or read it all the same with "
+                          "--lossy, each invalid byte as U+FFFD",
+                          files_.back().name, at, uint8_t(text[pos]))};
+    }
+    pos += c.n_bytes;
   }
-  cut_.assign(end, text.end());
+  cut_.assign(text, pos);
   return {};
 }
 

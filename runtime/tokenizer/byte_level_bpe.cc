@@ -1,5 +1,7 @@
 // Byte-level BPE (GPT-2 and its many heirs): words by a pre-tokenizer; each byte is written as one printable character;
 // within a word the pair with the lowest rank in the list of merges merges first.
+#include <utf8cpp/utf8.h>
+
 #include <algorithm>
 #include <array>
 
@@ -52,7 +54,6 @@ class ByteLevelBpe : public Encoder {
   }
 
   int64_t table_bytes() const override { return merges_.bytes(); }
-  std::string name() const override { return pre_.name; }
   bool default_add_bos() const override { return pre_.add_bos; }
   bool has_unspelt_bytes() const override { return std::count(byte_ids_.begin(), byte_ids_.end(), -1) > 0; }
 
@@ -66,7 +67,7 @@ class ByteLevelBpe : public Encoder {
     byte_of_.fill(-1);
     const auto points = byte_alphabet();
     for (size_t b = 0; b < 256; ++b) {
-      append_utf8(points[b], byte_texts_[b]);
+      utf8::append(char32_t(points[b]), byte_texts_[b]);
       byte_of_[points[b]] = int16_t(b);
       byte_ids_[b] = find_plain(byte_texts_[b]);
     }

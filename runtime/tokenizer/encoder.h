@@ -89,7 +89,6 @@ class Encoder {
   // The bytes a normal token stands for.
   virtual std::string normal_bytes(std::string_view token_text) const = 0;
 
-  virtual std::string name() const = 0;
   virtual int64_t table_bytes() const = 0;
   virtual bool default_add_bos() const = 0;
   // A text's first token gets a space before it that the text does not have.

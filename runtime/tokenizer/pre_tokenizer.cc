@@ -1,7 +1,7 @@
 #include "runtime/tokenizer/pre_tokenizer.h"
 
 #include <cstring>
-#include <iterator>
+#include <string>
 #include <utility>
 
 #include "runtime/tokenizer/unicode.h"
@@ -12,18 +12,8 @@ namespace {
 using Contractions = PreTokenizer::Contractions;
 using LetterPrefix = PreTokenizer::LetterPrefix;
 
-constexpr char kGpt2Regex[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-constexpr char kQwen2Regex[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr char kLlama3Regex[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr char kTekkenRegex[] = R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
-                                R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
-                                R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
 constexpr PreTokenizer kPreTokenizers[] = {
     {.name = "gpt-2",
-     .regex = kGpt2Regex,
      .contractions = Contractions::kLowerCase,
      .letter_prefix = LetterPrefix::kSpace,
      .cased_words = false,
@@ -34,7 +24,6 @@ constexpr PreTokenizer kPreTokenizers[] = {
      .whole_word_first = false,
      .add_bos = false},
     {.name = "smollm",
-     .regex = kGpt2Regex,
      .contractions = Contractions::kLowerCase,
      .letter_prefix = LetterPrefix::kSpace,
      .cased_words = false,
@@ -45,7 +34,6 @@ constexpr PreTokenizer kPreTokenizers[] = {
      .whole_word_first = false,
      .add_bos = false},
     {.name = "qwen2",
-     .regex = kQwen2Regex,
      .contractions = Contractions::kAnyCase,
      .letter_prefix = LetterPrefix::kAnyMark,
      .cased_words = false,
@@ -56,7 +44,6 @@ constexpr PreTokenizer kPreTokenizers[] = {
      .whole_word_first = false,
      .add_bos = false},
     {.name = "llama-bpe",
-     .regex = kLlama3Regex,
      .contractions = Contractions::kAnyCase,
      .letter_prefix = LetterPrefix::kAnyMark,
      .cased_words = false,
@@ -67,7 +54,6 @@ constexpr PreTokenizer kPreTokenizers[] = {
      .whole_word_first = true,
      .add_bos = true},
     {.name = "tekken",
-     .regex = kTekkenRegex,
      .contractions = Contractions::kNone,
      .letter_prefix = LetterPrefix::kAnyMark,
      .cased_words = true,
@@ -110,7 +96,7 @@ class Scanner {
     looked_past_end_ = true;
     return kEnd;
   }
-  size_t after(size_t pos) const { return pos + utf8_length(text_[pos]); }
+  size_t after(size_t pos) const { return pos + decode_utf8(text_, pos).n_bytes; }
   // In class `c`; the end is in none.
   bool is(size_t pos, CharClass c) {
     const uint32_t code_point = at(pos);
@@ -248,11 +234,7 @@ Result<const PreTokenizer*> find_pre_tokenizer(std::string_view name) {
                                      "', which we do not know; known: " + known};
 }
 
-std::vector<const PreTokenizer*> pre_tokenizers() {
-  std::vector<const PreTokenizer*> rows;
-  for (const PreTokenizer& pre : kPreTokenizers) rows.push_back(&pre);
-  return rows;
-}
+std::span<const PreTokenizer> pre_tokenizers() { return kPreTokenizers; }
 
 Word next_word(const PreTokenizer& pre, std::string_view text, size_t pos) { return Scanner(pre, text).scan(pos); }
 

@@ -1,22 +1,20 @@
 // Pre-tokenizers: how byte-level BPE cuts a text into words before it merges within each. Every published one that we
 // know is an ordered choice of the same few alternatives, so each is a row of flags and one scanner runs them all.
 //
-// The scanner is exact: tests compare it with what Hugging Face `tokenizers` makes of the published regexes.
-// Thread-safety: rows are constants.
+// The scanner is exact: tests compare it with what Hugging Face `tokenizers` makes of the published regexes, which
+// stand in scripts/make_tokenizer_golden.py. Thread-safety: rows are constants.
 #pragma once
 
 #include <reform/status.h>
 
 #include <cstddef>
-#include <string>
+#include <span>
 #include <string_view>
-#include <vector>
 
 namespace reform {
 
 struct PreTokenizer {
-  const char* name;   // as in tokenizer.ggml.pre
-  const char* regex;  // as published; `isolate_numbers` splits before it. For messages and tests.
+  const char* name;  // as in tokenizer.ggml.pre
 
   enum class Contractions { kNone, kLowerCase, kAnyCase };  // 's 't 're 've 'm 'll 'd
   Contractions contractions;
@@ -35,7 +33,7 @@ struct PreTokenizer {
 
 // kBadModel names those known.
 Result<const PreTokenizer*> find_pre_tokenizer(std::string_view name);
-std::vector<const PreTokenizer*> pre_tokenizers();  // one for each row, without the aliases
+std::span<const PreTokenizer> pre_tokenizers();  // without the aliases
 
 struct Word {
   size_t n_bytes;  // >= 1

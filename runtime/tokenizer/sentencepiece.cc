@@ -70,7 +70,6 @@ class SentencePiece : public Encoder {
   }
 
   int64_t table_bytes() const override { return pairs_.bytes(); }
-  std::string name() const override { return "sentencepiece"; }
   bool default_add_bos() const override { return true; }
   bool adds_space_prefix() const override { return space_prefix_; }
   bool has_unspelt_bytes() const override { return has_unspelt_bytes_; }
@@ -96,7 +95,7 @@ class SentencePiece : public Encoder {
     for (size_t pos = 0; pos < text.size();) {
       const Utf8Char c = decode_utf8(text, pos);
       if (c.kind != Utf8Char::Kind::kValid) return;  // valid text never merges into this token
-      if (pos > 0) pairs_.insert(pair_key(last, c.code_point), {});
+      if (pos > 0) pairs_.insert(pair_key(last, c.code_point), true);
       last = c.code_point;
       pos += c.n_bytes;
     }
@@ -132,7 +131,7 @@ class SentencePiece : public Encoder {
     scratch.symbols.clear();
     scratch.tokens.clear();
     for (size_t pos = 0; pos < word.size();) {
-      const auto n_bytes = uint32_t(utf8_length(word[pos]));
+      const uint32_t n_bytes = decode_utf8(word, pos).n_bytes;
       const auto n = int32_t(scratch.symbols.size());
       scratch.symbols.push_back({find_mergeable(word.substr(pos, n_bytes)), uint32_t(pos), n_bytes, n - 1, n + 1});
       pos += n_bytes;
@@ -160,7 +159,7 @@ class SentencePiece : public Encoder {
           prefix = false;
           continue;
         }
-        const size_t n_source = utf8_length(source[pos]);
+        const size_t n_source = decode_utf8(source, pos).n_bytes;
         n += source[pos] == ' ' ? kSpaceMarkText.size() : n_source;
         pos += n_source;
       }
@@ -195,8 +194,7 @@ class SentencePiece : public Encoder {
   const bool space_prefix_;
   bool has_unspelt_bytes_ = false;
   std::array<int32_t, 256> byte_ids_;  // the byte's token, else the unknown token, else -1
-  struct Nothing {};
-  FlatMap<Nothing> pairs_;  // of characters that stand side by side in a token that text can become
+  FlatMap<bool> pairs_;                // true for characters that stand side by side in a token that text can become
 };
 
 }  // namespace

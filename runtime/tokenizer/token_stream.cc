@@ -1,14 +1,14 @@
-#include "runtime/tokenizer/token_stream.h"
-
 #include <algorithm>
 
 #include "base/try.h"
+#include "runtime/tokenizer/encoder.h"
+#include "runtime/tokenizer/tokenizer.h"
 #include "runtime/tokenizer/unicode.h"
 
 namespace reform {
 
 // In slices, so that one huge feed is not one huge stretch.
-Status TokenStreamImpl::feed(std::string_view bytes, TokenBatch& out) {
+Status TokenStream::feed(std::string_view bytes, TokenBatch& out) {
   constexpr size_t kSliceBytes = size_t(1) << 20;
   do {
     raw_ += bytes.substr(0, kSliceBytes);
@@ -24,13 +24,13 @@ Status TokenStreamImpl::feed(std::string_view bytes, TokenBatch& out) {
   return ok_status();
 }
 
-Status TokenStreamImpl::finish(TokenBatch& out) {
+Status TokenStream::finish(TokenBatch& out) {
   TRY(decode(true));
   encode(true, out);
   return ok_status();
 }
 
-Status TokenStreamImpl::decode(bool final) {
+Status TokenStream::decode(bool final) {
   while (n_decoded_ < raw_.size()) {
     const Utf8Char c = decode_utf8(raw_, n_decoded_);
     if (c.kind == Utf8Char::Kind::kIncomplete && !final) break;
@@ -50,7 +50,7 @@ Status TokenStreamImpl::decode(bool final) {
 
 // A long run without a place to split is looked at again only when it has doubled: else many small feeds would each
 // read all of it.
-void TokenStreamImpl::encode(bool final, TokenBatch& out) {
+void TokenStream::encode(bool final, TokenBatch& out) {
   constexpr size_t kLongBytes = 4096;
   const size_t first_token = out.ids.size();
   const size_t n_text = tokenizer_.encode_front(text_, consumed_bytes_ == 0, final, scratch_, out);
@@ -60,7 +60,7 @@ void TokenStreamImpl::encode(bool final, TokenBatch& out) {
 }
 
 // Lengths so far are of text_. A token that ends within a U+FFFD leaves the bytes behind it to the one that ends it.
-void TokenStreamImpl::to_raw_lengths(TokenBatch& out, size_t first_token) {
+void TokenStream::to_raw_lengths(TokenBatch& out, size_t first_token) {
   if (replacements_.empty()) return;
   size_t text_end = 0, next = 0, replaced_text = 0, replaced_raw = 0, last_raw_end = 0;
   for (size_t i = first_token; i < out.ids.size(); ++i) {
@@ -76,7 +76,7 @@ void TokenStreamImpl::to_raw_lengths(TokenBatch& out, size_t first_token) {
   }
 }
 
-void TokenStreamImpl::drop_front(size_t n_text) {
+void TokenStream::drop_front(size_t n_text) {
   size_t n_raw = n_text;
   while (!replacements_.empty() && replacements_.front().text_pos < n_text) {
     n_raw = n_raw - kReplacementChar.size() + replacements_.front().n_raw;
@@ -87,10 +87,6 @@ void TokenStreamImpl::drop_front(size_t n_text) {
   raw_.erase(0, n_raw);
   n_decoded_ -= n_raw;
   consumed_bytes_ += int64_t(n_raw);
-}
-
-std::unique_ptr<TokenStream> TokenizerImpl::stream(bool lossy) const {
-  return std::make_unique<TokenStreamImpl>(*this, lossy);
 }
 
 std::string TextStream::push(std::string_view token_bytes) {

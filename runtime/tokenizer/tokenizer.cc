@@ -5,7 +5,7 @@
 
 #include "base/try.h"
 #include "runtime/model/gguf.h"
-#include "runtime/tokenizer/tokenizer_impl.h"
+#include "runtime/tokenizer/encoder.h"
 #include "runtime/tokenizer/unicode.h"
 
 namespace reform {
@@ -28,21 +28,27 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::create(const Gguf& gguf) {
   auto vocab = std::make_unique<Vocab>(std::move(loaded));
   TRY_ASSIGN(std::unique_ptr<Encoder> encoder,
              *model == "gpt2" ? create_byte_level_bpe(gguf, *vocab) : create_sentencepiece(gguf, *vocab));
-  auto tokenizer = std::make_unique<TokenizerImpl>(std::move(vocab), std::move(encoder));
+  std::unique_ptr<Tokenizer> tokenizer(new Tokenizer(std::move(vocab), std::move(encoder)));
   TRY_ASSIGN(const auto add_bos, gguf.get_bool("tokenizer.ggml.add_bos_token"));
-  if (add_bos) tokenizer->set_add_bos(*add_bos);
-  return std::unique_ptr<Tokenizer>(std::move(tokenizer));
+  if (add_bos) tokenizer->add_bos_ = *add_bos;
+  return tokenizer;
 }
 
-TokenizerImpl::TokenizerImpl(std::unique_ptr<Vocab> vocab, std::unique_ptr<Encoder> encoder)
+Tokenizer::Tokenizer(std::unique_ptr<Vocab> vocab, std::unique_ptr<Encoder> encoder)
     : vocab_(std::move(vocab)),
       encoder_(std::move(encoder)),
       user_defined_(*vocab_, false),
       all_special_(*vocab_, true),
       add_bos_(encoder_->default_add_bos()) {}
 
-void TokenizerImpl::encode_into(std::string_view text, const SpecialTokens& special, bool at_start, bool final,
-                                MergeScratch& scratch, TokenSink& sink) const {
+Tokenizer::~Tokenizer() = default;
+
+int64_t Tokenizer::table_bytes() const { return vocab_->table_bytes() + encoder_->table_bytes(); }
+
+std::unique_ptr<TokenStream> Tokenizer::stream(bool lossy) const { return std::make_unique<TokenStream>(*this, lossy); }
+
+void Tokenizer::encode_into(std::string_view text, const SpecialTokens& special, bool at_start, bool final,
+                            MergeScratch& scratch, TokenSink& sink) const {
   for (size_t pos = 0; pos < text.size();) {
     const SpecialTokens::Match match = special.find(text, pos, final);
     const bool stretch_ends = match.id >= 0 || (final && match.begin == text.size());
@@ -55,8 +61,8 @@ void TokenizerImpl::encode_into(std::string_view text, const SpecialTokens& spec
   }
 }
 
-size_t TokenizerImpl::encode_front(std::string_view text, bool at_start, bool final, MergeScratch& scratch,
-                                   TokenBatch& out) const {
+size_t Tokenizer::encode_front(std::string_view text, bool at_start, bool final, MergeScratch& scratch,
+                               TokenBatch& out) const {
   TokenSink sink(encoder_->has_unspelt_bytes());
   encode_into(text, user_defined_, at_start, final, scratch, sink);
   const size_t n_bytes = final ? sink.n_bytes() : sink.keep_until_cut();
@@ -66,8 +72,8 @@ size_t TokenizerImpl::encode_front(std::string_view text, bool at_start, bool fi
   return n_bytes;
 }
 
-Result<std::vector<int32_t>> TokenizerImpl::encode_all(std::string_view text, const SpecialTokens& special,
-                                                       bool at_start) const {
+Result<std::vector<int32_t>> Tokenizer::encode_all(std::string_view text, const SpecialTokens& special,
+                                                   bool at_start) const {
   if (text.size() > kMaxWordBytes)
     return Status{Code::kUsage, "a text of " + std::to_string(text.size()) +
                                     " bytes is too long to encode at once; at most " + std::to_string(kMaxWordBytes) +
@@ -85,15 +91,15 @@ Result<std::vector<int32_t>> TokenizerImpl::encode_all(std::string_view text, co
   return std::move(sink.batch().ids);
 }
 
-Result<std::vector<int32_t>> TokenizerImpl::encode_plain(std::string_view text, bool at_start) const {
+Result<std::vector<int32_t>> Tokenizer::encode_plain(std::string_view text, bool at_start) const {
   return encode_all(text, user_defined_, at_start);
 }
 
-Result<std::vector<int32_t>> TokenizerImpl::encode_special(std::string_view text, bool at_start) const {
+Result<std::vector<int32_t>> Tokenizer::encode_special(std::string_view text, bool at_start) const {
   return encode_all(text, all_special_, at_start);
 }
 
-std::string TokenizerImpl::token_bytes(int32_t id, bool special) const {
+std::string Tokenizer::token_bytes(int32_t id, bool special) const {
   if (!vocab_->contains(id)) return "";
   const std::string_view text = vocab_->text(id);
   switch (vocab_->kind(id)) {
@@ -111,7 +117,7 @@ std::string TokenizerImpl::token_bytes(int32_t id, bool special) const {
   return encoder_->normal_bytes(text);
 }
 
-std::string TokenizerImpl::decode(const std::vector<int32_t>& ids, bool special, bool at_start) const {
+std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool special, bool at_start) const {
   std::string bytes;
   bool prefix_due = at_start && encoder_->adds_space_prefix();
   for (const int32_t id : ids) {

@@ -7,14 +7,21 @@
 #include <reform/status.h>
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "runtime/tokenizer/merge.h"
+#include "runtime/tokenizer/vocab.h"
+
 namespace reform {
 
+class Encoder;
 class Gguf;
+class TokenSink;
+class TokenStream;
 
 // Tokens in text order. Token i covers `byte_lengths[i]` bytes of the original text (after lossy decoding still the
 // original's bytes); the lengths add up to the bytes consumed. 0 is possible (a token of a prefix the text lacks, or
@@ -24,45 +31,83 @@ struct TokenBatch {
   std::vector<uint32_t> byte_lengths;
 };
 
-// Encodes a text fed in pieces of any size, special tokens as plain text, without BOS, in bounded memory.
-class TokenStream {
- public:
-  virtual ~TokenStream() = default;
-  // Appends to `out` the tokens that no later text can change. kBadText names the byte offset (unless lossy).
-  virtual Status feed(std::string_view bytes, TokenBatch& out) = 0;
-  // Ends the text: appends the rest.
-  virtual Status finish(TokenBatch& out) = 0;
-  // The bytes fed but not yet given out as tokens: what an append must be fed again, before the new text.
-  virtual std::string_view held_back() const = 0;
-  // To go on after `consumed` bytes of an earlier stream whose held_back() text will be fed first: what the encoder
-  // must know of the text before (is this the start of the text or not).
-  virtual void set_consumed(int64_t consumed_bytes) = 0;
-};
-
+// A vocabulary, the tokens cut out of a text first, and an Encoder for the text between them.
 class Tokenizer {
  public:
   static Result<std::unique_ptr<Tokenizer>> create(const Gguf& gguf);
-  virtual ~Tokenizer() = default;
+  ~Tokenizer();
 
-  virtual int64_t n_vocab() const = 0;
+  int64_t n_vocab() const { return vocab_->size(); }
   // Special tokens in the text as plain text. Invalid UTF-8 is kBadText.
   // at_start: nothing, or a special token, stands before the text; SentencePiece may put a space there.
-  virtual Result<std::vector<int32_t>> encode_plain(std::string_view text, bool at_start = true) const = 0;
+  Result<std::vector<int32_t>> encode_plain(std::string_view text, bool at_start = true) const;
   // Special tokens (control and user-defined) in the text become themselves: for templates and raw prompts.
-  virtual Result<std::vector<int32_t>> encode_special(std::string_view text, bool at_start = true) const = 0;
-  virtual std::unique_ptr<TokenStream> stream(bool lossy) const = 0;
+  Result<std::vector<int32_t>> encode_special(std::string_view text, bool at_start = true) const;
+  std::unique_ptr<TokenStream> stream(bool lossy) const;  // must not outlive the tokenizer
 
   // The bytes a token stands for; special tokens give their text when `special`, else nothing. Not always whole
   // characters.
-  virtual std::string token_bytes(int32_t id, bool special) const = 0;
+  std::string token_bytes(int32_t id, bool special) const;
   // Bytes of a sequence, as a document: SentencePiece's prefix space is dropped when at_start.
-  virtual std::string decode(const std::vector<int32_t>& ids, bool special, bool at_start) const = 0;
+  std::string decode(const std::vector<int32_t>& ids, bool special, bool at_start) const;
 
-  virtual int32_t bos() const = 0;                // -1: none
-  virtual bool add_bos() const = 0;               // the model wants BOS at the start of a sequence
-  virtual bool is_end(int32_t id) const = 0;      // EOS, EOT, <|im_end|>, <end_of_turn>, …: ends a generation
-  virtual int64_t table_bytes() const = 0;        // host memory of the vocabulary and the merges
-  virtual std::string pre_tokenizer() const = 0;  // "qwen2", "smollm", …, "sentencepiece"
+  int32_t bos() const { return vocab_->bos(); }                 // -1: none
+  bool add_bos() const { return add_bos_ && bos() >= 0; }       // the model wants BOS first in a sequence
+  bool is_end(int32_t id) const { return vocab_->is_end(id); }  // EOS, <|im_end|>, …: ends a generation
+  int64_t table_bytes() const;                                  // host memory of the vocabulary and the merges
+
+ private:
+  friend class TokenStream;
+  Tokenizer(std::unique_ptr<Vocab> vocab, std::unique_ptr<Encoder> encoder);
+  void encode_into(std::string_view text, const SpecialTokens& special, bool at_start, bool final,
+                   MergeScratch& scratch, TokenSink& sink) const;
+  // Encodes the front of `text`, valid UTF-8 in whole characters, as far as later text cannot change it; all if
+  // `final`. Appends to `out` and returns the bytes taken. at_start: nothing stands before `text`. Never stops behind a
+  // special token if a space prefix would be due there, so that what follows a stop is never a start.
+  size_t encode_front(std::string_view text, bool at_start, bool final, MergeScratch& scratch, TokenBatch& out) const;
+  Result<std::vector<int32_t>> encode_all(std::string_view text, const SpecialTokens& special, bool at_start) const;
+
+  std::unique_ptr<Vocab> vocab_;  // the encoder refers to it
+  std::unique_ptr<Encoder> encoder_;
+  SpecialTokens user_defined_, all_special_;
+  bool add_bos_;
+};
+
+// Encodes a text fed in pieces of any size, special tokens as plain text, without BOS, in bounded memory.
+class TokenStream {
+ public:
+  TokenStream(const Tokenizer& tokenizer, bool lossy) : tokenizer_(tokenizer), lossy_(lossy) {}
+
+  // Appends to `out` the tokens that no later text can change. kBadText names the byte offset (unless lossy).
+  Status feed(std::string_view bytes, TokenBatch& out);
+  // Ends the text: appends the rest.
+  Status finish(TokenBatch& out);
+  // The bytes fed but not yet given out as tokens: what an append must be fed again, before the new text.
+  std::string_view held_back() const { return raw_; }
+  // To go on after `consumed` bytes of an earlier stream, whose held_back() text is fed first: the encoder must know
+  // whether this is the start of the text.
+  void set_consumed(int64_t consumed_bytes) { consumed_bytes_ = consumed_bytes; }
+
+ private:
+  // A U+FFFD in text_ and the bytes of raw_ that it stands for.
+  struct Replacement {
+    size_t text_pos, n_raw;
+  };
+
+  Status decode(bool final);
+  void encode(bool final, TokenBatch& out);
+  void to_raw_lengths(TokenBatch& out, size_t first_token);
+  void drop_front(size_t n_text);
+
+  const Tokenizer& tokenizer_;
+  const bool lossy_;
+  MergeScratch scratch_;
+  std::string raw_;   // the bytes not yet given out as tokens
+  std::string text_;  // raw_[0, n_decoded_) as valid UTF-8
+  size_t n_decoded_ = 0;
+  std::deque<Replacement> replacements_;
+  int64_t consumed_bytes_ = 0;  // of the whole text, before raw_
+  size_t retry_at_bytes_ = 0;   // encoding is not worth trying before text_ is this long
 };
 
 // Turns tokens into text pieces of whole UTF-8 characters; incomplete tails wait, invalid bytes become U+FFFD.

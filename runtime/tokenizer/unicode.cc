@@ -66,16 +66,4 @@ size_t open_tail_bytes(std::string_view text) {
   return 0;
 }
 
-void append_utf8(uint32_t c, std::string& out) {
-  if (c < 0x80) {
-    out += char(c);
-  } else if (c < 0x800) {
-    out += {char(0xc0 | c >> 6), char(0x80 | (c & 0x3f))};
-  } else if (c < 0x10000) {
-    out += {char(0xe0 | c >> 12), char(0x80 | (c >> 6 & 0x3f)), char(0x80 | (c & 0x3f))};
-  } else {
-    out += {char(0xf0 | c >> 18), char(0x80 | (c >> 12 & 0x3f)), char(0x80 | (c >> 6 & 0x3f)), char(0x80 | (c & 0x3f))};
-  }
-}
-
 }  // namespace reform

@@ -1,9 +1,9 @@
-// UTF-8 and the character classes that the published pre-tokenizers name. No tables of the C library or the locale.
+// The one UTF-8 decoder, and the character classes that the published pre-tokenizers name. No tables of the C library
+// or the locale.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 namespace reform {
@@ -25,7 +25,8 @@ inline bool is_letter(CharClass c) { return c >= CharClass::kUpper; }
 CharClass char_class(uint32_t code_point);
 
 // One character, or the longest prefix of one that a decoder can reject at once ("maximal subpart": what Python's
-// errors="replace" and the WHATWG decoder turn into one U+FFFD).
+// errors="replace" and the WHATWG decoder turn into one U+FFFD). utf8cpp, which writes characters here and says whether
+// a text is valid, tells neither how long that prefix is nor that a text only ends within a character.
 struct Utf8Char {
   enum class Kind : uint8_t { kValid, kInvalid, kIncomplete };  // incomplete: the text ends within it
   Kind kind;
@@ -38,14 +39,6 @@ Utf8Char decode_utf8(std::string_view text, size_t pos);
 
 // Bytes at the end that are the start of a character the text ends within: at most three.
 size_t open_tail_bytes(std::string_view text);
-
-// The number of bytes that a character with this first byte has, in text known to be valid.
-inline size_t utf8_length(char first) {
-  const auto b = uint8_t(first);
-  return b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
-}
-
-void append_utf8(uint32_t code_point, std::string& out);
 
 inline constexpr std::string_view kReplacementChar = "\xef\xbf\xbd";  // U+FFFD
 

@@ -184,14 +184,17 @@ def help_options(text):
     return found
 
 
-def documented_options(text, verb):
-    """The same out of docs/CLI.md; `verb` is "" for reform itself."""
+def documented_options(text, verb, cuda):
+    """The same out of docs/CLI.md; `verb` is "" for reform itself, `cuda` whether the build has CUDA."""
     found = {}
     for heading, body in sections(sections(text, 2)["Options"], 3).items():
+        heading, _, condition = heading.partition(": ")
+        if condition not in ("", "in a build with CUDA"):
+            raise AssertionError(f"docs/CLI.md: '{condition}' is no kind of build")
         whose = {"Every verb": VERBS, "Without a verb": ("",)}.get(heading) or heading.split(", ")
         if not set(whose) <= {"", *VERBS}:
             raise AssertionError(f"docs/CLI.md: '{heading}' names no verbs")
-        if verb not in whose:
+        if verb not in whose or (condition and not cuda):
             continue
         for option, default, *_ in table_rows(body):
             for spelling in re.findall(r"`(-[^` ]+)", option):
@@ -204,11 +207,23 @@ def documented_options(text, verb):
 class Options(unittest.TestCase):
     def test_help_and_page_agree(self):
         page = (ROOT / "docs/CLI.md").read_text()
+        cuda = json.loads(self.reform("--version", "--json"))["cuda"]
         for verb in ("", *VERBS):
             with self.subTest(verb=verb):
-                shown = subprocess.run([REFORM, *([verb] if verb else []), "--help"], capture_output=True, text=True,
-                                       check=True, timeout=60).stdout
-                self.assertEqual(help_options(shown), documented_options(page, verb))
+                shown = self.reform(*([verb] if verb else []), "--help")
+                self.assertEqual(help_options(shown), documented_options(page, verb, cuda))
+
+    def test_options_for_a_gpu_are_on_the_page_for_builds_with_cuda_only(self):
+        page = (ROOT / "docs/CLI.md").read_text()
+        gpu = {"--max-gpu-memory", "--gpu-weights", "--gpu-products", "--gpu-attention", "--cublas-lt"}
+        for verb in ("", *VERBS):
+            with self.subTest(verb=verb):
+                added = set(documented_options(page, verb, True)) - set(documented_options(page, verb, False))
+                self.assertEqual(added, gpu if verb in ("ingest", "ask", "generate") else set())
+
+    @staticmethod
+    def reform(*arguments):
+        return subprocess.run([REFORM, *arguments], capture_output=True, text=True, check=True, timeout=60).stdout
 
     def test_every_exit_code_is_there(self):
         header = (ROOT / "base/include/reform/status.h").read_text()

@@ -1,8 +1,10 @@
 // The command from outside: help, usage errors, exit codes, and one JSON object whatever happens.
+#include <reform/engine.h>
 #include <reform/ingest.h>
 #include <reform/version.h>
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/files.h"
@@ -77,6 +79,62 @@ TEST_CASE("help: ingest lists every policy with its summary", "[tools]") {
   }
 }
 
+TEST_CASE("help: before the verb, and beside arguments that would not do", "[tools]") {
+  const Sandbox box;
+  const std::string help = box.run({"ask", "--help"}).out;
+  const std::vector<std::string> askers[] = {
+      {"help", "ask"}, {"ask", "--help", "x"}, {"ask", "x", "-h"}, {"ask", "--temp", "hot", "--help"}};
+  for (const std::vector<std::string>& args : askers) {
+    CAPTURE(args);
+    const CommandResult r = box.run(args);
+    CHECK(r.exit_code == 0);
+    CHECK(r.out == help);
+    CHECK(r.err.empty());
+  }
+  CHECK(box.run({"help"}).out == box.run({"--help"}).out);
+  const CommandResult bogus = box.run({"help", "bogus"});
+  CHECK(bogus.exit_code == 2);
+  CHECK(bogus.err == "reform: error: there is no verb 'bogus' (reform --help lists them)\n");
+  CHECK(box.run({"show", "--", "--help"}).exit_code == 3);  // a name
+}
+
+TEST_CASE("an argument that is missing, or one too many, shows the form of the verb", "[tools]") {
+  const Sandbox box;
+  check_error(box, {"ingest", "report.txt"}, 2,
+              "NAME or FILE is missing; the form is: reform ingest [OPTIONS] NAME FILE...");
+  check_error(box, {"ingest"}, 2, "NAME and FILE are missing; the form is: reform ingest [OPTIONS] NAME FILE...");
+  check_error(box, {"show"}, 2, "NAME is missing; the form is: reform show [OPTIONS] NAME");
+  check_error(box, {"show", "a", "b"}, 2, "the form is: reform show [OPTIONS] NAME");
+  check_error(box, {"ask", "name"}, 2, "the form is: reform ask [OPTIONS] NAME... QUESTION");
+  check_error(box, {"ingest", "name", "report.txt"}, 2, "--model is required (reform ingest --help explains)");
+  check_error(box, {"show", "--stroe"}, 2, "NAME is missing; there is no option --stroe; the form is");
+}
+
+TEST_CASE("a store that does not exist is empty to the verbs that make none, and is not made", "[tools]") {
+  const Sandbox box;
+  const std::string typo = box.path("typo");
+  const std::vector<std::string> named[] = {{"ask", "c", "why?"},
+                                            {"show", "c"},
+                                            {"pin", "c"},
+                                            {"unpin", "c"},
+                                            {"rm", "c"},
+                                            {"verify", "c"},
+                                            {"export", "c", box.path("file")}};
+  for (std::vector<std::string> args : named) {
+    args.insert(args.end(), {"--store", typo});
+    CAPTURE(args);
+    check_error(box, args, 3,
+                "there is no context \"c\": the store " + typo + " does not exist; --store names another");
+  }
+  for (const char* verb : {"contexts", "verify"}) {
+    const CommandResult r = box.run({verb, "--store", typo});
+    CHECK(r.exit_code == 0);
+    CHECK(r.out == "no contexts in " + typo + "\n");
+    CHECK(one_object(box.run({verb, "--store", typo, "--json"}))["contexts"].empty());
+  }
+  CHECK_FALSE(std::filesystem::exists(typo));
+}
+
 TEST_CASE("version: tool, store format and JSON schema, for people and for programs", "[tools]") {
   const Sandbox box;
   const CommandResult plain = box.run({"--version"});
@@ -87,6 +145,32 @@ TEST_CASE("version: tool, store format and JSON schema, for people and for progr
   CHECK(json["version"] == kVersion);
   CHECK(json["store_format"] == kStoreFormatVersion);
   CHECK(json["json_schema"] == kJsonSchemaVersion);
+}
+
+TEST_CASE("options for a GPU are for a build with CUDA: another neither shows nor takes them", "[tools]") {
+  const Sandbox box;
+  const std::string help = box.run({"generate", "--help"}).out;
+  const CommandResult version = box.run({"--version", "--json"});
+  CHECK(one_object(version)["cuda"] == cuda_built_in());
+  CHECK(help.find("--device NAME") != std::string::npos);
+  const std::pair<const char*, const char*> options[] = {{"--max-gpu-memory", "1GiB"},
+                                                         {"--gpu-weights", "host"},
+                                                         {"--gpu-products", "half"},
+                                                         {"--gpu-attention", "warps"},
+                                                         {"--cublas-lt", "none.so"}};
+  for (const auto& [option, value] : options) {
+    CAPTURE(option);
+    CHECK((help.find(option) != std::string::npos) == cuda_built_in());
+    const std::vector<std::string> args = {"generate", "--model", kModel, "-n", "1", option, value, "prompt"};
+    if (cuda_built_in()) {
+      CHECK(box.run(args).exit_code == 0);
+    } else {
+      check_error(box, args, 2, std::string(option) + ": this reform was built without CUDA (docs/CUDA.md)");
+    }
+  }
+  CHECK(box.run({"generate", "--model", kModel, "-n", "1", "--device", "auto", "prompt"}).exit_code == 0);
+  if (!cuda_built_in())
+    check_error(box, {"generate", "--model", kModel, "--device", "cuda:0", "prompt"}, 13, "built without CUDA");
 }
 
 TEST_CASE("usage errors exit with 2 and say where help is", "[tools]") {

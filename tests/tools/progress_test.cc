@@ -86,8 +86,6 @@ TEST_CASE("elsewhere there are plain lines, seconds apart, and no escape sequenc
   line.phase("query");
   line.clear();
   CHECK(screen.take() == "p\np\np\n");
-  line.update(make, /*last=*/true);
-  CHECK(screen.take() == "p\n");
 }
 
 TEST_CASE("quiet leaves errors only", "[tools]") {
@@ -95,7 +93,7 @@ TEST_CASE("quiet leaves errors only", "[tools]") {
     Screen screen;
     ProgressLine line = screen.line(live);
     line.set_quiet(true);
-    line.update([](int) { return std::string("p"); }, true);
+    line.update([](int) { return std::string("p"); });
     line.phase("query");
     line.remark("r");
     CHECK(screen.take().empty());

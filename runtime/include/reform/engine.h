@@ -44,6 +44,8 @@ struct EngineOptions {
   REFORM_API Status validate() const;
 };
 
+REFORM_API bool cuda_built_in();  // whether this build can run a model on a GPU
+
 struct ModelInfo {
   std::string path, name, architecture, fingerprint;
   std::string chat_template;  // "" if none was recognised

@@ -214,7 +214,7 @@ TEST_CASE("a device is named cpu, auto or cuda:N, and what is not there is said"
   options.gpu_weights = "host", options.cublas_lt_file = "/nowhere";
   said.clear();
   REQUIRE(Engine::open(tiny_path("qwen2"), options, [&](LogLevel, const std::string& line) { said += line; }).ok());
-  CHECK(said == "the model runs on the CPU; nothing comes of --gpu-weights and --cublas-lt there");
+  CHECK(said == "the model runs on the CPU; ignored there: --gpu-weights, --cublas-lt");
   options.device = "cuda:4321";
   CHECK(Engine::open(tiny_path("qwen2"), options).status().code == Code::kUnavailable);
 }

@@ -5,7 +5,6 @@
 #include <random>
 
 #include "kernels/counting_site.h"
-#include "kernels/counting_site.h"
 #include "tests/runtime/support/model_support.h"
 #include "tests/support/compare.h"
 

@@ -1,12 +1,13 @@
 #include "tests/runtime/tokenizer/tokenizer_documents.h"
 
+#include <utf8cpp/utf8.h>
+
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
-#include "runtime/tokenizer/unicode.h"
 #include "tests/support/files.h"
 
 namespace reform {
@@ -33,7 +34,7 @@ std::string unescape(const std::string& line) {
     const char c = line[++i];
     if (c == 'u') {
       const size_t end = line.find('}', i);
-      append_utf8(uint32_t(std::stoul(line.substr(i + 2, end - i - 2), nullptr, 16)), out);
+      utf8::append(char32_t(std::stoul(line.substr(i + 2, end - i - 2), nullptr, 16)), out);
       i = end;
     } else {
       out += c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c;
@@ -57,10 +58,10 @@ constexpr uint32_t kRepeated[] = {'a', 'b', ' ', '=', '-', '#', '/', '*', '\n', 
 
 template <size_t n>
 void add_from(const uint32_t (&list)[n], uint64_t max, SplitMix& rng, std::string& out) {
-  for (uint64_t left = 1 + rng.pick(max); left > 0; --left) append_utf8(list[rng.pick(n)], out);
+  for (uint64_t left = 1 + rng.pick(max); left > 0; --left) utf8::append(char32_t(list[rng.pick(n)]), out);
 }
 void add_range(uint32_t first, uint32_t n, uint64_t max, SplitMix& rng, std::string& out) {
-  for (uint64_t left = 1 + rng.pick(max); left > 0; --left) append_utf8(first + uint32_t(rng.pick(n)), out);
+  for (uint64_t left = 1 + rng.pick(max); left > 0; --left) utf8::append(char32_t(first + uint32_t(rng.pick(n))), out);
 }
 
 void add_piece(SplitMix& rng, std::string& out) {
@@ -77,14 +78,14 @@ void add_piece(SplitMix& rng, std::string& out) {
     add_range(0x600, 0x100, 12, rng, out);
   } else if (kind == 12) {
     const auto point = uint32_t(rng.pick(0x110000));
-    append_utf8(point >= 0xd800 && point < 0xe000 ? 0xfffd : point, out);
+    utf8::append(char32_t(point >= 0xd800 && point < 0xe000 ? 0xfffd : point), out);
   } else if (kind == 13) {
     add_range(0x20, 0x5f, 20, rng, out);
   } else if (kind == 14) {
     add_range(0, 0x300, 10, rng, out);
   } else {
     const uint32_t c = kRepeated[rng.pick(std::size(kRepeated))];
-    for (uint64_t left = 1 + rng.pick(60); left > 0; --left) append_utf8(c, out);
+    for (uint64_t left = 1 + rng.pick(60); left > 0; --left) utf8::append(char32_t(c), out);
   }
 }
 
@@ -123,7 +124,7 @@ GgufWriter bpe_writer(const std::string& pre, const std::vector<uint8_t>& missin
   uint32_t next = 256;
   for (uint32_t b = 0; b < 256; ++b) {
     const bool printable = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
-    append_utf8(printable ? b : next++, tokens[b]);
+    utf8::append(char32_t(printable ? b : next++), tokens[b]);
   }
   for (const uint8_t b : missing_bytes) tokens[b] = "no token for " + std::to_string(b);
   const std::vector<std::string> merges = read_lines(kGolden + "small_merges.txt");

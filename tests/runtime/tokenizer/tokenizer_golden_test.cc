@@ -40,26 +40,26 @@ TEST_CASE("tokenizer: the test documents are those of the golden data, and over 
 }
 
 TEST_CASE("pre-tokenizers: words end where Hugging Face's do with the published regex", "[tokenizer]") {
-  for (const PreTokenizer* pre : pre_tokenizers()) {
-    const std::vector<uint64_t> golden = golden_hashes(std::string("splits_") + pre->name);
+  for (const PreTokenizer& pre : pre_tokenizers()) {
+    const std::vector<uint64_t> golden = golden_hashes(std::string("splits_") + pre.name);
     REQUIRE(golden.size() == size_t(kSmallDocuments));
     for (int i = 0; i < kSmallDocuments; ++i) {
       const std::string text = test_document(i);
       NumberHash ends;  // counted in characters, as the reference does
       for (size_t pos = 0, n_chars = 0; pos < text.size();) {
-        const size_t end = pos + next_word(*pre, text, pos).n_bytes;
-        for (; pos < end; pos += utf8_length(text[pos])) ++n_chars;
+        const size_t end = pos + next_word(pre, text, pos).n_bytes;
+        for (; pos < end; pos += decode_utf8(text, pos).n_bytes) ++n_chars;
         ends.add(n_chars);
       }
-      INFO(pre->name << ", document " << i);
+      INFO(pre.name << ", document " << i);
       REQUIRE(ends.value() == golden[size_t(i)]);
     }
   }
 }
 
 TEST_CASE("tokenizer: a small vocabulary gives Hugging Face's ids under every pre-tokenizer", "[tokenizer]") {
-  for (const PreTokenizer* pre : pre_tokenizers())
-    check_against_golden(*make_tokenizer(small_bpe(pre->name)), std::string("small_") + pre->name, kSmallDocuments);
+  for (const PreTokenizer& pre : pre_tokenizers())
+    check_against_golden(*make_tokenizer(small_bpe(pre.name)), std::string("small_") + pre.name, kSmallDocuments);
 }
 
 TEST_CASE("tokenizer: a small SentencePiece vocabulary gives llama.cpp's ids", "[tokenizer]") {

@@ -114,12 +114,14 @@ TEST_CASE("tokenizer: what ends a generation", "[tokenizer]") {
 }
 
 TEST_CASE("tokenizer: decoding gives back the text, the prefix space apart", "[tokenizer]") {
-  for (const auto& tokenizer : {make_tokenizer(small_bpe("tekken")), make_tokenizer(small_sentencepiece(false)),
-                                make_tokenizer(small_sentencepiece(true))}) {
+  const std::unique_ptr<Tokenizer> tokenizers[] = {make_tokenizer(small_bpe("tekken")),
+                                                   make_tokenizer(small_sentencepiece(false)),
+                                                   make_tokenizer(small_sentencepiece(true))};
+  for (const auto& tokenizer : tokenizers) {
     for (int i = 0; i < 30; ++i) {
       const std::string text = test_document(i);
       std::string want = text;  // SentencePiece writes a space and its own mark alike
-      if (tokenizer->pre_tokenizer() == "sentencepiece")
+      if (&tokenizer != &tokenizers[0])
         for (size_t at = 0; (at = want.find("\xe2\x96\x81", at)) != std::string::npos;) want.replace(at, 3, " ");
       if (want.find("<b>") != std::string::npos || want.find('\n') != std::string::npos) continue;  // cut out: prefixes
       CHECK(tokenizer->decode(plain(*tokenizer, text), false, true) == want);
