@@ -53,6 +53,8 @@ struct KvView {
   int64_t n_kv_heads = 0, head_dim = 0, capacity = 0, kv_len = 0;
 };
 
+inline int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 2; }
+
 struct AttentionArgs {
   // q [n_tokens, n_heads * head_dim], already rotated. Row t sits at slot kv_len - n_tokens + t and sees slots up to
   // its own (the step's own keys are already in the cache).

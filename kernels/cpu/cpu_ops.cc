@@ -115,7 +115,7 @@ class CpuOps final : public Ops {
   }
 
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
-    const int64_t slot_bytes = kv.head_dim * (kv.type == KvView::Type::kF16 ? 2 : 4);
+    const int64_t slot_bytes = kv.head_dim * elem_bytes(kv.type);
     run_tasks(pool_, 2 * kv.n_kv_heads, [&](int64_t task, int) {
       char* const slots = static_cast<char*>(task % 2 == 0 ? kv.k : kv.v) + task / 2 * kv.capacity * slot_bytes;
       for (size_t to = 0; to < keep.size();) {

@@ -86,7 +86,7 @@ class AttentionOps {
   }
 
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) {
-    const int64_t slot_bytes = kv.head_dim * elem_bytes(kv);
+    const int64_t slot_bytes = kv.head_dim * elem_bytes(kv.type);
     if (slot_bytes % 16 == 0 && is_aligned(kv.k) && is_aligned(kv.v)) {
       move_slots<Piece16>({{kv.k, kv.v}, kv.n_kv_heads, kv.capacity, slot_bytes / 16}, keep);
     } else {
@@ -155,7 +155,6 @@ class AttentionOps {
     return reinterpret_cast<T*>(workspace_ + offset);
   }
   static Dim over(int64_t n) { return {unsigned((n + kRowThreads - 1) / kRowThreads)}; }
-  static int64_t elem_bytes(const KvView& kv) { return kv.type == KvView::Type::kF32 ? 4 : 2; }
   static bool is_aligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
 
   // Into the scratch for small things, from its word `offset` on.

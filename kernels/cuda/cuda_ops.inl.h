@@ -166,7 +166,7 @@ class CudaOps final : public Ops {
     return reinterpret_cast<T*>(workspace_ + offset);
   }
   void wrote_cache(const KvView& kv) {
-    const int64_t bytes = kv.n_kv_heads * kv.capacity * kv.head_dim * (kv.type == KvView::Type::kF32 ? 4 : 2);
+    const int64_t bytes = kv.n_kv_heads * kv.capacity * kv.head_dim * elem_bytes(kv.type);
     matmul_.wrote(kv.k, bytes);
     matmul_.wrote(kv.v, bytes);
   }

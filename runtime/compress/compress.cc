@@ -10,8 +10,6 @@ namespace {
 // H2O's column sums are taken over every kObserverStride-th query, each standing for its neighbours.
 constexpr int64_t kObserverStride = 1;
 
-int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 2; }
-
 // What a checkpoint can hold.
 int64_t stored_slots(const CompressOptions& o) {
   return o.policy->carry == Carry::kCache ? o.cache_tokens + 1 : ingest_sizes(o).capacity;

@@ -1,12 +1,6 @@
 #include "runtime/model/kv_cache.h"
 
 namespace reform {
-namespace {
-
-int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 2; }
-
-}  // namespace
-
 int64_t KvCache::bytes(KvView::Type type, int64_t n_layers, int64_t n_kv_heads, int64_t head_dim, int64_t capacity) {
   return 2 * n_layers * n_kv_heads * head_dim * capacity * elem_bytes(type);
 }
