@@ -10,7 +10,7 @@
 #include "kernels/cuda/column_sums_warpgroup.cuh"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/kv.cuh"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/port.h"
 #include "kernels/cuda/slots.cuh"
 #include "kernels/cuda/words.cuh"
 

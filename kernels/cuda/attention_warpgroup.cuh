@@ -4,7 +4,7 @@
 #pragma once
 
 #include "kernels/cuda/attention_tile.cuh"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/port.h"
 #include "kernels/cuda/warpgroup.cuh"
 
 namespace reform::cuda {
@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
 // and there must be no other.
 template <int kDim>
 void launch_attention(Stream stream, WarpgroupTiles<kDim>, Dim grid, const AttentionShape& s, const AttentionOut& to);
-#if !defined(__CUDACC__) || defined(REFORM_DEFINES_WARPGROUP_KERNELS)
+#ifdef REFORM_DEFINES_WARPGROUP_KERNELS
 template <int kDim>
 void launch_attention(Stream stream, WarpgroupTiles<kDim>, Dim grid, const AttentionShape& s, const AttentionOut& to) {
   using T = WarpgroupTiles<kDim>;

@@ -8,7 +8,7 @@
 #include "base/try.h"
 #include "kernels/cuda/codes.cuh"
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/port.h"
 #include "kernels/cuda/remembered.h"
 #include "kernels/cuda/weights.inl.h"
 

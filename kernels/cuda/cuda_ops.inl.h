@@ -9,8 +9,8 @@
 #include "kernels/cuda/attention_ops.inl.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/draw.cuh"
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.inl.h"
+#include "kernels/cuda/port.h"
 #include "kernels/cuda/words.cuh"
 
 namespace reform::cuda {

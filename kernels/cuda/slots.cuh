@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/port.h"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <span>
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/port.h"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
