@@ -22,6 +22,14 @@ namespace reform {
 class ThreadPool;
 
 // A matrix [rows, cols] as the GGUF stores it: rows of quantised blocks, contiguous.
+// Memory of the host, on every device. All else that ops read and write lies in the device's (kernels/device.h), but
+// for a Rope's frequencies.
+template <class T>
+struct HostSpan : std::span<T> {
+  using std::span<T>::span;
+  HostSpan(std::span<T> s) : std::span<T>(s) {}
+};
+
 struct Weight {
   QuantType type = QuantType::kF32;
   int64_t rows = 0;  // outputs
@@ -97,7 +105,7 @@ class Ops {
   virtual const char* name() const = 0;  // "ref", "portable", "avx2", "avx512"
 
   // out[t, :] = scale * table[ids[t], :]. Ids are in range.
-  virtual void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) = 0;
+  virtual void embed(const Weight& table, HostSpan<const int32_t> ids, float scale, MatView<float> out) = 0;
 
   // out[r, :] = x[r, :] / sqrt(mean(x[r, :]^2) + eps) * weight. In place allowed. For a per-head norm pass the heads
   // as rows.
@@ -127,7 +135,7 @@ class Ops {
   // kv_len slots (H2O's accumulated attention, arXiv 2306.14048). query_rows are rows of args.q, ascending; lse as
   // attention() gave it. Sampling queries is the caller's choice.
   virtual void attention_column_sums(const AttentionArgs& args, MatView<const float> lse,
-                                     std::span<const int32_t> query_rows, std::span<const float> query_weights,
+                                     HostSpan<const int32_t> query_rows, HostSpan<const float> query_weights,
                                      std::span<float> column_sums) = 0;
 
   // keep [kept.total()] = which of kv_len slots are kept, ascending; kept.total() <= kv_len. scores [kv_len] may be
@@ -142,9 +150,9 @@ class Ops {
 
   // Per row of x [n_tokens, head_dim] (any stride): optional centre subtracted, L2-normalised, quantised to INT8 with
   // one scale: value = scale * q, |q| <= 127, scale = max|value| / 127. A zero row gives zeros and scale 0.
-  // Row t goes to q_out + t * q_stride (bytes) and scales_out[t * scale_stride].
-  virtual void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out,
-                                  int64_t q_stride, float* scales_out, int64_t scale_stride) = 0;
+  // q [n_tokens, head_dim] and scales [n_tokens, 1] of any strides.
+  virtual void normalise_quantise(MatView<const float> x, std::span<const float> centre, MatView<int8_t> q,
+                                  MatView<float> scales) = 0;
 
   // scores[i] = max over query rows of mean over heads of scale_i * scale_t * (stored_i . query_t) per head.
   // stored [n_rows, n_heads * head_dim] INT8 with scales [n_rows, n_heads]; query likewise [n_query, ...].

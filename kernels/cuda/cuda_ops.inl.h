@@ -51,7 +51,7 @@ class CudaOps final : public Ops {
   }
   const char* name() const override { return "cuda"; }
 
-  void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
+  void embed(const Weight& table, HostSpan<const int32_t> ids, float scale, MatView<float> out) override {
     if (ids.empty()) return;
     matmul_.wrote(out);
     Ids few{};
@@ -110,8 +110,8 @@ class CudaOps final : public Ops {
       return whole_pieces ? matmul_.copy_for(y) : Narrow{};
     });
   }
-  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
-                             std::span<const float> query_weights, std::span<float> column_sums) override {
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, HostSpan<const int32_t> query_rows,
+                             HostSpan<const float> query_weights, std::span<float> column_sums) override {
     matmul_.wrote(column_sums.data(), int64_t(column_sums.size_bytes()));
     attention_.attention_column_sums(args, lse, query_rows, query_weights, column_sums);
   }
@@ -129,13 +129,13 @@ class CudaOps final : public Ops {
     attention_.compact_kv(kv, keep);
   }
 
-  void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
-                          float* scales_out, int64_t scale_stride) override {
+  void normalise_quantise(MatView<const float> x, std::span<const float> centre, MatView<int8_t> q,
+                          MatView<float> scales) override {
     if (x.rows == 0) return;
-    matmul_.wrote(q_out, (x.rows - 1) * q_stride + x.cols);
-    matmul_.wrote(scales_out, ((x.rows - 1) * scale_stride + 1) * int64_t(sizeof(float)));
+    matmul_.wrote(q.data, (q.rows - 1) * q.stride_elems + q.cols);
+    matmul_.wrote(scales);
     launch(stream_, normalise_quantise_kernel, {unsigned(x.rows)}, {kRowThreads}, 0, rows_of(x),
-           centre.empty() ? nullptr : centre.data(), q_out, q_stride, scales_out, scale_stride);
+           centre.empty() ? nullptr : centre.data(), q.data, q.stride_elems, scales.data, scales.stride_elems);
   }
 
   void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override {
