@@ -3,9 +3,10 @@
 //
 // Letters, everywhere: n_tokens rows of the call, d_model, d_ff, n_heads query heads, n_kv_heads key/value heads,
 // head_dim, kv_len slots of the cache in use, n_vocab. Activations are FP32, row-major.
-// Ops check nothing at run time beyond asserts: the model loader has checked every shape.
+// The model loader has checked every shape, so what is wrong here is a bug: some ops CHECK it, most do not.
 // Implementations: kernels/reference (the definition: scalar, sums in double), kernels/cpu (SIMD, threads),
-// kernels/cuda. No op allocates, but draw() on the host: scratch is the workspace handed in at creation.
+// kernels/cuda. Except for the reference and draw() on the host, no op allocates: its scratch is the workspace that was
+// given at creation. What tests and benches put around ops derives from kernels/forwarding_ops.h.
 // Thread-safety: one call at a time per Ops.
 #pragma once
 
@@ -21,7 +22,6 @@ namespace reform {
 
 class ThreadPool;
 
-// A matrix [rows, cols] as the GGUF stores it: rows of quantised blocks, contiguous.
 // Memory of the host, on every device. All else that ops read and write lies in the device's (kernels/device.h), but
 // for a Rope's frequencies.
 template <class T>
@@ -30,13 +30,14 @@ struct HostSpan : std::span<T> {
   HostSpan(std::span<T> s) : std::span<T>(s) {}
 };
 
+// A matrix [rows, cols] as the GGUF stores it: rows of quantised blocks, contiguous.
 struct Weight {
   QuantType type = QuantType::kF32;
   int64_t rows = 0;  // outputs
   int64_t cols = 0;  // inputs
   const void* data = nullptr;
-  // Of a model's matrix, whatever memory it lies in at the time: what a device found out about it may be kept by this.
-  // < 0: it has none.
+  // Names a matrix of the model, wherever its bytes lie: a device may keep what it found out about it under this
+  // number. < 0: no name.
   int32_t id = -1;
 };
 
@@ -73,25 +74,25 @@ struct AttentionArgs {
   const Rope* key_rope = nullptr;
   float scale = 1.0f;  // of the logits, usually 1 / sqrt(head_dim)
   int64_t window = 0;  // > 0: a query sees only the last `window` slots, its own included (gemma's local layers)
-  // Slots [0, known_slots) are as the attention or column sums before this call saw them, of this cache and key_rope: a
-  // device may have kept what it made of them.
+  // Slots [0, known_slots) have not changed since the last attention or column sums over this cache with this key_rope:
+  // a device may reuse what it made of them then.
   int64_t known_slots = 0;
 };
 
-// How a token is drawn from logits: of the best top_k (0: all) the fewest best whose probabilities reach top_p of
-// theirs, of these those at least min_p times as likely as the best, and of these one by its probability at the
-// temperature.
+// How a token is drawn from logits. top_k (0: all) keeps the best; of these, top_p keeps the fewest best whose
+// probabilities reach that share of the sum; of these, min_p keeps those at least so many times as likely as the best.
+// One of the rest is drawn by its probability at the temperature.
 struct Draw {
   int64_t top_k = 0;
   double top_p = 1, min_p = 0;
   double temperature = 1;  // > 0
-  double uniform = 0;      // in [0, 1): where in the sum of their probabilities, in the order of their ids
+  double uniform = 0;      // in [0, 1): the point in the running sum of the probabilities, ids ascending
 };
 
 // Which slots of a cache are kept when it must shrink to total() of them.
 struct KeptSlots {
   int64_t first = 0;     // the oldest
-  int64_t heaviest = 0;  // those with the highest scores between the first and the last; of equals the earlier
+  int64_t heaviest = 0;  // the highest scores between the first and the last; of equal ones the earlier
   int64_t last = 0;      // the newest
 
   int64_t total() const { return first + heaviest + last; }
@@ -158,15 +159,15 @@ class Ops {
   // stored [n_rows, n_heads * head_dim] INT8 with scales [n_rows, n_heads]; query likewise [n_query, ...].
   virtual void score(const struct EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) = 0;
 
-  // id[0] = where the largest logit is, of equals the first. NaN never wins; 0 where nothing is above -infinity.
+  // id[0] = the index of the largest logit, the first of equal ones. NaN never wins; 0 if none is above -infinity.
   // Defined here for ops on the host's memory.
   virtual void argmax(std::span<const float> logits, int32_t* id);
-  // id[0] = a token drawn. Of equals the first is the better one. Where the largest is infinite, or none is a number:
-  // as argmax. Defined here likewise, and there it allocates.
+  // id[0] = a drawn token. Of equal logits the first counts as the better one. As argmax, if the largest is infinite or
+  // none is a number. Defined here likewise; it allocates.
   virtual void draw(std::span<const float> logits, const Draw& draw, int32_t* id);
 
-  // Calls before this one may not have been carried out (they were recorded, and the recording was dropped): what was
-  // kept of them in scratch for later calls is not there.
+  // The calls so far may have been recorded and dropped instead of carried out: the ops must not use what these calls
+  // were to leave in scratch.
   virtual void forget() {}
 };
 
@@ -183,9 +184,8 @@ struct OpLimits {
   int64_t max_cols = 0;    // largest matmul input width
   int64_t max_kv_len = 0;
   int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
-  int64_t max_block_tokens =
-      0;  // rows of a matmul or an attention, where these are fewer than max_tokens; 0: they are not
-  // > 0: products of many rows may round the factors to FP8 (e4m3) where the device can, for weights with an id below.
+  int64_t max_block_tokens = 0;  // rows of one matmul or attention, if fewer than max_tokens; 0: as many
+  // > 0: for weights with an id below this, products of many rows may round their factors to FP8 (e4m3).
   int64_t code_weights = 0;
 
   int64_t block_tokens() const { return max_block_tokens > 0 ? max_block_tokens : max_tokens; }

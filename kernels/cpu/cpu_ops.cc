@@ -24,7 +24,7 @@ const CpuKernels& kernels_for(Isa isa) {
 
 namespace {
 
-// A task of row-wise work: some tens of microseconds, so that handing it out costs little.
+// A task of row-wise work takes some tens of microseconds, so handing it out costs little.
 constexpr int64_t kTaskElems = 32 * 1024;
 constexpr int64_t kScoreTaskRows = 1024;
 constexpr int64_t kPackedQueryBytes = int64_t(1) << 20;  // a query packed: 16 bytes a dimension

@@ -16,7 +16,7 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// Where the workspace's parts lie.
+// Offsets of the workspace's parts.
 struct Scratch {
   static constexpr int64_t kAlign = 256;
   static int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
@@ -26,7 +26,7 @@ struct Scratch {
     int64_t used = 0;
     const auto take = [&](int64_t n) { return std::exchange(used, used + aligned(n)); };
     ids = take(4 * std::max(l.max_tokens, l.max_kv_len));  // embed takes a whole call
-    narrow = take(Matmul::narrow_bytes(l));  // outlives the op: the next product may be of the same activations
+    narrow = take(Matmul::narrow_bytes(l));  // kept after the op: the next product may be of the same activations
     panel = take(Matmul::panel_bytes(l));
     library = take(Matmul::kLibraryBytes);
     codes = take(CodeProducts::codes_bytes(l));
@@ -70,7 +70,7 @@ class CudaOps final : public Ops {
   void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) override {
     if (x.rows == 0) return;
     matmul_.wrote(out);
-    // A norm in place is of heads, or of a product's output: no product follows on it.
+    // A norm in place is of heads or of a product's output, which no product takes as it is.
     const Narrow copy = x.data == out.data ? Narrow{} : matmul_.copy_for(out);
     launch(stream_, rms_norm_kernel, {unsigned(x.rows)}, {kRowThreads}, 0, rows_of(x), weight.data(), eps, rows_of(out),
            copy);
