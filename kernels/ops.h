@@ -3,9 +3,10 @@
 //
 // Letters, everywhere: n_tokens rows of the call, d_model, d_ff, n_heads query heads, n_kv_heads key/value heads,
 // head_dim, kv_len slots of the cache in use, n_vocab. Activations are FP32, row-major.
-// Ops check nothing at run time beyond asserts: the model loader has checked every shape.
+// The model loader has checked every shape, so what is wrong here is a bug: some ops CHECK it, most do not.
 // Implementations: kernels/reference (the definition: scalar, sums in double), kernels/cpu (SIMD, threads),
-// kernels/cuda. No op allocates, but draw() on the host: scratch is the workspace handed in at creation.
+// kernels/cuda. Except for the reference and draw() on the host, no op allocates: its scratch is the workspace that was
+// given at creation. What tests and benches put around ops derives from kernels/forwarding_ops.h.
 // Thread-safety: one call at a time per Ops.
 #pragma once
 
@@ -21,14 +22,22 @@ namespace reform {
 
 class ThreadPool;
 
+// Memory of the host, on every device. All else that ops read and write lies in the device's (kernels/device.h), but
+// for a Rope's frequencies.
+template <class T>
+struct HostSpan : std::span<T> {
+  using std::span<T>::span;
+  HostSpan(std::span<T> s) : std::span<T>(s) {}
+};
+
 // A matrix [rows, cols] as the GGUF stores it: rows of quantised blocks, contiguous.
 struct Weight {
   QuantType type = QuantType::kF32;
   int64_t rows = 0;  // outputs
   int64_t cols = 0;  // inputs
   const void* data = nullptr;
-  // Of a model's matrix, whatever memory it lies in at the time: what a device found out about it may be kept by this.
-  // < 0: it has none.
+  // Names a matrix of the model, wherever its bytes lie: a device may keep what it found out about it under this
+  // number. < 0: no name.
   int32_t id = -1;
 };
 
@@ -54,6 +63,8 @@ struct KvView {
 };
 inline int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 2; }
 
+inline int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 2; }
+
 struct AttentionArgs {
   // q [n_tokens, n_heads * head_dim], already rotated. Row t sits at slot kv_len - n_tokens + t and sees slots up to
   // its own (the step's own keys are already in the cache).
@@ -64,25 +75,25 @@ struct AttentionArgs {
   const Rope* key_rope = nullptr;
   float scale = 1.0f;  // of the logits, usually 1 / sqrt(head_dim)
   int64_t window = 0;  // > 0: a query sees only the last `window` slots, its own included (gemma's local layers)
-  // Slots [0, known_slots) are as the attention or column sums before this call saw them, of this cache and key_rope: a
-  // device may have kept what it made of them.
+  // Slots [0, known_slots) have not changed since the last attention or column sums over this cache with this key_rope:
+  // a device may reuse what it made of them then.
   int64_t known_slots = 0;
 };
 
-// How a token is drawn from logits: of the best top_k (0: all) the fewest best whose probabilities reach top_p of
-// theirs, of these those at least min_p times as likely as the best, and of these one by its probability at the
-// temperature.
+// How a token is drawn from logits. top_k (0: all) keeps the best; of these, top_p keeps the fewest best whose
+// probabilities reach that share of the sum; of these, min_p keeps those at least so many times as likely as the best.
+// One of the rest is drawn by its probability at the temperature.
 struct Draw {
   int64_t top_k = 0;
   double top_p = 1, min_p = 0;
   double temperature = 1;  // > 0
-  double uniform = 0;      // in [0, 1): where in the sum of their probabilities, in the order of their ids
+  double uniform = 0;      // in [0, 1): the point in the running sum of the probabilities, ids ascending
 };
 
 // Which slots of a cache are kept when it must shrink to total() of them.
 struct KeptSlots {
   int64_t first = 0;     // the oldest
-  int64_t heaviest = 0;  // those with the highest scores between the first and the last; of equals the earlier
+  int64_t heaviest = 0;  // the highest scores between the first and the last; of equal ones the earlier
   int64_t last = 0;      // the newest
 
   int64_t total() const { return first + heaviest + last; }
@@ -96,7 +107,7 @@ class Ops {
   virtual const char* name() const = 0;  // "ref", "portable", "avx2", "avx512"
 
   // out[t, :] = scale * table[ids[t], :]. Ids are in range.
-  virtual void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) = 0;
+  virtual void embed(const Weight& table, HostSpan<const int32_t> ids, float scale, MatView<float> out) = 0;
 
   // out[r, :] = x[r, :] / sqrt(mean(x[r, :]^2) + eps) * weight. In place allowed. For a per-head norm pass the heads
   // as rows.
@@ -126,7 +137,7 @@ class Ops {
   // kv_len slots (H2O's accumulated attention, arXiv 2306.14048). query_rows are rows of args.q, ascending; lse as
   // attention() gave it. Sampling queries is the caller's choice.
   virtual void attention_column_sums(const AttentionArgs& args, MatView<const float> lse,
-                                     std::span<const int32_t> query_rows, std::span<const float> query_weights,
+                                     HostSpan<const int32_t> query_rows, HostSpan<const float> query_weights,
                                      std::span<float> column_sums) = 0;
 
   // keep [kept.total()] = which of kv_len slots are kept, ascending; kept.total() <= kv_len. scores [kv_len] may be
@@ -141,23 +152,23 @@ class Ops {
 
   // Per row of x [n_tokens, head_dim] (any stride): optional centre subtracted, L2-normalised, quantised to INT8 with
   // one scale: value = scale * q, |q| <= 127, scale = max|value| / 127. A zero row gives zeros and scale 0.
-  // Row t goes to q_out + t * q_stride (bytes) and scales_out[t * scale_stride].
-  virtual void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out,
-                                  int64_t q_stride, float* scales_out, int64_t scale_stride) = 0;
+  // q [n_tokens, head_dim] and scales [n_tokens, 1] of any strides.
+  virtual void normalise_quantise(MatView<const float> x, std::span<const float> centre, MatView<int8_t> q,
+                                  MatView<float> scales) = 0;
 
   // scores[i] = max over query rows of mean over heads of scale_i * scale_t * (stored_i . query_t) per head.
   // stored [n_rows, n_heads * head_dim] INT8 with scales [n_rows, n_heads]; query likewise [n_query, ...].
   virtual void score(const struct EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) = 0;
 
-  // id[0] = where the largest logit is, of equals the first. NaN never wins; 0 where nothing is above -infinity.
+  // id[0] = the index of the largest logit, the first of equal ones. NaN never wins; 0 if none is above -infinity.
   // Defined here for ops on the host's memory.
   virtual void argmax(std::span<const float> logits, int32_t* id);
-  // id[0] = a token drawn. Of equals the first is the better one. Where the largest is infinite, or none is a number:
-  // as argmax. Defined here likewise, and there it allocates.
+  // id[0] = a drawn token. Of equal logits the first counts as the better one. As argmax, if the largest is infinite or
+  // none is a number. Defined here likewise; it allocates.
   virtual void draw(std::span<const float> logits, const Draw& draw, int32_t* id);
 
-  // Calls before this one may not have been carried out (they were recorded, and the recording was dropped): what was
-  // kept of them in scratch for later calls is not there.
+  // The calls so far may have been recorded and dropped instead of carried out: the ops must not use what these calls
+  // were to leave in scratch.
   virtual void forget() {}
 };
 
@@ -174,9 +185,8 @@ struct OpLimits {
   int64_t max_cols = 0;    // largest matmul input width
   int64_t max_kv_len = 0;
   int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
-  int64_t max_block_tokens =
-      0;  // rows of a matmul or an attention, where these are fewer than max_tokens; 0: they are not
-  // > 0: products of many rows may round the factors to FP8 (e4m3) where the device can, for weights with an id below.
+  int64_t max_block_tokens = 0;  // rows of one matmul or attention, if fewer than max_tokens; 0: as many
+  // > 0: for weights with an id below this, products of many rows may round their factors to FP8 (e4m3).
   int64_t code_weights = 0;
 
   int64_t block_tokens() const { return max_block_tokens > 0 ? max_block_tokens : max_tokens; }

@@ -1,5 +1,4 @@
-// The one table that knows what to do with each QuantType. A new type is its codec, a geometry row in
-// base/quant_type.cc and a row here.
+// What each QuantType's blocks mean. ARCHITECTURE.md lists what else a new type needs.
 #pragma once
 
 #include <cstdint>

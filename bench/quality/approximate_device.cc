@@ -5,6 +5,7 @@
 
 #include "base/float16.h"
 #include "base/float8.h"
+#include "kernels/forwarding_ops.h"
 
 namespace reform::bench {
 namespace {
@@ -112,24 +113,23 @@ const Weight& RoundedWeights::of(const Weight& w, Products products, ThreadPool&
 }
 
 // The CPU's ops, except these two.
-class ApproximateOps final : public Ops {
+class ApproximateOps final : public ForwardingOps {
  public:
-  ApproximateOps(ApproximateDevice& device, std::unique_ptr<Ops> cpu) : device_(device), cpu_(std::move(cpu)) {}
-
-  const char* name() const override { return cpu_->name(); }
+  ApproximateOps(ApproximateDevice& device, std::unique_ptr<Ops> cpu)
+      : ForwardingOps(std::move(cpu)), device_(device) {}
 
   void matmul(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
               MatView<float> y) override {
     const Products products = device_.now_.products;
-    if (products == Products::kAsTheyAre || x.rows <= kFewRows) return cpu_->matmul(w, x, bias, accumulate, y);
+    if (products == Products::kAsTheyAre || x.rows <= kFewRows) return inner().matmul(w, x, bias, accumulate, y);
     rounded_.resize(size_t(x.rows * x.cols));
     const MatView<float> rounded(rounded_.data(), x.rows, x.cols);
     round_activations(x, products, device_.pool_, rounded);
-    cpu_->matmul(device_.rounded_.of(w, products, device_.pool_), rounded, bias, accumulate, y);
+    inner().matmul(device_.rounded_.of(w, products, device_.pool_), rounded, bias, accumulate, y);
   }
 
-  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
-                             std::span<const float> query_weights, std::span<float> column_sums) override {
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, HostSpan<const int32_t> query_rows,
+                             HostSpan<const float> query_weights, std::span<float> column_sums) override {
     const size_t stride = size_t(device_.now_.query_stride);
     rows_.clear();
     weights_.clear();
@@ -138,47 +138,11 @@ class ApproximateOps final : public Ops {
       weights_.push_back(0);
       for (size_t i = begin; i < std::min(begin + stride, query_rows.size()); ++i) weights_.back() += query_weights[i];
     }
-    cpu_->attention_column_sums(args, lse, rows_, weights_, column_sums);
-  }
-
-  void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
-    cpu_->embed(table, ids, scale, out);
-  }
-  void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) override {
-    cpu_->rms_norm(x, weight, eps, out);
-  }
-  void gated_activation(Activation act, MatView<float> gate, MatView<const float> up) override {
-    cpu_->gated_activation(act, gate, up);
-  }
-  void add(MatView<float> x, MatView<const float> y) override { cpu_->add(x, y); }
-  void rope(const Rope& rope, int64_t first_slot, int64_t head_dim, MatView<float> x) override {
-    cpu_->rope(rope, first_slot, head_dim, x);
-  }
-  void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) override {
-    cpu_->store_kv(k, v, first_slot, kv);
-  }
-  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
-    cpu_->attention(args, out, lse);
-  }
-  void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores,
-                    std::span<int32_t> keep) override {
-    cpu_->choose_slots(kept, kv_len, scores, keep);
-  }
-  void compact_kv(const KvView& kv, std::span<const int32_t> keep) override { cpu_->compact_kv(kv, keep); }
-  void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {
-    cpu_->compact_scores(scores, keep);
-  }
-  void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
-                          float* scales_out, int64_t scale_stride) override {
-    cpu_->normalise_quantise(x, centre, q_out, q_stride, scales_out, scale_stride);
-  }
-  void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override {
-    cpu_->score(stored, query, scores);
+    inner().attention_column_sums(args, lse, rows_, weights_, column_sums);
   }
 
  private:
   ApproximateDevice& device_;
-  std::unique_ptr<Ops> cpu_;
   std::vector<float> rounded_, weights_;
   std::vector<int32_t> rows_;
 };

@@ -14,15 +14,14 @@
 
 namespace reform::bench {
 
-// How a product of many rows rounds its operands; sums stay FP32. FP8 has a scale per weight matrix, at which its
-// largest value is 448, and a scale of the activations: per row, per call, or none.
+// How a product of many rows rounds its operands; sums stay FP32. FP8 has a scale per weight matrix, which makes its
+// largest value 448, and scales of the activations: one per row, one per call, or none.
 enum class Products : uint8_t { kAsTheyAre, kF32, kF16, kBf16, kFp8PerRow, kFp8PerCall, kFp8Unscaled };
 
 struct Approximation {
   const char* name;
   Products products = Products::kAsTheyAre;
-  int64_t query_stride =
-      1;  // accumulated attention: over every so many queries, each of which stands for its neighbours
+  int64_t query_stride = 1;  // accumulated attention: one query in so many stands for its neighbours
 };
 
 std::span<const Approximation> approximations();
@@ -31,7 +30,6 @@ const Approximation* find_approximation(const std::string& name);
 // Rounded copies of weights, each made at its first product. Not thread-safe.
 class RoundedWeights {
  public:
-  // nullptr: use the weight unrounded.
   const Weight& of(const Weight& w, Products products, ThreadPool& pool);
 
  private:
@@ -55,7 +53,7 @@ class ApproximateDevice final : public Device {
   const char* name() const override { return cpu_->name(); }
   MemoryAccount& account() override { return cpu_->account(); }
   bool is_host() const override { return true; }
-  int64_t block_tokens() const override { return 4096; }  // as on a large GPU: activations of one call share a scale
+  int64_t block_tokens() const override { return 4096; }  // as a large GPU: the activations of one call share a scale
   int64_t workspace_bytes(const OpLimits& limits) const override { return cpu_->workspace_bytes(limits); }
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override;
   Status to_device(void* to, const void* from, int64_t bytes) override { return cpu_->to_device(to, from, bytes); }

@@ -8,7 +8,8 @@
 namespace reform::cpu {
 namespace {
 
-// Packed heads held at once: fewer forks where the cache is short, bounded memory where it is long.
+// For packed heads: as many as fit are packed at once. A short cache so needs few parallel steps, a long one bounded
+// memory.
 constexpr int64_t kPackedBudgetBytes = int64_t(32) << 20;
 
 int64_t packed_head_floats(int64_t head_dim, int64_t kv_len) {

@@ -1,4 +1,4 @@
-// Attention over packed tiles, in FP32. Included by kernels_*.cc after its simd_*.h and elementwise.inl.h.
+// Attention over packed tiles, in FP32. Included by kernels.inl.h.
 //
 // Why FP32 and not BF16 tiles: vdpbf16ps does 32 products per cycle at best, as two FMA units do, and half of that on
 // Sapphire Rapids (measured: 114 GFLOP/s against 228); and logits of keys with large biases (Qwen2.5) stay exact.

@@ -1,4 +1,5 @@
-// What the ways through attention share: the shapes of a call, a worker's scratch, and packing a tile.
+// Shared by both ways through attention and the column sums: the shapes of a call, a worker's scratch, and packing a
+// tile.
 #pragma once
 
 #include <algorithm>

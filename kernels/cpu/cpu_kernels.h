@@ -1,5 +1,6 @@
 // The kernels below the ops, as plain functions of pointers and sizes, one table per instruction set. Each is written
-// once (*.inl.h) over the vector words of simd_*.h. No kernel allocates, threads, or checks.
+// once (*.inl.h) over the vector words of simd_*.h, but for the scores (score_*.cc). No kernel allocates, uses threads,
+// or checks its arguments.
 #pragma once
 
 #include <stdint.h>
@@ -49,7 +50,7 @@ struct SoftmaxState {
 };
 constexpr float kNoLogit = -3.0e38f;  // finite, so that a difference of two is never NaN
 
-// A block of stored INT8 rows against packed queries (score.inl.h).
+// A block of stored INT8 rows against packed queries (score_*.cc).
 struct ScoreArgs {
   const int8_t* stored;        // [n_rows, n_heads * head_dim]
   const float* stored_scales;  // [n_rows, n_heads]

@@ -24,7 +24,7 @@ const CpuKernels& kernels_for(Isa isa) {
 
 namespace {
 
-// A task of row-wise work: some tens of microseconds, so that handing it out costs little.
+// A task of row-wise work takes some tens of microseconds, so handing it out costs little.
 constexpr int64_t kTaskElems = 32 * 1024;
 constexpr int64_t kScoreTaskRows = 1024;
 constexpr int64_t kPackedQueryBytes = int64_t(1) << 20;  // a query packed: 16 bytes a dimension
@@ -41,7 +41,7 @@ class CpuOps final : public Ops {
 
   const char* name() const override { return reform::name(isa_); }
 
-  void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
+  void embed(const Weight& table, HostSpan<const int32_t> ids, float scale, MatView<float> out) override {
     const int64_t bytes = row_bytes(table.type, table.cols);
     for_rows(int64_t(ids.size()), table.cols, [&](int64_t t) {
       const std::byte* row = static_cast<const std::byte*>(table.data) + ids[size_t(t)] * bytes;
@@ -101,8 +101,8 @@ class CpuOps final : public Ops {
     attention_.attention(args, out, lse, workspace_);
   }
 
-  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
-                             std::span<const float> query_weights, std::span<float> column_sums) override {
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, HostSpan<const int32_t> query_rows,
+                             HostSpan<const float> query_weights, std::span<float> column_sums) override {
     attention_.column_sums(args, lse, query_rows, query_weights, column_sums, workspace_);
   }
 
@@ -115,7 +115,7 @@ class CpuOps final : public Ops {
   }
 
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
-    const int64_t slot_bytes = kv.head_dim * (kv.type == KvView::Type::kF16 ? 2 : 4);
+    const int64_t slot_bytes = kv.head_dim * elem_bytes(kv.type);
     run_tasks(pool_, 2 * kv.n_kv_heads, [&](int64_t task, int) {
       char* const slots = static_cast<char*>(task % 2 == 0 ? kv.k : kv.v) + task / 2 * kv.capacity * slot_bytes;
       for (size_t to = 0; to < keep.size();) {
@@ -130,11 +130,11 @@ class CpuOps final : public Ops {
     });
   }
 
-  void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
-                          float* scales_out, int64_t scale_stride) override {
+  void normalise_quantise(MatView<const float> x, std::span<const float> centre, MatView<int8_t> q,
+                          MatView<float> scales) override {
     for_rows(x.rows, x.cols, [&](int64_t t) {
-      scales_out[t * scale_stride] =
-          kernels_.normalise_quantise(x.row(t), centre.empty() ? nullptr : centre.data(), x.cols, q_out + t * q_stride);
+      const float* minus = centre.empty() ? nullptr : centre.data();
+      *scales.row(t) = kernels_.normalise_quantise(x.row(t), minus, x.cols, q.row(t));
     });
   }
 

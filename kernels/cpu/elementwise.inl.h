@@ -1,4 +1,4 @@
-// Kernels over one row. Included by kernels_*.cc after its simd_*.h.
+// Kernels over one row. Included by kernels.inl.h.
 #pragma once
 
 #include "kernels/cpu/cpu_kernels.h"

@@ -36,10 +36,12 @@ struct Quantised {
 };
 
 struct F32 {
+  static constexpr QuantType kType = QuantType::kF32;
   static constexpr int64_t kBytesPerUnit = kUnitCols * 4;
   static void row(const uint8_t* p, int64_t n, float* out) { __builtin_memcpy(out, p, size_t(n) * 4); }
 };
 struct F16 {
+  static constexpr QuantType kType = QuantType::kF16;
   static constexpr int64_t kBytesPerUnit = kUnitCols * 2;
   static void row(const uint8_t* p, int64_t n, float* out) {
     int64_t c = 0;
@@ -48,6 +50,7 @@ struct F16 {
   }
 };
 struct BF16 {
+  static constexpr QuantType kType = QuantType::kBF16;
   static constexpr int64_t kBytesPerUnit = kUnitCols * 2;
   static void row(const uint8_t* p, int64_t n, float* out) {
     for (int64_t c = 0; c < n; ++c) {
@@ -101,22 +104,16 @@ void fill(const uint8_t* w, int64_t row_bytes, int n_rows, int64_t n_cols, int p
   }
 }
 
+template <class... Float, class... T>
+consteval PerType<FillPanelFn> fills(CodecList<Float...>, CodecList<T...>) {
+  PerType<FillPanelFn> all;
+  ((all.of[int(Float::kType)] = fill<Float>), ...);
+  ((all.of[int(T::kType)] = fill<Quantised<T>>), ...);
+  return all;
+}
+
 }  // namespace
 
-extern const FillPanelFn kFillPanelAvx2[kQuantTypes] = {
-    fill<F32>,
-    fill<F16>,
-    fill<BF16>,
-    fill<Quantised<Small<4, false>>>,
-    fill<Quantised<Small<4, true>>>,
-    fill<Quantised<Small<5, false>>>,
-    fill<Quantised<Small<5, true>>>,
-    fill<Quantised<Q8_0>>,
-    fill<Quantised<Q2_K>>,
-    fill<Quantised<Q3_K>>,
-    fill<Quantised<Q4_K>>,
-    fill<Quantised<Q5_K>>,
-    fill<Quantised<Q6_K>>,
-};
+extern const PerType<FillPanelFn> kFillPanelAvx2 = fills(CodecList<F32, F16, BF16>{}, Codecs{});
 
 }  // namespace reform::cpu

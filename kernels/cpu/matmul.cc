@@ -6,32 +6,30 @@
 namespace reform::cpu {
 namespace {
 
-static_assert(kQuantTypes == int(QuantType::kCount), "a new type needs its row in the kernels' tables");
-
-// What an instruction set brings; the arrays have one entry per QuantType, a null pointer where the panels take over.
+// The kernels of one instruction set.
 struct Kernels {
   const FloatKernel& float_panels;
-  const FillPanelFn* fill_panel = nullptr;
   PackTileFn pack_tile = nullptr;
-  const Int8Kernel* int8 = nullptr;
   PackRowFn pack_row = nullptr;
-  const MatVecFn* matvec = nullptr;
-  const FloatMatVecFn* matvec_float = nullptr;
+  PerType<FillPanelFn> fill_panel = {};
+  PerType<Int8Kernel> int8 = {};
+  PerType<MatVecFn> matvec = {};
+  PerType<FloatMatVecFn> matvec_float = {};
 };
 
 const Kernels& kernels([[maybe_unused]] Isa isa) {
   static const Kernels portable{.float_panels = kFloatKernelPortable};
 #if defined(__x86_64__)
   static const Kernels avx2{.float_panels = kFloatKernelAvx2,
-                            .fill_panel = kFillPanelAvx2,
                             .pack_row = pack_row_avx2,
+                            .fill_panel = kFillPanelAvx2,
                             .matvec = kMatVecAvx2,
                             .matvec_float = kFloatMatVecAvx2};
   static const Kernels avx512{.float_panels = kFloatKernelAvx512,
-                              .fill_panel = kFillPanelAvx2,
                               .pack_tile = pack_tile_avx512,
-                              .int8 = kInt8Avx512,
                               .pack_row = pack_row_avx512,
+                              .fill_panel = kFillPanelAvx2,
+                              .int8 = kInt8Avx512,
                               .matvec = kMatVecAvx512,
                               .matvec_float = kFloatMatVecAvx512};
   if (isa == Isa::kAvx2) return avx2;
@@ -74,12 +72,12 @@ void matmul(Isa isa, const Weight& w, MatView<const float> x, std::span<const fl
   if (isa == Isa::kRef) return matmul_reference(call);
   const Kernels& k = kernels(isa);
   const size_t type = size_t(w.type);
-  if (x.rows <= kMaxMatVecTokens && k.matvec != nullptr) {
-    if (k.matvec[type] != nullptr) return matmul_matvec(k.pack_row, k.matvec[type], call);
-    if (k.matvec_float[type] != nullptr) return matmul_float_matvec(k.matvec_float[type], call);
+  if (x.rows <= kMaxMatVecTokens) {
+    if (k.matvec.of[type] != nullptr) return matmul_matvec(k.pack_row, k.matvec.of[type], call);
+    if (k.matvec_float.of[type] != nullptr) return matmul_float_matvec(k.matvec_float.of[type], call);
   }
-  if (k.int8 != nullptr && k.int8[type].run != nullptr) return matmul_int8(k.pack_tile, k.int8[type], call);
-  matmul_float(k.float_panels, k.fill_panel == nullptr ? nullptr : k.fill_panel[type], call);
+  if (k.int8.of[type].run != nullptr) return matmul_int8(k.pack_tile, k.int8.of[type], call);
+  matmul_float(k.float_panels, k.fill_panel.of[type], call);
 }
 
 }  // namespace reform::cpu

@@ -1,4 +1,4 @@
-// y = x W^T for every weight type, on threads. The CPU Ops delegates here; the file's own workspace and ISA choice.
+// y = x W^T for every weight type, on threads. CpuOps::matmul calls this.
 #pragma once
 
 #include <cstddef>

@@ -8,8 +8,9 @@ namespace reform::cpu {
 namespace {
 
 // Tokens whose quantised activations are kept at once. A panel is unpacked once per this many, and with kPanelCols
-// columns they are 0.6 MB: they stay in the L2 cache while a task's panels pass over them.
-constexpr int64_t kChunkTokens = 510;
+// columns they are 0.6 MB: they stay in the L2 cache while a task's panels pass over them. The CPU device's block of
+// 512 tokens fits; a chunk of a few tokens beside it would unpack every panel once more for them.
+constexpr int64_t kChunkTokens = 516;
 static_assert(kChunkTokens % kInt8Tokens == 0);
 constexpr int64_t kTaskPanels = 4;
 

@@ -185,6 +185,13 @@ void run(const WeightUnit* w, const ActivationGroup* x, int64_t n_groups, int n_
   }
 }
 
+template <class... T>
+consteval PerType<Int8Kernel> int8_kernels(CodecList<T...>) {
+  PerType<Int8Kernel> all;
+  ((all.of[int(T::kType)] = {unpack_panel<T>, run<T::kScaleElems>}), ...);
+  return all;
+}
+
 }  // namespace
 
 void pack_tile_avx512(const float* x, int64_t x_stride, int n_tokens, int64_t n_cols, ActivationGroup* out) {
@@ -194,20 +201,6 @@ void pack_tile_avx512(const float* x, int64_t x_stride, int n_tokens, int64_t n_
   }
 }
 
-extern const Int8Kernel kInt8Avx512[kQuantTypes] = {
-    {nullptr, nullptr},
-    {nullptr, nullptr},
-    {nullptr, nullptr},  // F32, F16, BF16
-    {unpack_panel<Small<4, false>>, run<32>},
-    {unpack_panel<Small<4, true>>, run<32>},
-    {unpack_panel<Small<5, false>>, run<32>},
-    {unpack_panel<Small<5, true>>, run<32>},
-    {unpack_panel<Q8_0>, run<32>},
-    {unpack_panel<Q2_K>, run<16>},
-    {unpack_panel<Q3_K>, run<16>},
-    {unpack_panel<Q4_K>, run<32>},
-    {unpack_panel<Q5_K>, run<32>},
-    {unpack_panel<Q6_K>, run<16>},
-};
+extern const PerType<Int8Kernel> kInt8Avx512 = int8_kernels(Codecs{});
 
 }  // namespace reform::cpu

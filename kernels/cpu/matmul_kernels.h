@@ -4,13 +4,24 @@
 
 #include <stdint.h>
 
+#include "base/quant_type.h"
+
 namespace reform::cpu {
 
 // Elements of cols unpacked at a time: a panel of 32 rows is then 64 KiB in FP32, 24 KiB in INT8, and a whole number of
 // every format's blocks.
 constexpr int64_t kPanelCols = 512;
 
-// --- FP32 panels: [n_cols, rows] floats, as the kernel walks them; rows past the matrix are zero.
+// A kernel for each type. Null, where the type has none: it then takes the next slower path.
+template <class Kernel>
+struct PerType {
+  Kernel of[int(QuantType::kCount)] = {};
+};
+// What unpacks the blocks of several types (quant_unit_*.h).
+template <class... Codec>
+struct CodecList {};
+
+// --- FP32 panels: [n_cols, rows] floats, in the order in which the kernel reads them; rows past the matrix are zero.
 // run: y[t, r] += sum_c x[t, c] * panel[c, r] for t < n_tokens (at most `tokens`), r < n_rows (at most `rows`).
 struct FloatKernel {
   int rows;
@@ -90,13 +101,11 @@ using FloatMatVecFn = void (*)(const uint8_t* w, int64_t row_bytes, int64_t n_ro
 void pack_row_avx512(const float* x, int64_t n_cols, ActivationUnit* out);
 void pack_row_avx2(const float* x, int64_t n_cols, ActivationUnit* out);
 
-// One entry per QuantType, in its order (matmul.cc holds the number to it); null where the type takes the FP32 panels.
-constexpr int kQuantTypes = 13;
-extern const FillPanelFn kFillPanelAvx2[kQuantTypes];
-extern const Int8Kernel kInt8Avx512[kQuantTypes];
-extern const MatVecFn kMatVecAvx512[kQuantTypes];
-extern const MatVecFn kMatVecAvx2[kQuantTypes];
-extern const FloatMatVecFn kFloatMatVecAvx512[kQuantTypes];
-extern const FloatMatVecFn kFloatMatVecAvx2[kQuantTypes];
+extern const PerType<FillPanelFn> kFillPanelAvx2;
+extern const PerType<Int8Kernel> kInt8Avx512;
+extern const PerType<MatVecFn> kMatVecAvx512;
+extern const PerType<MatVecFn> kMatVecAvx2;
+extern const PerType<FloatMatVecFn> kFloatMatVecAvx512;
+extern const PerType<FloatMatVecFn> kFloatMatVecAvx2;
 
 }  // namespace reform::cpu

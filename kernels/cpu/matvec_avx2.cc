@@ -86,6 +86,7 @@ void matvec(const uint8_t* w, int64_t row_bytes, int64_t n_rows, int64_t n_cols,
 // --- float weights: FP32 products and sums
 
 struct F32 {
+  static constexpr QuantType kType = QuantType::kF32;
   static constexpr int kBytes = 4;
   static __m256 load(const uint8_t* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
   static float load_one(const uint8_t* p) {
@@ -95,11 +96,13 @@ struct F32 {
   }
 };
 struct F16 {
+  static constexpr QuantType kType = QuantType::kF16;
   static constexpr int kBytes = 2;
   static __m256 load(const uint8_t* p) { return _mm256_cvtph_ps(load_16(p)); }
   static float load_one(const uint8_t* p) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(load_u16(p)))); }
 };
 struct BF16 {
+  static constexpr QuantType kType = QuantType::kBF16;
   static constexpr int kBytes = 2;
   static __m256 load(const uint8_t* p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_16(p)), 16));
@@ -128,6 +131,19 @@ void float_matvec(const uint8_t* w, int64_t row_bytes, int64_t n_rows, int64_t n
   for (int64_t r = 0; r < n_rows; ++r, w += row_bytes, ++y) {
     for (int t = 0; t < n_tokens; ++t) y[t * y_stride] += float_dot<T>(w, n_cols, x + t * x_stride);
   }
+}
+
+template <class... T>
+consteval PerType<MatVecFn> matvecs(CodecList<T...>) {
+  PerType<MatVecFn> all;
+  ((all.of[int(T::kType)] = matvec<T>), ...);
+  return all;
+}
+template <class... T>
+consteval PerType<FloatMatVecFn> float_matvecs(CodecList<T...>) {
+  PerType<FloatMatVecFn> all;
+  ((all.of[int(T::kType)] = float_matvec<T>), ...);
+  return all;
 }
 
 }  // namespace
@@ -166,28 +182,7 @@ void pack_row_avx2(const float* x, int64_t n_cols, ActivationUnit* out) {
   }
 }
 
-extern const MatVecFn kMatVecAvx2[kQuantTypes] = {
-    nullptr,
-    nullptr,
-    nullptr,  // F32, F16, BF16
-    matvec<Small<4, false>>,
-    matvec<Small<4, true>>,
-    matvec<Small<5, false>>,
-    matvec<Small<5, true>>,
-    matvec<Q8_0>,
-    matvec<Q2_K>,
-    matvec<Q3_K>,
-    matvec<Q4_K>,
-    matvec<Q5_K>,
-    matvec<Q6_K>,
-};
-
-extern const FloatMatVecFn kFloatMatVecAvx2[kQuantTypes] = {
-    float_matvec<F32>, float_matvec<F16>, float_matvec<BF16>,
-    nullptr,           nullptr,           nullptr,
-    nullptr,           nullptr,           nullptr,
-    nullptr,           nullptr,           nullptr,
-    nullptr,
-};
+extern const PerType<MatVecFn> kMatVecAvx2 = matvecs(Codecs{});
+extern const PerType<FloatMatVecFn> kFloatMatVecAvx2 = float_matvecs(CodecList<F32, F16, BF16>{});
 
 }  // namespace reform::cpu

@@ -78,14 +78,17 @@ void matvec(const uint8_t* w, int64_t row_bytes, int64_t n_rows, int64_t n_cols,
 // --- float weights: FP32 products and sums
 
 struct F32 {
+  static constexpr QuantType kType = QuantType::kF32;
   static constexpr int kBytes = 4;
   static __m512 load(const uint8_t* p, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, p); }
 };
 struct F16 {
+  static constexpr QuantType kType = QuantType::kF16;
   static constexpr int kBytes = 2;
   static __m512 load(const uint8_t* p, __mmask16 mask) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, p)); }
 };
 struct BF16 {
+  static constexpr QuantType kType = QuantType::kBF16;
   static constexpr int kBytes = 2;
   static __m512 load(const uint8_t* p, __mmask16 mask) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p)), 16));
@@ -136,6 +139,19 @@ void float_matvec(const uint8_t* w, int64_t row_bytes, int64_t n_rows, int64_t n
   }
 }
 
+template <class... T>
+consteval PerType<MatVecFn> matvecs(CodecList<T...>) {
+  PerType<MatVecFn> all;
+  ((all.of[int(T::kType)] = matvec<T>), ...);
+  return all;
+}
+template <class... T>
+consteval PerType<FloatMatVecFn> float_matvecs(CodecList<T...>) {
+  PerType<FloatMatVecFn> all;
+  ((all.of[int(T::kType)] = float_matvec<T>), ...);
+  return all;
+}
+
 }  // namespace
 
 void pack_row_avx512(const float* x, int64_t n_cols, ActivationUnit* out) {
@@ -156,28 +172,7 @@ void pack_row_avx512(const float* x, int64_t n_cols, ActivationUnit* out) {
   }
 }
 
-extern const MatVecFn kMatVecAvx512[kQuantTypes] = {
-    nullptr,
-    nullptr,
-    nullptr,  // F32, F16, BF16
-    matvec<Small<4, false>>,
-    matvec<Small<4, true>>,
-    matvec<Small<5, false>>,
-    matvec<Small<5, true>>,
-    matvec<Q8_0>,
-    matvec<Q2_K>,
-    matvec<Q3_K>,
-    matvec<Q4_K>,
-    matvec<Q5_K>,
-    matvec<Q6_K>,
-};
-
-extern const FloatMatVecFn kFloatMatVecAvx512[kQuantTypes] = {
-    float_matvec<F32>, float_matvec<F16>, float_matvec<BF16>,
-    nullptr,           nullptr,           nullptr,
-    nullptr,           nullptr,           nullptr,
-    nullptr,           nullptr,           nullptr,
-    nullptr,
-};
+extern const PerType<MatVecFn> kMatVecAvx512 = matvecs(Codecs{});
+extern const PerType<FloatMatVecFn> kFloatMatVecAvx512 = float_matvecs(CodecList<F32, F16, BF16>{});
 
 }  // namespace reform::cpu

@@ -7,6 +7,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "kernels/cpu/matmul_kernels.h"
+
 namespace reform::cpu {
 namespace {
 
@@ -65,8 +67,9 @@ inline __m256 gather_halves(const uint8_t* p, int64_t stride, int n_blocks) {
 }
 
 // Q4_0, Q4_1, Q5_0, Q5_1: {half d; half m (_1 only); u32 qh (5 bits only); u8 qs[16]}.
-template <int bits, bool has_min>
+template <QuantType type, int bits, bool has_min>
 struct Small {
+  static constexpr QuantType kType = type;
   static constexpr int kBlockBytes = 18 + (has_min ? 2 : 0) + (bits == 5 ? 4 : 0);
   static constexpr int kBlockElems = 32;
   static constexpr bool kSigned = false;
@@ -98,8 +101,14 @@ struct Small {
   }
 };
 
+using Q4_0 = Small<QuantType::kQ4_0, 4, false>;
+using Q4_1 = Small<QuantType::kQ4_1, 4, true>;
+using Q5_0 = Small<QuantType::kQ5_0, 5, false>;
+using Q5_1 = Small<QuantType::kQ5_1, 5, true>;
+
 // {half d; i8 qs[32]}.
 struct Q8_0 {
+  static constexpr QuantType kType = QuantType::kQ8_0;
   static constexpr int kBlockBytes = 34, kBlockElems = 32;
   static constexpr bool kSigned = true;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int n_blocks, Unit& u) {
@@ -124,6 +133,7 @@ inline __attribute__((always_inline)) void load_k_scale_min(const uint8_t* block
 }
 
 struct Q4_K {
+  static constexpr QuantType kType = QuantType::kQ4_K;
   static constexpr int kBlockBytes = 144, kBlockElems = 256;
   static constexpr bool kSigned = false;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
@@ -137,6 +147,7 @@ struct Q4_K {
 };
 
 struct Q5_K {
+  static constexpr QuantType kType = QuantType::kQ5_K;
   static constexpr int kBlockBytes = 176, kBlockElems = 256;
   static constexpr bool kSigned = false;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
@@ -151,6 +162,7 @@ struct Q5_K {
 };
 
 struct Q6_K {
+  static constexpr QuantType kType = QuantType::kQ6_K;
   static constexpr int kBlockBytes = 210, kBlockElems = 256;
   static constexpr bool kSigned = false;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
@@ -171,6 +183,7 @@ struct Q6_K {
 };
 
 struct Q2_K {
+  static constexpr QuantType kType = QuantType::kQ2_K;
   static constexpr int kBlockBytes = 84, kBlockElems = 256;
   static constexpr bool kSigned = false;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
@@ -185,6 +198,7 @@ struct Q2_K {
 };
 
 struct Q3_K {
+  static constexpr QuantType kType = QuantType::kQ3_K;
   static constexpr int kBlockBytes = 110, kBlockElems = 256;
   static constexpr bool kSigned = false;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
@@ -203,6 +217,9 @@ struct Q3_K {
     }
   }
 };
+
+// The types that have kernels for this instruction set, in any order; others take the next slower path (matmul.cc).
+using Codecs = CodecList<Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K>;
 
 }  // namespace
 }  // namespace reform::cpu

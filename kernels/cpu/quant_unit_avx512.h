@@ -6,6 +6,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "kernels/cpu/matmul_kernels.h"
+
 namespace reform::cpu {
 namespace {
 
@@ -73,10 +75,11 @@ inline __m256 gather_halves(const uint8_t* p, int n_blocks) {
 }
 
 // Q4_0, Q4_1, Q5_0, Q5_1: {half d; half m (_1 only); u32 qh (5 bits only); u8 qs[16]}.
-template <int bits, bool has_min>
+template <QuantType type, int bits, bool has_min>
 struct Small {
+  static constexpr QuantType kType = type;
   static constexpr int kBlockBytes = 18 + (has_min ? 2 : 0) + (bits == 5 ? 4 : 0);
-  static constexpr int kBlockElems = 32;
+  static constexpr int kBlockElems = 32, kScaleElems = 32;
 
   // Two blocks; the second is read only if there is one.
   static __m512i pair(const uint8_t* p, bool both) {
@@ -110,9 +113,15 @@ struct Small {
   }
 };
 
+using Q4_0 = Small<QuantType::kQ4_0, 4, false>;
+using Q4_1 = Small<QuantType::kQ4_1, 4, true>;
+using Q5_0 = Small<QuantType::kQ5_0, 5, false>;
+using Q5_1 = Small<QuantType::kQ5_1, 5, true>;
+
 // {half d; i8 qs[32]}. q here is the stored value plus 128.
 struct Q8_0 {
-  static constexpr int kBlockBytes = 34, kBlockElems = 32;
+  static constexpr QuantType kType = QuantType::kQ8_0;
+  static constexpr int kBlockBytes = 34, kBlockElems = 32, kScaleElems = 32;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int n_blocks, Unit& u) {
     u.scale = per_16(gather_halves<kBlockBytes>(p, n_blocks));
     u.offset = _mm512_mul_ps(u.scale, _mm512_set1_ps(-128.0f));
@@ -149,7 +158,8 @@ inline __attribute__((always_inline)) void load_k_scale_min(const uint8_t* block
 }
 
 struct Q4_K {
-  static constexpr int kBlockBytes = 144, kBlockElems = 256;
+  static constexpr QuantType kType = QuantType::kQ4_K;
+  static constexpr int kBlockBytes = 144, kBlockElems = 256, kScaleElems = 32;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
     load_k_scale_min(p, u);
     for (int j = 0; j < 4; ++j) {
@@ -159,7 +169,8 @@ struct Q4_K {
 };
 
 struct Q5_K {
-  static constexpr int kBlockBytes = 176, kBlockElems = 256;
+  static constexpr QuantType kType = QuantType::kQ5_K;
+  static constexpr int kBlockBytes = 176, kBlockElems = 256, kScaleElems = 32;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
     load_k_scale_min(p, u);
     const __m512i high = load_32_twice(p + 16);
@@ -173,7 +184,8 @@ struct Q5_K {
 };
 
 struct Q6_K {
-  static constexpr int kBlockBytes = 210, kBlockElems = 256;
+  static constexpr QuantType kType = QuantType::kQ6_K;
+  static constexpr int kBlockBytes = 210, kBlockElems = 256, kScaleElems = 16;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
     const __m128i scales = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 192));
     u.scale = _mm512_mul_ps(half_at(p + 208), floats_of(scales));
@@ -192,7 +204,8 @@ struct Q6_K {
 };
 
 struct Q2_K {
-  static constexpr int kBlockBytes = 84, kBlockElems = 256;
+  static constexpr QuantType kType = QuantType::kQ2_K;
+  static constexpr int kBlockBytes = 84, kBlockElems = 256, kScaleElems = 16;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
     const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), low = _mm_set1_epi8(15);
     u.scale = _mm512_mul_ps(half_at(p + 80), floats_of(_mm_and_si128(packed, low)));
@@ -207,7 +220,8 @@ struct Q2_K {
 };
 
 struct Q3_K {
-  static constexpr int kBlockBytes = 110, kBlockElems = 256;
+  static constexpr QuantType kType = QuantType::kQ3_K;
+  static constexpr int kBlockBytes = 110, kBlockElems = 256, kScaleElems = 16;
   static inline __attribute__((always_inline)) void load(const uint8_t* p, int, Unit& u) {
     const uint64_t low = load_u64(p + 96);
     const uint32_t high = load_u32(p + 104);
@@ -226,6 +240,9 @@ struct Q3_K {
     }
   }
 };
+
+// The types that have kernels for this instruction set, in any order; others take the next slower path (matmul.cc).
+using Codecs = CodecList<Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K>;
 
 }  // namespace
 }  // namespace reform::cpu

@@ -8,7 +8,7 @@
 namespace reform::cpu {
 namespace {
 
-// Grows with the score; the same for 0 and -0, and 0 for a NaN.
+// Ascends with the score; equal for 0 and -0; 0 for a NaN.
 uint32_t rank_of(float score) {
   if (score != score) return 0;
   const auto bits = std::bit_cast<uint32_t>(score + 0.0f);
@@ -21,7 +21,8 @@ struct Threshold {
   int64_t n_equal = 0;
 };
 
-// Digit by digit from the top: how many scores have each digit behind those found so far.
+// Finds the rank digit by digit from the top. Each pass counts, among the scores that share the digits found so far,
+// how many have each next digit.
 Threshold find_threshold(std::span<const float> scores, int64_t n_kept) {
   constexpr int kDigitBits = 8;
   Threshold found{0, n_kept};

@@ -9,8 +9,8 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// A head size is rounded up to kDim; the rest of a tile is zero. A warp has kM times 16 rows: the more, the less it
-// reads of K and V per product, and the more registers it takes. All sizes fit the 99 KiB that every chip has.
+// A head size is rounded up to kDim; the rest of a tile is zero. A warp has kM times 16 rows: more rows read less of K
+// and V per product and take more registers. Every size fits the 99 KiB of shared memory that all chips have.
 template <int kDimOf, int kMOf, int kWarpsOf>
 struct Tiles {
   static constexpr int kDim = kDimOf, kM = kMOf, kWarps = kWarpsOf, kThreads = 32 * kWarps;
@@ -20,7 +20,7 @@ struct Tiles {
   static __device__ int of_query(int row, int column) { return row * kPitch + column; }
 };
 
-// Starts to copy rows [begin, begin + kKeys) of one head; those from `end` on are zero.
+// Starts copying rows [begin, begin + kKeys) of one head; rows from `end` on become zero.
 template <class T>
 __device__ __forceinline__ void start_tile(const HalfRows& rows, int64_t head, int begin, int end, uint16_t* tile) {
   const uint16_t* from = rows.head(head);
@@ -66,8 +66,8 @@ __global__ void __launch_bounds__(T::kThreads) attention_kernel(AttentionShape s
   finish(s, softmax, kv_head, warp_row, to);
 }
 
-// Joins the splits of row blockIdx.x of [n_tokens * n_heads], in their order. A thread per split fetches what it
-// weighs, then a thread per dimension sums: loads that do not wait for each other.
+// Joins the splits of row blockIdx.x of [n_tokens * n_heads], in their order. First a thread per split loads its
+// weight, then a thread per dimension sums: so no load waits for another.
 constexpr int kJoinThreads = 128, kMaxSplits = 64;
 __global__ void __launch_bounds__(kJoinThreads)
     join_splits_kernel(const float* partial, int n_splits, int n_heads, int head_dim, Rows<float> y, Rows<float> lse) {

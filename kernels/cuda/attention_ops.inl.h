@@ -10,14 +10,14 @@
 #include "kernels/cuda/column_sums_warpgroup.cuh"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/kv.cuh"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/port.h"
 #include "kernels/cuda/slots.cuh"
 #include "kernels/cuda/words.cuh"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// Where the parts of attention's scratch lie. Nothing else is kept there: the keys outlast the products in between.
+// Offsets of the parts of attention's scratch. No other op writes there, so the keys outlast the products in between.
 struct AttentionScratch {
   static constexpr int64_t kAlign = 256;
   static int64_t width(int64_t head_dim) { return (head_dim + 7) / 8 * 8; }
@@ -33,7 +33,7 @@ struct AttentionScratch {
     small = take(8 * std::max(l.max_tokens, l.max_kv_len));  // indices and weights of one op
     keys = take(2 * l.n_kv_heads * l.max_kv_len * width(l.head_dim));
     values = take(2 * l.n_kv_heads * l.max_kv_len * width(l.head_dim));
-    // The splits' results, the observers' queries: for one op at a time.
+    // Either the splits' results or the observers' queries: one op uses it at a time.
     const int64_t observer_bytes = 2 * l.n_heads * observers(l.max_kv_len) * width(l.head_dim);
     shared_bytes = std::max(4 * kSplitRows * l.n_heads * (l.head_dim + 2), observer_bytes);
     shared = take(shared_bytes);
@@ -86,7 +86,7 @@ class AttentionOps {
   }
 
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) {
-    const int64_t slot_bytes = kv.head_dim * elem_bytes(kv);
+    const int64_t slot_bytes = kv.head_dim * elem_bytes(kv.type);
     if (slot_bytes % 16 == 0 && is_aligned(kv.k) && is_aligned(kv.v)) {
       move_slots<Piece16>({{kv.k, kv.v}, kv.n_kv_heads, kv.capacity, slot_bytes / 16}, keep);
     } else {
@@ -99,7 +99,7 @@ class AttentionOps {
     if (n_left > 0) launch(stream_, zero_kernel, over(n_left), {kRowThreads}, 0, scores.data() + keep.size(), n_left);
   }
 
-  // copy_for(out): where the result's narrow copy goes, too. It is asked only if one is made.
+  // copy_for(out) says where a narrow copy of the result goes. It is called only if this kernel can make one.
   template <class CopyFor>
   void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse, CopyFor copy_for) {
     if (args.q.rows == 0) return;
@@ -146,8 +146,8 @@ class AttentionOps {
   void forget() { kept_of_ = nullptr; }
 
  private:
-  // Query rows of one KV head that one warp takes on, and how many blocks a call should make at least: several per
-  // multiprocessor of a large chip. Not the chip's own number, so that results are the same on all.
+  // Query rows of one KV head that one warp takes on, and the least blocks of a call: several per multiprocessor of a
+  // large chip. They do not depend on the chip, so that results are the same on all.
   static constexpr int64_t kFewRows = 32, kFewRowsBlocks = kOnChip ? 512 : 16, kManyRowsBlocks = kOnChip ? 256 : 3;
 
   template <class T>
@@ -155,10 +155,9 @@ class AttentionOps {
     return reinterpret_cast<T*>(workspace_ + offset);
   }
   static Dim over(int64_t n) { return {unsigned((n + kRowThreads - 1) / kRowThreads)}; }
-  static int64_t elem_bytes(const KvView& kv) { return kv.type == KvView::Type::kF32 ? 4 : 2; }
   static bool is_aligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
 
-  // Into the scratch for small things, from its word `offset` on.
+  // Copies to the scratch for small things, from its word `offset` on.
   template <class T>
   const T* copied(std::span<const T> values, int64_t offset) {
     T* to = at<T>(scratch_.small) + offset;
@@ -183,11 +182,11 @@ class AttentionOps {
     }
   }
 
-  // A warpgroup's factors are whole panels. With 80 or 96 rounded up to 128, what it gains would be lost.
+  // A warpgroup's factors are whole panels. Rounding 80 or 96 up to 128 would cost more than warpgroups gain.
   static constexpr bool has_panels(int head_dim) { return head_dim == rounded(head_dim); }
   static constexpr int rounded(int head_dim) { return head_dim <= 64 ? 64 : head_dim <= 128 ? 128 : 256; }
 
-  // Calls fn(the size as a type) for the smallest that holds head_dim (256 at most).
+  // Calls fn with the smallest size that holds head_dim (256 at most), as a type.
   template <class Fn>
   static void with_dim(int64_t head_dim, Fn fn) {
     CHECK(head_dim <= kMaxCudaHeadDim);
@@ -216,7 +215,8 @@ class AttentionOps {
     return s;
   }
 
-  // The cache as it is, where attention can read it so, or F16 copies: rotated keys, and what was F32 or lies askew.
+  // s.k and s.v: the cache itself where attention can read it, else F16 copies, which rotated keys, F32 and unaligned
+  // rows need.
   void prepare(const AttentionArgs& a, AttentionShape& s) {
     const KvView& kv = a.kv;
     const bool as_is = kv.type == KvView::Type::kF16 && kv.head_dim % 8 == 0;
@@ -230,7 +230,7 @@ class AttentionOps {
   static HalfRows as_they_are(const KvView& kv, const void* data) {
     return {static_cast<const uint16_t*>(data), kv.capacity * kv.head_dim, kv.head_dim};
   }
-  // Slots from `first` on are made, those before are there already.
+  // Makes the slots from `first` on; those before are still there.
   HalfRows half_rows(const KvView& kv, const void* from, int64_t first, const Rope* rope, int64_t part) {
     const int64_t width = AttentionScratch::width(kv.head_dim), n = kv.kv_len - first;
     const int64_t head_stride = (scratch_.values - scratch_.keys) / 2 / kv.n_kv_heads / 8 * 8;
@@ -255,7 +255,7 @@ class AttentionOps {
     launch_column_sums(stream_, T{}, grid, s, o, is_first, of_head);
   }
 
-  // `joined`: by a second kernel even if there is one split, so that one token's step is always the same kernels.
+  // `joined`: runs the joining kernel even for one split, so that one token's step is always the same kernels.
   template <class T, class CopyFor>
   void attend(const AttentionShape& s, int64_t n_blocks, bool joined, MatView<float> out, MatView<float> lse,
               CopyFor copy_for) {
@@ -277,7 +277,7 @@ class AttentionOps {
   const Stream stream_;
   std::byte* const workspace_;
   const bool warpgroups_;
-  const void* kept_of_ = nullptr;  // the cache (its keys) whose first kept_slots_ slots have been made into HalfRows
+  const void* kept_of_ = nullptr;  // the keys of the cache whose first kept_slots_ slots lie in scratch as HalfRows
   int64_t kept_slots_ = 0;
 };
 

@@ -1,5 +1,5 @@
-// What attention's kernels share: the problem, which block does what of it, and the softmax of a tile of rows on the
-// way over their keys.
+// Shared by attention's kernels: the problem, each block's part of it, and the softmax of a tile of rows while it goes
+// over their keys.
 #pragma once
 
 #include "kernels/cuda/narrow.cuh"
@@ -128,7 +128,7 @@ struct Softmax {
     }
   }
 
-  // Logits become probabilities; what was summed before is to be rescaled by `shrink`.
+  // Turns logits into probabilities. The sums so far are to be rescaled by `shrink`.
   __device__ void take(float (&shrink)[T::kM][2]) {
     REFORM_UNROLL
     for (int m = 0; m < T::kM; ++m) {

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "kernels/cuda/attention_tile.cuh"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/port.h"
 #include "kernels/cuda/warpgroup.cuh"
 
 namespace reform::cuda {
@@ -21,7 +21,7 @@ struct WarpgroupTiles {
   static __device__ int of_query(int row, int column) { return in_panels<kRows>(row, column); }
 };
 
-// Starts to copy rows [begin, begin + kKeys) of one head; those from `end` on are zero.
+// Starts copying rows [begin, begin + kKeys) of one head; rows from `end` on become zero.
 template <class T>
 __device__ __forceinline__ void start_panels(const HalfRows& rows, int64_t head, int begin, int end, uint16_t* tile) {
   const uint16_t* from = rows.head(head);
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
     } else {
       commit_products();
     }
-    // While they run; and the other halves are not theirs.
+    // While they run: these copies go to the halves that they do not read.
     if (i + 1 < n_tiles) start_panels<T>(s.k, kv_head, here + T::kKeys, s.kv_len, k + (i + 1) % 2 * T::kTileElements);
     start_panels<T>(s.v, kv_head, here, s.kv_len, v + i % 2 * T::kTileElements);
     commit_copies();
@@ -122,11 +122,11 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
 #endif
 }
 
-// Compiled for nothing but compute capability 9.0a (kernels_warpgroup.cu): a chip takes the newest code that it can,
-// and there must be no other.
+// Defined for compute capability 9.0a alone (kernels_warpgroup.cu). A chip takes the newest code it can run, so no
+// other version may exist.
 template <int kDim>
 void launch_attention(Stream stream, WarpgroupTiles<kDim>, Dim grid, const AttentionShape& s, const AttentionOut& to);
-#if !defined(__CUDACC__) || defined(REFORM_DEFINES_WARPGROUP_KERNELS)
+#ifdef REFORM_DEFINES_WARPGROUP_KERNELS
 template <int kDim>
 void launch_attention(Stream stream, WarpgroupTiles<kDim>, Dim grid, const AttentionShape& s, const AttentionOut& to) {
   using T = WarpgroupTiles<kDim>;

@@ -9,8 +9,8 @@
 
 namespace reform {
 
-// Multiplies small matrices whose product is known. `memory` is of the device, 256-byte aligned, and free meanwhile;
-// too little of it is not enough. `stream` is the one that the device's copies go to.
+// Multiplies small matrices whose product is known. `memory` is the device's, 256-byte aligned and unused meanwhile;
+// false if it is too small. `stream` is the one that the device's copies go to.
 bool multiplies_codes(cuda::ProductLibrary& library, Device& device, void* stream, std::span<std::byte> memory);
 
 }  // namespace reform

@@ -8,7 +8,7 @@
 #include "base/try.h"
 #include "kernels/cuda/codes.cuh"
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/port.h"
 #include "kernels/cuda/remembered.h"
 #include "kernels/cuda/weights.inl.h"
 
@@ -38,10 +38,10 @@ class CodeProducts {
         step_is_known_(size_t(limits.code_weights)),
         remembered_(options.outside_writes) {}
 
-  // Whether products of many rows are mostly these.
+  // Whether most products of many rows go this way.
   bool wanted() const { return products_ != nullptr; }
 
-  // The product of the first so many of w's rows, which are returned, without a bias.
+  // Multiplies by the first rows of w, without a bias, and returns how many rows that were.
   int64_t multiply(const Weight& w, MatView<const float> x, bool accumulate, MatView<float> y) {
     if (products_ == nullptr || w.id < 0 || w.id >= int64_t(step_is_known_.size())) return 0;
     const int64_t stride = depth(w.cols), tiles = std::max<int64_t>(parts_.panel_bytes / stride / kPanelRowsUnit, 1);
@@ -81,7 +81,7 @@ class CodeProducts {
   }
 
  private:
-  // Panels begin at multiples of so many rows, as our own tiles do.
+  // Panels begin at multiples of this many rows, as our own tiles do.
   static constexpr int64_t kPanelRowsUnit = 128;
   static int64_t depth(int64_t cols) { return div_up(cols, kCodePieceElems) * kCodePieceElems; }
 
@@ -101,7 +101,7 @@ class CodeProducts {
     remembered_.set(x);
   }
 
-  // The blocks' largest values lie where the panel will.
+  // The blocks' largest values use the panel's memory, before the panel is made.
   void find_step(const Weight& w) {
     if (step_is_known_[size_t(w.id)]) return;
     auto* const of_block = reinterpret_cast<float*>(parts_.panel);

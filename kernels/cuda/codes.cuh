@@ -1,7 +1,7 @@
-// Operands of FP8 products: matrices of e4m3 codes, a value being its code's times one step for the whole matrix, which
-// takes its largest value to 448. A step is found in two: the largest of each block's values, then of these. What is
-// not finite becomes NaN, so that it spoils what it is multiplied into and nothing else.
-// Limit: memory; a byte written for each value beside what it takes where it comes from.
+// Operands of FP8 products: matrices of e4m3 codes. A value is its code times the matrix's step, which maps the largest
+// value to 448. The largest value is found in two kernels: of each block, then of the blocks. What is not finite
+// becomes NaN, so that it spoils what it is multiplied into and nothing else. Limit: memory; a byte is written for each
+// value that is read.
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"

@@ -3,8 +3,8 @@
 // per query and key, which takes as long.
 #pragma once
 
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/observers.cuh"
+#include "kernels/cuda/port.h"
 #include "kernels/cuda/warpgroup.cuh"
 
 namespace reform::cuda {
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
 template <int kDim>
 void launch_column_sums(Stream stream, WarpgroupColumnTiles<kDim>, Dim grid, const AttentionShape& s,
                         const Observers& o, bool is_first, float* of_head);
-#if !defined(__CUDACC__) || defined(REFORM_DEFINES_WARPGROUP_KERNELS)
+#ifdef REFORM_DEFINES_WARPGROUP_KERNELS
 template <int kDim>
 void launch_column_sums(Stream stream, WarpgroupColumnTiles<kDim>, Dim grid, const AttentionShape& s,
                         const Observers& o, bool is_first, float* of_head) {

@@ -10,8 +10,8 @@
 namespace reform {
 namespace {
 
-// The functions that we call, by their names in the library; types alone come from the header. Versions 12 and 13 agree
-// on all of them.
+// The functions that we call, looked up by name; from the header we take types only. Versions 12 and 13 agree on all of
+// them.
 struct Functions {
   decltype(&cublasLtCreate) create;
   decltype(&cublasLtDestroy) destroy;
@@ -46,7 +46,7 @@ bool find_all(void* library, Functions& f) {
          find(library, "cublasLtMatmulAlgoGetHeuristic", f.heuristic) && find(library, "cublasLtMatmul", f.matmul);
 }
 
-// Never closed: a CUDA library leaves work behind for the program's end.
+// Never closed: a CUDA library has work to do at the program's end.
 void* open_library(const std::string& path) {
   if (!path.empty()) return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"}) {
@@ -137,7 +137,7 @@ class CublasLt final : public ProductLibrary {
 
  private:
   static constexpr cublasStatus_t kDone = CUBLAS_STATUS_SUCCESS;
-  // Shapes differ by layer kind and by the last rows of a text; when there are more, all are planned anew.
+  // Shapes differ by layer kind and by the last rows of a text. When there are more, all plans are dropped.
   static constexpr size_t kMaxPlans = 1024;
 
   struct Plan {
@@ -165,7 +165,7 @@ class CublasLt final : public ProductLibrary {
     return f_.desc_set(desc, attribute, &value, sizeof value) == kDone;
   }
 
-  // w is the library's A and x its B. Sums of codes are not made in the "fast" way, which keeps fewer bits of them.
+  // w is the library's A and x its B. For codes, "fast accumulation" is off: it keeps fewer bits of the sums.
   bool make(const Product& p, size_t workspace_bytes, Plan& plan) {
     const cublasOperation_t transposed = CUBLAS_OP_T;
     const cublasLtEpilogue_t add_bias = CUBLASLT_EPILOGUE_BIAS;

@@ -13,7 +13,7 @@ class CudaCopies final : public Copies {
   CudaCopies(int index, cudaStream_t ops_stream) : index_(index), ops_stream_(ops_stream) {}
   ~CudaCopies() override;
   Status open();  // makes the stream and events
-  // The rates, in `scratch`: device memory that nobody has yet.
+  // Measures the rates in `scratch`, device memory that is not in use yet.
   Status measure(void* scratch, int64_t scratch_bytes);
 
   Result<void*> allocate_pinned(int64_t bytes) override;
@@ -28,14 +28,15 @@ class CudaCopies final : public Copies {
   Result<double> time(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind);
   cudaEvent_t done(int64_t copy) const { return done_[copy % kEvents]; }
 
-  // Copies are done in order, so waiting for one that was started later is waiting for both. So many that a chunk's
-  // rows are not waited for with all the next chunk's weights.
+  // Copies are done in order, so an event of a later copy may stand for an earlier one. There are enough events that
+  // waiting for a chunk's rows does not wait for all the next chunk's weights too.
   static constexpr int64_t kEvents = 512;
   const int index_;
   const cudaStream_t ops_stream_;
   cudaStream_t stream_ = nullptr;
-  cudaEvent_t ops_issued_ = nullptr;  // when the ops before a copy are done; a wait keeps what it was recorded for
-  cudaEvent_t done_[kEvents] = {};    // copy n: done_[n % kEvents]
+  // Recorded after the ops that a copy waits for. Recording it again does not change waits that were issued before.
+  cudaEvent_t ops_issued_ = nullptr;
+  cudaEvent_t done_[kEvents] = {};               // copy n: done_[n % kEvents]
   cudaEvent_t begin_ = nullptr, end_ = nullptr;  // with times
   int64_t n_started_ = 0;
   Rates rates_;

@@ -26,18 +26,18 @@ namespace {
 
 // Of free memory, left to others.
 constexpr int64_t kReserveBytes = int64_t{256} << 20;
-// Left to the driver for what it takes after the start: what it keeps beside a graph, a library's kernels.
+// Left to the driver for what it takes after the start: its part of a graph, a library's kernels.
 constexpr int64_t kLateBytes = int64_t{96} << 20;
-// What a context and our kernels are taken to need where the driver cannot be asked.
+// Assumed for a context and our kernels where the driver cannot be asked.
 constexpr int64_t kAssumedOutsideBytes = int64_t{640} << 20;
-// For seeing whether a library multiplies: small matrices and what it wants beside them.
+// For trying whether a library multiplies: small matrices and its workspace.
 constexpr int64_t kCheckBytes = int64_t{48} << 20;
-// For seeing whether attention by warpgroups is right: small problems, and the workspace that all ops have.
+// For trying whether attention by warpgroups is right: small problems, and the ops' workspace.
 constexpr int64_t kTrialBytes = int64_t{512} << 20;
 constexpr int64_t kLargeArenaBytes = int64_t{4} << 30;
 
-// What the driver has on a chip for this process, which is at least `bytes`: a context and kernels outlast the device
-// that they were made for, and the next one finds them there.
+// The driver's memory on a chip for this process, at least `bytes`. A context and kernels outlive the Device that they
+// were made for, and the next one finds them there.
 int64_t driver_share(int index, int64_t bytes) {
   static std::mutex mutex;
   static std::map<int, int64_t> shares;
@@ -64,8 +64,8 @@ class CudaMemory final : public MemorySource {
   const Clear clear_;
 };
 
-// CUDA's present device is a thread's, and a job may come from any thread: each way in sets it. A job's ops are made by
-// the thread that calls them.
+// CUDA's current device is per thread, and a job may come from any thread, so each entry sets it. The thread that makes
+// a job's ops also calls them.
 class CudaDevice final : public Device {
  public:
   static Result<std::unique_ptr<Device>> open(int index, const CudaDeviceOptions& options);
@@ -78,7 +78,7 @@ class CudaDevice final : public Device {
     memory_.reset();
     if (arena_ != nullptr) cudaFree(arena_);
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
-    (void)cudaGetLastError();  // nobody is left to meet it
+    (void)cudaGetLastError();  // nobody is left to report it to
   }
 
   const char* name() const override { return name_.c_str(); }
@@ -99,13 +99,13 @@ class CudaDevice final : public Device {
   int64_t workspace_bytes(const OpLimits& limits) const override { return cuda_workspace_bytes(limits); }
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override {
     cudaSetDevice(index_);
-    (void)cudaGetLastError();  // of another job on this thread
+    (void)cudaGetLastError();  // left by another job on this thread
     return make_cuda_ops(limits, stream_, workspace,
                          {.products = products_.get(), .outside_writes = &writes_, .warpgroups = warpgroups_});
   }
   Status run_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override {
     cudaSetDevice(index_);
-    TRY(checked(cudaSuccess, "an op before a step"));  // so that what a step meets is its own
+    TRY(checked(cudaSuccess, "an op before a step"));  // so that an error within the step is the step's
     return steps_[size_t(kind)]->run(stream_, ops, issue);
   }
   Status prepare_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override {
@@ -136,7 +136,7 @@ class CudaDevice final : public Device {
   explicit CudaDevice(int index) : index_(index), name_(fmt::format("cuda:{}", index)) {}
 
   Status checked(cudaError_t error, const char* doing) {
-    const cudaError_t before = cudaGetLastError();  // of a launch, or this one: in any case it must not stay
+    const cudaError_t before = cudaGetLastError();  // of a launch or of this call; read, so that the next meets none
     const cudaError_t unmet = std::exchange(unmet_, cudaSuccess);
     if (error == cudaSuccess) error = before;
     if (error == cudaSuccess) error = unmet;
@@ -147,7 +147,7 @@ class CudaDevice final : public Device {
     if (bytes <= 0) return {};
     cudaSetDevice(index_);
     const Status started = checked(cudaMemcpyAsync(to, from, size_t(bytes), kind, stream_), "copying");
-    // In any case: it may be an op before that has failed, and the host's memory is the caller's again after this.
+    // Waits even after an error: an earlier op may have failed, and the host's memory is the caller's again afterwards.
     const Status done = checked(cudaStreamSynchronize(stream_), "waiting for its work");
     return started.ok() ? done : started;
   }
@@ -162,15 +162,15 @@ class CudaDevice final : public Device {
   std::optional<int64_t> used_before_;  // of the chip's memory, by everybody
   int64_t share_before_ = 0;            // of it, the driver's for this process
   std::unique_ptr<cuda::ProductLibrary> products_;
-  int64_t writes_ = 0;               // of its memory, other than by ops
-  cudaError_t unmet_ = cudaSuccess;  // of what clears memory, which nobody waits for
+  int64_t writes_ = 0;               // to its memory, other than by ops
+  cudaError_t unmet_ = cudaSuccess;  // of clearing memory, which nobody waits for
   std::unique_ptr<CudaCopies> copies_;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<MemoryAccount> account_;
 };
 
 Result<std::unique_ptr<Device>> CudaDevice::open(int index, const CudaDeviceOptions& options) {
-  (void)cudaGetLastError();  // of somebody before us on this thread
+  (void)cudaGetLastError();  // left by others on this thread
   std::unique_ptr<CudaDevice> device(new CudaDevice(index));
   device->used_before_ = used_bytes_of_chip(index);
   device->share_before_ = driver_share(index, 0);

@@ -1,5 +1,5 @@
-// The op list on a CUDA device. All pointers handed to these ops are the device's, but for those that device.h names,
-// which are copied.
+// The op list on a CUDA device. Pointers handed to these ops are the device's; what is a HostSpan or a Rope's is
+// copied.
 #pragma once
 
 #include <reform/status.h>
@@ -16,16 +16,16 @@ namespace reform {
 struct CudaOptions {
   // Multiplies matrices where it can; outlives the ops. Null: our own kernel does.
   cuda::ProductLibrary* products = nullptr;
-  // Counts what writes the device's memory other than these ops: copies and fills from the host, memory that changes
-  // hands, a graph's replay. While it stays the same, a product may use what an op before it made of its activations.
-  // Outlives the ops. Null: nothing is kept from op to op.
+  // A count that rises with each write to the device's memory that is not by these ops: copies and fills from the host,
+  // memory that changes hands, a graph's replay. While it stays the same, a product may reuse what an earlier op made
+  // of its activations. Outlives the ops. Null: nothing is kept from op to op.
   const int64_t* outside_writes = nullptr;
   // Attention of many rows by a warpgroup's products (warpgroup.cuh).
   bool warpgroups = false;
 };
 
-// For CUDA's present device, once: else the driver loads each kernel when it is first launched. Returns their number.
-// Those of warpgroups are a module of their own, which their trial loads.
+// Loads all kernels for CUDA's current device, which the driver would otherwise do at each one's first launch. Returns
+// their number. The warpgroups' kernels are a module of their own, loaded when warpgroups are tried.
 Result<int> load_cuda_kernels();
 constexpr int64_t kMaxCudaHeadDim = 256;  // of attention's tiles
 

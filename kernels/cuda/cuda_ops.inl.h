@@ -9,14 +9,14 @@
 #include "kernels/cuda/attention_ops.inl.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/draw.cuh"
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.inl.h"
+#include "kernels/cuda/port.h"
 #include "kernels/cuda/words.cuh"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// Where the workspace's parts lie.
+// Offsets of the workspace's parts.
 struct Scratch {
   static constexpr int64_t kAlign = 256;
   static int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
@@ -26,7 +26,7 @@ struct Scratch {
     int64_t used = 0;
     const auto take = [&](int64_t n) { return std::exchange(used, used + aligned(n)); };
     ids = take(4 * std::max(l.max_tokens, l.max_kv_len));  // embed takes a whole call
-    narrow = take(Matmul::narrow_bytes(l));  // outlives the op: the next product may be of the same activations
+    narrow = take(Matmul::narrow_bytes(l));  // kept after the op: the next product may be of the same activations
     panel = take(Matmul::panel_bytes(l));
     library = take(Matmul::kLibraryBytes);
     codes = take(CodeProducts::codes_bytes(l));
@@ -51,7 +51,7 @@ class CudaOps final : public Ops {
   }
   const char* name() const override { return "cuda"; }
 
-  void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
+  void embed(const Weight& table, HostSpan<const int32_t> ids, float scale, MatView<float> out) override {
     if (ids.empty()) return;
     matmul_.wrote(out);
     Ids few{};
@@ -70,7 +70,7 @@ class CudaOps final : public Ops {
   void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) override {
     if (x.rows == 0) return;
     matmul_.wrote(out);
-    // A norm in place is of heads, or of a product's output: no product follows on it.
+    // A norm in place is of heads or of a product's output, which no product takes as it is.
     const Narrow copy = x.data == out.data ? Narrow{} : matmul_.copy_for(out);
     launch(stream_, rms_norm_kernel, {unsigned(x.rows)}, {kRowThreads}, 0, rows_of(x), weight.data(), eps, rows_of(out),
            copy);
@@ -110,8 +110,8 @@ class CudaOps final : public Ops {
       return whole_pieces ? matmul_.copy_for(y) : Narrow{};
     });
   }
-  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
-                             std::span<const float> query_weights, std::span<float> column_sums) override {
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, HostSpan<const int32_t> query_rows,
+                             HostSpan<const float> query_weights, std::span<float> column_sums) override {
     matmul_.wrote(column_sums.data(), int64_t(column_sums.size_bytes()));
     attention_.attention_column_sums(args, lse, query_rows, query_weights, column_sums);
   }
@@ -129,13 +129,13 @@ class CudaOps final : public Ops {
     attention_.compact_kv(kv, keep);
   }
 
-  void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
-                          float* scales_out, int64_t scale_stride) override {
+  void normalise_quantise(MatView<const float> x, std::span<const float> centre, MatView<int8_t> q,
+                          MatView<float> scales) override {
     if (x.rows == 0) return;
-    matmul_.wrote(q_out, (x.rows - 1) * q_stride + x.cols);
-    matmul_.wrote(scales_out, ((x.rows - 1) * scale_stride + 1) * int64_t(sizeof(float)));
+    matmul_.wrote(q.data, (q.rows - 1) * q.stride_elems + q.cols);
+    matmul_.wrote(scales);
     launch(stream_, normalise_quantise_kernel, {unsigned(x.rows)}, {kRowThreads}, 0, rows_of(x),
-           centre.empty() ? nullptr : centre.data(), q_out, q_stride, scales_out, scale_stride);
+           centre.empty() ? nullptr : centre.data(), q.data, q.stride_elems, scales.data, scales.stride_elems);
   }
 
   void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override {
@@ -166,7 +166,7 @@ class CudaOps final : public Ops {
     return reinterpret_cast<T*>(workspace_ + offset);
   }
   void wrote_cache(const KvView& kv) {
-    const int64_t bytes = kv.n_kv_heads * kv.capacity * kv.head_dim * (kv.type == KvView::Type::kF32 ? 4 : 2);
+    const int64_t bytes = kv.n_kv_heads * kv.capacity * kv.head_dim * elem_bytes(kv.type);
     matmul_.wrote(kv.k, bytes);
     matmul_.wrote(kv.v, bytes);
   }

@@ -1,7 +1,7 @@
-// A token drawn from logits: Ops::draw by one block. What is kept is always the ranks above one and the first few that
-// equal it, so each filter only looks for that rank, bit by bit. Probabilities are whole numbers, 2^40 for the best
-// logit's, and so their sums are the same in any order. Limit: some 70 readings of the logits from the chip's own
-// caches, an estimated half millisecond for 128k (not measured).
+// Ops::draw by one block. Every filter keeps the logits above some rank and the first few that equal it, so it only
+// looks for that rank, bit by bit. Weights are integers, 2^40 for the best logit, so that their sums are the same in
+// any order. Limit: some 70 readings of the logits from the chip's own caches, an estimated half millisecond for 128k
+// (not measured).
 #pragma once
 
 #include "kernels/cuda/slots.cuh"
@@ -15,7 +15,7 @@ struct KeptRanks {
   int n_equal;
 };
 
-// The best logit, and its weight: so little that the sum of as many as there are is below 2^64.
+// The best logit, and its weight: small enough that the sum of all weights is below 2^64.
 struct Best {
   float logit, weight;
 };
@@ -34,7 +34,7 @@ __device__ __forceinline__ uint64_t weigh_from(const float* logits, int n, uint3
 }
 
 __device__ __forceinline__ KeptRanks keep_top_k(const float* logits, int n, int64_t k) {
-  const uint32_t none = rank_of(-INFINITY);  // and below it only NaN
+  const uint32_t none = rank_of(-INFINITY);  // only NaN ranks below it
   if (k == 0 || k >= count_from(logits, 0, n, none + 1)) return {none, 0};
   const uint32_t least = rank_reached(logits, 0, n, int(k));
   return {least, int(k) - count_from(logits, 0, n, least + 1)};
@@ -57,7 +57,7 @@ __device__ __forceinline__ KeptRanks keep_min_p(KeptRanks kept, Best best, doubl
   return least > kept.least ? KeptRanks{least - 1, 0} : kept;
 }
 
-// What a lane weighs that looks at `logit`; `equal_before`: logits of the least rank that stand before its warp's.
+// The weight of a lane's `logit`. `equal_before`: how many logits of the least rank stand before its warp's.
 struct Weighed {
   uint64_t weight;
   int n_equal;  // of the warp
@@ -81,12 +81,12 @@ __global__ void __launch_bounds__(kSlotThreads) draw_kernel(const float* logits,
     kept = keep_top_k(logits, n, draw.top_k);
     if (draw.top_p < 1) kept = keep_top_p(logits, n, kept, best, draw.top_p);
     if (draw.min_p > 0) kept = keep_min_p(kept, best, draw.min_p);
-  } else if (best.logit < 0) {  // no number among them: the first is as good as any
+  } else if (best.logit < 0) {  // none is above -infinity
     if (thread == 0) *id = 0;
     return;
   }
 
-  // Each warp weighs its neighbouring logits; whose share the drawn weight falls into finds the logit.
+  // Each warp weighs a run of logits; the warp whose share holds the drawn weight then finds the logit.
   __shared__ int equal_of[kSlotWarps];
   __shared__ uint64_t sum_of[kSlotWarps];
   const Neighbours mine = neighbours_of(0, n, warp);

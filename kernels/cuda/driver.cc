@@ -18,10 +18,10 @@ Status failed(const char* doing) {
   return {Code::kUnavailable, fmt::format("CUDA: {} failed", doing)};
 }
 
-// A function of the driver, which the program is not linked with: it starts where there is none.
+// A function of the driver. The program is not linked with the driver, so that it starts where there is none.
 template <class Fn>
 Status find(const char* name, Fn& fn) {
-  constexpr unsigned kSince = 12050;  // the first with all that are asked for: cuKernelGetLibrary is its own
+  constexpr unsigned kSince = 12050;  // the first version with all that we look up; cuKernelGetLibrary came with it
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result{};
   const cudaError_t error = cudaGetDriverEntryPointByVersion(name, &found, kSince, cudaEnableDefault, &result);
@@ -30,7 +30,7 @@ Status find(const char* name, Fn& fn) {
   return {};
 }
 
-// NVML's C interface, as far as it is used here (its header comes with the driver's development files only).
+// The part of NVML's C interface that we use (its header comes with the driver's development files only).
 struct NvmlMemory {
   unsigned long long total, free, used;
 };

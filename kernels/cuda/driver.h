@@ -1,4 +1,4 @@
-// What the CUDA driver does beside our arena: the kernels it loads, the memory it takes for itself.
+// The CUDA driver beside our arena: loading kernels, the memory it takes for itself.
 #pragma once
 
 #include <reform/status.h>
@@ -8,8 +8,8 @@
 
 namespace reform {
 
-// Loads every kernel of the module that holds `kernel` (a __global__ function), which the driver would else do at each
-// one's first launch, in memory of its own choosing. For CUDA's present device. Returns how many there are.
+// Loads every kernel of the module that holds `kernel` (a __global__ function) on CUDA's current device. Otherwise the
+// driver would load each at its first launch, in memory that nobody planned. Returns their number.
 Result<int> load_kernels_beside(const void* kernel);
 
 // What is in use on the chip by everybody, as the driver reports it (NVML); nothing where that cannot be asked.

@@ -33,7 +33,7 @@ __device__ __forceinline__ float block_max(float value) {
   return top;
 }
 
-// A few come with the launch: one token's step copies nothing from the host.
+// A few ids are arguments of the launch, so that one token's step copies nothing from the host.
 constexpr int kFewIds = 8;
 struct Ids {
   const int32_t* of_device;  // or nullptr
@@ -68,7 +68,7 @@ __global__ void narrow_kernel(Rows<const float> x, Narrow out) {
   write_narrow(out, t, c, c < x.cols ? x.row(t)[c] : 0.0f);
 }
 
-// Block per row. All columns that `narrow` has are gone through by whole warps.
+// Block per row. Whole warps go over all columns that `narrow` has.
 __global__ void rms_norm_kernel(Rows<const float> x, const float* weight, float eps, Rows<float> out, Narrow narrow) {
   const float* in = x.row(blockIdx.x);
   float squares = 0;
@@ -87,7 +87,7 @@ __global__ void gated_activation_kernel(Activation act, Rows<float> gate, Rows<c
   float value = 0;
   if (i < gate.cols) {
     const float x = gate.row(t)[i];
-    // GELU's tanh form (arXiv 1606.08415) is x sigmoid(2 u), which keeps its digits where tanh has lost them.
+    // GELU's tanh form (arXiv 1606.08415) is x sigmoid(2 u), which keeps digits where 1 + tanh would cancel.
     const float u = act == Activation::kSilu ? x : 1.5957691216f * (x + 0.044715f * x * x * x);
     const float active = x / (1.0f + expf(-u));
     value = gate.row(t)[i] = active * up.row(t)[i];

@@ -1,7 +1,7 @@
-// Ops::matmul over the kernels: which of them, with what of the workspace. Few tokens: straight on the stored blocks.
-// Many: activations become F16 (once for the products that follow one another on them), weights too, a panel of rows
-// at a time, and a library or our own kernel multiplies. F16 and BF16 weights are read where they lie, and activations
-// become what they are.
+// Ops::matmul over the kernels: which kernel, with which scratch. Few tokens are multiplied straight with the stored
+// blocks. For many, activations become F16 (once for consecutive products of the same ones) and so do weights, a panel
+// of rows at a time; then a library or our own kernel multiplies. F16 and BF16 weights are read where they lie, and
+// activations take the weights' type.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 #include "base/try.h"
 #include "kernels/cuda/code_products.inl.h"
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/panels.cuh"
+#include "kernels/cuda/port.h"
 #include "kernels/cuda/product.cuh"
 #include "kernels/cuda/remembered.h"
 #include "kernels/cuda/vectors.cuh"
@@ -27,8 +27,8 @@ class Matmul {
   };
   // What NVIDIA recommends for cuBLASLt on compute capability 9.0.
   static constexpr int64_t kLibraryBytes = kOnChip ? int64_t{32} << 20 : 256;
-  // Large, so that the product of a panel keeps all of a chip busy to its end: of 14336 rows of 5120, with 4096 tokens,
-  // 32 MiB make 3 rounds of tiles on 132 multiprocessors and a fraction. Under emulation small, so that tests have
+  // Large, so that a panel's product keeps the whole chip busy to its end: with 32 MiB, 14336 rows of 5120 and 4096
+  // tokens make 3 rounds of tiles and a fraction on 132 multiprocessors. Small under emulation, so that tests have
   // several panels.
   static constexpr int64_t kPanelBytes = kOnChip ? int64_t{128} << 20 : 64 << 10;
 
@@ -57,7 +57,7 @@ class Matmul {
     wrote(y);
   }
 
-  // Every op that writes memory says so, before it asks for a copy.
+  // Every op that writes memory reports it here, before it calls copy_for().
   void wrote(const void* data, int64_t bytes) {
     remembered_.wrote(data, bytes);
     codes_.wrote(data, bytes);
@@ -71,8 +71,8 @@ class Matmul {
     codes_.forget();
   }
 
-  // Where an op that writes all of `x` may put its narrow copy at the same time, for the product that follows; nowhere,
-  // if nobody would know of it.
+  // Where an op that writes all of `x` may also put a narrow copy of it, for the product that follows. Nowhere, if
+  // copies are not remembered.
   Narrow copy_for(MatView<const float> x) {
     const int64_t bytes =
         x.rows <= kMaxVectors ? plane_bytes(x.rows, plane_stride(x.cols)) : 2 * x.rows * depth(x.cols);
@@ -94,7 +94,7 @@ class Matmul {
     int8_t* const low = high + n_tokens * stride;
     return {nullptr, high, low, reinterpret_cast<float*>(low + n_tokens * stride), stride, element};
   }
-  // `element` is of many tokens' copies. What was copied as the other is copied anew; later ops copy as this one.
+  // `element`: the type of many tokens' copies. A copy in the other type is made anew, and later ops copy in this one.
   Narrow narrowed(MatView<const float> x, Element element) {
     if (std::exchange(copies_are_, element) != element) remembered_.forget();
     const Narrow narrow = place_for(x.rows, x.cols, element);
@@ -115,7 +115,7 @@ class Matmul {
     });
   }
 
-  // Calls fn with the number as a type, rounded up.
+  // Calls fn with the number, rounded up, as a type.
   template <class Fn>
   static void with_tokens(int64_t n, Fn fn) {
     if (n == 1) return fn(std::integral_constant<int, 1>{});
@@ -124,8 +124,8 @@ class Matmul {
     fn(std::integral_constant<int, kMaxVectors>{});
   }
 
-  // Warps for two rows whose lanes take n_units: enough in all to keep the memory of a large chip busy, and each with
-  // work. By the shape only, so that sums are the same on every chip.
+  // Warps that share two rows of n_units units: enough in all to keep a large chip's memory busy, and none without
+  // work. Depends on the shape only, so that sums are the same on every chip.
   static int split_of(int64_t n_rows, int64_t n_units) {
     constexpr int64_t kEnoughWarps = 4096;
     int split = 1;
@@ -156,7 +156,7 @@ class Matmul {
            rows_of(y));
   }
 
-  // What CodeProducts leaves is multiplied in 16 bits.
+  // Rows that CodeProducts has not multiplied are multiplied in 16 bits.
   void multiply_many(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
     const int64_t n_done = codes_.multiply(w, x, store.accumulate, y);
     if (n_done > 0 && store.bias != nullptr) {
@@ -186,8 +186,8 @@ class Matmul {
     }
   }
 
-  // What a weight is multiplied in. BF16 for BF16 alone: F16 has its range of normal activations and weights, and
-  // rounds an eighth as much. Beyond it a finite number becomes the largest.
+  // The type a weight is multiplied in. BF16 for BF16 weights alone: usual activations and weights are within F16's
+  // range, and it rounds an eighth as much. A finite number beyond the range becomes the largest.
   static Element element_of(const Weight& w) {
     Element element{};
     with_format(w.type, [&](auto format) {

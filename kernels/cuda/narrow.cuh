@@ -16,13 +16,13 @@ constexpr float kTinyActivation = 1e-34f;       // a run below counts as zero: i
 __device__ __forceinline__ uint16_t saturated_half(float x) {
   return float_to_half(x != x ? x : fminf(fmaxf(x, -65504.0f), 65504.0f));
 }
-// An activation that is no number, or infinite, stays so: it is to be seen.
+// A NaN or an infinity stays one, so that it shows in the result.
 __device__ __forceinline__ uint16_t to_element(Element element, float x) {
   if (element == Element::kBf16) return float_to_bfloat(x);
   return fabsf(x) <= 3.4e38f ? saturated_half(x) : float_to_half(x);
 }
 
-// Where a copy of activations goes: elements, or the planes and `runs`, or nowhere.
+// Where a copy of activations goes: to elements, or to the planes and `runs`, or nowhere.
 struct Narrow {
   uint16_t* elements;  // [n_tokens, stride], zero past the columns
   int8_t *high, *low;  // [n_tokens, stride], likewise

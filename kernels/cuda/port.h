@@ -1,11 +1,11 @@
-// What a kernel file includes: CUDA under nvcc, its emulation under a plain C++ compiler. The few words that differ
-// between the two have one name here.
+// What a kernel file includes: the words of CUDA that it uses. The one place that tells nvcc from a plain C++ compiler,
+// for which a test build names its own words (tests/kernels/cuda/emulated.h).
 #pragma once
 
-// A test program holds both, so what is compiled by one has not the same names as what is compiled by the other.
+// A test program holds kernels compiled by both. Each side's names are its own, so that the linker keeps them apart.
 #ifndef __CUDACC__
 #define REFORM_CUDA_SIDE on_host
-#include "kernels/cuda/emulated.h"
+#include REFORM_CUDA_EMULATION
 #else
 #define REFORM_CUDA_SIDE on_chip
 // Before a loop whose arrays are to stay in registers.
@@ -17,11 +17,27 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
+// Sizes are small where this is false, so that tests have several of what a chip has one of, and end.
+inline constexpr bool kOnChip = true;
+using Stream = cudaStream_t;
 using Dim = dim3;
+
+// In the stream's order. A failed launch shows when the stream is next waited for (cudaGetLastError is the device's to
+// ask).
+template <class... Params>
+void launch(Stream stream, void (*kernel)(Params...), Dim n_blocks, Dim n_threads, int shared_bytes,
+            std::type_identity_t<Params>... args) {
+  if (shared_bytes > 48 * 1024) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+  // clang-format off
+  kernel<<<n_blocks, n_threads, size_t(shared_bytes), stream>>>(args...);
+  // clang-format on
+}
+
 // Words that are read or written at once.
 struct alignas(16) Words4 {
   uint32_t w[4];

@@ -9,8 +9,8 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// The activations that the last copy of them in the workspace was made of. Sound as long as every op says what it
-// wrote, and whatever else writes the device's memory is counted in CudaOptions::outside_writes.
+// Which activations the copy in the workspace was made of. Right as long as every op reports what it writes, and every
+// other write to the device's memory is counted in CudaOptions::outside_writes.
 class Remembered {
  public:
   explicit Remembered(const int64_t* outside_writes) : outside_writes_(outside_writes) {}

@@ -1,16 +1,16 @@
 // Which slots of a cache are kept. One block: some ten thousand scores are read 33 times, all but once from the chip's
-// own caches: an estimated 30 microseconds a layer and chunk (not measured), and nothing waits on the host.
+// own caches: an estimated 30 microseconds a layer and chunk (not measured). The host is not involved.
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/port.h"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
 constexpr int kSlotThreads = kOnChip ? 1024 : 96, kSlotWarps = kSlotThreads / 32;
 
-// Grows with the score; the same for 0 and -0, and 0 for a NaN.
+// Ascends with the score; equal for 0 and -0; 0 for a NaN.
 __device__ __forceinline__ uint32_t rank_of(float score) {
   if (score != score) return 0;
   const uint32_t bits = float_to_bits(score + 0.0f);
@@ -21,14 +21,15 @@ __device__ __forceinline__ float score_of(uint32_t rank) {
   return bits_to_float((rank & 0x80000000u) != 0 ? rank & 0x7fffffffu : ~rank);
 }
 
-// Slots of [begin, end) whose rank is `least` at least.
+// How many slots of [begin, end) have a rank >= `least`.
 __device__ __forceinline__ int count_from(const float* scores, int begin, int end, uint32_t least) {
   int n = 0;
   for (int slot = begin + int(threadIdx.x); slot < end; slot += kSlotThreads) n += rank_of(scores[slot]) >= least;
   return block_sum<kSlotThreads>(n);
 }
 
-// The highest rank of which reaches(rank) is true, bit by bit; it is true of 0 and of all below one that it is true of.
+// The highest rank for which reaches(rank) is true, found bit by bit. reaches(0) is true, and so is reaches() of every
+// rank below one that reaches.
 template <class Reaches>
 __device__ __forceinline__ uint32_t highest_rank(Reaches reaches) {
   uint32_t rank = 0;
@@ -37,12 +38,12 @@ __device__ __forceinline__ uint32_t highest_rank(Reaches reaches) {
   }
   return rank;
 }
-// The highest that `n` of them have at least.
+// The highest rank that at least `n` of them reach.
 __device__ __forceinline__ uint32_t rank_reached(const float* scores, int begin, int end, int n) {
   return highest_rank([&](uint32_t rank) { return count_from(scores, begin, end, rank) >= n; });
 }
 
-// Those of each warp, one warp after another; all but the last begin and end at multiples of 32 from `begin`.
+// Each warp's share of the slots, in the warps' order. All but the last begin and end at multiples of 32 from `begin`.
 struct Neighbours {
   int begin, end;
 };
@@ -59,7 +60,7 @@ __global__ void __launch_bounds__(kSlotThreads)
   for (int i = thread; i < n_last; i += kSlotThreads) keep[n_first + n_heaviest + i] = end + i;
   if (n_heaviest == 0) return;
 
-  // Those above this rank are kept, and the first of its equals.
+  // Slots above this rank are kept, and the first of those that equal it.
   const uint32_t least = rank_reached(scores, begin, end, n_heaviest);
   // Each warp counts its slots before it knows where they go.
   const Neighbours mine = neighbours_of(begin, end, warp);

@@ -9,19 +9,19 @@ StepGraph::~StepGraph() {
 bool StepGraph::update(cudaGraph_t graph) {
   cudaGraphExecUpdateResultInfo info{};
   if (made_ != nullptr && cudaGraphExecUpdate(made_, graph, &info) == cudaSuccess) return true;
-  (void)cudaGetLastError();  // other kernels than before: a graph of its own
+  (void)cudaGetLastError();  // other kernels than before: they need a graph of their own
   if (made_ != nullptr) cudaGraphExecDestroy(made_);
   made_ = nullptr;
   ++n_made_;
   return cudaGraphInstantiate(&made_, graph, 0) == cudaSuccess;
 }
 
-// Whether made_ is what issue() asks for. What was recorded before a cancel is not to be run.
+// Whether made_ is the step that issue() asks for. A step whose recording was cancelled must not run.
 bool StepGraph::record(cudaStream_t stream, const std::function<Status()>& issue, Status& issued) {
   if (cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) return false;
   issued = issue();
   cudaGraph_t graph = nullptr;
-  // A launch that was refused is no part of what is otherwise a graph like any other.
+  // A refused launch is missing from the graph, which looks complete.
   const bool launched = cudaGetLastError() == cudaSuccess;
   const bool recorded = cudaStreamEndCapture(stream, &graph) == cudaSuccess && graph != nullptr && launched;
   const bool made = recorded && issued.ok() && update(graph);

@@ -1,4 +1,4 @@
-// A step's kernels as one CUDA graph, which is launched with less to do between kernels than one by one.
+// A step's kernels as one CUDA graph: less time passes between kernels than if each is launched on its own.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -10,8 +10,8 @@
 
 namespace reform {
 
-// A step is recorded each time, and only the arguments of the graph's kernels are changed as long as they are the same
-// kernels; else the graph is made anew. Where the driver refuses any of it, steps are issued as they are from then on.
+// Every step is recorded. If its kernels are those of the graph, only their arguments are changed; if not, the graph is
+// made anew. Once the driver has refused any of this, steps are launched kernel by kernel.
 class StepGraph {
  public:
   StepGraph() = default;

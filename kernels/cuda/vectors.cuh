@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kVectorThreads)
   const int64_t row_bytes = cols / Format::kElems * Format::kBytes;
   const uint8_t* rows[kVectorRows];
   REFORM_UNROLL
-  for (int r = 0; r < kVectorRows; ++r) {  // a row past the last is computed as the last, and not stored
+  for (int r = 0; r < kVectorRows; ++r) {  // past the last row the last is computed again and not stored
     rows[r] = w + (share.first_row + r < y.cols ? share.first_row + r : y.cols - 1) * row_bytes;
   }
   float sums[kVectorRows][kTokens] = {};
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kVectorThreads)
     for (int j = 0; j < Format::kRuns; ++j) {
       REFORM_UNROLL
       for (int t = 0; t < kTokens; ++t) {
-        if (t > 0 && t >= n_tokens) continue;  // without a branch for the first, loads stay before what waits for them
+        if (t > 0 && t >= n_tokens) continue;  // no branch for the first: so its loads stay ahead of their use
         const Run run(x, t, int64_t(block) * Format::kElems + Format::first(unit, j));
         REFORM_UNROLL
         for (int r = 0; r < kVectorRows; ++r) sums[r][t] += run.product<Format>(u[r], j);

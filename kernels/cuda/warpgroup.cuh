@@ -6,14 +6,6 @@
 
 #include "kernels/cuda/port.h"
 
-#ifndef __CUDACC__
-#include <array>
-#endif
-
-#if !defined(__CUDACC__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-#define REFORM_HAS_WARPGROUPS
-#endif
-
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
@@ -60,8 +52,8 @@ __device__ __forceinline__ Factor by_columns(const uint16_t* panels, int panel_b
   return {shared_address(panels), panel_bytes};
 }
 
-#ifdef __CUDACC__
-#ifdef REFORM_HAS_WARPGROUPS
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define REFORM_HAS_WARPGROUPS
 
 // What this thread has written to shared memory, its copies that have been waited for too, is there for products issued
 // after the block has met (PTX ISA, "Async proxy").
@@ -144,63 +136,6 @@ REFORM_MULTIPLY_OWN(256, "128", "129", "130", "131", "132", "133", "134")
 #undef REFORM_D32
 #undef REFORM_D4
 // clang-format on
-
-#endif
-#else
-
-inline void show_to_products() { emulated::show_to_products(); }
-inline void begin_products() {
-  meet_warp();
-  emulated::begin_products();
-}
-inline void commit_products() { emulated::commit_products(); }
-template <int kLeft>
-void wait_products() {
-  emulated::wait_products(kLeft);
-}
-template <int kTiles>
-void settle(float (&)[kTiles][4]) {}
-inline void compute_first(float, void*) {}
-
-// The thread's two rows of a product, read from shared memory as PTX says where their elements lie.
-template <int kTiles, class Left>
-void multiply_rows(float (&d)[kTiles][4], Left left, Factor b, bool b_by_columns, bool add) {
-  emulated::start_product([&d, left, b, b_by_columns, add] {
-    const int pair = int(emulated::place->thread.x % 4) * 2;
-    float a[2][16];
-    for (int k = 0; k < 16; ++k) a[0][k] = left(0, k), a[1][k] = left(1, k);
-    for (int n = 0; n < kTiles; ++n) {
-      for (int i = 0; i < 4; ++i) {
-        const int column = n * 8 + pair + i % 2;
-        float sum = 0;
-        for (int k = 0; k < 16; ++k) {
-          sum += a[i / 2][k] * f16_to_f32(emulated::of_factor(b.bits, b_by_columns, column, k));
-        }
-        d[n][i] = add ? d[n][i] + sum : sum;
-      }
-    }
-  });
-}
-template <int kTiles>
-void multiply(float (&d)[kTiles][4], Factor a, Factor b, bool add) {
-  const int lane = int(emulated::place->thread.x % 32), own = int(emulated::place->thread.x % 128) / 32 * 16 + lane / 4;
-  const auto left = [a, own](int r, int k) { return f16_to_f32(emulated::of_factor(a.bits, false, own + 8 * r, k)); };
-  multiply_rows(d, left, b, false, add);
-}
-template <bool kByColumns, int kTiles>
-void multiply_own(float (&d)[kTiles][4], const uint32_t (&a)[4], Factor b, bool add) {
-  const char* slots = emulated::exchange(a, sizeof a);
-  std::array<uint32_t, 16> quad;  // the words of the four lanes that share these rows
-  const int first = int(emulated::place->thread.x % 32) / 4 * 4;
-  for (int l = 0; l < 4; ++l) std::memcpy(quad.data() + 4 * l, slots + (first + l) * emulated::kSlotBytes, sizeof a);
-  const auto left = [quad](int r, int k) {
-    const uint32_t word = quad.data()[4 * (k % 8 / 2) + r + k / 8 * 2];
-    return f16_to_f32(uint16_t(k % 2 ? word >> 16 : word));
-  };
-  const std::array<uint32_t, 4> mine{a[0], a[1], a[2], a[3]};
-  emulated::start_product([&a, mine] { CHECK(std::memcmp(a, mine.data(), sizeof mine) == 0); });  // not to change yet
-  multiply_rows(d, left, b, kByColumns, add);
-}
 
 #endif
 

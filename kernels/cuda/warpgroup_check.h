@@ -15,14 +15,14 @@ namespace reform {
 using MakeAttention =
     std::function<std::unique_ptr<Ops>(const OpLimits& limits, std::span<std::byte> workspace, bool warpgroups)>;
 
-// Several tiles of rows and of keys, the last ones not full, and so many rows that a chip does not split their keys.
+// Several tiles of rows and of keys, the last ones not full. Enough rows that a chip does not split the keys.
 struct WarpgroupTrial {
   int64_t n_tokens = 600, n_keys = 900, n_heads = 2;
 };
 
-// A small problem of each tile size, by warpgroups and by warps: false where they differ, where a launch is refused, or
-// where `memory` is too little. `memory` is the device's, 256-byte aligned, and free meanwhile. kUnavailable: the
-// device has failed, and works no more.
+// Solves a small problem of each tile size by warpgroups and by warps. False if they differ, if a launch is refused, or
+// if `memory` is too small. `memory` is the device's, 256-byte aligned and unused meanwhile. kUnavailable: the device
+// has failed for good.
 Result<bool> attends_by_warpgroups(Device& device, std::span<std::byte> memory, const MakeAttention& make,
                                    const WarpgroupTrial& trial = {});
 

@@ -1,5 +1,5 @@
-// Small things of the host on their way to the device: as a kernel's arguments, which are taken when it is launched.
-// A copy from pageable memory may read them later ("might be synchronous" is all that the CUDA Runtime API's "API
+// Carries small arrays of the host to the device as a kernel's arguments, which are read when it is launched. A copy
+// from pageable memory may read them later ("might be synchronous" is all that the CUDA Runtime API's "API
 // synchronization behavior" says), and one from pinned memory does.
 #pragma once
 
@@ -7,7 +7,7 @@
 #include <cstring>
 #include <span>
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/port.h"
 
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {

@@ -46,7 +46,7 @@ class ReferenceOps final : public Ops {
  public:
   const char* name() const override { return "ref"; }
 
-  void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
+  void embed(const Weight& table, HostSpan<const int32_t> ids, float scale, MatView<float> out) override {
     for (size_t t = 0; t < ids.size(); ++t) {
       float* row = out.row(int64_t(t));
       dequantise_row(table, ids[t], row);
@@ -121,8 +121,8 @@ class ReferenceOps final : public Ops {
     reference::attention(args, out, lse);
   }
 
-  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
-                             std::span<const float> query_weights, std::span<float> column_sums) override {
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, HostSpan<const int32_t> query_rows,
+                             HostSpan<const float> query_weights, std::span<float> column_sums) override {
     reference::attention_column_sums(args, lse, query_rows, query_weights, column_sums);
   }
 
@@ -161,8 +161,8 @@ class ReferenceOps final : public Ops {
     }
   }
 
-  void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
-                          float* scales_out, int64_t scale_stride) override {
+  void normalise_quantise(MatView<const float> x, std::span<const float> centre, MatView<int8_t> q,
+                          MatView<float> scales) override {
     std::vector<double> value(static_cast<size_t>(x.cols));
     for (int64_t t = 0; t < x.rows; ++t) {
       double squares = 0, max = 0;
@@ -174,9 +174,9 @@ class ReferenceOps final : public Ops {
       // The norm cancels in value / scale: q = 127 * value / max.
       const bool zero = !(max > 0) || !std::isfinite(squares);
       for (int64_t d = 0; d < x.cols; ++d) {
-        q_out[t * q_stride + d] = zero ? int8_t(0) : int8_t(std::lrint(value[size_t(d)] / max * 127.0));
+        q.row(t)[d] = zero ? int8_t(0) : int8_t(std::lrint(value[size_t(d)] / max * 127.0));
       }
-      scales_out[t * scale_stride] = zero ? 0.0f : float(max / std::sqrt(squares) / 127.0);
+      *scales.row(t) = zero ? 0.0f : float(max / std::sqrt(squares) / 127.0);
     }
   }
 

@@ -2,7 +2,7 @@
 #include <numeric>
 
 #include "base/float16.h"
-#include "kernels/cuda/emulated.h"
+#include "tests/kernels/cuda/emulated.h"
 #include "tests/kernels/cuda/emulated_ops.h"
 #include "tests/kernels/op_fixture.h"
 #include "tests/support/compare.h"

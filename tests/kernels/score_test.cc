@@ -13,10 +13,10 @@ TEST_CASE("normalise_quantise: the reference agrees with an example worked by ha
   const std::vector<float> x = {4, 5, 1, 1, 1, 1}, centre = {1, 1};  // minus the centre: (3, 4), norm 5
   std::vector<int8_t> q(2);
   float scale = 0;
-  make_reference_ops()->normalise_quantise({x.data(), 1, 2}, centre, q.data(), 2, &scale, 1);
+  make_reference_ops()->normalise_quantise({x.data(), 1, 2}, centre, {q.data(), 1, 2}, {&scale, 1, 1});
   CHECK(q == std::vector<int8_t>{95, 127});  // 127 * 3 / 4 = 95.25
   CHECK(scale == Approx(0.8 / 127));
-  make_reference_ops()->normalise_quantise({x.data() + 2, 1, 2}, centre, q.data(), 2, &scale, 1);
+  make_reference_ops()->normalise_quantise({x.data() + 2, 1, 2}, centre, {q.data(), 1, 2}, {&scale, 1, 1});
   CHECK(q == std::vector<int8_t>{0, 0});
   CHECK(scale == 0.0f);
 }
@@ -52,7 +52,8 @@ TEST_CASE("normalise_quantise: every isa agrees with ref within one step", "[ker
       const auto run = [&](Ops& ops, std::vector<int8_t>& q, std::vector<float>& scales) {
         q.assign(size_t(n_tokens * q_stride), int8_t(-99));
         scales.assign(size_t(n_tokens * scale_stride), -99.0f);
-        ops.normalise_quantise(x.view(), centre, q.data() + 1, q_stride, scales.data() + 1, scale_stride);
+        ops.normalise_quantise(x.view(), centre, {q.data() + 1, n_tokens, head_dim, q_stride},
+                               {scales.data() + 1, n_tokens, 1, scale_stride});
       };
       std::vector<int8_t> want_q, got_q;
       std::vector<float> want_scales, got_scales;

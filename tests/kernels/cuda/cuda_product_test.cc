@@ -1,8 +1,8 @@
 // The product of matrices of 16 bits: our own kernel's pipeline, and a library in its place.
 #include <catch2/catch.hpp>
 
-#include "kernels/cuda/emulated.h"
 #include "tests/kernels/cuda/elements.h"
+#include "tests/kernels/cuda/emulated.h"
 #include "tests/kernels/cuda/emulated_ops.h"
 #include "tests/kernels/matmul_cases.h"
 #include "tests/support/compare.h"

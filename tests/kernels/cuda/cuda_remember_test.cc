@@ -83,7 +83,7 @@ const Writer kWriters[] = {
     {"embedding rows",
      [](Bench& b, Ops& ops) {
        int8_t q[48];
-       ops.normalise_quantise({b.part(0).data, 1, 48, kCols}, {}, q, 48, b.x().row(1) + 5, 1);
+       ops.normalise_quantise({b.part(0).data, 1, 48, kCols}, {}, {q, 1, 48}, {b.x().row(1) + 5, 1, 1});
      }},
 };
 

@@ -7,11 +7,10 @@
 
 namespace reform::test {
 
-// Nothing where there is no device, or none with what `options` asks for, or the build has no CUDA. `limits` as for the
-// ops.
+// Null if the build has no CUDA, or there is no device with what `options` asks for. `limits` as for the ops.
 std::unique_ptr<Ops> device_ops(const OpLimits& limits, const CudaOptions& options = {});
 
-// Of a build with CUDA.
+// Whether the chip has warpgroups and the build has kernels for them. In a build with CUDA only.
 bool chip_has_warpgroups();
 
 }  // namespace reform::test

@@ -1,5 +1,5 @@
 // The emulation itself: that it gives each lane what PTX says, and that it notices what a chip may punish.
-#include "kernels/cuda/emulated.h"
+#include "tests/kernels/cuda/emulated.h"
 
 #include <catch2/catch.hpp>
 #include <vector>

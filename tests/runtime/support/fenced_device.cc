@@ -2,12 +2,14 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
-#include <initializer_list>
+#include <optional>
 
 #include "base/thread_pool.h"
 #include "base/try.h"
 #include "kernels/cuda/cuda_ops.inl.h"
+#include "kernels/forwarding_ops.h"
 
 namespace reform::test {
 namespace {
@@ -15,99 +17,30 @@ namespace {
 constexpr int64_t kDeviceBytes = int64_t{1} << 30;  // of address space: pages come when they are written
 constexpr std::byte kPoison{0xff};                  // floats and scales of all formats are NaN
 
-// Every op, with the memory open while it runs. All that it is handed must lie there, but for what device.h names, and
-// no copy that nobody has waited for may be from it or to it.
-class FencedOps final : public Ops {
+// The memory is open while an op runs. All that the op is handed must lie there, and no copy that nobody has waited for
+// may be from it or to it.
+class FencedOps final : public ForwardingOps {
  public:
   FencedOps(FencedMemory& memory, const FencedCopies& copies, std::unique_ptr<Ops> ops, std::function<void()> tell)
-      : memory_(memory), copies_(copies), ops_(std::move(ops)), tell_(std::move(tell)) {}
-  const char* name() const override { return ops_->name(); }
-
-  void embed(const Weight& table, std::span<const int32_t> ids, float scale, MatView<float> out) override {
-    const FencedMemory::Open open = inside({table.data, out.data});
-    ops_->embed(table, ids, scale, out);
-  }
-  void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) override {
-    const FencedMemory::Open open = inside({x.data, weight.data(), out.data});
-    ops_->rms_norm(x, weight, eps, out);
-  }
-  void matmul(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
-              MatView<float> y) override {
-    const FencedMemory::Open open = inside({w.data, x.data, bias.data(), y.data});
-    ops_->matmul(w, x, bias, accumulate, y);
-  }
-  void gated_activation(Activation act, MatView<float> gate, MatView<const float> up) override {
-    const FencedMemory::Open open = inside({gate.data, up.data});
-    ops_->gated_activation(act, gate, up);
-  }
-  void add(MatView<float> x, MatView<const float> y) override {
-    const FencedMemory::Open open = inside({x.data, y.data});
-    ops_->add(x, y);
-  }
-  void rope(const Rope& rope, int64_t first_slot, int64_t head_dim, MatView<float> x) override {
-    const FencedMemory::Open open = inside({x.data});
-    ops_->rope(rope, first_slot, head_dim, x);
-  }
-  void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) override {
-    const FencedMemory::Open open = inside({k.data, v.data, kv.k, kv.v});
-    ops_->store_kv(k, v, first_slot, kv);
-  }
-  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
-    const FencedMemory::Open open = inside({args.q.data, args.kv.k, args.kv.v, out.data, lse.data});
-    ops_->attention(args, out, lse);
-  }
-  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, std::span<const int32_t> query_rows,
-                             std::span<const float> query_weights, std::span<float> column_sums) override {
-    const FencedMemory::Open open = inside({args.q.data, args.kv.k, lse.data, column_sums.data()});
-    ops_->attention_column_sums(args, lse, query_rows, query_weights, column_sums);
-  }
-  void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
-    const FencedMemory::Open open = inside({kv.k, kv.v, keep.data()});
-    ops_->compact_kv(kv, keep);
-  }
-  void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores,
-                    std::span<int32_t> keep) override {
-    const FencedMemory::Open open = inside({scores.data(), keep.data()});
-    ops_->choose_slots(kept, kv_len, scores, keep);
-  }
-  void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {
-    const FencedMemory::Open open = inside({scores.data(), keep.data()});
-    ops_->compact_scores(scores, keep);
-  }
-  void normalise_quantise(MatView<const float> x, std::span<const float> centre, int8_t* q_out, int64_t q_stride,
-                          float* scales_out, int64_t scale_stride) override {
-    const FencedMemory::Open open = inside({x.data, centre.data(), q_out, scales_out});
-    ops_->normalise_quantise(x, centre, q_out, q_stride, scales_out, scale_stride);
-  }
-  void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override {
-    const FencedMemory::Open open = inside({stored.values, stored.scales, query.values, query.scales, scores.data()});
-    ops_->score(stored, query, scores);
-  }
-  void forget() override { ops_->forget(); }
-  void argmax(std::span<const float> logits, int32_t* id) override {
-    const FencedMemory::Open open = inside({logits.data(), id});
-    ops_->argmax(logits, id);
-  }
-  void draw(std::span<const float> logits, const Draw& draw, int32_t* id) override {
-    const FencedMemory::Open open = inside({logits.data(), id});
-    ops_->draw(logits, draw, id);
-  }
+      : ForwardingOps(std::move(ops)), memory_(memory), copies_(copies), tell_(std::move(tell)) {}
 
  private:
-  // What is not there at all (no bias, say) is nobody's.
-  FencedMemory::Open inside(std::initializer_list<const void*> all) {
+  void begin() override {
     tell_();
-    for (const void* data : all) {
-      CHECK((data == nullptr || memory_.holds(data)));
-      copies_.check_none_under_way(data, 1);
-    }
-    return FencedMemory::Open(memory_);
+    open_.emplace(memory_);
+  }
+  void end() override { open_.reset(); }
+  void* operand(void* data, int64_t bytes, bool /*is_const*/) override {
+    CHECK(memory_.holds(data));
+    CHECK((bytes <= 0 || memory_.holds(static_cast<std::byte*>(data) + bytes - 1)));
+    copies_.check_none_under_way(data, std::max<int64_t>(bytes, 1));
+    return data;
   }
 
   FencedMemory& memory_;
   const FencedCopies& copies_;
-  const std::unique_ptr<Ops> ops_;
   const std::function<void()> tell_;
+  std::optional<FencedMemory::Open> open_;
 };
 
 // While it lives, which kernels are launched under emulation.

@@ -1,5 +1,5 @@
-// A device whose memory the host cannot touch: between ops and copies its pages are closed, and whoever reads or
-// writes them ends the test. What runs on it would run on a GPU, as far as whose memory is whose.
+// A device whose memory the host cannot touch. Between ops and copies its pages are closed, so that reading or writing
+// them ends the test. What runs on it keeps host and device memory apart, as a GPU needs.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@
 
 namespace reform::test {
 
-// Fixed room; `fenced`: closed unless somebody has opened it.
+// Memory of a fixed size. `fenced`: closed unless an Open exists.
 class FencedMemory final : public MemorySource {
  public:
   FencedMemory(int64_t bytes, bool fenced);
@@ -46,8 +46,8 @@ class FencedMemory final : public MemorySource {
   Arena arena_;
 };
 
-// Copies as late as the contract allows, when they are waited for; and until then what they will replace is all NaN.
-// So ops that do not wait, a source that changes too early, and memory given back too early all show.
+// Makes copies as late as the contract allows, when they are waited for, and until then fills their target with NaN. So
+// a test notices ops that do not wait, a source that changes too early, and memory given back too early.
 class FencedCopies final : public Copies {
  public:
   explicit FencedCopies(FencedMemory& memory) : memory_(memory) {}
@@ -114,8 +114,8 @@ class FencedDevice final : public Device {
     int64_t n_prepared = 0, n_run = 0;
   };
   const Step& step(StepKind kind) const { return steps_[size_t(kind)]; }
-  enum class Event { kOp, kToHost };  // that copies started before are waited for is kToHost, too
-  std::function<void(Event)> watch;   // told of each, before it
+  enum class Event { kOp, kToHost };  // waiting for copies is kToHost, too
+  std::function<void(Event)> watch;   // called before each
 
  private:
   const char* name_;
@@ -134,8 +134,8 @@ class FencedDevice final : public Device {
   std::array<Step, size_t(StepKind::kCount)> steps_;
 };
 
-// The CPU's kernels, and CUDA's under emulation, on memory of their own; the latter's is open all the time, since they
-// are slow enough.
+// The CPU's kernels, or CUDA's under emulation, on memory of their own. The emulation's is always open: opening it for
+// each op would make slow tests slower.
 std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool, int64_t cap_bytes = 0);
 std::unique_ptr<FencedDevice> fenced_emulated_cuda(cuda::ProductLibrary* products = nullptr);
 

@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "base/try.h"
-#include "kernels/cuda/emulated.h"
+#include "tests/kernels/cuda/emulated.h"
 #include "tests/kernels/cuda/fake_runtime/fake_impl.h"
 
 namespace reform::test {

@@ -1,4 +1,4 @@
-// What kernels/cuda has beside its host files and the runtime: kernels, a product library.
+// Replaces the parts of kernels/cuda that need a chip: the kernels, by their emulation, and the product library.
 #pragma once
 
 #include <functional>
@@ -8,7 +8,7 @@
 
 namespace reform::test {
 
-// Stands for load_cublas_lt(), while it lives: none is found, or one that `make` makes.
+// While it lives, load_cublas_lt() returns what `make` makes. At other times it finds none.
 class FakeLibrary {
  public:
   using Make = std::function<std::unique_ptr<cuda::ProductLibrary>(const std::string& path)>;
@@ -18,7 +18,7 @@ class FakeLibrary {
   FakeLibrary& operator=(const FakeLibrary&) = delete;
 };
 
-// A library whose work is done in the order of the stream, as cuBLASLt's is: `plain` does it.
+// A library that lets `plain` do its work in the order of the stream, as cuBLASLt would.
 std::unique_ptr<cuda::ProductLibrary> in_stream_order(std::shared_ptr<cuda::ProductLibrary> plain);
 
 }  // namespace reform::test

@@ -1,6 +1,6 @@
 #undef _FORTIFY_SOURCE  // its longjmp() takes another stack for a mistake
 
-#include "kernels/cuda/emulated.h"
+#include "tests/kernels/cuda/emulated.h"
 
 #include <setjmp.h>
 #include <ucontext.h>
@@ -21,7 +21,7 @@ thread_local std::function<void(void* stream, const void* kernel, const std::fun
 namespace {
 
 thread_local int64_t n_shared_bytes = 0;
-constexpr uint32_t kFirstSharedAddress = 16;  // something else lies before it, and so its alignment is no better
+constexpr uint32_t kFirstSharedAddress = 16;  // not 0: so that a kernel cannot rely on more alignment than 16
 constexpr size_t kStackBytes = 128 * 1024;    // sanitizers' frames are large
 constexpr unsigned kWarp = 32;
 constexpr int kCopyBytes = 16;
@@ -42,7 +42,7 @@ struct Product {
   int64_t group;
 };
 
-// What is under way of groups before `group`, in the order in which it was started.
+// Makes what is under way of the groups before `group`, in the order in which it was started.
 template <class Started>
 void make_until(std::vector<Started>& under_way, int64_t group) {
   const auto done = [&](const Started& started) { return started.group < group; };
@@ -52,8 +52,8 @@ void make_until(std::vector<Started>& under_way, int64_t group) {
   std::erase_if(under_way, done);
 }
 
-// A stack and where on it its work stands. swapcontext() asks the kernel for the signal mask each time, which took most
-// of a kernel's time; longjmp() does not. Sanitizers follow the former only.
+// A stack, and where its function stopped. swapcontext() makes a system call for the signal mask each time, which took
+// most of the tests' time; longjmp() does not. Sanitizers understand swapcontext() only.
 class Context {
  public:
   void start(char* stack, void (*enter)()) {
@@ -202,7 +202,7 @@ thread_local Block* Block::running_ = nullptr;
 }  // namespace
 
 void run_grid(Dim n_blocks, Dim n_threads, int64_t shared_bytes, const std::function<void()>& body) {
-  // A byte that no kernel expects: what is read before it is written shows.
+  // Filled with a byte that no kernel expects, so that reads before writes show.
   std::vector<char> shared(size_t(shared_bytes) + 64, '\xff');
   shared_memory = shared.data() + (64 - reinterpret_cast<uintptr_t>(shared.data()) % 64) % 64;
   n_shared_bytes = shared_bytes;

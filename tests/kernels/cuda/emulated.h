@@ -1,17 +1,20 @@
-// CUDA's words for a plain C++ compiler: a block's threads are fibers of one thread that switch where they meet, so a
-// kernel's logic (indices, barriers, shuffles, the layout of tensor-core fragments) is tested where there is no GPU.
-// Says nothing of speed, of races between blocks, or of what a real chip rounds differently.
+// kernels/cuda/port.h for a plain C++ compiler. A block's threads are fibers of one thread that switch at barriers, so
+// tests see a kernel's logic (indices, barriers, shuffles, the layout of tensor-core fragments) without a GPU. They see
+// neither speed, nor races between blocks, nor a chip's own rounding.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <type_traits>
 
 #include "base/float16.h"
 #include "base/float8.h"
+#include "base/try.h"
 
 // NOLINTBEGIN(bugprone-reserved-identifier): the words are CUDA's
 #define __global__ inline  // in a header, of several of a program's files
@@ -21,6 +24,8 @@
 #define __launch_bounds__(...)
 #define __shared__ static  // blocks run one after another
 #define REFORM_UNROLL
+#define REFORM_HAS_WARPGROUPS
+#define REFORM_DEFINES_WARPGROUP_KERNELS
 // NOLINTEND(bugprone-reserved-identifier)
 
 namespace reform::cuda {
@@ -44,7 +49,8 @@ struct Place {
 extern thread_local const Place* place;
 extern thread_local char* shared_memory;
 
-// Where set, has each launch instead: run() is the kernel with the arguments of now, to be run then, later, or not.
+// If set, is called instead of each launch. run() is the kernel with the arguments it was launched with; it may be
+// called at once, later, or never.
 extern thread_local std::function<void(void* stream, const void* kernel, const std::function<void()>& run)> on_launch;
 // Runs body() once per thread of each block. Every barrier must be met by all threads of the block or warp that still
 // run: anything else is a deadlock on a chip and ends the program here.
@@ -55,17 +61,17 @@ void meet_warp();
 const char* exchange(const void* mine, int bytes);
 constexpr int kSlotBytes = 64;
 
-// Copies of the running thread (copy_async). A chip makes them at any time between their start and the wait for them:
-// here at the wait, so that what is read too early shows, or at once where `copies_at_once` says so, and then what is
-// overwritten too early shows.
+// Copies of the running thread (copy_async). A chip makes them at any time between their start and the wait for them.
+// Here they are made at the wait, which shows reads that come too early; or, with `copies_at_once`, at the start, which
+// shows memory that is overwritten too early.
 extern thread_local bool copies_at_once;
 void copy_async(void* to, const void* from, int n_bytes);
 void commit_copies();
 void wait_copies(int n_left);
 
-// The running thread's share of a warpgroup's product: made at the wait for it, or when it is issued where copies are
-// made at the wait, so that what each reads and writes too early, or is overwritten too early, shows. Both fences must
-// have been met: begin_products() since the thread last waited for products, show_to_products() by every thread of the
+// The running thread's share of a warpgroup's product. It is made when it is issued, or with `copies_at_once` at the
+// wait for it, so that one of the two shows memory or registers that are used too early. Both fences must have been
+// passed: begin_products() since the thread last waited for products, and show_to_products() by every thread of the
 // block since it last waited for copies.
 void begin_products();
 void show_to_products();
@@ -77,6 +83,16 @@ uint32_t shared_address(const void* shared);
 uint16_t of_factor(uint64_t bits, bool by_columns, int i, int k);
 
 }  // namespace emulated
+
+inline constexpr bool kOnChip = false;
+using Stream = void*;
+
+template <class... Params>
+void launch(Stream stream, void (*kernel)(Params...), Dim n_blocks, Dim n_threads, int shared_bytes,
+            std::type_identity_t<Params>... args) {
+  const auto run = [=] { emulated::run_grid(n_blocks, n_threads, shared_bytes, [&] { kernel(args...); }); };
+  emulated::on_launch ? emulated::on_launch(stream, reinterpret_cast<const void*>(kernel), run) : run();
+}
 
 inline void meet_block() { emulated::meet_block(); }
 inline void meet_warp() { emulated::meet_warp(); }
@@ -175,6 +191,62 @@ inline void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2
 }
 inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   multiply_fragments(d, a, b, bf16_to_f32);
+}
+
+// --- a warpgroup's products (kernels/cuda/warpgroup.cuh)
+
+inline void show_to_products() { emulated::show_to_products(); }
+inline void begin_products() {
+  meet_warp();
+  emulated::begin_products();
+}
+inline void commit_products() { emulated::commit_products(); }
+template <int kLeft>
+void wait_products() {
+  emulated::wait_products(kLeft);
+}
+template <int kTiles>
+void settle(float (&)[kTiles][4]) {}
+inline void compute_first(float, void*) {}
+
+// The thread's two rows of a product, read from shared memory as PTX says where their elements lie.
+template <int kTiles, class Left, class Factor>
+void multiply_rows(float (&d)[kTiles][4], Left left, Factor b, bool b_by_columns, bool add) {
+  emulated::start_product([&d, left, b, b_by_columns, add] {
+    const int pair = int(emulated::place->thread.x % 4) * 2;
+    float a[2][16];
+    for (int k = 0; k < 16; ++k) a[0][k] = left(0, k), a[1][k] = left(1, k);
+    for (int n = 0; n < kTiles; ++n) {
+      for (int i = 0; i < 4; ++i) {
+        const int column = n * 8 + pair + i % 2;
+        float sum = 0;
+        for (int k = 0; k < 16; ++k) {
+          sum += a[i / 2][k] * f16_to_f32(emulated::of_factor(b.bits, b_by_columns, column, k));
+        }
+        d[n][i] = add ? d[n][i] + sum : sum;
+      }
+    }
+  });
+}
+template <int kTiles, class Factor>
+void multiply(float (&d)[kTiles][4], Factor a, Factor b, bool add) {
+  const int lane = int(emulated::place->thread.x % 32), own = int(emulated::place->thread.x % 128) / 32 * 16 + lane / 4;
+  const auto left = [a, own](int r, int k) { return f16_to_f32(emulated::of_factor(a.bits, false, own + 8 * r, k)); };
+  multiply_rows(d, left, b, false, add);
+}
+template <bool kByColumns, int kTiles, class Factor>
+void multiply_own(float (&d)[kTiles][4], const uint32_t (&a)[4], Factor b, bool add) {
+  const char* slots = emulated::exchange(a, sizeof a);
+  std::array<uint32_t, 16> quad;  // the words of the four lanes that share these rows
+  const int first = int(emulated::place->thread.x % 32) / 4 * 4;
+  for (int l = 0; l < 4; ++l) std::memcpy(quad.data() + 4 * l, slots + (first + l) * emulated::kSlotBytes, sizeof a);
+  const auto left = [quad](int r, int k) {
+    const uint32_t word = quad.data()[4 * (k % 8 / 2) + r + k / 8 * 2];
+    return f16_to_f32(uint16_t(k % 2 ? word >> 16 : word));
+  };
+  const std::array<uint32_t, 4> mine{a[0], a[1], a[2], a[3]};
+  emulated::start_product([&a, mine] { CHECK(std::memcmp(a, mine.data(), sizeof mine) == 0); });  // not to change yet
+  multiply_rows(d, left, b, kByColumns, add);
 }
 
 }  // namespace reform::cuda

@@ -1,0 +1,126 @@
+// Ops that hand every call on to others: what the devices of tests and benches derive from. They override the ops they
+// change, or what all ops have in common, and so they know no op by name. A new op is one line here.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "kernels/ops.h"
+
+namespace reform {
+
+class ForwardingOps : public Ops {
+ public:
+  explicit ForwardingOps(std::unique_ptr<Ops> inner) : inner_(std::move(inner)) {}
+  const char* name() const override { return inner_->name(); }
+  void forget() override { inner_->forget(); }
+
+  void embed(const Weight& table, HostSpan<const int32_t> ids, float scale, MatView<float> out) override {
+    pass(&Ops::embed, table, ids, scale, out);
+  }
+  void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) override {
+    pass(&Ops::rms_norm, x, weight, eps, out);
+  }
+  void matmul(const Weight& w, MatView<const float> x, std::span<const float> bias, bool accumulate,
+              MatView<float> y) override {
+    pass(&Ops::matmul, w, x, bias, accumulate, y);
+  }
+  void gated_activation(Activation act, MatView<float> gate, MatView<const float> up) override {
+    pass(&Ops::gated_activation, act, gate, up);
+  }
+  void add(MatView<float> x, MatView<const float> y) override { pass(&Ops::add, x, y); }
+  void rope(const Rope& rope, int64_t first_slot, int64_t head_dim, MatView<float> x) override {
+    pass(&Ops::rope, rope, first_slot, head_dim, x);
+  }
+  void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) override {
+    pass(&Ops::store_kv, k, v, first_slot, kv);
+  }
+  void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
+    pass(&Ops::attention, args, out, lse);
+  }
+  void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, HostSpan<const int32_t> query_rows,
+                             HostSpan<const float> query_weights, std::span<float> column_sums) override {
+    pass(&Ops::attention_column_sums, args, lse, query_rows, query_weights, column_sums);
+  }
+  void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores,
+                    std::span<int32_t> keep) override {
+    pass(&Ops::choose_slots, kept, kv_len, scores, keep);
+  }
+  void compact_kv(const KvView& kv, std::span<const int32_t> keep) override { pass(&Ops::compact_kv, kv, keep); }
+  void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {
+    pass(&Ops::compact_scores, scores, keep);
+  }
+  void normalise_quantise(MatView<const float> x, std::span<const float> centre, MatView<int8_t> q,
+                          MatView<float> scales) override {
+    pass(&Ops::normalise_quantise, x, centre, q, scales);
+  }
+  void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override {
+    pass(&Ops::score, stored, query, scores);
+  }
+  void argmax(std::span<const float> logits, int32_t* id) override { pass(&Ops::argmax, logits, id); }
+  void draw(std::span<const float> logits, const Draw& draw, int32_t* id) override {
+    pass(&Ops::draw, logits, draw, id);
+  }
+
+ protected:
+  Ops& inner() { return *inner_; }
+  virtual void begin() {}  // before each op
+  virtual void end() {}    // after it
+  // Device memory that the op reads and, unless is_const, writes; data is not null. Returns where the inner op is to
+  // find it.
+  virtual void* operand(void* data, int64_t /*bytes*/, bool /*is_const*/) { return data; }
+
+ private:
+  template <class... Params>
+  void pass(void (Ops::*op)(Params...), const std::type_identity_t<Params>&... args) {
+    begin();
+    ((*inner_).*op)(placed(args)...);
+    end();
+  }
+
+  template <class T>
+  T* placed(T* data, int64_t n_elems) {
+    if (data == nullptr) return nullptr;
+    using Elem = std::remove_const_t<T>;
+    return static_cast<T*>(operand(const_cast<Elem*>(data), n_elems * int64_t(sizeof(T)), std::is_const_v<T>));
+  }
+  template <class T>
+  T placed(const T& plain) {  // numbers, and what lies with the host
+    return plain;
+  }
+  int32_t* placed(int32_t* const& id) { return placed(id, 1); }
+  template <class T>
+  MatView<T> placed(const MatView<T>& m) {
+    return {placed(m.data, m.rows > 0 ? (m.rows - 1) * m.stride_elems + m.cols : 0), m.rows, m.cols, m.stride_elems};
+  }
+  template <class T>
+  std::span<T> placed(const std::span<T>& s) {
+    return {placed(s.data(), int64_t(s.size())), s.size()};
+  }
+  Weight placed(const Weight& w) {
+    Weight to = w;
+    to.data = placed(static_cast<const std::byte*>(w.data), w.rows * row_bytes(w.type, w.cols));
+    return to;
+  }
+  template <class Byte>
+  KvView placed_cache(KvView kv) {
+    const int64_t bytes = kv.n_kv_heads * kv.capacity * kv.head_dim * elem_bytes(kv.type);
+    kv.k = const_cast<std::byte*>(placed(static_cast<Byte*>(kv.k), bytes));
+    kv.v = const_cast<std::byte*>(placed(static_cast<Byte*>(kv.v), bytes));
+    return kv;
+  }
+  KvView placed(const KvView& kv) { return placed_cache<std::byte>(kv); }
+  AttentionArgs placed(const AttentionArgs& args) {  // reads the cache
+    AttentionArgs to = args;
+    to.q = placed(args.q), to.kv = placed_cache<const std::byte>(args.kv);
+    return to;
+  }
+  EmbeddingRows placed(const EmbeddingRows& e) {
+    const int64_t n_scales = e.n_rows * e.n_heads;
+    return {placed(e.values, n_scales * e.head_dim), placed(e.scales, n_scales), e.n_rows, e.n_heads, e.head_dim};
+  }
+
+  const std::unique_ptr<Ops> inner_;
+};
+
+}  // namespace reform
