@@ -43,7 +43,7 @@ ALLOW = {
     ("arch", "tests/"): "tests name the architectures they make",
     ("handle", "base/memory"): "the accounted owner of memory",
     ("handle", "runtime/model/gguf.cc"): "Mapping owns the mapped file and closes its descriptor where it opened it",
-    ("handle", "storage/files."): "FileDescriptor owns descriptors",
+    ("handle", "storage/disk/files."): "FileDescriptor owns descriptors",
     ("handle", "tests/"): "tests hold files open on purpose",
 }
 

@@ -28,9 +28,9 @@
 #include "kernels/ops.h"
 #include "runtime/compress/embedding.h"
 #include "runtime/gather/gather.h"
-#include "storage/context_store.h"
-#include "storage/disk.h"
-#include "storage/files.h"
+#include "storage/disk/disk.h"
+#include "storage/disk/files.h"
+#include "storage/store/context_store.h"
 
 namespace reform::bench {
 namespace {

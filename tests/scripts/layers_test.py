@@ -41,7 +41,7 @@ class Includes(unittest.TestCase):
     )
     PLANTED = (
         ("base/a.cc", '#include "kernels/ops.h"\n'),
-        ("kernels/a.cc", '#include "storage/context_store.h"\n'),
+        ("kernels/a.cc", '#include "storage/store/context_store.h"\n'),
         ("storage/a.cc", '  #  include "kernels/ops.h"\n'),
         ("kernels/a.cc", "#include <reform/engine.h>\n"),
         ("runtime/model/a.cc", '#include "tools/progress.h"\n'),

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "storage/archive_format.h"
-#include "storage/block_codec.h"
-#include "storage/bytes.h"
-#include "storage/checkpoint.h"
+#include "storage/archive/format.h"
+#include "storage/context/checkpoint.h"
+#include "storage/format/block_codec.h"
+#include "storage/format/bytes.h"
 
 using namespace reform;
 

@@ -1,0 +1,37 @@
+// A context to an archive and back, streamed: memory stays at a few blocks, whatever the length of the text.
+#pragma once
+
+#include <reform/status.h>
+
+#include <functional>
+#include <span>
+
+#include "storage/archive/format.h"
+#include "storage/context/stored_context.h"
+#include "storage/store/context_store.h"
+
+namespace reform {
+
+// Bytes that an archive of `manifest` has, but for the tokens, which are estimated: for progress.
+int64_t estimated_archive_bytes(const archive::Manifest& manifest);
+
+// Writes a complete context. `texts` stand in the archive instead of the context's own.
+Result<ArchiveSummary> write_archive(StoredContext& context, const ArchiveTexts& texts, const ByteSink& sink,
+                                     const ContextProgressFn& progress);
+
+// The archive's beginning: everything but blocks and checkpoints.
+Result<archive::Manifest> read_archive_manifest(archive::Reader& in);
+
+// A value of a context as the store keeps it. The payload lives during the call.
+using ValueSink =
+    std::function<Status(schema::Family family, schema::Kind kind, uint64_t block, std::span<const std::byte> payload)>;
+// The rest of the archive, to its end: each value, checked by itself, goes to `put`; ok says that they fit together and
+// that the archive as a whole is what was written. Checkpoints have the generations 1, 2, …
+Status read_archive_values(archive::Reader& in, const archive::Manifest& manifest, const ValueSink& put);
+
+// Fills `context`, which is empty and seen by nobody yet. What was read is on the disk when this returns, and becomes
+// the context's state when a writer finishes it.
+Status restore_archive(archive::Reader& in, const archive::Manifest& manifest, StoredContext& context,
+                       const ContextProgressFn& progress);
+
+}  // namespace reform
