@@ -25,6 +25,7 @@ MAY_INCLUDE = {
 # Folders within a folder, lowest first: a file includes from its own and from those before it. Nothing else lies beside
 # them but the files named.
 FLOORS = {
+    "storage": ("format", "disk", "limits", "context", "archive", "store"),
     "runtime": ("include", "model", "tokenizer", "compress", "gather", "recompute", "text", "engine", "jobs", "c_api"),
 }
 BESIDE_FLOORS = {"CMakeLists.txt", "README.md"}

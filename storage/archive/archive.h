@@ -5,12 +5,32 @@
 
 #include <functional>
 #include <span>
+#include <string>
 
-#include "storage/archive/format.h"
-#include "storage/context/stored_context.h"
-#include "storage/store/context_store.h"
+#include "storage/context/context.h"
+#include "storage/format/byte_stream.h"
+#include "storage/format/schema.h"
 
 namespace reform {
+
+class StoredContext;
+namespace archive {
+struct Manifest;
+class Reader;
+}  // namespace archive
+
+// What an archive has of a context's texts: nothing that only means something on this machine.
+struct ArchiveTexts {
+  std::string settings, sources;
+};
+
+struct ArchiveSummary {
+  int64_t bytes = 0;
+  std::string digest;  // XXH3-128 over all of it but its end, 32 hexadecimal digits
+};
+
+// Looks at what an archive holds before anything is written, and may change name and settings; not ok refuses it.
+using AdmitArchive = std::function<Status(ContextMeta& meta)>;
 
 // Bytes that an archive of `manifest` has, but for the tokens, which are estimated: for progress.
 int64_t estimated_archive_bytes(const archive::Manifest& manifest);

@@ -4,7 +4,9 @@
 
 #include "base/try.h"
 #include "storage/archive/archive.h"
+#include "storage/archive/format.h"
 #include "storage/context/checkpoint.h"
+#include "storage/context/stored_context.h"
 #include "storage/format/block_codec.h"
 #include "storage/format/bytes.h"
 

@@ -4,8 +4,10 @@
 
 #include "base/try.h"
 #include "storage/archive/archive.h"
+#include "storage/archive/format.h"
 #include "storage/context/block_stream.h"
 #include "storage/context/checkpoint.h"
+#include "storage/context/stored_context.h"
 #include "storage/format/bytes.h"
 
 namespace reform {

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "storage/context/block_stream.h"
+#include "storage/context/context.h"
 #include "storage/context/database.h"
 #include "storage/context/manifest.h"
-#include "storage/store/context_store.h"
 
 namespace reform {
 

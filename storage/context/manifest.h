@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "storage/context/context.h"
 #include "storage/format/block_map.h"
-#include "storage/store/context_store.h"
 
 namespace reform {
 

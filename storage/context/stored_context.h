@@ -9,12 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "storage/context/context.h"
 #include "storage/context/database.h"
 #include "storage/context/manifest.h"
 #include "storage/disk/file_lock.h"
 #include "storage/disk/ledger.h"
 #include "storage/limits/space.h"
-#include "storage/store/context_store.h"
 
 namespace reform {
 

@@ -8,8 +8,8 @@
 
 #include <reform/status.h>
 
+#include "storage/context/context.h"
 #include "storage/context/stored_context.h"
-#include "storage/store/context_store.h"
 
 namespace reform {
 

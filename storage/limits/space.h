@@ -21,7 +21,7 @@
 #include "storage/disk/disk.h"
 #include "storage/disk/file_lock.h"
 #include "storage/limits/metered_files.h"
-#include "storage/store/context_store.h"
+#include "storage/limits/store_limit.h"
 
 namespace reform {
 

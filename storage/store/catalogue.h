@@ -8,8 +8,8 @@
 #include <map>
 #include <string>
 
+#include "storage/context/context.h"
 #include "storage/disk/disk.h"
-#include "storage/store/context_store.h"
 
 namespace reform {
 

@@ -3,10 +3,14 @@
 
 #include <reform/status.h>
 
+#include <memory>
 #include <string>
 
 #include "storage/archive/archive.h"
+#include "storage/archive/format.h"
+#include "storage/context/stored_context.h"
 #include "storage/disk/file_lock.h"
+#include "storage/limits/space.h"
 #include "storage/store/directory.h"
 
 namespace reform {

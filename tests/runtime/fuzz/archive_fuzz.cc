@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/try.h"
 #include "storage/archive/archive.h"
+#include "storage/archive/format.h"
 #include "storage/format/bytes.h"
 
 namespace {

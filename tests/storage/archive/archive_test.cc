@@ -9,6 +9,7 @@
 #include <functional>
 #include <set>
 
+#include "storage/archive/format.h"
 #include "storage/disk/new_file.h"
 #include "storage/format/block_codec.h"
 #include "storage/format/bytes.h"
