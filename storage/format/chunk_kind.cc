@@ -13,7 +13,11 @@ namespace {
 using Shape = ChunkKind::Shape;
 
 std::vector<const ChunkKind*>& known_kinds() {
-  static std::vector<const ChunkKind*> kinds = {&kTokenSpans, &kEmbeddingRows};
+  static std::vector<const ChunkKind*> kinds = [] {
+    std::vector<const ChunkKind*> shipped;
+    for (const ChunkKind& kind : kChunkKinds) shipped.push_back(&kind);
+    return shipped;
+  }();
   return kinds;
 }
 

@@ -33,7 +33,7 @@ struct ChunkKind {
   bool in_blobs;           // for large values: those from 4,096 bytes on lie in blob files, which are not rewritten
 };
 
-// Every context has these.
+// Every context has the first two, and those of the others that it was made with.
 inline constexpr ChunkKind kChunkKinds[] = {
     {"spans", "token block", ChunkKind::Shape::kTokens, schema::Kind::kSpans, schema::Family::kSpans, 2,
      int64_t{2} << 20, false},
