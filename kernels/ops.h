@@ -63,8 +63,6 @@ struct KvView {
 };
 inline int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 2; }
 
-inline int64_t elem_bytes(KvView::Type type) { return type == KvView::Type::kF32 ? 4 : 2; }
-
 struct AttentionArgs {
   // q [n_tokens, n_heads * head_dim], already rotated. Row t sits at slot kv_len - n_tokens + t and sees slots up to
   // its own (the step's own keys are already in the cache).

@@ -10,7 +10,7 @@
 #include "runtime/model/fingerprint.h"
 #include "runtime/model/gguf.h"
 #include "runtime/text/progress_state.h"
-#include "storage/new_file.h"
+#include "storage/disk/new_file.h"
 
 namespace reform {
 namespace {

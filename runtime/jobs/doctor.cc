@@ -11,7 +11,7 @@
 #include "base/try.h"
 #include "kernels/ops.h"
 #include "runtime/engine/machine.h"
-#include "storage/disk_speed.h"
+#include "storage/disk/speed.h"
 
 namespace reform {
 namespace {

@@ -8,7 +8,7 @@
 #include "base/try.h"
 #include "runtime/jobs/ingest_decision.h"
 #include "runtime/jobs/ingest_job.h"
-#include "storage/context_name.h"
+#include "storage/format/context_name.h"
 
 namespace reform {
 namespace {

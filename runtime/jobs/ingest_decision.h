@@ -10,7 +10,7 @@
 #include <string>
 
 #include "runtime/text/progress_state.h"
-#include "storage/context_store.h"
+#include "storage/store/context_store.h"
 
 namespace reform {
 

@@ -218,7 +218,7 @@ Status IngestJob::write_pending() {
   Stopwatch watch;
   TRY(compressor_->wait_for(chunk.rows));
   call_.compress_ms += watch.lap_ms();
-  chunk.write.embedding_rows = chunk.rows.bytes;
+  chunk.write.parts = {{kEmbeddingRows.name, chunk.rows.bytes}};
   const Status written = target_.writer->commit_chunk(chunk.write);
   call_.store_ms += watch.lap_ms();
   return written;
@@ -228,7 +228,7 @@ Status IngestJob::save_checkpoint() {
   TRY(write_pending());
   Stopwatch watch;
   TRY_ASSIGN(const std::vector<CachePart> cache_parts, compressor_->parts());
-  std::vector<CheckpointPart> parts;
+  std::vector<NamedBytes> parts;
   parts.reserve(cache_parts.size());
   for (const CachePart& p : cache_parts) parts.push_back({p.name, p.bytes});
   std::vector<int64_t> keep = {n_done_};

@@ -11,7 +11,7 @@
 #include "runtime/engine/engine_impl.h"
 #include "runtime/jobs/settings.h"
 #include "runtime/text/progress_state.h"
-#include "storage/context_store.h"
+#include "storage/store/context_store.h"
 
 namespace reform {
 

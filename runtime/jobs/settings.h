@@ -8,7 +8,7 @@
 
 #include "runtime/compress/heads.h"
 #include "runtime/engine/engine_impl.h"
-#include "storage/context_store.h"
+#include "storage/store/context_store.h"
 
 namespace reform {
 

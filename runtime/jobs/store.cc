@@ -8,7 +8,7 @@
 #include "runtime/jobs/settings.h"
 #include "runtime/jobs/store_impl.h"
 #include "runtime/text/progress_state.h"
-#include "storage/disk.h"
+#include "storage/disk/disk.h"
 
 namespace reform {
 

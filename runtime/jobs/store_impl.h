@@ -9,7 +9,7 @@
 
 #include "base/memory.h"
 #include "runtime/engine/engine_impl.h"
-#include "storage/context_store.h"
+#include "storage/store/context_store.h"
 
 namespace reform {
 

@@ -10,7 +10,7 @@
 #include "runtime/gather/gather.h"
 #include "runtime/text/progress_state.h"
 #include "runtime/tokenizer/tokenizer.h"
-#include "storage/context_store.h"
+#include "storage/context/context.h"
 
 namespace reform {
 

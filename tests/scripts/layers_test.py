@@ -30,7 +30,7 @@ class Includes(unittest.TestCase):
     LAWFUL = (
         ("base/a.cc", '#include "base/a.h"\n#include <fmt/format.h>\n'),
         ("kernels/a.cc", '#include "base/views.h"\n#include <reform/status.h>\n'),
-        ("storage/a.cc", '#include "storage/b.h"\n#include <rocksdb/db.h>\n'),
+        ("storage/disk/a.cc", '#include "storage/format/b.h"\n#include <rocksdb/db.h>\n'),
         ("runtime/model/a.cc", '#include "kernels/ops.h"\n#include "storage/b.h"\n#include <reform/engine.h>\n'),
         ("tools/a.cc", '#include <reform/engine.h>\n#include <reform/status.h>\n#include "tools/b.h"\n'),
         ("tests/runtime/a.cc", '#include "runtime/model/model.h"\n#include "tests/support/b.h"\n'),
@@ -41,8 +41,8 @@ class Includes(unittest.TestCase):
     )
     PLANTED = (
         ("base/a.cc", '#include "kernels/ops.h"\n'),
-        ("kernels/a.cc", '#include "storage/context_store.h"\n'),
-        ("storage/a.cc", '  #  include "kernels/ops.h"\n'),
+        ("kernels/a.cc", '#include "storage/store/context_store.h"\n'),
+        ("storage/disk/a.cc", '  #  include "kernels/ops.h"\n'),
         ("kernels/a.cc", "#include <reform/engine.h>\n"),
         ("runtime/model/a.cc", '#include "tools/progress.h"\n'),
         ("tools/a.cc", '#include "runtime/model/model.h"\n'),
@@ -57,10 +57,11 @@ class Includes(unittest.TestCase):
         ("runtime/model/a.cc", '#include "runtime/tokenizer/vocab.h"\n'),
         ("runtime/compress/policies/a.cc", '#include "runtime/engine/engine_impl.h"\n'),
         ("runtime/jobs/a.h", '#include "runtime/c_api/calls.h"\n'),
+        ("storage/context/a.h", '#include "storage/store/context_store.h"\n'),
     )
 
     def test_nothing_lies_beside_the_floors(self):
-        for path in ("runtime/a.cc", "runtime/other/a.cc", "runtime/NOTES.md"):
+        for path in ("runtime/a.cc", "storage/a.h", "runtime/other/a.cc", "runtime/NOTES.md"):
             with self.subTest(path=path):
                 self.assertEqual(rules_in({path: ""}), [(path, "place")])
 
@@ -119,8 +120,8 @@ class Code(unittest.TestCase):
         ("runtime/model/a.cc", "A(const A&) = delete;\nA& operator=(const A&) =delete;\n"),
         ("runtime/model/a.cc", "auto s = std::unique_ptr<S>(new S(1));\n"),
         ("runtime/model/a.cc", "store_.reset(new Store(dir));\n"),
-        ("storage/a.cc", "File::~File() { if (fd_ >= 0) ::close(fd_); }\n"),
-        ("storage/a.cc", "struct Free { void operator()(char* p) const { std::free(p); } };\n"),
+        ("storage/disk/a.cc", "File::~File() { if (fd_ >= 0) ::close(fd_); }\n"),
+        ("storage/disk/a.cc", "struct Free { void operator()(char* p) const { std::free(p); } };\n"),
         ("runtime/model/a.cc", "stream.close(); file->close(); disclose(x); // new thing, delete it, close(fd)\n"),
         ("runtime/model/a.cc", 'say("new S; delete s; close(fd)");\n'),
         ("kernels/quant_table.cc", "switch (type) { case QuantType::kF32: break; }\n"),
@@ -134,8 +135,8 @@ class Code(unittest.TestCase):
         ("runtime/model/a.cc", "auto* s = new S(1);\n", "handle"),
         ("runtime/model/a.cc", "void f() { delete s; }\n", "handle"),
         ("runtime/model/a.cc", "void f() { delete[] s; }\n", "handle"),
-        ("storage/a.cc", "void f() { ::close(fd); }\n", "handle"),
-        ("storage/a.cc", "void f() { std::printf(x); munmap(p, n); }\n", "handle"),
+        ("storage/disk/a.cc", "void f() { ::close(fd); }\n", "handle"),
+        ("storage/disk/a.cc", "void f() { std::printf(x); munmap(p, n); }\n", "handle"),
         ("runtime/model/a.cc", "switch (tensor.type) {}\n", "quant-type"),
         ("runtime/model/a.cc", "switch (type) {}\n", "quant-type"),
         ("runtime/model/a.cc", "case QuantType::kQ4K: f();\n", "quant-type"),

@@ -9,8 +9,9 @@
 
 #include "base/memory.h"
 #include "base/try.h"
-#include "storage/archive.h"
-#include "storage/bytes.h"
+#include "storage/archive/archive.h"
+#include "storage/archive/format.h"
+#include "storage/format/bytes.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "runtime/jobs/store_impl.h"
-#include "storage/disk.h"
+#include "storage/disk/disk.h"
 #include "tests/runtime/support/fenced_device.h"
 #include "tests/runtime/support/ingest_support.h"
 #include "tests/support/fault_file_system.h"

@@ -1,0 +1,122 @@
+// The archive: one context as one portable file (docs/FORMAT.md). Framing, checksums and the first section; what is in
+// the others is the store's block formats.
+//
+// Deterministic: the same context gives the same bytes. So it holds no ids, dates, paths or counters of writes.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "storage/context/database.h"
+#include "storage/format/block_map.h"
+#include "storage/format/byte_stream.h"
+#include "storage/format/chunk_kind.h"
+
+struct XXH3_state_s;
+
+namespace reform {
+
+namespace archive {
+
+// An archive that an older program would misread raises it; every version from 1 on can be imported.
+constexpr uint16_t kVersion = 1;
+
+enum class Section : uint8_t {
+  kManifest = 1,
+  // 2, 3 and those of further kinds: what chunks left (ChunkKind::section), a value each, numbered as in the store
+  kCheckpointIndex = 4,  // numbered by the tokens it stands after
+  kCheckpointPiece = 5,  // numbered from 1 in each checkpoint
+  kEnd = 6,              // numbered by how many sections came before: XXH3-128 over all bytes before it
+};
+
+constexpr size_t kFileHeaderBytes = 16, kSectionHeaderBytes = 16, kSectionChecksumBytes = 8, kEndPayloadBytes = 16;
+// Nothing larger is read, whatever a length says.
+constexpr int64_t kMaxManifestBytes = int64_t{16} << 20, kMaxIndexBytes = int64_t{1} << 20;
+constexpr uint64_t kMaxRuns = uint64_t{1} << 20, kMaxCheckpoints = uint64_t{1} << 10;
+
+struct Checkpoint {
+  int64_t n_tokens = 0, bytes = 0;
+};
+
+struct Manifest {
+  std::string name;
+  int32_t row_bytes = 0, block_tokens = 0;
+  int64_t n_bytes = 0;  // of source that the tokens cover
+  BlockMap blocks;
+  std::vector<Checkpoint> checkpoints;  // by n_tokens
+  std::string settings, sources, progress;
+  ExtraKinds extra_kinds;
+};
+
+std::string encode_manifest(const Manifest& manifest);
+Result<Manifest> decode_manifest(std::span<const std::byte> payload);  // kCorrupt: "holds impossible values"
+
+// "token block 4096", "checkpoint piece 3", for messages.
+std::string describe_section(Section kind, uint64_t number);
+
+// XXH3-128, 32 hexadecimal digits.
+class Digest {
+ public:
+  Digest();
+  void add(std::span<const std::byte> bytes);
+  std::string bytes() const;  // 16, as the end section holds them: low half first, little-endian
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_s* state) const noexcept;
+  };
+  std::unique_ptr<XXH3_state_s, Free> state_;
+};
+std::string digest_hex(std::string_view digest_bytes);  // high half first, as everybody prints XXH3-128
+
+class Writer {
+ public:
+  explicit Writer(ByteSink sink) : sink_(std::move(sink)) {}
+  Status begin();
+  Status add(Section kind, uint64_t number, std::span<const std::byte> payload);
+  Status end();
+  int64_t bytes() const { return bytes_; }            // written so far
+  const std::string& digest() const { return hex_; }  // after end()
+
+ private:
+  Status put(const std::string& bytes);
+  ByteSink sink_;
+  Digest digest_;
+  std::string section_;  // being put together
+  uint64_t n_sections_ = 0;
+  int64_t bytes_ = 0;
+  std::string hex_;
+};
+
+// Reads an archive from its beginning, without trusting a byte of it. Every error but the source's own is
+// kCorrupt and names the part. Memory grows with what really came, never with what a length promises.
+class Reader {
+ public:
+  Reader(ByteSource source, MemoryAccount& account) : source_(std::move(source)), account_(account) {}
+  Status begin();
+  // The next section, which must be this one, of min to max bytes. The payload lives until the next call.
+  Result<std::span<const std::byte>> next(Section kind, uint64_t number, int64_t min_bytes, int64_t max_bytes);
+  Status end();  // the end section, and nothing after it
+  int64_t bytes() const { return bytes_; }
+  const std::string& digest() const { return hex_; }  // after end()
+
+ private:
+  Status read(int64_t n_bytes, const std::string& what);  // appends to section_
+  ByteSource source_;
+  MemoryAccount& account_;
+  Reservation memory_;
+  int64_t reserved_ = 0;
+  Digest digest_;
+  std::string section_;  // header, payload, checksum
+  uint64_t n_sections_ = 0;
+  int64_t bytes_ = 0;
+  std::string hex_;
+};
+
+}  // namespace archive
+}  // namespace reform

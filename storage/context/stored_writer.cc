@@ -1,0 +1,223 @@
+#include "storage/context/stored_writer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+
+#include "base/try.h"
+#include "storage/context/checkpoint.h"
+#include "storage/format/block_codec.h"
+#include "storage/format/bytes.h"
+#include "storage/limits/use_record.h"
+
+namespace reform {
+namespace {
+
+using schema::Family;
+using schema::Kind;
+using Shape = ChunkKind::Shape;
+using Durability = Database::Durability;
+
+// Past every block number in use, so that a range to it holds all.
+constexpr uint64_t kEndBlock = UINT64_MAX;
+
+int64_t bytes_in(std::span<const std::span<const std::byte>> parts) {
+  int64_t bytes = 0;
+  for (const auto& part : parts) bytes += int64_t(part.size());
+  return bytes;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<StoredWriter>> StoredWriter::create(StoredContext context) {
+  std::unique_ptr<StoredWriter> writer(new StoredWriter(std::move(context)));
+  TRY(writer->ensure({}));
+  TRY(writer->sweep());
+  // RocksDB has begun another MANIFEST: from here on damage in it is damage, and not an end that was never synced.
+  TRY(writer->context_.set_ledger(writer->context_.ledger()));
+  return writer;
+}
+
+Status StoredWriter::sweep() {
+  SpaceClaim& claim = *context_.claim();
+  return sweep_checkpoints(context_.db(), context_.state().checkpoints,
+                           [&](int64_t bytes) { return claim.ensure_free(bytes); });
+}
+
+Status StoredWriter::make_room(int64_t chunk_bytes, int64_t checkpoint_bytes) {
+  return failed_.ok() ? context_.claim()->plan({chunk_bytes, checkpoint_bytes}) : failed_;
+}
+
+Status StoredWriter::refuse(const std::string& why) const {
+  return {Code::kInternal, fmt::format("{}: {}", ContextTag{meta().id, meta().name}.text(), why)};
+}
+
+Status StoredWriter::write_state(rocksdb::WriteBatch& batch, ContextState state, Durability durability) {
+  ++state.sequence;
+  Database& db = context_.db();
+  db.put(batch, Family::kManifest, Kind::kState, schema::kStateBlock, as_bytes(encode_state(state)));
+  TRY(db.write(batch, durability));
+  context_.set_state(std::move(state));
+  return {};
+}
+
+// Everything up to the present state has been synced: the ledger may say so.
+Status StoredWriter::note_saved() {
+  const ContextState& state = context_.state();
+  const int64_t saved_tokens = state.complete              ? state.blocks.n_tokens()
+                               : state.checkpoints.empty() ? 0
+                                                           : state.checkpoints.back().n_tokens;
+  Ledger ledger = context_.ledger();
+  ledger.saved_sequence = state.sequence;
+  ledger.saved_tokens = saved_tokens;
+  ledger.complete = state.complete;
+  if (state.complete && !ledger.replaces.empty() && !ledger.took_over) {
+    // A pin is the name's: it goes over with it.
+    const auto replaced = std::filesystem::path(context_.dir()).parent_path() / ledger.replaces;
+    const UseRecord use = read_use_record(context_.db().disk(), replaced.string());
+    if (use.pinned || use.last_asked_unix_ms != 0) TRY(write_use_record(context_.db().disk(), context_.dir(), use));
+  }
+  ledger.took_over = ledger.took_over || (state.complete && !ledger.replaces.empty());
+  return context_.set_ledger(std::move(ledger));
+}
+
+Result<StoredWriter::Parts> StoredWriter::parts_of(const ChunkWrite& chunk) const {
+  const auto n = int64_t(chunk.token_ids.size());
+  Parts parts;
+  for (const ContextKind& held : context_.kinds()) {
+    std::span<const std::byte>& bytes = parts.emplace_back();
+    if (held.kind->shape == Shape::kTokens) continue;
+    const auto part = std::find_if(chunk.parts.begin(), chunk.parts.end(),
+                                   [&](const NamedBytes& p) { return p.name == held.kind->name; });
+    if (part == chunk.parts.end()) return refuse(fmt::format("a chunk without \"{}\"", held.kind->name));
+    bytes = part->bytes;
+    const auto n_bytes = int64_t(bytes.size());
+    if (held.kind->shape == Shape::kRows ? n_bytes != n * held.row_bytes : n_bytes > schema::kMaxBlockBytes) {
+      return refuse(fmt::format("a chunk of {} tokens with {} bytes of \"{}\"", n, n_bytes, held.kind->name));
+    }
+  }
+  if (chunk.parts.size() + 1 != parts.size()) return refuse("a chunk with parts that the context does not keep");
+  return parts;
+}
+
+Status StoredWriter::commit_chunk(const ChunkWrite& chunk) {
+  const auto n = int64_t(chunk.token_ids.size());
+  if (meta().complete) return refuse("is complete: truncate before adding to it");
+  if (chunk.begin_token != meta().n_tokens) {
+    return refuse(fmt::format("a chunk begins at {}, the context ends at {}", chunk.begin_token, meta().n_tokens));
+  }
+  if (n < 1 || n > schema::kMaxTokens - meta().n_tokens || int64_t(chunk.byte_lengths.size()) != n) {
+    return refuse(fmt::format("a chunk of {} ids and {} lengths", n, chunk.byte_lengths.size()));
+  }
+  TRY_ASSIGN(const Parts parts, parts_of(chunk));
+  TRY(ensure(
+      {.chunk_bytes = bytes_in(parts) + 16 * n + int64_t(chunk.sources.size()) + int64_t(chunk.progress.size())}));
+  return run([&] { return write_chunk(chunk, parts); });
+}
+
+Status StoredWriter::write_chunk(const ChunkWrite& chunk, const Parts& parts) {
+  const int64_t n = int64_t(chunk.token_ids.size()), block_tokens = context_.identity().block_tokens;
+  Database& db = context_.db();
+  TRY_ASSIGN(const auto memory, Reservation::create(db.account(), MemoryCategory::kStore, bytes_in(parts)));
+  ContextState state = context_.state();
+  rocksdb::WriteBatch batch(size_t(bytes_in(parts) + 16 * n));
+  for (int64_t begin = 0; begin < n; begin += block_tokens) {
+    const auto first = size_t(begin), count = size_t(std::min(n - begin, block_tokens));
+    const auto block = uint64_t(chunk.begin_token + begin);
+    const auto lengths = chunk.byte_lengths.subspan(first, count);
+    const std::string spans = encode_spans(state.n_bytes, chunk.token_ids.subspan(first, count), lengths);
+    for (size_t k = 0; k < parts.size(); ++k) {
+      const ContextKind& held = context_.kinds()[k];
+      const auto row_bytes = size_t(held.row_bytes);
+      const auto payload = held.kind->shape == Shape::kTokens ? as_bytes(spans)
+                           : held.kind->shape == Shape::kRows ? parts[k].subspan(first * row_bytes, count * row_bytes)
+                                                              : parts[k];
+      if (held.kind->shape == Shape::kWhole && begin > 0) continue;
+      db.put(batch, held.kind->family, held.kind->kind, block, payload);
+    }
+    state.n_bytes = std::accumulate(lengths.begin(), lengths.end(), state.n_bytes);
+  }
+  state.blocks.append_chunks(n, 1);
+  state.sources = chunk.sources;
+  state.progress = chunk.progress;
+  return write_state(batch, std::move(state), Durability::kLogged);
+}
+
+Status StoredWriter::save_checkpoint(int64_t n_tokens, std::span<const NamedBytes> parts,
+                                     std::span<const int64_t> keep) {
+  if (!context_.state().blocks.is_chunk_boundary(n_tokens)) {
+    return refuse(fmt::format("a checkpoint at {} tokens, which is no chunk's end", n_tokens));
+  }
+  int64_t checkpoint_bytes = 0;
+  for (const NamedBytes& part : parts) checkpoint_bytes += int64_t(part.bytes.size());
+  TRY(ensure({.checkpoint_bytes = checkpoint_bytes}));
+  return run([&]() -> Status {
+    ContextState state = context_.state();
+    TRY_ASSIGN(const CheckpointRef ref, write_checkpoint(context_.db(), n_tokens, state.next_generation++, parts));
+    std::erase_if(state.checkpoints, [&](const CheckpointRef& old) {
+      return old.n_tokens == n_tokens || std::find(keep.begin(), keep.end(), old.n_tokens) == keep.end();
+    });
+    const auto after = std::find_if(state.checkpoints.begin(), state.checkpoints.end(),
+                                    [&](const CheckpointRef& other) { return other.n_tokens > n_tokens; });
+    state.checkpoints.insert(after, ref);
+    // One synced record both brings the new checkpoint in and lets the old ones go; it syncs the rows logged before it.
+    rocksdb::WriteBatch batch;
+    TRY(write_state(batch, std::move(state), Durability::kSynced));
+    TRY(note_saved());
+    return sweep();
+  });
+}
+
+// Where token n_tokens, a chunk's begin, begins in the source.
+Result<int64_t> StoredWriter::source_bytes_of(int64_t n_tokens) const {
+  const TokenRange nothing{n_tokens, n_tokens};
+  TRY_ASSIGN(const auto tokens, context_.read_tokens({&nothing, 1}));
+  return tokens[0].begin_bytes[0];
+}
+
+Status StoredWriter::truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) {
+  if (!context_.state().blocks.is_chunk_boundary(n_tokens)) {
+    return refuse(fmt::format("cannot be cut at {} tokens, which is no chunk's end", n_tokens));
+  }
+  TRY(ensure({}));
+  return run([&]() -> Status {
+    ContextState state = context_.state();
+    TRY_ASSIGN(state.n_bytes, source_bytes_of(n_tokens));
+    CHECK(state.blocks.truncate(n_tokens));
+    std::erase_if(state.checkpoints, [&](const CheckpointRef& ref) { return ref.n_tokens > n_tokens; });
+    state.complete = false;
+    state.sources = sources;
+    state.progress = progress;
+    rocksdb::WriteBatch batch;
+    for (const ContextKind& held : context_.kinds()) {
+      context_.db().erase(batch, held.kind->family, uint64_t(n_tokens), kEndBlock);
+    }
+    TRY(write_state(batch, std::move(state), Durability::kSynced));
+    TRY(note_saved());
+    return sweep();
+  });
+}
+
+Status StoredWriter::finish(const std::string& sources, const std::string& progress) {
+  TRY(ensure({}));
+  return run([&]() -> Status {
+    ContextState state = context_.state();
+    state.complete = true;
+    state.sources = sources;
+    state.progress = progress;
+    rocksdb::WriteBatch batch;
+    TRY(write_state(batch, std::move(state), Durability::kSynced));
+    // All is on disk. What follows tidies up, and may want more room than there is.
+    if (context_.db().flush(context_.db().families()).ok()) {
+      SpaceClaim& claim = *context_.claim();
+      for (const Family family : context_.db().families()) {
+        (void)context_.db().compact(family, [&](int64_t bytes) { return claim.ensure_free(bytes); }).ok();
+      }
+    }
+    return note_saved();  // last: with it a replacement takes over, and its readers wait until we let go of it
+  });
+}
+
+}  // namespace reform

@@ -1,0 +1,49 @@
+// The writer of one context.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "storage/context/stored_context.h"
+
+namespace reform {
+
+class StoredWriter final : public WithReads<ContextWriter> {
+ public:
+  // `context` is open for writing. Sweeps what a writer that died has left of an unfinished checkpoint.
+  static Result<std::unique_ptr<StoredWriter>> create(StoredContext context);
+
+  Status commit_chunk(const ChunkWrite& chunk) override;
+  Status save_checkpoint(int64_t n_tokens, std::span<const NamedBytes> parts, std::span<const int64_t> keep) override;
+  Status truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) override;
+  Status finish(const std::string& sources, const std::string& progress) override;
+  Status make_room(int64_t chunk_bytes, int64_t checkpoint_bytes) override;
+
+  FileLock release_lock() {
+    return context_.release_lock();
+  }  // closes the database; the lock stays held. Nothing else may follow
+
+ private:
+  explicit StoredWriter(StoredContext context) : WithReads(std::move(context)) {}
+  // Runs one operation. After a failed one nothing more is written: what is on disk is then known only by opening the
+  // context again, which finds the last whole state.
+  template <class Operation>
+  Status run(const Operation& operation) {
+    if (!failed_.ok()) return failed_;
+    return failed_ = operation();
+  }
+  // Room for what an operation writes, before it begins.
+  Status ensure(const Growth& growth) { return failed_.ok() ? context_.claim()->ensure(growth) : failed_; }
+  Status refuse(const std::string& why) const;            // a caller's mistake; changes nothing
+  using Parts = std::vector<std::span<const std::byte>>;  // one per kind of the context; nothing of the token spans
+  Result<Parts> parts_of(const ChunkWrite& chunk) const;
+  Status write_chunk(const ChunkWrite& chunk, const Parts& parts);
+  Status write_state(rocksdb::WriteBatch& batch, ContextState state, Database::Durability durability);
+  Status note_saved();
+  Status sweep();
+  Result<int64_t> source_bytes_of(int64_t n_tokens) const;
+
+  Status failed_;
+};
+
+}  // namespace reform

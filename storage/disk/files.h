@@ -1,0 +1,56 @@
+// Looks at what is on the disk, and what has no counterpart in storage/disk/disk.h.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace reform {
+
+// An open descriptor, closed once.
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
+  ~FileDescriptor();
+  FileDescriptor(FileDescriptor&& o) noexcept : fd_(o.release()) {}
+  FileDescriptor& operator=(FileDescriptor&& o) noexcept;
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+  int release() {
+    const int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
+  int close();  // 0, or the errno of what a late write met with
+
+ private:
+  int fd_;
+};
+
+// The Status of an errno: kNoSpace for ENOSPC and EDQUOT, kNotFound for ENOENT, else kIo. "cannot <verb> <path>: why"
+Status os_error(const std::string& verb, const std::string& path, int error);
+
+Status make_directory(const std::string& path);  // mode 0700; fine if it is there
+// An empty file that was not there before: what another has put under the name is not written through.
+Status claim_name(const std::string& path, uint32_t mode);
+Result<std::vector<std::string>> list_directory(const std::string& path);  // names, sorted, without . and ..
+Result<int64_t> file_bytes(const std::string& path);
+bool path_exists(const std::string& path);
+
+struct DirectorySize {
+  int64_t bytes = 0;   // of the regular files directly in it
+  uint64_t stamp = 0;  // changes when a file comes, goes, or changes its size or time; use.json apart
+};
+// Files that vanish meanwhile are left out.
+Result<DirectorySize> measure_directory(const std::string& path);
+
+// What everything below `path`, itself included, takes: for each file and directory its size or its allocated blocks,
+// whichever is more. What vanishes meanwhile is left out. A directory that cannot be read counts kUnreadableBytes, so
+// that it fits below no cap.
+constexpr int64_t kUnreadableBytes = int64_t{1} << 56;
+int64_t tree_bytes(const std::string& path);
+int64_t block_bytes_at(const std::string& path);  // of the file system there
+
+}  // namespace reform

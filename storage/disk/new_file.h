@@ -1,0 +1,41 @@
+// A file outside the store that appears whole or not at all: written beside its place, synced, renamed.
+#pragma once
+
+#include <reform/status.h>
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "storage/disk/disk.h"
+#include "storage/format/byte_stream.h"
+
+namespace rocksdb {
+class FSWritableFile;
+}
+
+namespace reform {
+
+class NewFile {
+ public:
+  // kExists if there is a file and `replace` is false; kUsage if the path is something else than a file.
+  static Result<NewFile> create(const Disk& disk, const std::string& path, bool replace);
+  NewFile(NewFile&&) noexcept;
+  NewFile& operator=(NewFile&&) = delete;
+  ~NewFile();  // without commit() it removes what was written
+
+  Status append(std::span<const std::byte> bytes);
+  Status commit();  // durable when it returns
+
+ private:
+  NewFile(const Disk& disk, std::string path, bool replace);
+  const Disk* disk_;
+  std::string path_, temporary_;
+  bool replace_;
+  std::unique_ptr<rocksdb::FSWritableFile> file_;
+};
+
+// Reads the file at `path`, which may be a pipe, from its beginning.
+Result<ByteSource> open_byte_source(const Disk& disk, const std::string& path);
+
+}  // namespace reform

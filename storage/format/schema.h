@@ -1,0 +1,66 @@
+// The on-disk format in one place: versions, kinds, keys and the frame round every value. docs/FORMAT.md is its prose.
+//
+// These numbers are on disk: never renumber. A change that an older program would misread raises kFormatVersion.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace reform::schema {
+
+// Of the store's directory, the ledger and every value alike.
+constexpr uint16_t kFormatVersion = 1;
+// Read, too: every version from here on. One that can no longer be read raises it.
+constexpr uint16_t kOldestFormatVersion = 1;
+
+// What a value is. Stored in each value and covered by its checksum.
+enum class Kind : uint8_t {
+  kIdentity = 1,         // fixed at creation: id, name, settings
+  kState = 2,            // changes with each commit: counts, chunks, checkpoints, sources, progress
+  kSpans = 3,            // token ids and byte lengths of one block
+  kEmbeddings = 4,       // embedding rows of one block
+  kCheckpointIndex = 5,  // names and sizes of a checkpoint's parts
+  kCheckpointPiece = 6,  // a stretch of a checkpoint's bytes
+};
+
+// Column families of a context's RocksDB, in the order they are opened. "default" must exist and stays empty. Those of
+// further chunk kinds (format/chunk_kind.h) follow, in contexts that have such.
+enum class Family : uint8_t { kManifest, kSpans, kEmbeddings, kCheckpoints };
+constexpr Family kFamilies[] = {Family::kManifest, Family::kSpans, Family::kEmbeddings, Family::kCheckpoints};
+constexpr size_t kMaxFamilies = 16;
+
+// Keys are the block number, 8 bytes big-endian, so that they sort as numbers.
+//   manifest     kIdentityBlock, kStateBlock
+//   spans        the block's first token
+//   embeddings   the block's first token
+//   checkpoints  checkpoint_block(generation, piece): piece 0 is the index, pieces count from 1
+constexpr uint64_t kIdentityBlock = 1, kStateBlock = 2;
+constexpr int kPieceBits = 24;
+constexpr uint64_t kMaxPiece = (uint64_t{1} << kPieceBits) - 1, kMaxGeneration = (uint64_t{1} << 39) - 1;
+constexpr uint64_t checkpoint_block(uint64_t generation, uint64_t piece) { return generation << kPieceBits | piece; }
+
+// A block never holds more tokens than this, nor more embedding bytes than kMaxBlockBytes (but at least one token).
+constexpr int64_t kMaxBlockTokens = 4096;
+constexpr int64_t kMaxBlockBytes = int64_t{4} << 20;
+constexpr int32_t kMaxRowBytes = int32_t{1} << 20;
+// Checkpoints are cut into pieces, so that memtables never hold much of one.
+constexpr int64_t kPieceBytes = int64_t{1} << 20;
+// Of a context: 280 TB of rows. Keeps all arithmetic far from overflow.
+constexpr int64_t kMaxTokens = int64_t{1} << 40;
+
+// Value = frame header (16 bytes) + payload + checksum (8 bytes), all little-endian:
+//   u16 format version, u8 kind, u8 zero, u32 payload bytes, u64 block number, payload, u64 checksum.
+// The checksum is XXH3-64 over the context id (32 characters), the frame header and the payload: a right value under a
+// wrong key, or in a wrong context, is found too.
+constexpr size_t kFrameHeaderBytes = 16, kChecksumBytes = 8;
+constexpr size_t kFrameBytes = kFrameHeaderBytes + kChecksumBytes;
+constexpr size_t kIdChars = 32;  // lower-case hexadecimal
+
+inline std::string key_of(uint64_t block) {
+  std::string key(8, '\0');
+  for (int i = 0; i < 8; ++i) key[size_t(i)] = char(block >> (56 - 8 * i));
+  return key;
+}
+
+}  // namespace reform::schema

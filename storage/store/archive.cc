@@ -1,0 +1,102 @@
+// The contexts of a store checked, written to archives, and made from them.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "base/try.h"
+#include "storage/context/verify.h"
+#include "storage/store/impl.h"
+#include "storage/store/import.h"
+
+namespace reform {
+
+Status DirectoryStore::verify_one(const NamedContext& context, const ContextProgressFn& progress,
+                                  ContextVerdict& verdict) {
+  verdict.meta.id = context.id;
+  verdict.meta.name = context.name;
+  verdict.replacement = context.role == NamedContext::Role::kReplacement;
+  auto lock = lock_context(context.id, context.name, FileLock::Mode::kShared, {});
+  if (lock.status().code == Code::kBusy) {
+    verdict.busy = lock.status();
+    return {};
+  }
+  TRY(lock);
+  auto opened = open_context(context.id, std::move(lock).value(), Database::Mode::kRead);
+  if (opened.ok()) {
+    verdict.meta = opened.value().meta();
+    return verify_context(opened.value(), progress, verdict);
+  }
+  const Code code = opened.status().code;
+  if (code != Code::kCorrupt && code != Code::kIo && code != Code::kNotFound) return opened.status();
+  return verify_unopened(dir_.disk(), dir_.context_dir(context.id), {context.id, context.name}, opened.status(),
+                         verdict);
+}
+
+Result<std::vector<ContextVerdict>> DirectoryStore::verify(const std::vector<std::string>& names,
+                                                           const ContextProgressFn& progress) {
+  std::vector<NamedContext> chosen;
+  for (const std::string& name : names) {
+    TRY_ASSIGN(chosen.emplace_back(), find_named(name, Which::kCurrent));
+    if (auto replacement = find_named(name, Which::kReplacement); replacement.ok())
+      chosen.push_back(std::move(replacement).value());
+  }
+  if (names.empty()) {
+    TRY_ASSIGN(chosen, named_contexts(load_catalogue(dir_.disk(), dir_.path())));
+    std::erase_if(chosen, [](const NamedContext& c) { return c.role == NamedContext::Role::kReplaced; });
+  }
+  std::sort(chosen.begin(), chosen.end(), [](const NamedContext& a, const NamedContext& b) {
+    return std::tie(a.name, a.role, a.id) < std::tie(b.name, b.role, b.id);
+  });
+  std::vector<ContextVerdict> verdicts;
+  for (const NamedContext& context : chosen) {
+    ContextVerdict verdict;
+    const Status done = verify_one(context, progress, verdict);
+    if (done.code == Code::kNotFound && names.empty()) continue;  // removed since we looked
+    TRY(done);
+    verdicts.push_back(std::move(verdict));
+  }
+  return verdicts;
+}
+
+Result<ArchiveSummary> DirectoryStore::export_context(
+    const std::string& name, const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts, const ByteSink& sink,
+    const ContextProgressFn& progress) {
+  TRY_ASSIGN(const NamedContext found, find_named(name, Which::kCurrent));
+  TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kShared, {}));
+  TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kRead));
+  if (!context.meta().complete) {
+    return Status{Code::kBusy, fmt::format("context \"{}\" is not finished: run its ingest to its end first", name)};
+  }
+  TRY_ASSIGN(const ArchiveTexts changed, texts(context.meta()));
+  return write_archive(context, changed, sink, progress);
+}
+
+Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, const AdmitArchive& admit,
+                                                      const ContextProgressFn& progress) {
+  archive::Reader in(source, *share_.account);
+  TRY_ASSIGN(archive::Manifest manifest, read_archive_manifest(in));
+  TRY(admit_archive(manifest, admit));
+  TRY(space_->keep_limit(""));
+  TRY_ASSIGN(const std::string id, StoreDirectory::new_id());
+  FileLock lock;
+  {
+    TRY_ASSIGN(const auto names, dir_.lock_names());
+    TRY(check_free(manifest.name, Which::kCurrent));
+    TRY_ASSIGN(lock, FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kExclusive, kPatience));
+  }
+  const auto make = [&]() -> Status {
+    TRY_ASSIGN(lock, make_imported(dir_, share_, id, std::move(lock), space_->open_claim(id), in, manifest, progress));
+    TRY_ASSIGN(const auto still_space, space_->hold_still());
+    TRY_ASSIGN(const auto names, dir_.lock_names());
+    TRY(check_free(manifest.name, Which::kCurrent));  // it may have been taken meanwhile
+    return dir_.move_in(id);
+  };
+  if (const Status made = make(); !made.ok()) {
+    drop_imported(dir_, id, std::move(lock));
+    return made;
+  }
+  return ArchiveSummary{in.bytes(), in.digest()};
+}
+
+}  // namespace reform

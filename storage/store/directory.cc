@@ -1,0 +1,138 @@
+#include "storage/store/directory.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "base/try.h"
+#include "storage/disk/checked_json.h"
+#include "storage/disk/files.h"
+#include "storage/format/schema.h"
+
+namespace reform {
+namespace {
+
+constexpr const char* kFolders[] = {"contexts", "locks", "trash"};
+
+bool is_id(const std::string& name) {
+  return name.size() == schema::kIdChars && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+std::string marker_path(const std::string& dir) { return dir + "/store.json"; }
+
+// A store whose making was cut short has some of our folders and nothing else; lost+found is a fresh disk's.
+bool may_become_store(const std::vector<std::string>& names) {
+  return std::all_of(names.begin(), names.end(), [](const std::string& name) {
+    return name == "lost+found" || name == "store.json.tmp" ||
+           std::find(std::begin(kFolders), std::end(kFolders), name) != std::end(kFolders);
+  });
+}
+
+Status check_marker(const Disk& disk, const std::string& dir) {
+  const auto marker = read_checked_json(disk, marker_path(dir));
+  if (marker.ok()) return {};
+  const Code code = marker.status().code;
+  // The marker says nothing else than that this is a store: the contexts each have their own format and checksums.
+  const bool newer = code == Code::kCorrupt && marker.status().message.find("reads up to") != std::string::npos;
+  if (newer || (code != Code::kCorrupt && code != Code::kNotFound)) return marker.status();
+  if (code == Code::kNotFound && !path_exists(dir + "/contexts")) {
+    TRY_ASSIGN(const auto names, list_directory(dir));
+    if (!may_become_store(names)) {
+      return {Code::kUsage, fmt::format("{} is not a reform store: it holds other files ({}): give a new or an empty "
+                                        "directory",
+                                        dir, names.front())};
+    }
+  }
+  const Status written = write_checked_json(disk, marker_path(dir), {{"what", "reform store"}});
+  return written.ok() || !path_exists(marker_path(dir)) ? written : Status{};  // another process made it just now
+}
+
+// A new store must not vanish with a folder above it that was never synced, whoever made that one: a process that died
+// half-way, perhaps. Up to where we may not write, and so have made nothing, or where another file system begins.
+Status sync_folders_above(const Disk& disk, const std::string& dir) {
+  for (std::filesystem::path below = dir; below.has_relative_path(); below = below.parent_path()) {
+    const std::string above = below.parent_path().string();
+    struct stat info_below, info_above;
+    if (::stat(below.c_str(), &info_below) != 0) return os_error("look at", below.string(), errno);
+    if (::stat(above.c_str(), &info_above) != 0) return os_error("look at", above, errno);
+    if (info_below.st_dev != info_above.st_dev || ::access(above.c_str(), W_OK) != 0) return {};
+    TRY(disk.sync_directory(above));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<StoreDirectory> StoreDirectory::open(const std::string& dir, std::shared_ptr<const Disk> disk) {
+  if (dir.empty()) return Status{Code::kUsage, "a store needs a directory"};
+  std::error_code error;
+  std::string path = std::filesystem::absolute(dir, error).lexically_normal().string();
+  if (error) return os_error("find", dir, error.value());
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (!path_exists(path)) {
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
+    if (error) return os_error("make directory for", path, error.value());
+  }
+  TRY(make_directory(path));
+  if (!path_exists(marker_path(path))) TRY(sync_folders_above(*disk, path));
+  TRY(check_marker(*disk, path));
+  for (const char* folder : kFolders) TRY(make_directory(path + "/" + folder));
+  TRY(disk->sync_directory(path));
+  return StoreDirectory(path, std::move(disk));
+}
+
+Result<std::vector<std::string>> StoreDirectory::context_ids() const {
+  TRY_ASSIGN(auto names, list_directory(path_ + "/contexts"));
+  std::erase_if(names, [](const std::string& name) { return !is_id(name); });
+  return names;
+}
+
+Result<std::string> StoreDirectory::new_id() {
+  unsigned char bytes[schema::kIdChars / 2];
+  if (::getrandom(bytes, sizeof bytes, 0) != ssize_t(sizeof bytes)) return os_error("read", "random bytes", errno);
+  std::string id;
+  for (const unsigned char b : bytes) id += fmt::format("{:02x}", b);
+  return id;
+}
+
+Status StoreDirectory::move(const std::string& from, const std::string& to) const {
+  TRY(disk_->rename_path(from, to));
+  TRY(disk_->sync_directory(path_ + "/contexts"));
+  return disk_->sync_directory(path_ + "/trash");
+}
+
+Status StoreDirectory::move_in(const std::string& id) const { return move(trash_dir(id), context_dir(id)); }
+Status StoreDirectory::move_out(const std::string& id) const { return move(context_dir(id), trash_dir(id)); }
+
+Status StoreDirectory::sweep() const {
+  TRY_ASSIGN(const auto trash, list_directory(path_ + "/trash"));
+  Status first_failure;  // one that cannot go does not keep the others
+  for (const std::string& id : trash) {
+    if (!is_id(id)) continue;
+    auto lock = FileLock::acquire(lock_path(id), FileLock::Mode::kExclusive);
+    if (!lock.ok()) continue;  // its maker or remover is at it
+    if (const Status removed = disk_->remove_tree(trash_dir(id)); !removed.ok()) first_failure = removed;
+  }
+  TRY_ASSIGN(const auto locks, list_directory(path_ + "/locks"));
+  const auto is_left_over = [&](const std::string& id) {
+    return is_id(id) && !path_exists(context_dir(id)) && !path_exists(trash_dir(id));
+  };
+  if (std::none_of(locks.begin(), locks.end(), is_left_over)) return first_failure;
+  // Under the names' lock nobody makes a context, so a lock file without one is nobody's.
+  TRY_ASSIGN(const auto names, lock_names());
+  for (const std::string& id : locks) {
+    if (!is_left_over(id)) continue;
+    auto lock = FileLock::acquire(lock_path(id), FileLock::Mode::kExclusive);
+    if (lock.ok()) TRY(lock.value().unlink_and_release());
+  }
+  return first_failure;
+}
+
+}  // namespace reform

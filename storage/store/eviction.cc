@@ -1,0 +1,88 @@
+#include "storage/store/eviction.h"
+
+#include <fmt/format.h>
+#include <reform/units.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "base/try.h"
+#include "storage/disk/files.h"
+
+namespace reform {
+namespace {
+
+constexpr size_t kNamesInMessage = 3;
+
+struct Idle {
+  EvictionCandidate context;
+  FileLock lock;
+  int64_t bytes = 0;
+};
+
+Status full(const Shortage& shortage, const StoreDirectory& dir, const std::vector<Idle>& idle) {
+  std::string message = fmt::format("the store {} is full: {} of at most {} are taken, and {} more are needed now",
+                                    dir.path(), format_bytes(shortage.taken_bytes),
+                                    format_bytes(shortage.limit.max_bytes), format_bytes(shortage.lacking_bytes));
+  if (idle.empty()) {
+    message +=
+        ". No context may go: those there are pinned, in use or unfinished; raise --max-store-bytes, or unpin "
+        "or remove some";
+    return {Code::kNoSpace, message};
+  }
+  std::vector<std::string> names;
+  int64_t all_bytes = 0;
+  for (const Idle& one : idle) {
+    if (names.size() < kNamesInMessage)
+      names.push_back(fmt::format("\"{}\" ({})", one.context.name, format_bytes(one.bytes)));
+    all_bytes += one.bytes;
+  }
+  message += fmt::format(". Asked least recently: {}; ", fmt::join(names, ", "));
+  if (all_bytes < shortage.lacking_bytes) {
+    message += fmt::format("all that may go hold only {}: raise --max-store-bytes", format_bytes(all_bytes));
+  } else {
+    message +=
+        "remove some with reform rm, let them go by themselves with --when-full evict, or raise "
+        "--max-store-bytes";
+  }
+  return {Code::kNoSpace, message};
+}
+
+Status remove(const StoreDirectory& dir, Idle& one, std::vector<EvictedContext>& evicted) {
+  {
+    TRY_ASSIGN(const auto names, dir.lock_names());
+    TRY(dir.move_out(one.context.id));
+  }
+  evicted.push_back({one.context.name, one.bytes, one.context.last_used_unix_ms / 1000});
+  TRY(dir.disk().remove_tree(dir.trash_dir(one.context.id)));
+  return one.lock.unlink_and_release();
+}
+
+}  // namespace
+
+Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidates, const Shortage& shortage,
+             std::vector<EvictedContext>& evicted) {
+  std::sort(candidates.begin(), candidates.end(), [](const EvictionCandidate& a, const EvictionCandidate& b) {
+    return std::tie(a.last_used_unix_ms, a.last_asked_unix_ms, a.id) <
+           std::tie(b.last_used_unix_ms, b.last_asked_unix_ms, b.id);
+  });
+  std::vector<Idle> idle;  // if they are to go, with their locks, so that none is begun to be read while we count
+  int64_t bytes = 0;
+  for (EvictionCandidate& candidate : candidates) {
+    if (shortage.limit.evict && bytes >= shortage.lacking_bytes) break;
+    FileLock lock;
+    if (shortage.limit.evict) {
+      auto taken = FileLock::acquire(dir.lock_path(candidate.id), FileLock::Mode::kExclusive);
+      if (!taken.ok() || !path_exists(dir.context_dir(candidate.id))) continue;
+      lock = std::move(taken).value();
+    }
+    Idle& one = idle.emplace_back(Idle{std::move(candidate), std::move(lock), 0});
+    one.bytes = tree_bytes(dir.context_dir(one.context.id));
+    bytes += one.bytes;
+  }
+  if (!shortage.limit.evict || bytes < shortage.lacking_bytes) return full(shortage, dir, idle);
+  for (Idle& one : idle) TRY(remove(dir, one, evicted));
+  return {};
+}
+
+}  // namespace reform

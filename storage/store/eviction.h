@@ -1,0 +1,29 @@
+// Which contexts are evicted when the store is full, or why none is.
+#pragma once
+
+#include <reform/status.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "storage/limits/space.h"
+#include "storage/store/context_store.h"
+#include "storage/store/directory.h"
+
+namespace reform {
+
+// A context that may be evicted: complete, not pinned, and not the one being written or replaced.
+struct EvictionCandidate {
+  std::string id, name;
+  int64_t last_used_unix_ms = 0;
+  int64_t last_asked_unix_ms = 0;  // decides between contexts last used in the same millisecond
+};
+
+// Removes the least recently used until the shortage is over, if the limit allows it and they suffice; those that
+// somebody reads stay. Otherwise removes none: kNoSpace says what the user can do. What was removed is added to
+// `evicted`, also where removing another failed.
+Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidates, const Shortage& shortage,
+             std::vector<EvictedContext>& evicted);
+
+}  // namespace reform

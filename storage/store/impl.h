@@ -1,0 +1,101 @@
+// The store as it is made: private to storage/store/context_store.cc (what is there, made, opened),
+// storage/store/upkeep.cc (what goes, and what keeps it from going) and storage/store/archive.cc.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "storage/context/database.h"
+#include "storage/context/stored_context.h"
+#include "storage/limits/space.h"
+#include "storage/limits/use_record.h"
+#include "storage/store/catalogue.h"
+#include "storage/store/context_store.h"
+#include "storage/store/directory.h"
+
+namespace reform {
+
+// How long a writer waits for readers: a list() in another process holds a context for some milliseconds.
+constexpr std::chrono::milliseconds kPatience{2000};
+// How long a reader waits for the writer of a complete context, which is closing it: that takes what the disk takes.
+constexpr std::chrono::milliseconds kReaderPatience{10'000};
+
+struct NamedContext {
+  std::string id;
+  std::string name;  // "" if it is not known any more: the context then answers to its id
+  enum class Role { kCurrent, kReplacement, kReplaced } role = Role::kCurrent;
+  std::string replaced;  // id of the context whose place it has taken, if it has
+  std::string replaces;  // id of the one whose place it is to take
+  bool intact = false;   // its ledger can be read
+  bool complete = false;
+  Status unread;  // kIo if its ledger could not be read at all
+};
+
+class DirectoryStore final : public ContextStore {
+ public:
+  DirectoryStore(StoreDirectory dir, std::shared_ptr<Space> space, DatabaseShare share, Reservation cache_memory)
+      : dir_(std::move(dir)),
+        space_(std::move(space)),
+        share_(std::move(share)),
+        cache_memory_(std::move(cache_memory)) {
+    space_->set_make_room([this](const Shortage& shortage) { return make_room(shortage); });
+  }
+  ~DirectoryStore() override { space_->set_make_room({}); }
+
+  const Disk& disk() const override { return dir_.disk(); }
+  Result<std::vector<ContextEntry>> list() override;
+  Result<ContextEntry> find(const std::string& name, Which which) override;
+  Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes, const std::string& settings,
+                                                Which which, const ExtraKinds& extra_kinds) override;
+  Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name, Which which) override;
+  Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) override;
+  Result<std::vector<ContextVerdict>> verify(const std::vector<std::string>& names,
+                                             const ContextProgressFn& progress) override;
+  Result<ArchiveSummary> export_context(const std::string& name,
+                                        const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts,
+                                        const ByteSink& sink, const ContextProgressFn& progress) override;
+  Result<ArchiveSummary> import_context(const ByteSource& source, const AdmitArchive& admit,
+                                        const ContextProgressFn& progress) override;
+  Status remove(const std::string& name, Which which) override;
+  Status remove_replaced() override { return remove_replaced(std::chrono::milliseconds{0}); }
+  Result<StoreLimit> limit() override { return space_->limit(); }
+  Status set_limit(const StoreLimit& limit) override { return space_->set_limit(limit); }
+  int64_t used_bytes() override { return space_->used_bytes(); }
+  Status keep_limit(const std::string& name) override;
+  std::vector<EvictedContext> take_evicted() override;
+  Status set_pinned(const std::string& name, bool pinned) override;
+  void note_asked(const std::string& name) override;
+
+ private:
+  Result<ContextEntry> try_find(const std::string& name, Which which);
+  Result<std::unique_ptr<ContextData>> try_open_reader(const std::string& name,
+                                                       std::chrono::steady_clock::time_point deadline);
+  Result<FileLock> lock_context(const std::string& id, const std::string& name, FileLock::Mode mode,
+                                std::chrono::milliseconds patience);
+  Result<StoredContext> open_context(const std::string& id, FileLock lock, Database::Mode mode,
+                                     std::shared_ptr<SpaceClaim> claim = nullptr);
+  Result<std::vector<NamedContext>> named_contexts(const Catalogue& catalogue) const;
+  Result<NamedContext> find_named(const std::string& name, Which which) const;
+  Status verify_one(const NamedContext& context, const ContextProgressFn& progress, ContextVerdict& verdict);
+  Status remove_context(const NamedContext& context, std::chrono::milliseconds patience);
+  Status remove_replaced(std::chrono::milliseconds patience);
+  ContextEntry examine(const NamedContext& context, Catalogue& catalogue, bool& changed);
+  void fill_from_database(ContextEntry& entry, FileLock lock, Catalogue& catalogue);
+  void keep_in_catalogue(const Catalogue& found);
+  Result<std::string> check_free(const std::string& name, Which which) const;
+  Status make_room(const Shortage& shortage);
+  Status change_use(const std::string& name, const std::function<Status(UseRecord&)>& change);
+
+  const StoreDirectory dir_;
+  const std::shared_ptr<Space> space_;
+  const DatabaseShare share_;
+  Reservation cache_memory_;  // of share_.block_cache
+  std::mutex evicted_mutex_;
+  std::vector<EvictedContext> evicted_;
+};
+
+}  // namespace reform

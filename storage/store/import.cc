@@ -1,0 +1,59 @@
+#include "storage/store/import.h"
+
+#include <chrono>
+
+#include "base/try.h"
+#include "storage/context/stored_writer.h"
+#include "storage/format/context_name.h"
+
+namespace reform {
+
+Status admit_archive(archive::Manifest& manifest, const AdmitArchive& admit) {
+  ContextMeta meta;
+  meta.name = manifest.name;
+  meta.n_tokens = manifest.blocks.n_tokens();
+  meta.complete = true;
+  meta.row_bytes = manifest.row_bytes;
+  meta.extra_kinds = manifest.extra_kinds;
+  meta.settings = manifest.settings;
+  meta.sources = manifest.sources;
+  meta.progress = manifest.progress;
+  if (admit) TRY(admit(meta));
+  manifest.name = meta.name;
+  manifest.settings = meta.settings;
+  return check_context_name(manifest.name);
+}
+
+Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& share, const std::string& id,
+                               FileLock lock, std::shared_ptr<SpaceClaim> claim, archive::Reader& in,
+                               const archive::Manifest& manifest, const ContextProgressFn& progress) {
+  Identity identity;
+  identity.id = id;
+  identity.name = manifest.name;
+  identity.created_unix_s = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  identity.row_bytes = manifest.row_bytes;
+  identity.extra_kinds = manifest.extra_kinds;
+  identity.block_tokens = manifest.block_tokens;
+  identity.settings = manifest.settings;
+  claim->spare_contexts();  // an archive is known to be whole only at its end
+  TRY(claim->ensure({}));
+  TRY(create_stored_context(dir.trash_dir(id), identity, /*replaces=*/"", share));
+  TRY_ASSIGN(StoredContext context,
+             StoredContext::open(dir.trash_dir(id), std::move(lock), Database::Mode::kWrite, share, std::move(claim)));
+  TRY(restore_archive(in, manifest, context, progress));
+  TRY_ASSIGN(const auto writer, StoredWriter::create(std::move(context)));
+  TRY(writer->finish(manifest.sources, manifest.progress));
+  return writer->release_lock();
+}
+
+void drop_imported(const StoreDirectory& dir, const std::string& id, FileLock lock) {
+  if (!lock.held()) {
+    auto again = FileLock::acquire(dir.lock_path(id), FileLock::Mode::kExclusive);
+    if (!again.ok()) return;  // a sweep is at it
+    lock = std::move(again).value();
+  }
+  (void)dir.disk().remove_tree(dir.trash_dir(id)).ok();
+  (void)lock.unlink_and_release().ok();
+}
+
+}  // namespace reform

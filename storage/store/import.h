@@ -1,0 +1,30 @@
+// Makes a context from an archive: in trash/, where a half-made one is swept, until it is whole.
+#pragma once
+
+#include <reform/status.h>
+
+#include <memory>
+#include <string>
+
+#include "storage/archive/archive.h"
+#include "storage/archive/format.h"
+#include "storage/context/stored_context.h"
+#include "storage/disk/file_lock.h"
+#include "storage/limits/space.h"
+#include "storage/store/directory.h"
+
+namespace reform {
+
+// Shows `admit` what the archive holds, takes the name and settings it leaves, and checks the name.
+Status admit_archive(archive::Manifest& manifest, const AdmitArchive& admit);
+
+// Makes context `id` in trash/ from the rest of the archive, finished and on the disk. `lock`, exclusive, is the
+// context's; it comes back still held, for the move to contexts/.
+Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& share, const std::string& id,
+                               FileLock lock, std::shared_ptr<SpaceClaim> claim, archive::Reader& in,
+                               const archive::Manifest& manifest, const ContextProgressFn& progress);
+
+// Removes what make_imported() left. `lock`: if it is still held.
+void drop_imported(const StoreDirectory& dir, const std::string& id, FileLock lock);
+
+}  // namespace reform

@@ -1,0 +1,119 @@
+// How contexts leave a store (removed, replaced, evicted), and what keeps them in it.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <set>
+#include <utility>
+
+#include "base/try.h"
+#include "storage/disk/files.h"
+#include "storage/store/eviction.h"
+#include "storage/store/impl.h"
+
+namespace reform {
+
+Status DirectoryStore::remove_context(const NamedContext& context, std::chrono::milliseconds patience) {
+  FileLock lock;
+  {
+    TRY_ASSIGN(const auto names, dir_.lock_names());
+    TRY_ASSIGN(lock, lock_context(context.id, context.name, FileLock::Mode::kExclusive, patience));
+    TRY(dir_.move_out(context.id));
+  }
+  TRY(dir_.disk().remove_tree(dir_.trash_dir(context.id)));
+  return lock.unlink_and_release();
+}
+
+// A context goes only after the one it has replaced: that one would be current again.
+Status DirectoryStore::remove(const std::string& name, Which which) {
+  TRY_ASSIGN(const NamedContext context, find_named(name, which));
+  if (which == Which::kCurrent) {
+    const auto replacement = find_named(name, Which::kReplacement);
+    if (replacement.ok()) TRY(remove_context(replacement.value(), kPatience));
+    const auto is_there = [&] { return !context.replaced.empty() && path_exists(dir_.context_dir(context.replaced)); };
+    if (is_there()) {
+      const Status removed = remove_replaced(kPatience);
+      if (is_there()) return removed;
+    }
+  }
+  return remove_context(context, kPatience);
+}
+
+Status DirectoryStore::remove_replaced(std::chrono::milliseconds patience) {
+  TRY_ASSIGN(const auto contexts, named_contexts({}));
+  Status busy_one;
+  for (bool again = true; std::exchange(again, false);) {
+    for (const NamedContext& context : contexts) {
+      if (context.role != NamedContext::Role::kReplaced || !path_exists(dir_.context_dir(context.id))) continue;
+      if (!context.replaced.empty() && path_exists(dir_.context_dir(context.replaced))) continue;
+      const Status removed = remove_context(context, patience);
+      again = again || removed.ok();
+      if (!removed.ok() && removed.code != Code::kNotFound) busy_one = removed;
+    }
+  }
+  return busy_one;
+}
+
+// Removes what nobody needs any more, and contexts only if that is not enough.
+Status DirectoryStore::make_room(const Shortage& shortage) {
+  const int64_t before = space_->used_bytes();
+  (void)dir_.sweep().ok();
+  (void)remove_replaced().ok();
+  Shortage left = shortage;
+  left.lacking_bytes -= before - space_->used_bytes();
+  if (left.lacking_bytes <= 0) return {};
+  TRY_ASSIGN(const auto contexts, named_contexts({}));
+  std::set<std::string> kept = {shortage.id};  // the one being written, and those that others are to replace
+  for (const NamedContext& context : contexts) kept.insert(context.replaces);
+  std::vector<EvictionCandidate> candidates;
+  for (const NamedContext& context : contexts) {
+    if (context.role != NamedContext::Role::kCurrent || !context.complete || kept.count(context.id) > 0) continue;
+    // What it has replaced, if somebody still reads that, would be current again.
+    if (!context.replaced.empty() && path_exists(dir_.context_dir(context.replaced))) continue;
+    const std::string dir = dir_.context_dir(context.id);
+    const UseRecord use = read_use_record(dir_.disk(), dir);
+    if (!use.pinned)
+      candidates.push_back({context.id, context.name, last_used_unix_ms(use, dir), use.last_asked_unix_ms});
+  }
+  const std::lock_guard lock(evicted_mutex_);
+  return evict(dir_, std::move(candidates), left, evicted_);
+}
+
+Status DirectoryStore::keep_limit(const std::string& name) {
+  const auto context = find_named(name, Which::kCurrent);
+  return space_->keep_limit(context.ok() ? context.value().id : "");
+}
+
+std::vector<EvictedContext> DirectoryStore::take_evicted() {
+  const std::lock_guard lock(evicted_mutex_);
+  return std::exchange(evicted_, {});
+}
+
+Status DirectoryStore::change_use(const std::string& name, const std::function<Status(UseRecord&)>& change) {
+  TRY_ASSIGN(const NamedContext context, find_named(name, Which::kCurrent));
+  // Room for it is kept below the cap: a user who must make room has to be able to unpin.
+  TRY_ASSIGN(const auto names, dir_.lock_names());  // nobody removes it meanwhile, and nobody else changes this
+  const std::string dir = dir_.context_dir(context.id);
+  if (!path_exists(dir)) return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", name)};
+  UseRecord use = read_use_record(dir_.disk(), dir);
+  TRY(change(use));
+  return write_use_record(dir_.disk(), dir, use);
+}
+
+Status DirectoryStore::set_pinned(const std::string& name, bool pinned) {
+  return change_use(name, [&](UseRecord& use) -> Status {
+    use.pinned = pinned;
+    return {};
+  });
+}
+
+void DirectoryStore::note_asked(const std::string& name) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const int64_t now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  (void)change_use(name, [&](UseRecord& use) -> Status {
+    if (!use.readable) return {Code::kCorrupt, "the use record cannot be read"};
+    use.last_asked_unix_ms = now_ms;
+    return {};
+  }).ok();
+}
+
+}  // namespace reform

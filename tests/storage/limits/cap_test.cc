@@ -1,0 +1,287 @@
+// The cap on the store: never passed, whoever writes; who goes for it and who stays; and what is left when it stops.
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include "storage/disk/files.h"
+#include "tests/storage/support/child_process.h"
+#include "tests/storage/support/store_fixture.h"
+#include "tests/storage/support/watched_disk.h"
+
+using namespace reform;
+using namespace reform::test;
+
+namespace {
+
+constexpr int32_t kRowBytes = 4 * 64 + 4 * 4;
+constexpr int64_t kChunk = 1500, kCheckpoint = 700'000, kMiB = 1 << 20;
+
+// A store on a disk that watches its size.
+struct Watched {
+  TempDir dir;
+  MemoryAccount account;
+  std::shared_ptr<WatchedFileSystem> files = std::make_shared<WatchedFileSystem>(dir.path("store"));
+  std::unique_ptr<ContextStore> store = open();
+
+  std::unique_ptr<ContextStore> open() {
+    return must(ContextStore::open(dir.path("store"), account, std::make_shared<Disk>(files)));
+  }
+  void limit(int64_t bytes, bool evict) { must(store->set_limit({bytes, evict})); }
+  int64_t used() const { return disk_use(dir.path("store")).most(); }
+  std::vector<std::string> names() {
+    std::vector<std::string> found;
+    for (const ContextEntry& entry : must(store->list())) found.push_back(entry.meta.name);
+    return found;
+  }
+};
+
+// Up to n_chunks more, each followed by a checkpoint, as an ingest does it; the Status that stopped it. `saved` is what
+// a restart need not do again.
+Status write_chunks(ContextWriter& writer, uint64_t seed, int64_t n_chunks, int64_t& saved) {
+  for (int64_t i = 0; i < n_chunks; ++i) {
+    TRY(writer.make_room(kChunk * (kRowBytes + 16), kCheckpoint));
+    const int64_t begin = writer.meta().n_tokens;
+    TRY(writer.commit_chunk(Chunk(seed, begin, kChunk, kRowBytes).write()));
+    TRY(save(writer, begin + kChunk, seed, {kCheckpoint}));
+    saved = begin + kChunk;
+  }
+  return writer.finish("[]", "{}");
+}
+
+Status make(ContextStore& store, const std::string& name, uint64_t seed, int64_t n_chunks) {
+  TRY_ASSIGN(auto writer, store.create(name, kRowBytes, "{}"));
+  int64_t saved = 0;
+  return write_chunks(*writer, seed, n_chunks, saved);
+}
+
+void check_whole(ContextStore& store, const std::string& name, uint64_t seed) {
+  const auto reader = must(store.open_reader(name));
+  must(compare_tokens(*reader, seed));
+  must(compare_embeddings(*reader, seed));
+}
+
+}  // namespace
+
+TEST_CASE("cap: with evictions it is never passed, and the least recently asked go first", "[storage]") {
+  Watched w;
+  constexpr int64_t kCap = 16 * kMiB;
+  w.limit(kCap, true);
+  for (const auto& [name, seed] : std::map<std::string, uint64_t>{{"a", 1}, {"b", 2}, {"c", 3}}) {
+    must(make(*w.store, name, seed, 5));
+  }
+  w.store->note_asked("a");
+  must(w.store->set_pinned("b", true));
+  CHECK(must(w.store->find("a")).last_asked_unix_s > 0);
+  CHECK(must(w.store->find("b")).pinned);
+  CHECK(w.store->take_evicted().empty());
+
+  must(make(*w.store, "d", 4, 6));
+  auto gone = w.store->take_evicted();
+  REQUIRE(gone.size() == 1);
+  CHECK(gone[0].name == "c");
+  CHECK(gone[0].bytes > 5 * kChunk * kRowBytes);
+  must(make(*w.store, "e", 5, 6));
+  gone = w.store->take_evicted();
+  REQUIRE(gone.size() == 1);
+  CHECK(gone[0].name == "a");
+  CHECK(w.names() == std::vector<std::string>{"b", "d", "e"});
+  for (uint64_t i = 6; i < 12; ++i) must(make(*w.store, "x" + std::to_string(i), i, 4));
+  check_whole(*w.store, "b", 2);
+  check_whole(*w.store, "x11", 11);
+  CHECK(w.files->most_bytes() <= kCap);
+  CHECK(w.files->most_bytes() > kCap / 2);  // it did watch
+  CHECK(w.used() == w.store->used_bytes());
+}
+
+TEST_CASE("cap: an ingest that stops at it keeps what is saved, says who could go, and goes on with room",
+          "[storage]") {
+  Watched w;
+  constexpr int64_t kCap = 14 * kMiB;
+  w.limit(kCap, false);
+  must(make(*w.store, "old", 1, 4));
+  must(make(*w.store, "new", 2, 4));
+  int64_t saved = 0;
+  auto writer = must(w.store->create("long", kRowBytes, "{}"));
+  const Status full = write_chunks(*writer, 3, 1000, saved);
+  INFO(full.message);
+  CHECK(full.code == Code::kNoSpace);
+  CHECK(full.message.find("\"old\"") < full.message.find("\"new\""));
+  CHECK(full.message.find("--when-full evict") != std::string::npos);
+  CHECK(saved >= 2 * kChunk);
+  CHECK(w.files->most_bytes() <= kCap);
+  CHECK(w.names() == std::vector<std::string>{"long", "new", "old"});
+  // The writer was stopped, not broken: with room it goes on.
+  must(w.store->remove("old"));
+  must(w.store->remove("new"));
+  must(write_chunks(*writer, 3, 3, saved));
+  writer.reset();
+  check_whole(*w.store, "long", 3);
+  CHECK(w.files->most_bytes() <= kCap);
+}
+
+TEST_CASE("cap: who is pinned, read, unfinished, written or replaced does not go", "[storage]") {
+  Watched w;
+  constexpr int64_t kCap = 24 * kMiB;
+  for (const std::string name : {"pinned", "read", "replaced"}) must(make(*w.store, name, 1, 4));
+  must(w.store->set_pinned("pinned", true));
+  const auto reader = must(w.store->open_reader("read"));
+  {
+    auto unfinished = must(w.store->create("unfinished", kRowBytes, "{}"));
+    must(unfinished->commit_chunk(Chunk(2, 0, kChunk, kRowBytes).write()));
+  }
+  auto replacement = must(w.store->create("replaced", kRowBytes, "{}", Which::kReplacement));
+  w.limit(kCap, true);
+  int64_t saved = 0;
+  Status full = write_chunks(*replacement, 3, 1000, saved);
+  INFO(full.message);
+  CHECK(full.code == Code::kNoSpace);
+  CHECK(full.message.find("No context may go") != std::string::npos);
+  CHECK(w.store->take_evicted().empty());
+  CHECK(must(w.store->list()).size() == 5);
+  CHECK(w.files->most_bytes() <= kCap);
+  // Nothing goes either where all that may go would not be enough.
+  must(w.store->set_pinned("pinned", false));
+  full = replacement->make_room(20 * kMiB, 0);
+  INFO(full.message);
+  CHECK(full.code == Code::kNoSpace);
+  CHECK(full.message.find("hold only") != std::string::npos);
+  CHECK(must(w.store->list()).size() == 5);
+  must(write_chunks(*replacement, 3, 2, saved));
+  CHECK(w.store->take_evicted().size() == 1);
+  CHECK(w.store->find("pinned").status().code == Code::kNotFound);
+}
+
+TEST_CASE("cap: a store that is over it already makes room, or nothing is written", "[storage]") {
+  Watched w;
+  for (uint64_t i = 0; i < 4; ++i) must(make(*w.store, "c" + std::to_string(i), i, 4));
+  w.store->note_asked("c0");
+  w.limit(0, false);
+  const int64_t used = w.store->used_bytes();
+  w.limit(used * 3 / 4, false);
+  CHECK(w.store->keep_limit("c1").code == Code::kNoSpace);
+  CHECK(w.store->create("more", kRowBytes, "{}").status().code == Code::kNoSpace);
+  CHECK(w.store->open_writer("c1").status().code == Code::kNoSpace);
+  CHECK(w.used() <= used);
+  CHECK(w.names().size() == 4);
+  w.limit(used * 3 / 4, true);
+  must(w.store->keep_limit("c1"));
+  const auto left = w.names();
+  CHECK(w.used() <= used * 3 / 4);
+  CHECK(std::count(left.begin(), left.end(), "c0") == 1);  // asked last
+  CHECK(std::count(left.begin(), left.end(), "c1") == 1);  // about to be written
+  w.limit(0, false);
+  must(make(*w.store, "more", 9, 2));
+}
+
+TEST_CASE("cap: writers at once, in stores of their own, keep it together", "[storage]") {
+  Watched w;
+  constexpr int64_t kCap = 20 * kMiB;
+  w.limit(kCap, false);
+  constexpr int kWriters = 3;
+  std::vector<std::unique_ptr<ContextStore>> stores;
+  for (int i = 0; i < kWriters; ++i) stores.push_back(w.open());
+  Status stopped[kWriters];
+  int64_t saved[kWriters] = {};
+  {
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kWriters; ++i) {
+      threads.emplace_back([&, i] {
+        auto writer = stores[size_t(i)]->create("w" + std::to_string(i), kRowBytes, "{}");
+        if (!writer.ok()) {
+          stopped[i] = writer.status();
+          return;
+        }
+        stopped[i] = write_chunks(*writer.value(), uint64_t(i), 1000, saved[i]);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  CHECK(w.files->most_bytes() <= kCap);
+  CHECK(w.files->most_bytes() > kCap / 2);
+  for (int i = 0; i < kWriters; ++i) {
+    INFO(stopped[i].message);
+    CHECK(stopped[i].code == Code::kNoSpace);
+    if (saved[i] == 0) continue;
+    const auto reader = must(w.store->open_reader("w" + std::to_string(i)));
+    CHECK(reader->meta().n_tokens >= saved[i]);
+    must(compare_tokens(*reader, uint64_t(i)));
+  }
+}
+
+TEST_CASE("child claims most of a store", "[.child]") {
+  MemoryAccount account;
+  auto store = must(ContextStore::open(child_setting("STORE"), account));
+  if (child_setting("MODE") == "unlimited") must(store->set_limit({}));
+  auto writer = must(store->create("held", kRowBytes, "{}"));
+  const Status room = writer->make_room(5 * kMiB, 0);
+  report_to_parent(room.ok() ? "claimed" : room.message);
+  ::pause();
+}
+
+TEST_CASE("cap: what another process has claimed is not given out, and dies with it", "[storage]") {
+  Watched w;
+  w.limit(20 * kMiB, false);
+  ChildProcess child("child claims most of a store", {{"STORE", w.dir.path("store")}, {"MODE", "limited"}});
+  REQUIRE(child.read_line() == "claimed");
+  auto writer = must(w.store->create("mine", kRowBytes, "{}"));
+  CHECK(writer->make_room(4 * kMiB, 0).code == Code::kNoSpace);
+  must(writer->make_room(kMiB, 0));
+  child.kill_and_wait();
+  must(writer->make_room(4 * kMiB, 0));
+}
+
+TEST_CASE("cap: it waits for a writer that began without one", "[storage]") {
+  Watched w;
+  ChildProcess child("child claims most of a store", {{"STORE", w.dir.path("store")}, {"MODE", "unlimited"}});
+  REQUIRE(child.read_line() == "claimed");
+  w.limit(20 * kMiB, false);
+  CHECK(w.store->create("mine", kRowBytes, "{}").status().code == Code::kBusy);
+  child.kill_and_wait();
+  CHECK(w.store->create("mine", kRowBytes, "{}").ok());
+}
+
+TEST_CASE("cap: a writer that claims too little is refused at the cap, not let past it", "[storage]") {
+  Watched w;
+  constexpr int64_t kCap = 10 * kMiB;
+  w.limit(kCap, false);
+  auto writer = must(w.store->create("x", kRowBytes, "{}"));
+  Status status;
+  for (int64_t begin = 0; status.ok(); begin += kChunk)  // no make_room(), no checkpoints
+    status = writer->commit_chunk(Chunk(1, begin, kChunk, kRowBytes).write());
+  CHECK(status.code == Code::kNoSpace);
+  CHECK(w.files->most_bytes() <= kCap);
+}
+
+TEST_CASE("cap: damaged limits are said, and set anew; who has a damaged use record counts as pinned", "[storage]") {
+  Watched w;
+  must(make(*w.store, "a", 1, 1));
+  must(w.store->set_pinned("a", true));
+  w.limit(30 * kMiB, true);
+  std::ofstream(w.dir.path("store/limits.json"), std::ios::trunc) << "{";
+  CHECK(w.store->limit().status().code == Code::kCorrupt);
+  CHECK(w.store->create("b", kRowBytes, "{}").status().code == Code::kCorrupt);
+  check_whole(*w.store, "a", 1);
+  w.limit(30 * kMiB, true);
+  must(make(*w.store, "b", 2, 1));
+  const std::string id = must(w.store->find("a")).meta.id;
+  std::ofstream(w.dir.path("store/contexts/" + id + "/use.json"), std::ios::trunc) << "\0\1";
+  const ContextEntry entry = must(w.store->find("a"));
+  must(entry.state);
+  CHECK(entry.pinned);
+  w.store->note_asked("a");  // does not make it worse
+  CHECK(must(w.store->find("a")).pinned);
+  check_whole(*w.store, "a", 1);
+  must(w.store->set_pinned("a", false));
+  CHECK_FALSE(must(w.store->find("a")).pinned);
+}
+
+TEST_CASE("asking changes nothing that a list would have to read again", "[storage]") {
+  Watched w;
+  must(make(*w.store, "a", 1, 1));
+  const std::string id = must(w.store->find("a")).meta.id;
+  const uint64_t stamp = must(measure_directory(w.dir.path("store/contexts/" + id))).stamp;
+  w.store->note_asked("a");
+  CHECK(must(measure_directory(w.dir.path("store/contexts/" + id))).stamp == stamp);
+}

@@ -1,0 +1,47 @@
+// A context's database, opened as anybody could: for what a store would never write.
+#pragma once
+
+#include <rocksdb/db.h>
+
+#include <catch2/catch.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "storage/format/schema.h"
+
+namespace reform::test {
+
+class RawDatabase {
+ public:
+  explicit RawDatabase(const std::string& dir) {
+    std::vector<std::string> names;  // by id, which is the order they were made in
+    REQUIRE(rocksdb::DB::ListColumnFamilies({}, dir, &names).ok());
+    std::vector<rocksdb::ColumnFamilyDescriptor> families;
+    for (const std::string& name : names) families.push_back({name, {}});
+    rocksdb::DB* db = nullptr;
+    REQUIRE(rocksdb::DB::Open({}, dir, families, &handles_, &db).ok());
+    db_.reset(db);
+  }
+  ~RawDatabase() {
+    for (auto* handle : handles_) (void)db_->DestroyColumnFamilyHandle(handle).ok();
+  }
+  std::string get(schema::Family family, uint64_t block) {
+    std::string value;
+    REQUIRE(db_->Get({}, handle(family), schema::key_of(block), &value).ok());
+    return value;
+  }
+  void put(schema::Family family, uint64_t block, const std::string& value) {
+    REQUIRE(db_->Put({}, handle(family), schema::key_of(block), value).ok());
+  }
+  void erase(schema::Family family, uint64_t block) {
+    REQUIRE(db_->Delete({}, handle(family), schema::key_of(block)).ok());
+  }
+
+ private:
+  rocksdb::ColumnFamilyHandle* handle(schema::Family family) { return handles_[1 + size_t(family)]; }
+  std::vector<rocksdb::ColumnFamilyHandle*> handles_;
+  std::unique_ptr<rocksdb::DB> db_;
+};
+
+}  // namespace reform::test
