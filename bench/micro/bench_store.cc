@@ -72,7 +72,7 @@ Status make_context(ContextStore& store, int64_t n_tokens) {
   for (int64_t begin = 0; begin < n_tokens; begin += kChunkTokens) {
     for (int64_t t = 0; t < kChunkTokens; ++t) ids[size_t(t)] = int32_t((begin + t) * 7919 % 150'000);
     rows[size_t(begin / kChunkTokens) % rows.size()] ^= std::byte{1};
-    TRY(writer->commit_chunk({begin, ids, lengths, rows, "[]", "{}"}));
+    TRY(writer->commit_chunk({begin, ids, lengths, {{kEmbeddingRows.name, rows}}, "[]", "{}"}));
   }
   return writer->finish("[]", "{}");
 }

@@ -252,7 +252,7 @@ Status IngestJob::write_pending() {
   const Status written = writer_->commit_chunk({.begin_token = chunk.begin_token,
                                                 .token_ids = chunk.ids,
                                                 .byte_lengths = chunk.byte_lengths,
-                                                .embedding_rows = chunk.rows.bytes,
+                                                .parts = {{kEmbeddingRows.name, chunk.rows.bytes}},
                                                 .sources = chunk.sources,
                                                 .progress = chunk.progress});
   store_ms_ += watch.lap_ms();
@@ -270,7 +270,7 @@ Status IngestJob::save_append_base() {
 Status IngestJob::save_checkpoint(int64_t n_tokens) {
   TRY(write_pending());
   TRY_ASSIGN(const std::vector<CachePart> cache_parts, compressor_->parts());
-  std::vector<CheckpointPart> parts;
+  std::vector<NamedBytes> parts;
   parts.reserve(cache_parts.size());
   for (const CachePart& p : cache_parts) parts.push_back({p.name, p.bytes});
   std::vector<int64_t> keep = {n_tokens};

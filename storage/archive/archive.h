@@ -19,7 +19,7 @@ struct Manifest;
 class Reader;
 }  // namespace archive
 
-// What an archive has of a context's texts: nothing that only means something on this machine.
+// The texts that an archive holds instead of the context's own: without what means something on this machine only.
 struct ArchiveTexts {
   std::string settings, sources;
 };
@@ -29,10 +29,12 @@ struct ArchiveSummary {
   std::string digest;  // XXH3-128 over all of it but its end, 32 hexadecimal digits
 };
 
-// Looks at what an archive holds before anything is written, and may change name and settings; not ok refuses it.
+// Sees what an archive holds before anything is written, and may change name and settings. A Status that is not ok
+// refuses the archive.
 using AdmitArchive = std::function<Status(ContextMeta& meta)>;
 
-// Bytes that an archive of `manifest` has, but for the tokens, which are estimated: for progress.
+// About how many bytes an archive of `manifest` has, for progress. The token spans are estimated; values of kWhole,
+// whose sizes nobody knows beforehand, count nothing.
 int64_t estimated_archive_bytes(const archive::Manifest& manifest);
 
 // Writes a complete context. `texts` stand in the archive instead of the context's own.

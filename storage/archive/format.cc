@@ -40,6 +40,19 @@ Status read_checkpoints(ByteReader& in, Manifest& manifest) {
   return {};
 }
 
+Status read_extra_kinds(ByteReader& in, Manifest& manifest) {
+  if (!in.ok() || in.left() == 0) return {};
+  const uint64_t n = in.varint();
+  if (n < 1 || n > schema::kMaxFamilies) return impossible();
+  for (uint64_t i = 0; i < n && in.ok(); ++i) {
+    const std::string name = in.text();
+    if (!manifest.extra_kinds.emplace(name, in.fixed<int32_t>()).second) return impossible();
+  }
+  TRY(kinds_of(manifest.row_bytes, manifest.extra_kinds));
+  const bool fit = manifest.block_tokens <= block_tokens_for(manifest.row_bytes, manifest.extra_kinds);
+  return fit ? Status{} : impossible();
+}
+
 }  // namespace
 
 std::string encode_manifest(const Manifest& manifest) {
@@ -55,6 +68,10 @@ std::string encode_manifest(const Manifest& manifest) {
   out.text(manifest.settings);
   out.text(manifest.sources);
   out.text(manifest.progress);
+  if (!manifest.extra_kinds.empty()) {  // a context without any has not a byte more
+    out.varint(manifest.extra_kinds.size());
+    for (const auto& [name, row_bytes] : manifest.extra_kinds) out.text(name), out.fixed(row_bytes);
+  }
   return payload;
 }
 
@@ -75,6 +92,7 @@ Result<Manifest> decode_manifest(std::span<const std::byte> payload) {
   manifest.settings = in.text();
   manifest.sources = in.text();
   manifest.progress = in.text();
+  TRY(read_extra_kinds(in, manifest));
   if (!in.at_end()) return impossible();
   return manifest;
 }
@@ -83,10 +101,6 @@ std::string describe_section(Section kind, uint64_t number) {
   switch (kind) {
     case Section::kManifest:
       return "manifest";
-    case Section::kSpans:
-      return fmt::format("token block {}", number);
-    case Section::kEmbeddings:
-      return fmt::format("embedding block {}", number);
     case Section::kCheckpointIndex:
       return fmt::format("checkpoint index at {} tokens", number);
     case Section::kCheckpointPiece:
@@ -94,6 +108,7 @@ std::string describe_section(Section kind, uint64_t number) {
     case Section::kEnd:
       return "end";
   }
+  if (const ChunkKind* left = find_section(uint8_t(kind))) return fmt::format("{} {}", left->block_name, number);
   return fmt::format("a section of unknown kind {}", int(kind));
 }
 

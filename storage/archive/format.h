@@ -15,6 +15,7 @@
 #include "storage/context/database.h"
 #include "storage/format/block_map.h"
 #include "storage/format/byte_stream.h"
+#include "storage/format/chunk_kind.h"
 
 struct XXH3_state_s;
 
@@ -27,8 +28,7 @@ constexpr uint16_t kVersion = 1;
 
 enum class Section : uint8_t {
   kManifest = 1,
-  kSpans = 2,            // one block each, numbered by its first token; as in the store
-  kEmbeddings = 3,       // the same
+  // 2, 3 and those of further kinds: what chunks left (ChunkKind::section), a value each, numbered as in the store
   kCheckpointIndex = 4,  // numbered by the tokens it stands after
   kCheckpointPiece = 5,  // numbered from 1 in each checkpoint
   kEnd = 6,              // numbered by how many sections came before: XXH3-128 over all bytes before it
@@ -50,13 +50,11 @@ struct Manifest {
   BlockMap blocks;
   std::vector<Checkpoint> checkpoints;  // by n_tokens
   std::string settings, sources, progress;
+  ExtraKinds extra_kinds;
 };
 
 std::string encode_manifest(const Manifest& manifest);
 Result<Manifest> decode_manifest(std::span<const std::byte> payload);  // kCorrupt: "holds impossible values"
-
-// Longest payload of a block of n_tokens token spans.
-constexpr int64_t max_span_bytes(int64_t n_tokens) { return 13 + n_tokens * (4 + 5); }
 
 // "token block 4096", "checkpoint piece 3", for messages.
 std::string describe_section(Section kind, uint64_t number);
@@ -95,8 +93,8 @@ class Writer {
   std::string hex_;
 };
 
-// Reads an archive from its beginning, without trusting a byte of it. Every error is kCorrupt and names the part, but
-// for the source's own. Memory grows with what really came, never with what a length promises.
+// Reads an archive from its beginning, without trusting a byte of it. Every error but the source's own is
+// kCorrupt and names the part. Memory grows with what really came, never with what a length promises.
 class Reader {
  public:
   Reader(ByteSource source, MemoryAccount& account) : source_(std::move(source)), account_(account) {}

@@ -28,33 +28,26 @@ std::vector<CheckpointRef> checkpoint_refs(const archive::Manifest& manifest) {
   return refs;
 }
 
-Status read_spans(archive::Reader& in, const archive::Manifest& manifest, const ValueSink& put) {
-  int64_t at_byte = 0;
-  for (int64_t i = 0; i < manifest.blocks.n_blocks(); ++i) {
-    const BlockRange block = manifest.blocks.block(i);
-    const auto number = uint64_t(block.begin_token);
-    const std::string name = archive::describe_section(Section::kSpans, number);
-    TRY_ASSIGN(const auto payload, in.next(Section::kSpans, number, 0, archive::max_span_bytes(block.n_tokens())));
-    const auto spans = decode_spans(payload, block.n_tokens());
-    if (!spans.ok()) return {Code::kCorrupt, fmt::format("its {} {}", name, spans.status().message)};
-    if (spans.value().begin_byte != at_byte)
-      return {Code::kCorrupt, fmt::format("its {} does not follow the one before it", name)};
-    at_byte = spans.value().end_byte();
-    TRY(put(Family::kSpans, Kind::kSpans, number, payload));
+Status read_kind(archive::Reader& in, const archive::Manifest& manifest, const ContextKind& held,
+                 const ValueSink& put) {
+  const ChunkKind& kind = *held.kind;
+  const bool of_tokens = kind.shape == ChunkKind::Shape::kTokens;
+  SpanChain spans;
+  for (int64_t i = 0; i < held.n_values(manifest.blocks); ++i) {
+    const BlockPlace place = held.place(manifest.blocks, i);
+    TRY_ASSIGN(const auto payload, in.next(Section(kind.section), place.block, place.at_most ? 0 : place.payload_bytes,
+                                           place.payload_bytes));
+    if (of_tokens) {
+      const Status added = spans.add(held.tokens(manifest.blocks, i), payload);
+      if (!added.ok()) return {added.code, "its " + added.message};
+    }
+    TRY(put(kind.family, kind.kind, place.block, payload));
   }
-  if (at_byte == manifest.n_bytes) return {};
+  if (!of_tokens) return {};
+  const int64_t end_byte = spans.end_byte(manifest.blocks.n_tokens()).value_or(0);
+  if (end_byte == manifest.n_bytes) return {};
   return {Code::kCorrupt,
-          fmt::format("its token blocks end at byte {} of the text, its manifest says {}", at_byte, manifest.n_bytes)};
-}
-
-Status read_rows(archive::Reader& in, const archive::Manifest& manifest, const ValueSink& put) {
-  for (int64_t i = 0; i < manifest.blocks.n_blocks(); ++i) {
-    const BlockRange block = manifest.blocks.block(i);
-    const int64_t bytes = block.n_tokens() * manifest.row_bytes;
-    TRY_ASSIGN(const auto rows, in.next(Section::kEmbeddings, uint64_t(block.begin_token), bytes, bytes));
-    TRY(put(Family::kEmbeddings, Kind::kEmbeddings, uint64_t(block.begin_token), rows));
-  }
-  return {};
+          fmt::format("its token blocks end at byte {} of the text, its manifest says {}", end_byte, manifest.n_bytes)};
 }
 
 Status read_one_checkpoint(archive::Reader& in, const CheckpointRef& ref, const ValueSink& put) {
@@ -85,8 +78,8 @@ Result<archive::Manifest> read_archive_manifest(archive::Reader& in) {
 }
 
 Status read_archive_values(archive::Reader& in, const archive::Manifest& manifest, const ValueSink& put) {
-  TRY(read_spans(in, manifest, put));
-  TRY(read_rows(in, manifest, put));
+  TRY_ASSIGN(const auto kinds, kinds_of(manifest.row_bytes, manifest.extra_kinds));
+  for (const ContextKind& held : kinds) TRY(read_kind(in, manifest, held, put));
   for (const CheckpointRef& ref : checkpoint_refs(manifest)) TRY(read_one_checkpoint(in, ref, put));
   return in.end();
 }
@@ -100,7 +93,7 @@ Status restore_archive(archive::Reader& in, const archive::Manifest& manifest, S
   // Room is claimed as the archive's bytes come: what it says of its size is not to cost anybody's context.
   int64_t put_bytes = 0, claimed_bytes = 0;
   const auto claim = [&]() -> Status {
-    const int64_t unflushed_bytes = std::min(put_bytes, Database::open_bytes(Database::Mode::kWrite));
+    const int64_t unflushed_bytes = std::min(put_bytes, Database::open_bytes(Database::Mode::kWrite, db.families()));
     const int64_t step_bytes = std::clamp(total_bytes - put_bytes, schema::kMaxBlockBytes, kClaimBytes);
     TRY(context.claim()->ensure({.checkpoint_bytes = unflushed_bytes + step_bytes}));
     claimed_bytes = put_bytes + step_bytes;
@@ -117,8 +110,7 @@ Status restore_archive(archive::Reader& in, const archive::Manifest& manifest, S
     return progress ? progress(manifest.name, std::min(in.bytes(), total_bytes), total_bytes) : Status{};
   };
   TRY(read_archive_values(in, manifest, put));
-  constexpr Family kFamilies[] = {Family::kSpans, Family::kEmbeddings, Family::kCheckpoints};
-  TRY(db.flush(kFamilies));
+  TRY(db.flush(std::span(db.families()).subspan(1)));  // all but the manifest, whose records are logged
   ContextState state = context.state();
   state.n_bytes = manifest.n_bytes;
   state.blocks = manifest.blocks;

@@ -17,8 +17,6 @@ using archive::Section;
 using schema::Family;
 using schema::Kind;
 
-constexpr int64_t kSpanBatchBlocks = 64;  // about 1 MiB
-
 class ArchiveWriter {
  public:
   ArchiveWriter(StoredContext& context, const ByteSink& sink, const ContextProgressFn& progress)
@@ -28,8 +26,6 @@ class ArchiveWriter {
 
  private:
   Status write_manifest(const ArchiveTexts& texts);
-  Status write_spans();
-  Status write_rows();
   Status write_checkpoint(const CheckpointRef& ref);
   Status add(Section kind, uint64_t number, std::span<const std::byte> payload);
 
@@ -56,7 +52,8 @@ Status ArchiveWriter::write_manifest(const ArchiveTexts& texts) {
                              .checkpoints = {},
                              .settings = texts.settings,
                              .sources = texts.sources,
-                             .progress = state.progress};
+                             .progress = state.progress,
+                             .extra_kinds = context_.identity().extra_kinds};
   for (const CheckpointRef& ref : state.checkpoints) manifest.checkpoints.push_back({ref.n_tokens, ref.bytes});
   total_bytes_ = estimated_archive_bytes(manifest);
   const std::string payload = archive::encode_manifest(manifest);
@@ -66,23 +63,6 @@ Status ArchiveWriter::write_manifest(const ArchiveTexts& texts) {
                                          db_.tag().text(), payload.size())};
   }
   return add(Section::kManifest, 0, as_bytes(payload));
-}
-
-Status ArchiveWriter::write_spans() {
-  const BlockMap& map = context_.state().blocks;
-  for (int64_t i = 0; i < map.n_blocks();) {
-    std::vector<uint64_t> blocks;
-    for (; i < map.n_blocks() && int64_t(blocks.size()) < kSpanBatchBlocks; ++i)
-      blocks.push_back(uint64_t(map.block(i).begin_token));
-    TRY_ASSIGN(const BlockBatch batch, db_.read(Family::kSpans, Kind::kSpans, blocks));
-    for (size_t b = 0; b < blocks.size(); ++b) TRY(add(Section::kSpans, blocks[b], batch.payloads[b]));
-  }
-  return {};
-}
-
-Status ArchiveWriter::write_rows() {
-  return context_.scan_embeddings(
-      [&](const EmbeddingBlock& block) { return add(Section::kEmbeddings, uint64_t(block.begin_token), block.rows); });
 }
 
 Status ArchiveWriter::write_checkpoint(const CheckpointRef& ref) {
@@ -104,8 +84,11 @@ Result<ArchiveSummary> ArchiveWriter::run(const ArchiveTexts& texts) {
              Reservation::create(db_.account(), MemoryCategory::kStore, schema::kMaxBlockBytes + schema::kPieceBytes));
   TRY(out_.begin());
   TRY(write_manifest(texts));
-  TRY(write_spans());
-  TRY(write_rows());
+  for (const ContextKind& held : context_.kinds()) {
+    TRY(context_.scan(*held.kind, [&](TokenRange tokens, std::span<const std::byte> bytes) {
+      return add(Section(held.kind->section), uint64_t(tokens.begin), bytes);
+    }));
+  }
   for (const CheckpointRef& ref : context_.state().checkpoints) TRY(write_checkpoint(ref));
   TRY(out_.end());
   return ArchiveSummary{out_.bytes(), out_.digest()};
@@ -115,7 +98,9 @@ Result<ArchiveSummary> ArchiveWriter::run(const ArchiveTexts& texts) {
 
 int64_t estimated_archive_bytes(const archive::Manifest& manifest) {
   constexpr int64_t kSpanBytes = 5;  // per token: an id of 2 or 3 bytes, its length, and the frames
-  int64_t bytes = manifest.blocks.n_tokens() * (manifest.row_bytes + kSpanBytes);
+  int64_t token_bytes = kSpanBytes + manifest.row_bytes;
+  for (const auto& [name, row_bytes] : manifest.extra_kinds) token_bytes += row_bytes;
+  int64_t bytes = manifest.blocks.n_tokens() * token_bytes;
   for (const archive::Checkpoint& checkpoint : manifest.checkpoints) bytes += checkpoint.bytes;
   return bytes;
 }

@@ -41,7 +41,7 @@ class BlockStream {
         });
       }
     } catch (const std::system_error&) {
-      // The system has no more threads: those there are read, or next() does.
+      // The system has no more threads: those that started read, or next() does.
     }
   }
 
@@ -80,7 +80,7 @@ class BlockStream {
     lock.unlock();
     Result<Batch> batch = read(begin, places);
     lock.lock();
-    if (!batch.ok()) next_block_ = n_;  // what comes after it will not be asked for
+    if (!batch.ok()) next_block_ = n_;  // nobody will ask for what comes after it
     slots_[size_t(number % kSlots)] = std::move(batch);
     changed_.notify_all();
     return true;
@@ -93,10 +93,7 @@ class BlockStream {
     Batch batch{begin, {}};
     TRY_ASSIGN(batch.blocks, db_.read(family_, kind_, blocks, checks_));
     for (size_t i = 0; i < places.size(); ++i) {
-      const auto got = int64_t(batch.blocks.payloads[i].size());
-      if (got == places[i].payload_bytes) continue;
-      return Status{Code::kCorrupt, fmt::format("{}: {} has {} bytes, expected {}", db_.tag().text(),
-                                                describe_block(kind_, blocks[i]), got, places[i].payload_bytes)};
+      TRY(check_size(db_.tag(), kind_, places[i], batch.blocks.payloads[i].size()));
     }
     return batch;
   }
@@ -119,6 +116,14 @@ class BlockStream {
 
 }  // namespace
 
+Status check_size(const ContextTag& tag, schema::Kind kind, const BlockPlace& place, size_t payload_bytes) {
+  const auto got = int64_t(payload_bytes);
+  if (place.at_most ? got <= place.payload_bytes : got == place.payload_bytes) return {};
+  return {Code::kCorrupt,
+          fmt::format("{}: {} has {} bytes, expected {}{}", tag.text(), describe_block(kind, place.block), got,
+                      place.at_most ? "at most " : "", place.payload_bytes)};
+}
+
 Status stream_blocks(const Database& db, schema::Family family, schema::Kind kind, MemoryCategory category, int64_t n,
                      const std::function<BlockPlace(int64_t)>& place,
                      const std::function<Status(int64_t, std::span<const std::byte>)>& consume) {
@@ -127,7 +132,7 @@ Status stream_blocks(const Database& db, schema::Family family, schema::Kind kin
   TRY_ASSIGN(const auto memory, Reservation::create(db.account(), category, std::min(2 * total_bytes, kStreamBytes)));
   TRY_ASSIGN(const auto checks, db.verify_tables(family));
   BlockStream stream(db, checks, family, kind, n, place);
-  // What fits into one batch has nothing to be read beside.
+  // With one batch there is nothing to read meanwhile.
   if (total_bytes > kStreamBatchBytes) stream.start_readers(kStreamReaders);
   for (;;) {
     TRY_ASSIGN(const auto batch, stream.next());

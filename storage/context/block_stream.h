@@ -9,6 +9,7 @@
 #include <span>
 
 #include "storage/context/database.h"
+#include "storage/format/block_map.h"
 
 namespace reform {
 
@@ -22,13 +23,11 @@ constexpr int kStreamReaders = 4;
 // it has read; one more is with the consumer.
 constexpr int64_t kStreamBytes = (2 * kStreamReaders + 1) * kStreamBatchBytes;
 
-struct BlockPlace {
-  uint64_t block = 0;
-  int64_t payload_bytes = 0;  // what it must have, else kCorrupt
-};
+// kCorrupt, naming context and block, unless a value of so many bytes may stand there.
+Status check_size(const ContextTag& tag, schema::Kind kind, const BlockPlace& place, size_t payload_bytes);
 
-// Calls consume(i, payload) for i in [0, n), in order. `place` is called from other threads, by one at a time. Memory
-// is counted under `category`. A failed Status from consume ends the stream with it.
+// Calls consume(i, payload) for i in [0, n), in order, each of its place's size. `place` is called from other threads,
+// by one at a time. Memory is counted under `category`. A failed Status from consume ends the stream with it.
 Status stream_blocks(const Database& db, schema::Family family, schema::Kind kind, MemoryCategory category, int64_t n,
                      const std::function<BlockPlace(int64_t i)>& place,
                      const std::function<Status(int64_t i, std::span<const std::byte> payload)>& consume);

@@ -44,12 +44,12 @@ class PieceWriter {
   std::string piece_;
 };
 
-// The sizes are of a record's own telling: nothing is allocated by them before the bytes are known to be there.
-Status check_is_there(const Database& db, const CheckpointRef& ref) {
+// A record may claim any size: nothing is allocated by it before so many bytes are known to be stored.
+Status check_stored(const Database& db, const CheckpointRef& ref) {
   const int64_t stored_bytes = db.stored_bytes(Family::kCheckpoints);
   if (ref.bytes <= stored_bytes) return {};
   return {Code::kCorrupt,
-          fmt::format("{}: checkpoint at {} tokens is to have {} bytes, and there are {} of all of them",
+          fmt::format("{}: checkpoint at {} tokens is to have {} bytes, and all checkpoints together have {}",
                       db.tag().text(), ref.n_tokens, ref.bytes, stored_bytes)};
 }
 
@@ -79,16 +79,16 @@ Result<std::vector<PartSize>> decode_checkpoint_index(std::span<const std::byte>
 }
 
 Result<CheckpointRef> write_checkpoint(Database& db, int64_t n_tokens, uint64_t generation,
-                                       std::span<const CheckpointPart> parts) {
+                                       std::span<const NamedBytes> parts) {
   CheckpointRef ref{n_tokens, generation, 0};
   std::vector<PartSize> sizes;
-  for (const CheckpointPart& part : parts) sizes.push_back({part.name, int64_t(part.bytes.size())});
+  for (const NamedBytes& part : parts) sizes.push_back({part.name, int64_t(part.bytes.size())});
   rocksdb::WriteBatch batch;
   db.put(batch, Family::kCheckpoints, Kind::kCheckpointIndex, schema::checkpoint_block(generation, 0),
          as_bytes(encode_checkpoint_index(sizes)));
   TRY(db.write(batch, Database::Durability::kUnlogged));
   PieceWriter writer(db, generation);
-  for (const CheckpointPart& part : parts) {
+  for (const NamedBytes& part : parts) {
     TRY(writer.add(part.bytes));
     ref.bytes += int64_t(part.bytes.size());
   }
@@ -115,7 +115,7 @@ BlockPlace checkpoint_piece(const CheckpointRef& ref, int64_t i) {
 Status read_checkpoint(const Database& db, const CheckpointRef& ref,
                        const std::function<Status(const std::string&, std::span<const std::byte>)>& fn) {
   TRY_ASSIGN(const std::vector<PartSize> parts, read_checkpoint_index(db, ref));
-  TRY(check_is_there(db, ref));
+  TRY(check_stored(db, ref));
   int64_t largest = 0;
   for (const PartSize& part : parts) largest = std::max(largest, part.bytes);
   TRY_ASSIGN(auto buffer, Buffer<std::byte>::create(db.account(), MemoryCategory::kCheckpoint, largest));

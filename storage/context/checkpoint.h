@@ -18,7 +18,7 @@ namespace reform {
 
 // Writes index and pieces and syncs them. Memory stays at a few pieces, however large the parts.
 Result<CheckpointRef> write_checkpoint(Database& db, int64_t n_tokens, uint64_t generation,
-                                       std::span<const CheckpointPart> parts);
+                                       std::span<const NamedBytes> parts);
 
 struct PartSize {
   std::string name;

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "storage/format/chunk_kind.h"
+
 namespace reform {
 
 // A context's manifest. `settings`, `sources` and `progress` are JSON texts of the runtime's, opaque here.
@@ -19,27 +21,30 @@ struct ContextMeta {
   std::string id;    // directory name; made by the store, never reused
   std::string name;  // the user's
   int64_t created_unix_s = 0;
-  int64_t n_tokens = 0;   // committed rows
-  bool complete = false;  // finish() was called
-  int32_t row_bytes = 0;  // of one embedding row; fixed at creation
-  std::string settings;   // fixed at creation: model fingerprint, policy, chunk, budgets, heads
-  std::string sources;    // files and where each begins; may change with each commit
-  std::string progress;   // what the runtime needs to go on: hashes, bytes read; changes with each commit
+  int64_t n_tokens = 0;    // committed rows
+  bool complete = false;   // finish() was called
+  int32_t row_bytes = 0;   // of one embedding row; fixed at creation
+  ExtraKinds extra_kinds;  // what its chunks leave beside token spans and embedding rows; fixed at creation
+  std::string settings;    // fixed at creation: model fingerprint, policy, chunk, budgets, heads
+  std::string sources;     // files and where each begins; may change with each commit
+  std::string progress;    // what the runtime needs to go on: hashes, bytes read; changes with each commit
+};
+
+// Bytes under a name: what a chunk leaves of one kind, or a part of a checkpoint (one layer's keys, say).
+struct NamedBytes {
+  std::string name;
+  std::span<const std::byte> bytes;
 };
 
 // One chunk: everything here becomes visible in one atomic WriteBatch, or not at all.
 struct ChunkWrite {
-  int64_t begin_token = 0;                    // must equal n_tokens of the manifest
-  std::span<const int32_t> token_ids;         // [n]
-  std::span<const uint32_t> byte_lengths;     // [n] bytes of the source that each token covers
-  std::span<const std::byte> embedding_rows;  // [n, row_bytes]
-  std::string sources, progress;              // replace the manifest's
-};
-
-// A named part of a checkpoint (one layer's keys, say). Large parts are split inside.
-struct CheckpointPart {
-  std::string name;
-  std::span<const std::byte> bytes;
+  int64_t begin_token = 0;                 // must equal n_tokens of the manifest
+  std::span<const int32_t> token_ids;      // [n]
+  std::span<const uint32_t> byte_lengths;  // [n] bytes of the source that each token covers
+  // One per kind of the context but the token spans, under the kind's name, in any order: [n, row_bytes] of kRows, any
+  // bytes of kWhole.
+  std::vector<NamedBytes> parts;
+  std::string sources, progress;  // replace the manifest's
 };
 
 struct Tokens {
@@ -47,13 +52,6 @@ struct Tokens {
   std::vector<int64_t>
       begin_bytes;  // [end - begin + 1]: token i covers source bytes [begin_bytes[i], begin_bytes[i+1])
 };
-
-struct TokenRange {
-  int64_t begin = 0, end = 0;
-};
-
-// The block size for rows of row_bytes, chosen once, when a context is made: no block has more tokens.
-int32_t block_tokens_for(int32_t row_bytes);
 
 struct EmbeddingBlock {
   int64_t begin_token = 0;
@@ -72,8 +70,11 @@ class ContextData {
   // Several ranges, in any order, read in batches: each block once, however many ranges lie in it. Answers in the order
   // asked.
   virtual Result<std::vector<Tokens>> read_token_ranges(std::span<const TokenRange> ranges) = 0;
-  // Every embedding block in order, the next being read while fn runs. A failed Status from fn ends the scan with it.
-  virtual Status scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn) = 0;
+  // Every value of a kind in order, with the tokens it is about, the next being read while fn runs; the bytes live
+  // during the call. A failed Status from fn ends the scan with it. kNotFound where the context has no such kind.
+  virtual Status scan(const ChunkKind& kind,
+                      const std::function<Status(TokenRange tokens, std::span<const std::byte> bytes)>& fn) = 0;
+  Status scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn);
   // Checkpoints present, newest last: the number of tokens each one stands after.
   virtual Result<std::vector<int64_t>> checkpoints() = 0;
   // Reads checkpoint `n_tokens`: calls fn for each part in the order saved; fn copies the bytes out.
@@ -86,15 +87,15 @@ class ContextWriter : public ContextData {
   virtual Status commit_chunk(const ChunkWrite& chunk) = 0;
   // Durable when it returns: first the rows, then the checkpoint that follows them, both synced; what was there under
   // the same n_tokens is replaced atomically. Checkpoints not named in `keep` (by n_tokens) are dropped afterwards.
-  virtual Status save_checkpoint(int64_t n_tokens, std::span<const CheckpointPart> parts,
+  virtual Status save_checkpoint(int64_t n_tokens, std::span<const NamedBytes> parts,
                                  std::span<const int64_t> keep) = 0;
   // Drops rows and checkpoints beyond n_tokens (a chunk boundary), durably; for resume and append. Clears `complete`.
   virtual Status truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) = 0;
   // Marks the context complete, synced and compacted to its final size.
   virtual Status finish(const std::string& sources, const std::string& progress) = 0;
-  // Before the work of a chunk is done: sees to it that below the store's cap, and on the disk, there is room for one
-  // of so many bytes (ids, lengths, rows), a checkpoint and the finishing. kNoSpace says what is in the way; the writer
-  // is as good as before. What was asked for last time is given back.
+  // Called before a chunk is computed. Claims room, below the store's cap and on the disk, for a chunk of so many bytes
+  // (ids, lengths, parts), a checkpoint and finish(). The claim replaces the one before. kNoSpace says what is in the
+  // way; the writer can go on all the same.
   virtual Status make_room(int64_t chunk_bytes, int64_t checkpoint_bytes) = 0;
 };
 

@@ -13,17 +13,29 @@
 
 #include "base/try.h"
 #include "storage/disk/files.h"
+#include "storage/format/chunk_kind.h"
 
 namespace reform {
 namespace {
 
 using schema::Family;
 
-// Two memtables per family at most: one being filled, one being flushed. Embeddings get the larger share, since each
-// flush makes one blob file of theirs.
-constexpr int64_t kMemtableBytes[] = {1 * kMiB, 2 * kMiB, 12 * kMiB, 8 * kMiB};
-static_assert(std::size(kMemtableBytes) == size_t(Family::kCount));
-constexpr int64_t kMemtables = 2;
+constexpr int64_t kMemtables = 2;  // per family at most: one being filled, one being flushed
+
+struct FamilyTraits {
+  const char* name;
+  int64_t memtable_bytes;
+  bool in_blobs;
+};
+
+FamilyTraits traits_of(Family family) {
+  if (family == Family::kManifest) return {"manifest", 1 * kMiB, false};
+  if (family == Family::kCheckpoints) return {"checkpoints", 8 * kMiB, true};
+  const ChunkKind* kind = find_chunk_kind(family);
+  CHECK(kind != nullptr);
+  return {kind->name, kind->memtable_bytes, kind->in_blobs};
+}
+
 constexpr uint64_t kMaxLogBytes =
     16 * kMiB;  // of write-ahead log; a writer that opens after a crash rewrites it as tables
 constexpr int64_t kTableReaderBytes = 2 * kMiB;  // open tables, file buffers: measured below 1 MiB at 200 files
@@ -74,12 +86,13 @@ rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
 }
 
 rocksdb::ColumnFamilyOptions family_options(Family family, const std::shared_ptr<rocksdb::Cache>& cache) {
+  const FamilyTraits traits = traits_of(family);
   rocksdb::ColumnFamilyOptions options;
-  options.write_buffer_size = size_t(kMemtableBytes[size_t(family)]);
+  options.write_buffer_size = size_t(traits.memtable_bytes);
   options.max_write_buffer_number = kMemtables;
   options.compression = rocksdb::kNoCompression;  // rows and caches do not compress; spans are packed already
-  options.paranoid_file_checks = family == Family::kManifest || family == Family::kSpans;
-  if (family == Family::kEmbeddings || family == Family::kCheckpoints) {
+  options.paranoid_file_checks = !traits.in_blobs;
+  if (traits.in_blobs) {
     options.enable_blob_files = true;
     options.min_blob_size = 4096;
   }
@@ -93,8 +106,8 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const std::shared_ptr
 }
 
 // What opening may make RocksDB hold. A reader replays the log of a writer that died.
-Result<int64_t> memory_bytes(const std::string& dir, Database::Mode mode) {
-  int64_t bytes = Database::open_bytes(mode);
+Result<int64_t> memory_bytes(const std::string& dir, Database::Mode mode, std::span<const Family> families) {
+  int64_t bytes = Database::open_bytes(mode, families);
   if (mode != Database::Mode::kRead) return bytes;
   TRY_ASSIGN(const auto names, list_directory(dir));
   for (const std::string& name : names) {
@@ -114,10 +127,10 @@ bool is_read_error(const rocksdb::Status& status) {
 
 }  // namespace
 
-int64_t Database::open_bytes(Mode mode) {
+int64_t Database::open_bytes(Mode mode, std::span<const Family> families) {
   int64_t bytes = kTableReaderBytes;
   if (mode == Mode::kRead) return bytes;
-  for (const int64_t memtable : kMemtableBytes) bytes += kMemtables * memtable;
+  for (const Family family : families) bytes += kMemtables * traits_of(family).memtable_bytes;
   return bytes;
 }
 
@@ -139,24 +152,24 @@ Reservation& Reservation::operator=(Reservation&& o) noexcept {
   return *this;
 }
 
-Database::Database(const ContextTag& tag, Mode mode, const DatabaseShare& share)
-    : tag_(tag), mode_(mode), share_(share) {}
+Database::Database(const ContextTag& tag, Mode mode, const DatabaseShare& share, std::span<const Family> families)
+    : tag_(tag), mode_(mode), share_(share), families_(families.begin(), families.end()) {}
 
 Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const ContextTag& tag, Mode mode,
-                                                 const DatabaseShare& share) {
-  std::unique_ptr<Database> made(new Database(tag, mode, share));
-  TRY_ASSIGN(const int64_t bytes, memory_bytes(dir, mode));
+                                                 const DatabaseShare& share, std::span<const Family> families) {
+  std::unique_ptr<Database> made(new Database(tag, mode, share, families));
+  TRY_ASSIGN(const int64_t bytes, memory_bytes(dir, mode, families));
   TRY_ASSIGN(made->memory_, Reservation::create(*share.account, MemoryCategory::kStore, bytes));
-  std::vector<rocksdb::ColumnFamilyDescriptor> families = {{rocksdb::kDefaultColumnFamilyName, {}}};
-  for (size_t f = 0; f < size_t(Family::kCount); ++f) {
-    families.emplace_back(schema::kFamilyNames[f], family_options(Family(f), share.block_cache));
+  std::vector<rocksdb::ColumnFamilyDescriptor> opened_families = {{rocksdb::kDefaultColumnFamilyName, {}}};
+  for (const Family family : families) {
+    opened_families.emplace_back(traits_of(family).name, family_options(family, share.block_cache));
   }
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
   const rocksdb::DBOptions options = database_options(mode, *share.disk);
   const rocksdb::Status opened = mode == Mode::kRead
-                                     ? rocksdb::DB::OpenForReadOnly(options, dir, families, &handles, &db)
-                                     : rocksdb::DB::Open(options, dir, families, &handles, &db);
+                                     ? rocksdb::DB::OpenForReadOnly(options, dir, opened_families, &handles, &db)
+                                     : rocksdb::DB::Open(options, dir, opened_families, &handles, &db);
   if (is_read_error(opened)) return Status{Code::kIo, fmt::format("{}: opening: {}", tag.text(), opened.ToString())};
   // An existing database that RocksDB takes for invalid (a file or column family gone) is a damaged one.
   if (opened.IsInvalidArgument() && mode != Mode::kCreate) {
@@ -165,14 +178,14 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const C
   TRY(made->status_of(opened, "opening"));
   made->db_.reset(db);
   made->default_handle_ = handles[0];
-  std::copy(handles.begin() + 1, handles.end(), made->handles_.begin());
+  for (size_t i = 0; i < families.size(); ++i) made->handles_[size_t(families[i])] = handles[i + 1];
   return made;
 }
 
 Database::~Database() {
   if (db_ == nullptr) return;
   // Destroying a handle of an open database cannot fail but by naming the wrong database.
-  for (rocksdb::ColumnFamilyHandle* h : handles_) (void)db_->DestroyColumnFamilyHandle(h).ok();
+  for (const Family family : families_) (void)db_->DestroyColumnFamilyHandle(handle(family)).ok();
   (void)db_->DestroyColumnFamilyHandle(default_handle_).ok();
   (void)db_->Close().ok();
 }

@@ -56,16 +56,19 @@ class Database {
  public:
   enum class Mode { kCreate, kWrite, kRead };
 
-  // kRead opens read-only and writes nothing at all.
+  // kRead opens read-only and writes nothing at all. `families`: all that the database has.
   static Result<std::unique_ptr<Database>> open(const std::string& dir, const ContextTag& tag, Mode mode,
-                                                const DatabaseShare& share);
-  // What an open database may hold, a dead writer's log apart (16 MiB at most), which a reader replays.
-  static int64_t open_bytes(Mode mode);
+                                                const DatabaseShare& share,
+                                                std::span<const schema::Family> families = schema::kFamilies);
+  // Memory that an open database may take, beside the log of a writer that died (16 MiB at most), which a reader
+  // replays.
+  static int64_t open_bytes(Mode mode, std::span<const schema::Family> families = schema::kFamilies);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
   const ContextTag& tag() const { return tag_; }
+  const std::vector<schema::Family>& families() const { return families_; }
   MemoryAccount& account() const { return *share_.account; }
   const Disk& disk() const { return *share_.disk; }
 
@@ -108,16 +111,17 @@ class Database {
   Status compact(schema::Family family, const std::function<bool(int64_t bytes)>& may_grow);
 
  private:
-  Database(const ContextTag& tag, Mode mode, const DatabaseShare& share);
+  Database(const ContextTag& tag, Mode mode, const DatabaseShare& share, std::span<const schema::Family> families);
   rocksdb::ColumnFamilyHandle* handle(schema::Family family) const { return handles_[size_t(family)]; }
   Status status_of(const rocksdb::Status& status, const std::string& doing) const;
 
   const ContextTag tag_;
   const Mode mode_;
   const DatabaseShare share_;  // outlives db_
+  const std::vector<schema::Family> families_;
   Reservation memory_;
   std::unique_ptr<rocksdb::DB> db_;
-  std::array<rocksdb::ColumnFamilyHandle*, size_t(schema::Family::kCount)> handles_ = {};  // freed before db_
+  std::array<rocksdb::ColumnFamilyHandle*, schema::kMaxFamilies> handles_ = {};  // freed before db_
   rocksdb::ColumnFamilyHandle* default_handle_ = nullptr;
 };
 

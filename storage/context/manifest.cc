@@ -1,7 +1,5 @@
 #include "storage/context/manifest.h"
 
-#include <algorithm>
-
 #include "base/try.h"
 #include "storage/format/bytes.h"
 #include "storage/format/schema.h"
@@ -25,10 +23,6 @@ Status read_checkpoints(ByteReader& in, ContextState& state) {
 }
 
 }  // namespace
-
-int32_t block_tokens_for(int32_t row_bytes) {
-  return int32_t(std::clamp(schema::kMaxBlockBytes / row_bytes, int64_t{1}, schema::kMaxBlockTokens));
-}
 
 void encode_runs(ByteWriter& out, const BlockMap& blocks) {
   const auto runs = blocks.runs();
@@ -120,6 +114,7 @@ ContextMeta meta_of(const Identity& identity, const ContextState& state) {
   meta.n_tokens = state.blocks.n_tokens();
   meta.complete = state.complete;
   meta.row_bytes = identity.row_bytes;
+  meta.extra_kinds = identity.extra_kinds;
   meta.settings = identity.settings;
   meta.sources = state.sources;
   meta.progress = state.progress;

@@ -20,6 +20,7 @@ struct Identity {
   std::string id, name;
   int64_t created_unix_s = 0;
   int32_t row_bytes = 0;
+  ExtraKinds extra_kinds;    // the ledger's
   int32_t block_tokens = 0;  // a chunk is cut into blocks of so many tokens
   std::string settings;
 };

@@ -33,6 +33,15 @@ Status note_version_log(const Database& db, Ledger& ledger) {
   return {};
 }
 
+// Those of the database of a context with these kinds.
+std::vector<Family> families_of(const std::vector<ContextKind>& kinds) {
+  std::vector<Family> families(std::begin(schema::kFamilies), std::end(schema::kFamilies));
+  for (const ContextKind& held : kinds) {
+    if (size_t(held.kind->family) >= std::size(schema::kFamilies)) families.push_back(held.kind->family);
+  }
+  return families;
+}
+
 }  // namespace
 
 Status create_stored_context(const std::string& dir, const Identity& identity, const std::string& replaces,
@@ -40,8 +49,11 @@ Status create_stored_context(const std::string& dir, const Identity& identity, c
   ContextState state;
   state.sequence = 1;
   Ledger ledger{identity.id, identity.name, state.sequence, 0, false, replaces, false};
+  ledger.extra_kinds = identity.extra_kinds;
+  TRY_ASSIGN(const auto kinds, kinds_of(identity.row_bytes, identity.extra_kinds));
   {
-    TRY_ASSIGN(const auto db, Database::open(dir, {identity.id, identity.name}, Database::Mode::kCreate, share));
+    TRY_ASSIGN(const auto db,
+               Database::open(dir, {identity.id, identity.name}, Database::Mode::kCreate, share, families_of(kinds)));
     TRY(write_first_records(*db, identity, state));
     TRY(note_version_log(*db, ledger));
   }
@@ -57,16 +69,20 @@ Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock,
   TRY_ASSIGN(c.ledger_, read_ledger(*share.disk, dir));
   const Ledger& ledger = c.ledger_;
   const ContextTag tag{ledger.id, ledger.name};
-  TRY_ASSIGN(c.db_, Database::open(dir, tag, mode, share));
   // A record whose checksum holds but whose values are impossible: name whose it is.
   const auto decoded = [&](const auto& result, const char* record) -> Status {
     if (result.ok()) return {};
     return {result.status().code, fmt::format("{}: {} {}", tag.text(), record, result.status().message)};
   };
+  auto kinds = kinds_of(/*row_bytes=*/1, ledger.extra_kinds);
+  TRY(decoded(kinds, "context.json"));
+  TRY_ASSIGN(c.db_, Database::open(dir, tag, mode, share, families_of(kinds.value())));
   TRY_ASSIGN(const std::string identity, c.db_->read_one(Family::kManifest, Kind::kIdentity, schema::kIdentityBlock));
   auto decoded_identity = decode_identity(as_bytes(identity));
   TRY(decoded(decoded_identity, "identity record"));
   c.identity_ = std::move(decoded_identity).value();
+  c.identity_.extra_kinds = ledger.extra_kinds;
+  TRY_ASSIGN(c.kinds_, kinds_of(c.identity_.row_bytes, ledger.extra_kinds));
   TRY_ASSIGN(const std::string state, c.db_->read_one(Family::kManifest, Kind::kState, schema::kStateBlock));
   auto decoded_state = decode_state(as_bytes(state), c.identity_.block_tokens);
   TRY(decoded(decoded_state, "state record"));
@@ -123,29 +139,29 @@ Result<std::vector<Tokens>> StoredContext::read_tokens(std::span<const TokenRang
     std::vector<uint64_t> blocks;
     auto end = group;
     for (; end != wanted.end(); ++end) {
-      const auto block = uint64_t(map.block(end->first).begin_token);
+      const auto block = uint64_t(map.block(end->first).begin);
       if (!blocks.empty() && blocks.back() == block) continue;
       if (blocks.size() == kSpanBatchBlocks) break;
       blocks.push_back(block);
     }
     TRY_ASSIGN(const BlockBatch batch, db_->read(Family::kSpans, Kind::kSpans, blocks));
     for (size_t at = 0; group != end; ++group) {
-      const BlockRange block = map.block(group->first);
-      while (blocks[at] != uint64_t(block.begin_token)) ++at;
+      const TokenRange block = map.block(group->first);
+      while (blocks[at] != uint64_t(block.begin)) ++at;
       TRY(copy_tokens(block, batch.payloads[at], ranges[group->second], found[group->second]));
     }
   }
   return found;
 }
 
-Status StoredContext::copy_tokens(BlockRange block, std::span<const std::byte> payload, const TokenRange& range,
+Status StoredContext::copy_tokens(TokenRange block, std::span<const std::byte> payload, const TokenRange& range,
                                   Tokens& tokens) const {
-  const auto name = describe_block(Kind::kSpans, uint64_t(block.begin_token));
+  const auto name = describe_block(Kind::kSpans, uint64_t(block.begin));
   const auto decoded = decode_spans(payload, block.n_tokens());
   if (!decoded.ok()) return corrupt(name + " " + decoded.status().message);
   const SpanBlock& spans = decoded.value();
   int64_t at_byte = spans.begin_byte;
-  for (int64_t t = block.begin_token; t < std::min(block.end_token, std::max(range.end, range.begin + 1)); ++t) {
+  for (int64_t t = block.begin; t < std::min(block.end, std::max(range.end, range.begin + 1)); ++t) {
     if (t >= range.begin) {
       const auto slot = size_t(t - range.begin);
       int64_t& begin_byte = tokens.begin_bytes[slot];
@@ -153,25 +169,24 @@ Status StoredContext::copy_tokens(BlockRange block, std::span<const std::byte> p
       if (begin_byte >= 0 && begin_byte != at_byte) return corrupt(name + " does not follow the one before it");
       begin_byte = at_byte;
       if (t >= range.end) break;  // an empty range asks where its token begins, no more
-      tokens.ids[slot] = spans.ids[size_t(t - block.begin_token)];
-      tokens.begin_bytes[slot + 1] = at_byte + spans.byte_lengths[size_t(t - block.begin_token)];
+      tokens.ids[slot] = spans.ids[size_t(t - block.begin)];
+      tokens.begin_bytes[slot + 1] = at_byte + spans.byte_lengths[size_t(t - block.begin)];
     }
-    at_byte += spans.byte_lengths[size_t(t - block.begin_token)];
+    at_byte += spans.byte_lengths[size_t(t - block.begin)];
   }
   return {};
 }
 
-Status StoredContext::scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn) const {
+Status StoredContext::scan(const ChunkKind& kind, const ValueFn& fn) const {
+  const auto held = std::find_if(kinds_.begin(), kinds_.end(), [&](const ContextKind& k) { return k.kind == &kind; });
+  if (held == kinds_.end()) {
+    return {Code::kNotFound, fmt::format("{}: keeps no \"{}\"", db_->tag().text(), kind.name)};
+  }
   const BlockMap& map = state_.blocks;
-  const auto place = [&](int64_t i) {
-    const BlockRange block = map.block(i);
-    return BlockPlace{uint64_t(block.begin_token), block.n_tokens() * identity_.row_bytes};
-  };
-  return stream_blocks(*db_, Family::kEmbeddings, Kind::kEmbeddings, MemoryCategory::kIndex, map.n_blocks(), place,
-                       [&](int64_t i, std::span<const std::byte> rows) {
-                         const BlockRange block = map.block(i);
-                         return fn({block.begin_token, block.n_tokens(), rows});
-                       });
+  return stream_blocks(
+      *db_, kind.family, kind.kind, MemoryCategory::kIndex, held->n_values(map),
+      [&](int64_t i) { return held->place(map, i); },
+      [&](int64_t i, std::span<const std::byte> bytes) { return fn(held->tokens(map, i), bytes); });
 }
 
 std::vector<int64_t> StoredContext::checkpoints() const {

@@ -28,6 +28,7 @@ class StoredContext {
   const std::string& dir() const { return dir_; }
   const Ledger& ledger() const { return ledger_; }
   Status set_ledger(Ledger ledger);  // on disk, then here
+  const std::vector<ContextKind>& kinds() const { return kinds_; }
   const Identity& identity() const { return identity_; }
   const ContextState& state() const { return state_; }
   Database& db() { return *db_; }
@@ -36,7 +37,8 @@ class StoredContext {
   SpaceClaim* claim() { return claim_.get(); }  // the writer's
 
   Result<std::vector<Tokens>> read_tokens(std::span<const TokenRange> ranges) const;
-  Status scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn) const;
+  using ValueFn = std::function<Status(TokenRange tokens, std::span<const std::byte> bytes)>;
+  Status scan(const ChunkKind& kind, const ValueFn& fn) const;
   std::vector<int64_t> checkpoints() const;
   Status load_checkpoint(int64_t n_tokens,
                          const std::function<Status(const std::string&, std::span<const std::byte>)>& fn) const;
@@ -45,7 +47,7 @@ class StoredContext {
   StoredContext() = default;
   Status corrupt(const std::string& what) const;
   // Copies what `block` has of `range` into `tokens`.
-  Status copy_tokens(BlockRange block, std::span<const std::byte> payload, const TokenRange& range,
+  Status copy_tokens(TokenRange block, std::span<const std::byte> payload, const TokenRange& range,
                      Tokens& tokens) const;
 
   std::string dir_;
@@ -54,6 +56,7 @@ class StoredContext {
   std::unique_ptr<Database> db_;
   Ledger ledger_;
   Identity identity_;
+  std::vector<ContextKind> kinds_;
   ContextState state_;
   ContextMeta meta_;
 };
@@ -68,9 +71,7 @@ class WithReads : public Base {
   Result<std::vector<Tokens>> read_token_ranges(std::span<const TokenRange> ranges) override {
     return context_.read_tokens(ranges);
   }
-  Status scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn) override {
-    return context_.scan_embeddings(fn);
-  }
+  Status scan(const ChunkKind& kind, const StoredContext::ValueFn& fn) override { return context_.scan(kind, fn); }
   Result<std::vector<int64_t>> checkpoints() override { return context_.checkpoints(); }
   Status load_checkpoint(
       int64_t n_tokens, const std::function<Status(const std::string& name, std::span<const std::byte>)>& fn) override {

@@ -17,12 +17,17 @@ namespace {
 
 using schema::Family;
 using schema::Kind;
+using Shape = ChunkKind::Shape;
 using Durability = Database::Durability;
-
-constexpr Family kAllFamilies[] = {Family::kManifest, Family::kSpans, Family::kEmbeddings, Family::kCheckpoints};
 
 // Past every block number in use, so that a range to it holds all.
 constexpr uint64_t kEndBlock = UINT64_MAX;
+
+int64_t bytes_in(std::span<const std::span<const std::byte>> parts) {
+  int64_t bytes = 0;
+  for (const auto& part : parts) bytes += int64_t(part.size());
+  return bytes;
+}
 
 }  // namespace
 
@@ -78,39 +83,60 @@ Status StoredWriter::note_saved() {
   return context_.set_ledger(std::move(ledger));
 }
 
+Result<StoredWriter::Parts> StoredWriter::parts_of(const ChunkWrite& chunk) const {
+  const auto n = int64_t(chunk.token_ids.size());
+  Parts parts;
+  for (const ContextKind& held : context_.kinds()) {
+    std::span<const std::byte>& bytes = parts.emplace_back();
+    if (held.kind->shape == Shape::kTokens) continue;
+    const auto part = std::find_if(chunk.parts.begin(), chunk.parts.end(),
+                                   [&](const NamedBytes& p) { return p.name == held.kind->name; });
+    if (part == chunk.parts.end()) return refuse(fmt::format("a chunk without \"{}\"", held.kind->name));
+    bytes = part->bytes;
+    const auto n_bytes = int64_t(bytes.size());
+    if (held.kind->shape == Shape::kRows ? n_bytes != n * held.row_bytes : n_bytes > schema::kMaxBlockBytes) {
+      return refuse(fmt::format("a chunk of {} tokens with {} bytes of \"{}\"", n, n_bytes, held.kind->name));
+    }
+  }
+  if (chunk.parts.size() + 1 != parts.size()) return refuse("a chunk with parts that the context does not keep");
+  return parts;
+}
+
 Status StoredWriter::commit_chunk(const ChunkWrite& chunk) {
   const auto n = int64_t(chunk.token_ids.size());
   if (meta().complete) return refuse("is complete: truncate before adding to it");
   if (chunk.begin_token != meta().n_tokens) {
     return refuse(fmt::format("a chunk begins at {}, the context ends at {}", chunk.begin_token, meta().n_tokens));
   }
-  if (n < 1 || n > schema::kMaxTokens - meta().n_tokens || int64_t(chunk.byte_lengths.size()) != n ||
-      int64_t(chunk.embedding_rows.size()) != n * meta().row_bytes) {
-    return refuse(fmt::format("a chunk of {} ids, {} lengths, {} bytes of rows", n, chunk.byte_lengths.size(),
-                              chunk.embedding_rows.size()));
+  if (n < 1 || n > schema::kMaxTokens - meta().n_tokens || int64_t(chunk.byte_lengths.size()) != n) {
+    return refuse(fmt::format("a chunk of {} ids and {} lengths", n, chunk.byte_lengths.size()));
   }
-  TRY(ensure({.chunk_bytes = int64_t(chunk.embedding_rows.size()) + 16 * n + int64_t(chunk.sources.size()) +
-                             int64_t(chunk.progress.size())}));
-  return run([&] { return write_chunk(chunk); });
+  TRY_ASSIGN(const Parts parts, parts_of(chunk));
+  TRY(ensure(
+      {.chunk_bytes = bytes_in(parts) + 16 * n + int64_t(chunk.sources.size()) + int64_t(chunk.progress.size())}));
+  return run([&] { return write_chunk(chunk, parts); });
 }
 
-Status StoredWriter::write_chunk(const ChunkWrite& chunk) {
-  const Identity& identity = context_.identity();
-  const auto n = int64_t(chunk.token_ids.size());
+Status StoredWriter::write_chunk(const ChunkWrite& chunk, const Parts& parts) {
+  const int64_t n = int64_t(chunk.token_ids.size()), block_tokens = context_.identity().block_tokens;
   Database& db = context_.db();
-  TRY_ASSIGN(const auto memory,
-             Reservation::create(db.account(), MemoryCategory::kStore, int64_t(chunk.embedding_rows.size())));
+  TRY_ASSIGN(const auto memory, Reservation::create(db.account(), MemoryCategory::kStore, bytes_in(parts)));
   ContextState state = context_.state();
-  rocksdb::WriteBatch batch(chunk.embedding_rows.size() + size_t(16 * n));
-  for (int64_t begin = 0; begin < n; begin += identity.block_tokens) {
-    const auto first = size_t(begin), count = size_t(std::min(n - begin, int64_t{identity.block_tokens}));
+  rocksdb::WriteBatch batch(size_t(bytes_in(parts) + 16 * n));
+  for (int64_t begin = 0; begin < n; begin += block_tokens) {
+    const auto first = size_t(begin), count = size_t(std::min(n - begin, block_tokens));
     const auto block = uint64_t(chunk.begin_token + begin);
     const auto lengths = chunk.byte_lengths.subspan(first, count);
     const std::string spans = encode_spans(state.n_bytes, chunk.token_ids.subspan(first, count), lengths);
-    db.put(batch, Family::kSpans, Kind::kSpans, block, as_bytes(spans));
-    const auto row_bytes = size_t(identity.row_bytes);
-    db.put(batch, Family::kEmbeddings, Kind::kEmbeddings, block,
-           chunk.embedding_rows.subspan(first * row_bytes, count * row_bytes));
+    for (size_t k = 0; k < parts.size(); ++k) {
+      const ContextKind& held = context_.kinds()[k];
+      const auto row_bytes = size_t(held.row_bytes);
+      const auto payload = held.kind->shape == Shape::kTokens ? as_bytes(spans)
+                           : held.kind->shape == Shape::kRows ? parts[k].subspan(first * row_bytes, count * row_bytes)
+                                                              : parts[k];
+      if (held.kind->shape == Shape::kWhole && begin > 0) continue;
+      db.put(batch, held.kind->family, held.kind->kind, block, payload);
+    }
     state.n_bytes = std::accumulate(lengths.begin(), lengths.end(), state.n_bytes);
   }
   state.blocks.append_chunks(n, 1);
@@ -119,13 +145,13 @@ Status StoredWriter::write_chunk(const ChunkWrite& chunk) {
   return write_state(batch, std::move(state), Durability::kLogged);
 }
 
-Status StoredWriter::save_checkpoint(int64_t n_tokens, std::span<const CheckpointPart> parts,
+Status StoredWriter::save_checkpoint(int64_t n_tokens, std::span<const NamedBytes> parts,
                                      std::span<const int64_t> keep) {
   if (!context_.state().blocks.is_chunk_boundary(n_tokens)) {
     return refuse(fmt::format("a checkpoint at {} tokens, which is no chunk's end", n_tokens));
   }
   int64_t checkpoint_bytes = 0;
-  for (const CheckpointPart& part : parts) checkpoint_bytes += int64_t(part.bytes.size());
+  for (const NamedBytes& part : parts) checkpoint_bytes += int64_t(part.bytes.size());
   TRY(ensure({.checkpoint_bytes = checkpoint_bytes}));
   return run([&]() -> Status {
     ContextState state = context_.state();
@@ -165,8 +191,8 @@ Status StoredWriter::truncate(int64_t n_tokens, const std::string& sources, cons
     state.sources = sources;
     state.progress = progress;
     rocksdb::WriteBatch batch;
-    for (const Family family : {Family::kSpans, Family::kEmbeddings}) {
-      context_.db().erase(batch, family, uint64_t(n_tokens), kEndBlock);
+    for (const ContextKind& held : context_.kinds()) {
+      context_.db().erase(batch, held.kind->family, uint64_t(n_tokens), kEndBlock);
     }
     TRY(write_state(batch, std::move(state), Durability::kSynced));
     TRY(note_saved());
@@ -184,9 +210,9 @@ Status StoredWriter::finish(const std::string& sources, const std::string& progr
     rocksdb::WriteBatch batch;
     TRY(write_state(batch, std::move(state), Durability::kSynced));
     // All is on disk. What follows tidies up, and may want more room than there is.
-    if (context_.db().flush(kAllFamilies).ok()) {
+    if (context_.db().flush(context_.db().families()).ok()) {
       SpaceClaim& claim = *context_.claim();
-      for (const Family family : kAllFamilies) {
+      for (const Family family : context_.db().families()) {
         (void)context_.db().compact(family, [&](int64_t bytes) { return claim.ensure_free(bytes); }).ok();
       }
     }

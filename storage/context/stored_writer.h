@@ -14,8 +14,7 @@ class StoredWriter final : public WithReads<ContextWriter> {
   static Result<std::unique_ptr<StoredWriter>> create(StoredContext context);
 
   Status commit_chunk(const ChunkWrite& chunk) override;
-  Status save_checkpoint(int64_t n_tokens, std::span<const CheckpointPart> parts,
-                         std::span<const int64_t> keep) override;
+  Status save_checkpoint(int64_t n_tokens, std::span<const NamedBytes> parts, std::span<const int64_t> keep) override;
   Status truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) override;
   Status finish(const std::string& sources, const std::string& progress) override;
   Status make_room(int64_t chunk_bytes, int64_t checkpoint_bytes) override;
@@ -35,8 +34,10 @@ class StoredWriter final : public WithReads<ContextWriter> {
   }
   // Room for what an operation writes, before it begins.
   Status ensure(const Growth& growth) { return failed_.ok() ? context_.claim()->ensure(growth) : failed_; }
-  Status refuse(const std::string& why) const;  // a caller's mistake; changes nothing
-  Status write_chunk(const ChunkWrite& chunk);
+  Status refuse(const std::string& why) const;            // a caller's mistake; changes nothing
+  using Parts = std::vector<std::span<const std::byte>>;  // one per kind of the context; nothing of the token spans
+  Result<Parts> parts_of(const ChunkWrite& chunk) const;
+  Status write_chunk(const ChunkWrite& chunk, const Parts& parts);
   Status write_state(rocksdb::WriteBatch& batch, ContextState state, Database::Durability durability);
   Status note_saved();
   Status sweep();

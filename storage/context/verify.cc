@@ -40,11 +40,9 @@ class Verifier {
   }
   Status advance(int64_t n_bytes);
   Status check_files();
-  Status check_spans();
-  Status check_rows();
+  Status check_kind(const ContextKind& held);
   Status check_checkpoint(const CheckpointRef& ref);
   Status check_values(Family family, Kind kind, int64_t n, const Place& place, const Check& check);
-  Status check_one(Family family, Kind kind, int64_t i, uint64_t block, const Check& check);
 
   StoredContext& context_;
   Database& db_;
@@ -70,8 +68,7 @@ Status Verifier::advance(int64_t n_bytes) {
 
 Status Verifier::run() {
   TRY(check_files());
-  TRY(check_spans());
-  TRY(check_rows());
+  for (const ContextKind& held : context_.kinds()) TRY(check_kind(held));
   for (const CheckpointRef& ref : context_.state().checkpoints) TRY(check_checkpoint(ref));
   total_bytes_ = verdict_.checked_bytes;
   return advance(0);
@@ -101,88 +98,58 @@ Status Verifier::check_values(Family family, Kind kind, int64_t n, const Place& 
   // RocksDB copies the values out of what it has read.
   TRY_ASSIGN(const auto memory, Reservation::create(db_.account(), MemoryCategory::kIndex, 2 * kStreamBatchBytes));
   for (int64_t begin = 0; begin < n;) {
+    std::vector<BlockPlace> places;
     std::vector<uint64_t> blocks;
-    for (int64_t bytes = 0; begin + int64_t(blocks.size()) < n && blocks.size() < kBatchValues;) {
-      const BlockPlace next = place(begin + int64_t(blocks.size()));
+    for (int64_t bytes = 0; begin + int64_t(places.size()) < n && places.size() < kBatchValues;) {
+      const BlockPlace next = place(begin + int64_t(places.size()));
       bytes += next.payload_bytes;
-      if (!blocks.empty() && bytes > kStreamBatchBytes) break;
+      if (!places.empty() && bytes > kStreamBatchBytes) break;
+      places.push_back(next);
       blocks.push_back(next.block);
     }
     const auto batch = db_.read(family, kind, blocks, checks_);
-    for (size_t i = 0; i < blocks.size(); ++i) {
-      const int64_t index = begin + int64_t(i);
-      if (!batch.ok()) {
-        TRY(check_one(family, kind, index, blocks[i], check));
+    for (size_t i = 0; i < places.size(); ++i) {
+      const auto look = [&](std::span<const std::byte> payload) -> Status {
+        const Status sized = check_size(db_.tag(), kind, places[i], payload.size());
+        TRY(note(sized.ok() ? check(begin + int64_t(i), payload) : sized));
+        return advance(int64_t(payload.size()));
+      };
+      if (batch.ok()) {
+        TRY(look(batch.value().payloads[i]));
         continue;
       }
-      TRY(note(check(index, batch.value().payloads[i])));
-      TRY(advance(int64_t(batch.value().payloads[i].size())));
+      const auto one = db_.read(family, kind, {&blocks[i], 1});
+      TRY(one.ok() ? look(one.value().payloads[0]) : note(one.status()));
     }
-    begin += int64_t(blocks.size());
+    begin += int64_t(places.size());
   }
   return {};
 }
 
-Status Verifier::check_one(Family family, Kind kind, int64_t i, uint64_t block, const Check& check) {
-  const auto value = db_.read(family, kind, {&block, 1});
-  if (!value.ok()) return note(value.status());
-  TRY(note(check(i, value.value().payloads[0])));
-  return advance(int64_t(value.value().payloads[0].size()));
-}
-
-Status Verifier::check_spans() {
+Status Verifier::check_kind(const ContextKind& held) {
   const BlockMap& map = context_.state().blocks;
-  int64_t expected_begin_token = 0,
-          expected_begin_byte = 0;  // where the next block begins, if the one before is intact
-  const auto place = [&](int64_t i) {
-    const BlockRange block = map.block(i);
-    return BlockPlace{uint64_t(block.begin_token), block.n_tokens() * int64_t(sizeof(int32_t) + 1)};
+  const bool of_tokens = held.kind->shape == ChunkKind::Shape::kTokens;
+  SpanChain spans;
+  const auto check = [&](int64_t i, std::span<const std::byte> payload) -> Status {
+    if (!of_tokens) return {};
+    const Status added = spans.add(held.tokens(map, i), payload);
+    return added.ok() ? added : damaged(added.message);
   };
-  TRY(check_values(Family::kSpans, Kind::kSpans, map.n_blocks(), place,
-                   [&](int64_t i, std::span<const std::byte> payload) {
-                     const BlockRange block = map.block(i);
-                     const std::string name = describe_block(Kind::kSpans, uint64_t(block.begin_token));
-                     const auto spans = decode_spans(payload, block.n_tokens());
-                     if (!spans.ok()) return damaged(name + " " + spans.status().message);
-                     const bool follows =
-                         expected_begin_token != block.begin_token || expected_begin_byte == spans.value().begin_byte;
-                     expected_begin_token = block.end_token;
-                     expected_begin_byte = spans.value().end_byte();
-                     return follows ? Status{} : damaged(name + " does not follow the one before it");
-                   }));
-  const bool at_end = expected_begin_token == map.n_tokens();
-  if (!at_end || expected_begin_byte == context_.state().n_bytes) return {};
-  return note(damaged(fmt::format("the token blocks end at byte {} of the text, the state says {}", expected_begin_byte,
+  TRY(check_values(
+      held.kind->family, held.kind->kind, held.n_values(map), [&](int64_t i) { return held.place(map, i); }, check));
+  if (!of_tokens) return {};
+  const auto end_byte = spans.end_byte(map.n_tokens());
+  if (!end_byte || *end_byte == context_.state().n_bytes) return {};
+  return note(damaged(fmt::format("the token blocks end at byte {} of the text, the state says {}", *end_byte,
                                   context_.state().n_bytes)));
-}
-
-Status Verifier::check_rows() {
-  const BlockMap& map = context_.state().blocks;
-  const auto place = [&](int64_t i) {
-    const BlockRange block = map.block(i);
-    return BlockPlace{uint64_t(block.begin_token), block.n_tokens() * context_.identity().row_bytes};
-  };
-  return check_values(
-      Family::kEmbeddings, Kind::kEmbeddings, map.n_blocks(), place,
-      [&](int64_t i, std::span<const std::byte> payload) {
-        const BlockPlace at = place(i);
-        if (int64_t(payload.size()) == at.payload_bytes) return Status{};
-        return damaged(fmt::format("{} has {} bytes, expected {}", describe_block(Kind::kEmbeddings, at.block),
-                                   payload.size(), at.payload_bytes));
-      });
 }
 
 Status Verifier::check_checkpoint(const CheckpointRef& ref) {
   TRY(note(read_checkpoint_index(db_, ref).status()));
-  const auto place = [&](int64_t i) { return checkpoint_piece(ref, i); };
   return check_values(
-      Family::kCheckpoints, Kind::kCheckpointPiece, n_checkpoint_pieces(ref.bytes), place,
-      [&](int64_t i, std::span<const std::byte> payload) {
-        const BlockPlace at = place(i);
-        if (int64_t(payload.size()) == at.payload_bytes) return Status{};
-        return damaged(fmt::format("{} has {} bytes, expected {}", describe_block(Kind::kCheckpointPiece, at.block),
-                                   payload.size(), at.payload_bytes));
-      });
+      Family::kCheckpoints, Kind::kCheckpointPiece, n_checkpoint_pieces(ref.bytes),
+      [&](int64_t i) { return checkpoint_piece(ref, i); },
+      [](int64_t, std::span<const std::byte>) { return Status{}; });
 }
 
 }  // namespace

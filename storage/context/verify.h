@@ -1,9 +1,9 @@
 // Reads and checks everything of one context, past the first damage to the last.
 //
-// Checked: RocksDB's files byte by byte (storage/disk/rocksdb_files/live_files.h); every block of tokens and of rows,
-// every checkpoint's index and pieces, by their own checksums and sizes; and that they fit together: token blocks
+// Checked: RocksDB's files byte by byte (storage/disk/rocksdb_files/live_files.h); every value that chunks
+// left, every checkpoint's index and pieces, by their own checksums and sizes; and that they fit together: token blocks
 // follow each other over the source's bytes without a gap, rows are as many as tokens, checkpoints as long as the state
-// says. What the rows, checkpoints and JSON texts mean is the runtime's affair.
+// says. What rows, checkpoints and JSON texts mean is not checked: only the runtime knows.
 #pragma once
 
 #include <reform/status.h>

@@ -14,16 +14,17 @@ std::string ledger_path(const std::string& context_dir) { return context_dir + "
 }  // namespace
 
 Status write_ledger(const Disk& disk, const std::string& context_dir, const Ledger& ledger) {
-  return write_checked_json(disk, ledger_path(context_dir),
-                            {{"id", ledger.id},
-                             {"name", ledger.name},
-                             {"saved_sequence", ledger.saved_sequence},
-                             {"saved_tokens", ledger.saved_tokens},
-                             {"complete", ledger.complete},
-                             {"replaces", ledger.replaces},
-                             {"took_over", ledger.took_over},
-                             {"version_log", ledger.version_log},
-                             {"version_log_bytes", ledger.version_log_bytes}});
+  nlohmann::json body = {{"id", ledger.id},
+                         {"name", ledger.name},
+                         {"saved_sequence", ledger.saved_sequence},
+                         {"saved_tokens", ledger.saved_tokens},
+                         {"complete", ledger.complete},
+                         {"replaces", ledger.replaces},
+                         {"took_over", ledger.took_over},
+                         {"version_log", ledger.version_log},
+                         {"version_log_bytes", ledger.version_log_bytes}};
+  if (!ledger.extra_kinds.empty()) body["extra_kinds"] = ledger.extra_kinds;
+  return write_checked_json(disk, ledger_path(context_dir), body);
 }
 
 uint64_t synced_log_bytes(const Ledger& ledger, const std::string& version_log) {
@@ -45,7 +46,8 @@ Result<Ledger> read_ledger(const Disk& disk, const std::string& context_dir) {
                         body.at("replaces"),
                         body.at("took_over"),
                         body.value("version_log", ""),  // the first stores had neither
-                        body.value("version_log_bytes", int64_t{0})};
+                        body.value("version_log_bytes", int64_t{0}),
+                        body.value("extra_kinds", ExtraKinds{})};
     if (ledger.id == std::filesystem::path(context_dir).filename().string()) return ledger;
     return Status{Code::kCorrupt, path + ": belongs to context " + ledger.id};
   } catch (const nlohmann::json::exception&) {

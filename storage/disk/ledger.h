@@ -10,6 +10,7 @@
 #include <string>
 
 #include "storage/disk/disk.h"
+#include "storage/format/chunk_kind.h"
 
 namespace reform {
 
@@ -25,6 +26,8 @@ struct Ledger {
   // (storage/disk/rocksdb_files/version_log.h).
   std::string version_log = {};
   int64_t version_log_bytes = 0;
+  // Fixed when the context is made. They stand here because the database is opened with a column family for each.
+  ExtraKinds extra_kinds = {};
 };
 
 // Of the MANIFEST of that name, what is known to have been synced: all where the ledger does not say, nothing of one

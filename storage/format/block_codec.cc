@@ -4,6 +4,7 @@
 
 #include "base/try.h"
 #include "storage/format/bytes.h"
+#include "storage/format/frame.h"
 #include "storage/format/schema.h"
 
 namespace reform {
@@ -68,6 +69,16 @@ Result<SpanBlock> decode_spans(std::span<const std::byte> payload, int64_t n_tok
   }
   if (!in.at_end()) return bad;
   return block;
+}
+
+Status SpanChain::add(TokenRange block, std::span<const std::byte> payload) {
+  const std::string name = describe_block(schema::Kind::kSpans, uint64_t(block.begin));
+  const auto spans = decode_spans(payload, block.n_tokens());
+  if (!spans.ok()) return {Code::kCorrupt, name + " " + spans.status().message};
+  const bool follows = end_token_ != block.begin || end_byte_ == spans.value().begin_byte;
+  end_token_ = block.end;
+  end_byte_ = spans.value().end_byte();
+  return follows ? Status{} : Status{Code::kCorrupt, name + " does not follow the one before it"};
 }
 
 }  // namespace reform

@@ -5,9 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "storage/format/block_map.h"
 
 namespace reform {
 
@@ -25,5 +28,23 @@ std::string encode_spans(int64_t begin_byte, std::span<const int32_t> ids, std::
 
 // kCorrupt (without the context's name: the caller knows it) unless payload is exactly such a block of n_tokens.
 Result<SpanBlock> decode_spans(std::span<const std::byte> payload, int64_t n_tokens);
+
+// The longest block of n_tokens spans.
+constexpr int64_t max_span_bytes(int64_t n_tokens) { return 13 + n_tokens * (4 + 5); }
+
+// A context's token blocks, checked in order.
+class SpanChain {
+ public:
+  // kCorrupt, naming the block but not the context, unless it decodes and begins at the byte where the block before it
+  // ended (if that one was intact).
+  Status add(TokenRange block, std::span<const std::byte> payload);
+  // The byte where the last block ended; nothing if the last intact one does not end at n_tokens.
+  std::optional<int64_t> end_byte(int64_t n_tokens) const {
+    return end_token_ == n_tokens ? std::optional(end_byte_) : std::nullopt;
+  }
+
+ private:
+  int64_t end_token_ = 0, end_byte_ = 0;
+};
 
 }  // namespace reform

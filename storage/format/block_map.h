@@ -13,9 +13,16 @@ struct ChunkRun {
   bool operator==(const ChunkRun&) const = default;
 };
 
-struct BlockRange {
-  int64_t begin_token = 0, end_token = 0;
-  int64_t n_tokens() const { return end_token - begin_token; }
+struct TokenRange {
+  int64_t begin = 0, end = 0;
+  int64_t n_tokens() const { return end - begin; }
+};
+
+// Where a value is, and its size.
+struct BlockPlace {
+  uint64_t block = 0;
+  int64_t payload_bytes = 0;
+  bool at_most = false;  // payload_bytes bounds the size; else it is the size
 };
 
 class BlockMap {
@@ -29,7 +36,9 @@ class BlockMap {
 
   int64_t n_tokens() const { return n_tokens_; }
   int64_t n_blocks() const { return n_blocks_; }
-  BlockRange block(int64_t index) const;  // index in [0, n_blocks())
+  TokenRange block(int64_t index) const;  // index in [0, n_blocks())
+  int64_t n_chunks() const { return n_chunks_; }
+  TokenRange chunk(int64_t index) const;  // index in [0, n_chunks())
   int64_t block_at(int64_t token) const;  // index of the block that holds token; token in [0, n_tokens())
   std::vector<ChunkRun> runs() const;
   int64_t block_tokens() const { return block_tokens_; }
@@ -37,13 +46,13 @@ class BlockMap {
  private:
   struct Run {
     ChunkRun chunks;
-    int64_t begin_token, begin_block;
+    int64_t begin_token, begin_block, begin_chunk;
   };
   int64_t blocks_per_chunk(int64_t chunk_tokens) const { return (chunk_tokens - 1) / block_tokens_ + 1; }
   const Run& run_at_token(int64_t token) const;
 
   int64_t block_tokens_;
-  int64_t n_tokens_ = 0, n_blocks_ = 0;
+  int64_t n_tokens_ = 0, n_blocks_ = 0, n_chunks_ = 0;
   std::vector<Run> runs_;
 };
 

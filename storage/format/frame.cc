@@ -6,6 +6,7 @@
 
 #include "base/try.h"
 #include "storage/format/bytes.h"
+#include "storage/format/chunk_kind.h"
 
 namespace reform {
 namespace {
@@ -75,14 +76,13 @@ std::string describe_block(Kind kind, uint64_t block) {
       return "identity record";
     case Kind::kState:
       return "state record";
-    case Kind::kSpans:
-      return fmt::format("token block {}", block);
-    case Kind::kEmbeddings:
-      return fmt::format("embedding block {}", block);
     case Kind::kCheckpointIndex:
     case Kind::kCheckpointPiece:
       return fmt::format("checkpoint {} piece {}", block >> schema::kPieceBits, block & schema::kMaxPiece);
+    default:
+      break;
   }
+  if (const ChunkKind* left = find_chunk_kind(kind)) return fmt::format("{} {}", left->block_name, block);
   return fmt::format("a value of unknown kind {}", int(kind));
 }
 

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 namespace reform::schema {
 
@@ -25,9 +24,11 @@ enum class Kind : uint8_t {
   kCheckpointPiece = 6,  // a stretch of a checkpoint's bytes
 };
 
-// Column families of a context's RocksDB, in the order they are opened. "default" must exist and stays empty.
-enum class Family : uint8_t { kManifest, kSpans, kEmbeddings, kCheckpoints, kCount };
-constexpr const char* kFamilyNames[] = {"manifest", "spans", "embeddings", "checkpoints"};
+// Column families of a context's RocksDB, in the order they are opened. "default" must exist and stays empty. Those of
+// further chunk kinds (format/chunk_kind.h) follow, in contexts that have such.
+enum class Family : uint8_t { kManifest, kSpans, kEmbeddings, kCheckpoints };
+constexpr Family kFamilies[] = {Family::kManifest, Family::kSpans, Family::kEmbeddings, Family::kCheckpoints};
+constexpr size_t kMaxFamilies = 16;
 
 // Keys are the block number, 8 bytes big-endian, so that they sort as numbers.
 //   manifest     kIdentityBlock, kStateBlock
@@ -45,8 +46,8 @@ constexpr int64_t kMaxBlockBytes = int64_t{4} << 20;
 constexpr int32_t kMaxRowBytes = int32_t{1} << 20;
 // Checkpoints are cut into pieces, so that memtables never hold much of one.
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
-constexpr int64_t kMaxTokens = int64_t{1}
-                               << 40;  // of a context: 280 TB of rows; keeps all arithmetic far from overflow
+// Of a context: 280 TB of rows. Keeps all arithmetic far from overflow.
+constexpr int64_t kMaxTokens = int64_t{1} << 40;
 
 // Value = frame header (16 bytes) + payload + checksum (8 bytes), all little-endian:
 //   u16 format version, u8 kind, u8 zero, u32 payload bytes, u64 block number, payload, u64 checksum.
@@ -60,14 +61,6 @@ inline std::string key_of(uint64_t block) {
   std::string key(8, '\0');
   for (int i = 0; i < 8; ++i) key[size_t(i)] = char(block >> (56 - 8 * i));
   return key;
-}
-
-// False unless `key` has the one form keys have.
-inline bool block_of(std::string_view key, uint64_t& block) {
-  if (key.size() != 8) return false;
-  block = 0;
-  for (const char c : key) block = block << 8 | uint8_t(c);
-  return true;
 }
 
 }  // namespace reform::schema

@@ -22,17 +22,19 @@ bool can_be_json(const ContextMeta& meta) {
 
 nlohmann::json to_json(const CatalogueEntry& entry) {
   const ContextMeta& m = entry.meta;
-  return {{"id", m.id},
-          {"name", m.name},
-          {"created_unix_s", m.created_unix_s},
-          {"n_tokens", m.n_tokens},
-          {"complete", m.complete},
-          {"row_bytes", m.row_bytes},
-          {"settings", m.settings},
-          {"sources", m.sources},
-          {"progress", m.progress},
-          {"checkpoint_bytes", entry.checkpoint_bytes},
-          {"stamp", entry.stamp}};
+  nlohmann::json json = {{"id", m.id},
+                         {"name", m.name},
+                         {"created_unix_s", m.created_unix_s},
+                         {"n_tokens", m.n_tokens},
+                         {"complete", m.complete},
+                         {"row_bytes", m.row_bytes},
+                         {"settings", m.settings},
+                         {"sources", m.sources},
+                         {"progress", m.progress},
+                         {"checkpoint_bytes", entry.checkpoint_bytes},
+                         {"stamp", entry.stamp}};
+  if (!m.extra_kinds.empty()) json["extra_kinds"] = m.extra_kinds;
+  return json;
 }
 
 CatalogueEntry from_json(const nlohmann::json& json) {
@@ -44,6 +46,7 @@ CatalogueEntry from_json(const nlohmann::json& json) {
   m.n_tokens = json.at("n_tokens");
   m.complete = json.at("complete");
   m.row_bytes = json.at("row_bytes");
+  m.extra_kinds = json.value("extra_kinds", ExtraKinds{});
   m.settings = json.at("settings");
   m.sources = json.at("sources");
   m.progress = json.at("progress");

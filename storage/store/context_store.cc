@@ -33,7 +33,7 @@ Status just_removed(const std::string& name) {
   return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", name)};
 }
 
-// Who was looked up may have been replaced, and removed, before its lock was had: then there is another one now.
+// A context may be replaced and removed between its lookup and its lock. The second attempt finds the new one.
 template <class Attempt>
 auto twice_if_gone(const Attempt& attempt) {
   auto done = attempt();
@@ -89,7 +89,7 @@ Result<NamedContext> DirectoryStore::find_named(const std::string& name, Which w
   }
   for (const NamedContext& context : contexts) {
     if (context.role != NamedContext::Role::kCurrent) continue;
-    // It may be the one: then "not there" would be wrong, and a second one of its name worse.
+    // It may be the one asked for: "not there" would be wrong, and a second one of its name worse.
     if (which == Which::kCurrent && context.name.empty()) TRY(context.unread);
     names.push_back(fmt::format("\"{}\"", context.name.empty() ? context.id : context.name));
   }
@@ -222,7 +222,7 @@ Result<ContextEntry> DirectoryStore::try_find(const std::string& name, Which whi
   return entry;
 }
 
-// That a context of this name, or a replacement of it, may be made now; the id of the one to be replaced, if one is.
+// kExists unless a context of this name, or a replacement of it, may be made now. The id of the one to be replaced.
 Result<std::string> DirectoryStore::check_free(const std::string& name, Which which) const {
   const auto taken = find_named(name, which);
   if (taken.ok()) {
@@ -237,21 +237,26 @@ Result<std::string> DirectoryStore::check_free(const std::string& name, Which wh
 
 // Made in trash/, where a half-made one is swept, and moved in when whole.
 Result<std::unique_ptr<ContextWriter>> DirectoryStore::create(const std::string& name, int32_t row_bytes,
-                                                              const std::string& settings, Which which) {
+                                                              const std::string& settings, Which which,
+                                                              const ExtraKinds& extra_kinds) {
   TRY(check_context_name(name));
   if (row_bytes < 1 || row_bytes > schema::kMaxRowBytes) {
     return Status{Code::kUsage, fmt::format("rows of {} bytes: 1 to {} are possible", row_bytes, schema::kMaxRowBytes)};
+  }
+  if (const auto kinds = kinds_of(row_bytes, extra_kinds); !kinds.ok()) {
+    return Status{Code::kUsage, fmt::format("context \"{}\" {}", name, kinds.status().message)};
   }
   Identity identity;
   identity.name = name;
   identity.created_unix_s = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   identity.row_bytes = row_bytes;
-  identity.block_tokens = block_tokens_for(row_bytes);
+  identity.extra_kinds = extra_kinds;
+  identity.block_tokens = block_tokens_for(row_bytes, extra_kinds);
   identity.settings = settings;
   TRY_ASSIGN(std::string replaces, check_free(name, which));
   TRY_ASSIGN(identity.id, StoreDirectory::new_id());
   TRY_ASSIGN(auto lock, FileLock::acquire(dir_.lock_path(identity.id), FileLock::Mode::kExclusive, kPatience));
-  // Nobody evicts what is to be replaced, from now on; a writer's lock on it does as well.
+  // From now on nobody evicts what is to be replaced. If a writer holds it, that lock keeps it as well.
   Result<FileLock> kept = FileLock();
   if (!replaces.empty()) kept = FileLock::acquire(dir_.lock_path(replaces), FileLock::Mode::kShared);
   const auto claim = space_->open_claim(identity.id);
@@ -325,6 +330,12 @@ Result<Tokens> ContextData::read_tokens(int64_t begin, int64_t end) {
   const TokenRange range{begin, end};
   TRY_ASSIGN(auto tokens, read_token_ranges({&range, 1}));
   return std::move(tokens[0]);
+}
+
+Status ContextData::scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn) {
+  return scan(kEmbeddingRows, [&](TokenRange tokens, std::span<const std::byte> rows) {
+    return fn({tokens.begin, tokens.n_tokens(), rows});
+  });
 }
 
 Result<std::unique_ptr<ContextStore>> ContextStore::open(const std::string& dir, MemoryAccount& account,

@@ -47,12 +47,13 @@ struct EvictedContext {
   int64_t last_used_unix_s = 0;  // asked, or else made
 };
 
-// Which of the contexts of one name: the current one, or the one being made to take its place. The latter takes it in
-// the instant that it is finished; until then the current one answers, and whatever happens to the other, stays.
+// Which of the contexts of one name: the current one, or the one being made to take its place, which it does in the
+// instant that it is finished. Until then the current one answers, and stays, whatever happens to the other.
 enum class Which { kCurrent, kReplacement };
 
-// What an open store takes at most with so many contexts open, beside the rows and parts its caller hands it: for a
-// plan made beforehand. One of them may be scanned, or a checkpoint of it read, at a time.
+// Memory that an open store takes at most with so many contexts open, beside the parts that its caller hands it: for a
+// plan made beforehand. One of the contexts may be scanned, or a checkpoint of it read, at a time. Each further chunk
+// kind of a writer's context adds two memtables (ChunkKind::memtable_bytes).
 int64_t planned_store_bytes(int64_t n_writers, int64_t n_readers);
 
 class ContextStore {
@@ -70,15 +71,17 @@ class ContextStore {
   // A new, empty context; kExists if the name is taken. Names: 1-128 bytes of valid UTF-8 without control characters.
   // A replacement needs a current context (kNotFound), and there is one of them at most (kExists).
   virtual Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes,
-                                                        const std::string& settings, Which which = Which::kCurrent) = 0;
+                                                        const std::string& settings, Which which = Which::kCurrent,
+                                                        const ExtraKinds& extra_kinds = {}) = 0;
   // Takes the exclusive lock; kBusy names the holder's process.
   virtual Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name,
                                                              Which which = Which::kCurrent) = 0;
   // Shared lock, so any number of processes may read at once; kBusy while a writer holds it. Incomplete contexts may be
   // opened too: the caller looks at meta().
   virtual Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) = 0;
-  // Reads and checks all of the contexts named, replacements of theirs too; all there are where none is named. By name.
-  // Damage is in the verdicts; the Status is of a name that is not there, or of what ended the check.
+  // Reads and checks all of the contexts named and their replacements, or every context where none is named; in the
+  // order of their names. Damage is in the verdicts. The Status is not ok for a name that is not there, or where the
+  // check itself had to end.
   virtual Result<std::vector<ContextVerdict>> verify(const std::vector<std::string>& names,
                                                      const ContextProgressFn& progress) = 0;
   // A complete context as one portable file (docs/FORMAT.md): the same bytes for the same context. kBusy if it is not
@@ -86,7 +89,7 @@ class ContextStore {
   virtual Result<ArchiveSummary> export_context(const std::string& name,
                                                 const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts,
                                                 const ByteSink& sink, const ContextProgressFn& progress) = 0;
-  // The other way round. The context appears when all of it is there, checked and synced; otherwise nothing stays.
+  // The other way round. The context appears once all of it is there, checked and synced; after an error nothing stays.
   // kExists if its name is taken; kCorrupt, without the file's name, says which part is damaged.
   virtual Result<ArchiveSummary> import_context(const ByteSource& source, const AdmitArchive& admit,
                                                 const ContextProgressFn& progress) = 0;
@@ -99,12 +102,13 @@ class ContextStore {
   virtual Result<StoreLimit> limit() = 0;
   virtual Status set_limit(const StoreLimit& limit) = 0;
   virtual int64_t used_bytes() = 0;  // of the whole directory: sizes or allocated blocks, whichever is more
-  // For who is about to write context `name`: below the cap now, contexts going if they may, or kNoSpace.
+  // Called before context `name` is written. Brings the store below its cap, evicting contexts if that is allowed;
+  // kNoSpace if it cannot.
   virtual Status keep_limit(const std::string& name) = 0;
   virtual std::vector<EvictedContext> take_evicted() = 0;  // since the last call, by this store's writers
-  // The context stays, whatever the cap says, until it is removed or let go.
+  // A pinned context is never evicted.
   virtual Status set_pinned(const std::string& name, bool pinned) = 0;
-  // That it has been asked just now. Best effort: a store that cannot be written is asked all the same.
+  // Notes that it has been asked just now. Best effort: a store that cannot be written to can still be asked.
   virtual void note_asked(const std::string& name) = 0;
 };
 

@@ -19,20 +19,20 @@
 
 namespace reform {
 
-// How long a writer waits for readers to go: a list() in another process looks at a context for some milliseconds.
+// How long a writer waits for readers: a list() in another process holds a context for some milliseconds.
 constexpr std::chrono::milliseconds kPatience{2000};
-// A reader waits for a context that is complete: closing it takes its writer as long as the disk takes.
+// How long a reader waits for the writer of a complete context, which is closing it: that takes what the disk takes.
 constexpr std::chrono::milliseconds kReaderPatience{10'000};
 
 struct NamedContext {
   std::string id;
-  std::string name;  // "" if it is known no more: it then answers to its id
+  std::string name;  // "" if it is not known any more: the context then answers to its id
   enum class Role { kCurrent, kReplacement, kReplaced } role = Role::kCurrent;
   std::string replaced;  // id of the context whose place it has taken, if it has
   std::string replaces;  // id of the one whose place it is to take
   bool intact = false;   // its ledger can be read
   bool complete = false;
-  Status unread;  // kIo if its ledger could not even be tried
+  Status unread;  // kIo if its ledger could not be read at all
 };
 
 class DirectoryStore final : public ContextStore {
@@ -50,7 +50,7 @@ class DirectoryStore final : public ContextStore {
   Result<std::vector<ContextEntry>> list() override;
   Result<ContextEntry> find(const std::string& name, Which which) override;
   Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes, const std::string& settings,
-                                                Which which) override;
+                                                Which which, const ExtraKinds& extra_kinds) override;
   Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name, Which which) override;
   Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) override;
   Result<std::vector<ContextVerdict>> verify(const std::vector<std::string>& names,

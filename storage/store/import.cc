@@ -14,6 +14,7 @@ Status admit_archive(archive::Manifest& manifest, const AdmitArchive& admit) {
   meta.n_tokens = manifest.blocks.n_tokens();
   meta.complete = true;
   meta.row_bytes = manifest.row_bytes;
+  meta.extra_kinds = manifest.extra_kinds;
   meta.settings = manifest.settings;
   meta.sources = manifest.sources;
   meta.progress = manifest.progress;
@@ -31,6 +32,7 @@ Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& s
   identity.name = manifest.name;
   identity.created_unix_s = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   identity.row_bytes = manifest.row_bytes;
+  identity.extra_kinds = manifest.extra_kinds;
   identity.block_tokens = manifest.block_tokens;
   identity.settings = manifest.settings;
   claim->spare_contexts();  // an archive is known to be whole only at its end

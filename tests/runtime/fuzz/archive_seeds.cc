@@ -31,16 +31,15 @@ std::string archive_of(int64_t chunk_tokens, int64_t n_chunks, int32_t row_bytes
   if (!parts.empty()) m.checkpoints = {{chunk_tokens, part_bytes}};
   bool ok = out.begin().ok() && out.add(archive::Section::kManifest, 0, as_bytes(archive::encode_manifest(m))).ok();
   for (int64_t i = 0; i < m.blocks.n_blocks(); ++i) {
-    const BlockRange block = m.blocks.block(i);
+    const TokenRange block = m.blocks.block(i);
     const auto n = size_t(block.n_tokens());
-    const std::string spans =
-        encode_spans(2 * block.begin_token, std::vector<int32_t>(n, 300), std::vector<uint32_t>(n, 2));
-    ok = ok && out.add(archive::Section::kSpans, uint64_t(block.begin_token), as_bytes(spans)).ok();
+    const std::string spans = encode_spans(2 * block.begin, std::vector<int32_t>(n, 300), std::vector<uint32_t>(n, 2));
+    ok = ok && out.add(archive::Section(kTokenSpans.section), uint64_t(block.begin), as_bytes(spans)).ok();
   }
   for (int64_t i = 0; i < m.blocks.n_blocks(); ++i) {
-    const BlockRange block = m.blocks.block(i);
+    const TokenRange block = m.blocks.block(i);
     const std::string rows(size_t(block.n_tokens() * row_bytes), 'r');
-    ok = ok && out.add(archive::Section::kEmbeddings, uint64_t(block.begin_token), as_bytes(rows)).ok();
+    ok = ok && out.add(archive::Section(kEmbeddingRows.section), uint64_t(block.begin), as_bytes(rows)).ok();
   }
   if (!parts.empty()) {
     const std::string index = encode_checkpoint_index(parts), piece(size_t(part_bytes), 'p');

@@ -21,6 +21,8 @@ using archive::Section;
 
 namespace {
 
+constexpr auto kSpanSection = Section(kTokenSpans.section), kRowSection = Section(kEmbeddingRows.section);
+
 ByteSink append_to(std::string& bytes) {
   return [&bytes](std::span<const std::byte> more) -> Status {
     bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
@@ -287,11 +289,7 @@ struct Hostile {
 std::string with_manifest(const std::function<void(archive::Manifest&)>& change) {
   archive::Manifest m = manifest_of(4, 1, 8);
   change(m);
-  return Forgery()
-      .manifest(m)
-      .add(Section::kSpans, 0, spans_of(0, 4))
-      .add(Section::kEmbeddings, 0, "123456789012")
-      .end();
+  return Forgery().manifest(m).add(kSpanSection, 0, spans_of(0, 4)).add(kRowSection, 0, "123456789012").end();
 }
 
 std::string raw_header(uint16_t version) {
@@ -307,7 +305,7 @@ const Hostile kHostile[] = {
     {"a copy in text mode", [] { return "\x89RFM\n\x1a\n" + std::string(100, '\0'); }, "no export"},
     {"a newer version", [] { return raw_header(2); }, "has archive version 2, this program reads up to 1"},
     {"an older version", [] { return raw_header(0); }, "has archive version 0, this program reads 1"},
-    {"no manifest", [] { return Forgery().add(Section::kSpans, 0, "x").end(); }, "where its manifest should be"},
+    {"no manifest", [] { return Forgery().add(kSpanSection, 0, "x").end(); }, "where its manifest should be"},
     {"nothing but its end", [] { return Forgery().end(); }, "has end where its manifest should be"},
     {"more tokens than can be",
      [] { return with_manifest([](auto& m) { m.blocks.append_chunks(int64_t{1} << 41, 1); }); },
@@ -354,20 +352,20 @@ const Hostile kHostile[] = {
      [] {
        return Forgery()
            .manifest(manifest_of(4, 2, 16))
-           .add(Section::kSpans, 0, spans_of(0, 4))
-           .add(Section::kSpans, 4, spans_of(9, 4))
+           .add(kSpanSection, 0, spans_of(0, 4))
+           .add(kSpanSection, 4, spans_of(9, 4))
            .end();
      },
      "token block 4 does not follow"},
     {"a token block of other tokens",
-     [] { return Forgery().manifest(manifest_of(4, 1, 8)).add(Section::kSpans, 0, spans_of(0, 3)).end(); },
+     [] { return Forgery().manifest(manifest_of(4, 1, 8)).add(kSpanSection, 0, spans_of(0, 3)).end(); },
      "token block 0 is not a block of 4 tokens"},
     {"a token block twice",
      [] {
        return Forgery()
            .manifest(manifest_of(4, 2, 16))
-           .add(Section::kSpans, 0, spans_of(0, 4))
-           .add(Section::kSpans, 0, spans_of(0, 4))
+           .add(kSpanSection, 0, spans_of(0, 4))
+           .add(kSpanSection, 0, spans_of(0, 4))
            .end();
      },
      "has token block 0 where its token block 4 should be"},
@@ -375,8 +373,8 @@ const Hostile kHostile[] = {
      [] {
        return Forgery()
            .manifest(manifest_of(4, 1, 8))
-           .add(Section::kSpans, 0, spans_of(0, 4))
-           .add(Section::kEmbeddings, 0, "12345678901")
+           .add(kSpanSection, 0, spans_of(0, 4))
+           .add(kRowSection, 0, "12345678901")
            .end();
      },
      "embedding block 0 has 11 bytes"},
@@ -386,8 +384,8 @@ const Hostile kHostile[] = {
        m.checkpoints = {{4, 5}};
        return Forgery()
            .manifest(m)
-           .add(Section::kSpans, 0, spans_of(0, 4))
-           .add(Section::kEmbeddings, 0, "123456789012")
+           .add(kSpanSection, 0, spans_of(0, 4))
+           .add(kRowSection, 0, "123456789012")
            .add(Section::kCheckpointIndex, 4, std::string("\x01\x01x\x06", 4))
            .end();
      },
@@ -398,8 +396,8 @@ const Hostile kHostile[] = {
        m.checkpoints = {{4, 5}};
        return Forgery()
            .manifest(m)
-           .add(Section::kSpans, 0, spans_of(0, 4))
-           .add(Section::kEmbeddings, 0, "123456789012")
+           .add(kSpanSection, 0, spans_of(0, 4))
+           .add(kRowSection, 0, "123456789012")
            .add(Section::kCheckpointIndex, 4, std::string("\x01\x01x\x05", 4))
            .add(Section::kCheckpointPiece, 1, "123456")
            .end();
@@ -409,9 +407,9 @@ const Hostile kHostile[] = {
      [] {
        return Forgery()
            .manifest(manifest_of(4, 1, 8))
-           .add(Section::kSpans, 0, spans_of(0, 4))
-           .add(Section::kEmbeddings, 0, "123456789012")
-           .add(Section::kEmbeddings, 4, "123")
+           .add(kSpanSection, 0, spans_of(0, 4))
+           .add(kRowSection, 0, "123456789012")
+           .add(kRowSection, 4, "123")
            .end();
      },
      "has embedding block 4 where its end should be"},

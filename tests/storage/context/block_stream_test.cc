@@ -97,7 +97,7 @@ TEST_CASE("a stream hands over all that stands before a bad block, then says whi
 TEST_CASE("a checkpoint that claims more bytes than there are allocates nothing for them", "[storage]") {
   OneDatabase db;
   const std::vector<std::byte> bytes(1'500'000, std::byte{3});
-  const CheckpointPart part{"layer", bytes};
+  const NamedBytes part{"layer", bytes};
   const CheckpointRef ref = must(write_checkpoint(*db, 10, 1, {&part, 1}));
   int64_t n_bytes = 0;
   const auto count = [&](const std::string&, std::span<const std::byte> b) -> Status {

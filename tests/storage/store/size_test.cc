@@ -108,7 +108,7 @@ TEST_CASE("child saves a large checkpoint", "[.child]") {
   auto writer = must(store->create("x", 3, ""));
   must(writer->commit_chunk(Chunk(kSeed, 0, 10, 3).write()));
   const std::vector<std::byte> bytes(size_t{24} << 20, std::byte{42});
-  const std::vector<CheckpointPart> parts(6, {"layer", bytes});
+  const std::vector<NamedBytes> parts(6, {"layer", bytes});
   const int64_t before = process_peak_rss_bytes();
   must(writer->save_checkpoint(10, parts, {}));
   must(writer->save_checkpoint(10, parts, {}));

@@ -15,8 +15,10 @@ namespace reform::test {
 class RawDatabase {
  public:
   explicit RawDatabase(const std::string& dir) {
-    std::vector<rocksdb::ColumnFamilyDescriptor> families = {{"default", {}}};
-    for (const char* name : schema::kFamilyNames) families.push_back({name, {}});
+    std::vector<std::string> names;  // by id, which is the order they were made in
+    REQUIRE(rocksdb::DB::ListColumnFamilies({}, dir, &names).ok());
+    std::vector<rocksdb::ColumnFamilyDescriptor> families;
+    for (const std::string& name : names) families.push_back({name, {}});
     rocksdb::DB* db = nullptr;
     REQUIRE(rocksdb::DB::Open({}, dir, families, &handles_, &db).ok());
     db_.reset(db);

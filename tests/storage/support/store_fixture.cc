@@ -65,7 +65,7 @@ void must(const Status& status) {
 Status save(ContextWriter& writer, int64_t n_tokens, uint64_t seed, const std::vector<int64_t>& part_bytes,
             const std::vector<int64_t>& keep) {
   std::vector<std::vector<std::byte>> bytes(part_bytes.size());
-  std::vector<CheckpointPart> parts;
+  std::vector<NamedBytes> parts;
   for (size_t p = 0; p < bytes.size(); ++p) {
     bytes[p].resize(size_t(part_bytes[p]));
     for (size_t i = 0; i < bytes[p].size(); ++i) bytes[p][i] = part_byte(seed, int64_t(p), int64_t(i));

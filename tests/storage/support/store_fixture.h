@@ -36,7 +36,9 @@ std::byte part_byte(uint64_t seed, int64_t part, int64_t i);
 
 struct Chunk {
   Chunk(uint64_t seed, int64_t begin, int64_t n, int64_t row_bytes, const std::string& progress = "{}");
-  ChunkWrite write() const { return {begin_token, ids, lengths, rows, "[\"a.txt\"]", progress}; }
+  ChunkWrite write() const {
+    return {begin_token, ids, lengths, {{kEmbeddingRows.name, rows}}, "[\"a.txt\"]", progress};
+  }
   int64_t begin_token;
   std::vector<int32_t> ids;
   std::vector<uint32_t> lengths;
