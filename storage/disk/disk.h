@@ -40,9 +40,9 @@ class Disk {
   bool direct_reads() const { return direct_reads_; }
   const std::string& description() const { return description_; }
   const std::string& remark() const { return remark_; }
-  // This disk with `files` in the place of its own, which they lead to.
+  // A copy of this disk that uses `files`, a wrapper of its own file system.
   std::shared_ptr<const Disk> with_files(std::shared_ptr<rocksdb::FileSystem> files) const;
-  // For tests, whose clock need not wait.
+  // For tests: replaces the clock, so that nothing waits.
   void wrap_env(const std::function<std::unique_ptr<rocksdb::Env>(std::unique_ptr<rocksdb::Env>)>& wrap);
 
   Result<std::string> read_small_file(const std::string& path) const;  // kCorrupt past kSmallFileBytes
@@ -59,11 +59,11 @@ class Disk {
   const std::string description_, remark_;
 };
 
-// All from where the file stands, up to just past kSmallFileBytes: ours are small.
+// Reads from where the file stands to its end, or to just past kSmallFileBytes: files of ours are small.
 constexpr size_t kSmallFileBytes = size_t{64} << 20;
 rocksdb::IOStatus read_small(rocksdb::FSSequentialFile& file, std::string& bytes);
 
-// For files of ours: unlike RocksDB's defaults, a full disk is an error and never a signal.
+// For files of ours. Unlike with RocksDB's defaults, a full disk is an error and never a signal.
 rocksdb::FileOptions writing_options();
 
 // "cannot <verb> <path>: why": kNoSpace, kNotFound or kIo.

@@ -25,7 +25,8 @@ class FileLock {
   // Waits as long as it takes; for locks that are held for moments only.
   static Result<FileLock> wait(const std::string& path);
 
-  // A line for whoever meets the lock; for its exclusive holder only, and gone with it. At most 20 characters.
+  // The exclusive holder leaves a line for whoever meets the lock; it counts while the lock is held. At most 20
+  // characters.
   static Status leave_note(const std::string& path, const std::string& text);
   // The exclusive holder's note, "" if it left none; nothing if there is no such holder.
   static Result<std::optional<std::string>> holder_note(const std::string& path);

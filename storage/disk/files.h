@@ -47,8 +47,9 @@ struct DirectorySize {
 Result<DirectorySize> measure_directory(const std::string& path);
 
 // What everything below `path`, itself included, takes: for each file and directory its size or its allocated blocks,
-// whichever is more. What vanishes meanwhile or cannot be read is left out.
-constexpr int64_t kUnreadableBytes = int64_t{1} << 56;  // a directory that cannot be read fits under no cap
+// whichever is more. What vanishes meanwhile is left out. A directory that cannot be read counts kUnreadableBytes, so
+// that it fits below no cap.
+constexpr int64_t kUnreadableBytes = int64_t{1} << 56;
 int64_t tree_bytes(const std::string& path);
 int64_t block_bytes_at(const std::string& path);  // of the file system there
 

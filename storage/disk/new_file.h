@@ -18,11 +18,11 @@ namespace reform {
 
 class NewFile {
  public:
-  // kExists if there is a file and `replace` is false; kUsage if there is something that is no file.
+  // kExists if there is a file and `replace` is false; kUsage if the path is something else than a file.
   static Result<NewFile> create(const Disk& disk, const std::string& path, bool replace);
   NewFile(NewFile&&) noexcept;
   NewFile& operator=(NewFile&&) = delete;
-  ~NewFile();  // without commit() nothing stays
+  ~NewFile();  // without commit() it removes what was written
 
   Status append(std::span<const std::byte> bytes);
   Status commit();  // durable when it returns
@@ -35,7 +35,7 @@ class NewFile {
   std::unique_ptr<rocksdb::FSWritableFile> file_;
 };
 
-// The file at `path` from its beginning, pipes too.
+// Reads the file at `path`, which may be a pipe, from its beginning.
 Result<ByteSource> open_byte_source(const Disk& disk, const std::string& path);
 
 }  // namespace reform

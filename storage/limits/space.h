@@ -31,7 +31,7 @@ struct Growth {
   int64_t checkpoint_bytes = 0;  // its parts
 };
 
-// What lacks below the cap, for whom.
+// How many bytes a writer needs more than the cap leaves.
 struct Shortage {
   int64_t lacking_bytes = 0;
   int64_t taken_bytes = 0;  // by everything that is there or claimed
@@ -43,7 +43,7 @@ class SpaceClaim;
 
 class Space : public std::enable_shared_from_this<Space> {
  public:
-  // Frees what it may; kNoSpace, with nothing gone, if that is not enough. Called under locks/space.
+  // Frees what it may. Where that is not enough it frees nothing: kNoSpace. Called under locks/space.
   using MakeRoom = std::function<Status(const Shortage&)>;
 
   Space(std::string store_dir, std::shared_ptr<const Disk> disk);
@@ -92,12 +92,12 @@ class SpaceClaim {
   SpaceClaim(const SpaceClaim&) = delete;
   SpaceClaim& operator=(const SpaceClaim&) = delete;
 
-  // Sees to it that so much more can be written. kNoSpace says what is in the way; what was claimed stays so.
+  // Claims that so much more may be written. kNoSpace says what is in the way; what was claimed before stays claimed.
   Status ensure(const Growth& growth);
-  // The same for a longer stretch: what was claimed and is no longer needed is given back, and the disk must have the
+  // The same for a longer stretch: gives back what was claimed and is no longer needed, and asks the disk for the
   // bytes, too.
   Status plan(const Growth& growth);
-  // From now on no context goes for this claim.
+  // From now on no context is evicted for this claim.
   void spare_contexts() { eviction_ = Space::Eviction::kNever; }
   // Whether `bytes` more are free below the cap: for work that is not worth the loss of a context.
   bool ensure_free(int64_t bytes);

@@ -1,5 +1,5 @@
-// contexts/<id>/use.json: what users did with a context. No part of it: exports hold none of this. Where it cannot be
-// read the context counts as pinned, since somebody may have pinned it.
+// contexts/<id>/use.json: what users did with a context. It lies beside the context, not in it, so exports do not hold
+// it. Where it cannot be read the context counts as pinned, since somebody may have pinned it.
 #pragma once
 
 #include <reform/status.h>

@@ -1,4 +1,4 @@
-// The store's directory: its places, its marker, its ids, and the clearing away of what died half-way.
+// The store's directory: its places, its marker, its ids, and the removal of what a process that died has left.
 #pragma once
 
 #include <reform/status.h>
@@ -32,7 +32,7 @@ class StoreDirectory {
   // A context made in trash/ appears under contexts/, or the other way round: at once and durably.
   Status move_in(const std::string& id) const;
   Status move_out(const std::string& id) const;
-  // Removes what is in trash/ and the lock files of contexts that are gone, unless somebody is at it.
+  // Removes what is in trash/ and the lock files of contexts that are gone, except where somebody holds the lock.
   Status sweep() const;
 
  private:

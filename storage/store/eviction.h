@@ -1,4 +1,4 @@
-// Which contexts go when the store is full, or why none does.
+// Which contexts are evicted when the store is full, or why none is.
 #pragma once
 
 #include <reform/status.h>
@@ -13,16 +13,16 @@
 
 namespace reform {
 
-// A context that may go if its user lets go of it: complete, not pinned, and not the one being written or replaced.
+// A context that may be evicted: complete, not pinned, and not the one being written or replaced.
 struct EvictionCandidate {
   std::string id, name;
   int64_t last_used_unix_ms = 0;
-  int64_t last_asked_unix_ms = 0;  // decides where they were last of use in the same millisecond
+  int64_t last_asked_unix_ms = 0;  // decides between contexts last used in the same millisecond
 };
 
-// The least recently used go until the shortage is over, if that can be and the limit says so; those that somebody
-// reads stay. kNoSpace, with nothing gone, says what the user can do.
-// What went is added to `evicted`, also when another could not.
+// Removes the least recently used until the shortage is over, if the limit allows it and they suffice; those that
+// somebody reads stay. Otherwise removes none: kNoSpace says what the user can do. What was removed is added to
+// `evicted`, also where removing another failed.
 Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidates, const Shortage& shortage,
              std::vector<EvictedContext>& evicted);
 

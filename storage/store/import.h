@@ -1,4 +1,4 @@
-// The making of a context from an archive: in trash/, where a half-made one is swept, until it is whole.
+// Makes a context from an archive: in trash/, where a half-made one is swept, until it is whole.
 #pragma once
 
 #include <reform/status.h>
@@ -15,7 +15,7 @@
 
 namespace reform {
 
-// Lets `admit` see what the archive holds, and change name and settings; checks the name.
+// Shows `admit` what the archive holds, takes the name and settings it leaves, and checks the name.
 Status admit_archive(archive::Manifest& manifest, const AdmitArchive& admit);
 
 // Makes context `id` in trash/ from the rest of the archive, finished and on the disk. `lock`, exclusive, is the

@@ -1,4 +1,4 @@
-// What goes from a store: removed, replaced, evicted; and what keeps a context from going.
+// How contexts leave a store (removed, replaced, evicted), and what keeps them in it.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -53,7 +53,7 @@ Status DirectoryStore::remove_replaced(std::chrono::milliseconds patience) {
   return busy_one;
 }
 
-// What nobody needs any more goes first, and then contexts.
+// Removes what nobody needs any more, and contexts only if that is not enough.
 Status DirectoryStore::make_room(const Shortage& shortage) {
   const int64_t before = space_->used_bytes();
   (void)dir_.sweep().ok();
@@ -90,7 +90,7 @@ std::vector<EvictedContext> DirectoryStore::take_evicted() {
 
 Status DirectoryStore::change_use(const std::string& name, const std::function<Status(UseRecord&)>& change) {
   TRY_ASSIGN(const NamedContext context, find_named(name, Which::kCurrent));
-  // Below the cap there is room kept for it: who must make room has to be able to unpin.
+  // Room for it is kept below the cap: a user who must make room has to be able to unpin.
   TRY_ASSIGN(const auto names, dir_.lock_names());  // nobody removes it meanwhile, and nobody else changes this
   const std::string dir = dir_.context_dir(context.id);
   if (!path_exists(dir)) return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", name)};

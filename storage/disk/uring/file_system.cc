@@ -136,7 +136,7 @@ class UringRandomAccessFile final : public rocksdb::FSRandomAccessFile {
   struct FreeMemory {
     void operator()(char* p) const noexcept { std::free(p); }
   };
-  // On its way through aligned memory, for a caller who has none of his own (RocksDB's readers have).
+  // Reads through aligned memory, for a caller whose own is not aligned (RocksDB's readers align theirs).
   struct Detour {
     std::unique_ptr<char, FreeMemory> memory;
     size_t skip = 0;  // bytes before the wanted ones
@@ -170,7 +170,7 @@ class UringRandomAccessFile final : public rocksdb::FSRandomAccessFile {
     const auto done = size_t(read.done) - std::min(size_t(read.done), detour.skip);
     r.result = Slice(r.scratch, std::min(done, r.len));
     if (detour.memory != nullptr) std::memcpy(r.scratch, detour.memory.get() + detour.skip, r.result.size());
-    // What lies beyond the bytes asked for may fail as it likes.
+    // An error beyond the bytes asked for does not matter.
     const int error = no_memory ? ENOMEM : r.result.size() < r.len ? read.error : 0;
     r.status = error == 0 ? IOStatus::OK() : io_error("while reading", file_.path, error);
   }

@@ -43,8 +43,8 @@ IoPiece piece_of(const IoRequest& r, int64_t begin, int64_t end) {
   return {r.op, r.fd, r.offset + begin, r.data + begin, std::min(end - begin, kMaxPieceBytes)};
 }
 
-// Bytes [.., end) cannot be had from `at` on: by an error, or because the file ends. What comes first in the file
-// counts, whatever order the kernel answers in.
+// The bytes from `at` on cannot be had: by an error, or because the file ends. Of several such places the first in the
+// file counts, whatever order the kernel answers in.
 void end_request(IoRequest& r, int64_t at, int error) {
   if (at >= r.done) return;
   r.done = at;
@@ -192,7 +192,7 @@ class RingRun {
     const unsigned n_queued = queue_.n_queued();
     while (n_slots_ - n_free_ > n_queued) {
       const int error = -queue_.wait();
-      // Where waiting itself is impossible nobody can say what the kernel still writes to.
+      // If even waiting fails, nobody can say which buffers the kernel still writes to.
       CHECK(error == 0 || is_passing(Op::kRead, error));
       pop_all();
     }
