@@ -174,8 +174,8 @@ std::string Engine::Impl::cache_dir() const {
   return options.cache_dir.empty() ? default_cache_dir() : options.cache_dir;
 }
 
-Status Engine::Impl::make_room(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel) {
-  TRY(plan.make_room(*device, model->weights(), needs.weights, account, needs.advice, cancel));
+Status Engine::Impl::fit_job(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel) {
+  TRY(plan.fit(*device, model->weights(), needs.weights, account, needs.advice, cancel));
   note_gpu_plan(plan.device);
   const WeightSummary& weights = model->weights().summary();
   const int64_t n = weights.resident_layers + weights.streamed_layers;

@@ -108,7 +108,7 @@ struct Engine::Impl {
     TRY_ASSIGN(JobPlan plan, count_job(*device, needs.limits, make));
     plan.host += needs.beside;
     plan.raise_to(needs.meanwhile);
-    TRY(make_room(plan, needs, cancel));
+    TRY(fit_job(plan, needs, cancel));
     return make_session<Job>(needs.limits, make);
   }
   // Without a plan: where somebody has made room.
@@ -131,7 +131,7 @@ struct Engine::Impl {
   }
 
  private:
-  Status make_room(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel);
+  Status fit_job(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel);
   Result<Buffer<std::byte>> make_workspace(const OpLimits& limits);
 };
 

@@ -51,8 +51,8 @@ void JobPlan::raise_to(const JobPlan& other) {
   host.raise_to(other.host);
 }
 
-Status JobPlan::make_room(Device& where, WeightSource& weights, const WeightUse& use, const MemoryAccount& host_account,
-                          const std::string& advice, const CancelToken* cancel) const {
+Status JobPlan::fit(Device& where, WeightSource& weights, const WeightUse& use, const MemoryAccount& host_account,
+                    const std::string& advice, const CancelToken* cancel) const {
   MemoryPlan there = device;
   there[MemoryCategory::kWeights] += weights.least_bytes(use);
   const Status fits = there.check(where.account().cap_bytes(), advice);

@@ -31,8 +31,8 @@ struct JobPlan {
   void raise_to(const JobPlan& other);
   // Sees whether both fit, with what `use` needs of the weights, and arranges these in what the job leaves; before any
   // of its buffers is made. kMemoryCap with `advice`; kIo and kCancelled while weights are copied.
-  Status make_room(Device& device, WeightSource& weights, const WeightUse& use, const MemoryAccount& host_account,
-                   const std::string& advice, const CancelToken* cancel) const;
+  Status fit(Device& device, WeightSource& weights, const WeightUse& use, const MemoryAccount& host_account,
+             const std::string& advice, const CancelToken* cancel) const;
 };
 
 // What `make` allocates: it makes a job on a Site, and is run here where everything is only counted. `limits` are of

@@ -16,7 +16,7 @@ OpLimits Scorer::limits(const EmbeddingLayout& layout, int64_t n_question_rows) 
 Result<std::unique_ptr<Scorer>> Scorer::create(const Site& site, const EmbeddingLayout& layout, int64_t n_question_rows,
                                                int64_t max_block_rows) {
   std::unique_ptr<Scorer> s(new Scorer(site, layout));
-  const auto make_room = [&](Rows& rows, int64_t n_rows) -> Status {
+  const auto allocate = [&](Rows& rows, int64_t n_rows) -> Status {
     const auto room = [&](int64_t bytes) {
       return Buffer<std::byte>::create(site.device.account(), MemoryCategory::kIndex, copy_bytes(site.device, bytes));
     };
@@ -24,8 +24,8 @@ Result<std::unique_ptr<Scorer>> Scorer::create(const Site& site, const Embedding
     TRY_ASSIGN(rows.scales, room(n_rows * layout.n_heads * int64_t(sizeof(float))));
     return {};
   };
-  TRY(make_room(s->question_, n_question_rows));
-  TRY(make_room(s->block_, max_block_rows));
+  TRY(allocate(s->question_, n_question_rows));
+  TRY(allocate(s->block_, max_block_rows));
   TRY_ASSIGN(s->scores_, Buffer<float>::create(site.device.account(), MemoryCategory::kIndex, max_block_rows));
   TRY_ASSIGN(s->host_scores_,
              Buffer<std::byte>::create(site.host, MemoryCategory::kIndex,

@@ -150,14 +150,14 @@ Status IngestJob::explain_stop(const Status& why) const {
 }
 
 // Before a chunk is run. Where there is no room for it, the chunks before it are saved: their room was claimed.
-Status IngestJob::make_room(int64_t n_tokens) {
+Status IngestJob::claim_room(int64_t n_tokens) {
   const int64_t row_bytes = compressor_->layout().row_bytes();
   const int64_t checkpoint_bytes = compressor_->most_parts_bytes(n_done_ + n_tokens);
   // The question's checkpoint takes the place of another at the end, and for a moment both are there.
   const bool saved_twice = compress_.policy->carry == Carry::kNothing;
   const auto make = [&](int64_t n_chunks, int64_t n_chunks_tokens) {
-    Status made = target_.writer->make_room(n_chunks_tokens * (row_bytes + kSpanBytes) + n_chunks * kStateBytes,
-                                            checkpoint_bytes * (saved_twice ? 2 : 1));
+    Status made = target_.writer->claim_room(n_chunks_tokens * (row_bytes + kSpanBytes) + n_chunks * kStateBytes,
+                                             checkpoint_bytes * (saved_twice ? 2 : 1));
     call_.note_evictions();
     return made;
   };
@@ -186,7 +186,7 @@ Status IngestJob::run_chunk() {
   // From here on, more text could have changed the tokens.
   if (!append_base_ && pump.ended() && (n < compress_.chunk_tokens || pump.unstable(n))) TRY(save_append_start());
 
-  TRY(make_room(n));
+  TRY(claim_room(n));
   Stopwatch watch;
   report("compress", 0);
   PendingChunk chunk = next_chunk(n);

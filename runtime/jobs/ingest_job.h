@@ -81,7 +81,7 @@ class IngestJob {
   Status run_chunks();
   Status run_chunk();
   PendingChunk next_chunk(int64_t n_tokens);
-  Status make_room(int64_t n_tokens);
+  Status claim_room(int64_t n_tokens);
   Status write_pending();
   Status save_checkpoint();
   Status load_checkpoint();

@@ -96,7 +96,7 @@ class ContextWriter : public ContextData {
   // Called before a chunk is computed. Claims room, below the store's cap and on the disk, for a chunk of so many bytes
   // (ids, lengths, parts), a checkpoint and finish(). The claim replaces the one before. kNoSpace says what is in the
   // way; the writer can go on all the same.
-  virtual Status make_room(int64_t chunk_bytes, int64_t checkpoint_bytes) = 0;
+  virtual Status claim_room(int64_t chunk_bytes, int64_t checkpoint_bytes) = 0;
 };
 
 // What verify() found of one context.

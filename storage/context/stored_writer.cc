@@ -46,7 +46,7 @@ Status StoredWriter::sweep() {
                            [&](int64_t bytes) { return claim.ensure_free(bytes); });
 }
 
-Status StoredWriter::make_room(int64_t chunk_bytes, int64_t checkpoint_bytes) {
+Status StoredWriter::claim_room(int64_t chunk_bytes, int64_t checkpoint_bytes) {
   return failed_.ok() ? context_.claim()->plan({chunk_bytes, checkpoint_bytes}) : failed_;
 }
 

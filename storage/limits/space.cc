@@ -115,8 +115,8 @@ Result<int64_t> Space::grant(const std::string& id, int64_t ceiling, Eviction ev
                                                   "needed now; remove contexts, or raise --max-store-bytes",
                                                   dir_, format_bytes(taken), format_bytes(limit.max_bytes),
                                                   format_bytes(ceiling - here + kHousekeepingBytes))};
-    if (!again || eviction == Eviction::kNever || !make_room_) return full;
-    TRY(make_room_({lacking, taken, id, limit}));
+    if (!again || eviction == Eviction::kNever || !evict_) return full;
+    TRY(evict_({lacking, taken, id, limit}));
   }
 }
 
@@ -126,8 +126,8 @@ Status Space::keep_limit(const std::string& id) {
   TRY_ASSIGN(const auto guard, FileLock::wait(lock_path("space")));
   TRY_ASSIGN(limit, this->limit());  // another may just have changed it
   TRY_ASSIGN(const int64_t taken, taken_bytes(""));
-  if (taken <= limit.max_bytes || !make_room_) return {};
-  return make_room_({taken - limit.max_bytes, taken - kHousekeepingBytes, id, limit});
+  if (taken <= limit.max_bytes || !evict_) return {};
+  return evict_({taken - limit.max_bytes, taken - kHousekeepingBytes, id, limit});
 }
 
 Status Space::write_small(int64_t bytes, const std::function<Status()>& write) {

@@ -44,13 +44,13 @@ class SpaceClaim;
 class Space : public std::enable_shared_from_this<Space> {
  public:
   // Frees what it may. Where that is not enough it frees nothing: kNoSpace. Called under locks/space.
-  using MakeRoom = std::function<Status(const Shortage&)>;
+  using Evict = std::function<Status(const Shortage&)>;
 
   Space(std::string store_dir, std::shared_ptr<const Disk> disk);
 
   // The disk, its writes metered where there is a claim. For the store's databases.
   const std::shared_ptr<const Disk>& disk() const { return metered_disk_; }
-  void set_make_room(MakeRoom make_room) { make_room_ = std::move(make_room); }
+  void set_evict(Evict evict) { evict_ = std::move(evict); }
 
   Result<StoreLimit> limit() const;  // of now: another process may change it
   Status set_limit(const StoreLimit& limit);
@@ -81,7 +81,7 @@ class Space : public std::enable_shared_from_this<Space> {
   const std::shared_ptr<const Disk> disk_;
   std::shared_ptr<MeteredFileSystem> metered_;
   std::shared_ptr<const Disk> metered_disk_;
-  MakeRoom make_room_;
+  Evict evict_;
 };
 
 // A writer's. Outlives its database: RocksDB may write until it is closed.

@@ -42,9 +42,9 @@ class DirectoryStore final : public ContextStore {
         space_(std::move(space)),
         share_(std::move(share)),
         cache_memory_(std::move(cache_memory)) {
-    space_->set_make_room([this](const Shortage& shortage) { return make_room(shortage); });
+    space_->set_evict([this](const Shortage& shortage) { return evict_for(shortage); });
   }
-  ~DirectoryStore() override { space_->set_make_room({}); }
+  ~DirectoryStore() override { space_->set_evict({}); }
 
   const Disk& disk() const override { return dir_.disk(); }
   Result<std::vector<ContextEntry>> list() override;
@@ -87,7 +87,7 @@ class DirectoryStore final : public ContextStore {
   void fill_from_database(ContextEntry& entry, FileLock lock, Catalogue& catalogue);
   void keep_in_catalogue(const Catalogue& found);
   Result<std::string> check_free(const std::string& name, Which which) const;
-  Status make_room(const Shortage& shortage);
+  Status evict_for(const Shortage& shortage);
   Status change_use(const std::string& name, const std::function<Status(UseRecord&)>& change);
 
   const StoreDirectory dir_;

@@ -54,7 +54,7 @@ Status DirectoryStore::remove_replaced(std::chrono::milliseconds patience) {
 }
 
 // Removes what nobody needs any more, and contexts only if that is not enough.
-Status DirectoryStore::make_room(const Shortage& shortage) {
+Status DirectoryStore::evict_for(const Shortage& shortage) {
   const int64_t before = space_->used_bytes();
   (void)dir_.sweep().ok();
   (void)remove_replaced().ok();

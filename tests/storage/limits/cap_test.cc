@@ -41,7 +41,7 @@ struct Watched {
 // a restart need not do again.
 Status write_chunks(ContextWriter& writer, uint64_t seed, int64_t n_chunks, int64_t& saved) {
   for (int64_t i = 0; i < n_chunks; ++i) {
-    TRY(writer.make_room(kChunk * (kRowBytes + 16), kCheckpoint));
+    TRY(writer.claim_room(kChunk * (kRowBytes + 16), kCheckpoint));
     const int64_t begin = writer.meta().n_tokens;
     TRY(writer.commit_chunk(Chunk(seed, begin, kChunk, kRowBytes).write()));
     TRY(save(writer, begin + kChunk, seed, {kCheckpoint}));
@@ -143,7 +143,7 @@ TEST_CASE("cap: who is pinned, read, unfinished, written or replaced does not go
   CHECK(w.files->most_bytes() <= kCap);
   // Nothing goes either where all that may go would not be enough.
   must(w.store->set_pinned("pinned", false));
-  full = replacement->make_room(20 * kMiB, 0);
+  full = replacement->claim_room(20 * kMiB, 0);
   INFO(full.message);
   CHECK(full.code == Code::kNoSpace);
   CHECK(full.message.find("hold only") != std::string::npos);
@@ -215,7 +215,7 @@ TEST_CASE("child claims most of a store", "[.child]") {
   auto store = must(ContextStore::open(child_setting("STORE"), account));
   if (child_setting("MODE") == "unlimited") must(store->set_limit({}));
   auto writer = must(store->create("held", kRowBytes, "{}"));
-  const Status room = writer->make_room(5 * kMiB, 0);
+  const Status room = writer->claim_room(5 * kMiB, 0);
   report_to_parent(room.ok() ? "claimed" : room.message);
   ::pause();
 }
@@ -226,10 +226,10 @@ TEST_CASE("cap: what another process has claimed is not given out, and dies with
   ChildProcess child("child claims most of a store", {{"STORE", w.dir.path("store")}, {"MODE", "limited"}});
   REQUIRE(child.read_line() == "claimed");
   auto writer = must(w.store->create("mine", kRowBytes, "{}"));
-  CHECK(writer->make_room(4 * kMiB, 0).code == Code::kNoSpace);
-  must(writer->make_room(kMiB, 0));
+  CHECK(writer->claim_room(4 * kMiB, 0).code == Code::kNoSpace);
+  must(writer->claim_room(kMiB, 0));
   child.kill_and_wait();
-  must(writer->make_room(4 * kMiB, 0));
+  must(writer->claim_room(4 * kMiB, 0));
 }
 
 TEST_CASE("cap: it waits for a writer that began without one", "[storage]") {
@@ -248,7 +248,7 @@ TEST_CASE("cap: a writer that claims too little is refused at the cap, not let p
   w.limit(kCap, false);
   auto writer = must(w.store->create("x", kRowBytes, "{}"));
   Status status;
-  for (int64_t begin = 0; status.ok(); begin += kChunk)  // no make_room(), no checkpoints
+  for (int64_t begin = 0; status.ok(); begin += kChunk)  // no claim_room(), no checkpoints
     status = writer->commit_chunk(Chunk(1, begin, kChunk, kRowBytes).write());
   CHECK(status.code == Code::kNoSpace);
   CHECK(w.files->most_bytes() <= kCap);
