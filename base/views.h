@@ -1,7 +1,10 @@
 // Non-owning views of row-major arrays, passed by value. Owners are Buffer (base/memory.h).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <type_traits>
 
 namespace reform {
@@ -24,6 +27,13 @@ struct MatView {
   T* row(int64_t r) const { return data + r * stride_elems; }
   MatView row_range(int64_t begin, int64_t end) const { return {row(begin), end - begin, cols, stride_elems}; }
   MatView col_range(int64_t begin, int64_t end) const { return {data + begin, rows, end - begin, stride_elems}; }
+};
+
+// Bytes under a name: what a chunk leaves of one kind, or a part of a checkpoint (one layer's keys, say). Not its
+// owner.
+struct NamedBytes {
+  std::string name;
+  std::span<const std::byte> bytes;
 };
 
 }  // namespace reform

@@ -166,9 +166,9 @@ std::vector<StatePart> Compressor::state() const {
   return all;
 }
 
-Result<std::vector<CachePart>> Compressor::parts() {
+Result<std::vector<NamedBytes>> Compressor::parts() {
   CHECK(options_.saves);
-  std::vector<CachePart> all;
+  std::vector<NamedBytes> all;
   if (cache_.kv_len() == 0) return all;
   std::byte* room = parts_room_.data();
   for (const StatePart& p : state_) {

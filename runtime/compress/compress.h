@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/views.h"
 #include "kernels/device.h"
 #include "runtime/compress/embedding.h"
 #include "runtime/compress/heads.h"
@@ -42,12 +43,6 @@ CompressSizes question_sizes(const CompressOptions& options, int64_t n_question_
 
 // Where nothing is carried, the cache that questions are asked on holds the last tokens of the text, this many.
 inline constexpr int64_t kQuestionTailTokens = 4096;
-
-// A named piece of a checkpoint, as one layer's keys of one head; points into the cache or a copy of it.
-struct CachePart {
-  std::string name;
-  std::span<const std::byte> bytes;
-};
 
 class Compressor {
  public:
@@ -81,7 +76,7 @@ class Compressor {
 
   // The cache and the policy's state as they stand, valid until the next call. They are copied only from a device with
   // memory of its own.
-  Result<std::vector<CachePart>> parts();
+  Result<std::vector<NamedBytes>> parts();
   int64_t most_parts_bytes(int64_t n_tokens) const;  // once so many tokens have been run
   // And back, after reset(): each part in order, then finish_load(). Stored parts are outside data, so their names and
   // sizes are checked (kCorrupt).

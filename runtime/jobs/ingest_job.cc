@@ -227,10 +227,7 @@ Status IngestJob::write_pending() {
 Status IngestJob::save_checkpoint() {
   TRY(write_pending());
   Stopwatch watch;
-  TRY_ASSIGN(const std::vector<CachePart> cache_parts, compressor_->parts());
-  std::vector<NamedBytes> parts;
-  parts.reserve(cache_parts.size());
-  for (const CachePart& p : cache_parts) parts.push_back({p.name, p.bytes});
+  TRY_ASSIGN(const std::vector<NamedBytes> parts, compressor_->parts());
   std::vector<int64_t> keep = {n_done_};
   if (append_base_) keep.push_back(*append_base_);
   TRY(target_.writer->save_checkpoint(n_done_, parts, keep));

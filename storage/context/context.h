@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/views.h"
 #include "storage/format/chunk_kind.h"
 
 namespace reform {
@@ -28,12 +29,6 @@ struct ContextMeta {
   std::string settings;    // fixed at creation: model fingerprint, policy, chunk, budgets, heads
   std::string sources;     // files and where each begins; may change with each commit
   std::string progress;    // what the runtime needs to go on: hashes, bytes read; changes with each commit
-};
-
-// Bytes under a name: what a chunk leaves of one kind, or a part of a checkpoint (one layer's keys, say).
-struct NamedBytes {
-  std::string name;
-  std::span<const std::byte> bytes;
 };
 
 // One chunk: everything here becomes visible in one atomic WriteBatch, or not at all.

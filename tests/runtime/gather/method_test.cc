@@ -210,7 +210,7 @@ TEST_CASE("a stored cache of another shape is refused", "[runtime]") {
   Bench bench(golden, "h2o", Isa::kRef);
   auto c = bench.compressor();
   bench.ingest(*c, golden.ints.at("text"));
-  const std::vector<CachePart> parts = std::move(c->parts()).value();
+  const std::vector<NamedBytes> parts = std::move(c->parts()).value();
   auto other = bench.compressor();
   CHECK(other->load_part(0, "k 0.1 f32", parts[0].bytes).code == Code::kCorrupt);
   CHECK(other->load_part(0, parts[0].name, parts[0].bytes.first(parts[0].bytes.size() - 1)).code == Code::kCorrupt);

@@ -308,7 +308,7 @@ TEST_CASE("replace: what was begun is begun anew where it turns out to be damage
     auto writer = bench.store().impl().contexts->open_writer("parts", which).value();
     const int64_t n_tokens = writer->meta().n_tokens;
     const std::byte bytes[8] = {};
-    const CheckpointPart part{"nonsense", bytes};
+    const NamedBytes part{"nonsense", bytes};
     REQUIRE(writer->save_checkpoint(n_tokens, {&part, 1}, {&n_tokens, 1}).ok());
   };
   CHECK(bench.ingest_stopped("parts", {second}, options, 2));

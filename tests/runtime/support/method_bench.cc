@@ -79,7 +79,7 @@ SavedParts saved_parts(Compressor& c) {
   const auto parts = c.parts();
   REQUIRE(parts.ok());
   SavedParts all;
-  for (const CachePart& p : parts.value()) all.push_back({p.name, {p.bytes.begin(), p.bytes.end()}});
+  for (const NamedBytes& p : parts.value()) all.push_back({p.name, {p.bytes.begin(), p.bytes.end()}});
   return all;
 }
 
