@@ -2,11 +2,11 @@
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "runtime/tokenizer/unicode.h"
+#include "tests/runtime/support/model_support.h"
 #include "tests/support/files.h"
 
 namespace reform {
@@ -187,11 +187,8 @@ std::unique_ptr<Tokenizer> make_tokenizer(const GgufWriter& writer) {
 }
 
 std::unique_ptr<Tokenizer> real_tokenizer(const std::string& name) {
-  const std::string path = test::model_path(name + ".gguf");
-  if (!std::filesystem::exists(path)) {
-    WARN("skipped: no " << path);
-    return nullptr;
-  }
+  const std::string path = test::real_model_path(name);
+  if (path.empty()) return nullptr;
   auto gguf = Gguf::open(path);
   INFO(gguf.status().message);
   REQUIRE(gguf.ok());
