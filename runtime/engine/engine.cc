@@ -128,13 +128,20 @@ Turns::Turn::~Turn() {
 Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
   std::unique_lock lock(mutex_);
   const auto is_cancelled = [&] { return cancel != nullptr && cancel->cancelled(); };
+  ++n_waiting_;
   while (taken_ && !is_cancelled()) free_.wait_for(lock, kLookAtToken);
+  --n_waiting_;
   if (is_cancelled()) {
     free_.notify_one();  // what was meant for us
     return Status{Code::kCancelled, "stopped while another call was using the engine"};
   }
   taken_ = true;
   return Turn(this);
+}
+
+int64_t Turns::n_waiting() const {
+  const std::lock_guard lock(mutex_);
+  return n_waiting_;
 }
 
 // On the CPU they stay in the file's mapping; a device with memory of its own has places for them.

@@ -60,10 +60,12 @@ class Turns {
     Turns* turns_;
   };
   Result<Turn> take(const CancelToken* cancel);  // kCancelled
+  int64_t n_waiting() const;
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable free_;
+  int64_t n_waiting_ = 0;
   bool taken_ = false;
 };
 

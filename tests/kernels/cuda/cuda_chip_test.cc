@@ -18,6 +18,7 @@
 #include "tests/kernels/matmul_cases.h"
 #include "tests/support/compare.h"
 #include "tests/support/gpu.h"
+#include "tests/support/skip.h"
 
 namespace reform::test {
 namespace {
@@ -61,7 +62,7 @@ struct Stream {
 };
 
 TEST_CASE("cuda chip: the driver loads all kernels at once", "[kernels][cuda]") {
-  if (!has_chip()) return;
+  if (!has_chip()) return skip("no GPU");
   const auto n = load_cuda_kernels();
   INFO(n.status().message);
   REQUIRE(n.ok());
@@ -70,7 +71,7 @@ TEST_CASE("cuda chip: the driver loads all kernels at once", "[kernels][cuda]") 
 
 // Token by token, as a decode is; every third step has one kernel more, so the graph is made anew.
 TEST_CASE("cuda chip: recorded steps give what steps issued one by one give", "[kernels][cuda]") {
-  if (!has_chip()) return;
+  if (!has_chip()) return skip("no GPU");
   constexpr int64_t kCols = 256, kRows = 515, kSteps = 7;
   Random random(61);
   const Matrix table = random_matrix(QuantType::kQ8_0, kSteps, kCols, random);
@@ -133,7 +134,7 @@ struct Product {
 };
 
 TEST_CASE("cuda chip: cuBLASLt gives the sums that we ask of it", "[kernels][cuda]") {
-  if (!has_chip()) return;
+  if (!has_chip()) return skip("no GPU");
   const auto library = load_cublas_lt("");
   if (library == nullptr) return;
   constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
@@ -195,7 +196,7 @@ std::vector<double> rounded_to_codes(const std::vector<float>& values) {
 }
 
 TEST_CASE("cuda chip: attention by warpgroups is used where there are any", "[kernels][cuda]") {
-  if (!has_chip()) return;
+  if (!has_chip()) return skip("no GPU");
   const auto device = open_cuda_device(0, {.max_bytes = int64_t{2} << 30});
   INFO(device.status().message);
   REQUIRE(device.ok());
@@ -205,7 +206,7 @@ TEST_CASE("cuda chip: attention by warpgroups is used where there are any", "[ke
 
 // Our kernels make the codes, cuBLASLt multiplies them; a chip or library that cannot must have said so.
 TEST_CASE("cuda chip: FP8 products are those of the rounded factors", "[kernels][cuda]") {
-  if (!has_chip()) return;
+  if (!has_chip()) return skip("no GPU");
   const auto chips = list_cuda_chips();
   const bool has_fp8 = chips[0].major > 8 || (chips[0].major == 8 && chips[0].minor >= 9);
   const auto device = open_cuda_device(0, {.max_bytes = int64_t{1} << 30, .fp8 = true});

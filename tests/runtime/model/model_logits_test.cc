@@ -1,6 +1,7 @@
 // Logits against transformers on the dequantised weights (scripts/make_logits_golden.py, make_tiny_gguf.py).
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <map>
 
 #include "tests/runtime/support/model_support.h"
 
@@ -25,20 +26,10 @@ TEST_CASE("tiny models of every architecture: logits match transformers on every
   }
 }
 
-struct RealModel {
-  const char* name;
-  int64_t n_reference_positions;  // what the scalar reference does in some seconds
-};
-constexpr RealModel kRealModels[] = {
-    {"smollm2-135m", 24}, {"gemma3-270m", 8}, {"qwen2.5-coder-0.5b", 6}, {"qwen2.5-coder-1.5b", 2}};
-
-void check_reference_path(const char* name, int64_t n_positions) {
+void check_reference_path(const std::string& name, int64_t n_positions) {
   const std::string path = real_model_path(name);
-  if (path.empty()) {
-    WARN(name << " is not in models/: skipped");
-    return;
-  }
-  const LogitsGolden golden = LogitsGolden::load(golden_path(std::string("logits_") + name + ".bin"));
+  if (path.empty()) return;
+  const LogitsGolden golden = LogitsGolden::load(golden_path("logits_" + name + ".bin"));
   LoadedModel m(path, Isa::kRef, 256, 256);
   n_positions = std::min(n_positions, golden.n_positions());
   const auto a = compare_logits(m, golden, n_positions, n_positions, KvView::Type::kF32);
@@ -49,25 +40,23 @@ void check_reference_path(const char* name, int64_t n_positions) {
   CHECK(a.max_lse_error <= 2e-3);
 }
 
-TEST_CASE("real models: the reference path's first logits are transformers'", "[runtime][logits][model]") {
-  for (const RealModel& real : kRealModels) {
-    DYNAMIC_SECTION(real.name) { check_reference_path(real.name, real.n_reference_positions); }
-  }
+// As many positions as the scalar reference does in some seconds.
+void check_first_positions(const std::string& name) {
+  static const std::map<std::string, int64_t> n_positions = {
+      {"smollm2-135m", 24}, {"gemma3-270m", 8}, {"qwen2.5-coder-0.5b", 6}, {"qwen2.5-coder-1.5b", 2}};
+  check_reference_path(name, n_positions.at(name));
 }
+REFORM_REAL_MODEL_CASES("the reference path's first logits are transformers'", "[runtime][logits][model]",
+                        check_first_positions)
 
-TEST_CASE("real models: the reference path's logits are transformers' at all positions", "[.slow][logits][model]") {
-  for (const RealModel& real : kRealModels) {
-    DYNAMIC_SECTION(real.name) { check_reference_path(real.name, INT64_MAX); }
-  }
-}
+void check_all_positions(const std::string& name) { check_reference_path(name, INT64_MAX); }
+REFORM_REAL_MODEL_CASES("the reference path's logits are transformers' at all positions", "[.slow][logits][model]",
+                        check_all_positions)
 
-void check_fast_path(const char* model_name) {
+void check_fast_path(const std::string& model_name) {
   const std::string path = real_model_path(model_name);
-  if (path.empty()) {
-    WARN(model_name << " is not in models/: skipped");
-    return;
-  }
-  const LogitsGolden golden = LogitsGolden::load(golden_path(std::string("logits_") + model_name + ".bin"));
+  if (path.empty()) return;
+  const LogitsGolden golden = LogitsGolden::load(golden_path("logits_" + model_name + ".bin"));
   LoadedModel m(path, best_isa(), 256, 256);
   const auto a = compare_logits(m, golden, golden.n_positions(), 160, KvView::Type::kF16);
   WARN(model_name << ", " << name(best_isa()) << ": cosine min " << a.min_cosine << ", mean " << a.mean_cosine
@@ -76,19 +65,13 @@ void check_fast_path(const char* model_name) {
   CHECK(a.n_same_top >= 195 * a.n_positions / 200);
 }
 
-TEST_CASE("real models: the fast path's logits stay close to transformers'", "[runtime][logits][model]") {
-  for (const RealModel& real : kRealModels) {
-    DYNAMIC_SECTION(real.name) { check_fast_path(real.name); }
-  }
-}
+REFORM_REAL_MODEL_CASES("the fast path's logits stay close to transformers'", "[runtime][logits][model]",
+                        check_fast_path)
 
-void check_perplexity(const char* model_name) {
+void check_perplexity(const std::string& model_name) {
   const std::string path = real_model_path(model_name);
-  if (path.empty()) {
-    WARN(model_name << " is not in models/: skipped");
-    return;
-  }
-  const LogitsGolden golden = LogitsGolden::load(golden_path(std::string("logits_") + model_name + ".bin"));
+  if (path.empty()) return;
+  const LogitsGolden golden = LogitsGolden::load(golden_path("logits_" + model_name + ".bin"));
   const int64_t window = golden.window_tokens, n_windows = int64_t(golden.ppl_ids.size()) / window;
   LoadedModel m(path, best_isa(), 512, window);
   KvCache cache = m.make_cache(KvView::Type::kF16);
@@ -107,12 +90,8 @@ void check_perplexity(const char* model_name) {
   WARN(model_name << ": perplexity " << got << ", transformers " << want);
   CHECK(std::abs(got / want - 1) <= 0.01);
 }
-
-TEST_CASE("real models: perplexity over 8k tokens is transformers' within 1 %", "[.slow][logits][model]") {
-  for (const RealModel& real : kRealModels) {
-    DYNAMIC_SECTION(real.name) { check_perplexity(real.name); }
-  }
-}
+REFORM_REAL_MODEL_CASES("perplexity over 8k tokens is transformers' within 1 %", "[.slow][logits][model]",
+                        check_perplexity)
 
 }  // namespace
 }  // namespace reform::test

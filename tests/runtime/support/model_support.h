@@ -40,8 +40,18 @@ struct LogitsGolden {
 // tests/golden/tiny_<name>.gguf: every architecture, 2 or 3 random layers.
 const std::vector<std::string>& tiny_names();
 std::string tiny_path(const std::string& name);
-// models/<name>.gguf; "" when it is not there.
+// models/<name>.gguf; when it is not there, skips the test case and returns "".
 std::string real_model_path(const std::string& name);
+
+// A test case for each model: a missing model skips its own cases only. They are named "NAME: CLAIM" and call
+// CHECK("NAME").
+#define REFORM_REAL_MODEL_CASE(name, claim, tags, check) \
+  TEST_CASE(name ": " claim, tags) { check(name); }
+#define REFORM_REAL_MODEL_CASES(claim, tags, check)                \
+  REFORM_REAL_MODEL_CASE("smollm2-135m", claim, tags, check)       \
+  REFORM_REAL_MODEL_CASE("gemma3-270m", claim, tags, check)        \
+  REFORM_REAL_MODEL_CASE("qwen2.5-coder-0.5b", claim, tags, check) \
+  REFORM_REAL_MODEL_CASE("qwen2.5-coder-1.5b", claim, tags, check)
 
 // Every instruction set this machine runs, the reference first.
 std::vector<Isa> supported_isas();

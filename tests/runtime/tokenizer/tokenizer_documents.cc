@@ -4,10 +4,10 @@
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "tests/runtime/support/model_support.h"
 #include "tests/support/files.h"
 
 namespace reform {
@@ -188,11 +188,8 @@ std::unique_ptr<Tokenizer> make_tokenizer(const GgufWriter& writer) {
 }
 
 std::unique_ptr<Tokenizer> real_tokenizer(const std::string& name) {
-  const std::string path = test::model_path(name + ".gguf");
-  if (!std::filesystem::exists(path)) {
-    WARN("skipped: no " << path);
-    return nullptr;
-  }
+  const std::string path = test::real_model_path(name);
+  if (path.empty()) return nullptr;
   auto gguf = Gguf::open(path);
   INFO(gguf.status().message);
   REQUIRE(gguf.ok());

@@ -1,8 +1,11 @@
 // Readers and listers beside a writer that replaces and removes: what they find is whole, or plainly not there.
+#include <poll.h>
+#include <sys/inotify.h>
+
 #include <atomic>
-#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include "storage/disk/file_lock.h"
@@ -37,6 +40,23 @@ Status look(ContextStore& store) {
   }
   return {};
 }
+
+// Tells when a file is opened.
+class OpenWatch {
+ public:
+  explicit OpenWatch(const std::string& path) : fd_(inotify_init1(IN_CLOEXEC)) {
+    REQUIRE(inotify_add_watch(fd_.get(), path.c_str(), IN_OPEN) >= 0);
+  }
+  // Blocks until it has been opened since the last call. The limit only keeps a broken test from hanging.
+  bool wait_for_open() {
+    pollfd ready = {fd_.get(), POLLIN, 0};
+    alignas(inotify_event) char events[4096];
+    return ::poll(&ready, 1, 60'000) == 1 && ::read(fd_.get(), events, sizeof events) > 0;
+  }
+
+ private:
+  FileDescriptor fd_;
+};
 
 }  // namespace
 
@@ -75,12 +95,18 @@ TEST_CASE("a context that is replaced and removed while a reader waits for its l
   // As who removes it does: the lock is held until the last of it is gone.
   const FileLock removing = must(FileLock::acquire(dir.path("locks/" + id), FileLock::Mode::kExclusive));
   Status found;
+  std::promise<void> opened;
   std::thread reader([&] {
     MemoryAccount own;
     const auto mine = ContextStore::open(dir.path(), own);
+    opened.set_value();
     found = mine.ok() ? mine.value()->open_reader("book").status() : mine.status();
   });
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // it waits by now; if not, the test is an easier one
+  opened.get_future().wait();
+  // A reader that waits opens the lock's file again and again: the second time says that it has been refused once.
+  OpenWatch lock_file(dir.path("locks/" + id));
+  CHECK(lock_file.wait_for_open());
+  CHECK(lock_file.wait_for_open());
   write_text(*store, 2, Which::kReplacement);
   std::filesystem::rename(dir.path("contexts/" + id), dir.path("trash/" + id));
   reader.join();
