@@ -235,7 +235,7 @@ MemoryReport memory_report(const Engine::Impl& engine, const MemoryAccount* stor
     report.gpu_outside_bytes = engine.device->outside_bytes();
   }
   const std::lock_guard lock(engine.gpu_mutex);
-  report.gpu_weights = engine.gpu_weights;
+  if (gpu != nullptr) report.gpu_weights = engine.gpu_weights;
   for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) {
     const auto category = MemoryCategory(c);
     const auto sum = [&](auto bytes) {
