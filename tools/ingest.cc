@@ -163,7 +163,7 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
            "Tokens run at a time; auto: 4096, or what fits the model's trained window with the cache");
   add_size("--cache-tokens", o.cache_tokens,
            "Size of the compressed cache per layer (all policies but none); auto as above");
-  add("--sink-tokens", o.sink_tokens, "First tokens that are never evicted (all policies but none)", "N");
+  add("--sink-tokens", o.sink_tokens, "First tokens that are never evicted (policies with sinks)", "N");
   add("--overlap-tokens", o.overlap_tokens, "Tokens before a chunk that are run again (none)", "N");
 }
 

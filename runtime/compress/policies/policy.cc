@@ -9,7 +9,8 @@ namespace {
 constexpr Policy kPolicies[] = {
     {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", Carry::kCache, make_h2o},
     {"recent", "sinks and a window of recent tokens (StreamingLLM)", Carry::kCache, make_recent},
-    {"none", "independent chunks after a short overlap; nothing is carried", Carry::kNothing, nullptr},
+    {"none", "independent chunks after a short overlap; nothing is carried", Carry::kNothing, nullptr,
+     /*keeps_sinks=*/false},
 };
 
 }  // namespace

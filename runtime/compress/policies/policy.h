@@ -32,14 +32,15 @@ struct StatePart {
 };
 
 // The policy of one Compressor, whose cache it shrinks. Everything but `on_host` state lies in the device's memory and
-// is touched by ops only, so that nobody waits for the device.
+// is touched by ops and Device::fill_zero only, so that nobody waits for the device.
 class EvictionPolicy {
  public:
   virtual ~EvictionPolicy() = default;
 
   // Whether observe() is to be called. It is then called for each layer of each chunk, after the layer's attention,
-  // while q (rotated) and the cache stand; lse [n_heads, n_tokens] as Ops::attention() gives it. The policy chooses the
-  // queries it wants and how it weighs them (Ops::attention_column_sums). A question is not observed.
+  // while q (rotated) and the cache stand; lse [n_heads, n_tokens] as Ops::attention() gives it. evict() may not
+  // follow: a cache within its budget is left alone. The policy chooses the queries it wants and how it weighs them
+  // (Ops::attention_column_sums). A question is not observed.
   virtual bool observes() const { return false; }
   virtual void observe(int64_t /*layer*/, const AttentionArgs& /*args*/, MatView<const float> /*lse*/) {}
 
@@ -78,7 +79,8 @@ struct Policy {
   const char* name;
   const char* summary;  // one line for --help
   Carry carry;
-  MakePolicy* make;  // nullptr where nothing is carried
+  MakePolicy* make;         // nullptr where nothing is carried
+  bool keeps_sinks = true;  // whether the first PolicySetup::sinks slots always stay
 };
 
 std::span<const Policy> policies();                  // the first is the default

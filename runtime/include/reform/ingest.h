@@ -29,7 +29,7 @@ struct IngestOptions {
   // trained on. 0: 4,096, or less if that window is short.
   int64_t chunk_tokens = 0;
   int64_t cache_tokens = 0;
-  int64_t sink_tokens = 4;       // first tokens that are never evicted (every policy but none)
+  int64_t sink_tokens = 4;       // first tokens that are never evicted (policies with sinks)
   int64_t overlap_tokens = 256;  // tokens before a chunk that are run again (none)
   bool lossy = false;            // invalid UTF-8 is read as U+FFFD instead of failing with kBadText
   // What to do if the name exists with other text. kRefuse: kExists. kAppend: add the text at the end. kReplace: the

@@ -41,9 +41,10 @@ TEST_CASE("a job's plan is to the byte what it allocates, wherever memory is", "
   const Heads heads = test::take(engine.resolve_heads({}, nullptr));
 
   SECTION("compress") {
-    const char* policy = GENERATE("h2o", "recent", "none");
+    const Policy& policy = policies()[size_t(GENERATE(range(0, int(policies().size()))))];
+    CAPTURE(policy.name);
     const bool saves = GENERATE(false, true);
-    const CompressOptions options{.policy = find_policy(policy),
+    const CompressOptions options{.policy = &policy,
                                   .chunk_tokens = 173,
                                   .cache_tokens = 91,
                                   .sink_tokens = 4,
