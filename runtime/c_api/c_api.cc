@@ -1,4 +1,4 @@
-// The C API: translates to and from the C++ one and lets no exception across.
+// The C API: translates to and from the C++ API and lets no exception out.
 #include <reform/ask.h>
 #include <reform/generate.h>
 #include <reform/ingest.h>

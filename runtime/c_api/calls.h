@@ -1,4 +1,4 @@
-// What the C API's calls share: the handles, and the way from a Status or an exception to a code.
+// What the C API's calls share: the handles, and the conversion of a Status or an exception to a code.
 #pragma once
 
 #include <reform/cancel.h>
@@ -54,7 +54,7 @@ inline Status need(const void* argument, const char* name) {
   return {Code::kUsage, std::string(name) + " is NULL"};
 }
 
-// What the caller may know of the struct: `size` bytes of it.
+// Sets the first `size` bytes, which are all that the caller knows of the struct.
 template <class Options>
 void init_options(Options* options, size_t size, Options defaults) {
   static_assert(std::is_trivially_copyable_v<Options> && offsetof(Options, size) == 0);

@@ -1,4 +1,5 @@
-// The C API's results: each derives from the struct the caller sees and owns the C++ value its pointers point into.
+// The C API's results. Each derives from the struct that the caller sees, and owns the C++ value that its pointers
+// point into.
 #pragma once
 
 #include <reform/archive.h>
@@ -196,7 +197,7 @@ struct CGenerateResult : reform_generate_result {
   CReport owned_report;
 };
 
-// The caller holds the C face of what make() released.
+// `face` is the C base of a result that make() returned.
 template <class Owned, class Face>
 void free_result(const Face* face) {
   std::unique_ptr<const Owned>{static_cast<const Owned*>(face)};

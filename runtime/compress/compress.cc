@@ -88,7 +88,7 @@ Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens, const 
   return transformer_->forward(args, hooks);
 }
 
-// By ops alone: nobody waits for the device.
+// Issues only ops, so the host does not wait for the device.
 void Compressor::evict() {
   const int64_t kv_len = cache_.kv_len(), budget = options_.cache_tokens;
   if (policy_ == nullptr || kv_len <= budget) return;
@@ -145,7 +145,7 @@ Result<std::span<const std::byte>> Compressor::run_question(std::span<const int3
 
 Status Compressor::wait_for(const RowsForHost& rows) { return outlet_->wait_for(rows); }
 
-// Per layer: the keys of each KV head, the values of each, and what the policy adds.
+// In this order for each layer: the keys of each KV head, the values of each, and what the policy adds.
 std::vector<StatePart> Compressor::state() const {
   std::vector<StatePart> all;
   for (int64_t layer = 0; layer < exit_layer_; ++layer) {

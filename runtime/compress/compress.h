@@ -33,7 +33,7 @@ struct CompressOptions {
   bool saves = false;  // parts() will be called
 };
 
-// Rows of the largest call and slots of the cache: what an ingest needs, and what asking a stored cache needs.
+// The rows of the largest call and the slots of the cache, for an ingest and for a question on a stored cache.
 struct CompressSizes {
   int64_t call_tokens = 0;
   int64_t capacity = 0;
@@ -41,30 +41,30 @@ struct CompressSizes {
 CompressSizes ingest_sizes(const CompressOptions& options);
 CompressSizes question_sizes(const CompressOptions& options, int64_t n_question_tokens);
 
-// Where nothing is carried, the cache that questions are asked on holds the last tokens of the text, this many.
+// If nothing is carried, questions are asked on a cache of this many last tokens of the text.
 inline constexpr int64_t kQuestionTailTokens = 4096;
 
 class Compressor {
  public:
-  // The ops of a job, and what it uses of the weights.
+  // The limits of a job's ops, and the weights that it uses.
   static OpLimits limits(const ModelShape& shape, const Device& device, const CompressSizes& sizes,
                          bool fp8_products = false);
   static WeightUse weights(const Heads& heads);
-  // Everything is allocated here. The site's ops have limits().
+  // All memory is allocated here. The site's ops must have limits().
   static Result<std::unique_ptr<Compressor>> create(const Model& model, const Site& site, const Heads& heads,
                                                     const CompressOptions& options, const CompressSizes& sizes);
 
   const EmbeddingLayout& layout() const { return layout_; }
   int64_t kv_len() const { return cache_.kv_len(); }
 
-  // One chunk. `overlap` are the tokens just before it, used only where nothing is carried. After kCancelled only
-  // reset() makes the state usable again. Its rows may be read after wait_for(); row_outlet.h says until when.
+  // Runs one chunk. `overlap` are the tokens just before it, used only if nothing is carried. After kCancelled only
+  // reset() makes the state usable again. The rows may be read after wait_for(); row_outlet.h says until when.
   Result<RowsForHost> run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
                                 const std::function<void(double)>& on_progress, const CancelToken* cancel);
   Status wait_for(const RowsForHost& rows);
 
-  // Only where nothing is carried: makes the cache that questions are asked on, from the text's last
-  // kQuestionTailTokens, or all of it where it is shorter.
+  // Only if nothing is carried: makes the cache that questions are asked on, from the text's last kQuestionTailTokens
+  // or from all of a shorter text.
   Status run_tail(std::span<const int32_t> tail, const CancelToken* cancel);
 
   // The question's rows, computed over the cache as it stands and ready to be read. The cache and the policy's state
@@ -74,12 +74,12 @@ class Compressor {
   // Back to an empty cache.
   void reset();
 
-  // The cache and the policy's state as they stand, valid until the next call. They are copied only from a device with
-  // memory of its own.
+  // The cache and the policy's state as they are now, valid until the next call. They are copied only from a device
+  // with memory of its own.
   Result<std::vector<NamedBytes>> parts();
   int64_t most_parts_bytes(int64_t n_tokens) const;  // once so many tokens have been run
-  // And back, after reset(): each part in order, then finish_load(). Stored parts are outside data, so their names and
-  // sizes are checked (kCorrupt).
+  // Loads stored parts, after reset(): each part in order, then finish_load(). Stored parts are outside data, so their
+  // names and sizes are checked (kCorrupt).
   Status load_part(int64_t index, const std::string& name, std::span<const std::byte> bytes);
   Status finish_load(int64_t n_parts);
 
@@ -97,11 +97,11 @@ class Compressor {
   int64_t exit_layer_ = 0;
   std::unique_ptr<Transformer> transformer_;
   KvCache cache_;
-  std::unique_ptr<EvictionPolicy> policy_;  // nullptr where nothing is carried
+  std::unique_ptr<EvictionPolicy> policy_;  // nullptr if nothing is carried
   std::vector<StatePart> state_;            // what a checkpoint holds, in its order
   std::unique_ptr<RowOutlet> outlet_;
-  std::byte* rows_ = nullptr;     // of the call in hand, [call_tokens, row_bytes]
-  Buffer<std::byte> parts_room_;  // for the parts as the host sees them, where parts() has to copy them
+  std::byte* rows_ = nullptr;     // of the current call, [call_tokens, row_bytes]
+  Buffer<std::byte> parts_room_;  // what parts() copies, if the host does not see it
   int64_t loading_kv_len_ = 0;
   std::vector<int32_t> ids_;
 };

@@ -25,11 +25,11 @@ inline MatView<const float> states_of(const LayerStates& states, HeadRef::Part p
   return part == HeadRef::Part::kQ ? states.q : part == HeadRef::Part::kK ? states.k : states.v;
 }
 
-// Writes the chosen heads' states of this layer into rows [n_tokens, row_bytes].
+// Writes the chosen heads' states of this layer, without the first skip_tokens, into rows [n_tokens, row_bytes].
 void capture_states(Ops& ops, const Heads& heads, const EmbeddingLayout& layout, int64_t layer,
                     const LayerStates& states, int64_t skip_tokens, std::byte* rows);
 
-// Rows taken apart into what Ops::score wants. Reused from block to block: grows to the largest.
+// Splits rows into the arrays that Ops::score() takes. Reused block after block; grows to the largest.
 class SplitRows {
  public:
   explicit SplitRows(const EmbeddingLayout& layout) : layout_(layout) {}

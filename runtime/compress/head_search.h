@@ -1,5 +1,6 @@
-// Finds the heads whose states point from a question to its answer's tokens: Mean Normalized Rank on synthetic text
-// (REFORM, arXiv 2506.01215 section 3.2 and appendix). Basic: two kinds of questions, heads below 70 % of the depth.
+// Finds the heads whose states point from a question to its answer's tokens, by their Mean Normalized Rank on synthetic
+// text (REFORM, arXiv 2506.01215 section 3.2 and appendix). A basic form: two kinds of questions, and heads below 70 %
+// of the depth.
 #pragma once
 
 #include <reform/cancel.h>
@@ -43,14 +44,14 @@ double mean_normalised_rank(std::span<const float> scores, const std::vector<boo
 // The search itself. One thread at a time.
 class HeadSearch {
  public:
-  static int64_t last_layer(const ModelShape& shape);  // the topmost looked at
-  static constexpr int64_t kTextTokens = 1200;         // a token wants 512-1,024 tokens before it
+  static int64_t last_layer(const ModelShape& shape);  // the topmost that is searched
+  static constexpr int64_t kTextTokens = 1200;         // a token needs 512 to 1,024 tokens before it
   static constexpr int64_t kCallTokens = kTextTokens + kMaxQuestionTokens;
 
-  // Everything is allocated here. The site's ops are for calls of kCallTokens over as many slots.
+  // All memory is allocated here. The site's ops must allow calls of kCallTokens over as many slots.
   static Result<std::unique_ptr<HeadSearch>> create(const Model& model, const Tokenizer& tokenizer, const Site& site,
                                                     KvView::Type kv_type);
-  // Two heads best at patterns and two best at multi-hop, all different. kCancelled.
+  // The two heads best at patterns and the two best at multi-hop, all different. kCancelled.
   Result<Heads> run(int64_t n_params, const IngestProgressCallback& progress, const CancelToken* cancel);
 
  private:
@@ -71,7 +72,7 @@ class HeadSearch {
   MemoryAccount& host_;
   std::unique_ptr<Transformer> transformer_;
   KvCache cache_;
-  Buffer<std::byte> staging_;  // a layer's states, where the host does not see the device's memory
+  Buffer<std::byte> staging_;  // for a layer's states, if the host does not see the device's memory
   std::vector<HeadScore> scores_;
   std::vector<float> unit_, row_scores_;
 };

@@ -14,7 +14,7 @@ namespace reform {
 namespace {
 
 constexpr char kPartLetters[] = "qkv";
-constexpr size_t kMaxHeads = 16;  // more make every token's row longer for nothing: four do as well as eight
+constexpr size_t kMaxHeads = 16;  // more only make every row longer: four do as well as eight
 
 }  // namespace
 

@@ -1,5 +1,6 @@
-// Which attention heads' states make a token's embedding. Heads are data: a small JSON per model fingerprint, shipped
-// for the models we test, searched once for any other (head_search.h) and kept in the cache directory.
+// Which attention heads' states make a token's embedding. Heads are data: a small JSON per model fingerprint. It is
+// shipped for the models we test; for any other, heads are searched once (head_search.h) and kept in the cache
+// directory.
 #pragma once
 
 #include <reform/status.h>
@@ -37,8 +38,8 @@ Result<Heads> parse_heads_json(const std::string& json, const std::string& label
 std::string heads_json(const Heads& heads, const std::string& model_name, const std::string& fingerprint);
 Status check_heads(const Heads& heads, const ModelShape& shape);
 
-// The heads of every synthetic model: in noise nothing is to be found, but the work is the same with any choice. Four,
-// the topmost at 70 % of the depth, as deep as a search would look (head_search.h).
+// The heads of every synthetic model. In noise there is nothing to find, but the work is the same with any choice.
+// There are four; the topmost is at 70 % of the depth, as deep as a search looks (head_search.h).
 Heads synthetic_heads(const ModelShape& shape);
 
 // JSON of the heads compiled in for this fingerprint; empty when there are none.

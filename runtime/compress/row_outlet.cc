@@ -55,7 +55,7 @@ class CopyingOutlet final : public RowOutlet {
   struct Place {
     Buffer<std::byte> rows;
     PinnedBuffer host;
-    int64_t copy = -1;  // the last one of these rows
+    int64_t copy = -1;  // the last copy of `rows`
   };
   Copies& copies_;
   Place places_[2];

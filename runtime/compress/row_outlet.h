@@ -1,4 +1,4 @@
-// The way of a call's embedding rows [n_tokens, row_bytes] from the ops that write them to the host that stores them.
+// Takes a call's embedding rows [n_tokens, row_bytes] from the ops that write them to the host, which stores them.
 #pragma once
 
 #include <reform/status.h>
@@ -12,13 +12,14 @@ namespace reform {
 
 struct RowsForHost {
   std::span<const std::byte> bytes;
-  int64_t copy = -1;  // under way, by the device's number; -1: the rows are there
+  int64_t copy = -1;  // the device's number of a copy under way; -1: the rows may be read now
 
   bool under_way() const { return copy >= 0; }
 };
 
-// Where the host sees the device's memory, rows lie in one buffer that the next call overwrites. A device with memory
-// of its own has two, each with a copy on the host: while one is copied out and stored, the next call fills the other.
+// If the host sees the device's memory, rows are in one buffer, which the next call overwrites. A device with memory of
+// its own has two buffers, each with a copy on the host: while one is copied out and stored, the next call fills the
+// other.
 class RowOutlet {
  public:
   static Result<std::unique_ptr<RowOutlet>> create(const Site& site, int64_t max_bytes);
@@ -26,9 +27,10 @@ class RowOutlet {
 
   // Room for a call's rows. Ops issued from now on may write it.
   virtual Result<std::byte*> begin_call() = 0;
-  // The call's first `bytes`. They stay until the next call but one begins; on the host, until the next one does.
+  // Hands over the call's first `bytes` bytes. On a device with memory of its own they stay until the next call but one
+  // begins, otherwise until the next call begins.
   virtual Result<RowsForHost> end_call(int64_t bytes) = 0;
-  // Until `rows` may be read. kUnavailable: the device has failed.
+  // Waits until `rows` may be read. kUnavailable: the device has failed.
   virtual Status wait_for(const RowsForHost& rows) = 0;
 };
 

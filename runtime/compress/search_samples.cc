@@ -1,4 +1,4 @@
-// Synthetic texts for the head search: plain sentences as hay, and in it either a pattern to find ("the magic number of
+// Synthetic texts for the head search: plain sentences and, among them, either a pattern to find ("the magic number of
 // Altona is 4815162") or two facts to join ("Mary took the football … Mary went to the garden").
 #include <fmt/format.h>
 
@@ -44,7 +44,7 @@ class Writer {
 
 struct Plan {
   std::vector<std::string> gold;         // sentences the answer needs, in text order
-  std::vector<std::string> distractors;  // alike, but of other names
+  std::vector<std::string> distractors;  // similar, but about other names
   std::string question;
 };
 

@@ -5,7 +5,7 @@
 namespace reform {
 namespace {
 
-// heads/*.json, by CMake; the null ends the list.
+// The texts of heads/*.json, which CMake puts into this file. The null ends the list.
 constexpr const char* kShipped[] = {
 #include "shipped_heads_data.inc"
     nullptr};

@@ -18,7 +18,7 @@ namespace {
 #ifdef REFORM_CUDA
 constexpr bool kCudaBuiltIn = true;
 #else
-// What a build without CUDA has in the place of kernels/cuda/cuda_device.h.
+// Stands in for kernels/cuda/cuda_device.h in a build without CUDA.
 constexpr bool kCudaBuiltIn = false;
 constexpr int kOldestCudaMajor = 0;
 struct CudaChip {
@@ -52,21 +52,21 @@ Result<int> parse_device(const std::string& text) {
   return Status{Code::kUsage, fmt::format("unknown device '{}'; expected cpu, auto, or cuda:0 and so on", text)};
 }
 
-// Whether they are FP8.
+// Whether products are FP8.
 Result<bool> parse_gpu_products(const std::string& text) {
   if (text.empty() || text == "half") return false;
   if (text == "fp8") return true;
   return Status{Code::kUsage, fmt::format("unknown GPU products '{}'; expected half or fp8", text)};
 }
 
-// Whether it may be by warpgroups.
+// Whether attention may use warpgroups.
 Result<bool> parse_gpu_attention(const std::string& text) {
   if (text.empty() || text == "auto") return true;
   if (text == "warps") return false;
   return Status{Code::kUsage, fmt::format("unknown GPU attention '{}'; expected auto or warps", text)};
 }
 
-// "--gpu-weights, --cublas-lt": options that were given, and that the CPU has no use for.
+// The options that were given and have no effect on the CPU, as in "--gpu-weights, --cublas-lt".
 std::string unused_on_cpu(const EngineOptions& options) {
   std::vector<std::string> names;
   if (options.max_gpu_memory_bytes != 0) names.emplace_back("--max-gpu-memory");
@@ -76,7 +76,7 @@ std::string unused_on_cpu(const EngineOptions& options) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-// The first that we support, or kCpu and why.
+// The first chip that we support; or kCpu, and the reason in `why_none`.
 int first_chip(std::string& why_none) {
   why_none = kCudaBuiltIn ? "no GPU is seen" : "this reform was built without CUDA";
   std::string too_old;
@@ -130,8 +130,8 @@ Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPo
                                                      .warpgroups = warpgroups}));
   const std::string library = chosen.device->product_library();
   chosen.remark = fmt::format(
-      "the model runs on {}: {} of its memory are taken for it, the driver has {} beside that; matrices are "
-      "multiplied by {}{}, attention is by {}",
+      "the model runs on {}: {} of its memory are reserved for it, the driver uses {} more; matrices are "
+      "multiplied by {}{}, attention uses {}",
       chosen.device->name(), format_bytes(chosen.device->account().cap_bytes()),
       format_bytes(chosen.device->outside_bytes()),
       library.empty() ? "our own kernels, as no cuBLASLt was found (--cublas-lt)" : library,

@@ -38,7 +38,7 @@ Isa chosen_isa(const std::string& wanted) {
   return best_isa();
 }
 
-// Before so much is taken: memory that is not there costs a process its life, and not before it is touched.
+// Checked before the memory is taken: the kernel kills a process that touches more memory than the machine has.
 Status machine_has(const Gguf& gguf) {
   const MachineMemory memory = machine_memory();
   const int64_t limit = group_limits().memory_bytes,
@@ -90,7 +90,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
                                                impl->tokenizer->n_vocab(), impl->model->shape().n_vocab)};
   }
   impl->chat = chat_template(*impl->gguf, options.chat_template);
-  // A name the user gave must work; a template we do not know matters only once one is needed.
+  // A template that the user named must work. One that we do not know matters only once it is needed.
   if (!options.chat_template.empty() && !impl->chat.ok()) return impl->chat.status();
   impl->isa = chosen_isa(options.isa);
   impl->pool = std::make_unique<ThreadPool>(impl->isa == Isa::kRef ? 1 : options.n_threads);
@@ -132,7 +132,7 @@ Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
   while (taken_ && !is_cancelled()) free_.wait_for(lock, kLookAtToken);
   --n_waiting_;
   if (is_cancelled()) {
-    free_.notify_one();  // what was meant for us
+    free_.notify_one();  // the notice may have been for us
     return Status{Code::kCancelled, "stopped while another call was using the engine"};
   }
   taken_ = true;
@@ -144,7 +144,7 @@ int64_t Turns::n_waiting() const {
   return n_waiting_;
 }
 
-// On the CPU they stay in the file's mapping; a device with memory of its own has places for them.
+// On the CPU weights stay in the file's mapping. A device with memory of its own gets copies of them.
 Status Engine::Impl::take_weights() {
   const Status taken = model->move_to(*device, account, parse_weight_place(options.gpu_weights).value());
   if (taken.code == Code::kMemoryCap) {
@@ -156,8 +156,8 @@ Status Engine::Impl::take_weights() {
   return {};
 }
 
-// Where there is no room for it beside all the weights, they are arranged anew for each job, and a decode that has them
-// all makes it ready itself.
+// If there is no room for a decode beside all weights, nothing is prepared. Weights are then arranged anew for each
+// job, and a decode that has them all resident prepares its own steps.
 Status Engine::Impl::prepare_decode() {
   if (device->is_host() || !model->weights().all_resident()) return {};
   SamplingOptions sampling;
@@ -172,7 +172,7 @@ Status Engine::Impl::prepare_decode() {
   if (!all.check(device->account().cap_bytes(), "").ok()) return {};
   note_gpu_plan(plan.device);
   auto session = make_session<Decoder>(limits, make);
-  if (session.status().code == Code::kMemoryCap) return {};  // what is free is in pieces
+  if (session.status().code == Code::kMemoryCap) return {};  // free memory is in pieces
   TRY(session);
   return session.value()->prepare_steps();
 }

@@ -26,7 +26,7 @@
 
 namespace reform {
 
-// A job with the ops it calls and the workspace under them, which go after it.
+// A job, the ops it calls and their workspace. The job is destroyed first.
 template <class Job>
 struct Session {
   Buffer<std::byte> workspace;
@@ -37,16 +37,16 @@ struct Session {
   Job& operator*() { return *job; }
 };
 
-// What a job wants beside its buffers.
+// What a job needs besides its buffers.
 struct SessionNeeds {
   OpLimits limits;     // of its ops
-  WeightUse weights;   // of the model's
-  MemoryPlan beside;   // of the host's memory, for what is not made with the job
-  JobPlan meanwhile;   // of other jobs while weights stay as they are arranged for this one, none of them beside it
-  std::string advice;  // what would fit, where it does not
+  WeightUse weights;   // the part of the model that it uses
+  MemoryPlan beside;   // host memory of what is not made with the job
+  JobPlan meanwhile;   // of later jobs on the same arrangement of weights, which run without this one
+  std::string advice;  // for the message, if the job does not fit
 };
 
-// One call at a time; who waits for its turn looks at its token meanwhile.
+// Lets through one call at a time. A waiting call keeps checking its CancelToken.
 class Turns {
  public:
   class Turn {
@@ -82,27 +82,29 @@ struct Engine::Impl {
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
   Isa isa = Isa::kPortable;
   ModelInfo info;
-  Turns turns;  // of calls that run the model
-  Heads heads;  // once resolved
+  Turns turns;  // for calls that run the model
+  Heads heads;  // empty until resolved
 
-  // What memory() says of a GPU, from any thread.
+  // What memory() reports about a GPU, from any thread.
   mutable std::mutex gpu_mutex;
-  MemoryPlan gpu_plan;  // in each category the largest so far
+  MemoryPlan gpu_plan;  // the largest so far in each category
   WeightReport gpu_weights;
 
   explicit Impl(int64_t cap_bytes) : account(cap_bytes) {}
 
   KvView::Type kv_type() const { return isa == Isa::kRef ? KvView::Type::kF32 : KvView::Type::kF16; }
   const char* kv_type_name() const { return kv_type() == KvView::Type::kF32 ? "f32" : "f16"; }  // in settings
-  bool fp8_products() const { return options.gpu_products == "fp8"; }  // of an ingest; the device can, or did not open
+  bool fp8_products() const { return options.gpu_products == "fp8"; }  // for ingest; the device then supports them
   const char* cap_flag() const { return device->is_host() ? "--max-host-memory" : "--max-gpu-memory"; }  // for advice
   std::string cache_dir() const;
   Status take_weights();
-  // What a decode repeats, made ready when the engine is opened, so that the driver takes its memory then.
+  // Prepares the step that a decode repeats. Called when the engine is opened, so that the driver takes its memory
+  // then.
   Status prepare_decode();
-  // The one way a job comes to its memory. `make` makes it on a Site; it runs twice, first where memory is only
-  // counted, so that a plan cannot differ from what is allocated: plan, room for it, weights where the job will find
-  // them (which is said), ops, job. kMemoryCap before anything is allocated.
+  // The one way in which a job gets its memory. `make` makes the job on a Site. It runs twice, first where memory is
+  // only counted, so that the plan cannot differ from what is allocated. The order: the plan is made and checked,
+  // weights are arranged (and the user is told where they are), then the ops and the job are made. kMemoryCap comes
+  // before any of the job's buffers is allocated.
   template <class Job>
   using MakeJob = std::function<Result<std::unique_ptr<Job>>(const Site&)>;
   template <class Job>
@@ -113,7 +115,7 @@ struct Engine::Impl {
     TRY(fit_job(plan, needs, cancel));
     return make_session<Job>(needs.limits, make);
   }
-  // Without a plan: where somebody has made room.
+  // The same without a plan, for callers that have made room already.
   template <class Job>
   Result<Session<Job>> make_session(const OpLimits& limits, const MakeJob<Job>& make) {
     Session<Job> session;
@@ -122,12 +124,12 @@ struct Engine::Impl {
     TRY_ASSIGN(session.job, make(Site{*device, session.ops.get(), account}));
     return session;
   }
-  // A decode of a prompt of so many tokens, by the whole model.
+  // A decode with the whole model, after a prompt of n_prompt_tokens.
   Result<Session<Decoder>> open_decoder(int64_t n_prompt_tokens, const SamplingOptions& sampling,
                                         const MemoryPlan& beside, const std::string& advice, const CancelToken* cancel);
-  // The heads a new context's embeddings are made of: the user's file, the shipped ones, the cache, or a search.
+  // The heads for a new context's embeddings: from the user's file, the shipped ones, the cache, or a search.
   Result<Heads> resolve_heads(const IngestProgressCallback& progress, const CancelToken* cancel);
-  void note_gpu_plan(MemoryPlan there);  // weights are as they are arranged
+  void note_gpu_plan(MemoryPlan there);  // call it once weights are arranged
   void remark(LogLevel level, const std::string& line) const {
     if (log) log(level, line);
   }
@@ -137,7 +139,7 @@ struct Engine::Impl {
   Result<Buffer<std::byte>> make_workspace(const OpLimits& limits);
 };
 
-// A search on synthetic text (compress/head_search.h), whatever is known already.
+// Searches heads on synthetic text (compress/head_search.h), even if some are known already.
 Result<Heads> search_heads(Engine::Impl& engine, const IngestProgressCallback& progress, const CancelToken* cancel);
 
 MemoryReport memory_report(const Engine::Impl& engine, const MemoryAccount* store);

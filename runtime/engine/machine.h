@@ -1,4 +1,4 @@
-// What the operating system says of the machine, for people. Private to runtime/.
+// Describes the machine for people to read, as the operating system sees it. Private to runtime/.
 #pragma once
 
 #include <string>

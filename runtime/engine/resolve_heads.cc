@@ -1,4 +1,4 @@
-// The heads a new context's embeddings are made of: the user's, the shipped ones, those found before, or a search's.
+// Finds the heads for a new context's embeddings: the user's, the shipped ones, those found before, or a search's.
 #include <fmt/format.h>
 
 #include "base/small_file.h"

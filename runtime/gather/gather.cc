@@ -35,7 +35,7 @@ void Gatherer::add_scores(std::span<const float> scores) {
 
 void Gatherer::end_context() { settle_until(n_scored_); }
 
-// Tokens below token_end have seen their whole window.
+// Scores are known for the whole window of each token below token_end.
 void Gatherer::settle_until(int64_t token_end) {
   const int64_t reach = options_.pool_window / 2;
   for (; n_settled_ < token_end; ++n_settled_) {

@@ -3,7 +3,7 @@
 //
 // A token's score is the max over the question's tokens of the mean over heads of the cosine (kernels/ops.h, score()).
 // A centred max-pool smooths the scores; the best `budget` tokens are taken; the first and last `edge` tokens of each
-// context come on top.
+// context are added.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ class Gatherer {
  public:
   explicit Gatherer(const GatherOptions& options);
 
-  // The first and last `edge_tokens` of the context's n_tokens are no candidates: they come anyway.
+  // The first and last `edge_tokens` of the context's n_tokens are not candidates, since make_spans() adds them anyway.
   void begin_context(int64_t n_tokens, int64_t edge_tokens);
   void add_scores(std::span<const float> scores);
   void end_context();

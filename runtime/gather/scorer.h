@@ -15,16 +15,16 @@ namespace reform {
 class Scorer {
  public:
   static OpLimits limits(const EmbeddingLayout& layout, int64_t n_question_rows);
-  // Blocks have at most max_block_rows. The site's ops have limits().
+  // Blocks have at most max_block_rows. The site's ops must have limits().
   static Result<std::unique_ptr<Scorer>> create(const Site& site, const EmbeddingLayout& layout,
                                                 int64_t n_question_rows, int64_t max_block_rows);
-  // As the compressor gave them, as many as create() was told.
+  // The question's rows as the compressor gave them, n_question_rows of them.
   Status set_question(std::span<const std::byte> rows);
   // One score per row (kernels/ops.h, score()); valid until the next call.
   Result<std::span<const float>> score(std::span<const std::byte> rows);
 
  private:
-  // Rows taken apart, and room for them where ops do not see the host's memory.
+  // Split rows, and room for them on the device if ops do not see the host's memory.
   struct Rows {
     SplitRows split;
     Buffer<std::byte> values, scales;
@@ -38,7 +38,7 @@ class Scorer {
   Rows question_, block_;
   EmbeddingRows question_rows_;
   Buffer<float> scores_;           // [max_block_rows]
-  Buffer<std::byte> host_scores_;  // the host's copy, where it needs one
+  Buffer<std::byte> host_scores_;  // the host's copy, if it needs one
 };
 
 }  // namespace reform

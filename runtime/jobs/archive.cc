@@ -31,7 +31,7 @@ Result<ArchiveTexts> portable_texts(const ContextMeta& meta) {
   return texts;
 }
 
-// The path to keep: that of the context's model, which is checked.
+// The model path to store, after a check that the model there is the context's.
 Result<std::string> checked_model_path(const ContextSettings& settings, const std::string& context,
                                        const ImportOptions& options) {
   TRY_ASSIGN(const auto gguf, Gguf::open(options.model_path));
@@ -41,8 +41,8 @@ Result<std::string> checked_model_path(const ContextSettings& settings, const st
   return gguf->absolute_path();
 }
 
-// Takes the name and the model's path from the options. The texts must be what this program reads, and fit the rows; an
-// engine with the model checks the rest (check_model).
+// Takes the name and the model's path from the options. Checks that this program can read the texts and that they fit
+// the rows. check_model() checks the rest, once there is an engine.
 Status admit(const ImportOptions& options, ContextMeta& meta) {
   if (!options.name.empty()) meta.name = options.name;
   TRY_ASSIGN(const ContextSettings settings, parse_settings(meta.settings, meta.name));

@@ -102,7 +102,7 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
     result.value().timings.total_ms = total.elapsed_ms();
     result.value().memory = memory_report(engine, &store.account);
   }
-  // Also where no answer came of it: eviction goes by what was in use.
+  // Noted even if there is no answer, since eviction goes by last use.
   for (const OpenContext& context : ask.contexts) store.contexts->note_asked(context.name());
   return result;
 }

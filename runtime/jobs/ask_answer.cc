@@ -8,7 +8,7 @@
 namespace reform {
 namespace {
 
-// Of each span. Spans of one context stand together; all of a context's are read at once.
+// The tokens of each span. Spans of one context are next to each other and are read together.
 Result<std::vector<Tokens>> read_spans(Ask& ask, std::span<const Span> spans) {
   std::vector<Tokens> tokens;
   for (size_t begin = 0; begin < spans.size(); begin = tokens.size()) {
@@ -61,7 +61,7 @@ Result<Answer> answer_by_recompute(Ask& ask, std::span<const Span> spans) {
   }
   if (n_new > 0) {
     TRY_ASSIGN(answer.text, run(ask, answer.prompt.ids));
-  } else {  // the model's run over the prompt takes nearly all of an ask's time, and nobody would see what it gives
+  } else {  // the model's run over the prompt takes nearly all of an ask's time, and nothing would use its result
     answer.text.finish_reason = "length";
   }
   return answer;

@@ -1,6 +1,6 @@
 // How a question is answered: query -> select -> answer, three functions over the open contexts. REFORM is one method;
-// another puts other functions in these places, and ask() does the rest for all: it checks, opens, names the sources,
-// measures.
+// another method has other functions. ask() does the rest for all of them: it checks the options, opens the contexts,
+// names the sources, and measures.
 #pragma once
 
 #include <reform/ask.h>
@@ -29,7 +29,7 @@ struct Ask {
   const AskOptions& options;
   const AskCallbacks& callbacks;
   const CancelToken* cancel = nullptr;
-  std::vector<OpenContext> contexts;  // one at least
+  std::vector<OpenContext> contexts;  // at least one
   double load_ms = 0;                 // opening contexts and loading caches; a step that loads one adds to it
 
   void enter(const char* phase) const {
@@ -40,36 +40,37 @@ struct Ask {
 // What select looks for.
 struct Query {
   std::vector<int32_t> ids;  // the question's, without a template
-  // By context, or none: bytes that only the method's own select understands.
+  // One for each context, or none. Only the method's own select understands these bytes.
   std::vector<std::vector<std::byte>> states;
 };
 
 struct Answer {
-  Prompt prompt;  // what the full model was to read
+  Prompt prompt;  // the prompt for the full model
   GeneratedText text;
 };
 
-// Each step may fail, and looks at Ask::cancel in whatever takes long.
+// Each step may fail. A step that takes long must check Ask::cancel.
 struct AskMethod {
-  // `ids`: the question's, which fit the model's window.
+  // `ids` are the question's and fit the model's window.
   std::function<Result<Query>(Ask&, std::span<const int32_t> ids)> query;
-  // By context in the order of Ask::contexts, then by position; none overlap. They become the sources.
+  // Spans in the order of Ask::contexts, then by position, without overlaps. They become the sources.
   std::function<Result<std::vector<Span>>(Ask&, const Query&)> select;
   std::function<Result<Answer>(Ask&, std::span<const Span>)> answer;
 };
 
 // REFORM's own steps (arXiv 2506.01215 section 3.2).
 AskMethod reform_method();
-// The question's states over each context's stored cache: it needs text before it. A row for each id.
+// The question's states over each context's stored cache, since a question needs text before it. One row for each id.
 Result<Query> query_states(Ask& ask, std::span<const int32_t> ids);
-// The best tokens of all contexts by their rows' likeness to the question's, and the edges of each context.
+// The tokens of all contexts whose rows are most similar to the question's, and the edges of each context.
 Result<std::vector<Span>> select_by_score(Ask& ask, const Query& query);
 // The full model over the spans' tokens and the question.
 Result<Answer> answer_by_recompute(Ask& ask, std::span<const Span> spans);
 
-// What compares one question's rows with a context's, block by block.
+// Makes the Scorer that compares a question's rows with a context's, block by block.
 Engine::Impl::MakeJob<Scorer> make_scorer(const EmbeddingLayout& layout, int64_t n_question_rows);
-// A context's stored cache, with room for calls of up to n_call_tokens tokens over it; then for scoring as many rows.
+// Loads a context's stored cache, with room for calls of up to n_call_tokens tokens over it. Once the cache is gone,
+// there is room to score as many rows.
 Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens);
 
 // ask() by another method.

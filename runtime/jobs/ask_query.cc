@@ -10,7 +10,7 @@
 namespace reform {
 namespace {
 
-// An empty cache of the shape that the context's has.
+// An empty cache of the same shape as the context's.
 Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64_t n_call_tokens) {
   Engine::Impl& engine = ask.engine;
   const CompressOptions options{.policy = find_policy(s.policy),

@@ -16,11 +16,11 @@
 namespace reform {
 namespace {
 
-// What a measurement writes: more than a disk's own cache holds, and little enough for two seconds and a nearly full
-// disk.
+// A measurement writes more than a disk's own cache holds, but little enough to take two seconds and to fit on a nearly
+// full disk.
 constexpr int64_t kMeasuredBytes = 256 * kMiB, kLeastFreeBytes = 256 * kMiB;
-// Below these the disk is what a question waits for: a million tokens are about 272 MB of index, and a gather of 8,192
-// tokens some hundred small reads.
+// Below these rates a question mostly waits for the disk: a million tokens are about 272 MB of index, and a gather of
+// 8,192 tokens makes some hundred small reads.
 constexpr double kSlowBytesPerS = 200e6, kSlowReadsPerS = 2000;
 constexpr int64_t kIndexBytesPerToken = 272;
 
@@ -97,7 +97,7 @@ std::string absolute_path(const std::string& dir) {
   return path.size() > 1 && path.ends_with('/') ? path.substr(0, path.size() - 1) : path;
 }
 
-// Where the store is, or the nearest directory above where it will be made.
+// The store's directory, or the nearest existing one above it.
 std::string existing_directory(const std::string& dir) {
   std::error_code error;
   std::filesystem::path path = dir;
@@ -113,7 +113,7 @@ Status Examination::look_at_disk() {
   report_.disk_free_bytes = info.free_bytes;
   report_.disk_total_bytes = info.total_bytes;
   if (info.type == "tmpfs" || info.type == "ramfs")
-    advise("file_system", "this is memory: contexts are gone at the next start of the machine; choose another --store");
+    advise("file_system", "this is in memory: contexts are lost when the machine restarts; choose another --store");
   if (info.type.starts_with("nfs") || info.type == "cifs" || info.type == "smb3" || info.type.starts_with("fuse"))
     advise("file_system", info.type + " may not keep locks between machines: use the store from one machine at a time");
   TRY_ASSIGN(const auto disk, Disk::chosen(report_.store_dir));

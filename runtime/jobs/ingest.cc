@@ -18,7 +18,7 @@ using Outcome = IngestResult::Outcome;
 
 constexpr int64_t kUsualTokens = 4096;  // of a chunk, and of a layer's cache
 
-// Chooses the sizes that were left open. Phase 1's positions are slots: the cache's, then the chunk's.
+// Chooses the sizes that were left open. Positions in phase 1 are slots: first the cache's, then the chunk's.
 IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
   const Tokenizer& tokenizer = *engine.tokenizer;
   const bool has_bos = tokenizer.add_bos() && tokenizer.bos() >= 0;
@@ -27,7 +27,7 @@ IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
   int64_t& chunk = options.chunk_tokens;
   int64_t& cache = options.cache_tokens;
   if (find_policy(options.policy)->carry == Carry::kNothing) {
-    if (cache == 0) cache = kUsualTokens;  // none is made, but the settings want a number
+    if (cache == 0) cache = kUsualTokens;  // no cache is made, but the settings need a number
     if (chunk == 0) chunk = fitting(slots - options.overlap_tokens);
   }
   if (cache == 0) cache = fitting(chunk == 0 ? slots / 2 : slots - chunk);
@@ -47,7 +47,7 @@ Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
          s.sink_tokens == options.sink_tokens && s.overlap_tokens == options.overlap_tokens && s.lossy == options.lossy;
 }
 
-// The texts of the complete calls, one after the other, against these sources.
+// Compares the texts of the complete calls, one after the other, with these sources.
 Result<TextMatch> compare_texts(const IngestCall& call, const ContextMeta& stored) {
   TRY_ASSIGN(const ProgressState state, parse_progress(stored.progress, call.name));
   TRY_ASSIGN(auto reader, SourceReader::open(call.sources, 0, /*lossy=*/true, call.cancel));
@@ -72,7 +72,8 @@ Result<TextMatch> compare_texts(const IngestCall& call, const ContextMeta& store
   return block.empty() ? TextMatch::kSame : TextMatch::kPrefix;
 }
 
-// Reads the target's text up to token target.start; whether what is committed up to there and beyond is the same.
+// Reads the target's text up to token target.start. Returns whether it equals the committed text, up to there and
+// beyond.
 Result<bool> skip_committed(const IngestTarget& target) {
   TokenPump& pump = *target.pump;
   for (int64_t left = target.start - target.state.part.begin_tokens; left > 0;) {
@@ -100,7 +101,7 @@ Status use_stored(const IngestCall& call, const ContextMeta& meta, IngestTarget&
 Result<StoredFacts> facts_of(const IngestCall& call, const ContextEntry& entry, Which which) {
   StoredFacts facts;
   const bool replaces = call.options.on_existing == IngestOptions::OnExisting::kReplace;
-  if (which == Which::kReplacement && !replaces) return facts;  // that it is there is enough
+  if (which == Which::kReplacement && !replaces) return facts;  // its existence is enough
   facts.complete = entry.meta.complete;
   if (entry.busy) {
     facts.usable = call.store.contexts->open_writer(call.name, which).status();  // says who holds it
@@ -122,7 +123,7 @@ Result<StoredFacts> facts_of(const IngestCall& call, const ContextEntry& entry, 
 Status open_text(const IngestCall& call, IngestTarget& target) {
   const PartStart& part = target.state.part;
   bool& lossy = target.settings.lossy;
-  lossy = lossy || call.options.lossy;  // valid text reads the same either way, so it may come later
+  lossy = lossy || call.options.lossy;  // valid text reads the same either way, so a later call may add it
   TRY_ASSIGN(auto reader, SourceReader::open(call.sources, part.source_begin_byte, lossy, call.cancel));
   TRY_ASSIGN(target.pump, TokenPump::start(*call.engine.tokenizer, std::move(reader), part, lossy));
   return {};
@@ -169,7 +170,7 @@ Result<IngestTarget> open_append(const IngestCall& call, const ContextMeta& then
   TRY(open_text(call, target));
   TRY(target.pump->fill(target.pump->waiting() + 1));
   if (target.pump->reader().bytes_read() == 0) return empty_text(call);
-  // Not locked before: a stream may keep us waiting for its text.
+  // Locked only now, since a stream may keep us waiting for its text.
   TRY_ASSIGN(target.writer, call.store.contexts->open_writer(call.name));
   const ContextMeta& now = target.writer->meta();
   if (now.id == then.id && now.progress == then.progress && now.sources == then.sources) return target;
@@ -177,7 +178,7 @@ Result<IngestTarget> open_append(const IngestCall& call, const ContextMeta& then
                 fmt::format("context '{}' was changed by another process meanwhile; run this again", call.name)};
 }
 
-// Locks an unfinished context and reads the text as far as it is committed, for a resume to go on from there.
+// Locks an unfinished context and reads the text as far as it is committed, so that a resume can go on from there.
 Result<TextMatch> open_unfinished(IngestCall& call, Which which, IngestTarget& target) {
   Stopwatch watch;
   target.which = which;
@@ -185,7 +186,7 @@ Result<TextMatch> open_unfinished(IngestCall& call, Which which, IngestTarget& t
   const ContextMeta& meta = target.writer->meta();
   TRY(use_stored(call, meta, target));
   ProgressState& state = target.state;
-  if (meta.complete && !state.read.empty()) state.read.pop_back();  // stopped when complete, before it took its place
+  if (meta.complete && !state.read.empty()) state.read.pop_back();  // complete, but stopped before it took its place
   std::erase_if(target.sources_before,
                 [&](const SourceFile& f) { return f.begin_byte >= state.part.source_begin_byte; });
   TRY_ASSIGN(const std::vector<int64_t> checkpoints, target.writer->checkpoints());
@@ -233,7 +234,7 @@ Result<IngestResult> carry_out(IngestCall& call, const IngestDecision& decision,
   }
   IngestJob job(call, std::move(target));
   TRY(job.run());
-  // What fails here, the next process to open the store does.
+  // If this fails, the next process that opens the store does it.
   if (decision.which == Which::kReplacement) (void)call.store.contexts->remove_replaced();
   return result_of(call, outcome);
 }
@@ -260,7 +261,7 @@ Result<IngestResult> decide_and_carry_out(IngestCall& call) {
   for (;;) {
     const IngestDecision decision = decide_ingest(facts, call.name);
     if (decision.drop_replacement) {
-      target = {};  // which may have it open
+      target = {};  // it may have the replacement open
       TRY(call.store.contexts->remove(call.name, Which::kReplacement));
     }
     if (decision.action == Action::kRefuse) return decision.refusal;
@@ -278,7 +279,7 @@ Result<IngestResult> decide_and_carry_out(IngestCall& call) {
       if (done.ok() || decision.action != Action::kResume) return done;
       failed = done.status();
     }
-    // To a replacement, what turns out to be damaged is worth no more than other text.
+    // With --replace, a damaged context is treated like one with other text.
     if (failed.code != Code::kCorrupt || facts.on_existing != IngestOptions::OnExisting::kReplace) return failed;
     facts.of(decision.which)->text = TextMatch::kOther;
   }

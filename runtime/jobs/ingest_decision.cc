@@ -17,7 +17,7 @@ IngestDecision refuse(Status why) { return {.action = Action::kRefuse, .refusal 
 IngestDecision decide_unfinished(const StoredFacts& context, const IngestFacts& facts, const std::string& name) {
   if (context.text == TextMatch::kUnknown) return {.action = Action::kCompare};
   if (begins_with_stored(context.text)) return {.action = Action::kResume};
-  // An append read from a stream is not restarted: comparing has used the stream up.
+  // An append from a stream cannot be restarted: the comparison has consumed the stream.
   if (context.appended && facts.on_existing == OnExisting::kAppend && !facts.reads_stream)
     return {.action = Action::kRestartAppend};
   return refuse(

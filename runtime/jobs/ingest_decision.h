@@ -23,7 +23,7 @@ enum class TextMatch {
 };
 
 struct StoredFacts {
-  Status usable;  // kBusy: another process writes it. Else why this engine cannot go on with it: damage, the model
+  Status usable;          // kBusy: another process writes it. Other errors: it is damaged, or of another model
   bool complete = false;  // all of its text was read
   bool appended = false;  // the call that wrote it last appended to a complete context
   bool can_append = false;
@@ -43,10 +43,10 @@ struct IngestDecision {
   enum class Action {
     kCompare,        // learn how the text of `which` matches, then decide again
     kBegin,          // a context with no text yet
-    kResume,         // from the last checkpoint that is of use
+    kResume,         // from the last usable checkpoint
     kAppend,         // to complete text
     kRestartAppend,  // drop an unfinished append and append this text in its place
-    kNothing,        // all of the text is there
+    kNothing,        // all of the text is stored already
     kRefuse,
   } action = Action::kBegin;
   Which which = Which::kCurrent;
@@ -56,8 +56,8 @@ struct IngestDecision {
 
 IngestDecision decide_ingest(const IngestFacts& facts, const std::string& name);
 
-// The token that an unfinished context is resumed from: the newest checkpoint on a chunk's border that no other end of
-// the text could have changed; else the first token of the call that was stopped.
+// The token from which an unfinished context is resumed: the newest checkpoint on a chunk's border whose tokens more
+// text could not have changed. If there is none, the first token of the call that was stopped.
 int64_t resume_start(std::span<const int64_t> checkpoints, int64_t n_tokens, int64_t chunk_tokens,
                      const ProgressState& state);
 

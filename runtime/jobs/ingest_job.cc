@@ -13,7 +13,7 @@ namespace reform {
 namespace {
 
 constexpr double kReportEveryMs = 100;
-// In the store: a token's id and length at most, and a chunk's record of the text so far.
+// Upper bounds in the store: a token's id and length, and a chunk's record of the text so far.
 constexpr int64_t kSpanBytes = 16, kStateBytes = 64 * kKiB;
 
 }  // namespace
@@ -30,7 +30,7 @@ std::string IngestTarget::sources_json() const {
   return to_json(all);
 }
 
-// Phase 1's positions are slots of its cache, so they can pass what the model was trained on however short the text.
+// Positions in phase 1 are slots of its cache, so they can exceed the model's trained window even with a short text.
 void IngestJob::warn_past_window(int64_t n_positions) const {
   const int64_t window = engine_.model->shape().trained_window_tokens;
   if (n_positions <= window) return;
@@ -42,7 +42,7 @@ void IngestJob::warn_past_window(int64_t n_positions) const {
                   (window - 1) / 2));
 }
 
-// A context's rows are compared with one another, so they are made alike.
+// All rows of a context are compared with one another, so all must be made with the same kind of products.
 Status IngestJob::check_products() const {
   if (settings_.fp8_products && !engine_.fp8_products()) {
     return {
@@ -138,7 +138,7 @@ Status IngestJob::run_chunks() {
   }
 }
 
-// For the user, who stopped it or must make room: what is saved.
+// Says what is saved, for the user, who stopped the ingest or must make room.
 Status IngestJob::explain_stop(const Status& why) const {
   const std::string saved =
       n_saved_ == 0 ? "nothing is saved yet, the same command begins again"
@@ -149,11 +149,12 @@ Status IngestJob::explain_stop(const Status& why) const {
   return why;
 }
 
-// Before a chunk is run. Where there is no room for it, the chunks before it are saved: their room was claimed.
+// Called before a chunk is run. If there is no room for it, the chunks before it are saved; room for them was claimed
+// earlier.
 Status IngestJob::claim_room(int64_t n_tokens) {
   const int64_t row_bytes = compressor_->layout().row_bytes();
   const int64_t checkpoint_bytes = compressor_->most_parts_bytes(n_done_ + n_tokens);
-  // The question's checkpoint takes the place of another at the end, and for a moment both are there.
+  // At the end the question's checkpoint replaces another one, and for a moment both are stored.
   const bool saved_twice = compress_.policy->carry == Carry::kNothing;
   const auto make = [&](int64_t n_chunks, int64_t n_chunks_tokens) {
     Status made = target_.writer->claim_room(n_chunks_tokens * (row_bytes + kSpanBytes) + n_chunks * kStateBytes,
@@ -203,7 +204,8 @@ Status IngestJob::run_chunk() {
   pump.take(n);
   n_done_ += n;
   call_.n_run += n;
-  // While a device with memory of its own computes this chunk, the one before is written; and the next one's text read.
+  // While a device with memory of its own computes this chunk, the host writes the chunk before and reads the next
+  // one's text.
   TRY(write_pending());
   pending_ = std::move(chunk);
   if (!pending_->rows.under_way()) TRY(write_pending());
@@ -211,7 +213,7 @@ Status IngestJob::run_chunk() {
   return save_checkpoint();
 }
 
-// Tried once: where it fails, the job ends.
+// Tried once: if it fails, the job ends.
 Status IngestJob::write_pending() {
   if (!pending_) return {};
   PendingChunk chunk = *std::exchange(pending_, std::nullopt);
@@ -246,7 +248,7 @@ Status IngestJob::load_checkpoint() {
   return compressor_->finish_load(n_parts);
 }
 
-// The last state that no continuation of the text could change.
+// Saves the last state that no continuation of the text could change.
 Status IngestJob::save_append_start() {
   if (n_done_ > n_saved_) TRY(save_checkpoint());
   append_base_ = n_done_;

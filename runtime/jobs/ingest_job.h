@@ -1,5 +1,5 @@
-// Carries an ingest out: chunk after chunk, from a text into the context it belongs to. What is to be done was decided
-// before (ingest.cc). Private to runtime/.
+// Carries out an ingest: chunk after chunk, from a text into its context. What to do was decided before (ingest.cc).
+// Private to runtime/.
 #pragma once
 
 #include <reform/ingest.h>
@@ -19,13 +19,13 @@
 
 namespace reform {
 
-// One call of ingest(): what was given, and what it has done so far.
+// One call of ingest(): its arguments, and what it has done so far.
 struct IngestCall {
   Engine::Impl& engine;
   Store::Impl& store;
   const std::string& name;
   const std::vector<IngestSource>& sources;
-  const IngestOptions options;  // with the sizes that were left open
+  const IngestOptions options;  // with all sizes chosen
   const IngestProgressCallback& progress;
   const CancelToken* cancel;
 
@@ -40,7 +40,7 @@ struct IngestCall {
 struct IngestTarget {
   Which which = Which::kCurrent;
   ContextSettings settings;
-  std::unique_ptr<ContextWriter> writer;  // none: the context is yet to be made
+  std::unique_ptr<ContextWriter> writer;  // nullptr: the context is not made yet
   int64_t start = 0;                      // tokens the context keeps; the pump's next token follows them
   ProgressState state;
   std::vector<SourceFile> sources_before;  // of earlier calls
@@ -62,15 +62,16 @@ class IngestJob {
         n_saved_(target_.start) {}
   IngestJob(IngestJob&&) = delete;
 
-  // To the end of the text. Closes the context; the compressor stays, so that a memory report counts it.
+  // Runs to the end of the text and closes the context. The compressor stays, so that a memory report counts it.
   Status run();
 
  private:
-  // A chunk that has been run, with the sources and progress as they were then. To be moved, not copied.
+  // A chunk that has been run, with the sources and progress of that moment. Move it, never copy it: `write` points
+  // into its vectors.
   struct PendingChunk {
     std::vector<int32_t> ids;
     std::vector<uint32_t> byte_lengths;
-    ChunkWrite write;  // of the two above
+    ChunkWrite write;  // points into the two above
     RowsForHost rows;  // the compressor's
   };
 
@@ -95,12 +96,12 @@ class IngestJob {
   const std::string& name_;
   const CancelToken* cancel_;
   IngestTarget target_;
-  const ContextSettings& settings_;  // target_'s
+  const ContextSettings& settings_;  // of target_
   CompressOptions compress_;
   Session<Compressor> compressor_;
   std::vector<int32_t> overlap_;        // the last tokens before the next chunk
   std::optional<int64_t> append_base_;  // n_tokens of the checkpoint an append would start from
-  int64_t n_done_, n_saved_;            // tokens of the context, the pending chunk's among those done
+  int64_t n_done_, n_saved_;            // tokens of the context; n_done_ includes the pending chunk's
   // The last chunk run. A device with memory of its own may still be computing it while the next one's text is read.
   std::optional<PendingChunk> pending_;
   Stopwatch since_start_, since_checkpoint_, since_report_;

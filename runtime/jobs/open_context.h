@@ -1,4 +1,4 @@
-// A finished context, open to be asked: its data, and what its manifest says, checked against the model.
+// A finished context, open for questions: its data, and what its manifest says, checked against the model.
 #pragma once
 
 #include <reform/status.h>
@@ -16,7 +16,7 @@
 namespace reform {
 
 struct OpenContext {
-  std::unique_ptr<ContextData> data;  // no writer gets in while it lives
+  std::unique_ptr<ContextData> data;  // keeps writers out while it lives
   ContextSettings settings;
   std::vector<SourceFile> files;
 
@@ -24,8 +24,8 @@ struct OpenContext {
   int64_t n_tokens() const { return data->meta().n_tokens; }
 };
 
-// All of them, in the order named. kUsage: one is named twice; kBusy: one is not finished; kWrongModel: one belongs to
-// another model, or their heads differ, so that scores of one could not be compared with scores of another.
+// Opens all of them, in the order named. kUsage: one is named twice; kBusy: one is not finished; kWrongModel: one
+// belongs to another model, or their heads differ, so that their scores cannot be compared.
 Result<std::vector<OpenContext>> open_contexts(const Engine::Impl& engine, ContextStore& store,
                                                std::span<const std::string> names);
 

@@ -16,9 +16,9 @@ using nlohmann::json;
 
 namespace {
 
-constexpr const char* kFp8Products = "fp8";  // on disk; other settings have no such key
+constexpr const char* kFp8Products = "fp8";  // on disk; without FP8 products there is no such key
 
-// "SmolLM2 135M (/models/smollm2.gguf)"; the fingerprint instead of a path that is not known.
+// As in "SmolLM2 135M (/models/smollm2.gguf)", with the fingerprint instead of an unknown path.
 std::string describe_model(const ContextSettings& s) {
   return fmt::format("{} ({})", s.model_name,
                      s.model_path.empty() ? "fingerprint " + s.model_fingerprint : s.model_path);
@@ -51,7 +51,7 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
     return Status{Code::kCorrupt, fmt::format("context '{}': its settings are damaged: {}", context, what)};
   };
   ContextSettings s;
-  try {  // the library's accessors throw on a missing key or another kind; nothing escapes from here
+  try {  // the library's accessors throw on a missing key or another kind; caught below
     const json root = parse_json(text);
     const json& model = root.at("model");
     model.at("fingerprint").get_to(s.model_fingerprint);

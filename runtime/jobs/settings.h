@@ -1,4 +1,5 @@
-// What a context was begun with, as JSON in its manifest: a resume and an ask use these, whatever the flags say.
+// What a context was begun with, as JSON in its manifest. A resume and an ask use these settings, whatever the flags
+// say.
 #pragma once
 
 #include <reform/ingest.h>
@@ -26,15 +27,16 @@ struct ContextSettings {
 
 std::string to_json(const ContextSettings& settings);
 Result<ContextSettings> parse_settings(const std::string& json, const std::string& context);
-// The same settings with another path of the model; "" for an archive, which says nothing of this machine.
+// The same settings with another path of the model: "" for an archive, which says nothing about this machine.
 Result<std::string> with_model_path(const std::string& json, const std::string& path, const std::string& context);
 
-// What parsing cannot know. That the context's rows are those of its heads: kCorrupt.
+// Checks that the context's rows have the size its heads give, which parsing cannot know. kCorrupt.
 Status check_rows(const ContextSettings& settings, const ContextMeta& meta);
-// That the model at `path` is the context's: kWrongModel, with what to do about it in `advice`.
+// Checks that the model at `path` is the context's. kWrongModel, with what to do about it in `advice`.
 Status check_fingerprint(const ContextSettings& settings, const std::string& context, const std::string& fingerprint,
                          const std::string& path, const std::string& advice);
-// All of it: that this engine can ask the context or go on with it. kWrongModel with `advice`, or kCorrupt.
+// Checks everything: that this engine can answer from the context or go on with it. kWrongModel with `advice`, or
+// kCorrupt.
 Status check_model(const ContextSettings& settings, const ContextMeta& meta, const Engine::Impl& engine,
                    const std::string& advice);
 

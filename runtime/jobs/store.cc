@@ -55,7 +55,7 @@ Status Store::set_limit(const StoreOptions& options) {
   TRY(options.validate());
   if (!options.max_bytes && !options.evict_when_full) return {};
   const auto before = impl_->contexts->limit();
-  if (!before.ok() && !options.max_bytes) return before.status();  // a damaged limit needs a whole new one
+  if (!before.ok() && !options.max_bytes) return before.status();  // a damaged limit can only be replaced as a whole
   StoreLimit limit = before.ok() ? before.value() : StoreLimit{};
   limit.max_bytes = options.max_bytes.value_or(limit.max_bytes);
   limit.evict = options.evict_when_full.value_or(limit.evict);

@@ -20,10 +20,10 @@ struct Store::Impl {
   std::atomic<bool> disk_remarked = false;
 };
 
-// Says, once for each store, why its disk is not reached the fastest way, if so.
+// Logs, once for each store, why its disk is not accessed in the fastest way, if that is so.
 void remark_disk(const Engine::Impl& engine, Store::Impl& store);
 
-// What has gone since the last call because the store was full, each said to `log` if there is one.
+// The contexts that a full store has evicted since the last call. Each is logged to `log`, if set.
 std::vector<Eviction> take_evictions(ContextStore& contexts, const LogCallback& log);
 
 ContextInfo describe(const ContextEntry& entry);

@@ -32,7 +32,7 @@ Result<std::vector<VerifiedContext>> verify(Store& store, const std::vector<std:
   std::vector<VerifiedContext> contexts;
   for (const ContextVerdict& verdict : verdicts) {
     VerifiedContext context = describe(verdict);
-    // The runtime's own JSON texts may be intact to the store and still not be what the runtime reads.
+    // The runtime's own JSON texts may be intact for the store although the runtime cannot read them.
     ContextEntry entry;
     entry.meta = verdict.meta;
     const ContextInfo info = describe(entry);

@@ -10,7 +10,7 @@
 namespace reform {
 namespace {
 
-// A string literal of Jinja, its escapes resolved.
+// The text of a Jinja string literal, with its escapes resolved.
 std::string unescape(std::string_view body) {
   std::string text;
   for (size_t i = 0; i < body.size(); ++i) {
@@ -35,8 +35,8 @@ void add_literals(std::string_view block, std::vector<std::string>& pieces) {
   }
 }
 
-// Everything the template can print that does not come from a message: text outside of {{ }} and {% %}, and the string
-// literals inside, in the template's order.
+// Everything the template can print that does not come from a message, in the template's order: the text outside of its
+// expressions and statements, and the string literals inside them.
 std::vector<std::string> printable_pieces(std::string_view jinja) {
   std::vector<std::string> pieces;
   for (size_t pos = 0; pos < jinja.size();) {
@@ -60,7 +60,7 @@ std::string piece_with(const std::vector<std::string>& pieces, std::string_view 
   return std::string(otherwise);
 }
 
-// The text between `begin` and `end` within one piece: a system text that the template brings along.
+// The text between `begin` and `end` in one piece: the template's own system text.
 std::string default_system_between(const std::vector<std::string>& pieces, const std::string& begin,
                                    const std::string& end) {
   for (const std::string& piece : pieces) {
@@ -83,12 +83,12 @@ ChatTemplate make_chatml(const std::vector<std::string>& pieces) {
   return t;
 }
 
-// Llama 3.1 and later begin every system turn with two dates; without a system text the dates are the whole of it.
+// Llama 3.1 and later begin every system turn with two dates. Without a system text, the turn has only the dates.
 std::string llama3_dates(const std::vector<std::string>& pieces) {
   const std::string knowledge = piece_with(pieces, "Cutting Knowledge Date: ", "");
   if (knowledge.empty()) return "";
   const std::string today = piece_with(pieces, "Today Date: ", "Today Date: ");
-  // The date that the template takes when it is told none: the only piece like "26 Jul 2024".
+  // The template's default date is the only piece of the form "26 Jul 2024".
   for (const std::string& piece : pieces)
     if (piece.size() == 11 && piece[2] == ' ' && piece[6] == ' ' &&
         piece.find_first_not_of("0123456789", 7) == piece.npos)
@@ -117,12 +117,12 @@ ChatTemplate make_gemma(const std::vector<std::string>&) {
   return t;
 }
 
-// Mistral's versions differ in the spaces round the brackets, so those are the template's own. Llama 2 is the same with
-// <<SYS>> round the system text.
+// Mistral's versions differ in the spaces round the brackets, so the brackets are taken from the template. Llama 2 has
+// the same form, with <<SYS>> round the system text.
 ChatTemplate make_mistral(const std::vector<std::string>& pieces) {
   ChatTemplate t;
   t.user_begin = piece_with(pieces, "[INST]", "[INST] ");
-  if (t.user_begin.rfind("<s>", 0) == 0) t.user_begin.erase(0, 3);  // BOS is not the template's to write
+  if (t.user_begin.rfind("<s>", 0) == 0) t.user_begin.erase(0, 3);  // assemble_prompt() adds BOS
   t.user_end = piece_with(pieces, "[/INST]", " [/INST]");
   t.system_begin = piece_with(pieces, "[SYSTEM_PROMPT]", "");
   if (!t.system_begin.empty()) {
@@ -137,7 +137,7 @@ ChatTemplate make_mistral(const std::vector<std::string>& pieces) {
 
 struct Family {
   const char* name;
-  const char* marker;  // stands in every template of the family and in no other's
+  const char* marker;  // found in every template of this family and in no other
   ChatTemplate (*make)(const std::vector<std::string>& pieces);
 };
 constexpr Family kFamilies[] = {{"chatml", "<|im_start|>", make_chatml},
@@ -159,7 +159,7 @@ Result<ChatTemplate> chat_template(const Gguf& gguf, const std::string& name) {
   for (const Family& family : kFamilies) {
     const bool in_file = jinja.find(family.marker) != std::string_view::npos;
     if (name.empty() ? !in_file : name != family.name) continue;
-    // A named family's details come from the file as far as the file speaks of that family.
+    // The details come from the file's template if it is of this family. Otherwise the family's usual ones are used.
     ChatTemplate t = family.make(in_file ? printable_pieces(jinja) : std::vector<std::string>{});
     t.name = family.name;
     return t;

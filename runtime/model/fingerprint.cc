@@ -13,7 +13,8 @@
 namespace reform {
 namespace {
 
-// general.* says who made the file and where it lies; only these of it change how it is read.
+// The keys general.* say who made the file and where it comes from. Only the architecture among them changes how it is
+// read.
 bool changes_states(std::string_view key) {
   if (key.starts_with("general.")) return key == "general.architecture";
   return !key.starts_with("tokenizer.chat_template") && !key.starts_with("quantize.");
@@ -33,7 +34,7 @@ std::string compute_fingerprint(const Gguf& gguf) {
     const uint32_t type = geometry(tensor.type).gguf_id;
     hasher.add(&type, sizeof(type));
     hasher.add(tensor.shape.data(), tensor.shape.size() * sizeof(int64_t));
-    // A synthetic model's follow from its metadata, which name it and its generator's version.
+    // A synthetic model's tensor bytes follow from its metadata, which has its name, type and generator version.
     if (gguf.is_synthetic()) continue;
     hasher.add_text({reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size()});
   }

@@ -33,7 +33,7 @@ class Mapping {
   }
 
   Status open(const std::string& path) {
-    // O_NONBLOCK: a named pipe is refused below, not waited for.
+    // O_NONBLOCK: open() must not wait for a named pipe, which map() refuses.
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
       const bool absent = errno == ENOENT || errno == ENOTDIR;
@@ -76,7 +76,7 @@ class Mapping {
       return {Code::kBadModel, path + (S_ISDIR(info.st_mode) ? ": is a directory" : ": is not a regular file") +
                                    ", expected a GGUF file"};
     }
-    if (info.st_size == 0) return {};  // an empty span, which the parser names
+    if (info.st_size == 0) return {};  // bytes() is empty, which the parser reports
     void* data = mmap(nullptr, size_t(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) return refused(path, "mapped");
     data_ = data, size_ = size_t(info.st_size);
@@ -132,7 +132,7 @@ double load_float(Kind kind, const std::byte* at) {
 struct Gguf::Impl {
   std::string label;
   Mapping mapping;
-  std::unique_ptr<SyntheticImage> synthetic;  // in place of the mapping
+  std::unique_ptr<SyntheticImage> synthetic;  // instead of the mapping
   std::span<const std::byte> image;
   gguf::Tables tables;
 

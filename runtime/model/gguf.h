@@ -1,9 +1,9 @@
-// GGUF v2 and v3 files: mmapped, every offset, length, count, type and alignment checked before use. The file is
-// hostile until proven otherwise; a bad one is a Status that names the file, the place and what was expected.
+// GGUF v2 and v3 files, memory-mapped. A file may be hostile, so every offset, length, count, type and alignment is
+// checked before use. A bad file gives a Status that names the file, the place and what was expected.
 // kNotFound: no such file; kIo: the system refuses it; kBadModel: everything else.
-// A tensor has 1 to 4 dimensions, none 0, rows of whole blocks, and data that lies in the file at a multiple of at
-// least 8 bytes. Tensors may overlap. The file must not be shortened while it is open (the mapping would fault; read()
-// says so).
+// A tensor has 1 to 4 dimensions, none of them 0. Its rows are whole blocks, and its data begins at a multiple of at
+// least 8 bytes in the file. Tensors may overlap. The file must not be shortened while it is open: access to the
+// mapping would fault (read() gives kIo).
 // Thread-safety: const once made; readable from any thread.
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 #pragma once
@@ -31,34 +31,35 @@ struct GgufTensor {
 
 class Gguf {
  public:
-  // `synthetic:NAME:TYPE` (kSyntheticModel) is no path but a model of that shape with random weights: kUsage where
-  // there is none of that name.
+  // `synthetic:NAME:TYPE` (kSyntheticModel) is not a path. It gives a model of that shape with random weights. kUsage:
+  // the name or the type is unknown.
   static Result<std::unique_ptr<Gguf>> open(const std::string& path);
-  // From memory, for tests and fuzzing; `bytes` must outlive the result and begin at a multiple of 8 if tensors are to
-  // be read in place. `label` stands for the path in messages.
+  // From memory, for tests and fuzzing. `bytes` must outlive the result, and must begin at a multiple of 8 if tensors
+  // are to be read in place. `label` replaces the path in messages.
   static Result<std::unique_ptr<Gguf>> parse(std::span<const std::byte> bytes, const std::string& label);
   ~Gguf();
 
   const std::string& path() const;
-  std::string absolute_path() const;  // a synthetic model's as it is
+  std::string absolute_path() const;  // a synthetic model's name is left as it is
   int64_t file_bytes() const;
   const std::vector<GgufTensor>& tensors() const;
   const GgufTensor* find_tensor(std::string_view name) const;  // nullptr: none
-  // What lies at `data`, a part of a tensor's data: all of it, or its first bytes (at least one, if there are any).
-  // Who copies weights asks here: a synthetic model's matrices have no memory of their own.
+  // The bytes at `data`, a part of a tensor's data: all of them, or only the first (at least one unless `data` is
+  // empty). Code that copies weights must use this, since a synthetic model's matrices have no memory of their own.
   std::span<const std::byte> bytes_at(std::span<const std::byte> data) const;
 
   bool is_synthetic() const;
-  // Host memory that bytes_at() takes besides the mapping, once it is called; 0 of a file.
+  // Host memory that the first call of bytes_at() takes besides the mapping; 0 for a file.
   int64_t made_bytes() const;
-  // Where tensors' data must be readable in place: puts a synthetic model's into memory, file_bytes() in all.
+  // Makes all tensor data readable in place: writes a synthetic model's into memory, file_bytes() in all.
   Status materialise() const;
 
-  // Copies a part of a tensor's data: past the mapping, so that a file that has been shortened is kIo and no fault.
+  // Copies a part of a tensor's data. It reads the file and not the mapping, so a file that was shortened gives kIo and
+  // no fault.
   Status read(std::span<const std::byte> data, std::byte* to) const;
 
-  // Metadata. A key that is absent gives nullopt; one of another kind is an error naming the key and both kinds.
-  // Any integer type reads as int64 (a uint64 past its range is an error); f32 and f64 read as double.
+  // Metadata. An absent key gives nullopt. A value of another kind is an error that names the key and both kinds. Every
+  // integer type reads as int64 (a uint64 beyond its range is an error); f32 and f64 read as double.
   bool has(std::string_view key) const;
   Result<std::optional<int64_t>> get_int(std::string_view key) const;
   Result<std::optional<double>> get_float(std::string_view key) const;
@@ -68,7 +69,7 @@ class Gguf {
   // In get_ints and get_floats a scalar reads as one element; get_ints takes an array of booleans as 0 and 1.
   Result<std::optional<std::vector<int64_t>>> get_ints(std::string_view key) const;
   Result<std::optional<std::vector<double>>> get_floats(std::string_view key) const;
-  // Every key in file order with the number of its kind (4 bytes) and its value as they lie in the file: for the
+  // Every key in file order, with its raw bytes in the file: the number of its kind (4 bytes), then its value. For the
   // fingerprint.
   struct RawEntry {
     std::string_view key;

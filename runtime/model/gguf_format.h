@@ -31,7 +31,7 @@ enum class Kind : uint32_t {
   kCount
 };
 
-// What each kind is called, and its size; 0 where the size is in the value.
+// A kind's name and size in bytes; 0 where the size is in the value.
 struct KindInfo {
   const char* name;
   uint32_t bytes;
@@ -41,11 +41,11 @@ const KindInfo& info(Kind kind);
 inline bool is_integer(Kind kind) { return kind <= Kind::kI32 || kind == Kind::kU64 || kind == Kind::kI64; }
 inline bool is_float(Kind kind) { return kind == Kind::kF32 || kind == Kind::kF64; }
 
-// A name from the file as it may be shown: quoted, control and non-ASCII bytes as \xNN, cut after 64 bytes.
+// A name from the file, safe to show: in quotes, control and non-ASCII bytes as \xNN, cut after 64 bytes.
 std::string quoted(std::string_view name);
 
-// Reads forward over bytes it does not own. A read that does not fit returns false and leaves the cursor where it was,
-// with wanted_bytes() saying how much was asked for.
+// Reads forward over bytes it does not own. A read that does not fit returns false and leaves the cursor where it was;
+// wanted_bytes() then says how many bytes it asked for.
 class Cursor {
  public:
   explicit Cursor(std::span<const std::byte> bytes) : bytes_(bytes) {}
@@ -59,7 +59,7 @@ class Cursor {
     wanted_bytes_ = n_bytes;
     return n_bytes <= remaining();
   }
-  // n elements of at least elem_bytes each; the product may be anything.
+  // Whether n elements of at least elem_bytes each may fit; the product may overflow.
   bool has(uint64_t n, uint64_t elem_bytes) {
     uint64_t n_bytes = 0;
     return has(__builtin_mul_overflow(n, elem_bytes, &n_bytes) ? UINT64_MAX : n_bytes);

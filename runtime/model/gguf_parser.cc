@@ -11,12 +11,13 @@ namespace reform::gguf {
 namespace {
 
 constexpr uint32_t kDefaultAlignment = 32;
-// The format asks for a power of two, a multiple of 8 (so that tensors can be read in place); more than this is damage.
+// The format asks for a power of two that is a multiple of 8, so that tensors can be read in place. A value above the
+// maximum is damage.
 constexpr int64_t kMinAlignment = 8, kMaxAlignment = int64_t(1) << 30;
 constexpr int kMaxArrayDepth = 4;
 constexpr uint32_t kMaxDims = 4;
-// The least a metadata entry (empty key, kind, one byte) and a tensor (empty name, one dimension) can take: bounds the
-// counts before anything is sized by them.
+// The smallest metadata entry (empty key, kind, one byte) and tensor info (empty name, one dimension). They bound the
+// counts in the header before anything is allocated by them.
 constexpr uint64_t kMinEntryBytes = 8 + 4 + 1, kMinTensorBytes = 8 + 4 + 8 + 4 + 8;
 
 // Types that exist in other runtimes, for the message only.
@@ -67,7 +68,7 @@ class Parser {
   Status read_shape(const std::string& shown, GgufTensor& tensor, int64_t& n_elems);
   Status place_tensors();
 
-  // The key's integer; `fallback` where the key is absent, an error where it is something else.
+  // The key's integer: `fallback` if the key is absent, an error if it is anything but a small integer.
   Result<int64_t> int_or(std::string_view key, int64_t fallback) const;
 
   const std::span<const std::byte> image_;
@@ -107,7 +108,7 @@ Status Parser::read_metadata() {
   return sort_names("metadata key", tables_.keys);
 }
 
-// Makes the index searchable; a name that is there twice is refused.
+// Sorts the index for find_name(). A name that occurs twice is refused.
 Status Parser::sort_names(const char* noun, NameIndex& index) const {
   std::sort(index.begin(), index.end());
   const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
@@ -159,7 +160,7 @@ Status Parser::check_array(const std::string& key, int depth) {
   const Kind kind = Kind(number);
   if (kind == Kind::kBool) return check_booleans(n, key);
   const bool sized = info(kind).bytes != 0;
-  // A string is at least its length, an array its kind and count.
+  // A string takes at least its length field, an array its kind and count.
   const uint64_t elem_bytes = sized ? info(kind).bytes : kind == Kind::kString ? 8 : 12;
   if (!cursor_.has(n, elem_bytes)) return truncated(fmt::format("the array of {} values of metadata key {}", n, key));
   if (sized) {
@@ -296,7 +297,7 @@ Status Parser::place_tensors() {
   return {};
 }
 
-// False where the value does not fit, which only a uint64 can.
+// False if the value does not fit, which happens only with a uint64.
 template <class T>
 bool load_int(const std::byte* at, int64_t& value) {
   T raw;

@@ -21,7 +21,7 @@ struct Value {
   std::span<const std::byte> bytes;
 };
 
-// Names in sorted order with their places. (Not a hash table: names are chosen by whoever wrote the file.)
+// Names in sorted order with their places. This is not a hash table, since a hostile file could choose colliding names.
 using NameIndex = std::vector<std::pair<std::string_view, size_t>>;
 // The name's place, or -1.
 int64_t find_name(const NameIndex& index, std::string_view name);
@@ -34,10 +34,10 @@ struct Tables {
   NameIndex keys, tensor_names;
 };
 
-// Fills `tables`; label stands for the path in messages.
+// Fills `tables`; `label` replaces the path in messages.
 Status parse(std::span<const std::byte> image, const std::string& label, Tables& tables);
 
-// An integer of any kind, or a boolean as 0 and 1; false where a uint64 does not fit.
+// Reads an integer of any kind, or a boolean as 0 or 1. False if the kind is another, or a uint64 does not fit.
 bool read_int(Kind kind, const std::byte* at, int64_t& value);
 
 }  // namespace reform::gguf

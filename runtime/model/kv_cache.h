@@ -10,7 +10,8 @@
 
 namespace reform {
 
-// Layers share kv_len. After an eviction each may hold other tokens than the next layer: only their number is common.
+// All layers have the same kv_len. After an eviction each layer may hold different tokens; only their number is the
+// same.
 class KvCache {
  public:
   static Result<KvCache> create(MemoryAccount& account, KvView::Type type, int64_t n_layers, int64_t n_kv_heads,
@@ -20,7 +21,7 @@ class KvCache {
   int64_t capacity() const { return view_.capacity; }
   int64_t kv_len() const { return kv_len_; }
   void set_kv_len(int64_t kv_len) { kv_len_ = kv_len; }
-  // The layer's slots, kv_len as given (a step in flight sees its own rows too).
+  // The layer's first `kv_len` slots. A call passes more than kv_len(), to see the rows that it is adding.
   KvView layer(int64_t i, int64_t kv_len) const;
 
  private:

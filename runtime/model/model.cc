@@ -20,15 +20,16 @@ bool aligned_to(const void* p, size_t bytes) { return reinterpret_cast<uintptr_t
 
 }  // namespace
 
-// Binds the file's tensors to a Model. Names of tensors appear here only. Every tensor must be known: one that the
-// forward would not use (a bias, say) means that the results would be wrong.
+// Binds the file's tensors to a Model. Only this class looks up tensors by name. Every tensor must be known: if the
+// forward left one out (a bias, say), the results would be wrong.
 struct ModelLoader {
   const Gguf& gguf;
   const Arch& arch;
   Model& model;
   std::unordered_set<std::string_view> used;
 
-  // Dimensions as in the file: [cols, rows] of a matrix, [n] of a vector. nullptr when it may be, and is, absent.
+  // `dims` are as in the file: [cols, rows] of a matrix, [n] of a vector. nullptr: the tensor is absent and not
+  // required.
   Result<const GgufTensor*> find(const std::string& name, std::span<const int64_t> dims, bool required) {
     const GgufTensor* tensor = gguf.find_tensor(name);
     if (tensor == nullptr) {
@@ -50,7 +51,7 @@ struct ModelLoader {
     const int64_t dims[] = {cols, rows};
     TRY_ASSIGN(const GgufTensor* tensor, find(name, dims, required));
     if (tensor == nullptr) return ok_status();
-    if (!aligned_to(tensor->data.data(), 4)) {  // kernels read F32, F16 and the blocks' scales where they lie
+    if (!aligned_to(tensor->data.data(), 4)) {  // kernels read F32, F16 and block scales in place
       return {Code::kBadModel, fmt::format("{}: tensor {}: expected its data at a multiple of 4 bytes, found it at "
                                            "another (general.alignment)",
                                            gguf.path(), name)};
@@ -59,7 +60,7 @@ struct ModelLoader {
     return ok_status();
   }
 
-  // FP32 in place where the file has it so, else converted.
+  // Aligned FP32 is used in place. Anything else is copied as FP32.
   Status vector(const std::string& name, int64_t n, std::span<const float>& out, bool required = true) {
     const int64_t dims[] = {n};
     TRY_ASSIGN(const GgufTensor* tensor, find(name, dims, required));
@@ -130,7 +131,7 @@ struct ModelLoader {
     return vector("output_norm.weight", s.d_model, model.output_norm_);
   }
 
-  // Llama 3's stretch of the slow rotations, one divisor per pair.
+  // Llama 3 slows down the slow rotations further, by one divisor per pair.
   Status apply_rope_factors() {
     std::span<const float> factors;
     TRY(vector("rope_freqs.weight", int64_t(model.shape_.inv_freq.size()), factors, false));
@@ -146,7 +147,7 @@ struct ModelLoader {
 
   Status check_all_used() const {
     for (const GgufTensor& tensor : gguf.tensors()) {
-      if (used.contains(tensor.name) || tensor.name.ends_with(".attn_rot_embd")) continue;  // a table we compute
+      if (used.contains(tensor.name) || tensor.name.ends_with(".attn_rot_embd")) continue;  // a table that we compute
       return {Code::kBadModel, fmt::format("{}: tensor {} is not one of a {} model that we know how to run",
                                            gguf.path(), tensor.name.substr(0, 128), arch.name)};
     }

@@ -1,4 +1,4 @@
-// A model: its architecture as data, and its weights in the file's mapping. Ops find them through a WeightSource
+// A model: its architecture as data, and its weights in the file's mapping. Ops get weights from a WeightSource
 // (weights/source.h), since a device may have memory of its own.
 #pragma once
 
@@ -18,7 +18,8 @@ class Gguf;
 class WeightSource;
 enum class WeightPlace : uint8_t;
 
-// Everything the one forward needs to know of an architecture. A new one is a row in kArchs (model_arch.cc).
+// Everything that the forward needs to know about an architecture. A new architecture is a row in kArchs
+// (model_arch.cc).
 struct ModelShape {
   std::string architecture;  // general.architecture
   int64_t n_layers = 0, d_model = 0, d_ff = 0, n_vocab = 0;
@@ -30,13 +31,13 @@ struct ModelShape {
   Activation activation = Activation::kSilu;
   Rope::Pairing rope_pairing = Rope::Pairing::kHalves;
   std::vector<float> inv_freq;        // [rotary_dim / 2], frequency factors applied
-  std::vector<float> local_inv_freq;  // of sliding-window layers where they differ (gemma3)
+  std::vector<float> local_inv_freq;  // of sliding-window layers if theirs differ (gemma3)
   float rope_magnitude = 1.0f;
-  int64_t window = 0;          // sliding window of local layers, 0: none
+  int64_t window = 0;          // sliding window of local layers in tokens; 0: none
   std::vector<bool> is_local;  // [n_layers]
 };
 
-inline constexpr int64_t kMatricesPerLayer = 7;  // Weight::id counts them from layer 0 on
+inline constexpr int64_t kMatricesPerLayer = 7;  // Weight::id numbers them from layer 0 on
 
 // Empty spans (or data == nullptr) where the architecture has none.
 struct LayerWeights {
@@ -50,20 +51,20 @@ struct LayerWeights {
 
 class Model {
  public:
-  // Checks every tensor's shape and type; an unknown architecture or a missing tensor is kBadModel naming it.
+  // Checks every tensor's shape and type. kBadModel names an unknown architecture or a missing tensor.
   static Result<std::unique_ptr<Model>> create(const Gguf& gguf);
 
   ~Model();
 
-  // From now on it runs there. The host's account, as the device, outlives the model. kMemoryCap, kIo.
+  // From now on the model runs on `device`, which must outlive it, as must `host`. kMemoryCap, kIo.
   Status move_to(Device& device, MemoryAccount& host, WeightPlace place);
-  WeightSource& weights() const { return *weights_; }  // for ops; in the file's mapping until it has been moved
+  WeightSource& weights() const { return *weights_; }  // for ops; in the file's mapping before move_to()
 
-  // As the host knows them.
+  // Weights at their host addresses, whatever device the model runs on.
   const ModelShape& shape() const { return shape_; }
   const LayerWeights& layer(int64_t i) const { return layers_[size_t(i)]; }
   const Weight& token_embedding() const { return token_embedding_; }  // [n_vocab, d_model]
-  const Weight& output() const { return output_; }                    // [n_vocab, d_model], tied or not
+  const Weight& output() const { return output_; }                    // [n_vocab, d_model]; the embedding where tied
   std::span<const float> output_norm() const { return output_norm_; }
 
  private:

@@ -29,7 +29,7 @@ constexpr Arch kArchs[] = {
      .wide_scale_n_layers = 62},  // gemma-3-27b: query_pre_attn_scalar 168 = 5376 / 32
 };
 
-// Keys that change the mathematics in a way the forward does not do. Their neutral value is harmless.
+// Keys that ask for mathematics that the forward does not do. Such a key is refused unless it has its neutral value.
 struct RefusedKey {
   const char* key;
   double neutral;
@@ -65,8 +65,8 @@ class Keys {
 
   bool has(const std::string& key) const { return gguf_.has(prefix_ + key); }
 
-  // An integer in [1, max]; without one the fallback, and where that is 0 the key must be there. Per-layer arrays are
-  // taken when all their elements are the same.
+  // An integer in [1, max]. If the key is absent: the fallback, or an error where the fallback is 0. A per-layer array
+  // is accepted if all its elements are the same.
   Result<int64_t> size(const std::string& key, int64_t max, int64_t fallback = 0) const {
     TRY_ASSIGN(const auto values, gguf_.get_ints(prefix_ + key));
     if (!values.has_value() && fallback != 0) return fallback;
@@ -123,7 +123,7 @@ std::vector<float> inverse_frequencies(int64_t rotary_dim, double base, double s
   return inv_freq;
 }
 
-// How much positions are stretched: linear scaling's factor.
+// By how much positions are stretched: the factor of linear scaling.
 Result<double> rope_stretch(const Keys& keys) {
   TRY_ASSIGN(const auto type, keys.gguf().get_string(keys.prefix() + "rope.scaling.type"));
   // A factor without a type means linear, as llama.cpp reads it.
@@ -153,12 +153,13 @@ Status read_rope(const Keys& keys, const Arch& arch, ModelShape& shape) {
   return ok_status();
 }
 
-// Which layers see only a window: those of the architecture's pattern, or all where it has none (Mistral 7B v0.1).
+// Which layers see only a window: those of the file's or the architecture's pattern, or all if there is no pattern
+// (Mistral 7B v0.1).
 Status read_window(const Keys& keys, const Arch& arch, ModelShape& shape) {
   shape.is_local.assign(size_t(shape.n_layers), false);
   if (arch.window_period == 0 && !keys.has("attention.sliding_window")) return ok_status();
   TRY_ASSIGN(const auto given_window, keys.gguf().get_int(keys.prefix() + "attention.sliding_window"));
-  if (given_window.has_value() && *given_window == 0) return ok_status();  // said to have none
+  if (given_window.has_value() && *given_window == 0) return ok_status();  // 0: no layer has a window
   TRY_ASSIGN(shape.window, keys.size("attention.sliding_window", kMaxTokens));
   const std::string pattern_key = "attention.sliding_window_pattern";
   TRY_ASSIGN(const auto pattern, keys.gguf().get_ints(keys.prefix() + pattern_key));

@@ -11,7 +11,7 @@
 namespace reform {
 namespace {
 
-// The heads of each row as rows of their own, for norms per head.
+// Each head of each row as a row of its own, for per-head norms.
 MatView<float> heads_as_rows(MatView<float> x, int64_t head_dim) {
   return {x.data, x.rows * (x.cols / head_dim), head_dim};
 }
@@ -19,13 +19,13 @@ MatView<float> heads_as_rows(MatView<float> x, int64_t head_dim) {
 // Activations are laid out one after another, each on a cache line of its own.
 int64_t padded(int64_t n_elems) { return (n_elems + 15) / 16 * 16; }
 
-// What one forward carries from op to op. [n_tokens, ...] hold the whole call, [block, ...] a block of them: the wide
-// ones (gate, up) need memory for no more.
+// What a forward carries from op to op. Views of [n_tokens, ...] hold the whole call. Views of [block, ...] hold one
+// block of its rows, so that the wide ones (gate, up) take less memory.
 struct Activations {
   MatView<float> hidden;    // [n_tokens, d_model] the residual stream
   MatView<float> q;         // [n_tokens, n_heads * head_dim]
   MatView<float> k, v;      // [n_tokens, n_kv_heads * head_dim]
-  MatView<float> lse;       // [n_heads, n_tokens], the hook's
+  MatView<float> lse;       // [n_heads, n_tokens] for hooks.on_attention
   MatView<float> normed;    // [block, d_model] a norm's output; then a projection's, before its post-norm
   MatView<float> attended;  // [block, n_heads * head_dim]
   MatView<float> gate, up;  // [block, d_ff]
@@ -59,10 +59,10 @@ struct Transformer::Impl {
   Ops* const ops;
   const int64_t max_tokens, max_kv_len, block_tokens;
   Buffer<float> storage;
-  Rope rope, local_rope;   // of layers that see everything, and of those with a window
-  Activations act{};       // of the call in hand, its n_tokens rows
-  int64_t n_tokens = 0;    // rows of the call in hand
-  int64_t logit_rows = 0;  // rows that a full forward has left for logits()
+  Rope rope, local_rope;   // of layers that see all tokens, and of those with a window
+  Activations act{};       // of the current call, n_tokens rows
+  int64_t n_tokens = 0;    // rows of the current call
+  int64_t logit_rows = 0;  // rows of the last full forward, for logits()
   int64_t n_steps = 0, n_steps_done = 0;
 
   Impl(const Model& m, Ops* o, int64_t tokens, int64_t slots, int64_t block)
@@ -84,7 +84,7 @@ struct Transformer::Impl {
     return ok_status();
   }
 
-  // After each block of each part of a layer.
+  // Called after each block of each part of a layer.
   Status step(const ForwardHooks& hooks) {
     ++n_steps_done;
     if (hooks.on_progress) hooks.on_progress(double(n_steps_done) / double(n_steps));
@@ -131,7 +131,7 @@ struct Transformer::Impl {
   }
 
   void attend_block(const LayerWeights& w, const AttentionArgs& whole, int64_t begin, int64_t end, bool want_lse) {
-    AttentionArgs block = whole;  // the block's last row sits at the last slot it is shown
+    AttentionArgs block = whole;  // a block sees the slots up to that of its own last row
     block.q = whole.q.row_range(begin, end);
     block.kv.kv_len = whole.kv.kv_len - n_tokens + end;
     block.known_slots = begin == 0 ? 0 : block.kv.kv_len - (end - begin);
@@ -154,7 +154,7 @@ struct Transformer::Impl {
     });
   }
 
-  // hidden += post_norm(x W^T + bias), post_norm where there is one.
+  // hidden += post_norm(x W^T + bias); without post_norm if it is empty.
   void add_output(const Weight& w, std::span<const float> bias, MatView<const float> x,
                   std::span<const float> post_norm, MatView<float> hidden) {
     if (post_norm.empty()) return ops->matmul(w, x, bias, true, hidden);
@@ -170,7 +170,7 @@ struct Transformer::Impl {
     CHECK(args.last_layer >= 0 && args.last_layer < shape.n_layers);
     CHECK(args.cache->n_layers() >= args.last_layer + (args.stop_at_states ? 0 : 1));
     CHECK(args.cache->kv_len() + rows <= std::min(max_kv_len, args.cache->capacity()));
-    for (const int32_t id : args.ids) {  // ids come from stored contexts too
+    for (const int32_t id : args.ids) {  // ids may come from stored contexts
       if (id >= 0 && id < shape.n_vocab) continue;
       return {Code::kCorrupt, fmt::format("token id {} is outside the model's vocabulary of {}", id, shape.n_vocab)};
     }

@@ -1,5 +1,5 @@
-// The forward pass, written once over the op list. Used by compress (to an early-exit layer, un-rotated keys), by the
-// question pass (the same), and by recompute and decode (all layers, rotated keys).
+// The forward pass, written once over the op list. Compress and its question pass run it up to an early-exit layer with
+// un-rotated keys, the head search up to a layer with rotated keys, and decode through all layers with rotated keys.
 #pragma once
 
 #include <reform/cancel.h>
@@ -13,7 +13,7 @@
 
 namespace reform {
 
-// A layer's states before RoPE, for the chosen heads. After QK-norm where the model has one (so are the keys cached).
+// The states of all heads of a layer: before RoPE, and after QK-norm where the model has one (cached keys are, too).
 struct LayerStates {
   MatView<const float> q;  // [n_tokens, n_heads * head_dim]
   MatView<const float> k;  // [n_tokens, n_kv_heads * head_dim]
@@ -21,36 +21,37 @@ struct LayerStates {
 };
 
 struct ForwardHooks {
-  // After a layer's projections. Only called where set.
+  // Called after a layer's projections, if set.
   std::function<void(int64_t layer, const LayerStates&)> on_states;
-  // After a layer's attention, while q (rotated) and the cache stand: here an eviction policy observes. lse [n_heads,
-  // n_tokens] is only filled when this hook is set.
+  // Called after a layer's attention, while q (rotated) and the cache are unchanged: an eviction policy observes here.
+  // lse [n_heads, n_tokens] is filled only if this hook is set.
   std::function<void(int64_t layer, const AttentionArgs&, MatView<const float> lse)> on_attention;
-  // Between ops, a few times per layer: progress. done in [0, 1] of this call.
+  // Called between ops, a few times per layer. `done` is this call's progress in [0, 1].
   std::function<void(double done)> on_progress;
-  const CancelToken* cancel = nullptr;  // checked between ops and inside long ones' row blocks
+  const CancelToken* cancel = nullptr;  // checked between ops, after each block of rows
 };
 
 struct ForwardArgs {
   std::span<const int32_t> ids;  // [n_tokens] at most max_tokens
   KvCache* cache = nullptr;      // rows are appended at kv_len; kv_len grows by n_tokens when done
   bool rotated_keys = true;      // false: keys are cached un-rotated (compress)
-  // Layers [0, last_layer] run. With stop_at_states the last layer stops after its projections (early exit: nothing
-  // above the topmost chosen head's projections is computed, and that layer's cache gets no rows).
+  // Layers [0, last_layer] run. With stop_at_states the last layer stops after its projections. This is the early exit:
+  // nothing above the topmost chosen head's projections is computed, and that layer's cache gets no rows.
   int64_t last_layer = 0;
   bool stop_at_states = false;
 };
 
 class Transformer {
  public:
-  // max_tokens rows per call, max_kv_len slots. Activations are allocated here, once. The site's ops have its limits().
+  // For calls of up to max_tokens rows over max_kv_len slots. All activations are allocated here. The site's ops must
+  // have these limits().
   static Result<std::unique_ptr<Transformer>> create(const Model& model, const Site& site, int64_t max_tokens,
                                                      int64_t max_kv_len);
   static OpLimits limits(const ModelShape& shape, const Device& device, int64_t max_tokens, int64_t max_kv_len);
 
   // kCancelled leaves kv_len as it was.
   Status forward(const ForwardArgs& args, const ForwardHooks& hooks = {});
-  // Logits [rows, n_vocab] of the hidden states' last `rows` rows of the preceding full forward.
+  // Logits [rows, n_vocab] of the last `rows` rows of the preceding full forward.
   Status logits(int64_t rows, MatView<float> out, const CancelToken* cancel = nullptr);
 
  private:

@@ -9,7 +9,7 @@
 namespace reform {
 namespace {
 
-// Rows per call, at least: what all of them need memory for is small beside the cache.
+// The least number of rows per call for a long prompt. Their activations are small beside the cache.
 constexpr int64_t kPrefillTokens = 1024;
 
 int64_t call_tokens(const Device& device, int64_t n_prompt_tokens) {
@@ -55,7 +55,7 @@ Status Decoder::prefill(std::span<const int32_t> prompt, const CancelToken* canc
   return next_->issue(*transformer_, *ops_, cancel);
 }
 
-// From a token at slot kv_len to the next one: ops only, if all weights are resident. It may be issued twice.
+// From a token at slot kv_len to the next one. Issues only ops if all weights are resident. May be issued twice.
 Status Decoder::issue_step(int64_t kv_len, int32_t token, const CancelToken* cancel) {
   cache_.set_kv_len(kv_len);
   ForwardArgs args = whole_model();
@@ -90,7 +90,7 @@ Result<GeneratedText> Decoder::run(std::span<const int32_t> prompt, const TextCa
   GeneratedText out;
   Stopwatch watch;
   TRY(prefill(prompt, cancel));
-  // Taken also where no token is wanted: only then has a device run the prompt.
+  // Taken even if no token is wanted: only after this has the device run the prompt.
   TRY_ASSIGN(int32_t token, next_->take());
   out.prefill_ms = watch.lap_ms();
   out.n_prompt_tokens = int64_t(prompt.size());

@@ -29,7 +29,7 @@ class Decoder {
  public:
   static OpLimits limits(const ModelShape& shape, const Device& device, int64_t n_prompt_tokens,
                          int64_t max_new_tokens);
-  // For one prompt of so many tokens. Everything is allocated here. The site's ops have limits().
+  // For one prompt of n_prompt_tokens. All memory is allocated here. The site's ops must have limits().
   static Result<std::unique_ptr<Decoder>> create(const Model& model, const Tokenizer& tokenizer, const Site& site,
                                                  KvView::Type kv_type, int64_t n_prompt_tokens,
                                                  const SamplingOptions& sampling);
@@ -38,7 +38,8 @@ class Decoder {
   Result<GeneratedText> run(std::span<const int32_t> prompt, const TextCallback& on_text,
                             const std::function<void()>& on_first_token, const CancelToken* cancel);
 
-  // Device::prepare_step() for both kinds of step a decode may repeat. All weights are resident; run() comes no more.
+  // Calls Device::prepare_step() for both kinds of step that a decode may repeat. All weights must be resident. After
+  // it, run() must not be called.
   Status prepare_steps();
 
  private:

@@ -1,4 +1,5 @@
-// From the last row's hidden state to the next token's id, which is found where the logits are: it alone is copied.
+// From the last row's hidden state to the next token's id. The id is chosen on the device, where the logits are, so
+// only the id is copied.
 #pragma once
 
 #include <reform/generate.h>
@@ -16,7 +17,7 @@ class NextToken {
   static Result<NextToken> create(Device& device, int64_t n_vocab, const SamplingOptions& options);
 
   StepKind step_kind() const { return sampler_.is_greedy() ? StepKind::kBest : StepKind::kDrawn; }
-  // Ops only, if all weights are resident. The same again until the token has been taken.
+  // Issues only ops if all weights are resident. May be repeated, with the same result, until take().
   Status issue(Transformer& transformer, Ops& ops, const CancelToken* cancel);
   Result<int32_t> take();
 

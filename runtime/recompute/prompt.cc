@@ -13,7 +13,7 @@ Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& c
                                std::span<const Passage> passages, const std::string& question) {
   Prompt prompt;
   const auto add = [&](const std::string& text, bool special, int64_t& count) -> Status {
-    // A special token has no bytes of its own.
+    // token_bytes() of a special token is empty.
     const bool at_start = prompt.ids.empty() || tokenizer.token_bytes(prompt.ids.back(), false).empty();
     TRY_ASSIGN(const std::vector<int32_t> ids,
                special ? tokenizer.encode_special(text, at_start) : tokenizer.encode_plain(text, at_start));

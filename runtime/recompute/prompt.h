@@ -1,4 +1,4 @@
-// What an answer is made of: the gathered passages and the question inside the chat template (REFORM section 3.2).
+// The prompt of an answer: the gathered passages and the question inside the chat template (REFORM section 3.2).
 #pragma once
 
 #include <reform/status.h>
@@ -15,7 +15,7 @@ namespace reform {
 
 // One gathered span of token ids as stored.
 struct Passage {
-  std::string header;           // names the context where there are several, else empty
+  std::string header;           // names the context if there are several, else empty
   bool skipped_before = false;  // text was left out between this passage and the one before
   std::span<const int32_t> ids;
 };
@@ -27,7 +27,7 @@ struct Prompt {
   int64_t question_tokens = 0;
 };
 
-// The one place that says what an answer is made of:
+// The one place that defines the prompt:
 //   [BOS] system turn (if the template or the caller has one), user turn: passages in document order with a fixed
 //   separator where text was skipped, an empty line, the question; then the assistant's head.
 // Only the template's own pieces are encoded with special tokens; text, system and question never are.

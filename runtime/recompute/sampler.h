@@ -1,4 +1,4 @@
-// What of sampling is a text's and not a token's: the options, and the random numbers. Deterministic by seed.
+// The part of sampling that lasts over a text: the options and the random numbers. Deterministic by seed.
 #pragma once
 
 #include <reform/generate.h>
@@ -12,8 +12,8 @@ namespace reform {
 class Sampler {
  public:
   explicit Sampler(const SamplingOptions& options) : options_(options), rng_(options.seed) {}
-  bool is_greedy() const { return options_.temperature == 0; }  // then it is Ops::argmax()
-  Draw next();                                                  // else Ops::draw() by this
+  bool is_greedy() const { return options_.temperature == 0; }  // then use Ops::argmax()
+  Draw next();                                                  // else pass this to Ops::draw()
 
  private:
   SamplingOptions options_;

@@ -49,9 +49,9 @@ class H2o final : public EvictionPolicy {
   const PolicySetup setup_;
   KeptSlots kept_;
   Buffer<float> scores_;          // [n_layers, capacity] the attention that each slot has received
-  Buffer<int32_t> keep_;          // [budget] of the layer in hand
-  std::vector<int32_t> queries_;  // all of a call, each
-  std::vector<float> weights_;    // as much as another
+  Buffer<int32_t> keep_;          // [budget] of the current layer
+  std::vector<int32_t> queries_;  // all rows of a call
+  std::vector<float> weights_;    // 1 for each of them
 };
 
 }  // namespace

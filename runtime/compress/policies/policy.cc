@@ -2,7 +2,7 @@
 
 namespace reform {
 
-MakePolicy make_h2o, make_recent;  // each in the file of its name
+MakePolicy make_h2o, make_recent;  // each is defined in the file of its name
 
 namespace {
 

@@ -1,5 +1,6 @@
-// Eviction policies: which slots of the cache survive a chunk, and what a chunk hands to the next at all.
-// One interface, a file per policy, and one list (policy.cc), from which the help text and the tests take the names.
+// Eviction policies decide which slots of the cache survive a chunk, and whether a chunk hands anything to the next.
+// There is one interface, a file per policy, and one list (policy.cc), from which the help text and the tests take the
+// names.
 #pragma once
 
 #include <reform/status.h>
@@ -19,8 +20,8 @@ namespace reform {
 
 struct ModelShape;
 
-// A piece of what a checkpoint holds. Name and size are on disk; never change them. What comes back from there is
-// outside data: names and sizes are checked on the way, values are not.
+// A piece of a checkpoint. Name and size are on disk; never change them. A stored checkpoint is outside data: its names
+// and sizes are checked, its values are not.
 struct StatePart {
   std::string name;  // what it is, of which layer and of what type: "scores 3 f32"
   std::byte* data = nullptr;
@@ -31,28 +32,28 @@ struct StatePart {
   int64_t bytes(int64_t kv_len) const { return kv_len * slot_bytes + fixed_bytes; }
 };
 
-// The policy of one Compressor, whose cache it shrinks. Everything but `on_host` state lies in the device's memory and
-// is touched by ops and Device::fill_zero only, so that nobody waits for the device.
+// The policy of one Compressor, whose cache it shrinks. Everything but `on_host` state is in the device's memory and is
+// touched only by ops and Device::fill_zero, so that the host never waits for the device.
 class EvictionPolicy {
  public:
   virtual ~EvictionPolicy() = default;
 
   // Whether observe() is to be called. It is then called for each layer of each chunk, after the layer's attention,
-  // while q (rotated) and the cache stand; lse [n_heads, n_tokens] as Ops::attention() gives it. evict() may not
-  // follow: a cache within its budget is left alone. The policy chooses the queries it wants and how it weighs them
-  // (Ops::attention_column_sums). A question is not observed.
+  // while q (rotated) and the cache are unchanged. lse [n_heads, n_tokens] is as Ops::attention() gives it. evict() may
+  // not follow: a cache within its budget is left alone. The policy chooses the queries it uses and how it weighs them
+  // (Ops::attention_column_sums, which adds). A question is not observed.
   virtual bool observes() const { return false; }
   virtual void observe(int64_t /*layer*/, const AttentionArgs& /*args*/, MatView<const float> /*lse*/) {}
 
-  // Brings one layer's cache of kv_len > budget slots down to its first `budget` slots, by moving slots or by merging
-  // them, and the policy's state with it. Called for each layer after a chunk; a slot's new place is its new position.
+  // Shrinks one layer's cache of kv_len > budget slots to its first `budget` slots, by moving or merging slots, and the
+  // policy's state with it. Called for each layer after a chunk. A slot's new place is its new position.
   virtual void evict(int64_t layer, const KvView& cache) = 0;
 
   // Back to the state of an empty cache.
   virtual void reset() {}
 
-  // The layer's own state, which a checkpoint keeps behind the layer's keys and values. Asked for once, so it stays
-  // where it is; state of no layer belongs to layer 0.
+  // The policy's state for this layer, which a checkpoint keeps after the layer's keys and values. Called only once, so
+  // the state must not move. State that belongs to no layer is given with layer 0.
   virtual std::vector<StatePart> state(int64_t /*layer*/) { return {}; }
 };
 
@@ -60,12 +61,12 @@ class EvictionPolicy {
 struct PolicySetup {
   MemoryAccount& account() const { return site.device.account(); }
 
-  Site site;                // all buffers for ops are allocated when the policy is made, from the device's, as kKvCache
+  Site site;                // buffers for ops come from the device's account as kKvCache, when the policy is made
   const ModelShape& shape;  // of the model
-  int64_t n_layers = 0;     // that have a cache
+  int64_t n_layers = 0;     // layers with a cache
   int64_t capacity = 0;     // slots of each
   int64_t budget = 0;       // slots that an eviction leaves
-  int64_t sinks = 0;        // < budget; of these the first, which are never evicted
+  int64_t sinks = 0;        // < budget; the first slots, which are never evicted
 };
 using MakePolicy = Result<std::unique_ptr<EvictionPolicy>>(const PolicySetup& setup);
 
@@ -79,7 +80,7 @@ struct Policy {
   const char* name;
   const char* summary;  // one line for --help
   Carry carry;
-  MakePolicy* make;         // nullptr where nothing is carried
+  MakePolicy* make;         // nullptr if nothing is carried
   bool keeps_sinks = true;  // whether the first PolicySetup::sinks slots always stay
 };
 

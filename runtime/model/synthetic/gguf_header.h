@@ -1,4 +1,4 @@
-// Writes what stands before a GGUF's data: metadata and the table of tensors. Nothing is checked; the parser does that.
+// Writes the part of a GGUF before its data: metadata and the table of tensors. Checks nothing; the parser does that.
 //
 //   GgufHeader h;
 //   h.add("general.architecture", "llama");
@@ -36,18 +36,18 @@ class GgufHeader {
   void add(const std::string& key, const std::vector<uint32_t>& values);
   void add(const std::string& key, const std::vector<float>& values);
   void add(const std::string& key, const std::vector<bool>& values);
-  // Any kind's number with any bytes as the value.
+  // Any number as the kind and any bytes as the value.
   void add_raw(const std::string& key, uint32_t kind, const std::string& value_bytes);
 
-  // shape[0] is the contiguous dimension; the offset counts from where the data begin.
+  // shape[0] is the contiguous dimension. The offset counts from where the data begins.
   void add_tensor_info(const std::string& name, uint32_t type_number, const std::vector<uint64_t>& shape,
                        uint64_t offset);
 
-  // What the data are aligned to; goes into the metadata only if the caller adds general.alignment (uint32_t).
+  // The alignment of the data. It is in the metadata only if the caller adds general.alignment (uint32_t).
   void set_alignment(uint64_t alignment) { alignment_ = alignment; }
   uint64_t alignment() const { return alignment_; }
 
-  // Up to where the data begin.
+  // All bytes before the data.
   std::string bytes() const { return bytes(n_tensors_, n_entries_); }
 
  protected:
@@ -62,7 +62,7 @@ class GgufHeader {
   std::string entries_, infos_;
 };
 
-// Zeros up to the next multiple.
+// Appends zeros up to the next multiple of `alignment`.
 void pad_to(std::string& bytes, uint64_t alignment);
 
 }  // namespace reform

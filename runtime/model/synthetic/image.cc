@@ -12,7 +12,7 @@
 namespace reform {
 namespace {
 
-// Past any cache, and made within a tenth of a second.
+// Larger than any CPU cache, and made within a tenth of a second.
 constexpr int64_t kMostPatternBytes = 64 * kMiB;
 
 Status refused(int64_t bytes) {

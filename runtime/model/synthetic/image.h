@@ -1,5 +1,5 @@
-// A synthetic model's file in this process's addresses. Its matrices have addresses and no memory until materialise():
-// whoever touches them before ends the process. What would stand there is made as it is asked for.
+// A synthetic model's file in this process's address space. Until materialise(), its matrices have addresses but no
+// memory: touching them ends the process, and front() makes their bytes on demand.
 // Thread-safety: const calls from any thread.
 #pragma once
 
@@ -26,16 +26,15 @@ class SyntheticImage {
   SyntheticImage& operator=(const SyntheticImage&) = delete;
 
   std::span<const std::byte> bytes() const { return {base_, size_t(file_.total_bytes)}; }
-  // Once the tensors in bytes() are known, in the order of their addresses; not before, the calls below.
+  // Call this before any call below, once the tensors in bytes() are known. They are in the order of their addresses.
   void set_tensors(std::vector<std::span<const std::byte>> tensors) { tensors_ = std::move(tensors); }
 
-  // What stands at the front of `data`, a part of a tensor: at least one byte if there are any. Valid until
-  // materialise().
+  // The first bytes of `data`, a part of a tensor: at least one unless `data` is empty. Valid until materialise().
   std::span<const std::byte> front(std::span<const std::byte> data) const;
-  // Host memory that takes, besides bytes().
+  // Host memory that front() takes besides bytes().
   int64_t pattern_bytes() const;
 
-  // Puts all matrices into memory; kMemoryCap where the system has none left.
+  // Writes all matrices into memory. kMemoryCap: the system has none left.
   Status materialise();
 
  private:
@@ -46,7 +45,7 @@ class SyntheticImage {
   std::byte* base_ = nullptr;
   bool materialised_ = false;
   std::vector<std::span<const std::byte>> tensors_;
-  // Made when first wanted: a fingerprint does not need it.
+  // Made on first use, since a fingerprint does not need it.
   mutable std::once_flag pattern_made_;
   mutable std::unique_ptr<WeightPattern> pattern_;
 };

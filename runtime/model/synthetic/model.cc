@@ -23,9 +23,9 @@
 namespace reform {
 namespace {
 
-// Counts up when the same name and type give other weights or another tokenizer: it is in the fingerprint.
+// Raise this when the same name and type give other weights or another tokenizer. It is part of the fingerprint.
 constexpr uint32_t kGeneratorVersion = 1;
-constexpr uint64_t kAlignment = 4096;  // a page, so that matrices begin at one
+constexpr uint64_t kAlignment = 4096;  // a page, so that each matrix begins on a page
 constexpr uint64_t kBiasSeed = 0x62696173;
 
 struct Shape {
@@ -33,11 +33,11 @@ struct Shape {
   const char* architecture;  // a row of kArchs (model_arch.cc)
   int64_t n_layers, d_model, d_ff, n_heads, n_kv_heads, head_dim, n_vocab, window_tokens;
   float rope_base, norm_eps;
-  bool qkv_bias, slowed_rope;  // slowed: as Llama 3.1 does
+  bool qkv_bias, slowed_rope;  // slowed_rope: as in Llama 3.1
 };
 
-// From each model's config.json on Hugging Face: mistralai/Mistral-Nemo-Base-2407 (whose card says 14,436 for d_ff: a
-// slip), Qwen/Qwen2.5-7B, meta-llama/Llama-3.1-8B. None ties its output to its embedding. tiny is for tests.
+// From each model's config.json on Hugging Face: mistralai/Mistral-Nemo-Base-2407 (its card says 14,436 for d_ff, which
+// is a slip), Qwen/Qwen2.5-7B, meta-llama/Llama-3.1-8B. None ties its output to its embedding. tiny is for tests.
 constexpr Shape kShapes[] = {
     {"mistral-nemo-12b", "llama", 40, 5120, 14336, 32, 8, 128, 131072, 1024000, 1e6f, 1e-5f, false, false},
     {"qwen2.5-7b", "qwen2", 28, 3584, 18944, 28, 4, 128, 152064, 131072, 1e6f, 1e-6f, true, false},
@@ -73,7 +73,7 @@ std::optional<QuantType> find_type(std::string_view name) {
 }
 
 // By how much Llama 3.1 slows each pair's rotation (Llama 3 paper's released code, apply_scaling; config.json's
-// rope_scaling: factor 8, low 1, high 4, original window 8,192): not the fast ones, the slow ones eightfold.
+// rope_scaling: factor 8, low 1, high 4, original window 8,192): fast rotations not at all, slow ones eightfold.
 std::vector<float> slowed_rope_factors(const Shape& shape) {
   constexpr double kFactor = 8, kLow = 1, kHigh = 4, kWindow = 8192;
   std::vector<float> factors(size_t(shape.head_dim / 2));
@@ -95,7 +95,7 @@ std::vector<float> random_biases(int64_t layer, int64_t part, int64_t n) {
   return values;
 }
 
-// A tensor each; vectors come with what is in them.
+// One tensor. `values` is empty for a matrix.
 struct Tensor {
   std::string name;
   std::vector<uint64_t> dims;  // [cols, rows]
@@ -152,8 +152,8 @@ void add_shape(const Shape& s, GgufHeader& header) {
   header.add(p + "rope.freq_base", s.rope_base);
 }
 
-// Byte-level BPE that merges nothing: token b is byte b. Then what a chat template needs, then names up to the
-// vocabulary's size, which no text is ever split into.
+// Byte-level BPE without merges: token b is byte b. Then come the chat template's tokens, then names up to the
+// vocabulary's size; no text is ever split into those.
 void add_tokenizer(const Shape& s, GgufHeader& header) {
   std::vector<std::string> tokens;
   std::vector<int32_t> kinds;

@@ -12,13 +12,13 @@
 namespace reform {
 namespace {
 
-// Where a block keeps its scale and, if it has one, its least value's factor, both F16; all other bytes are codes and
-// may be anything. `min_ratio` is that factor over the scale that makes the values' mean 0.
+// Where a block keeps its scale and, if it has one, the factor of its minimum, both F16. All other bytes are codes and
+// may have any value. `min_ratio` is the ratio of that factor to the scale at which the values' mean is 0.
 struct BlockScales {
-  int scale_at;  // -1: no blocks but plain numbers
+  int scale_at;  // -1: plain numbers, not blocks
   int min_at;    // -1: none
   float min_ratio;
-  void (*store)(float value, std::byte* to);  // of plain numbers
+  void (*store)(float value, std::byte* to);  // stores a plain number
 };
 
 template <class T, T (*convert)(float)>
@@ -47,7 +47,7 @@ constexpr BlockScales kScales[] = {
 static_assert(std::size(kScales) == size_t(QuantType::kCount), "a new QuantType needs a row in kScales");
 
 constexpr uint64_t kSeed = 0x7265666f726d, kStartSeed = 0x7374617274, kSignSeed = 0x7369676e;
-constexpr int64_t kMeasuredBlocks = 4096;  // enough that the deviation is met within a percent
+constexpr int64_t kMeasuredBlocks = 4096;  // enough to meet the deviation within a percent
 
 bool is_prime(int64_t n) {
   for (int64_t d = 2; d * d <= n; ++d) {
@@ -81,7 +81,7 @@ WeightPattern::WeightPattern(QuantType type, int64_t most_bytes) : type_(type) {
   }
 }
 
-// Uniform, as random integers already lie there.
+// The values are uniform, made from the random integers that are in bytes_ already.
 void WeightPattern::fill_floats() {
   const size_t n_bytes = size_t(geometry(type_).block_bytes);
   const float largest = kDeviation * std::sqrt(3.0f);
@@ -92,7 +92,8 @@ void WeightPattern::fill_floats() {
   }
 }
 
-// A scale of either sign for every block: the codes of some types are not symmetric. How large it must be is measured.
+// Gives each block a scale of random sign, since the codes of some types are not symmetric. The scale's size follows
+// from the deviation measured at a trial scale.
 void WeightPattern::scale_blocks() {
   const QuantGeometry& g = geometry(type_);
   const BlockScales& where = kScales[size_t(type_)];
@@ -108,7 +109,7 @@ void WeightPattern::scale_blocks() {
     }
   };
   const int64_t n_measured = std::min(n_blocks, kMeasuredBlocks);
-  constexpr float kTrial = 0x1p-7f;  // no value of any type overflows, none is lost
+  constexpr float kTrial = 0x1p-7f;  // at this scale no value of any type overflows or underflows
   set_scales(kTrial, n_measured);
   std::vector<float> values(size_t(n_measured * g.block_elems));
   dequantise(type_, bytes_.data(), int64_t(values.size()), values.data());

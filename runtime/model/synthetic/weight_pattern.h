@@ -1,5 +1,6 @@
-// Random weights that nothing needs to store: one run of pseudo-random blocks, and every matrix of a synthetic model is
-// a piece of it, each from another block on, over and over. A function of type and size only: the same everywhere.
+// Random weights that need little memory. There is one run of pseudo-random blocks, and every matrix of a synthetic
+// model is that run repeated, beginning at a block of its own. The run depends only on type and size, so it is the same
+// on every machine.
 #pragma once
 
 #include <cstddef>
@@ -16,14 +17,14 @@ uint64_t mix_bits(uint64_t x);
 
 class WeightPattern {
  public:
-  // Dequantised values are symmetric round 0, with this standard deviation: what published models begin their training
-  // with. A layer's outputs stay near 1, also after 40 layers.
+  // Dequantised values are symmetric round 0 with this standard deviation, with which published models begin their
+  // training. A layer's outputs then stay near 1, even after 40 layers.
   static constexpr float kDeviation = 0.02f;
 
-  // Of at most so many bytes. The number of blocks is a prime, so that rows do not repeat before there are as many.
+  // Takes at most `most_bytes`. The number of blocks is a prime, so that no row repeats within as many rows.
   WeightPattern(QuantType type, int64_t most_bytes);
 
-  // The bytes of matrix `index` from `begin_byte` on, as far as they lie together: at least one, at most `n_bytes`.
+  // The bytes of matrix `index` from `begin_byte` on: at most `n_bytes`, at least one, and fewer where the run ends.
   std::span<const std::byte> piece(int64_t index, int64_t begin_byte, int64_t n_bytes) const;
 
  private:

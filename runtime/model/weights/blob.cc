@@ -22,7 +22,7 @@ void set_data(std::span<const float>& v, const std::byte* data) {
   v = {reinterpret_cast<const float*>(data), v.size()};
 }
 
-// The order in the blob: what the early exit's layer needs comes first.
+// The order of tensors in a blob. What the early-exit layer needs comes first.
 template <class Layer, class Fn>
 void for_states(Layer& w, Fn fn) {
   fn(w.attn_norm), fn(w.q), fn(w.k), fn(w.v);

@@ -1,4 +1,5 @@
-// Rows of a token embedding that stays on the host: read there, copied beside the ops, and dequantised on the device.
+// Looks up rows of a token embedding that stays on the host. Rows are read on the host, copied while ops run, and
+// dequantised on the device.
 #pragma once
 
 #include <reform/status.h>
@@ -13,22 +14,22 @@
 
 namespace reform {
 
-// Nobody waits for a block of rows until as many later ones as there are have been looked up: the rows of a chunk are
-// read and copied while the device computes the chunk before.
+// Blocks of rows are used in turn. The host waits for a block's copy only when that block's turn comes again, so the
+// rows of a chunk are read and copied while the device computes the chunk before.
 class EmbeddingLookup {
  public:
-  static constexpr int64_t kRows = 512;             // of a block
-  static constexpr int64_t kBlocks = 16;            // that may be under way: a chunk's
+  static constexpr int64_t kRows = 512;             // per block
+  static constexpr int64_t kBlocks = 16;            // with copies under way at most: enough for a chunk
   static int64_t block_bytes(const Weight& table);  // on the device, and n_blocks times on the host
 
-  // All of these outlive it. With one block, each waits for the one before.
+  // All arguments must outlive the lookup. With one block, each look-up waits for the copy of the one before.
   static Result<std::unique_ptr<EmbeddingLookup>> create(const Gguf& gguf, const Weight& table, Device& device,
                                                          MemoryAccount& host, int64_t n_blocks);
   ~EmbeddingLookup();
 
-  // As Ops::embed(). Ops only, for the ids last given to look_up().
+  // As Ops::embed(). Issues only ops if `ids` are those last given to look_up().
   Status embed(Ops& ops, std::span<const int32_t> ids, float scale, MatView<float> out);
-  // kRows at most; more are looked up by embed(). kCorrupt: there is no such token; kIo.
+  // Looks up at most kRows ids. More ids are left to embed(). kCorrupt: there is no such token. kIo.
   Status look_up(std::span<const int32_t> ids);
 
  private:
@@ -37,16 +38,16 @@ class EmbeddingLookup {
 
   struct Block {
     PinnedBuffer rows;
-    int64_t copy = -1;  // the last one, of these rows
+    int64_t copy = -1;  // the last copy of `rows`
   };
   const Gguf& gguf_;
-  const Weight table_;  // where the host sees it
+  const Weight table_;  // at its host address
   Device& device_;
   Buffer<std::byte> rows_;  // the block that ops read
   std::vector<Block> blocks_;
   size_t next_ = 0;
   std::vector<int32_t> row_numbers_;  // 0, 1, 2, ...
-  std::vector<int32_t> looked_up_;    // ids whose rows rows_ has
+  std::vector<int32_t> looked_up_;    // ids of the rows in rows_
 };
 
 }  // namespace reform

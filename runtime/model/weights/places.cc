@@ -12,13 +12,13 @@
 namespace reform {
 namespace {
 
-// Each of a job's buffers may take this much more than its bytes, and it has fewer than this many.
+// A job has fewer than 64 buffers, and alignment adds less than kAlignment to each.
 constexpr int64_t kSlackBytes = 64 * Arena::kAlignment;
-constexpr double kHostShare = 0.9;  // of what is free in the machine, where there is no cap
+constexpr double kHostShare = 0.9;  // of what is free in the machine
 
 int64_t padded(int64_t bytes) { return (bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment; }
 
-// What pinned memory may take where the account has no cap.
+// How much memory the machine has for pinned buffers. The account's cap is checked separately.
 int64_t machine_room() {
   const MachineMemory memory = machine_memory();
   int64_t room = memory.total_bytes > 0 ? memory.available_bytes : INT64_MAX / 2;
@@ -50,7 +50,7 @@ Result<std::unique_ptr<WeightPlaces>> WeightPlaces::create(const Gguf& gguf, con
   const WeightUse all = use_of_all(model.shape());
   const int64_t least = least_weight_bytes(w->demand(all)), room = w->job_room(0);
   if (least > room) {
-    return Status{Code::kMemoryCap, fmt::format("its weights need at least {} of {}, and {} are there",
+    return Status{Code::kMemoryCap, fmt::format("its weights need at least {} of {}, and {} are free",
                                                 format_bytes(least), device.name(), format_bytes(room))};
   }
   WeightDemand resident = w->demand(all);
@@ -95,7 +95,7 @@ bool WeightPlaces::all_resident() const {
   return std::all_of(units_.begin(), units_.end(), [](const Unit& unit) { return unit.resident.size() > 0; });
 }
 
-// Of the device, for weights beside a job's buffers.
+// The device memory that a job's buffers leave for weights.
 int64_t WeightPlaces::job_room(int64_t job_bytes) const {
   const int64_t cap = device_.account().cap_bytes();
   if (cap == 0) return INT64_MAX / 2;
@@ -137,7 +137,7 @@ Status WeightPlaces::arrange(const WeightUse& use, int64_t job_bytes, int64_t jo
   return {};
 }
 
-// The resident units: the stack is cut, and grows again.
+// Makes the layout's units resident: drops the top of the stack, then copies the added units on top of the rest.
 Status WeightPlaces::bring(const WeightLayout& layout, const WeightDemand& demand, const CancelToken* cancel) {
   for (; int64_t(stack_.size()) > layout.n_kept; stack_.pop_back()) units_[size_t(stack_.back())].resident.reset();
   int64_t most_bytes = 0;
@@ -174,7 +174,7 @@ std::vector<int64_t> WeightPlaces::streamed_units(const WeightDemand& demand) co
 bool WeightPlaces::fits_host(const std::vector<int64_t>& units, int64_t job_host_bytes) const {
   int64_t most_bytes = 0;
   for (const Unit& unit : units_) most_bytes = std::max(most_bytes, unit.blob.bytes);
-  // When the next job's weights are arranged, this one's buffers are gone and some are copied from the file.
+  // When the next job's weights are arranged, this job's buffers are gone, but a BlobCopier may need its own.
   int64_t more_bytes = std::max(job_host_bytes, BlobCopier::host_bytes(most_bytes));
   for (const int64_t i : units) more_bytes += units_[size_t(i)].blob.bytes - units_[size_t(i)].on_host.size();
   if (more_bytes > machine_room()) return false;
@@ -203,7 +203,7 @@ Status WeightPlaces::fill_host(const std::vector<int64_t>& units, const CancelTo
   return {};
 }
 
-// Whether they are streamed from the file; else they lie in host memory now.
+// Returns whether `units` are streamed from the file. If not, they are in host memory now.
 Result<bool> WeightPlaces::choose_file(const std::vector<int64_t>& units, int64_t job_host_bytes,
                                        const CancelToken* cancel) {
   bool from_file = place_ == WeightPlace::kFile || (place_ == WeightPlace::kAuto && !fits_host(units, job_host_bytes));

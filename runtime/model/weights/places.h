@@ -1,7 +1,7 @@
 // Where a model's weights are while a device with memory of its own runs it: resident there, or streamed through two
-// slots from pinned host memory or from the file. Arranged before each job, from what its buffers leave.
+// slots from pinned host memory or from the file. Before each job they are arranged in what its buffers leave.
 //
-// One job at a time, and while weights are arranged no buffer of a job may be on the device.
+// One job at a time. While weights are arranged, no buffer of a job may be on the device.
 #pragma once
 
 #include <reform/cancel.h>
@@ -23,8 +23,8 @@ namespace reform {
 
 class WeightPlaces final : public WeightSource {
  public:
-  // `model` is as the host knows it, and outlives this as `device` and the host's account do. kMemoryCap where the
-  // device is too small for any job. Where all fits, all is brought there now.
+  // `model` has host addresses. All arguments must outlive this. If all weights fit, they are copied to the device now.
+  // kMemoryCap: the device is too small for any job.
   static Result<std::unique_ptr<WeightPlaces>> create(const Gguf& gguf, const Model& model, Device& device,
                                                       MemoryAccount& host, WeightPlace place);
   ~WeightPlaces() override;
@@ -80,14 +80,14 @@ class WeightPlaces final : public WeightSource {
   MemoryAccount& host_;
   const WeightPlace place_;
   std::vector<Unit> units_;                  // layers, output, token embedding (unless tied)
-  Buffer<float> output_norm_;                // always there, below all else
+  Buffer<float> output_norm_;                // always on the device, below everything else
   std::vector<int64_t> stack_;               // resident units, from the bottom
-  std::vector<LayerWeights> layers_;         // where they are: of resident ones, and the last place of streamed ones
-  std::unique_ptr<EmbeddingLookup> lookup_;  // where the token embedding is not resident
+  std::vector<LayerWeights> layers_;         // at device addresses; for streamed ones, the last
+  std::unique_ptr<EmbeddingLookup> lookup_;  // if the token embedding is not resident
   std::unique_ptr<WeightStream> stream_;
   double read_bytes_per_s_ = 0;  // of the file; 0: unknown
   WeightSummary summary_;
-  Reservation made_;  // what a synthetic model's matrices are made of
+  Reservation made_;  // host memory of a synthetic model's pattern
 };
 
 }  // namespace reform

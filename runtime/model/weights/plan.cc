@@ -8,12 +8,12 @@ namespace {
 
 struct Candidate {
   WeightLayout layout;
-  int64_t resident_bytes = 0;  // wanted ones
+  int64_t resident_bytes = 0;  // of wanted units
 };
 
 bool may_stay(const WeightDemand& d) { return d.place == WeightPlace::kAuto || d.place == WeightPlace::kResident; }
 
-// Fills what the stack's lowest units, `kept`, leave of the room.
+// Fills the room that the stack's lowest units, `kept`, leave.
 class Filling {
  public:
   Filling(const WeightDemand& demand, std::span<const int64_t> kept) : d_(demand) {

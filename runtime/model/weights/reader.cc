@@ -32,7 +32,7 @@ WeightReader::~WeightReader() {
 }
 
 void WeightReader::run() {
-  size_t turn = 0;  // parts are handed over in turn, so this is the order they are wanted in
+  size_t turn = 0;  // parts are handed over in turn, so this is the order in which they are wanted
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return stopping_ || readings_[0].in_hand || readings_[1].in_hand; });
@@ -94,7 +94,7 @@ Status WeightReader::hand_over(Reading& reading, int64_t item, const WeightPart&
 Status WeightReader::begin(int64_t item, const WeightPart& part) {
   CHECK(part.end - part.begin <= readings_[0].buffer.data.size());
   if (find(item) != nullptr) return {};
-  Reading* free = nullptr;  // one whose bytes are on their way, or nobody's; of two the one that was first
+  Reading* free = nullptr;  // unused or being copied out; of two, the one whose copy began first
   for (Reading& r : readings_) {
     if ((r.buffer.item >= 0 && r.buffer.copy < 0) || is_in_hand(r)) continue;
     if (free == nullptr || r.buffer.copy < free->buffer.copy) free = &r;
@@ -105,7 +105,7 @@ Status WeightReader::begin(int64_t item, const WeightPart& part) {
 Result<WeightReader::Buffer*> WeightReader::wait(int64_t item, const WeightPart& part, const CancelToken* cancel) {
   TRY(begin(item, part));
   Reading* reading = find(item);
-  if (reading == nullptr) {  // both hold what nobody wants any more
+  if (reading == nullptr) {  // both hold parts that are no longer wanted
     for (Reading& r : readings_) {
       if (reading == nullptr || is_in_hand(*reading)) reading = &r;
     }

@@ -1,4 +1,4 @@
-// Reads weights from the file into two pinned buffers, in a thread, ahead of the copies to a device.
+// Reads weights from the file into two pinned buffers, in a thread of its own, ahead of the copies to a device.
 #pragma once
 
 #include <reform/cancel.h>
@@ -15,13 +15,13 @@
 
 namespace reform {
 
-// What is copied at once: bytes [begin, end) of a blob.
+// The unit of copying: bytes [begin, end) of a blob.
 struct WeightPart {
   const WeightBlob* blob = nullptr;
   int64_t begin = 0, end = 0;
 };
 
-// One thread calls; only reading happens in the other.
+// Calls come from one thread. The reader's own thread only reads.
 class WeightReader {
  public:
   static Result<std::unique_ptr<WeightReader>> create(const Gguf& gguf, Copies& copies, MemoryAccount& host,
@@ -29,23 +29,23 @@ class WeightReader {
   ~WeightReader();  // no copy from its buffers may be under way
 
   struct Buffer {
-    int64_t item = -1;  // whose part is read, or was: -1 none
-    int64_t copy = -1;  // the copy out of it that was started last, -1: none since it was read
+    int64_t item = -1;  // whose part is being read, or has been; -1: none
+    int64_t copy = -1;  // the last copy started from it; -1: none since it was read
     PinnedBuffer data;
   };
-  // The buffer with the item's part, once it is read. What this returns is free again when its `copy`, which the caller
-  // sets, is done. kIo: the file cannot be read. kCancelled.
+  // Waits until the item's part is read, and returns its buffer. The caller sets the buffer's `copy`; the buffer is
+  // free again when that copy is done. kIo: the file cannot be read. kCancelled.
   Result<Buffer*> wait(int64_t item, const WeightPart& part, const CancelToken* cancel);
-  // Begins to read it, where a buffer is free or will be when its copy is done, which this waits for.
+  // Begins to read the part if a buffer is free, or will be once it is copied out; then it waits for that copy.
   Status begin(int64_t item, const WeightPart& part);
 
   double bytes_per_s() const;  // so far; 0: nothing was read
 
  private:
-  struct Reading {  // shared, but for `buffer`
+  struct Reading {  // guarded by mutex_, except `buffer`
     Buffer buffer;
     WeightPart part;
-    bool in_hand = false;  // of the thread
+    bool in_hand = false;  // to be read, or being read, by the thread
     Status status;
   };
   WeightReader(const Gguf& gguf, Copies& copies) : gguf_(gguf), copies_(copies) {}

@@ -32,7 +32,7 @@ Result<std::unique_ptr<WeightStream>> WeightStream::create(const Gguf& gguf, Dev
 }
 
 WeightStream::~WeightStream() {
-  if (last_copy_ >= 0) (void)copies_.wait_for(last_copy_);  // a device that has failed copies no more
+  if (last_copy_ >= 0) (void)copies_.wait_for(last_copy_);  // if the device has failed, it copies no more
 }
 
 WeightStream::Slot* WeightStream::find(int64_t part) {
@@ -77,7 +77,7 @@ Result<const std::byte*> WeightStream::bring(int64_t part, const CancelToken* ca
 Result<const std::byte*> WeightStream::get(int64_t i, const CancelToken* cancel) {
   auto place = bring(i, cancel);
   if (place.ok() || place.status().code == Code::kCancelled) return place;
-  for (Slot& slot : slots_) slot.part = -1;  // what a device that failed has of them is unknown
+  for (Slot& slot : slots_) slot.part = -1;  // after an error, what they hold is unknown
   return place;
 }
 
@@ -104,7 +104,7 @@ Status BlobCopier::copy(const WeightBlob& blob, std::byte* to) {
     if (started.ok()) last = started.value();
     status = started.status();
   }
-  const Status waited = last >= 0 ? copies_.wait_for(last) : ok_status();  // whatever came of it: buffers go
+  const Status waited = last >= 0 ? copies_.wait_for(last) : ok_status();  // also if it failed: buffers go
   return status.ok() ? waited : status;
 }
 

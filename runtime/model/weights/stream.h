@@ -1,4 +1,4 @@
-// Weights on their way through a device's memory: two slots, so that one part comes while another is worked with.
+// Streams weights through two slots of a device's memory: one part is copied while ops use another.
 #pragma once
 
 #include <reform/cancel.h>
@@ -14,15 +14,15 @@ namespace reform {
 
 class WeightStream {
  public:
-  // Parts in the order in which they are asked for, again and again; each lies in pinned memory at `from[i]`, or, where
-  // `from` is empty, is read from the file. kMemoryCap.
+  // `parts` are in the order in which they will be asked for, again and again. Part i is in pinned memory at from[i];
+  // if `from` is empty, parts are read from the file. kMemoryCap.
   static Result<std::unique_ptr<WeightStream>> create(const Gguf& gguf, Device& device, MemoryAccount& host,
                                                       std::vector<WeightPart> parts, std::vector<const std::byte*> from,
                                                       int64_t slot_bytes);
   ~WeightStream();  // waits for copies that are under way
 
-  // Where part i is for ops issued from now on, until the next call; the copy of the part after it is begun. In any
-  // other order it is right too, but slow. After an error it may be called again.
+  // Where part i is for ops issued from now on, until the next call. Also begins to copy the part after it. Any other
+  // order is correct but slow. May be called again after an error.
   Result<const std::byte*> get(int64_t i, const CancelToken* cancel);
   const WeightPart& part(int64_t i) const { return parts_[size_t(i)]; }
   double read_bytes_per_s() const { return reader_ == nullptr ? 0 : reader_->bytes_per_s(); }  // 0: unknown
@@ -42,7 +42,7 @@ class WeightStream {
   std::vector<WeightPart> parts_;
   std::vector<const std::byte*> from_;
   Slot slots_[2];
-  Slot* last_ = &slots_[0];  // what the ops in hand read
+  Slot* last_ = &slots_[0];  // the slot that ops read now
   int64_t last_copy_ = -1;
   std::unique_ptr<WeightReader> reader_;
 };

@@ -1,5 +1,5 @@
-// Policies of kinds that the list does not have, each a row and a class of this file: what a new one may do needs no
-// change beside its own.
+// Policies of kinds that the list does not have, each a row and a class of this file. A new one needs no change
+// elsewhere.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,9 +18,9 @@ using test::SavedParts;
 
 namespace {
 
-// Merges: the slots behind the sinks become budget - sinks groups of neighbours, and each group one slot, with the key
-// of its newest and the mean of its values, in which a slot counts for all the tokens it stands for. State per slot,
-// and one number of the host's. In memory that the host sees, of FP32.
+// Merges slots: those behind the sinks become budget - sinks groups of neighbours, and each group becomes one slot. It
+// gets the key of its newest slot and the mean of the values, in which a slot counts for all the tokens it stands for.
+// The policy has state per slot, and one number in host memory. Only for FP32 in memory that the host sees.
 class Merging final : public EvictionPolicy {
  public:
   Merging(const PolicySetup& setup, Buffer<float> weights) : setup_(setup), weights_(std::move(weights)) { reset(); }
@@ -76,7 +76,7 @@ class Merging final : public EvictionPolicy {
 
   const PolicySetup setup_;
   Buffer<float> weights_;  // [n_layers, capacity] the tokens that each slot stands for
-  int64_t n_merged_ = 0;   // slots that have gone
+  int64_t n_merged_ = 0;   // slots that were merged away
 };
 
 Result<std::unique_ptr<EvictionPolicy>> make_merging(const PolicySetup& setup) {
@@ -86,7 +86,7 @@ Result<std::unique_ptr<EvictionPolicy>> make_merging(const PolicySetup& setup) {
 }
 
 // TOVA (arXiv 2401.06104) with a memory: only the last query of a call is observed, what was seen before fades, and the
-// slots with most of it stay. By ops alone, so on any device.
+// slots with the most weight stay. Uses only ops, so it runs on any device.
 class LastQuery final : public EvictionPolicy {
  public:
   static constexpr float kDecay = 0.75f;
@@ -97,7 +97,7 @@ class LastQuery final : public EvictionPolicy {
   bool observes() const override { return true; }
 
   void observe(int64_t layer, const AttentionArgs& args, MatView<const float> lse) override {
-    // A row of a table times a number: what embed() does.
+    // embed() computes a row of a table times a number.
     setup_.site.ops->embed(as_table(scores(layer)), std::vector<int32_t>{0}, kDecay,
                            {faded_.data(), 1, setup_.capacity});
     setup_.site.ops->embed(as_table(faded_.span()), std::vector<int32_t>{0}, 1,
@@ -131,7 +131,7 @@ class LastQuery final : public EvictionPolicy {
 
   const PolicySetup setup_;
   Buffer<float> scores_;  // [n_layers, capacity]
-  Buffer<float> faded_;   // [capacity] of the layer in hand
+  Buffer<float> faded_;   // [capacity] of the current layer
   Buffer<int32_t> keep_;  // [budget]
 };
 
@@ -155,7 +155,7 @@ std::vector<float> floats_of(const SavedParts& parts, const std::string& name) {
   return values;
 }
 
-// A context stopped halfway: what the rest of the text gives from there, and the state it ends in.
+// A context stopped halfway: its state there, the rows of the rest of the text, and the state at the end.
 struct Halves {
   SavedParts middle, end;
   std::vector<std::byte> rows;  // of the second half
@@ -192,7 +192,7 @@ TEST_CASE("a policy may merge slots and keep state of its own, which a checkpoin
   CHECK((merged.rows != recent.rows));
   check_goes_on(bench, text, merged);
 
-  // Nothing is lost but slots: they stand for all tokens there were.
+  // Only slots are lost: the rest stand for all tokens there were.
   for (const char* part : {"weights 0 f32", "weights 1 f32"}) {
     const std::vector<float> weights = floats_of(merged.end, part);
     CHECK(int64_t(weights.size()) == bench.options.cache_tokens);
@@ -204,7 +204,7 @@ TEST_CASE("a policy may merge slots and keep state of its own, which a checkpoin
   std::memcpy(&n_merged, number->second.data(), sizeof(n_merged));
   CHECK(n_merged == int64_t(text.size()) - bench.options.cache_tokens);
 
-  // The state counts: gone on with other weights, the rest of the text comes out otherwise.
+  // The state matters: with other weights, the rest of the text comes out differently.
   SavedParts planted = merged.middle;
   for (auto& [name, bytes] : planted) {
     if (name == "weights 0 f32") std::ranges::rotate(bytes, bytes.end() - ptrdiff_t(sizeof(float)));
@@ -241,7 +241,7 @@ TEST_CASE("a policy may observe the queries it chooses, and let old attention fa
   CHECK((last.rows != h2o.rows));
   check_goes_on(bench, text, last);
 
-  // One query gives 1 - decay in all, however many there were; two calls later it has faded twice.
+  // Each call adds 1 - decay in all, however many queries it has. Two calls later that has faded twice.
   const auto c = bench.compressor();
   const double decay = LastQuery::kDecay;
   double want = 0;

@@ -14,7 +14,7 @@ using namespace reform;
 
 namespace {
 
-// One layer's cache whose keys and values are the slot's number, so that after an eviction they say what was kept.
+// One layer's cache whose keys and values are their slot's number, so that they show what an eviction kept.
 class NumberedCache {
  public:
   NumberedCache(const Policy& policy, int64_t kv_len, int64_t budget, int64_t sinks)
@@ -34,7 +34,7 @@ class NumberedCache {
 
   EvictionPolicy& policy() { return *policy_; }
 
-  // Lets the policy see the attention of this many random queries, the last slots'.
+  // Shows the policy the attention of n_queries random queries at the last slots.
   void attend(int64_t n_queries, std::mt19937& rng) {
     if (!policy_->observes()) return;
     std::vector<float> q(size_t(n_queries * kHeads * kHeadDim)), out(q.size()), lse(size_t(kHeads * n_queries));
@@ -71,8 +71,8 @@ class NumberedCache {
   std::unique_ptr<EvictionPolicy> policy_;
 };
 
-// H2O's rule, plainly: the sinks and the newest half of the budget stay. What is left of the budget goes to the slots
-// between them, the heaviest first and of equals the earlier.
+// H2O's rule in plain form: the sinks and the newest half of the budget stay. The rest of the budget goes to the
+// heaviest slots between them; of equal slots, to the earlier.
 std::vector<int32_t> plain_h2o(const std::vector<float>& scores, int64_t budget, int64_t sinks) {
   const int64_t n = int64_t(scores.size()), recent = std::min(budget / 2, budget - sinks);
   std::vector<int32_t> order, kept;

@@ -1,4 +1,4 @@
-// A job's plan is its allocation: both come from the same code, run on a site that counts and on the real one.
+// A job's plan equals its allocation: both come from the same code, run on a site that counts and on the real one.
 #include <catch2/catch.hpp>
 
 #include "runtime/compress/compress.h"
@@ -18,7 +18,7 @@ constexpr MemoryCategory kJobCategories[] = {MemoryCategory::kKvCache, MemoryCat
                                              MemoryCategory::kWorkspace, MemoryCategory::kIndex,
                                              MemoryCategory::kCheckpoint};
 
-// What is in use once the job is made, against what was counted.
+// Compares what is in use once the job is made with what was counted.
 template <class Job>
 void check_plan(Engine::Impl& engine, const OpLimits& limits, const Engine::Impl::MakeJob<Job>& make) {
   JobPlan plan = test::take(count_job(*engine.device, limits, make));

@@ -1,5 +1,5 @@
-// Any bytes as an archive: refused as damaged, or whole, with values that fit its manifest. The first byte says whether
-// checksums are put right before, so that what lies behind them is reached.
+// Any bytes as an archive: refused as damaged, or read whole, with values that fit its manifest. The first byte says
+// whether checksums are put right first, so that the checks behind them are reached.
 #include <xxhash.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace {
 
 using namespace reform;
 
-// Walks the sections as far as they go and writes the checksums they should have.
+// Walks the sections as far as possible and writes the checksums they should have.
 void put_checksums_right(std::string& bytes) {
   constexpr size_t kHeader = archive::kSectionHeaderBytes, kChecksum = archive::kSectionChecksumBytes;
   for (size_t at = archive::kFileHeaderBytes; bytes.size() > at && bytes.size() - at >= kHeader + kChecksum;) {
@@ -57,7 +57,7 @@ Status read_archive(const std::string& bytes, MemoryAccount& account) {
   TRY(read_archive_values(in, manifest, put));
   CHECK(n_rows == manifest.blocks.n_tokens());
   CHECK(in.bytes() == int64_t(bytes.size()));
-  // What was read is written as it was.
+  // What was read can be written and read again.
   CHECK(archive::decode_manifest(as_bytes(archive::encode_manifest(manifest))).ok());
   return {};
 }

@@ -13,7 +13,7 @@ namespace {
 
 using namespace reform;
 
-volatile uint64_t sink;  // keeps the reads below
+volatile uint64_t sink;  // so that the compiler keeps the reads below
 
 void touch(std::span<const std::byte> bytes) {
   uint64_t sum = 0;
@@ -54,7 +54,7 @@ void check_shape(const ModelShape& s) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto gguf = Gguf::parse(std::as_bytes(std::span(data, size)), "fuzz.gguf");
-  if (!gguf.ok()) return 0;  // fuzz_gguf's part
+  if (!gguf.ok()) return 0;  // fuzz_gguf tests this
   const auto created = Model::create(*gguf.value());
   if (!created.ok()) {
     CHECK(created.status().code == Code::kBadModel && created.status().message.starts_with("fuzz.gguf: "));

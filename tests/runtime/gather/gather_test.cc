@@ -9,7 +9,7 @@ using namespace reform;
 
 namespace {
 
-// The definition, with an array as long as the text.
+// The definition of a gather, with an array as long as the text.
 std::vector<int64_t> plain_gather(const std::vector<float>& scores, int64_t budget, int64_t window, int64_t edge) {
   const int64_t n = int64_t(scores.size());
   std::vector<std::tuple<float, int64_t, int64_t>> ranked;  // -pooled, distance to the peak, token

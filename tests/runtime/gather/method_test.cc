@@ -1,4 +1,4 @@
-// Compress, question and gather against the plain PyTorch form of the method (scripts/make_method_golden.py).
+// Compress, question and gather against a plain PyTorch form of the method (scripts/make_method_golden.py).
 #include <algorithm>
 #include <catch2/catch.hpp>
 
@@ -58,17 +58,18 @@ size_t n_shared(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
   return both.size();
 }
 
-// How near the reference a device comes. INT8 alone costs about 1e-4 of cosine at head size 16.
+// How near to the reference a device comes. INT8 alone costs about 1e-4 of cosine at head size 16.
 struct Closeness {
   double cosine, worst_cosine, score;
-  double far_share = 0;  // of the text's states below `cosine`, none below `worst_cosine`
+  double far_share = 0;  // of the text's states may be below `cosine`; none may be below `worst_cosine`
 };
 constexpr Closeness kExact = {0.9995, 0.9995, 0.01};
 constexpr Closeness kRounded = {0.98, 0.98, 0.05};
-// h2o with rounded products may keep another token where two scores nearly tie; what comes after sees another cache.
+// h2o with rounded products may keep another token where two scores nearly tie, and later tokens then see another
+// cache.
 constexpr Closeness kOtherSlots = {0.98, 0.85, 0.1, 0.05};
 
-// Phase 1, the question and the gather, each against the plain reference's.
+// Checks phase 1, the question and the gather, each against the plain reference.
 void check_method(const Golden& golden, Bench& bench, const Closeness& near) {
   const std::string p = bench.options.policy->name;
   if (!golden.floats.contains(p + "_states")) {
@@ -101,7 +102,7 @@ void check_method(const Golden& golden, Bench& bench, const Closeness& near) {
   const std::vector<int32_t> got = gather_all(scores, 40, 9, 16);
   REQUIRE(got.size() == want.size());
   CHECK(n_shared(got, want) >= want.size() * 9 / 10);
-  // The reference's own scores leave nothing to rounding.
+  // With the reference's own scores nothing depends on rounding.
   CHECK(gather_all(golden.floats.at(p + "_scores"), 40, 9, 16).size() == want.size());
   CHECK(n_shared(gather_all(golden.floats.at(p + "_scores"), 40, 9, 16), want) + 1 >= want.size());
 }
@@ -144,7 +145,7 @@ TEST_CASE("rows that nobody has waited for are not written over by the chunks af
     REQUIRE(run.ok());
     rows.push_back(run.value());
   }
-  for (size_t i = 1; i < 3; ++i) {  // those of the first are gone by now, as they may be
+  for (size_t i = 1; i < 3; ++i) {  // the first chunk's may be gone by now
     REQUIRE(c->wait_for(rows[i]).ok());
     const std::span<const std::byte> here = std::span(want).subspan(i * chunk * row, chunk * row);
     CHECK(std::ranges::equal(rows[i].bytes, here));
@@ -153,7 +154,7 @@ TEST_CASE("rows that nobody has waited for are not written over by the chunks af
 
 TEST_CASE("compress, question and gather agree on CUDA's kernels", "[runtime][device]") {
   const Golden golden = read_golden();
-  // The one policy that calls every op: under emulation each takes its time.
+  // h2o alone, as it calls every op: under emulation each op is slow.
   Bench bench(golden, "h2o", KvView::Type::kF16, [](Bench&) { return test::fenced_emulated_cuda(); });
   check_method(golden, bench, kOtherSlots);
 }

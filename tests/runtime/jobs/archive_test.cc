@@ -1,5 +1,5 @@
-// Export, import and verify with a model: the same file however the context came about, the same answers after the way
-// to another store, and files of the first version, kept as they were written.
+// Export, import and verify with a model: the file is the same however the context was made, the answers are the same
+// in another store, and files of the first version, kept as they were written, can still be read.
 #include <reform/archive.h>
 #include <reform/verify.h>
 
@@ -45,7 +45,7 @@ Result<ArchiveResult> import_bytes(Store& store, const std::string& bytes, const
   return import_context(store, from, options);
 }
 
-// A source whose name is a path, and always the same one.
+// Ingests a source whose name is a path, always the same one.
 Result<IngestResult> ingest_as(IngestBench& bench, const std::string& name, const std::string& path,
                                const std::string& text, const IngestOptions& options,
                                const IngestProgressCallback& progress = {}, const CancelToken* cancel = nullptr) {
@@ -53,7 +53,7 @@ Result<IngestResult> ingest_as(IngestBench& bench, const std::string& name, cons
   return ingest(bench.engine(), bench.store(), name, {{path, &in}}, options, progress, cancel);
 }
 
-// Stopped at the begin of each chunk in turn, until it comes to its end.
+// Ingests in pieces: each call is stopped after one chunk, until one finishes.
 int ingest_in_pieces(IngestBench& bench, const std::string& name, const std::string& path, const std::string& text,
                      const IngestOptions& options) {
   for (int n_stops = 0;; ++n_stops) {
@@ -170,7 +170,7 @@ TEST_CASE("import: the context answers, shows its sources and grows as the origi
     const auto verified = verify(to.store(), {"copy " + policy});
     CHECK(verified.value().at(0).state == "ok");
 
-    // The same text again is known; more of it makes what it makes of the original.
+    // The same text is recognised. More text gives what it gives in the original.
     CHECK(ingest_as(to, "copy " + policy, "a.txt", text, options).value().outcome == IngestResult::Outcome::kUnchanged);
     REQUIRE(ingest_as(from, name, "b.txt", more, appending(options)).ok());
     REQUIRE(ingest_as(to, "copy " + policy, "b.txt", more, appending(options)).ok());
@@ -201,7 +201,7 @@ TEST_CASE("import: the model is checked and remembered where it is said", "[runt
 TEST_CASE("import: texts of the runtime's that it cannot read are refused", "[runtime]") {
   IngestBench bench;
   REQUIRE(ingest_as(bench, "c", "a.txt", made_text(3, 300), IngestBench::options("h2o")).ok());
-  // Read back through the store, which does not know what is in the texts.
+  // Read back through the store, which does not know the texts' contents.
   ContextStore& store = *bench.store().impl().contexts;
   struct {
     const char* what;

@@ -1,4 +1,5 @@
-// Other methods of answering than REFORM's, each only functions put into the three places: ask and ingest know of none.
+// Other methods of answering than REFORM's, each made only of functions for the three steps. ask and ingest know none
+// of them.
 #include "runtime/jobs/ask_method.h"
 
 #include <algorithm>
@@ -22,7 +23,7 @@ AskOptions few_tokens() {
 
 Result<Query> query_words(Ask&, std::span<const int32_t> ids) { return Query{{ids.begin(), ids.end()}, {}}; }
 
-// Lexical retrieval: stored tokens that the question has, too, with `reach` tokens on either side.
+// Lexical retrieval: stored tokens that also occur in the question, with `reach` tokens on either side.
 Result<std::vector<Span>> select_by_words(Ask& ask, const Query& query, int64_t reach) {
   std::vector<Span> spans;
   for (size_t c = 0; c < ask.contexts.size(); ++c) {
@@ -51,7 +52,7 @@ AskMethod lexical(int64_t reach) {
 
 Result<std::vector<Span>> select_nothing(Ask&, const Query&) { return std::vector<Span>(); }
 
-// From the compressed cache alone: what an answer would be decoded over, and here only how long each cache is.
+// From the compressed cache alone, over which an answer would be decoded. Here the answer is only each cache's length.
 Result<Answer> answer_from_caches(Ask& ask, std::span<const Span>) {
   Answer answer;
   for (OpenContext& context : ask.contexts) {

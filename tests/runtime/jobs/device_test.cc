@@ -21,7 +21,7 @@ std::string long_text() {
   return text;
 }
 
-// Of the head states in two strings of embedding rows.
+// The mean cosine of the head states in two strings of embedding rows.
 double mean_cosine(const EmbeddingLayout& layout, const std::string& a, const std::string& b) {
   REQUIRE(a.size() == b.size());
   SplitRows split_a(layout), split_b(layout);
@@ -81,7 +81,7 @@ TEST_CASE("a device with memory of its own answers with the CPU's words, greedil
   }
 }
 
-// The fenced device ends the test where a step is of other kernels than were prepared.
+// The fenced device ends the test if a step has other kernels than were prepared.
 TEST_CASE("each token's step is the kernels that were made ready when the engine was opened", "[runtime][device]") {
   for (const char* model : {"mistral_window", "qwen2", "gemma3"}) {
     CAPTURE(model);
@@ -115,7 +115,7 @@ TEST_CASE("a decode is made ready only where the whole model stays", "[runtime][
   const MemoryAccount& account = ample.engine().impl().device->account();
   const int64_t weight_bytes = account.current_bytes(MemoryCategory::kWeights);
   CHECK(account.current_total_bytes() == weight_bytes);
-  // All weights, and nothing beside them.
+  // Room for all weights and nothing beside them.
   CHECK(n_prepared(weight_bytes + (int64_t{20} << 10), WeightPlace::kAuto) == 0);
 }
 
@@ -144,7 +144,7 @@ TEST_CASE("a device that fails while it works is one clear error", "[runtime][de
     REQUIRE(n < 100'000);
   }
   device.fail_after(FencedDevice::kNever);
-  // All that is left is the model.
+  // Only the model is left.
   MemoryAccount& account = device.account();
   CHECK(account.current_total_bytes() == account.current_bytes(MemoryCategory::kWeights));
   CHECK(bench.ingest("b", {long_text()}, IngestBench::options("h2o")).ok());

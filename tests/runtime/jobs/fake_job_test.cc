@@ -1,4 +1,4 @@
-// The whole job on a CUDA device over a CUDA runtime that only pretends, against the same kernels run at once.
+// The whole job on a CUDA device with a fake CUDA runtime, against the same kernels run one by one.
 #include <catch2/catch.hpp>
 
 #include "kernels/cuda/cuda_device.h"
@@ -26,7 +26,7 @@ AskOptions few_tokens(float temperature) {
   return options;
 }
 
-// What there is to compare of a job: a context, and answers to one question.
+// What is compared of a job: a context, and answers to one question.
 struct Outcome {
   Snapshot snapshot;
   std::string drawn;
@@ -54,7 +54,7 @@ void check_same_outcome(const Outcome& a, const Outcome& b) {
   check_same(a.snapshot, b.snapshot);
 }
 
-// Products by plain loops: our own kernels take minutes under emulation.
+// Products are plain loops here, since our own kernels take minutes under emulation.
 Outcome wanted() {
   PlainCodes products;
   IngestBench bench;

@@ -1,4 +1,4 @@
-// FP8 products: an ingest's alone, part of what a context is, and near enough to the CPU's.
+// FP8 products: only an ingest uses them, a context remembers them, and they are near enough to the CPU's.
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -34,7 +34,7 @@ std::string settings_of(IngestBench& bench, const std::string& name) {
   return bench.store().impl().contexts->find(name).value().meta.settings;
 }
 
-// The CPU's ops on memory of their own, and what each job asked of its ops.
+// The CPU's ops on memory of their own, and how many code weights each job asked for.
 struct Watched {
   explicit Watched(IngestBench& bench) : impl(bench.engine().impl()) {
     bench.move_to(std::make_unique<FencedDevice>(
@@ -44,7 +44,7 @@ struct Watched {
           code_weights.push_back(limits.code_weights);
           return make_cpu_ops(impl.isa, limits, *impl.pool, workspace);
         }));
-    CHECK(seen() == std::vector<int64_t>{0});  // of what is made ready for a decode
+    CHECK(seen() == std::vector<int64_t>{0});  // from what the engine prepares for a decode
   }
   std::vector<int64_t> seen() { return std::exchange(code_weights, {}); }
 
@@ -151,7 +151,7 @@ TEST_CASE("FP8 products under emulation give rows near the CPU's", "[runtime][de
   const EmbeddingLayout layout{int64_t(settings.heads.size()), settings.head_dim};
   SplitRows split_a(layout), split_b(layout);
   const EmbeddingRows x = split_a.split(a), y = split_b.split(b);
-  double xy = 0, xx = 0, yy = 0;  // heads are of length 127 or so, so all together weigh them alike
+  double xy = 0, xx = 0, yy = 0;  // heads have length 127 or so, so a common sum weighs them alike
   for (int64_t i = 0; i < x.n_rows * layout.n_heads * layout.head_dim; ++i) {
     xy += double(x.values[i]) * y.values[i], xx += double(x.values[i]) * x.values[i];
     yy += double(y.values[i]) * y.values[i];

@@ -1,4 +1,4 @@
-// What an ingest does, for everything that can be stored under its name and everything that can be asked.
+// What an ingest decides, for everything that can be stored under its name and everything that can be asked.
 #include "runtime/jobs/ingest_decision.h"
 
 #include <fmt/format.h>
@@ -16,8 +16,8 @@ namespace {
 using Action = IngestDecision::Action;
 using OnExisting = IngestOptions::OnExisting;
 
-// A context in a word: how far it is, then how its text compares: not compared (?), the same (=), a prefix of what was
-// given (<), or other (!). The first and append ones are unfinished; those with `-settings` were begun with others.
+// A context as a word: how complete it is, then how its text compares: not compared yet (?), the same (=), a prefix of
+// what was given (<), or other (!). `first` and `append` are unfinished; `-settings` was begun with other settings.
 constexpr const char* kCurrent[] = {
     "none",   "busy",   "damaged", "complete?", "complete=", "complete<", "complete!", "complete-no-start", "first?",
     "first=", "first<", "first!",  "append?",   "append=",   "append<",   "append!",   "first-settings"};
@@ -26,7 +26,8 @@ constexpr const char* kReplacement[] = {"none",   "busy",   "damaged", "begun?",
 constexpr const char* kOnExisting[] = {"refuse", "append", "replace"};
 constexpr const char* kSource[] = {"file", "stream"};
 
-// Words of which one must be that; * is every one, ~ before the others every one but them.
+// Each field lists words of which one must match. * matches every word; a leading ~ matches every word but those
+// listed.
 struct Row {
   const char *on_existing, *current, *replacement, *source;
   const char* decision;
@@ -134,7 +135,7 @@ TEST_CASE("ingest: what is stored and what is asked decide alone, in every combi
             if (!is_among(kOnExisting[how], row.on_existing) || !is_among(current, row.current) ||
                 !is_among(replacement, row.replacement) || !is_among(source, row.source))
               continue;
-            CHECK(wanted == "");  // two rows would contradict each other, or one be of no use
+            CHECK(wanted == "");  // otherwise two rows contradict each other or one is useless
             wanted = row.decision;
             ++n_matches[i];
           }
@@ -174,8 +175,8 @@ TEST_CASE("ingest: a resume starts at the newest checkpoint on a chunk's border 
       {{}, 192, 0, {}, 0},              // nothing was saved
       {{64, 128}, 192, 0, {}, 128},     // the newest
       {{128, 64}, 192, 0, {}, 128},     // in any order
-      {{64, 192}, 128, 0, {}, 64},      // none beyond what is committed
-      {{64, 150}, 150, 0, {}, 64},      // none within a chunk
+      {{64, 192}, 128, 0, {}, 64},      // not one beyond what is committed
+      {{64, 150}, 150, 0, {}, 64},      // not one inside a chunk
       {{64, 128}, 192, 0, 64, 64},      // 128 follows tokens that more text could have changed
       {{64, 128}, 192, 0, 128, 128},    //
       {{64, 130}, 150, 128, {}, 128},   // an append never starts before itself

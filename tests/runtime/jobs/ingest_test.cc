@@ -1,4 +1,4 @@
-// Ingest's promises: however a text arrives (at once, in parts, stopped and gone on, on more threads), the context is
+// Ingest's promises: however a text arrives (at once, in parts, stopped and resumed, on more threads), the context is
 // the same to the byte.
 #include <catch2/catch.hpp>
 #include <functional>
@@ -29,7 +29,8 @@ bool is_char_begin(const std::string& text, size_t at) {
   return at == text.size() || (static_cast<unsigned char>(text[at]) & 0xc0) != 0x80;
 }
 
-// Cuts where appends are hard, as byte offsets: after one byte, before the last, just round a chunk's border, anywhere.
+// Cuts where appends are hard, as byte offsets: after one byte, before the last byte, close to a chunk's border,
+// anywhere.
 std::vector<size_t> hard_cuts(const std::string& text, const Snapshot& whole, uint64_t seed) {
   std::vector<size_t> cuts = {1, text.size() - 1};
   const int64_t border = int64_t(whole.ids.size()) / kChunk / 2 * kChunk;
@@ -83,7 +84,7 @@ TEST_CASE("append: text that ends on a chunk's last token, or short of one chunk
   std::erase_if(text, [](unsigned char c) { return c >= 0x80; });  // so that every token ends where a character does
   const Snapshot probe = ingested(bench, {text}, options);
   for (const int64_t n_tokens : {kChunk - 1, kChunk, kChunk + 1, 2 * kChunk}) {
-    // Both the first part and the whole end there.
+    // Both the first part and the whole text end there.
     const std::string first = text.substr(0, size_t(probe.begin_bytes[size_t(n_tokens)]));
     const std::string rest =
         text.substr(first.size(), size_t(probe.begin_bytes[size_t(n_tokens + kChunk)]) - first.size());
@@ -117,8 +118,8 @@ TEST_CASE("append: many small texts in a row, some of a byte", "[runtime]") {
   }
 }
 
-// Each text must be UTF-8 by itself, since each is a file of its own; --lossy joins the bytes, so there a character cut
-// in two is whole again.
+// Each text must be UTF-8 by itself, since each is a file. --lossy joins the bytes, so a character that is cut in two
+// is whole again.
 TEST_CASE("append: a character cut in two is refused, and whole again with lossy", "[runtime]") {
   IngestBench bench;
   IngestOptions options = IngestBench::options("h2o");
@@ -129,7 +130,7 @@ TEST_CASE("append: a character cut in two is refused, and whole again with lossy
   const auto r = bench.ingest("parts", {text.substr(500, 1)}, appending(options));
   CHECK(r.status().code == Code::kBadText);
   CHECK(r.status().message.find("byte 0") != std::string::npos);
-  check_same(bench.snapshot("parts"), before);  // nothing lost
+  check_same(bench.snapshot("parts"), before);  // nothing is lost
   CHECK(bench.ingest("other", {text.substr(0, cut)}, options).status().code == Code::kBadText);
   REQUIRE(bench.store().remove("parts").ok());
 
@@ -154,17 +155,17 @@ TEST_CASE("stopped at any chunk and gone on: the context is that of an ingest no
     const Snapshot whole = ingested(bench, {text}, options);
     for (int chunk = 0;; ++chunk) {
       CAPTURE(policy, chunk);
-      options.checkpoint_seconds = chunk % 3 == 0 ? 1000 : 0;  // nothing saved but at the end, or after every chunk
+      options.checkpoint_seconds = chunk % 3 == 0 ? 1000 : 0;  // saved only at the end, or after every chunk
       if (!bench.ingest_stopped("parts", {text}, options, chunk)) {
         CHECK(chunk > 4);
         break;
       }
       if (chunk == 0) {
-        CHECK_FALSE(bench.store().find("parts").ok());  // nothing was read, nothing is left
+        CHECK_FALSE(bench.store().find("parts").ok());  // nothing was read, so nothing is left
         continue;
       }
       CHECK(bench.store().find("parts").value().state == "partial");
-      if (chunk % 2 == 1) CHECK(bench.ingest_stopped("parts", {text}, options, 0));  // and stopped again
+      if (chunk % 2 == 1) CHECK(bench.ingest_stopped("parts", {text}, options, 0));  // stopped again
       must_ingest(bench, text, options, Outcome::kResumed);
       check_same(bench.snapshot("parts"), whole);
       REQUIRE(bench.store().remove("parts").ok());
@@ -189,7 +190,7 @@ TEST_CASE("an append that is stopped goes on, and takes further appends", "[runt
       CAPTURE(policy, chunk);
       must_ingest(bench, parts[0], options, Outcome::kIngested);
       CHECK(bench.ingest_stopped("parts", {parts[1]}, appending(options), chunk));
-      // Gone on with as the same command does, and as a user who has forgotten --append does.
+      // Resumed by the same command, or by that of a user who has forgotten --append.
       must_ingest(bench, parts[1], chunk == 1 ? options : appending(options), Outcome::kResumed);
       must_ingest(bench, parts[2], appending(options), Outcome::kAppended);
       check_same(bench.snapshot("parts"), whole);
@@ -236,7 +237,7 @@ TEST_CASE("the same text again is not read again; other text is refused and noth
   const std::string text = made_text(91, 600);
   must_ingest(bench, text, options, Outcome::kIngested);
   const Snapshot before = bench.snapshot("parts");
-  const auto again = bench.ingest("parts", {text.substr(0, 256), text.substr(256)}, options);  // cut otherwise
+  const auto again = bench.ingest("parts", {text.substr(0, 256), text.substr(256)}, options);  // cut differently
   REQUIRE(again.status().message == "");
   CHECK(int(again.value().outcome) == int(Outcome::kUnchanged));
   CHECK(again.value().tokens_run == 0);
@@ -267,7 +268,7 @@ TEST_CASE("replace: stopped anywhere, the old context is as it was; gone on, the
     CHECK(bench.ingest_stopped("parts", {other}, replacing, chunk));
     check_same(bench.snapshot("parts"), before);
     CHECK(bench.store().list().value().size() == (chunk == 0 ? 2 : 3));
-    CHECK(bench.ingest("parts", {other}, options).status().code == Code::kExists);  // not without being told
+    CHECK(bench.ingest("parts", {other}, options).status().code == Code::kExists);  // refused without --replace
     must_ingest(bench, other, replacing, chunk == 0 ? Outcome::kReplaced : Outcome::kResumed);
     check_same(bench.snapshot("parts"), whole);
     CHECK(bench.store().list().value().size() == 2);
@@ -290,7 +291,7 @@ TEST_CASE("replace: an unfinished replacement of other text or settings is dropp
   CHECK(bench.ingest_stopped("parts", {second}, wider, 2));
   CHECK(bench.store().list().value()[1].cache_tokens == 96);
   CHECK(bench.ingest_stopped("parts", {second}, replacing, 2));
-  // A stream has been read when it shows to be other text: it must come again.
+  // By the time a stream shows to be other text, it has been read: it must come again.
   CHECK(bench.ingest("parts", {third}, replacing).status().code == Code::kExists);
   check_same(bench.snapshot("parts"), before);
   must_ingest(bench, third, replacing, Outcome::kReplaced);
@@ -303,7 +304,7 @@ TEST_CASE("replace: what was begun is begun anew where it turns out to be damage
   options.checkpoint_seconds = 0;
   const IngestOptions replacing = with(options, IngestOptions::OnExisting::kReplace);
   const std::string first = made_text(131, 400), second = made_text(132, 600);
-  // A checkpoint that is sound to the store and means nothing to the model.
+  // A checkpoint that the store finds sound but the model cannot use.
   const auto damage = [&](Which which) {
     auto writer = bench.store().impl().contexts->open_writer("parts", which).value();
     const int64_t n_tokens = writer->meta().n_tokens;
@@ -342,7 +343,7 @@ TEST_CASE("sizes left open fit the window that the model was trained on", "[runt
   CHECK((chunk == cache && chunk + cache <= window && chunk + cache > window - 130));
   CHECK(sizes_of("recent", 128, 0) == std::pair(int64_t{128}, int64_t{896}));
   CHECK(sizes_of("recent", 0, 768).first == 256);
-  CHECK(sizes_of("h2o", 0, 8192).first == 64);  // what was chosen counts: the least that there is
+  CHECK(sizes_of("h2o", 0, 8192).first == 64);  // the chosen cache is kept, and the chunk is the least there is
   CHECK(sizes_of("none", 0, 0).first == 768);   // after the overlap of 256
   CHECK(sizes_of("h2o", 2048, 2048) == std::pair(int64_t{2048}, int64_t{2048}));
 }

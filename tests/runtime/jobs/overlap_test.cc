@@ -1,5 +1,5 @@
-// A device with memory of its own computes a chunk while the host writes the one before and reads the next one's text:
-// what is committed, saved and found again is what the CPU's order leaves, whatever stops it.
+// A device with memory of its own computes a chunk while the host writes the one before and reads the next one's text.
+// What is committed, saved and found again is the same as in the CPU's order, wherever it stops.
 #include <catch2/catch.hpp>
 #include <filesystem>
 
@@ -23,7 +23,7 @@ struct TwoBenches {
   IngestBench here, there{2, "qwen2", IngestBench::Memory::kFenced};
 
   FencedDevice& device() { return static_cast<FencedDevice&>(*there.engine().impl().device); }
-  // Does the same on both; both must leave as much behind.
+  // Runs the same on both; both must then hold the same.
   template <class Run>
   void on_both(const Run& run) {
     for (IngestBench* bench : {&here, &there}) run(*bench);
@@ -38,7 +38,7 @@ struct TwoBenches {
   void check_same_context() { check_same(here.snapshot("a"), there.snapshot("a")); }
 };
 
-// Checkpoints at the end only: one after each chunk leaves nothing to be done meanwhile.
+// Checkpoints only at the end: with one after each chunk nothing could overlap.
 IngestOptions options(const std::string& policy, OnExisting on_existing = OnExisting::kRefuse) {
   IngestOptions o = IngestBench::options(policy);
   o.checkpoint_seconds = 1000;
@@ -67,12 +67,12 @@ TEST_CASE("a chunk is written once the next one's ops are issued, whose text is 
     REQUIRE(both.here.ingest_files("first", {first}, none).ok());
     return both.here.store().find("first").value().n_tokens;
   }();
-  // While this chunk, the last that `first` fills, is run, tokens of `second` are wanted.
+  // While this chunk, the last that `first` fills, is computed, tokens of `second` are needed.
   const int64_t last_full = n_first / kChunk - 1;
   REQUIRE(last_full >= 2);
 
   const auto faults = put_on_faulty_disk(both.there.store());
-  std::string order;  // o: ops, h: the device waited for, w: the store written
+  std::string order;  // o: ops issued, h: host waits for the device, w: store written
   int64_t n_writes = 0, n_ops = 0;
   std::vector<int64_t> ops_before_wait;
   const auto note = [&](char what) {
@@ -83,7 +83,7 @@ TEST_CASE("a chunk is written once the next one's ops are issued, whose text is 
     note(event == Event::kOp ? 'o' : 'h');
     if (event == Event::kOp) ++n_ops;
     if (event == Event::kToHost) ops_before_wait.push_back(n_ops);
-    // Read by now, or lost.
+    // The text must have been read by now: this empties its file.
     if (int64_t(ops_before_wait.size()) == last_full + 1 && event == Event::kToHost)
       std::filesystem::resize_file(both.there.file_path(1), 0);
   };
@@ -91,7 +91,7 @@ TEST_CASE("a chunk is written once the next one's ops are issued, whose text is 
   both.device().watch = nullptr;
   INFO(order);
   CHECK(order.substr(0, 12) == "wohwohwohwoh");
-  CHECK(ops_before_wait[0] == 2 * (ops_before_wait[1] - ops_before_wait[0]));  // two chunks' before the first wait
+  CHECK(ops_before_wait[0] == 2 * (ops_before_wait[1] - ops_before_wait[0]));  // two chunks' ops before the first wait
   CHECK(std::filesystem::file_size(both.there.file_path(1)) == 0);
   both.check_same_context();
 }
@@ -171,7 +171,7 @@ TEST_CASE("a write that fails while a device computes ends the ingest there, and
   std::shared_ptr<FaultFileSystem> faults[2];
   for (IngestBench* bench : {&both.here, &both.there})
     faults[bench == &both.there] = put_on_faulty_disk(bench->store());
-  std::vector<int64_t> writes_before;  // each chunk is begun, on the CPU
+  std::vector<int64_t> writes_before;  // before each chunk begins, on the CPU
   int64_t last_begin = -1;
   faults[0]->arm({});
   const auto note = [&](const IngestProgress& p) {

@@ -1,5 +1,5 @@
-// The store's cap as an ingest meets it: it stops with everything saved and goes on, or others make room; and who asks
-// is remembered.
+// The store's cap during an ingest: the ingest stops with everything saved and can go on, or other contexts make room.
+// Asking a context is remembered.
 #include <catch2/catch.hpp>
 #include <future>
 #include <sstream>
@@ -14,9 +14,9 @@ using namespace reform::test;
 
 namespace {
 
-// Beyond what is there: RocksDB's own files, and so little for a text that a long one does not fit.
+// Room beyond what is used: enough for RocksDB's own files, but too little for a long text.
 constexpr int64_t kRoom = (int64_t{2} << 20) + 700'000;
-// Less than it takes to begin anything.
+// Too little to begin anything.
 constexpr int64_t kTooLittleRoom = int64_t{1} << 20;
 
 void limit(Store& store, int64_t max_bytes, bool evict) {
@@ -60,7 +60,7 @@ TEST_CASE("a full store stops an ingest with its text so far saved; with room it
   REQUIRE(begun.ok());
   CHECK(begun.value().state == "partial");
   CHECK(begun.value().n_tokens >= last_saved);
-  // As long as there is no room, the same again, and nothing changes.
+  // While there is no room, the same command fails in the same way and changes nothing.
   CHECK(bench.ingest("again", {text}, options(policy)).status().code == Code::kNoSpace);
   CHECK(bench.store().find("again").value().n_tokens >= last_saved);
 
@@ -95,7 +95,7 @@ TEST_CASE("with eviction the context asked least recently makes room, and the in
   CHECK(used(bench.store()) <= cap);
   CHECK(bench.store().find("pinned").value().pinned);
   CHECK(bench.store().find("not asked").status().code == Code::kNotFound);
-  // Below a cap that is lower than what is there, nothing is read.
+  // With a cap below what is used, the text is not even read.
   limit(bench.store(), used(bench.store()) / 4, false);
   std::istringstream unread(text);
   const auto refused = reform::ingest(bench.engine(), bench.store(), "more", {{"text", &unread}}, options("h2o"));
@@ -122,7 +122,7 @@ TEST_CASE("a call that waits for another one on its engine can be cancelled", "[
   running.get_future().wait();
   CancelToken cancel;
   auto second = std::async(std::launch::async, [&] { return generate(bench.engine(), "the", {}, {}, &cancel); });
-  // It waits for the first call, which ends only when it is told to; were it not to wait, this would go on for ever.
+  // This call waits for the first, which ends only when it is told to. If it did not wait, this loop would never end.
   while (bench.engine().impl().turns.n_waiting() == 0) std::this_thread::yield();
   cancel.cancel();
   const Status stopped = second.get().status();

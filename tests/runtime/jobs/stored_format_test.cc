@@ -1,5 +1,5 @@
-// Stores and archives of every format version there has been, as they were written then (scripts/make_store_golden.py),
-// and of versions that this program does not know.
+// Stores and archives of every format version so far, as they were written then (scripts/make_store_golden.py), and of
+// versions that this program does not know.
 #include <reform/archive.h>
 #include <reform/verify.h>
 
@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kVersions[] = {1};
 
-// A copy of the stored store, to be opened and written to.
+// A copy of the golden store, to be opened and written to.
 std::unique_ptr<Store> copy_of(IngestBench& bench, int version, std::string* dir = nullptr) {
   const fs::path copy = fs::path(bench.store().dir()).parent_path() / ("copy of v" + std::to_string(version));
   fs::remove_all(copy);

@@ -1,4 +1,5 @@
-// Files made to break a reader: each must be refused, with a message that names the place, what was found and expected.
+// Files made to break a reader. Each must be refused with a message that names the place, what was found and what was
+// expected.
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <functional>
@@ -24,7 +25,7 @@ std::string raw(T value) {
 
 std::string array_header(uint32_t kind, uint64_t n) { return raw(kind) + raw(n); }
 
-// Each case changes a good file: this one, with 16 bytes of tensor data.
+// Each case changes this good file, which has 16 bytes of tensor data.
 GgufWriter good_file() {
   GgufWriter w;
   w.add("a", uint32_t{1});

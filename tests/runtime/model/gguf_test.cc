@@ -22,7 +22,7 @@ std::vector<std::byte> block_bytes(QuantType type, int64_t n_elems) {
   return out;
 }
 
-// Every kind of metadata, and a tensor of every type, of pairwise different shapes.
+// Every kind of metadata, and a tensor of every type. All shapes differ.
 GgufWriter full_file(uint32_t version) {
   GgufWriter w(version);
   w.add("general.architecture", "llama");
@@ -44,7 +44,7 @@ GgufWriter full_file(uint32_t version) {
   return w;
 }
 
-// Small enough to be cut at every byte: a bit of everything.
+// A small file with a bit of everything, to be cut at every byte.
 GgufWriter small_file() {
   GgufWriter w;
   w.add("general.alignment", uint32_t{8});
@@ -62,7 +62,7 @@ Status parse_status(const std::string& bytes) {
   return Gguf::parse(image, "test.gguf").status();
 }
 
-// Reads everything there is in every way, so that a sanitizer sees what the accessors touch.
+// Reads everything in every way, so that a sanitizer sees what the accessors touch.
 size_t read_everything(const Gguf& g) {
   size_t sum = 0;
   for (const auto& [key, raw] : g.raw_entries()) {
@@ -191,7 +191,7 @@ TEST_CASE("gguf: a file cut at any byte is refused, and named truncated", "[runt
   const std::string whole = small_file().bytes();
   REQUIRE(parse_status(whole).message == "");
   for (size_t n = 0; n < whole.size(); ++n) {
-    // An exact allocation, so that a sanitizer sees one byte too many.
+    // An allocation of exactly this size, so that a sanitizer notices one byte too many.
     const std::vector<std::byte> cut(reinterpret_cast<const std::byte*>(whole.data()),
                                      reinterpret_cast<const std::byte*>(whole.data()) + n);
     const Status status = Gguf::parse(cut, "cut.gguf").status();

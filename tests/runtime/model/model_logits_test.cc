@@ -40,7 +40,7 @@ void check_reference_path(const std::string& name, int64_t n_positions) {
   CHECK(a.max_lse_error <= 2e-3);
 }
 
-// As many positions as the scalar reference does in some seconds.
+// Checks as many positions as the scalar reference does in some seconds.
 void check_first_positions(const std::string& name) {
   static const std::map<std::string, int64_t> n_positions = {
       {"smollm2-135m", 24}, {"gemma3-270m", 8}, {"qwen2.5-coder-0.5b", 6}, {"qwen2.5-coder-1.5b", 2}};

@@ -12,10 +12,10 @@
 namespace reform::test {
 namespace {
 
-// A tiny model's file with something wrong.
+// A change that breaks a tiny model's file.
 struct Edit {
   std::set<std::string> drop;                                                  // keys and tensors left out
-  std::function<void(GgufWriter&)> add;                                        // what is put in their place
+  std::function<void(GgufWriter&)> add;                                        // what is added instead
   std::function<void(std::string& name, std::vector<int64_t>& shape)> tensor;  // changes a tensor's description
 };
 
@@ -46,7 +46,7 @@ Status load_edited(const std::string& tiny, const Edit& edit) {
   return Model::create(*parsed.value()).status();
 }
 
-// `key` replaced (or, without one there, added) by `value`.
+// Replaces `key` by `value`, or adds it.
 template <class T>
 Edit with(const std::string& key, T value) {
   return {{key}, [key, value](GgufWriter& w) { w.add(key, value); }, {}};

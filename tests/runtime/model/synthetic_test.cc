@@ -1,4 +1,4 @@
-// Models of real shapes with random weights: what they are, that they are the same everywhere, and the whole job.
+// Models of real shapes with random weights: their contents, that they are the same everywhere, and the whole job.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -27,7 +27,7 @@ std::unique_ptr<Gguf> opened(const std::string& path) {
   return std::move(gguf).value();
 }
 
-// A tensor's bytes, asked for in pieces of an odd size.
+// A tensor's bytes, read in pieces of an odd size.
 std::vector<std::byte> in_pieces(const Gguf& gguf, std::span<const std::byte> data, size_t piece_bytes) {
   std::vector<std::byte> all;
   while (!data.empty()) {
@@ -65,7 +65,7 @@ TEST_CASE("random weights of every type have the deviation they should, round 0"
     }
     const double n = double(values.size());
     CHECK(std::sqrt(squares / n) == Approx(WeightPattern::kDeviation).epsilon(0.03));
-    // Signs are drawn by block: the mean of n_blocks draws, four standard errors.
+    // Signs are drawn per block, so the bound is four standard errors of the mean of n_blocks draws.
     CHECK(std::abs(sum / n) < 4 * double(WeightPattern::kDeviation) / std::sqrt(double(n_blocks)));
     CHECK(largest < 10 * double(WeightPattern::kDeviation));
   }
@@ -160,7 +160,7 @@ TEST_CASE("a synthetic model is what its name says: that is its fingerprint", "[
   const auto in_memory = opened(kTiny);
   REQUIRE(in_memory->materialise().ok());
   CHECK(print == compute_fingerprint(*in_memory));
-  CHECK(print == "a151f3da5d7ab3364bb5451cb8dea100");  // another: count kGeneratorVersion up
+  CHECK(print == "a151f3da5d7ab3364bb5451cb8dea100");  // if it changes, raise kGeneratorVersion
 }
 
 TEST_CASE("a synthetic model's error says whether its name or its type is unknown", "[runtime][synthetic]") {
@@ -235,7 +235,7 @@ TEST_CASE("a synthetic model ingests and answers alike wherever memory is", "[ru
 
 namespace {
 
-// Of the last of these tokens; `model`'s weights are the device's.
+// The logits of the last of these tokens. `model` uses the device's weights.
 std::vector<float> last_logits(const Model& model, Device& device, KvView::Type kv_type, std::span<const int32_t> ids) {
   const ModelShape& s = model.shape();
   const auto n = int64_t(ids.size());
@@ -287,7 +287,7 @@ TEST_CASE("a synthetic model that does not fit the cap is refused before it is m
 TEST_CASE("an end token does not end a text that must have its length", "[runtime][synthetic]") {
   auto engine = Engine::open(kTiny, {});
   REQUIRE(engine.ok());
-  // All but even chances for each of 331 tokens, one of which ends the text.
+  // Nearly even chances for each of 331 tokens, one of which ends the text.
   GenerateOptions options;
   options.sampling.temperature = 100, options.sampling.top_k = 0, options.sampling.top_p = 1,
   options.sampling.min_p = 0;

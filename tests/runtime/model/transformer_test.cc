@@ -12,7 +12,7 @@ namespace reform::test {
 namespace {
 
 constexpr KvView::Type kF32 = KvView::Type::kF32, kF16 = KvView::Type::kF16;
-// More than one block of rows of an op (512), and not a whole number of them.
+// More than one block of an op's rows (512), and not a multiple of it.
 constexpr int64_t kLongTokens = 601;
 
 std::vector<int32_t> random_ids(int64_t n, int64_t n_vocab, uint32_t seed) {
@@ -46,7 +46,7 @@ TEST_CASE("transformer: any chunks, prefill or decode, give one prefill's logits
         INFO(name << ", chunks of " << chunk << (rotated ? "" : ", un-rotated keys"));
         KvCache cache = m.make_cache(kF32);
         const std::vector<float> got = m.run(ids, cache, chunk, rotated);
-        // The same sums in another order at most, and a key rotated before or after it is stored, all in FP32.
+        // At most the same sums in another order, and a key rotated before or after it is stored, all in FP32.
         CHECK(compare(got, whole, {.abs = 1e-3, .rel = 1e-4}));
       }
     }
@@ -105,7 +105,7 @@ TEST_CASE("transformer: states are before RoPE, of the shapes promised", "[runti
   LoadedModel m(tiny_path("qwen3"), Isa::kRef, 32, 64);
   const ModelShape& s = m.shape();
   const auto ids = random_ids(5, s.n_vocab, 14);
-  // The same token at other slots has the same states in layer 0, where nothing has been attended to yet.
+  // The same token in other slots has the same states in layer 0, where nothing is attended to yet.
   const std::vector<int32_t> repeated(5, ids[0]);
   KvCache cache = m.make_cache(kF32);
   int64_t n_layers_seen = 0;
@@ -200,7 +200,7 @@ TEST_CASE("transformer: its wide activations are of a block of rows, however lon
   LoadedModel m(tiny_path("qwen2"), Isa::kRef, kLongTokens, kLongTokens);
   CountingSite counted(*m.device);
   REQUIRE(Transformer::create(*m.model, counted.site(), 10000, 10000).ok());
-  // Ten times the tokens are less than ten times the memory.
+  // Ten times the tokens take less than ten times the memory.
   const ModelShape& s = m.shape();
   const int64_t per_token = 4 * (s.d_model + 2 * s.n_heads * s.head_dim + 2 * s.n_kv_heads * s.head_dim);
   CHECK(counted.host_account().peak_bytes(MemoryCategory::kActivations) <

@@ -51,7 +51,7 @@ TEST_CASE("sampler: with everything off it draws the model's distribution", "[sa
   const std::vector<double> p = {0.5, 0.1, 0.25, 0.15};
   const int n = 20000;
   auto counts = draw(kAllOff, logits_of(p), n);
-  // Five standard deviations of a binomial count; a planted swap of two tokens is 20 of them.
+  // Five standard deviations of a binomial count. Swapping two tokens would be 20 of them.
   for (int32_t id = 0; id < 4; ++id) {
     const double expected = n * p[size_t(id)];
     CHECK(std::abs(counts[id] - expected) < 5 * std::sqrt(expected * (1 - p[size_t(id)])));

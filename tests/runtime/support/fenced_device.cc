@@ -17,8 +17,8 @@ namespace {
 constexpr int64_t kDeviceBytes = int64_t{1} << 30;  // of address space: pages come when they are written
 constexpr std::byte kPoison{0xff};                  // floats and scales of all formats are NaN
 
-// The memory is open while an op runs. All that the op is handed must lie there, and no copy that nobody has waited for
-// may be from it or to it.
+// The memory is open while an op runs. Everything handed to the op must lie there, and no unfinished copy may read or
+// write it.
 class FencedOps final : public ForwardingOps {
  public:
   FencedOps(FencedMemory& memory, const FencedCopies& copies, std::unique_ptr<Ops> ops, std::function<void()> tell)
@@ -43,7 +43,7 @@ class FencedOps final : public ForwardingOps {
   std::optional<FencedMemory::Open> open_;
 };
 
-// While it lives, which kernels are launched under emulation.
+// While it lives, lists the kernels that are launched under emulation.
 class ListedLaunches {
  public:
   ListedLaunches(std::vector<const void*>& kernels, bool run) {
@@ -212,7 +212,7 @@ Status FencedDevice::copy(void* to, const void* from, int64_t bytes) {
   if (copies_left_ == 0) return {Code::kUnavailable, "the device has failed"};
   if (copies_left_ != kNever) --copies_left_;
   const FencedMemory::Open open(memory_);
-  ++memory_.outside_writes;  // a copy to the host too, which does no harm
+  ++memory_.outside_writes;  // also counts copies to the host, which is harmless
   std::memcpy(to, from, size_t(bytes));
   return {};
 }

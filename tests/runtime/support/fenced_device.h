@@ -1,5 +1,5 @@
-// A device whose memory the host cannot touch. Between ops and copies its pages are closed, so that reading or writing
-// them ends the test. What runs on it keeps host and device memory apart, as a GPU needs.
+// A device whose memory the host cannot touch. Between ops and copies its pages are closed, and reading or writing them
+// ends the test. So code that runs on it keeps host and device memory apart, as a GPU needs.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@ class FencedMemory final : public MemorySource {
   void give_back(void* data, int64_t bytes) override;
   bool holds(const void* data) const { return data >= base_ && data < base_ + bytes_; }
   int64_t outside_writes = 0;
-  // Called with what is given back, before it is.
+  // Called before memory is given back.
   std::function<void(const void* data, int64_t bytes)> on_give_back;
 
   class Open {
@@ -46,7 +46,7 @@ class FencedMemory final : public MemorySource {
   Arena arena_;
 };
 
-// Makes copies as late as the contract allows, when they are waited for, and until then fills their target with NaN. So
+// Makes copies as late as the contract allows: when they are waited for. Until then their target is filled with NaN. So
 // a test notices ops that do not wait, a source that changes too early, and memory given back too early.
 class FencedCopies final : public Copies {
  public:
@@ -59,11 +59,11 @@ class FencedCopies final : public Copies {
   Status wait_for(int64_t copy) override { return carry_out(copy); }
   Rates rates() const override { return {.device_bytes_per_s = 2e9, .copy_bytes_per_s = 1e8}; }
 
-  int64_t bytes_in() const { return bytes_in_; }  // started, into the device's memory
+  int64_t bytes_in() const { return bytes_in_; }  // of copies into the device's memory that were started
   int64_t pinned_bytes() const;
   void fail_after(int64_t n_copies) { copies_left_ = n_copies; }
   void check_none_under_way(const void* data, int64_t bytes) const;
-  std::function<void()> on_wait;  // before copies that are under way are carried out
+  std::function<void()> on_wait;  // called before pending copies are carried out
 
  private:
   struct Pending {
@@ -82,7 +82,7 @@ class FencedCopies final : public Copies {
 
 class FencedDevice final : public Device {
  public:
-  // outside_writes: counts what is written other than by ops.
+  // outside_writes counts writes other than by ops.
   using MakeOps = std::function<std::unique_ptr<Ops>(const OpLimits& limits, std::span<std::byte> workspace,
                                                      const int64_t* outside_writes)>;
   using WorkspaceBytes = std::function<int64_t(const OpLimits& limits)>;
@@ -91,10 +91,12 @@ class FencedDevice final : public Device {
   const char* name() const override { return name_; }
   MemoryAccount& account() override { return account_; }
   bool is_host() const override { return false; }
-  // As the CPU's, whose results the fenced one gives to the bit; else few, so that jobs go through several blocks.
+  // The same as the CPU's if fenced, whose results then agree to the bit; otherwise small, so that jobs go through
+  // several blocks.
   int64_t block_tokens() const override { return fenced_ ? 512 : 37; }
   int64_t workspace_bytes(const OpLimits& limits) const override { return workspace_bytes_(limits); }
-  // Issued twice, with copies refused; of kernels under emulation the very ones that were prepared, if any were.
+  // Issues the step twice and refuses copies. Under emulation the kernels must be those that were prepared, if any
+  // were.
   Status run_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override;
   Status prepare_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override;
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override;
@@ -104,7 +106,7 @@ class FencedDevice final : public Device {
   FencedCopies* copies() override { return &copies_; }
 
   static constexpr int64_t kNever = INT64_MAX;
-  // All copies fail once so many have been made: in the order of the ops, and beside them.
+  // All copies fail once n_copies have been made, both those in the order of the ops and those beside them.
   void fail_after(int64_t n_copies) {
     copies_left_ = n_copies;
     copies_.fail_after(n_copies);
@@ -134,8 +136,8 @@ class FencedDevice final : public Device {
   std::array<Step, size_t(StepKind::kCount)> steps_;
 };
 
-// The CPU's kernels, or CUDA's under emulation, on memory of their own. The emulation's is always open: opening it for
-// each op would make slow tests slower.
+// The CPU's kernels, or CUDA's under emulation, on memory of their own. The emulation's memory is always open: opening
+// it for each op would make slow tests slower.
 std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool, int64_t cap_bytes = 0);
 std::unique_ptr<FencedDevice> fenced_emulated_cuda(cuda::ProductLibrary* products = nullptr);
 

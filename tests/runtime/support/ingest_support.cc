@@ -48,7 +48,7 @@ std::string made_text(uint64_t seed, size_t n_bytes) {
 }
 
 IngestBench::IngestBench(int n_threads, const std::string& model, Memory memory, const Weights& weights) {
-  // In memory where that can be had: a store syncs often, and disks are not what is tested here.
+  // In memory if possible: a store syncs often, and these tests do not test disks.
   const bool in_memory = ::access("/dev/shm", W_OK) == 0;
   const std::filesystem::path place = in_memory ? "/dev/shm" : std::filesystem::temp_directory_path();
   std::string pattern = place / "reform-ingest-XXXXXX";
@@ -76,7 +76,7 @@ IngestBench::IngestBench(int n_threads, const std::string& model, Memory memory,
 
 void IngestBench::move_to(std::unique_ptr<Device> device, WeightPlace place) {
   Engine::Impl& impl = engine_->impl();
-  impl.gguf = Gguf::open(impl.info.path).value();  // as a device that is there from the beginning finds it
+  impl.gguf = Gguf::open(impl.info.path).value();  // anew, as a device that is used from the start finds it
   impl.model = Model::create(*impl.gguf).value();
   impl.device = std::move(device);
   REQUIRE(impl.model->move_to(*impl.device, impl.account, place).ok());
@@ -221,7 +221,7 @@ Snapshot IngestBench::snapshot(const std::string& name) {
 void check_same(const Snapshot& a, const Snapshot& b) {
   CHECK(a.ids == b.ids);
   CHECK(a.begin_bytes == b.begin_bytes);
-  CHECK((a.rows == b.rows));  // not shown when they differ: too long
+  CHECK((a.rows == b.rows));  // too long to be shown when they differ
   CHECK(a.at == b.at);
   CHECK((a.checkpoints == b.checkpoints));
   CHECK(a.append_start == b.append_start);

@@ -1,4 +1,4 @@
-// What the tests of ingest share: a tiny model, a store that goes away, and everything a context holds, to compare.
+// What the tests of ingest share: a tiny model, a temporary store, and everything that a context holds, for comparison.
 #pragma once
 
 #include <reform/ask.h>
@@ -14,13 +14,13 @@
 
 namespace reform::test {
 
-// Sentences that differ, with characters of one to four bytes, runs of white space, long words and numbers.
-// Deterministic; exactly n_bytes long, cut at no character's middle (the last bytes are full stops).
+// Different sentences, with characters of one to four bytes, runs of white space, long words and numbers.
+// Deterministic. Exactly n_bytes long without a cut character (the last bytes are full stops).
 std::string made_text(uint64_t seed, size_t n_bytes);
 
 std::vector<std::string> every_policy();  // the names in the list
 
-// All of a context that a user could ever notice, as bytes: what two contexts are equal by.
+// Everything about a context that a user could notice, as bytes. Two contexts are equal if these are.
 struct Snapshot {
   ContextInfo info;
   std::vector<int32_t> ids;
@@ -28,18 +28,18 @@ struct Snapshot {
   std::string rows;              // embeddings
   std::vector<int64_t> at;       // where the checkpoints stand, in tokens
   std::string checkpoints;       // their parts: names and bytes
-  std::string append_start;      // where and with what an append would go on (JSON)
+  std::string append_start;      // where an append would go on, and with what state (JSON)
   std::string fixed_settings;    // JSON
   std::string answer, passages;  // of one question, with scores
 };
-// Nothing but what may differ (name, id, dates, how many files the text came in) may differ.
+// Checks that only the name, the id, dates and the number of files differ, if anything.
 void check_same(const Snapshot& a, const Snapshot& b);
 
 class IngestBench {
  public:
-  // kFenced: the CPU's kernels on a device that the host cannot look into. kGpu: where there is one.
+  // kFenced: the CPU's kernels on a device whose memory the host cannot see. kGpu: a GPU, if there is one.
   enum class Memory { kHost, kFenced, kGpu };
-  // Of a fenced device.
+  // Only for a fenced device.
   struct Weights {
     WeightPlace place = WeightPlace::kAuto;
     int64_t cap_bytes = 0;  // of the device; 0: none
@@ -58,22 +58,22 @@ class IngestBench {
   Result<IngestResult> ingest(const std::string& name, const std::vector<std::string>& texts,
                               const IngestOptions& options, const IngestProgressCallback& progress = {},
                               const CancelToken* cancel = nullptr);
-  // From files, and into another bench's store.
+  // Like ingest(), but from files, or into another bench's store.
   Result<IngestResult> ingest_file(const std::string& name, const std::string& text, const IngestOptions& options);
   Result<IngestResult> ingest_files(const std::string& name, const std::vector<std::string>& texts,
                                     const IngestOptions& options, const IngestProgressCallback& progress = {},
                                     const CancelToken* cancel = nullptr);
   Result<IngestResult> ingest_into(Store& store, const std::string& name, const std::string& text,
                                    const IngestOptions& options);
-  // The same, stopped when chunk `chunk` begins (counted within this call); false if it came to its end before.
+  // The same, stopped when chunk `chunk` begins (counted within this call). False if it came to its end first.
   bool ingest_stopped(const std::string& name, const std::vector<std::string>& texts, const IngestOptions& options,
                       int chunk);
-  // The same from a file, where nobody need wait for the text.
+  // The same from a file, so that reading the text never waits.
   bool file_stopped(const std::string& name, const std::string& text, const IngestOptions& options, int chunk);
   std::string file_path(int i) const;  // of the i-th text that came in a file
   Snapshot snapshot(const std::string& name);
   Engine& engine() { return *engine_; }
-  // From now on the model runs there, which is a device with memory of its own.
+  // From now on the model runs on `device`, which has memory of its own.
   void move_to(std::unique_ptr<Device> device, WeightPlace place = WeightPlace::kAuto);
   Store& store() { return *store_; }
 

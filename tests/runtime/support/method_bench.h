@@ -1,4 +1,4 @@
-// What the tests of the method share: the golden data of its plain form, and a Compressor with all it stands on.
+// What the tests of the method share: the golden data of its plain form, and a Compressor with all it needs.
 #pragma once
 
 #include <functional>
@@ -23,7 +23,7 @@ struct Golden {
 };
 Golden read_golden();
 
-// The tiny model with its ops, and options as the golden data has them. Change `options` before compressor() is called.
+// The tiny model with its ops, and the options of the golden data. Change `options` before compressor() is called.
 struct MethodBench {
   MemoryAccount account;
   ThreadPool pool{2};
@@ -41,7 +41,7 @@ struct MethodBench {
 
   Site site() { return {*device, ops.get(), account}; }
   std::unique_ptr<Compressor> compressor();
-  // Runs text[begin, end) in chunks and gives its rows. Where nothing is carried, the text's end also makes the cache
+  // Runs text[begin, end) in chunks and returns its rows. If nothing is carried, the text's end also makes the cache
   // that questions are asked on.
   std::vector<std::byte> ingest(Compressor& c, const std::vector<int32_t>& text, size_t begin, size_t end) const;
   std::vector<std::byte> ingest(Compressor& c, const std::vector<int32_t>& text) const {

@@ -1,4 +1,4 @@
-// Models and golden logits for the tests of model, transformer and whatever stands on them.
+// Models and golden logits for the tests of model, transformer and what is built on them.
 #pragma once
 
 #include <catch2/catch.hpp>
@@ -20,7 +20,7 @@
 
 namespace reform::test {
 
-// What scripts/make_logits_golden.py and make_tiny_gguf.py recorded of transformers.
+// What scripts/make_logits_golden.py and make_tiny_gguf.py recorded from transformers.
 struct LogitsGolden {
   int64_t n_vocab = 0, n_top = 0, window_tokens = 0;
   double mean_nll = 0;           // of ppl_ids, in windows of window_tokens
@@ -43,7 +43,7 @@ std::string tiny_path(const std::string& name);
 // models/<name>.gguf; when it is not there, skips the test case and returns "".
 std::string real_model_path(const std::string& name);
 
-// A test case for each model: a missing model skips its own cases only. They are named "NAME: CLAIM" and call
+// One test case per model, so that a missing model skips only its own cases. They are named "NAME: CLAIM" and call
 // CHECK("NAME").
 #define REFORM_REAL_MODEL_CASE(name, claim, tags, check) \
   TEST_CASE(name ": " claim, tags) { check(name); }
@@ -56,7 +56,7 @@ std::string real_model_path(const std::string& name);
 // Every instruction set this machine runs, the reference first.
 std::vector<Isa> supported_isas();
 
-// A model with its file, on the Ops of one ISA, with room for max_tokens rows in one call and as many slots.
+// A model with its file and the Ops of one ISA, with room for max_tokens rows in one call and max_kv_len slots.
 struct LoadedModel {
   LoadedModel(const std::string& path, Isa isa, int64_t max_tokens, int64_t max_kv_len);
 
@@ -85,13 +85,14 @@ double log_sum_exp(std::span<const float> logits);
 int64_t argmax(std::span<const float> logits);
 double cosine(std::span<const float> a, std::span<const float> b);
 
-// How a run of a golden's first positions compares with it.
+// How a run of a golden's first positions agrees with it.
 struct LogitsAgreement {
   int64_t n_positions = 0, n_same_top = 0;
-  int64_t n_wrong_top = 0;  // another top token although the reference's gap is over 1e-3
+  int64_t n_wrong_top = 0;  // another top token, although the reference's gap is over 1e-3
   double min_cosine = 1, mean_cosine = 0, max_lse_error = 0;
 };
-// The first n_prefill of n_positions in calls of that many rows at most, the rest one by one, as a generation runs.
+// Runs n_positions: the first n_prefill in calls of at most n_prefill rows, the rest one by one, as a generation
+// does.
 LogitsAgreement compare_logits(LoadedModel& m, const LogitsGolden& golden, int64_t n_positions, int64_t n_prefill,
                                KvView::Type cache_type);
 

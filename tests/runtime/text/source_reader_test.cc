@@ -50,7 +50,7 @@ TEST_CASE("invalid UTF-8 is named by file and byte, wherever the blocks are cut"
     CHECK(s.code == Code::kBadText);
     CHECK(s.message.find("two: not UTF-8 at byte " + std::to_string(before) + " ") == 0);
   }
-  // The last bytes, too, are told from the start of a character by the reader, who knows the file.
+  // The reader, which knows the file, also tells whether its last bytes are the start of a character.
   for (const char* tail : {"\xff", "\xc1", "\xe0\x80", "\xed\xa0", "\xf4\x90", "\xf0\x80\x80", "\xe2\x82"}) {
     std::istringstream stream(std::string("abc") + tail);
     auto reader = SourceReader::open({{"one", &stream}}, 0, false);

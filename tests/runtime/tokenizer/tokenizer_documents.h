@@ -1,5 +1,5 @@
-// The documents that scripts/make_tokenizer_golden.py encoded with other implementations, generated here alike; the
-// small vocabularies it used; and the hashes it left.
+// The documents that scripts/make_tokenizer_golden.py encoded with other implementations, generated here in the same
+// way; the small vocabularies that it used; and the hashes that it wrote.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@
 
 namespace reform {
 
-inline constexpr int kSmallDocuments = 200, kRealDocuments = 700;  // the second: over 1 MB
+inline constexpr int kSmallDocuments = 200, kRealDocuments = 700;  // the real ones are over 1 MB
 
-// Mixed text: prose in many scripts, code, emoji, combining marks, white space, digits, any code point at all.
+// Mixed text: prose in many scripts, code, emoji, combining marks, white space, digits, and arbitrary code points.
 std::string test_document(int number);
 
-// A small generator of numbers, the same in Python.
+// A small random number generator that is the same in Python.
 class SplitMix {
  public:
   explicit SplitMix(uint64_t seed) : state_(seed) {}

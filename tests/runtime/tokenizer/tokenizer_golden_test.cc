@@ -1,4 +1,4 @@
-// Token-exact against other implementations; how the golden data were made: scripts/make_tokenizer_golden.py.
+// Token for token the same as other implementations; scripts/make_tokenizer_golden.py made the golden data.
 #include <catch2/catch.hpp>
 
 #include "runtime/tokenizer/pre_tokenizer.h"

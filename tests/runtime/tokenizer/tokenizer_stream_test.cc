@@ -1,4 +1,4 @@
-// A stream gives what encoding at once gives, however the text is cut, and an append what the joined text gives.
+// A stream gives the same as encoding at once, however the text is cut, and an append the same as the joined text.
 #include <algorithm>
 #include <catch2/catch.hpp>
 
@@ -45,7 +45,7 @@ size_t n_bytes(const TokenBatch& batch) {
 
 bool same(const TokenBatch& a, const TokenBatch& b) { return a.ids == b.ids && a.byte_lengths == b.byte_lengths; }
 
-// A document with bytes that are not UTF-8 strewn in.
+// A document with scattered bytes that are not UTF-8.
 std::string damaged_document(int number, SplitMix& rng) {
   std::string text = test_document(number);
   for (int i = 0; i < 20; ++i) text.insert(text.begin() + int64_t(rng.pick(text.size())), char(0x80 + rng.pick(128)));
@@ -167,7 +167,7 @@ TEST_CASE("token stream: a giant word in small feeds takes time in proportion", 
   const auto stream = tokenizer->stream(false);
   TokenBatch batch;
   const std::string piece(512, 'a');
-  for (int i = 0; i < 4000; ++i) REQUIRE(stream->feed(piece, batch).ok());  // 2 MB: quadratic would take minutes
+  for (int i = 0; i < 4000; ++i) REQUIRE(stream->feed(piece, batch).ok());  // 2 MB: quadratic time would be minutes
   REQUIRE(stream->finish(batch).ok());
   CHECK(n_bytes(batch) == 512 * 4000);
 }

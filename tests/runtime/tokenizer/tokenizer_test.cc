@@ -21,7 +21,7 @@ std::vector<int32_t> special(const Tokenizer& tokenizer, const std::string& text
   return ids.value();
 }
 
-// A file with the given parts of a tokenizer: a, b, ab, c, <|im_end|>.
+// A file with the parts of a tokenizer: a, b, ab, c, <|im_end|>.
 struct Parts {
   std::string model = "gpt2", pre = "qwen2";
   std::vector<std::string> tokens = {"a", "b", "ab", "c", "<|im_end|>"};

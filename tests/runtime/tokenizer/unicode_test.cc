@@ -9,12 +9,12 @@ using namespace reform;
 
 namespace {
 
-// On both sides of every border that UTF-8 has.
+// Bytes on both sides of every border in UTF-8.
 constexpr char kBytes[] = {'\x00', 'A',    '\x7f', '\x80', '\x8f', '\x90', '\x9f', '\xa0',
                            '\xbf', '\xc0', '\xc1', '\xc2', '\xdf', '\xe0', '\xe1', '\xec',
                            '\xed', '\xee', '\xef', '\xf0', '\xf1', '\xf4', '\xf5', '\xff'};
 
-// The definition, by another decoder: it is no character yet, and some bytes after it make it one.
+// The definition, by another decoder: the text is no character yet, and some bytes after it make it one.
 bool is_start(const std::string& text) {
   if (utf8::is_valid(text.begin(), text.end())) return false;
   for (size_t n = 1; n <= 3; ++n) {

@@ -1,4 +1,4 @@
-// The whole job on a device whose weights come and go: wherever they are, it gives what the CPU gives.
+// The whole job on a device whose weights come and go. Wherever they are, the result is the CPU's.
 #include "runtime/model/weights/places.h"
 
 #include <fmt/format.h>
@@ -21,7 +21,7 @@ namespace {
 
 using Memory = IngestBench::Memory;
 
-// A tiny model with its layers once more, and again: enough of them to stream.
+// A tiny model with its layers repeated, so that there are enough of them to stream.
 class DeepModel {
  public:
   DeepModel(const std::string& tiny, int64_t n_layers)
@@ -73,7 +73,7 @@ void ingest_twice(IngestBench& bench, const std::string& policy) {
   REQUIRE(bench.ingest("a", {"And then nobody counted them."}, more).ok());
 }
 
-// Of what is still there, all is the model's.
+// Checks that everything still on the device belongs to the model.
 void check_only_weights(IngestBench& bench) {
   const MemoryAccount& there = device_of(bench).account();
   CHECK(there.current_total_bytes() == there.current_bytes(MemoryCategory::kWeights));

@@ -129,19 +129,19 @@ TEST_CASE("weights: a layout keeps what it can, and drops what a job does not wa
     return lay_out(d, stack);
   };
   CHECK(at(60, {})->added == std::vector<int64_t>{0, 2, 1, 5});
-  CHECK(at(59, {})->added == std::vector<int64_t>{0, 2, 1});  // the embedding is the first to stay away
+  CHECK(at(59, {})->added == std::vector<int64_t>{0, 2, 1});  // the embedding is the first to be left out
   CHECK(at(59, {})->host_embedding);
   CHECK_FALSE(at(35, {})->streams);
-  CHECK(at(34, {})->streams);  // two slots of 10, scratch of 5: none but two slots fit
+  CHECK(at(34, {})->streams);  // two slots of 10 and a scratch of 5 leave 9, too little for a unit
   CHECK(at(35, {})->added.size() == 3);
   CHECK(at(34, {})->added.empty());
   CHECK(at(25, {}).has_value());
   CHECK_FALSE(at(24, {}).has_value());
-  // The output on top goes, what lies below it stays.
+  // The output on top is dropped; what lies below it stays.
   const auto cut = at(70, {0, 1, 2, 3, 4});
   CHECK(cut->n_kept == 4);
   CHECK(cut->added == std::vector<int64_t>{5});
-  // A layer that is not wanted below one that is: it goes if its room is needed.
+  // An unwanted layer lies below a wanted one. It is dropped if its room is needed.
   CHECK(at(45, {3, 0, 1, 2})->n_kept == 4);
   CHECK(at(44, {3, 0, 1, 2})->n_kept == 0);
   CHECK(at(44, {3, 0, 1, 2})->added == std::vector<int64_t>{0, 2, 1});
@@ -155,7 +155,7 @@ TEST_CASE("weights: any beginning of the order of layers is spread evenly", "[ru
       std::sort(first.begin(), first.end());
       REQUIRE(std::unique(first.begin(), first.end()) == first.end());
       REQUIRE((first.front() >= 0 && first.back() < n));
-      // Between two of them lie at most four times as many others as if they stood in even steps.
+      // Between two neighbours lie at most four times as many others as if they were spaced evenly.
       for (size_t i = 1; i < first.size(); ++i) REQUIRE((first[i] - first[i - 1]) * k <= 4 * n);
     }
   }
