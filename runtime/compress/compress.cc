@@ -100,7 +100,7 @@ Result<RowsForHost> Compressor::run_chunk(std::span<const int32_t> overlap, std:
                                           const std::function<void(double)>& on_progress, const CancelToken* cancel) {
   CHECK(int64_t(chunk.size()) <= options_.chunk_tokens && !chunk.empty());
   const bool alone = options_.policy->carry == Carry::kNothing;
-  if (alone) reset();
+  if (alone || cache_.kv_len() == 0) reset();
   ids_.clear();
   if (cache_.kv_len() == 0 && options_.bos >= 0) ids_.push_back(options_.bos);
   if (alone)
@@ -194,7 +194,10 @@ Status Compressor::load_part(int64_t index, const std::string& name, std::span<c
   if (index >= int64_t(state_.size())) return {Code::kCorrupt, fmt::format("checkpoint: unexpected part '{}'", name)};
   const StatePart& p = state_[size_t(index)];
   const int64_t size_bytes = int64_t(bytes.size());
-  if (index == 0) loading_kv_len_ = size_bytes / p.slot_bytes;
+  if (index == 0) {
+    reset();
+    loading_kv_len_ = size_bytes / p.slot_bytes;
+  }
   if (name != p.name || size_bytes != p.bytes(loading_kv_len_) || loading_kv_len_ > stored_slots(options_)) {
     return {
         Code::kCorrupt,

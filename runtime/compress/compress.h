@@ -78,8 +78,8 @@ class Compressor {
   // with memory of its own.
   Result<std::vector<NamedBytes>> parts();
   int64_t most_parts_bytes(int64_t n_tokens) const;  // once so many tokens have been run
-  // Loads stored parts, after reset(): each part in order, then finish_load(). Stored parts are outside data, so their
-  // names and sizes are checked (kCorrupt).
+  // Loads stored parts in the place of what is there: each part in order, then finish_load(). Stored parts are outside
+  // data, so their names and sizes are checked (kCorrupt).
   Status load_part(int64_t index, const std::string& name, std::span<const std::byte> bytes);
   Status finish_load(int64_t n_parts);
 

@@ -65,7 +65,7 @@ class CopyingOutlet final : public RowOutlet {
 }  // namespace
 
 Result<std::unique_ptr<RowOutlet>> RowOutlet::create(const Site& site, int64_t max_bytes) {
-  if (site.device.copies() != nullptr) return CopyingOutlet::create(site, max_bytes);
+  if (!site.device.is_host()) return CopyingOutlet::create(site, max_bytes);
   TRY_ASSIGN(auto rows, Buffer<std::byte>::create(site.device.account(), MemoryCategory::kIndex, max_bytes));
   return std::unique_ptr<RowOutlet>(std::make_unique<SharedMemoryOutlet>(std::move(rows)));
 }

@@ -174,7 +174,8 @@ Status Engine::Impl::prepare_decode() {
   auto session = make_session<Decoder>(limits, make);
   if (session.status().code == Code::kMemoryCap) return {};  // free memory is in pieces
   TRY(session);
-  return session.value()->prepare_steps();
+  const Status prepared = session.value()->prepare_steps();
+  return prepared.code == Code::kMemoryCap ? Status{} : prepared;
 }
 
 std::string Engine::Impl::cache_dir() const {

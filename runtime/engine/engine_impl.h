@@ -33,6 +33,12 @@ struct Session {
   std::unique_ptr<Ops> ops;
   std::unique_ptr<Job> job;
 
+  Session() = default;
+  Session(Session&&) = default;
+  Session& operator=(Session&& o) noexcept {
+    job = std::move(o.job), ops = std::move(o.ops), workspace = std::move(o.workspace);
+    return *this;
+  }
   Job* operator->() { return job.get(); }
   Job& operator*() { return *job; }
 };
@@ -110,8 +116,8 @@ struct Engine::Impl {
   template <class Job>
   Result<Session<Job>> open_session(const SessionNeeds& needs, const MakeJob<Job>& make, const CancelToken* cancel) {
     TRY_ASSIGN(JobPlan plan, count_job(*device, needs.limits, make));
+    plan.cover(needs.meanwhile);
     plan.host += needs.beside;
-    plan.raise_to(needs.meanwhile);
     TRY(fit_job(plan, needs, cancel));
     return make_session<Job>(needs.limits, make);
   }

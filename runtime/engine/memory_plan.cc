@@ -46,9 +46,12 @@ MemoryPlan peak_of(const MemoryAccount& account) {
   return plan;
 }
 
-void JobPlan::raise_to(const JobPlan& other) {
-  device.raise_to(other.device);
-  host.raise_to(other.host);
+void JobPlan::cover(const JobPlan& other) {
+  const auto top_up = [](MemoryPlan& plan, const MemoryPlan& least) {
+    plan[MemoryCategory::kIndex] += std::max<int64_t>(0, least.total_bytes() - plan.total_bytes());
+  };
+  top_up(device, other.device);
+  top_up(host, other.host);
 }
 
 Status JobPlan::fit(Device& where, WeightSource& weights, const WeightUse& use, const MemoryAccount& host_account,

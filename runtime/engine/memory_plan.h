@@ -28,7 +28,8 @@ MemoryPlan peak_of(const MemoryAccount& account);
 struct JobPlan {
   MemoryPlan device, host;
 
-  void raise_to(const JobPlan& other);
+  // Takes as much in all as `other`, where that takes more: they do not run at the same time.
+  void cover(const JobPlan& other);
   // Checks that both fit together with the weights that `use` needs, and arranges these in what the job leaves. Called
   // before any of the job's buffers is made. kMemoryCap with `advice`; kIo and kCancelled while weights are copied.
   Status fit(Device& device, WeightSource& weights, const WeightUse& use, const MemoryAccount& host_account,

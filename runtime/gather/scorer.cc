@@ -16,6 +16,7 @@ OpLimits Scorer::limits(const EmbeddingLayout& layout, int64_t n_question_rows) 
 Result<std::unique_ptr<Scorer>> Scorer::create(const Site& site, const EmbeddingLayout& layout, int64_t n_question_rows,
                                                int64_t max_block_rows) {
   std::unique_ptr<Scorer> s(new Scorer(site, layout));
+  s->n_question_rows_ = n_question_rows;
   const auto allocate = [&](Rows& rows, int64_t n_rows) -> Status {
     const auto room = [&](int64_t bytes) {
       return Buffer<std::byte>::create(site.device.account(), MemoryCategory::kIndex, copy_bytes(site.device, bytes));
@@ -46,13 +47,14 @@ Result<EmbeddingRows> Scorer::for_ops(Rows& rows, std::span<const std::byte> sto
 }
 
 Status Scorer::set_question(std::span<const std::byte> rows) {
+  CHECK(n_rows(rows) <= n_question_rows_);
   TRY_ASSIGN(question_rows_, for_ops(question_, rows));
   return {};
 }
 
 Result<std::span<const float>> Scorer::score(std::span<const std::byte> rows) {
+  CHECK(n_rows(rows) <= scores_.size());
   TRY_ASSIGN(const EmbeddingRows block, for_ops(block_, rows));
-  CHECK(block.n_rows <= scores_.size());
   ops_->score(block, question_rows_, scores_.span().first(size_t(block.n_rows)));
   TRY_ASSIGN(const std::byte* const scores,
              seen_by_host(device_, scores_.data(), block.n_rows * int64_t(sizeof(float)), host_scores_.data()));

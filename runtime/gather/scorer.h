@@ -30,11 +30,19 @@ class Scorer {
     Buffer<std::byte> values, scales;
   };
   Scorer(const Site& site, const EmbeddingLayout& layout)
-      : device_(site.device), ops_(site.ops), question_{SplitRows(layout), {}, {}}, block_{SplitRows(layout), {}, {}} {}
+      : device_(site.device),
+        ops_(site.ops),
+        layout_(layout),
+        question_{SplitRows(layout), {}, {}},
+        block_{SplitRows(layout), {}, {}} {}
   Result<EmbeddingRows> for_ops(Rows& rows, std::span<const std::byte> stored);
+
+  int64_t n_rows(std::span<const std::byte> rows) const { return int64_t(rows.size()) / layout_.row_bytes(); }
 
   Device& device_;
   Ops* const ops_;
+  const EmbeddingLayout layout_;
+  int64_t n_question_rows_ = 0;
   Rows question_, block_;
   EmbeddingRows question_rows_;
   Buffer<float> scores_;           // [max_block_rows]

@@ -30,6 +30,7 @@ Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64
   const EmbeddingLayout layout{int64_t(s.heads.size()), s.head_dim};
   TRY_ASSIGN(needs.meanwhile,
              count_job(*engine.device, Scorer::limits(layout, n_call_tokens), make_scorer(layout, n_call_tokens)));
+  engine.note_gpu_plan(needs.meanwhile.device);
   return engine.open_session<Compressor>(
       needs, [&](const Site& site) { return Compressor::create(*engine.model, site, s.heads, options, sizes); },
       ask.cancel);

@@ -31,6 +31,9 @@ Engine::Impl::MakeJob<Scorer> make_scorer(const EmbeddingLayout& layout, int64_t
 
 Result<std::vector<Span>> select_by_score(Ask& ask, const Query& query) {
   const AskOptions& o = ask.options;
+  if (query.states.size() != ask.contexts.size()) {
+    return Status{Code::kInternal, "rows are scored by a query that has states for each context"};
+  }
   const int64_t edge = edge_tokens_per_side(o.edge_tokens, o.gather_tokens, int64_t(ask.contexts.size()));
   Gatherer gatherer({o.gather_tokens, o.pool_window});
   std::vector<int64_t> n_tokens;

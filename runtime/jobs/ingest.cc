@@ -282,6 +282,8 @@ Result<IngestResult> decide_and_carry_out(IngestCall& call) {
     // With --replace, a damaged context is treated like one with other text.
     if (failed.code != Code::kCorrupt || facts.on_existing != IngestOptions::OnExisting::kReplace) return failed;
     facts.of(decision.which)->text = TextMatch::kOther;
+    call.n_run = 0;
+    call.tokenise_ms = call.compress_ms = call.store_ms = call.heads_ms = 0;
   }
 }
 

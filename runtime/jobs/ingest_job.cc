@@ -64,7 +64,6 @@ Status IngestJob::check_products() const {
 }
 
 Status IngestJob::make_compressor() {
-  compressor_ = {};
   TRY(check_products());
   const ModelShape& shape = engine_.model->shape();
   const bool wants_bos = engine_.tokenizer->add_bos() && engine_.tokenizer->bos() >= 0;

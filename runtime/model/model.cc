@@ -160,8 +160,9 @@ Model::~Model() = default;
 Status Model::move_to(Device& device, MemoryAccount& host, WeightPlace place) {
   weights_.reset();
   auto made = make_weight_source(*gguf_, *this, device, host, place);
-  weights_ = made.ok() ? std::move(made).value() : mapped_weights(*this);
-  return made.status();
+  const Status status = made.status();
+  weights_ = status.ok() ? std::move(made).value() : mapped_weights(*this);
+  return status;
 }
 
 Result<std::unique_ptr<Model>> Model::create(const Gguf& gguf) {

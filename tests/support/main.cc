@@ -26,6 +26,6 @@ void reform::test::skip(const std::string& why) {
 
 int main(int argc, char** argv) {
   const int status = Catch::Session().run(argc, argv);
-  // A run of several cases is judged by those that did run.
-  return status == 0 && n_begun == 1 && n_skipped > 0 ? kSkippedStatus : status;
+  if (status != 0) return 1;  // Catch's own status counts failures, and may be 77
+  return n_begun > 0 && n_skipped == n_begun ? kSkippedStatus : 0;
 }

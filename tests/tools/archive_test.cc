@@ -91,15 +91,6 @@ void check_refused(const CommandResult& r, int code, const Args& says) {
   }
 }
 
-// A shell command in a mount namespace of its own, after `mount`; -1 where that is not allowed.
-int run_mounted(const std::string& script) {
-  const int status = std::system(
-      ("unshare -m sh -c \"" + script + "\" 2>/dev/null || unshare -r -m sh -c \"" + script + "\" 2>/dev/null")
-          .c_str());
-  const int code = WEXITSTATUS(status);
-  return code == 99 || code == 1 ? -1 : code;
-}
-
 }  // namespace
 
 TEST_CASE("export and import: through a file and through a pipe, the copy answers as the original does", "[tools]") {
@@ -186,15 +177,17 @@ TEST_CASE("export and import onto a full disk are said, and nothing of them stay
   for (int i = 0; i < 12000; ++i) text += "word " + std::to_string(i * 7919 % 1000) + " ";
   b.ingest("long", b.write("long.txt", text));
   REQUIRE(b.run({"export", "long", file}).exit_code == 0);
-  const int code = run_mounted("mount -t tmpfs -o size=1m none " + small + " || exit 99; " REFORM_BINARY " import " +
-                               file + " --store " + small + " 2>" + b.path("err") + "; code=\\$?; find " + small +
-                               "/contexts " + small + "/trash -mindepth 1 >" + b.path("left") + "; exit \\$code");
+  const int code = run_on_small_disk(small, "1m",
+                                     REFORM_BINARY " import " + file + " --store " + small + " 2>" + b.path("err") +
+                                         "; code=\\$?; find " + small + "/contexts " + small + "/trash -mindepth 1 >" +
+                                         b.path("left") + "; exit \\$code");
   if (code == -1) return skip("no small disk can be mounted here");
   CHECK(code == 10);
   CHECK(read(b.path("left")).empty());
-  CHECK(run_mounted("mount -t tmpfs -o size=1m none " + small + " || exit 99; XDG_DATA_HOME=" + b.path("data") +
-                    " " REFORM_BINARY " export long " + small + "/out 2>" + b.path("err") + "; code=\\$?; ls " + small +
-                    " >" + b.path("left") + "; exit \\$code") == 10);
+  CHECK(run_on_small_disk(small, "1m",
+                          "XDG_DATA_HOME=" + b.path("data") + " " REFORM_BINARY " export long " + small + "/out 2>" +
+                              b.path("err") + "; code=\\$?; ls " + small + " >" + b.path("left") + "; exit \\$code") ==
+        10);
   CHECK(read(b.path("err")).find("No space") != std::string::npos);
   CHECK(read(b.path("left")).empty());
 }

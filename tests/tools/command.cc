@@ -112,4 +112,13 @@ CommandResult Sandbox::run(const std::vector<std::string>& args, const CommandIn
   return result;
 }
 
+int run_on_small_disk(const std::string& dir, const std::string& size, const std::string& script) {
+  const std::string mount = "mount -t tmpfs -o size=" + size + " none " + dir;
+  for (const std::string unshare : {"unshare -m sh -c", "unshare -r -m sh -c"}) {
+    if (std::system((unshare + " \"" + mount + "\" 2>/dev/null").c_str()) != 0) continue;
+    return WEXITSTATUS(std::system((unshare + " \"" + mount + "; " + script + "\" 2>/dev/null").c_str()));
+  }
+  return -1;
+}
+
 }  // namespace reform::test

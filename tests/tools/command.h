@@ -43,4 +43,8 @@ class Sandbox {
   std::filesystem::path dir_;
 };
 
+// A shell script in a mount namespace of its own, with an empty file system of `size` ("3m") mounted at `dir`: its exit
+// status, or -1 where that is not allowed.
+int run_on_small_disk(const std::string& dir, const std::string& size, const std::string& script);
+
 }  // namespace reform::test

@@ -49,7 +49,7 @@ class EvictionPolicy {
   // policy's state with it. Called for each layer after a chunk. A slot's new place is its new position.
   virtual void evict(int64_t layer, const KvView& cache) = 0;
 
-  // Back to the state of an empty cache.
+  // To the state of an empty cache. Called before the first chunk and before a checkpoint is loaded.
   virtual void reset() {}
 
   // The policy's state for this layer, which a checkpoint keeps after the layer's keys and values. Called only once, so
@@ -68,6 +68,8 @@ struct PolicySetup {
   int64_t budget = 0;       // slots that an eviction leaves
   int64_t sinks = 0;        // < budget; the first slots, which are never evicted
 };
+// Allocates the policy's buffers, and touches neither them nor the ops: every job is first made where memory is only
+// counted (kernels/counting_site.h). What the buffers hold at first is reset()'s.
 using MakePolicy = Result<std::unique_ptr<EvictionPolicy>>(const PolicySetup& setup);
 
 enum class Carry : uint8_t {

@@ -23,7 +23,7 @@ namespace {
 // The policy has state per slot, and one number in host memory. Only for FP32 in memory that the host sees.
 class Merging final : public EvictionPolicy {
  public:
-  Merging(const PolicySetup& setup, Buffer<float> weights) : setup_(setup), weights_(std::move(weights)) { reset(); }
+  Merging(const PolicySetup& setup, Buffer<float> weights) : setup_(setup), weights_(std::move(weights)) {}
 
   void evict(int64_t layer, const KvView& cache) override {
     REQUIRE(cache.type == KvView::Type::kF32);
