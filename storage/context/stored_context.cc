@@ -165,7 +165,7 @@ Status StoredContext::copy_tokens(TokenRange block, std::span<const std::byte> p
     if (t >= range.begin) {
       const auto slot = size_t(t - range.begin);
       int64_t& begin_byte = tokens.begin_bytes[slot];
-      // at_byte is still where the last block ended: a gap or an overlap is damage.
+      // The last block stored here the byte where it ended; a gap or an overlap is damage.
       if (begin_byte >= 0 && begin_byte != at_byte) return corrupt(name + " does not follow the one before it");
       begin_byte = at_byte;
       if (t >= range.end) break;  // an empty range asks only where its token begins

@@ -23,7 +23,7 @@ constexpr int64_t kUseRecordBytes = 8192;
 UseRecord read_use_record(const Disk& disk, const std::string& context_dir);  // the default if there is none
 Status write_use_record(const Disk& disk, const std::string& context_dir, const UseRecord& record);
 
-// When the context was last used: asked or, if never asked, made (when its ledger was last written).
+// When the context was last used: asked, or made (when its ledger was last written), whichever is later.
 int64_t last_used_unix_ms(const UseRecord& record, const std::string& context_dir);
 
 }  // namespace reform

@@ -44,7 +44,7 @@ struct ContextEntry {
 struct EvictedContext {
   std::string name;
   int64_t bytes = 0;
-  int64_t last_used_unix_s = 0;  // asked or, if never asked, made
+  int64_t last_used_unix_s = 0;  // asked or made, whichever is later
 };
 
 // Which of the contexts of one name: the current one, or the one that is being made to replace it. The replacement
