@@ -91,9 +91,9 @@ class Database {
   };
   Status write(rocksdb::WriteBatch& batch, Durability durability);
   Status flush(std::span<const schema::Family> families);  // memtables to synced files
-  // Rewrites what is worth it, so that the family's files hold little but live values. It always rewrites tables, which
-  // are small. It rewrites more only if may_grow() says that so many bytes may come to the disk before as many and more
-  // go.
+  // Rewrites what is worth it, so that the family's files hold little but live values. Tables, which are small, are
+  // always rewritten. Blob files are only rewritten if may_grow(bytes) says that so many bytes may come to the disk;
+  // as many and more go afterwards.
   Status compact(schema::Family family, const std::function<bool(int64_t bytes)>& may_grow);
 
  private:

@@ -83,7 +83,7 @@ Result<int64_t> Space::taken_bytes(const std::string& id) const {
   for (const std::string& other : locks) {
     if (other == id || other == "space" || other == "store") continue;
     TRY_ASSIGN(const auto note, FileLock::holder_note(lock_path(other)));
-    if (!note || note->empty()) continue;  // nobody writes there, or has claimed anything yet
+    if (!note || note->empty()) continue;  // no writer, or one that has claimed nothing yet
     if (*note == kUnlimited) {
       return Status{Code::kBusy, fmt::format("the cap on {} cannot hold yet: a process that began before it was set is "
                                              "still writing there; wait until it has stopped",

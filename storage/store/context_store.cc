@@ -146,7 +146,7 @@ ContextEntry DirectoryStore::examine(const NamedContext& context, Catalogue& cat
   entry.replacement = context.role == NamedContext::Role::kReplacement;
   auto lock = FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kShared);
   entry.busy = lock.status().code == Code::kBusy;
-  if (!path_exists(dir_.context_dir(id))) {  // with the lock held it would stay
+  if (!path_exists(dir_.context_dir(id))) {  // the lock is held, so it cannot go after this
     entry.state = just_removed(context.name);
     return entry;
   }

@@ -12,7 +12,7 @@
 namespace reform {
 
 // How many of the log's bytes to read: those before its first damaged record. If that record begins in the first
-// synced_bytes, the answer is all, and RocksDB refuses the log. For a synced record that is gone is damage, and the
+// synced_bytes, the answer is all, and RocksDB refuses the log. A synced record that is gone is damage: the
 // database without it is another one, whose keys may have older values. Layout: RocksDB's wiki, "Write Ahead Log File
 // Format", which this log shares.
 size_t sound_log_bytes(std::string_view log, uint64_t synced_bytes);
