@@ -92,8 +92,8 @@ __device__ __forceinline__ int dot4(int a, int b, int sum) { return __dp4a(a, b,
 __device__ __forceinline__ float round_product(float a, float b) { return __fmul_rn(a, b); }
 
 // Copies 16 bytes from global to shared memory, both 16-byte aligned, without a register between. Only the first
-// `n_bytes` are read; the rest become zero. The thread sees them after it has waited for their group; other threads
-// after meeting it then.
+// `n_bytes` are read; the rest become zero. This thread sees them after it has waited for their group. Other threads
+// see them after they have met it after that wait.
 __device__ __forceinline__ void copy_async(void* shared, const void* global, int n_bytes = 16) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(n_bytes)
                : "memory");
@@ -107,7 +107,7 @@ __device__ __forceinline__ void wait_copies() {
 }
 
 // Loads four 8 x 8 matrices of 16-bit elements from shared memory. Lane 8 i + r passes the address of row r of matrix i
-// (16-byte aligned). Of each matrix it gets the element (lane / 4, 2 (lane % 4)) and the next one in that row.
+// (16-byte aligned). Of each matrix a lane gets the element (lane / 4, 2 (lane % 4)) and the next one in that row.
 // Transposed: the next one in the column.
 __device__ __forceinline__ void load_matrices(uint32_t (&m)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
