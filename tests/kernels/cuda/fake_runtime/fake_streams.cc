@@ -221,8 +221,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return answer("cudaEventRecord", [&](Impl& fake) {
     if (!fake.knows(fake.streams, stream, "a stream") || !fake.knows(fake.events, event, "an event"))
       return cudaErrorInvalidResourceHandle;
-    if (stream
-            ->is_capturing) {  // CUDA allows it, and other streams that join the capture: nobody here has a use for it
+    // CUDA allows this in a capture, and lets other streams join it. We use neither.
+    if (stream->is_capturing) {
       stream->is_invalidated = true;
       return cudaErrorStreamCaptureUnsupported;
     }
