@@ -5,7 +5,7 @@
 namespace reform {
 namespace {
 
-// An address in the first page, which no process has: who touches what was only counted is stopped there.
+// An address in the first page, which no process has: touching memory that was only counted stops the process.
 void* nowhere() {
   static constexpr uintptr_t kNowhere = 64;
   return reinterpret_cast<void*>(kNowhere);

@@ -1,4 +1,4 @@
-// A device and accounts on which memory is counted and none is taken: what a job would allocate, without doing it.
+// A device and accounts that count memory and take none: they show what a job would allocate.
 #pragma once
 
 #include <memory>
@@ -10,11 +10,11 @@ namespace reform {
 
 class CountingSite {
  public:
-  explicit CountingSite(Device& real);  // which outlives it; it is asked for sizes only
+  explicit CountingSite(Device& real);  // asked for sizes only; must outlive this
   ~CountingSite();
 
   Site site();
-  const MemoryAccount& device_account() const;  // empty where the device's memory is the host's
+  const MemoryAccount& device_account() const;  // empty if the device's memory is the host's
   const MemoryAccount& host_account() const;
 
  private:

@@ -18,7 +18,8 @@ class CpuDevice final : public Device {
   const char* name() const override { return reform::name(isa_); }
   MemoryAccount& account() override { return account_; }
   bool is_host() const override { return true; }
-  // Within a second on models of many billions of parameters; reading a matrix costs next to nothing beside so many.
+  // Takes less than a second on models of many billions of parameters. Reading a matrix costs next to nothing beside so
+  // many rows.
   int64_t block_tokens() const override { return 512; }
   int64_t workspace_bytes(const OpLimits& limits) const override {
     return cpu_workspace_bytes(isa_, limits, pool_.size());

@@ -1,5 +1,5 @@
-// Ops::draw on the host. In llama.cpp's order (top-k, top-p, min-p, temperature), so that the same flags mean the same:
-// the nucleus is that of the model's own distribution, before the temperature flattens or sharpens it.
+// Ops::draw on the host. The filters follow llama.cpp's order (top-k, top-p, min-p, temperature), so that the same
+// flags mean the same. top_p is of the model's own distribution, before the temperature flattens or sharpens it.
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -23,8 +23,8 @@ void keep_top_k(std::vector<Candidate>& candidates, int64_t k) {
   candidates.resize(size_t(k));
 }
 
-// The fewest best candidates whose probabilities reach top_p; at least one. A heap gives them in order without sorting
-// the whole vocabulary.
+// Keeps the fewest best candidates whose probabilities reach top_p, at least one. A heap gives them in order without
+// sorting the whole vocabulary.
 void keep_top_p(std::vector<Candidate>& candidates, double top_p, float max_logit) {
   if (top_p >= 1) return;
   double total = 0;
@@ -50,7 +50,7 @@ void keep_min_p(std::vector<Candidate>& candidates, double min_p, float max_logi
 void Ops::draw(std::span<const float> logits, const Draw& draw, int32_t* id) {
   argmax(logits, id);
   const float best = logits[size_t(*id)];
-  if (!std::isfinite(best)) return;  // infinite, or no number among them
+  if (!std::isfinite(best)) return;  // the best is infinite, or none is a number
   std::vector<Candidate> candidates;
   candidates.reserve(logits.size());
   for (size_t i = 0; i < logits.size(); ++i)
@@ -58,7 +58,7 @@ void Ops::draw(std::span<const float> logits, const Draw& draw, int32_t* id) {
   keep_top_k(candidates, draw.top_k);
   keep_top_p(candidates, draw.top_p, best);
   keep_min_p(candidates, draw.min_p, best);
-  if (draw.top_k > 0 || draw.top_p < 1) {  // which leave them in another order
+  if (draw.top_k > 0 || draw.top_p < 1) {  // these two change the order of the candidates
     std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   }
 
@@ -70,7 +70,7 @@ void Ops::draw(std::span<const float> logits, const Draw& draw, int32_t* id) {
     if ((left -= weight(c)) >= 0) continue;
     *id = c.second;
     return;
-  }  // rounding left a remainder: the best, then
+  }  // rounding left a remainder: the best one then
 }
 
 }  // namespace reform

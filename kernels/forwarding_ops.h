@@ -1,5 +1,5 @@
-// Ops that hand every call on to others: what the devices of tests and benches derive from. They override the ops they
-// change, or what all ops have in common, and so they know no op by name. A new op is one line here.
+// Ops that pass every call on to other ops. The devices of tests and benches derive from them. They override the ops
+// they change, or the hooks that all ops share, and so need not name any op. A new op is one line here.
 #pragma once
 
 #include <memory>
@@ -64,10 +64,10 @@ class ForwardingOps : public Ops {
 
  protected:
   Ops& inner() { return *inner_; }
-  virtual void begin() {}  // before each op
-  virtual void end() {}    // after it
-  // Device memory that the op reads and, unless is_const, writes; data is not null. Returns where the inner op is to
-  // find it.
+  virtual void begin() {}  // called before each op
+  virtual void end() {}    // called after each op
+  // Called for device memory that the op reads and, unless is_const, writes; data is not null. Returns where the inner
+  // op finds it.
   virtual void* operand(void* data, int64_t /*bytes*/, bool /*is_const*/) { return data; }
 
  private:
@@ -85,7 +85,7 @@ class ForwardingOps : public Ops {
     return static_cast<T*>(operand(const_cast<Elem*>(data), n_elems * int64_t(sizeof(T)), std::is_const_v<T>));
   }
   template <class T>
-  T placed(const T& plain) {  // numbers, and what lies with the host
+  T placed(const T& plain) {  // numbers, and what the host has
     return plain;
   }
   int32_t* placed(int32_t* const& id) { return placed(id, 1); }

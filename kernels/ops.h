@@ -1,12 +1,12 @@
-// Every operation the transformer and the method are made of, with its shapes. One virtual interface per device; the
-// forward (runtime/model/transformer.cc) is written once over it.
+// Every operation that the transformer and the method are made of, with its shapes. Each device implements this one
+// interface, and the forward (runtime/model/transformer.cc) is written once over it.
 //
 // Letters, everywhere: n_tokens rows of the call, d_model, d_ff, n_heads query heads, n_kv_heads key/value heads,
 // head_dim, kv_len slots of the cache in use, n_vocab. Activations are FP32, row-major.
-// The model loader has checked every shape, so what is wrong here is a bug: some ops CHECK it, most do not.
+// The model loader has checked every shape, so a wrong one here is a bug. Some ops CHECK it, most do not.
 // Implementations: kernels/reference (the definition: scalar, sums in double), kernels/cpu (SIMD, threads),
-// kernels/cuda. Except for the reference and draw() on the host, no op allocates: its scratch is the workspace that was
-// given at creation. What tests and benches put around ops derives from kernels/forwarding_ops.h.
+// kernels/cuda. Except for the reference and draw() on the host, no op allocates; its scratch is the workspace given at
+// creation. What tests and benches put around ops derives from kernels/forwarding_ops.h.
 // Thread-safety: one call at a time per Ops.
 #pragma once
 
@@ -22,8 +22,8 @@ namespace reform {
 
 class ThreadPool;
 
-// Memory of the host, on every device. All else that ops read and write lies in the device's (kernels/device.h), but
-// for a Rope's frequencies.
+// Memory of the host, on every device. Everything else that ops read and write is the device's memory
+// (kernels/device.h), except a Rope's frequencies, which are the host's.
 template <class T>
 struct HostSpan : std::span<T> {
   using std::span<T>::span;
@@ -36,8 +36,8 @@ struct Weight {
   int64_t rows = 0;  // outputs
   int64_t cols = 0;  // inputs
   const void* data = nullptr;
-  // Names a matrix of the model, wherever its bytes lie: a device may keep what it found out about it under this
-  // number. < 0: no name.
+  // The number of a model's matrix, wherever its bytes lie. A device may keep what it finds out about the matrix under
+  // this number. < 0: none.
   int32_t id = -1;
 };
 
@@ -68,19 +68,19 @@ struct AttentionArgs {
   // its own (the step's own keys are already in the cache).
   MatView<const float> q;
   KvView kv;
-  // Null when the cache holds rotated keys (recompute, decode). Otherwise (compress) the cached keys are un-rotated
-  // and slot s's key is rotated by s on the way, so that reassigning positions is free.
+  // Null when the cache holds rotated keys (recompute, decode). Otherwise (compress) the cached keys are not rotated;
+  // slot s's key is rotated by s when it is read, so that reassigning positions is free.
   const Rope* key_rope = nullptr;
   float scale = 1.0f;  // of the logits, usually 1 / sqrt(head_dim)
   int64_t window = 0;  // > 0: a query sees only the last `window` slots, its own included (gemma's local layers)
-  // Slots [0, known_slots) have not changed since the last attention or column sums over this cache with this key_rope:
-  // a device may reuse what it made of them then.
+  // Slots [0, known_slots) have not changed since the last attention or column sums over this cache with this key_rope.
+  // A device may reuse what it then made of them.
   int64_t known_slots = 0;
 };
 
-// How a token is drawn from logits. top_k (0: all) keeps the best; of these, top_p keeps the fewest best whose
-// probabilities reach that share of the sum; of these, min_p keeps those at least so many times as likely as the best.
-// One of the rest is drawn by its probability at the temperature.
+// How a token is drawn from logits. top_k (0: all) keeps the best. Of these, top_p keeps the fewest best whose
+// probabilities reach that share of the sum. Of these, min_p keeps those that are at least that many times as likely as
+// the best. One of the rest is drawn by its probability at the temperature.
 struct Draw {
   int64_t top_k = 0;
   double top_p = 1, min_p = 0;
@@ -88,7 +88,7 @@ struct Draw {
   double uniform = 0;      // in [0, 1): the point in the running sum of the probabilities, ids ascending
 };
 
-// Which slots of a cache are kept when it must shrink to total() of them.
+// Which slots of a cache are kept when it shrinks to total() of them.
 struct KeptSlots {
   int64_t first = 0;     // the oldest
   int64_t heaviest = 0;  // the highest scores between the first and the last; of equal ones the earlier
@@ -107,8 +107,8 @@ class Ops {
   // out[t, :] = scale * table[ids[t], :]. Ids are in range.
   virtual void embed(const Weight& table, HostSpan<const int32_t> ids, float scale, MatView<float> out) = 0;
 
-  // out[r, :] = x[r, :] / sqrt(mean(x[r, :]^2) + eps) * weight. In place allowed. For a per-head norm pass the heads
-  // as rows.
+  // out[r, :] = x[r, :] / sqrt(mean(x[r, :]^2) + eps) * weight. It may work in place. For a per-head norm pass the
+  // heads as rows.
   virtual void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) = 0;
 
   // y[t, r] = sum_c x[t, c] * w[r, c] + bias[r]; bias may be empty. accumulate: y += instead.
@@ -127,30 +127,30 @@ class Ops {
   // Writes k, v [n_tokens, n_kv_heads * head_dim] to slots [first_slot, first_slot + n_tokens) < capacity.
   virtual void store_kv(MatView<const float> k, MatView<const float> v, int64_t first_slot, const KvView& kv) = 0;
 
-  // out[t, h * head_dim ...] = softmax(scale * q . K) V; query head h reads KV head h / (n_heads / n_kv_heads).
-  // lse, when it has data, is [n_heads, n_tokens]: the natural log of each row's softmax denominator (logits included).
+  // out[t, h * head_dim ...] = softmax(scale * q . K) V; query head h reads KV head h / (n_heads / n_kv_heads). If lse
+  // has data, it is [n_heads, n_tokens]: the natural log of each row's softmax denominator (logits included).
   virtual void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) = 0;
 
   // column_sums[slot] += mean over heads of sum over the chosen queries of weight * attention probability, for all
-  // kv_len slots (H2O's accumulated attention, arXiv 2306.14048). query_rows are rows of args.q, ascending; lse as
-  // attention() gave it. Sampling queries is the caller's choice.
+  // kv_len slots (H2O's accumulated attention, arXiv 2306.14048). query_rows are rows of args.q, ascending; lse is as
+  // attention() gave it. The caller decides how to sample queries.
   virtual void attention_column_sums(const AttentionArgs& args, MatView<const float> lse,
                                      HostSpan<const int32_t> query_rows, HostSpan<const float> query_weights,
                                      std::span<float> column_sums) = 0;
 
-  // keep [kept.total()] = which of kv_len slots are kept, ascending; kept.total() <= kv_len. scores [kv_len] may be
-  // empty where none is kept for its score; a NaN is below every number.
+  // keep [kept.total()] = the slots of kv_len that are kept, ascending; kept.total() <= kv_len. scores [kv_len] may be
+  // empty if no slot is kept for its score. A NaN ranks below every number.
   virtual void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores,
                             std::span<int32_t> keep) = 0;
 
   // Moves slots keep[0] < keep[1] < ... to 0, 1, ...; the caller shortens kv_len.
   virtual void compact_kv(const KvView& kv, std::span<const int32_t> keep) = 0;
-  // The slots' scores likewise; those behind become zero.
+  // Moves the slots' scores likewise; those after them become zero.
   virtual void compact_scores(std::span<float> scores, std::span<const int32_t> keep) = 0;
 
-  // Per row of x [n_tokens, head_dim] (any stride): optional centre subtracted, L2-normalised, quantised to INT8 with
-  // one scale: value = scale * q, |q| <= 127, scale = max|value| / 127. A zero row gives zeros and scale 0.
-  // q [n_tokens, head_dim] and scales [n_tokens, 1] of any strides.
+  // For each row of x [n_tokens, head_dim] (any stride): subtracts the centre if there is one, L2-normalises, and
+  // quantises to INT8 with one scale: value = scale * q, |q| <= 127, scale = max|value| / 127. A zero row gives zeros
+  // and scale 0. q [n_tokens, head_dim] and scales [n_tokens, 1] may have any strides.
   virtual void normalise_quantise(MatView<const float> x, std::span<const float> centre, MatView<int8_t> q,
                                   MatView<float> scales) = 0;
 
@@ -158,15 +158,15 @@ class Ops {
   // stored [n_rows, n_heads * head_dim] INT8 with scales [n_rows, n_heads]; query likewise [n_query, ...].
   virtual void score(const struct EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) = 0;
 
-  // id[0] = the index of the largest logit, the first of equal ones. NaN never wins; 0 if none is above -infinity.
+  // id[0] = the index of the largest logit, the first of equal ones. NaN never wins. 0 if none is above -infinity.
   // Defined here for ops on the host's memory.
   virtual void argmax(std::span<const float> logits, int32_t* id);
-  // id[0] = a drawn token. Of equal logits the first counts as the better one. As argmax, if the largest is infinite or
-  // none is a number. Defined here likewise; it allocates.
+  // id[0] = a drawn token. Of equal logits the first counts as better. If the largest is infinite or none is a number,
+  // it is argmax. Defined here for ops on the host's memory; it allocates.
   virtual void draw(std::span<const float> logits, const Draw& draw, int32_t* id);
 
-  // The calls so far may have been recorded and dropped instead of carried out: the ops must not use what these calls
-  // were to leave in scratch.
+  // The calls so far may have been recorded and dropped without running. The ops must not use what these calls should
+  // have left in scratch.
   virtual void forget() {}
 };
 
@@ -183,8 +183,8 @@ struct OpLimits {
   int64_t max_cols = 0;    // largest matmul input width
   int64_t max_kv_len = 0;
   int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
-  int64_t max_block_tokens = 0;  // rows of one matmul or attention, if fewer than max_tokens; 0: as many
-  // > 0: for weights with an id below this, products of many rows may round their factors to FP8 (e4m3).
+  int64_t max_block_tokens = 0;  // rows of one matmul or attention, if fewer than max_tokens; 0: max_tokens
+  // > 0: products of many rows may round their factors to FP8 (e4m3), for weights whose id is below this.
   int64_t code_weights = 0;
 
   int64_t block_tokens() const { return max_block_tokens > 0 ? max_block_tokens : max_tokens; }
@@ -193,17 +193,17 @@ struct OpLimits {
 enum class Isa : uint8_t { kRef, kPortable, kAvx2, kAvx512 };  // kAvx512: F, BW, VL, DQ and VNNI
 
 const char* name(Isa isa);
-Isa best_isa();  // what this machine runs
+Isa best_isa();  // the best that this machine runs
 bool isa_supported(Isa isa);
 
-// Bytes make_cpu_ops() wants as workspace. The reference needs none.
+// The bytes that make_cpu_ops() wants as workspace. The reference needs none.
 int64_t cpu_workspace_bytes(Isa isa, const OpLimits& limits, int n_threads);
-// workspace: 64-byte aligned, of at least cpu_workspace_bytes(); it and the pool must outlive the Ops.
+// workspace: 64-byte aligned, at least cpu_workspace_bytes(). It and the pool must outlive the Ops.
 std::unique_ptr<Ops> make_cpu_ops(Isa isa, const OpLimits& limits, ThreadPool& pool, std::span<std::byte> workspace);
 // The definition of every op; exact conversions, sums in double, one thread.
 std::unique_ptr<Ops> make_reference_ops();
 
-// Exact dequantisation of n_elems (a whole number of blocks), bit for bit what the format's definition gives.
+// Dequantises n_elems (a whole number of blocks) exactly, bit for bit as the format's definition says.
 void dequantise(QuantType type, const void* blocks, int64_t n_elems, float* out);
 
 }  // namespace reform

@@ -7,7 +7,7 @@
 
 namespace reform {
 
-// out [n_blocks * block_elems] = the values of n_blocks blocks. No alignment is asked of `blocks`.
+// out [n_blocks * block_elems] = the values of n_blocks blocks. `blocks` may have any alignment.
 using DequantFn = void (*)(const uint8_t* blocks, int64_t n_blocks, float* out);
 
 struct QuantOps {

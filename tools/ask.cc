@@ -27,18 +27,18 @@ struct AskFlags {
   bool sources = false, show_prompt = false;
 };
 
-// A match is shown whole unless it is very long, as the answer may stand anywhere in it. The edges, which are the same
-// for every question, are shown in short.
+// A match is shown whole unless it is very long, as the answer may be anywhere in it. The edges are the same for every
+// question, so they are shown shortened.
 constexpr int kMatchChars = 1000, kEdgeChars = 160;
 
-// Several names of which one is missing are most often a question without its quotes.
+// Several names of which one is missing are usually a question without quotes.
 Status with_quotes_advice(const Status& status, const std::vector<std::string>& names) {
   if (status.code != Code::kNotFound || names.size() < 2) return status;
   return {Code::kNotFound, status.message + "; the last argument is the question, in quotes"};
 }
 
-// The path that --model gives, or else that of the model the first context was made with. Contexts that cannot be asked
-// are refused here, before anybody waits for a model to load.
+// The path from --model, or else the path of the model that made the first context. Contexts that cannot be asked are
+// refused here, before anyone waits for a model to load.
 Result<std::string> find_model(Store& store, const std::vector<std::string>& names, const std::string& given) {
   std::string path = given;
   for (const std::string& name : names) {
@@ -137,7 +137,7 @@ void add_ask(CLI::App& app, Invocation& invocation) {
                             [flags](Output& out) { return run_ask(*flags, out); });
   verb->add_option("NAME... QUESTION", flags->names_and_question, "Contexts, then the question")
       ->required()
-      ->expected(-2);  // two at least
+      ->expected(-2);  // at least two
   add_engine_flags(*verb, flags->engine, /*model_required=*/false);
   add_store_flag(*verb, flags->store_dir);
   AskOptions& o = flags->options;

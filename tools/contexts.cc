@@ -107,7 +107,7 @@ Status run_show(const StoreFlags& flags, Output& out) {
   return {};
 }
 
-// Before anything is done, so that all of the contexts are changed or none.
+// Checks all names before anything is done, so that all contexts are changed or none.
 Status check_names(Store& store, const std::vector<std::string>& names) {
   for (size_t i = 0; i < names.size(); ++i) {
     if (std::find(names.begin() + ptrdiff_t(i) + 1, names.end(), names[i]) != names.end())

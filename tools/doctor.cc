@@ -1,4 +1,4 @@
-// reform doctor: what of this machine matters, and what to do where it is bad.
+// reform doctor: what matters about this machine, and what to do where it is bad.
 #include <fmt/format.h>
 #include <reform/doctor.h>
 

@@ -27,7 +27,7 @@ SetText set_text(std::string& value) {
   return [&value](const std::string& text) { value = text; };
 }
 
-// An option that only a GPU has a use for. A build without CUDA refuses it and keeps it out of --help.
+// An option for GPUs only. A build without CUDA refuses it and leaves it out of --help.
 void add_gpu_flag(CLI::App& verb, const std::string& flag, const SetText& set, const char* type, const char* about) {
   const auto set_if_built_in = [flag, set](const std::string& text) {
     if (!cuda_built_in()) throw CLI::ValidationError(flag, "this reform was built without CUDA (docs/CUDA.md)");

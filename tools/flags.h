@@ -18,18 +18,19 @@ struct EngineFlags {
   EngineOptions options;
 };
 void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required);
-// -m and what may stand in its place; part of the above.
+// -m and what may replace it; part of the above.
 CLI::Option* add_model_flags(CLI::App& verb, std::string& model, const std::string& about);
 
 void add_store_flag(CLI::App& verb, std::string& store_dir);
-std::string store_path(const std::string& store_dir);  // or the default one
-// For verbs that make no store: a directory that does not exist is not made, so that a typing error in --store leaves
-// nothing behind. It holds none of the contexts `names`, which is kNotFound; without names the result is nullptr.
+std::string store_path(const std::string& store_dir);  // the default store if empty
+// For verbs that make no store. A directory that does not exist is not made, so that a typing error in --store leaves
+// nothing behind. A missing store has none of the contexts `names`, so the result is kNotFound; without names it is
+// nullptr.
 Result<std::unique_ptr<Store>> open_existing(const std::string& store_dir, const std::vector<std::string>& names);
-// Of verbs that write contexts: the cap on the store.
+// For verbs that write contexts: the cap on the store.
 void add_store_limit_flags(CLI::App& verb, StoreOptions& options);
 
-// Sampling as llama.cpp's users know it; --seed -1 draws one.
+// Sampling flags as llama.cpp's users know them. --seed -1 draws a seed.
 struct SamplingFlags {
   SamplingOptions options;
   int64_t seed = 0;

@@ -31,7 +31,7 @@ struct IngestFlags {
 
 constexpr const char* kStdin = "-";
 
-// Checked before the model is loaded, so that nobody waits for an error.
+// Runs before the model is loaded, so that nobody waits for an error.
 Status check_files(const std::vector<std::string>& files) {
   int n_stdin = 0;
   for (const std::string& file : files) {
@@ -47,7 +47,7 @@ Status check_files(const std::vector<std::string>& files) {
   return {};
 }
 
-// What was saved, and how to go on.
+// Says what was saved, and how to go on.
 Status explain_cancelled(const IngestFlags& flags, const IngestProgress& last, Store& store) {
   std::string saved = "nothing is saved yet; run the same command again";
   if (last.tokens_saved > 0) {
@@ -106,7 +106,7 @@ Status run_ingest(const IngestFlags& flags, Output& out) {
   };
   auto result = ingest(*engine.value(), *store.value(), flags.name, sources, options, show, &scope.token());
   if (!result.ok()) {
-    // The token too: standard input that was interrupted shows as a read error.
+    // Checks the token too: if standard input was interrupted, that looks like a read error.
     if (scope.token().cancelled()) return explain_cancelled(flags, last, *store.value());
     return result.status();
   }

@@ -10,13 +10,13 @@
 namespace reform::tool {
 
 constexpr size_t kBufferBytes = 1 << 16;
-constexpr int kPollMs = 100;  // how long a cancellation may go unnoticed
+constexpr int kPollMs = 100;  // a cancellation is noticed within this time
 
 InterruptibleInput::InterruptibleInput(int fd, const CancelToken& cancel)
     : fd_(fd), cancel_(cancel), buffer_(kBufferBytes) {}
 
 InterruptibleInput::int_type InterruptibleInput::underflow() {
-  // The exceptions stay inside the istream, which turns them into badbit.
+  // The istream catches these exceptions and sets badbit.
   for (;;) {
     if (cancel_.cancelled()) throw std::ios_base::failure("interrupted");
     pollfd waiting{fd_, POLLIN, 0};

@@ -1,4 +1,5 @@
-// Standard input as a stream that Ctrl-C can interrupt. (std::cin waits in read() until the writer says something.)
+// Standard input as a stream that Ctrl-C can interrupt. (std::cin would wait in read() until the writer sends
+// something.)
 #pragma once
 
 #include <reform/cancel.h>
@@ -8,8 +9,8 @@
 
 namespace reform::tool {
 
-// A read error or a cancellation makes the istream on top bad(), never an end of file: half a text must not pass for
-// the whole.
+// A read error or a cancellation makes the istream bad(), never an end of file: half a text must not pass for the
+// whole.
 class InterruptibleInput : public std::streambuf {
  public:
   InterruptibleInput(int fd, const CancelToken& cancel);

@@ -11,10 +11,10 @@
 namespace reform::tool {
 namespace {
 
-// How long a cancelled call may take to return before the process ends without it: Ctrl-C works within a second.
+// How long a cancelled call may take before the process ends without it. So Ctrl-C works within a second.
 constexpr suseconds_t kPatienceUs = 900'000;
 
-// A signal handler can reach nothing but globals.
+// A signal handler can reach only globals.
 CancelToken g_token;
 std::atomic<bool> g_in_scope = false;
 std::atomic<const char*> g_error_object = "";
@@ -65,7 +65,7 @@ void install_interrupt_handler(const char* error_object) {
   handle(SIGINT, on_signal);
   handle(SIGTERM, on_signal);
   handle(SIGALRM, on_alarm);
-  // A reader that goes away is an error of write(), not the end of the process in the middle of a commit.
+  // If the reader goes away, write() fails; the process must not end in the middle of a commit.
   handle(SIGPIPE, SIG_IGN);
 }
 

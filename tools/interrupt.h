@@ -1,16 +1,16 @@
-// Ctrl-C. While a call that can be cancelled runs, the first one asks it to stop: it returns kCancelled, having kept
-// what was saved. If it has not within 0.9 s, on a second Ctrl-C, or where nothing can be cancelled, the process ends
-// at once. It exits with 130 either way. SIGTERM is treated alike.
+// Ctrl-C. While a cancellable call runs, the first Ctrl-C asks it to stop; the call keeps what was saved and returns
+// kCancelled. The process ends at once if the call has not stopped within 0.9 s, on a second Ctrl-C, or if nothing can
+// be cancelled. Either way it exits with 130. SIGTERM does the same.
 #pragma once
 
 #include <reform/cancel.h>
 
 namespace reform::tool {
 
-// error_object: what to write on standard output when the process ends at once ("" for nothing); must live on.
+// error_object: what to write to standard output when the process ends at once ("" for nothing). It must stay alive.
 void install_interrupt_handler(const char* error_object);
 
-// Lives round one cancellable call.
+// Lives while one cancellable call runs.
 class CancelScope {
  public:
   CancelScope();

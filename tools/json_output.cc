@@ -7,7 +7,7 @@ namespace {
 
 double per_second(int64_t n, double ms) { return ms > 0 ? double(n) * 1000.0 / ms : 0.0; }
 
-// Names of llama.cpp's server first, then ours.
+// First the names of llama.cpp's server, then ours.
 Json timings_json(const Timings& t) {
   Json json = {{"prompt_n", t.prompt_n},
                {"prompt_ms", t.prompt_ms},

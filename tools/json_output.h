@@ -1,5 +1,5 @@
-// The objects of --json. Documented with an example each in docs/JSON.md; a test holds the two together. Adding a
-// field keeps kJsonSchemaVersion; removing, renaming or changing one raises it.
+// The objects of --json. docs/JSON.md documents each with an example, and a test compares the two. Adding a field keeps
+// kJsonSchemaVersion; removing, renaming or changing one raises it.
 #pragma once
 
 #include <reform/archive.h>

@@ -1,4 +1,4 @@
-// The reform command: parse, call the library, print. docs/CLI.md has the exit codes.
+// The reform command: parses, calls the library, prints. docs/CLI.md lists the exit codes.
 #include <fmt/format.h>
 #include <reform/engine.h>
 #include <reform/version.h>
@@ -41,13 +41,13 @@ Words words_of(int argc, char** argv) {
   return words;
 }
 
-// For when parsing fails: whether the option was given.
+// Whether the option was given. For when parsing fails.
 bool has_option(const Words& words, std::string_view option) {
   const auto end = std::find(words.begin(), words.end(), "--");
   return std::find(words.begin(), end, option) != end;
 }
 
-// A word where a verb should stand; "" if there is none.
+// A word in the place of a verb; "" if there is none.
 std::string unknown_verb(const CLI::App& app) {
   const Words rest = app.remaining();
   const bool is_verb = app.get_subcommands().empty() && !rest.empty() && !rest.front().starts_with('-');
@@ -63,7 +63,7 @@ int show_help(const CLI::App& app, ProgressLine& progress) {
   return out.finish({});
 }
 
-// "NAME or FILE is missing": with one of them given, only the user knows which.
+// "NAME or FILE is missing": if one of them was given, only the user knows which.
 std::string describe_missing(const CLI::App& verb) {
   Words names;
   bool some_given = false;
@@ -76,7 +76,7 @@ std::string describe_missing(const CLI::App& verb) {
   return fmt::format("{} {} missing", fmt::join(names, some_given ? " or " : " and "), all ? "are" : "is");
 }
 
-// What is wrong with the command line, with the form it should have where an argument is missing or too many.
+// What is wrong with the command line. If an argument is missing or too many, it adds the right form.
 std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   if (const std::string verb = unknown_verb(app); !verb.empty())
     return fmt::format("there is no verb '{}' (reform --help explains)", verb);
@@ -88,7 +88,7 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   const bool is_option = what.starts_with('-') || what.find(" or -") != std::string::npos;
   const bool is_count = dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr;
   if (is_missing && !is_option) what = describe_missing(verb);
-  // What is missing is often what an option with a typing error has swallowed.
+  // An option with a typing error has often swallowed the missing argument.
   for (const std::string& word : is_missing ? verb.remaining() : Words()) {
     if (word.starts_with('-') && word.size() > 1) what += fmt::format("; there is no option {}", word);
   }
@@ -104,7 +104,7 @@ Status print_version(Output& out) {
 }
 
 Status run_guarded(const Invocation& invocation, Output& out) {
-  // The library throws nothing; what we use here (the standard library, the JSON writer) may.
+  // The library throws nothing, but what we use here may (the standard library, the JSON writer).
   try {
     return invocation.run(out);
   } catch (const std::bad_alloc&) {
@@ -133,7 +133,7 @@ int run(int argc, char** argv) {
 
   ProgressLine& progress = ProgressLine::standard_error();
   try {
-    app.parse(Words(words.rbegin(), words.rend()));  // CLI11 takes them from the back
+    app.parse(Words(words.rbegin(), words.rend()));  // CLI11 takes words from the back
   } catch (const CLI::CallForHelp&) {
     return show_help(app, progress);
   } catch (const CLI::ParseError& error) {

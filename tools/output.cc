@@ -58,7 +58,7 @@ void Output::object(const nlohmann::ordered_json& fields) {
 int Output::finish(Status status) {
   progress_.clear();
   if (!status.ok()) {
-    // One line, whatever names are in it.
+    // One line, whatever the names contain.
     progress_.always("reform: error: " + printable(status.message, false));
     if (!object_written_) object(error_fields(status));
   } else if (!write_status_.ok()) {

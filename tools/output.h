@@ -1,4 +1,4 @@
-// Standard output of one run of the command: text as it comes, or, with --json, exactly one object at the end.
+// Standard output of one run of the command: text as it comes or, with --json, exactly one object at the end.
 #pragma once
 
 #include <reform/log.h>
@@ -12,7 +12,8 @@ namespace reform::tool {
 
 class ProgressLine;
 
-// Exit code when the reader of standard output went away, as a shell reports SIGPIPE. Not a Code: the work was done.
+// The exit code when the reader of standard output went away, as a shell reports SIGPIPE. It is no Code, as the work
+// was done.
 inline constexpr int kBrokenPipeExit = 141;
 
 class Output {
@@ -21,18 +22,19 @@ class Output {
 
   bool json() const { return json_; }
   ProgressLine& progress() { return progress_; }
-  LogCallback log();  // the library's remarks, to standard error
+  LogCallback log();  // writes the library's remarks to standard error
 
-  // Text for people, at once; nothing with --json. False: nobody reads on (broken_pipe()) or the disk is full.
+  // Writes text for people at once; nothing with --json. False: nobody reads any more (broken_pipe()), or the disk is
+  // full.
   bool text(std::string_view bytes);
-  // The bytes as they are, with --json too: for what is not text.
+  // Writes the bytes unchanged, with --json too. For what is not text.
   bool binary(std::string_view bytes) { return write_all(bytes); }
   bool broken_pipe() const { return broken_pipe_; }
   Status write_status() const { return write_status_; }
   bool stdout_is_terminal() const { return stdout_is_terminal_; }
-  // The run's object; `schema_version` and `verb` are put in front. Nothing without --json.
+  // The run's object. `schema_version` and `verb` are put before its fields. Written only with --json.
   void object(const nlohmann::ordered_json& fields);
-  // The end of the run: the error, if any, as a line on standard error and with --json as the object. The exit code.
+  // Ends the run and returns the exit code. An error becomes a line on standard error and, with --json, the object.
   int finish(Status status);
 
  private:

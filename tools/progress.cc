@@ -21,7 +21,7 @@ int terminal_columns() {
 void write_standard_error(const std::string& bytes) {
   for (size_t done = 0; done < bytes.size();) {
     const ssize_t n = ::write(STDERR_FILENO, bytes.data() + done, bytes.size() - done);
-    if (n <= 0) return;  // nobody is left to be told
+    if (n <= 0) return;  // nobody is left to read it
     done += size_t(n);
   }
 }
@@ -39,16 +39,16 @@ std::string join_parts(const std::vector<std::string>& parts, int max_columns) {
   return line;
 }
 
-// Erases to the end of the line as well, for a terminal that was made narrower meanwhile.
+// Also erases to the end of the line, in case the terminal was made narrower.
 constexpr const char* kErase = "\r\x1b[2K";
 
 }  // namespace
 
 std::string ingest_line(const IngestProgress& p, int max_columns) {
-  std::vector<std::string> parts;  // most important first
+  std::vector<std::string> parts;  // the most important first
   if (!p.phase.empty() && p.phase != "compress") parts.push_back(p.phase + ":");
   if (p.tokens_total > 0) {
-    // The total is an estimate until the end is read, and may turn out too small.
+    // The total is an estimate until the end is read, and may be too small.
     const int64_t total = std::max(p.tokens_total, p.tokens_done);
     parts.push_back(fmt::format("{} / {} tokens", format_count(p.tokens_done), format_count(total)));
     parts.push_back(fmt::format("{} %", int64_t(100.0 * double(p.tokens_done) / double(total))));

@@ -10,7 +10,7 @@
 
 namespace reform::tool {
 
-// "1,234 / 56,789 tokens  2 %  1,480 tokens/s  ETA 0:38  saved 1,024  memory 512.0 MiB"; what does not fit into
+// "1,234 / 56,789 tokens  2 %  1,480 tokens/s  ETA 0:38  saved 1,024  memory 512.0 MiB". What does not fit into
 // `max_columns` is left out, the least important part first.
 std::string ingest_line(const IngestProgress& progress, int max_columns);
 
@@ -18,7 +18,7 @@ std::string ingest_line(const IngestProgress& progress, int max_columns);
 std::string bytes_line(const std::string& what, int64_t done_bytes, int64_t total_bytes, double seconds,
                        int max_columns);
 
-// Thread-safe. Everything that goes to standard error while it is in use must go through it, so that lines do not mix.
+// Thread-safe. While it is in use, everything for standard error must go through it, so that lines do not mix.
 class ProgressLine {
  public:
   using Clock = std::function<std::chrono::steady_clock::time_point()>;
@@ -36,12 +36,12 @@ class ProgressLine {
   void set_quiet(bool quiet) { quiet_ = quiet; }
   // Shows make(columns), but not more often than the intervals above.
   void update(const std::function<std::string(int columns)>& make);
-  // Only on a terminal: a step that needs no line of its own elsewhere ("query", "gather").
+  // On a terminal only: a step that needs no line of its own elsewhere ("query", "gather").
   void phase(const std::string& text);
-  void clear();  // takes the live line away
-  // A line that stays; the live line is drawn again below it.
+  void clear();  // removes the live line
+  // Prints a line that stays; the live line is drawn again below it.
   void remark(const std::string& line);
-  void always(const std::string& line);  // the same, quiet or not: errors
+  void always(const std::string& line);  // the same even if quiet, for errors
 
  private:
   void write_above(const std::string& line);

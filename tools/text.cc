@@ -10,8 +10,8 @@
 namespace reform::tool {
 namespace {
 
-// Bytes of the control character at text[at], 0 if there is none: C0 and DEL; C1 only as UTF-8 (c2 80 … c2 9f), which
-// terminals obey too.
+// The number of bytes of the control character at text[at]; 0 if there is none. C0 and DEL count; C1 counts only as
+// UTF-8 (c2 80 … c2 9f), which terminals obey too.
 size_t control_length(std::string_view text, size_t at) {
   const auto c = static_cast<unsigned char>(text[at]);
   if (c < 0x20 || c == 0x7f) return 1;
@@ -19,8 +19,8 @@ size_t control_length(std::string_view text, size_t at) {
   return 0;
 }
 
-// Byte offsets where characters begin, the end included. The text need not be valid UTF-8 (file names are not): every
-// byte that continues none counts as one.
+// The byte offsets where characters begin, and the end. The text may be invalid UTF-8 (file names are): every byte that
+// continues no character begins one.
 std::vector<size_t> character_offsets(std::string_view text) {
   std::vector<size_t> offsets;
   for (size_t i = 0; i < text.size(); ++i) {

@@ -16,15 +16,15 @@ Result<int64_t> parse_size(std::string_view text);
 std::string format_duration(double seconds);    // "0.42 s", "9.1 s", "1:23", "2:03:04"; "?" below zero
 std::string format_date(int64_t unix_seconds);  // local time, "2026-01-31 09:05"
 
-// Without control characters, so that a hostile text or file name cannot drive the terminal. Line feeds and tabs stay
-// if `keep_lines`; what is not valid UTF-8 is left alone.
+// Removes control characters, so that a hostile text or file name cannot control the terminal. Line feeds and tabs stay
+// if `keep_lines`. Invalid UTF-8 stays unchanged.
 std::string printable(std::string_view text, bool keep_lines);
 
-// One line of at most `max_chars` characters: white space collapsed, control characters gone, "…" in the middle where
-// something was left out.
+// One line of at most `max_chars` characters. White space is collapsed, control characters are removed, and "…" in the
+// middle marks what was left out.
 std::string quote(std::string_view text, int max_chars);
 
-// Columns a UTF-8 text takes, counting each character as one.
+// The columns that a UTF-8 text takes, one for each character.
 int display_width(std::string_view text);
 
 }  // namespace reform::tool

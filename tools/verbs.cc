@@ -6,7 +6,7 @@
 namespace reform::tool {
 namespace {
 
-// CLI11's layout with the usage line as one types it, and without badges that the text says better.
+// CLI11's layout, with the usage line as one types it, and without tags for what the text says better.
 class HelpFormatter : public CLI::Formatter {
  public:
   std::string make_usage(const CLI::App* app, std::string) const override {
@@ -40,7 +40,7 @@ CLI::App* add_verb(CLI::App& app, Invocation& invocation, const std::string& nam
   verb->footer("Example:\n" + example);
   verb->add_flag("--json", invocation.json, "One JSON object on standard output (docs/JSON.md)");
   verb->add_flag("-q,--quiet", invocation.quiet, "No progress and no remarks on standard error; errors still");
-  // Runs before the verb's own flags are parsed, so that an error in them knows the verb.
+  // Runs before the verb's own flags are parsed, so that the message about a wrong flag can name the verb.
   verb->preparse_callback([&invocation, name, run = std::move(run)](size_t) {
     invocation.verb = name;
     invocation.run = run;

@@ -14,7 +14,7 @@ namespace reform::tool {
 
 class Output;
 
-// What the command line asked for.
+// What the command line asks for.
 struct Invocation {
   std::string verb;
   bool json = false;
@@ -29,10 +29,10 @@ inline constexpr AddVerb* kVerbs[] = {  // in the order of --help
     add_ingest, add_ask,    add_contexts, add_show,   add_pin,      add_unpin,
     add_rm,     add_verify, add_export,   add_import, add_generate, add_doctor};
 
-void use_help_formatter(CLI::App& app);     // before any verb is added: they inherit it
+void use_help_formatter(CLI::App& app);     // call it before adding verbs: they inherit it
 std::string form_of(const CLI::App& verb);  // "reform ingest [OPTIONS] NAME FILE..."
 
-// The flags every verb has, and the link from the verb to `run`.
+// Adds the flags that every verb has, and links the verb to `run`.
 CLI::App* add_verb(CLI::App& app, Invocation& invocation, const std::string& name, const std::string& description,
                    const std::string& example, std::function<Status(Output&)> run);
 

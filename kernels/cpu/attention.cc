@@ -8,8 +8,8 @@
 namespace reform::cpu {
 namespace {
 
-// For packed heads: as many as fit are packed at once. A short cache so needs few parallel steps, a long one bounded
-// memory.
+// Memory for packed heads. As many heads as fit are packed at once, so a short cache needs few parallel steps and a
+// long one takes bounded memory.
 constexpr int64_t kPackedBudgetBytes = int64_t(32) << 20;
 
 int64_t packed_head_floats(int64_t head_dim, int64_t kv_len) {
@@ -21,7 +21,7 @@ int64_t heads_at_once(const OpLimits& limits) {
   return std::clamp<int64_t>(kPackedBudgetBytes / std::max<int64_t>(head_bytes, 1), 1, limits.n_kv_heads);
 }
 
-// Tiles per task when the cache is divided: fixed by kv_len alone.
+// Tiles per task when the tasks are ranges of the cache. It depends on kv_len only.
 int64_t split_tiles(int64_t kv_len) {
   return std::max(kMinSplitTiles, ceil_div(ceil_div(kv_len, kTileSlots), kMaxSplits));
 }
@@ -35,7 +35,7 @@ void start_rows(const Call& call, int64_t n_rows, const Scratch& s) {
   std::fill_n(s.sum, n_rows * kSumLanes, 0.0f);
 }
 
-// Rows [begin, end) of a KV head against one tile; their sums start at s.out.
+// Attends rows [begin, end) of a KV head to one tile; their sums begin at s.out.
 void attend_tile(const CpuKernels& kernels, const Call& call, int64_t kv_head, SlotRange rows, int64_t tile,
                  const float* k_tile, const float* v_tile, const Scratch& s) {
   const int64_t n_rows = rows.end - rows.begin;
@@ -148,7 +148,7 @@ void Attention::attend_row_blocks(const Call& call, MatView<float> out, MatView<
     run_tasks(pool_, n_batch * n_blocks, [&](int64_t task, int worker) {
       const Scratch s = Scratch::at(base + worker * worker_floats, call.head_dim);
       const int64_t head = task % n_batch;
-      // The last rows see the most slots: they go first, so that no thread is left with a long task at the end.
+      // The last rows see the most slots. They go first, so that no thread is left with a long task at the end.
       const int64_t block = n_blocks - 1 - task / n_batch;
       const SlotRange rows = {block * kTaskRows, std::min(call.rows(), (block + 1) * kTaskRows)};
       const SlotRange seen = call.tiles_of(rows.begin / call.group, (rows.end - 1) / call.group);

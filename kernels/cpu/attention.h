@@ -17,9 +17,9 @@ namespace reform::cpu {
 
 struct Call;
 
-// A KV head's rows are (token, query head) pairs, token-major. Many rows: the head's cache is packed once into tiles,
-// and row blocks are the tasks. Few rows (decode, a short question): ranges of the cache are the tasks, and their
-// partial softmax sums are merged in order. Which way, and every boundary, follows from shapes alone, so that the
+// A KV head's rows are (token, query head) pairs, token-major. With many rows, the head's cache is packed into tiles
+// once and the tasks are blocks of rows. With few rows (decode, a short question), the tasks are ranges of the cache,
+// and their partial softmax sums are merged in order. The way and every boundary depend on shapes only, so that the
 // result has the same bits for any number of threads.
 class Attention {
  public:

@@ -1,10 +1,11 @@
 // Attention over packed tiles, in FP32. Included by kernels.inl.h.
 //
-// Why FP32 and not BF16 tiles: vdpbf16ps does 32 products per cycle at best, as two FMA units do, and half of that on
-// Sapphire Rapids (measured: 114 GFLOP/s against 228); and logits of keys with large biases (Qwen2.5) stay exact.
+// Tiles are FP32 and not BF16 because vdpbf16ps does 32 products per cycle at best, as two FMA units do, and half of
+// that on Sapphire Rapids (measured: 114 GFLOP/s against 228). With FP32, logits of keys with large biases (Qwen2.5)
+// stay exact too.
 //
-// A row's result depends on its own tiles only, never on which rows share its block, so results do not change with
-// the way rows are divided among threads.
+// A row's result depends on its own tiles and never on the rows that share its block, so the division of rows among
+// threads cannot change it.
 #pragma once
 
 #include "kernels/cpu/cpu_kernels.h"
@@ -82,12 +83,12 @@ inline __attribute__((always_inline)) void dot_block(const TileRows& rows, int64
   }
 }
 
-// A masked logit: never the largest, and 2^ of it is exactly zero.
+// A masked logit: it is never the largest, and 2 to its power is exactly zero.
 constexpr float kMasked = -__builtin_inff();
 
 inline bool sees_all(const TileRows& rows, int r) { return rows.begin[r] == 0 && rows.end[r] == kTileSlots; }
 
-// Row maxima to what they become with this tile, and the factors by which the old sums shrink.
+// Raises the rows' maxima to include this tile, and gives the factors by which the old sums shrink.
 template <int kRows>
 inline void raise_max(const Vec (&tile_max)[kRows], float scale, float* max_so_far, float (&now)[16],
                       float (&factor)[16]) {

@@ -1,4 +1,4 @@
-// Shared by both ways through attention and the column sums: the shapes of a call, a worker's scratch, and packing a
+// What both ways through attention and the column sums share: the shapes of a call, a worker's scratch, and packing a
 // tile.
 #pragma once
 
@@ -13,7 +13,7 @@ namespace reform::cpu {
 
 constexpr int64_t kTaskRows = 96;      // query rows of a task: their sums stay in the L2 cache beside a tile
 constexpr int64_t kSumTiles = 4;       // tiles of a column-sum task: query rows are read once for all of them
-constexpr int64_t kMinSplitTiles = 8;  // decode: a task's share of the cache, at least
+constexpr int64_t kMinSplitTiles = 8;  // decode: a task's least share of the cache
 constexpr int64_t kMaxSplits = 32;
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -98,7 +98,7 @@ void pack_key_tile(const CpuKernels& kernels, const RopeTable& ropes, const Call
 void pack_value_tile(const CpuKernels& kernels, const Call& call, int64_t kv_head, int64_t tile, const Scratch& scratch,
                      float* out);
 
-// The column sums' arguments beside the call's; as Ops::attention_column_sums.
+// The arguments of the column sums beside the call's own; as Ops::attention_column_sums.
 struct ColumnCall {
   const Call& call;
   MatView<const float> lse;
@@ -106,7 +106,7 @@ struct ColumnCall {
   std::span<const float> weights;
 };
 
-// Adds the column sums of `slots` (whole tiles but for the cache's end, at most kSumTiles of them).
+// Adds the column sums of `slots`: at most kSumTiles tiles, whole ones except at the cache's end.
 void sum_columns(const CpuKernels& kernels, const RopeTable& ropes, const ColumnCall& columns, SlotRange slots,
                  const Scratch& scratch, std::span<float> sums);
 

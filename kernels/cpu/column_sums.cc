@@ -1,5 +1,5 @@
-// Accumulated attention: a task owns a range of slots and goes over all heads and chosen queries, so that nothing has
-// to be added up between threads.
+// Accumulated attention. A task owns a range of slots and goes over all heads and chosen queries, so threads have no
+// sums to add up between them.
 #include "kernels/cpu/attention_call.h"
 
 namespace reform::cpu {
@@ -39,7 +39,7 @@ void add_head(const CpuKernels& kernels, const ColumnCall& columns, int64_t head
 void sum_columns(const CpuKernels& kernels, const RopeTable& ropes, const ColumnCall& columns, SlotRange slots,
                  const Scratch& scratch, std::span<float> sums) {
   const Call& call = columns.call;
-  // Row t sees slots up to kv_len - n_tokens + t, and from there back to the window's begin.
+  // Row t sees slots from the window's begin up to kv_len - n_tokens + t.
   const auto& rows = columns.query_rows;
   const int64_t offset = call.kv_len - call.n_tokens;
   const auto from = std::lower_bound(rows.begin(), rows.end(), slots.begin - offset);
@@ -54,7 +54,7 @@ void sum_columns(const CpuKernels& kernels, const RopeTable& ropes, const Column
                     scratch.k_tiles + tile * k_tile_floats(call.head_dim));
     }
     for (int64_t g = 0; g < call.group; ++g) {
-      // A head's sums in FP32 (at most n_tokens terms of one sign), the heads' in double.
+      // A head's sums are FP32 (at most n_tokens terms of one sign); the sums of the heads are double.
       float head_sums[kSumTiles * kTileSlots] = {};
       add_head(kernels, columns, kv_head * call.group + g, slots, first, last, scratch.k_tiles, head_sums);
       for (int64_t i = 0; i < kSumTiles * kTileSlots; ++i) totals[i] += double(head_sums[i]);

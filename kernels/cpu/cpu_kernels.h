@@ -1,6 +1,6 @@
-// The kernels below the ops, as plain functions of pointers and sizes, one table per instruction set. Each is written
-// once (*.inl.h) over the vector words of simd_*.h, but for the scores (score_*.cc). No kernel allocates, uses threads,
-// or checks its arguments.
+// The kernels below the ops: plain functions of pointers and sizes, one table per instruction set. Each is written once
+// (*.inl.h) over the vector words of simd_*.h, except the scores (score_*.cc). No kernel allocates, uses threads, or
+// checks its arguments.
 #pragma once
 
 #include <stdint.h>
@@ -14,7 +14,7 @@ constexpr int kSumLanes = 16;       // a row's softmax denominator is kept per l
 // Values of a head are padded with zeros to whole vectors of the widest Vec.
 static constexpr int64_t padded_dim(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
 
-// A tile of one KV head's cache to be widened to FP32.
+// A tile of one KV head's cache that is to be widened to FP32.
 struct PackArgs {
   bool is_f16;
   const void* rows;  // [n_slots, head_dim], contiguous
@@ -34,7 +34,7 @@ struct PackArgs {
 struct TileRows {
   int n_rows;
   int64_t head_dim;
-  float scale;                    // of the logits, > 0, log2(e) included: everything is in powers of two
+  float scale;                    // of the logits, > 0, includes log2(e): everything is in powers of two
   const float* k_tile;            // [head_dim, kTileSlots]
   const float* q[kMaxBlockRows];  // [head_dim]
   int32_t begin[kMaxBlockRows];   // the tile's slots that the row sees: [begin, end) within [0, kTileSlots]

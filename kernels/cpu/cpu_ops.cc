@@ -1,4 +1,4 @@
-// The ops on CPU threads: divides rows among the pool and calls the instruction set's kernels.
+// The ops on CPU threads: rows are divided among the pool's threads, which call the instruction set's kernels.
 #include "kernels/cpu/cpu_ops.h"
 
 #include <algorithm>
@@ -24,10 +24,10 @@ const CpuKernels& kernels_for(Isa isa) {
 
 namespace {
 
-// A task of row-wise work takes some tens of microseconds, so handing it out costs little.
+// A task of row-wise work takes some tens of microseconds, so that handing it out costs little beside it.
 constexpr int64_t kTaskElems = 32 * 1024;
 constexpr int64_t kScoreTaskRows = 1024;
-constexpr int64_t kPackedQueryBytes = int64_t(1) << 20;  // a query packed: 16 bytes a dimension
+constexpr int64_t kPackedQueryBytes = int64_t(1) << 20;  // of packed queries: a query takes 16 bytes a dimension
 
 class CpuOps final : public Ops {
  public:
@@ -178,7 +178,7 @@ class CpuOps final : public Ops {
 void CpuOps::score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) {
   const int64_t n_heads = stored.n_heads, head_dim = stored.head_dim;
   std::fill(scores.begin(), scores.end(), -std::numeric_limits<float>::infinity());
-  // As many queries at a time as the packed copy has room for; scores keep the maximum of the passes.
+  // Takes as many queries at a time as the packed copy has room for. The scores keep the maximum of the passes.
   int64_t per_pass = query.n_rows;
   while (per_pass > 1 && kernels_.packed_query_bytes(per_pass, n_heads, head_dim) > int64_t(workspace_.size())) {
     per_pass = ceil_div(per_pass, 2);

@@ -1,4 +1,4 @@
-// Which kernels an Isa has. The Ops themselves are made by make_cpu_ops (kernels/ops.h).
+// The kernels that an Isa has. make_cpu_ops() makes the Ops themselves (kernels/ops.h).
 #pragma once
 
 #include "kernels/cpu/cpu_kernels.h"

@@ -7,7 +7,7 @@ namespace {
 
 using namespace reform::cpu;
 
-// Whole vectors by `whole(i)`, then the n % kLanes last elements by `part(i, count)`.
+// Calls `whole(i)` for whole vectors, then `part(i, count)` for the last n % kLanes elements.
 template <class Whole, class Part>
 inline void for_vectors(int64_t n, Whole whole, Part part) {
   int64_t i = 0;
@@ -97,7 +97,7 @@ void rotate(float* x, const float* cos, const float* sin, int64_t n_pairs, bool 
       });
 }
 
-// Infinity in a cache would poison every row that sees it; a NaN stays one.
+// One infinity in a cache would spoil every row that sees it. A NaN stays one.
 inline Vec saturate_f16(Vec v) { return min(set1(65504.0f), max(set1(-65504.0f), v)); }
 
 void to_f16_row(const float* x, int64_t n, uint16_t* out) {

@@ -1,4 +1,4 @@
-// The intrinsics, without g++ 12's warnings about its own header: it initialises registers from themselves (GCC bug
+// The intrinsics without g++ 12's warnings about its own header, which initialises registers from themselves (GCC bug
 // 105593).
 #pragma once
 

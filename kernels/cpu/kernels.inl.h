@@ -9,7 +9,7 @@
 namespace reform::cpu {
 namespace {
 
-// The scores' kernels are files of their own, with names of their own.
+// The kernels of the scores have files and names of their own.
 consteval CpuKernels with_score(int64_t (*packed_query_bytes)(int64_t, int64_t, int64_t),
                                 void (*pack_queries)(const int8_t*, const float*, int64_t, int64_t, int64_t, void*),
                                 void (*score)(const ScoreArgs&)) {

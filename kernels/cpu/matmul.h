@@ -9,7 +9,7 @@
 
 namespace reform::cpu {
 
-// For at most max_tokens rows of at most max_cols inputs.
+// Bytes for at most max_tokens rows of at most max_cols inputs.
 int64_t matmul_workspace_bytes(Isa isa, int64_t max_tokens, int64_t max_cols, int n_threads);
 
 // y[t, r] (+)= sum_c x[t, c] * w[r, c] + bias[r]. The same bits for any number of threads.

@@ -1,6 +1,6 @@
-// FP32 panels on AVX2 with FMA: 16 rows by 6 tokens, 12 sums in registers. For long calls this is also the path of the
-// quantised types: without VNNI, INT8 takes three instructions for 32 products where FMA takes four, and FP32 keeps
-// weights and activations exact.
+// FP32 panels on AVX2 with FMA: 16 rows by 6 tokens, 12 sums in registers. Quantised types take this path too in long
+// calls. Without VNNI, INT8 needs three instructions for 32 products where FMA needs four, and FP32 keeps weights and
+// activations exact.
 #include <immintrin.h>
 
 #include "kernels/cpu/matmul_kernels.h"

@@ -31,7 +31,7 @@ void run_tile(const float* panel, int64_t n_cols, const float* x, int64_t x_stri
   }
 }
 
-// Fewer tokens than kTokens go in tiles of 4, 2 and 1; each token's sum is the same in any of them.
+// Fewer than kTokens tokens go in tiles of 4, 2 and 1. A token's sum is the same in every tile.
 void run(const float* panel, int64_t n_cols, const float* x, int64_t x_stride, int n_tokens, int n_rows, float* y,
          int64_t y_stride) {
   if (n_tokens == kTokens) return run_tile<kTokens>(panel, n_cols, x, x_stride, n_rows, y, y_stride);

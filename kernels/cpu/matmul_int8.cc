@@ -1,4 +1,4 @@
-// The INT8 panel path: quantise the activations once, then blocks of rows over all of them.
+// The INT8 panel path: it quantises the activations once, then goes over all of them with each block of rows.
 #include <algorithm>
 
 #include "base/try.h"
@@ -7,9 +7,9 @@
 namespace reform::cpu {
 namespace {
 
-// Tokens whose quantised activations are kept at once. A panel is unpacked once per this many, and with kPanelCols
-// columns they are 0.6 MB: they stay in the L2 cache while a task's panels pass over them. The CPU device's block of
-// 512 tokens fits; a chunk of a few tokens beside it would unpack every panel once more for them.
+// Tokens whose quantised activations are kept at once; each panel is unpacked once for them. With kPanelCols columns
+// they take 0.6 MB, so they stay in the L2 cache while a task's panels pass over them. The CPU device's block of 512
+// tokens fits; a few tokens more would be a second chunk, for which every panel would be unpacked again.
 constexpr int64_t kChunkTokens = 516;
 static_assert(kChunkTokens % kInt8Tokens == 0);
 constexpr int64_t kTaskPanels = 4;
@@ -66,8 +66,8 @@ void matmul_int8(PackTileFn pack, const Int8Kernel& kernel, const MatmulCall& ca
       pack(call.x.row(begin + t), call.x.stride_elems, int(std::min<int64_t>(kInt8Tokens, n_tokens - t)), call.w.cols,
            x + tile * n_tile_groups);
     });
-    // Large blocks reuse the activations from the L2 cache; small ones keep every thread busy. The split cannot show
-    // in the result: a sum's order depends on its own row and token only.
+    // Large blocks reuse the activations in the L2 cache; small ones keep every thread busy. The division cannot show
+    // in the result, as a sum's order depends on its own row and token only.
     const int64_t n_panels = div_up(n_rows, kInt8Rows), wanted = 4 * int64_t(call.pool.size());
     const int64_t task_panels = std::clamp<int64_t>(n_panels / wanted, 1, kTaskPanels);
     const int64_t row_blocks = div_up(n_panels, task_panels);

@@ -1,6 +1,6 @@
-// INT8 panels on AVX-512 VNNI, for calls of many tokens. A panel of 32 rows is unpacked once for all tokens: each
-// format's integers as they are, with their exact scales and offsets per 16 or 32 columns; activations have 16 bits in
-// two planes. So a product differs from the exact one by the rounding of 16-bit activations and of FP32 sums alone.
+// INT8 panels on AVX-512 VNNI, for calls of many tokens. A panel of 32 rows is unpacked once for all tokens. It keeps
+// each format's integers, with their exact scales and offsets per 16 or 32 columns. Activations have 16 bits in two
+// planes. So a product differs from the exact one only by the rounding of 16-bit activations and of FP32 sums.
 #include "kernels/cpu/matmul_kernels.h"
 #include "kernels/cpu/quant_unit_avx512.h"
 
@@ -114,9 +114,8 @@ inline __attribute__((always_inline)) void add_plane(const uint8_t (*w)[kInt8Row
   }
 }
 
-// Weights that share a scale: kBlock columns, of which block `b` of the group is multiplied.
-// value = scale * q + offset: the sum is (scale * x_scale) * (q . x) + offset * x_sum. INT32 is wide enough for
-// 32 columns of at most 255 * 127, times 256.
+// Weights that share a scale: block `b` of the group, kBlock columns. value = scale * q + offset, so the sum is (scale
+// * x_scale) * (q . x) + offset * x_sum. INT32 is wide enough for 32 columns of at most 255 * 127, times 256.
 template <int n_tokens, int kBlock>
 inline __attribute__((always_inline)) void add_block(const uint8_t (*w)[kInt8Rows][4], const float* scales,
                                                      const float* offsets, const ActivationGroup& x, int b,

@@ -1,5 +1,6 @@
-// Below cpu::matmul: raw pointers and sizes only, so that the SIMD files, each compiled for its own instruction set,
-// emit nothing that another file could link to (no inline function or template with external linkage lives here).
+// What lies below cpu::matmul, with raw pointers and sizes only. Each SIMD file is compiled for its own instruction set
+// and must emit nothing that another file could link to, so no inline function or template with external linkage lives
+// here.
 #pragma once
 
 #include <stdint.h>
@@ -8,16 +9,16 @@
 
 namespace reform::cpu {
 
-// Elements of cols unpacked at a time: a panel of 32 rows is then 64 KiB in FP32, 24 KiB in INT8, and a whole number of
-// every format's blocks.
+// Elements of cols that are unpacked at a time. A panel of 32 rows then takes 64 KiB in FP32 or 24 KiB in INT8, and it
+// is a whole number of every format's blocks.
 constexpr int64_t kPanelCols = 512;
 
-// A kernel for each type. Null, where the type has none: it then takes the next slower path.
+// A kernel for each type, or null: the type then takes the next slower path.
 template <class Kernel>
 struct PerType {
   Kernel of[int(QuantType::kCount)] = {};
 };
-// What unpacks the blocks of several types (quant_unit_*.h).
+// The code that unpacks the blocks of several types (quant_unit_*.h).
 template <class... Codec>
 struct CodecList {};
 
@@ -30,8 +31,8 @@ struct FloatKernel {
               int64_t y_stride);
 };
 
-// panel[c, r] = w[r, c] for rows row_bytes apart; n_cols <= kPanelCols, panel_rows a multiple of 8, rows from n_rows on
-// are zero.
+// panel[c, r] = w[r, c]. Rows of w are row_bytes apart, n_cols <= kPanelCols, and panel_rows is a multiple of 8. Panel
+// rows from n_rows on become zero.
 using FillPanelFn = void (*)(const uint8_t* w, int64_t row_bytes, int n_rows, int64_t n_cols, int panel_rows,
                              float* panel);
 
@@ -43,14 +44,14 @@ extern const FloatKernel kFloatKernelAvx512;
 // are 16 bits in two INT8 planes, value = scale * (256 * high + low): one plane alone costs a small model 8 of 200 top
 // tokens and up to 0.016 of its logits' cosine.
 constexpr float kLargestActivation = 32639.0f;  // high in [-127, 127], low in [-128, 127]
-constexpr float kTinyActivation = 1e-34f;       // a group below counts as zero: its inverse would overflow
+constexpr float kTinyActivation = 1e-34f;       // a group below this counts as zero: its inverse would overflow
 constexpr int64_t kGroupCols = 32;
 constexpr int64_t kUnitCols = 256;
 constexpr int kInt8Rows = 32;   // two vectors of 16 rows
 constexpr int kInt8Tokens = 6;  // with 32 rows: 12 INT32 and 12 FP32 sums, 24 of the 32 vector registers
 constexpr int64_t kPanelUnits = kPanelCols / kUnitCols;
 
-// One group of the activations of kInt8Tokens tokens. The sums are what a weight's offset multiplies.
+// One group of the activations of kInt8Tokens tokens. A weight's offset multiplies the sums.
 struct ActivationGroup {
   int8_t high[kGroupCols / 4][kInt8Tokens][4];
   int8_t low[kGroupCols / 4][kInt8Tokens][4];
@@ -79,7 +80,7 @@ struct Int8Kernel {
 
 void pack_tile_avx512(const float* x, int64_t x_stride, int n_tokens, int64_t n_cols, ActivationGroup* out);
 
-// --- Matrix times a few vectors, straight on the stored blocks.
+// --- Matrix times a few vectors, directly on the stored blocks.
 constexpr int kMaxMatVecTokens = 7;
 
 // 256 activations of one token in two planes as above, with a scale per 16; columns past the row are zero.
@@ -87,7 +88,7 @@ struct alignas(64) ActivationUnit {
   int8_t high[kUnitCols];
   int8_t low[kUnitCols];
   float scales[kUnitCols / 16];
-  float sums[kUnitCols / 16];  // scale * sum of the 16 values: what a weight block's minimum multiplies
+  float sums[kUnitCols / 16];  // scale * sum of the 16 values: a weight block's minimum multiplies it
 };
 
 using PackRowFn = void (*)(const float* x, int64_t n_cols, ActivationUnit* out);

@@ -1,4 +1,4 @@
-// The path of decoding: a matrix times up to kMaxMatVecTokens vectors, straight on the stored blocks.
+// The decode path: a matrix times up to kMaxMatVecTokens vectors, directly on the stored blocks.
 #include <algorithm>
 
 #include "base/try.h"
@@ -7,12 +7,13 @@
 namespace reform::cpu {
 namespace {
 
-// A task's share of the weights: some 10 us of reading. A matrix of less than two such is not worth waking a thread.
+// A task's share of the weights: some 10 us of reading. A matrix of less than two such shares is not worth waking a
+// thread.
 constexpr int64_t kTaskBytes = 128 << 10;
 
 int64_t units(int64_t cols) { return (cols + kUnitCols - 1) / kUnitCols; }
 
-// Calls rows(begin, end) over all rows, on the pool when there is enough to do.
+// Calls rows(begin, end) over all rows, on the pool if there is enough to do.
 template <class Rows>
 void for_row_ranges(const MatmulCall& call, Rows rows) {
   const int64_t bytes = std::max<int64_t>(1, row_bytes(call.w.type, call.w.cols));

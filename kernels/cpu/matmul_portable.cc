@@ -1,4 +1,4 @@
-// The FP32 kernel in plain C++: what runs where there is no AVX2, and what the compiler makes of it.
+// The FP32 kernel in plain C++, for machines without AVX2; the compiler vectorises it as it can.
 #include "kernels/cpu/matmul_kernels.h"
 
 namespace reform::cpu {

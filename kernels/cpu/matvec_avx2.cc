@@ -1,5 +1,5 @@
-// A matrix times one to seven vectors on AVX2, straight on the stored blocks; as matvec_avx512.cc, with vpmaddubsw for
-// the INT8 products (its INT16 pairs cannot saturate: 2 * 63 * 128, and 2 * 128 * 127 for Q8_0).
+// A matrix times one to seven vectors on AVX2, directly on the stored blocks. As matvec_avx512.cc, but with vpmaddubsw
+// for the INT8 products (its INT16 pairs cannot saturate: 2 * 63 * 128, and 2 * 128 * 127 for Q8_0).
 #include "kernels/cpu/matmul_kernels.h"
 #include "kernels/cpu/quant_unit_avx2.h"
 
@@ -155,7 +155,7 @@ void pack_row_avx2(const float* x, int64_t n_cols, ActivationUnit* out) {
       const int64_t left = n_cols - c - 16 * i;
       for (int k = 0; k < 16 && k < left; ++k) v[k] = x[c + 16 * i + k];
       const __m256 v0 = _mm256_load_ps(v), v1 = _mm256_load_ps(v + 8), sign = _mm256_set1_ps(-0.0f);
-      // 0 * v is NaN for a NaN or an infinity; in the sum below it spoils the scale.
+      // 0 * v is NaN if v is NaN or infinite; the sum below carries it into the scale.
       const __m256 nothing =
           _mm256_mul_ps(_mm256_add_ps(_mm256_mul_ps(v0, _mm256_setzero_ps()), _mm256_mul_ps(v1, _mm256_setzero_ps())),
                         _mm256_setzero_ps());

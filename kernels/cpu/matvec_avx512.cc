@@ -1,6 +1,6 @@
-// A matrix times one to seven vectors on AVX-512 VNNI, straight on the stored blocks: bound by the bytes of the
-// weights, which are read once for up to four vectors and lie in the L1 cache for the rest. Weights keep their exact
-// scales and offsets; activations are two INT8 planes with a scale per 16.
+// A matrix times one to seven vectors on AVX-512 VNNI, directly on the stored blocks. Limit: the bytes of the weights,
+// which are read once for up to four vectors and lie in the L1 cache for the others. Weights keep their exact scales
+// and offsets; activations are two INT8 planes with a scale per 16.
 #include "kernels/cpu/matmul_kernels.h"
 #include "kernels/cpu/quant_unit_avx512.h"
 

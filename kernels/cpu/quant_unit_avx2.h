@@ -1,6 +1,6 @@
-// 256 elements of each quantised format as bytes and, per 16 elements, a float scale and offset: value = scale * q +
-// offset, exactly what kernels/reference/dequant_*.cc define (layouts are described there). q is unsigned and below 64
-// but for Q8_0, where it is the stored signed value.
+// 256 elements of each quantised format as bytes, with a float scale and offset per 16 elements: value = scale * q +
+// offset, exactly as kernels/reference/dequant_*.cc define it (layouts are described there). q is unsigned and below
+// 64, except in Q8_0, where it is the stored signed value.
 // For *_avx2.cc files only; everything has internal linkage.
 #pragma once
 
@@ -57,7 +57,7 @@ inline void multiply(const __m256* a, __m256 b, __m256* out) {
   out[0] = _mm256_mul_ps(a[0], b), out[1] = _mm256_mul_ps(a[1], b);
 }
 
-// --- 32-element blocks: up to 8 of them make a unit; what lies past n_blocks is zero.
+// --- 32-element blocks: up to 8 of them make a unit; elements past n_blocks are zero.
 
 // The halves at p, p + stride, ... as floats.
 inline __m256 gather_halves(const uint8_t* p, int64_t stride, int n_blocks) {
@@ -218,7 +218,7 @@ struct Q3_K {
   }
 };
 
-// The types that have kernels for this instruction set, in any order; others take the next slower path (matmul.cc).
+// The types that have kernels for this instruction set, in any order. Others take the next slower path (matmul.cc).
 using Codecs = CodecList<Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K>;
 
 }  // namespace

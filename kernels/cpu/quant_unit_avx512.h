@@ -1,5 +1,5 @@
-// 256 elements of each quantised format as unsigned bytes and, per 16 elements, a float scale and offset:
-// value = scale * q + offset, exactly what kernels/reference/dequant_*.cc define (layouts are described there).
+// 256 elements of each quantised format as unsigned bytes, with a float scale and offset per 16 elements: value = scale
+// * q + offset, exactly as kernels/reference/dequant_*.cc define it (layouts are described there).
 // For *_avx512.cc files only; everything has internal linkage.
 #pragma once
 
@@ -43,7 +43,7 @@ inline __m512 half_at(const uint8_t* p) { return _mm512_broadcastss_ps(_mm_cvtph
 inline __m512i load_32_twice(const uint8_t* p) {
   return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
-// The low 256 bits shifted right by `low` bits, the high ones by `high`, within 64-bit lanes; callers mask bytes.
+// Shifts the low 256 bits right by `low` bits and the high ones by `high`, within 64-bit lanes; callers mask bytes.
 inline __m512i shift_halves_right(__m512i v, int low, int high) {
   return _mm512_srlv_epi64(v, _mm512_setr_epi64(low, low, low, low, high, high, high, high));
 }
@@ -55,7 +55,7 @@ inline __m512 per_16(__m256 per_32) {
                                _mm512_castps256_ps512(per_32));
 }
 
-// --- 32-element blocks: up to 8 of them make a unit; what lies past n_blocks is zero.
+// --- 32-element blocks: up to 8 of them make a unit; elements past n_blocks are zero.
 
 // The halves at p, p + stride, ... as floats.
 template <int stride>
@@ -241,7 +241,7 @@ struct Q3_K {
   }
 };
 
-// The types that have kernels for this instruction set, in any order; others take the next slower path (matmul.cc).
+// The types that have kernels for this instruction set, in any order. Others take the next slower path (matmul.cc).
 using Codecs = CodecList<Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K>;
 
 }  // namespace

@@ -9,18 +9,19 @@
 
 namespace reform::cpu {
 
-// Within a run of slots, e^(i (first + j) f) = e^(i first f) e^(i j f): the second factors are kept for the ropes last
-// used (gemma3 alternates between two), so that a run costs one sine per pair instead of one per pair and slot.
+// Within a run of slots, e^(i (first + j) f) = e^(i first f) e^(i j f). The table keeps the second factors for the
+// ropes used last (gemma3 alternates between two), so that a run costs one sine per pair instead of one per pair and
+// slot.
 class RopeTable {
  public:
   static constexpr int64_t kRun = 64;  // slots per run
 
   explicit RopeTable(int64_t max_pairs);
 
-  // Called before fill() of long runs, outside of threads. No allocation for up to max_pairs pairs.
+  // Call it before fill() of long runs, outside of threads. It does not allocate for up to max_pairs pairs.
   void prepare(const Rope& rope);
-  // cos and sin [n_slots, n_pairs] of slots [first_slot, first_slot + n_slots), n_slots <= kRun, magnitude included.
-  // Safe from several threads.
+  // cos and sin [n_slots, n_pairs] of slots [first_slot, first_slot + n_slots), times the magnitude; n_slots <= kRun.
+  // Several threads may call it.
   void fill(const Rope& rope, int64_t first_slot, int64_t n_slots, float* cos, float* sin) const;
 
  private:

@@ -1,4 +1,4 @@
-// Scoring stored INT8 rows against packed queries, per instruction set. Every n_query, n_heads and head_dim is fine;
+// Scores of stored INT8 rows against packed queries, per instruction set. Every n_query, n_heads and head_dim is fine;
 // a head of up to 2^17 dimensions cannot overflow the INT32 sums.
 #pragma once
 

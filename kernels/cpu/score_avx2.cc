@@ -1,4 +1,4 @@
-// INT8 scores on AVX2, eight queries to a vector: a lane is a query, and two stored dimensions, widened to INT16, are
+// INT8 scores on AVX2, eight queries to a vector. A lane is a query; two stored dimensions, widened to INT16, are
 // broadcast to all lanes. (vpmaddubsw would be twice as fast but saturates at 2 * 255 * 127.)
 #include <immintrin.h>
 #include <string.h>

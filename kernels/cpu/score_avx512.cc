@@ -1,8 +1,8 @@
-// INT8 scores with VNNI, sixteen queries to a vector: a lane is a query, and four stored dimensions are broadcast to
-// all lanes, so that no sum goes across lanes until a row is done.
+// INT8 scores with VNNI, sixteen queries to a vector. A lane is a query, and four stored dimensions are broadcast to
+// all lanes, so no sum crosses lanes until a row is done.
 //
-// vpdpbusd multiplies unsigned by signed bytes. The stored side is made unsigned, s + 128 (its top bit flipped on the
-// way from memory); the sums start at -128 * (sum of the query's head), which takes the 128 out again.
+// vpdpbusd multiplies unsigned by signed bytes. The stored side is made unsigned, s + 128, by flipping its top bit when
+// it is loaded. The sums start at -128 * (sum of the query's head), which takes the 128 out again.
 #include <string.h>
 
 #include "kernels/cpu/intrinsics.h"
@@ -36,8 +36,8 @@ struct Packed {
         scales((const float*)(values + layout.value_bytes + layout.lane_bytes)) {}
 };
 
-// sum[r][v] += group g of one head. n_bytes < 4 at the head's end: the queries are zeros there, but there may be no
-// memory to read.
+// sum[r][v] += group g of one head. At the head's end n_bytes may be below 4: the queries are zeros there, but the
+// stored rows may end there.
 template <int kN, int kV>
 inline __attribute__((always_inline)) void add_group(const int8_t* const* stored, int64_t g, int64_t n_bytes,
                                                      const int8_t* query, int64_t n_groups, __m512i (&sum)[kN][kV]) {

@@ -1,4 +1,4 @@
-// INT8 scores in plain C++; the packed queries are the queries as they come.
+// INT8 scores in plain C++. The packed queries are the queries unchanged.
 #include <string.h>
 
 #include "kernels/cpu/score.h"

@@ -1,6 +1,6 @@
-// Vec over AVX-512 (F, BW, VL, DQ): the words that the kernels (*.inl.h) are written in. simd_avx2.h and
-// simd_portable.h say the same words. Everything is in an anonymous namespace: code compiled for one instruction set
-// must not be linked into another's callers.
+// Vec over AVX-512 (F, BW, VL, DQ): the words in which the kernels (*.inl.h) are written. simd_avx2.h and
+// simd_portable.h define the same words. Everything is in an anonymous namespace, as code compiled for one instruction
+// set must not be linked into another's callers.
 #pragma once
 
 #include <stdint.h>
@@ -18,14 +18,14 @@ inline Vec set1(float x) { return _mm512_set1_ps(x); }
 inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-// Of a NaN and a number, min and max return their second argument.
+// If one is NaN, min and max return their second argument.
 inline Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 inline Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 inline Vec absolute(Vec v) { return _mm512_abs_ps(v); }
 inline float reduce_add(Vec v) { return _mm512_reduce_add_ps(v); }
 inline float reduce_max(Vec v) { return _mm512_reduce_max_ps(v); }
 
-// The first n < kLanes elements; the other lanes are zero, their memory is not touched.
+// The first n < kLanes elements. The other lanes are zero, and their memory is not touched.
 inline __mmask16 first_lanes(int64_t n) { return __mmask16((1u << n) - 1); }
 inline Vec load_n(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
 inline void store_n(float* p, Vec v, int64_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
@@ -44,7 +44,7 @@ inline void store_i8_n(int8_t* p, Vec v, int64_t n) {
   _mm_mask_storeu_epi8(p, first_lanes(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
 }
 
-// Lanes i with begin <= first + i < end keep v, the others become `other`.
+// Keeps v in lanes i with begin <= first + i < end; the other lanes become `other`.
 inline Vec keep_range(Vec v, int32_t first, int32_t begin, int32_t end, Vec other) {
   const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   const __m512i index = _mm512_add_epi32(lane, _mm512_set1_epi32(first));
@@ -53,9 +53,9 @@ inline Vec keep_range(Vec v, int32_t first, int32_t begin, int32_t end, Vec othe
   return _mm512_mask_mov_ps(other, in, v);
 }
 
-// 2^x for x < 127.5 within 4e-7 (relative), 2^0 exactly; exactly 0 below -126, so that a masked logit has no weight at
-// all. Adding 1.5 * 2^23 rounds x and leaves the whole part in the low bits, from where it is shifted into the
-// exponent; the rest is a minimax polynomial of degree 5 on [-1/2, 1/2].
+// 2^x for x < 127.5 within 4e-7 (relative); 2^0 is exact, and below -126 it is exactly 0, so that a masked logit has no
+// weight. Adding 1.5 * 2^23 rounds x and leaves the whole part in the low bits, from which it is shifted into the
+// exponent. A minimax polynomial of degree 5 on [-1/2, 1/2] gives the rest.
 inline Vec exp2(Vec x) {
   const Vec shifted = x + set1(12582912.0f);
   const Vec f = x - (shifted - set1(12582912.0f));

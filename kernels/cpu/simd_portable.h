@@ -1,5 +1,5 @@
-// Vec in plain C++ (the vector extension of g++ and clang, four lanes: SSE2 or NEON where there is one). The words are
-// described in simd_avx512.h.
+// Vec in plain C++ (the vector extension of g++ and clang, four lanes: SSE2 or NEON if the machine has it).
+// simd_avx512.h describes the words.
 #pragma once
 
 #include <math.h>

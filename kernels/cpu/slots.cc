@@ -8,20 +8,20 @@
 namespace reform::cpu {
 namespace {
 
-// Ascends with the score; equal for 0 and -0; 0 for a NaN.
+// Ascends with the score. 0 and -0 have the same rank; a NaN has rank 0.
 uint32_t rank_of(float score) {
   if (score != score) return 0;
   const auto bits = std::bit_cast<uint32_t>(score + 0.0f);
   return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
 }
 
-// Ranks above `rank` are kept, and the first n_equal that equal it.
+// Ranks above `rank` are kept, and the first n_equal ranks that equal it.
 struct Threshold {
   uint32_t rank = 0;
   int64_t n_equal = 0;
 };
 
-// Finds the rank digit by digit from the top. Each pass counts, among the scores that share the digits found so far,
+// Finds the rank digit by digit from the top. Each pass takes the scores that share the digits found so far and counts
 // how many have each next digit.
 Threshold find_threshold(std::span<const float> scores, int64_t n_kept) {
   constexpr int kDigitBits = 8;

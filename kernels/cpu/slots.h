@@ -1,4 +1,5 @@
-// Which slots of a cache are kept, and their scores: once a chunk and layer, so one thread and no scratch.
+// Chooses the slots of a cache that are kept, and moves their scores. It runs once a chunk and layer, so it uses one
+// thread and no scratch.
 #pragma once
 
 #include <span>
@@ -7,7 +8,7 @@
 
 namespace reform::cpu {
 
-// As Ops has them.
+// As in Ops.
 void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> scores, std::span<int32_t> keep);
 void compact_scores(std::span<float> scores, std::span<const int32_t> keep);
 

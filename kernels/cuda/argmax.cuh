@@ -1,5 +1,5 @@
-// The largest of a row of logits: one block, each thread a stride of it. 128k logits are 512 KB: microseconds, where
-// copying them to the host would make a token's decode wait.
+// The largest of a row of logits, by one block. Each thread reads a stride of the row. 128k logits are 512 KB, which
+// takes microseconds; copying them to the host would make each token's decode wait.
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"
@@ -12,7 +12,7 @@ constexpr int kArgmaxThreads = 1024;
 struct Largest {
   float value;
   int id;
-  // Whether the other comes before this one. Never true of a NaN.
+  // Whether the other comes before this one. A NaN never does.
   __device__ bool gives_way_to(float v, int i) const { return v > value || (v == value && i < id); }
 };
 

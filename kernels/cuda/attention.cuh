@@ -1,7 +1,7 @@
-// Attention over [cache + call] with softmax on the way (FlashAttention-2, arXiv 2307.08691), on the tensor cores: Q, K
-// and P in F16, sums in FP32. The rows of a tile are queries of all the heads that share a KV head, so that K and V are
-// read once for them. Where rows are few, the keys are split over blocks (flash-decoding) and a second kernel joins
-// them. Limits: many rows, the tensor cores' rate for mma.sync; few, the bytes of K and V.
+// Attention over [cache + call] with an online softmax (FlashAttention-2, arXiv 2307.08691), on the tensor cores: Q, K
+// and P in F16, sums in FP32. A tile's rows are the queries of all heads that share a KV head, so K and V are read once
+// for them all. Where rows are few, the keys are split over blocks (flash-decoding) and a second kernel joins the
+// splits. Limits: with many rows, the tensor cores' rate for mma.sync; with few, the bytes of K and V.
 #pragma once
 
 #include "kernels/cuda/attention_tile.cuh"
@@ -9,13 +9,13 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// A head size is rounded up to kDim; the rest of a tile is zero. A warp has kM times 16 rows: more rows read less of K
-// and V per product and take more registers. Every size fits the 99 KiB of shared memory that all chips have.
+// kDim is the head size rounded up; the rest of a tile is zero. A warp has 16 kM rows: more rows read less of K and V
+// per product but take more registers. Every size fits the 99 KiB of shared memory that all chips have.
 template <int kDimOf, int kMOf, int kWarpsOf>
 struct Tiles {
   static constexpr int kDim = kDimOf, kM = kMOf, kWarps = kWarpsOf, kThreads = 32 * kWarps;
   static constexpr int kRows = 16 * kM * kWarps, kKeys = kDim > 128 ? 32 : 64;
-  static constexpr int kPitch = kDim + 8;  // of a tile's row: eight rows of a matrix lie in different banks
+  static constexpr int kPitch = kDim + 8;  // elements a row of a tile: a matrix's eight rows lie in different banks
   static constexpr int kBytes = 2 * kPitch * (kRows + 2 * kKeys);
   static __device__ int of_query(int row, int column) { return row * kPitch + column; }
 };
@@ -32,7 +32,7 @@ __device__ __forceinline__ void start_tile(const HalfRows& rows, int64_t head, i
   commit_copies();
 }
 
-// Block (tile of rows and KV head, split).
+// Grid: (tiles of rows times KV heads, splits).
 template <class T>
 __global__ void __launch_bounds__(T::kThreads) attention_kernel(AttentionShape s, AttentionOut to) {
   uint16_t* q = dynamic_shared<uint16_t>();
@@ -50,11 +50,11 @@ __global__ void __launch_bounds__(T::kThreads) attention_kernel(AttentionShape s
   for (; begin < end; begin += T::kKeys) {
     const bool sees = s.any_sees(low, high, begin, begin + T::kKeys);
     wait_copies<0>();
-    meet_block();  // K is there, the V before has been read
+    meet_block();  // K has arrived; all warps have read the last V
     start_tile<T>(s.v, kv_head, begin, s.kv_len, v);
     if (sees) softmax.multiply_keys(own_q, k);
     wait_copies<0>();
-    meet_block();  // V is there, K has been read
+    meet_block();  // V has arrived; all warps have read K
     if (begin + T::kKeys < end) start_tile<T>(s.k, kv_head, begin + T::kKeys, s.kv_len, k);
     if (!sees) continue;
     if (!s.all_see(low, high, begin, begin + T::kKeys)) softmax.mask(s, warp_row, begin);
@@ -66,8 +66,8 @@ __global__ void __launch_bounds__(T::kThreads) attention_kernel(AttentionShape s
   finish(s, softmax, kv_head, warp_row, to);
 }
 
-// Joins the splits of row blockIdx.x of [n_tokens * n_heads], in their order. First a thread per split loads its
-// weight, then a thread per dimension sums: so no load waits for another.
+// Joins the splits of row blockIdx.x of [n_tokens * n_heads], in the splits' order. First, each thread loads the weight
+// of one split. Then each thread sums one dimension. So no load waits for another.
 constexpr int kJoinThreads = 128, kMaxSplits = 64;
 __global__ void __launch_bounds__(kJoinThreads)
     join_splits_kernel(const float* partial, int n_splits, int n_heads, int head_dim, Rows<float> y, Rows<float> lse) {

@@ -1,4 +1,4 @@
-// Attention, its column sums, RoPE and the cache over their kernels: which, on what grid, with what scratch.
+// Attention, its column sums, RoPE and the cache, as launches: which kernel, on what grid, with what scratch.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,8 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// Offsets of the parts of attention's scratch. No other op writes there, so the keys outlast the products in between.
+// Offsets of the parts of attention's scratch. No other op writes to it, so keys that attention made stay there while
+// other ops run.
 struct AttentionScratch {
   static constexpr int64_t kAlign = 256;
   static int64_t width(int64_t head_dim) { return (head_dim + 7) / 8 * 8; }
@@ -33,7 +34,7 @@ struct AttentionScratch {
     small = take(8 * std::max(l.max_tokens, l.max_kv_len));  // indices and weights of one op
     keys = take(2 * l.n_kv_heads * l.max_kv_len * width(l.head_dim));
     values = take(2 * l.n_kv_heads * l.max_kv_len * width(l.head_dim));
-    // Either the splits' results or the observers' queries: one op uses it at a time.
+    // The splits' results or the observers' queries: one op uses it at a time.
     const int64_t observer_bytes = 2 * l.n_heads * observers(l.max_kv_len) * width(l.head_dim);
     shared_bytes = std::max(4 * kSplitRows * l.n_heads * (l.head_dim + 2), observer_bytes);
     shared = take(shared_bytes);
@@ -42,7 +43,7 @@ struct AttentionScratch {
     bytes = used;
   }
 
-  static constexpr int64_t kSplitRows = 1024;  // rows of a call times the splits of its keys, at most
+  static constexpr int64_t kSplitRows = 1024;  // the most rows of a call times splits of its keys
 };
 
 template <int kDim, int kM, int kWarps>
@@ -99,7 +100,7 @@ class AttentionOps {
     if (n_left > 0) launch(stream_, zero_kernel, over(n_left), {kRowThreads}, 0, scores.data() + keep.size(), n_left);
   }
 
-  // copy_for(out) says where a narrow copy of the result goes. It is called only if this kernel can make one.
+  // copy_for(out) says where to put a narrow copy of the result. Attention calls it only when its kernel can write one.
   template <class CopyFor>
   void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse, CopyFor copy_for) {
     if (args.q.rows == 0) return;
@@ -146,8 +147,8 @@ class AttentionOps {
   void forget() { kept_of_ = nullptr; }
 
  private:
-  // Query rows of one KV head that one warp takes on, and the least blocks of a call: several per multiprocessor of a
-  // large chip. They do not depend on the chip, so that results are the same on all.
+  // kFewRows: query rows of one KV head that one warp takes on. The others: the fewest blocks of a call, several per
+  // multiprocessor of a large chip. They are the same for every chip, so that results are the same on all.
   static constexpr int64_t kFewRows = 32, kFewRowsBlocks = kOnChip ? 512 : 16, kManyRowsBlocks = kOnChip ? 256 : 3;
 
   template <class T>
@@ -157,7 +158,7 @@ class AttentionOps {
   static Dim over(int64_t n) { return {unsigned((n + kRowThreads - 1) / kRowThreads)}; }
   static bool is_aligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
 
-  // Copies to the scratch for small things, from its word `offset` on.
+  // Copies the values to the scratch for small things, from word `offset` on.
   template <class T>
   const T* copied(std::span<const T> values, int64_t offset) {
     T* to = at<T>(scratch_.small) + offset;
@@ -167,7 +168,7 @@ class AttentionOps {
 
   template <class Piece>
   void move_slots(const Slots& slots, std::span<const int32_t> keep) {
-    kept_of_ = nullptr;  // the staging buffer lies where keys are kept
+    kept_of_ = nullptr;  // the staging buffer overwrites the kept keys
     const int64_t n_sides = slots.sides[1] == nullptr ? 1 : 2;
     const int64_t n_staged =
         (scratch_.shared - scratch_.keys) / (n_sides * slots.n_heads * slots.pieces * int64_t(sizeof(Piece)));
@@ -182,11 +183,11 @@ class AttentionOps {
     }
   }
 
-  // A warpgroup's factors are whole panels. Rounding 80 or 96 up to 128 would cost more than warpgroups gain.
+  // Warpgroups multiply whole panels. Rounding head sizes of 80 or 96 up to 128 would cost more than warpgroups gain.
   static constexpr bool has_panels(int head_dim) { return head_dim == rounded(head_dim); }
   static constexpr int rounded(int head_dim) { return head_dim <= 64 ? 64 : head_dim <= 128 ? 128 : 256; }
 
-  // Calls fn with the smallest size that holds head_dim (256 at most), as a type.
+  // Calls fn with the smallest tile size that holds head_dim (at most 256), as a type.
   template <class Fn>
   static void with_dim(int64_t head_dim, Fn fn) {
     CHECK(head_dim <= kMaxCudaHeadDim);
@@ -215,8 +216,8 @@ class AttentionOps {
     return s;
   }
 
-  // s.k and s.v: the cache itself where attention can read it, else F16 copies, which rotated keys, F32 and unaligned
-  // rows need.
+  // Sets s.k and s.v: the cache itself where attention can read it, else F16 copies. Rotated keys, F32 caches and
+  // unaligned rows need copies.
   void prepare(const AttentionArgs& a, AttentionShape& s) {
     const KvView& kv = a.kv;
     const bool as_is = kv.type == KvView::Type::kF16 && kv.head_dim % 8 == 0;
@@ -230,7 +231,7 @@ class AttentionOps {
   static HalfRows as_they_are(const KvView& kv, const void* data) {
     return {static_cast<const uint16_t*>(data), kv.capacity * kv.head_dim, kv.head_dim};
   }
-  // Makes the slots from `first` on; those before are still there.
+  // Makes the slots from `first` on; the earlier ones are still there.
   HalfRows half_rows(const KvView& kv, const void* from, int64_t first, const Rope* rope, int64_t part) {
     const int64_t width = AttentionScratch::width(kv.head_dim), n = kv.kv_len - first;
     const int64_t head_stride = (scratch_.values - scratch_.keys) / 2 / kv.n_kv_heads / 8 * 8;
@@ -255,7 +256,7 @@ class AttentionOps {
     launch_column_sums(stream_, T{}, grid, s, o, is_first, of_head);
   }
 
-  // `joined`: runs the joining kernel even for one split, so that one token's step is always the same kernels.
+  // `joined`: runs the joining kernel even for one split, so that a step of one token always has the same kernels.
   template <class T, class CopyFor>
   void attend(const AttentionShape& s, int64_t n_blocks, bool joined, MatView<float> out, MatView<float> lse,
               CopyFor copy_for) {
@@ -277,7 +278,7 @@ class AttentionOps {
   const Stream stream_;
   std::byte* const workspace_;
   const bool warpgroups_;
-  const void* kept_of_ = nullptr;  // the keys of the cache whose first kept_slots_ slots lie in scratch as HalfRows
+  const void* kept_of_ = nullptr;  // the cache keys whose first kept_slots_ slots lie in scratch as HalfRows
   int64_t kept_slots_ = 0;
 };
 

@@ -1,5 +1,5 @@
-// Shared by attention's kernels: the problem, each block's part of it, and the softmax of a tile of rows while it goes
-// over their keys.
+// What attention's kernels share: the problem, each block's part of it, and the softmax of a tile of rows as it passes
+// over the keys.
 #pragma once
 
 #include "kernels/cuda/narrow.cuh"
@@ -11,25 +11,26 @@ inline namespace REFORM_CUDA_SIDE {
 constexpr float kLog2E = 1.44269504f, kLn2 = 0.69314718f;
 
 // What attention reads: F16 rows in whole pieces of 16 bytes. Row (head, slot) begins at data + head * head_stride +
-// slot * width; columns from head_dim to width, the next multiple of 8, are zero.
+// slot * width. `width` is head_dim rounded up to a multiple of 8; the columns past head_dim are zero.
 struct HalfRows {
   const uint16_t* data;
   int64_t head_stride, width;
   __device__ const uint16_t* head(int64_t h) const { return data + h * head_stride; }
 };
 
-// Slots are ints in here. Row r of KV head g is token r / group, head g * group + r % group.
+// Slots are ints here. Row r of KV head g is token r / group, head g * group + r % group.
 struct AttentionShape {
   Rows<const float> q;  // [n_tokens, n_heads * head_dim]
   HalfRows k, v;
   int head_dim, n_heads, n_kv_heads, group;
-  int kv_len, window;  // window: kv_len where there is none
-  float scale;         // times log2 e: logits are in powers of two
+  int kv_len, window;  // window: kv_len if there is none
+  float scale;         // includes log2 e, so logits are powers of two
 
   __device__ int n_rows() const { return int(q.rows) * group; }
   __device__ int own_slot(int row) const { return kv_len - int(q.rows) + row / group; }
   __device__ int64_t head_of(int64_t kv_head, int row) const { return kv_head * group + row % group; }
-  // Of rows that sit at slots [low, high]: whether any of them sees any of the keys [begin, end), and all of them all.
+  // For rows at slots [low, high] and keys [begin, end): whether any row sees any key, and whether every row sees every
+  // key.
   __device__ bool any_sees(int low, int high, int begin, int end) const {
     return begin <= high && end > low - window + 1;
   }
@@ -38,7 +39,7 @@ struct AttentionShape {
   }
 };
 
-// A tile of rows, scaled, to T::of_query(row, column) of q.
+// Writes a tile of rows, scaled: element (row, column) goes to q[T::of_query(row, column)].
 template <class T>
 __device__ __forceinline__ void load_queries(const AttentionShape& s, int64_t kv_head, int first_row, uint16_t* q) {
   for (int i = int(threadIdx.x / 32); i < T::kRows; i += T::kWarps) {
@@ -51,8 +52,8 @@ __device__ __forceinline__ void load_queries(const AttentionShape& s, int64_t kv
   }
 }
 
-// A matrix's row for load_matrices, so that its four are the quarters of a 16 x 16 square at (row, column): in the
-// order of an A fragment, down first.
+// The row that this lane names for load_matrices(), so that the four matrices are the quarters of a 16 x 16 square at
+// (row, column). Down first is the order of an A fragment.
 __device__ __forceinline__ const uint16_t* down_first(const uint16_t* tile, int pitch, int row, int column) {
   const int lane = int(threadIdx.x % 32);
   return tile + (row + lane % 16) * pitch + column + lane / 16 * 8;
@@ -63,10 +64,10 @@ __device__ __forceinline__ const uint16_t* across_first(const uint16_t* tile, in
   return tile + (row + lane % 8 + lane / 16 * 8) * pitch + column + lane / 8 % 2 * 8;
 }
 
-// What each thread carries for its two rows, lane / 4 and 8 below, of each of the warp's kM squares.
+// What a thread holds of each of its warp's kM squares: two rows, lane / 4 and lane / 4 + 8.
 template <class T>
 struct Softmax {
-  float largest[T::kM][2], sum[T::kM][2];  // in powers of two
+  float largest[T::kM][2], sum[T::kM][2];  // exponents of two; sums of powers of two
   float p[T::kM][T::kKeys / 8][4];         // the tile's logits, then its probabilities
   float out[T::kM][T::kDim / 8][4];
 
@@ -128,7 +129,7 @@ struct Softmax {
     }
   }
 
-  // Turns logits into probabilities. The sums so far are to be rescaled by `shrink`.
+  // Turns logits into probabilities. The caller rescales the output so far by `shrink`.
   __device__ void take(float (&shrink)[T::kM][2]) {
     REFORM_UNROLL
     for (int m = 0; m < T::kM; ++m) {
@@ -139,7 +140,7 @@ struct Softmax {
         for (int n = 0; n < T::kKeys / 8; ++n) top = fmaxf(top, fmaxf(p[m][n][2 * r], p[m][n][2 * r + 1]));
         REFORM_UNROLL
         for (int lanes = 1; lanes <= 2; lanes *= 2) top = fmaxf(top, shuffle_xor(top, lanes));
-        const float base = top == -INFINITY ? 0.0f : top;  // nothing seen yet: all probabilities are zero
+        const float base = top == -INFINITY ? 0.0f : top;  // no key seen yet: every probability is zero
         shrink[m][r] = power_of_two(largest[m][r] - base);
         largest[m][r] = top;
         sum[m][r] *= shrink[m][r];
@@ -166,7 +167,7 @@ struct Softmax {
     }
   }
 
-  // The probabilities of keys 16 k to 16 k + 15: as they lie in the accumulators they are the next product's left
+  // The probabilities of keys 16 k to 16 k + 15. They lie in the accumulators as the next product wants its left
   // fragment.
   __device__ void pack(int m, int k, uint32_t (&a)[4]) const {
     REFORM_UNROLL
@@ -194,12 +195,12 @@ struct Softmax {
   }
 };
 
-// Where a block's rows go: y and lse, or its share of them to partial [n_splits, n_tokens * n_heads, head_dim + 2]: the
-// sums over its keys, then its largest logit and its denominator.
+// Where a block's rows go. Without splits: to y and lse. With splits: to partial [n_splits, n_tokens * n_heads,
+// head_dim + 2], where a row is the sums over the split's keys, then its largest logit and its denominator.
 struct AttentionOut {
   Rows<float> y, lse;
   float* partial;  // or nullptr
-  Narrow narrow;   // of y, its elements, unless there are partial results
+  Narrow narrow;   // a copy of y as elements; none when there are partial results
 };
 
 template <class T>
@@ -241,8 +242,8 @@ __device__ __forceinline__ void finish(const AttentionShape& s, Softmax<T>& soft
   }
 }
 
-// What a block does: rows of one KV head, and the keys from `begin` to `end` that they see, or this split's share of
-// them. Rows that see most come first, so that no long block starts last.
+// What a block does: rows of one KV head, and those of the keys [begin, end) that they see, or this split's share of
+// them. Rows that see most keys come first, so that no long block starts last.
 struct BlockShare {
   int64_t kv_head;
   int first_row, begin, end;

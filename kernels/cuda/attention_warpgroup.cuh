@@ -1,5 +1,5 @@
-// Attention of many rows as in attention.cuh, by a warpgroup's products: two of them share a block's keys and values,
-// and while one tile's logits become probabilities, the products with the values of the tile before are under way
+// Attention of many rows as in attention.cuh, with a warpgroup's products. Two warpgroups share a block's keys and
+// values. While one tile's logits become probabilities, the products with the previous tile's values run
 // (FlashAttention-3, arXiv 2407.08608, its pipelining within a warpgroup). Limit: the tensor cores' rate.
 #pragma once
 
@@ -10,12 +10,12 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// A warpgroup has 64 rows. Two tiles of keys and two of values lie in shared memory, which is more than all chips have.
+// A warpgroup has 64 rows. Shared memory holds two tiles of keys and two of values, more than some chips have.
 template <int kDimOf>
 struct WarpgroupTiles {
   static constexpr int kDim = kDimOf, kM = 1, kGroups = 2, kWarps = 4 * kGroups, kThreads = 32 * kWarps;
   static constexpr int kRows = 64 * kGroups, kKeys = kDim == 128 ? 128 : 64;
-  static constexpr int kBlocks = kDim > 64 ? 1 : 2;  // of a multiprocessor, by their registers
+  static constexpr int kBlocks = kDim > 64 ? 1 : 2;  // per multiprocessor, as registers allow
   static constexpr int kQueryElements = kRows * kDim, kTileElements = kKeys * kDim;
   static constexpr int kBytes = kPanelAlign + 2 * (kQueryElements + 4 * kTileElements);
   static __device__ int of_query(int row, int column) { return in_panels<kRows>(row, column); }
@@ -60,7 +60,7 @@ __device__ __forceinline__ void start_values(float (&out)[T::kDim / 8][4], const
 
 #endif
 
-// Block (tile of rows and KV head, split).
+// Grid: (tiles of rows times KV heads, splits).
 template <class T>
 __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
     warpgroup_attention_kernel(AttentionShape s, AttentionOut to) {
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
     const int here = begin + i * T::kKeys;
     wait_copies<0>();
     show_to_products();
-    meet_block();  // this tile's keys and the last one's values are there, and what they follow has been read
+    meet_block();  // this tile's keys and the last one's values have arrived; the halves filled next have been read
     begin_products();
     start_logits<T>(softmax.p[0], q, k + i % 2 * T::kTileElements);
     if (i > 0) {
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
     } else {
       commit_products();
     }
-    // While they run: these copies go to the halves that they do not read.
+    // The products run while these copies fill the halves that they do not read.
     if (i + 1 < n_tiles) start_panels<T>(s.k, kv_head, here + T::kKeys, s.kv_len, k + (i + 1) % 2 * T::kTileElements);
     start_panels<T>(s.v, kv_head, here, s.kv_len, v + i % 2 * T::kTileElements);
     commit_copies();
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
 #endif
 }
 
-// Defined for compute capability 9.0a alone (kernels_warpgroup.cu). A chip takes the newest code it can run, so no
+// Defined for compute capability 9.0a only (kernels_warpgroup.cu). A chip picks the newest code that it can run, so no
 // other version may exist.
 template <int kDim>
 void launch_attention(Stream stream, WarpgroupTiles<kDim>, Dim grid, const AttentionShape& s, const AttentionOut& to);

@@ -11,14 +11,14 @@ namespace {
 
 constexpr int64_t kTokens = 32, kRows = 48, kDepth = 64, kStride = kDepth + 16;
 constexpr float kStart = 100.0f, kXStep = 0.5f, kWStep = 4.0f;
-// The library may keep fewer bits of a sum than FP32 has; a wrong step, layout or start is off by far more.
+// The library may keep fewer bits of a sum than FP32 has. A wrong step, layout or start is off by far more.
 constexpr double kAllowed = 0.004;
 
 struct Operands {
   std::vector<uint8_t> x, w;
   std::vector<float> y;
 
-  // Small whole numbers, other ones past the depth.
+  // Small whole numbers, also past the depth, so that reading those shows in the result.
   Operands() : x(size_t(kTokens * kStride)), w(size_t(kRows * kStride)), y(size_t(kTokens * kRows), kStart) {
     for (size_t i = 0; i < x.size(); ++i) x[i] = f32_to_e4m3(float(i * 7 % 13) - 6);
     for (size_t i = 0; i < w.size(); ++i) w[i] = f32_to_e4m3(float(i * 5 % 11) - 4);

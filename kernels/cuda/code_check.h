@@ -9,8 +9,8 @@
 
 namespace reform {
 
-// Multiplies small matrices whose product is known. `memory` is the device's, 256-byte aligned and unused meanwhile;
-// false if it is too small. `stream` is the one that the device's copies go to.
+// Multiplies small matrices whose product is known. `memory` is the device's, 256-byte aligned and not in use. False if
+// it is too small. `stream` is the one that the device's copies use.
 bool multiplies_codes(cuda::ProductLibrary& library, Device& device, void* stream, std::span<std::byte> memory);
 
 }  // namespace reform

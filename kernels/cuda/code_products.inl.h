@@ -1,6 +1,6 @@
-// Products of many rows with both factors as e4m3 codes, by a library: for weights with an id, where the caller of
-// make_cuda_ops() wants it (OpLimits::code_weights). A weight's step is found when it is first multiplied by and kept;
-// the activations' for each call, as what they are rounded to must not depend on the calls before.
+// Products of many rows by a library, with both factors as e4m3 codes. They serve weights with an id, where the caller
+// of make_cuda_ops() asks for it (OpLimits::code_weights). A weight's step is found at its first product and kept. The
+// activations' step is found for each call, so that their rounding does not depend on earlier calls.
 #pragma once
 
 #include <vector>
@@ -18,7 +18,7 @@ inline namespace REFORM_CUDA_SIDE {
 class CodeProducts {
  public:
   struct Parts {
-    std::byte *codes, *steps, *of_block, *panel, *library;  // the last two are others' too
+    std::byte *codes, *steps, *of_block, *panel, *library;  // panel and library are shared with other products
     int64_t panel_bytes, library_bytes;
   };
   static int64_t codes_bytes(const OpLimits& l) {
@@ -38,7 +38,7 @@ class CodeProducts {
         step_is_known_(size_t(limits.code_weights)),
         remembered_(options.outside_writes) {}
 
-  // Whether most products of many rows go this way.
+  // Whether most products of many rows use codes.
   bool wanted() const { return products_ != nullptr; }
 
   // Multiplies by the first rows of w, without a bias, and returns how many rows that were.
@@ -72,7 +72,7 @@ class CodeProducts {
     return w.rows;
   }
 
-  // As Matmul's.
+  // As Matmul::wrote() and forget().
   void wrote(const void* data, int64_t bytes) { remembered_.wrote(data, bytes); }
   void wrote(MatView<const float> m) { remembered_.wrote(m); }
   void forget() {
@@ -81,7 +81,7 @@ class CodeProducts {
   }
 
  private:
-  // Panels begin at multiples of this many rows, as our own tiles do.
+  // Panels begin at multiples of this many rows, as our own product's tiles do.
   static constexpr int64_t kPanelRowsUnit = 128;
   static int64_t depth(int64_t cols) { return div_up(cols, kCodePieceElems) * kCodePieceElems; }
 
@@ -101,7 +101,7 @@ class CodeProducts {
     remembered_.set(x);
   }
 
-  // The blocks' largest values use the panel's memory, before the panel is made.
+  // The blocks' largest values lie in the panel's memory, which is free until the panel is made.
   void find_step(const Weight& w) {
     if (step_is_known_[size_t(w.id)]) return;
     auto* const of_block = reinterpret_cast<float*>(parts_.panel);

@@ -1,7 +1,7 @@
-// Operands of FP8 products: matrices of e4m3 codes. A value is its code times the matrix's step, which maps the largest
-// value to 448. The largest value is found in two kernels: of each block, then of the blocks. What is not finite
-// becomes NaN, so that it spoils what it is multiplied into and nothing else. Limit: memory; a byte is written for each
-// value that is read.
+// Operands of FP8 products: matrices of e4m3 codes. A value is its code times the matrix's step; the step maps the
+// largest value to 448. Two kernels find the largest value: one for each block's values, one over the blocks. A value
+// that is not finite becomes NaN, so that it spoils the results it is part of and no others. Limit: memory; one byte is
+// written for each value read.
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"
@@ -9,13 +9,15 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// Elements of a 16-byte copy: rows of codes begin at multiples of 16 bytes and are zero from their columns to the next.
+// Elements of a 16-byte copy. Rows of codes begin at multiples of 16 bytes; from their last column to the next multiple
+// they are zero.
 constexpr int kCodePieceElems = 16;
 constexpr float kLargestCode = 448.0f;
-constexpr float kTinyMatrix = 1e-30f;  // largest value below which all are zero: the inverse of a step would overflow
+// A matrix whose largest value is below this counts as zero: the inverse of its step would overflow.
+constexpr float kTinyMatrix = 1e-30f;
 
 struct Step {
-  float step, per_step;  // and its inverse
+  float step, per_step;  // per_step = 1 / step
 };
 
 __device__ __forceinline__ bool is_finite(float v) { return fabsf(v) <= 3.4e38f; }
@@ -26,7 +28,7 @@ __device__ __forceinline__ uint32_t four_codes(const float (&v)[4], float per_st
          code_pair(in_steps(v[2], per_step), in_steps(v[3], per_step)) << 16;
 }
 
-// of_block[i] = the largest magnitude of block i's values. Quantised weights: a thread per unit.
+// of_block[i] = the largest magnitude of block i's values. For quantised weights: a thread per unit.
 template <class Format, int kAt>
 __global__ void quant_largest_kernel(const uint8_t* w, int64_t n_units, float* of_block) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -58,7 +60,7 @@ __global__ void float_largest_kernel(const uint8_t* w, int64_t n_elems, float* o
   if (threadIdx.x == 0) of_block[blockIdx.x] = most;
 }
 
-// Block per row.
+// A block per row.
 __global__ void row_largest_kernel(Rows<const float> x, float* of_block) {
   float most = 0;
   for (int64_t c = threadIdx.x; c < x.cols; c += blockDim.x) most = larger_of(most, x.row(blockIdx.x)[c]);
@@ -75,8 +77,8 @@ __global__ void step_kernel(const float* of_block, int64_t n_blocks, Step* out) 
   *out = most > kTinyMatrix ? Step{most / kLargestCode, kLargestCode / most} : Step{1.0f, 1.0f};
 }
 
-// Block (row, columns), a thread for four; out.cols is x.cols up to the next piece. kWhole: x's rows are whole numbers
-// of four and begin at multiples of 16 bytes.
+// Grid: (rows, groups of columns); each thread takes four columns. out.cols is x.cols rounded up to a whole piece.
+// kWhole: x's rows are whole numbers of four and begin at multiples of 16 bytes.
 template <bool kWhole>
 __global__ void activation_codes_kernel(Rows<const float> x, const Step* step, Rows<uint8_t> out) {
   const int64_t t = blockIdx.x, c = (int64_t(blockIdx.y) * blockDim.x + threadIdx.x) * 4;
@@ -90,7 +92,7 @@ __global__ void activation_codes_kernel(Rows<const float> x, const Step* step, R
   *reinterpret_cast<uint32_t*>(out.row(t) + c) = four_codes(v, step->per_step);
 }
 
-// Rows [first, first + out.rows) of w, a thread per unit; out's stride is its cols.
+// Rows [first, first + out.rows) of w; a thread per unit. out's stride is its cols.
 template <class Format, int kAt>
 __global__ void quant_codes_kernel(const uint8_t* w, int64_t first, const Step* step, Rows<uint8_t> out) {
   const int64_t units_a_row = out.cols / (kRun * Format::kRuns);
@@ -115,8 +117,8 @@ __global__ void quant_codes_kernel(const uint8_t* w, int64_t first, const Step* 
   }
 }
 
-// A thread for a piece. out.cols is `cols` up to the next piece. kWhole: rows are whole numbers of four weights and
-// begin at multiples of their bytes.
+// A thread per piece. out.cols is `cols` rounded up to a whole piece. kWhole: rows are whole numbers of four weights
+// and begin at multiples of the bytes of four weights.
 template <class Format, bool kWhole>
 __global__ void float_codes_kernel(const uint8_t* w, int64_t cols, int64_t first, const Step* step, Rows<uint8_t> out) {
   const int64_t pieces = out.cols / kCodePieceElems, i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -140,7 +142,7 @@ __global__ void float_codes_kernel(const uint8_t* w, int64_t cols, int64_t first
   *reinterpret_cast<Words4*>(out.row(r) + c) = piece;
 }
 
-// Block (row, columns). A library that multiplies codes takes no FP32 bias.
+// Grid: (rows, groups of columns). Needed because a library that multiplies codes takes no FP32 bias.
 __global__ void add_bias_kernel(const float* bias, Rows<float> y) {
   const int64_t i = int64_t(blockIdx.y) * blockDim.x + threadIdx.x;
   if (i < y.cols) y.row(blockIdx.x)[i] += bias[i];

@@ -1,6 +1,6 @@
-// H2O's column sums: what each slot gets from the chosen queries, from the same products as attention and the rows'
-// log-sum-exp. Keys stay in registers and queries pass by, so the product is K Q^T and a slot's sum is a thread's own.
-// Limit: the tensor cores' rate for mma.sync, half of attention's products, and an exp2 per query and key.
+// H2O's column sums: the attention that each slot gets from the chosen queries, computed from attention's products and
+// the rows' log-sum-exp. Keys stay in registers and queries pass by, so the product is K Q^T and each thread sums its
+// own slots. Limit: the tensor cores' rate for mma.sync (half of attention's products), and an exp2 per query and key.
 #pragma once
 
 #include "kernels/cuda/observers.cuh"
@@ -15,7 +15,7 @@ struct ColumnTiles {
   static constexpr int kStageBytes = kObserverTile * (2 * kPitch + int(sizeof(Observer))), kBytes = 2 * kStageBytes;
 };
 
-// Block (place in the batch, head).
+// Grid: (places in the batch, heads).
 constexpr int kGatherThreads = 64;
 __global__ void gather_observers_kernel(AttentionShape s, Rows<const float> lse, const int32_t* query_rows,
                                         const float* query_weights, Observers to) {
@@ -46,7 +46,7 @@ __device__ __forceinline__ void start_observers(const Observers& o, int64_t h, i
   commit_copies();
 }
 
-// p = the warp's keys times a tile of queries, and what they are given, sixteen queries at a time.
+// Multiplies the warp's keys by a tile of queries, sixteen at a time, and adds what the queries give the keys.
 template <class T>
 __device__ __forceinline__ void add_tile(ColumnSums<T>& own, const AttentionShape& s, const uint16_t* q,
                                          const Observer* info, int first_key, bool masked) {
@@ -74,7 +74,7 @@ __device__ __forceinline__ void add_tile(ColumnSums<T>& own, const AttentionShap
   }
 }
 
-// Block (tile of keys, head): what its keys get from the batch, to or onto of_head [n_heads, kv_len].
+// Grid: (tiles of keys, heads). Sets, or adds to, of_head [n_heads, kv_len] what the keys get from the batch.
 template <class T>
 __global__ void __launch_bounds__(T::kThreads)
     column_sums_kernel(AttentionShape s, Observers o, bool is_first, float* of_head) {
@@ -100,12 +100,12 @@ __global__ void __launch_bounds__(T::kThreads)
     if (s.any_sees(low, high, first_key, end_key)) {
       add_tile(own, s, q, info, first_key, !s.all_see(low, high, first_key, end_key));
     }
-    meet_block();  // the stage has been read
+    meet_block();  // all warps have read the stage
   }
   own.store(s, h, first_key, is_first, of_head);
 }
 
-// In the heads' order, so that the sums are the same each time.
+// Adds in the heads' order, so that the sums are the same each time.
 __global__ void add_heads_kernel(const float* of_head, int64_t n_heads, int64_t kv_len, float* column_sums) {
   const int64_t slot = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (slot >= kv_len) return;

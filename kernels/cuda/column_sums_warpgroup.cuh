@@ -1,6 +1,6 @@
-// Column sums as in column_sums.cuh, by a warpgroup's products: keys in registers, queries in panels. Two blocks share
-// a multiprocessor, one's products run while another's become probabilities. Limit: the tensor cores' rate, and an exp2
-// per query and key, which takes as long.
+// Column sums as in column_sums.cuh, with a warpgroup's products: keys in registers, queries in panels. Two blocks
+// share a multiprocessor, so that one's products run while the other turns its products into probabilities. Limits: the
+// tensor cores' rate, and an exp2 per query and key, which takes as long.
 #pragma once
 
 #include "kernels/cuda/observers.cuh"
@@ -16,7 +16,7 @@ struct WarpgroupColumnTiles {
   static constexpr int kQueryBytes = 2 * kObserverTile * kDim;
   static constexpr int kStageBytes = kQueryBytes + kObserverTile * int(sizeof(Observer));
   static constexpr int kBytes = kPanelAlign + 2 * kStageBytes;
-  static constexpr int kBlocks = kDim > 128 ? 1 : 2;  // of a multiprocessor
+  static constexpr int kBlocks = kDim > 128 ? 1 : 2;  // per multiprocessor
   static_assert(kStageBytes % kPanelAlign == 0);
 };
 
@@ -34,7 +34,7 @@ __device__ __forceinline__ void start_observer_panels(const Observers& o, int64_
   if (int(threadIdx.x) < kObserverTile) copy_async(info + threadIdx.x, o.info + at + threadIdx.x);
 }
 
-// Block (tile of keys, head), as column_sums_kernel.
+// Grid: as column_sums_kernel.
 template <class T>
 __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
     warpgroup_column_sums_kernel(AttentionShape s, Observers o, bool is_first, float* of_head) {
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks)
     const Observer* info = reinterpret_cast<const Observer*>(stage + T::kQueryBytes);
     wait_copies<0>();
     show_to_products();
-    meet_block();  // this tile is there, the one before has been read
+    meet_block();  // this tile has arrived; all warps have read the last one
     if (tile + 1 < end) {
       start_observer_panels<T>(o, h, (tile + 1) * kObserverTile, stages + (tile + 1) % 2 * T::kStageBytes);
     }

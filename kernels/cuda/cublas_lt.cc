@@ -10,7 +10,7 @@
 namespace reform {
 namespace {
 
-// The functions that we call, looked up by name; from the header we take types only. Versions 12 and 13 agree on all of
+// The functions that we call, looked up by name. The header gives us types only. Versions 12 and 13 agree on all of
 // them.
 struct Functions {
   decltype(&cublasLtCreate) create;
@@ -46,7 +46,7 @@ bool find_all(void* library, Functions& f) {
          find(library, "cublasLtMatmulAlgoGetHeuristic", f.heuristic) && find(library, "cublasLtMatmul", f.matmul);
 }
 
-// Never closed: a CUDA library has work to do at the program's end.
+// The library is never closed: a CUDA library has work to do when the program ends.
 void* open_library(const std::string& path) {
   if (!path.empty()) return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"}) {
@@ -55,13 +55,13 @@ void* open_library(const std::string& path) {
   return nullptr;
 }
 
-// The largest power of two up to 256 that divides the address: what cuBLASLt may rely on.
+// The largest power of two, at most 256, that divides the address: the alignment that cuBLASLt may rely on.
 uint32_t alignment_of(const void* p) {
   const auto address = reinterpret_cast<uintptr_t>(p) | 256;
   return uint32_t(address & (~address + 1));
 }
 
-// Either kind of product, as plans and calls take it: of values of 16 bits or of e4m3 codes with their steps.
+// A product of either kind, for plans and calls: of 16-bit values, or of e4m3 codes with their steps.
 struct Product {
   cudaDataType_t type = CUDA_R_16F;
   const void *x = nullptr, *w = nullptr;
@@ -72,7 +72,7 @@ struct Product {
   bool accumulate = false;
 };
 
-// What both kinds of call have.
+// The fields that both kinds of call have.
 template <class Call>
 Product product_of(const Call& c, cudaDataType_t type) {
   return {.type = type,
@@ -137,7 +137,8 @@ class CublasLt final : public ProductLibrary {
 
  private:
   static constexpr cublasStatus_t kDone = CUBLAS_STATUS_SUCCESS;
-  // Shapes differ by layer kind and by the last rows of a text. When there are more, all plans are dropped.
+  // Shapes differ by kind of layer and by the number of rows at a text's end. When there are more plans than this, all
+  // are dropped.
   static constexpr size_t kMaxPlans = 1024;
 
   struct Plan {
@@ -165,7 +166,7 @@ class CublasLt final : public ProductLibrary {
     return f_.desc_set(desc, attribute, &value, sizeof value) == kDone;
   }
 
-  // w is the library's A and x its B. For codes, "fast accumulation" is off: it keeps fewer bits of the sums.
+  // w is the library's A and x its B. For codes, "fast accumulation" is off, as it keeps fewer bits of the sums.
   bool make(const Product& p, size_t workspace_bytes, Plan& plan) {
     const cublasOperation_t transposed = CUBLAS_OP_T;
     const cublasLtEpilogue_t add_bias = CUBLASLT_EPILOGUE_BIAS;

@@ -1,4 +1,4 @@
-// cuBLASLt, loaded at run time: a program starts, and multiplies by our own kernels, where there is none.
+// cuBLASLt, loaded at run time. Where there is none, the program still starts and our own kernels multiply.
 #pragma once
 
 #include <memory>
@@ -8,8 +8,8 @@
 
 namespace reform {
 
-// For the thread's present CUDA device: the file `path` (the toolkit's, or the one that PyTorch brought), or if that is
-// empty what the loader finds. Null where there is none that works here.
+// Loads it for the thread's current CUDA device, from the file `path` (the toolkit's, or the one that PyTorch brings).
+// An empty `path` leaves the search to the loader. Null if none works here.
 std::unique_ptr<cuda::ProductLibrary> load_cublas_lt(const std::string& path);
 
 }  // namespace reform

@@ -10,9 +10,9 @@
 namespace reform {
 namespace {
 
-// Large enough that the start of a copy costs nothing beside it, small enough to take a few milliseconds.
+// Large enough that the start of a copy costs nothing beside it; small enough to take a few milliseconds.
 constexpr int64_t kMeasuredBytes = int64_t{256} << 20, kMeasuredPinnedBytes = int64_t{16} << 20;
-constexpr int kMeasuredCopies = 3;  // after one that is not measured
+constexpr int kMeasuredCopies = 3;  // after one that is not timed
 
 }  // namespace
 
@@ -29,7 +29,7 @@ CudaCopies::~CudaCopies() {
 }
 
 Status CudaCopies::checked(cudaError_t error, const char* doing) const {
-  const cudaError_t before = cudaGetLastError();  // of a launch or of this call; read, so that the next call meets none
+  const cudaError_t before = cudaGetLastError();  // a launch's error, or this call's; reading it clears it
   if (error == cudaSuccess) error = before;
   if (error == cudaSuccess) return {};
   return {Code::kUnavailable, fmt::format("cuda:{}: {}: {}", index_, doing, cudaGetErrorString(error))};
@@ -58,7 +58,7 @@ Status CudaCopies::measure(void* scratch, int64_t scratch_bytes) {
   if (!allocated.ok()) return allocated.status().code == Code::kMemoryCap ? Status{} : allocated.status();
   void* const pinned = allocated.value();
   const auto copied = time(scratch, pinned, pinned_bytes, cudaMemcpyHostToDevice);
-  cudaStreamSynchronize(stream_);  // after a failure half way, earlier copies may still read from it
+  cudaStreamSynchronize(stream_);  // if the timing failed half way, earlier copies may still read the memory
   free_pinned(pinned);
   TRY(copied);
   rates_.copy_bytes_per_s = copied.value();
@@ -99,7 +99,7 @@ Result<int64_t> CudaCopies::start(void* to, const void* from, int64_t bytes) {
   Status started = checked(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyDefault, stream_), "copying");
   if (started.ok()) started = checked(cudaEventRecord(done(n_started_), stream_), "ordering a copy");
   if (started.ok()) return n_started_++;
-  cudaStreamSynchronize(stream_);  // the copy may be under way, and the caller has no number to wait for
+  cudaStreamSynchronize(stream_);  // the copy may be under way, and the caller gets no number to wait for
   return started;
 }
 

@@ -1,4 +1,5 @@
-// Copies beside the ops on a CUDA device: a stream of their own, pinned memory, and events between the two streams.
+// Copies on a CUDA device that run beside the ops: a stream of their own, pinned memory, and events between the two
+// streams.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -9,11 +10,11 @@ namespace reform {
 
 class CudaCopies final : public Copies {
  public:
-  // Of device `index`, whose ops run on `ops_stream`, which must outlive this.
+  // For device `index`. Its ops run on `ops_stream`, which must outlive this.
   CudaCopies(int index, cudaStream_t ops_stream) : index_(index), ops_stream_(ops_stream) {}
   ~CudaCopies() override;
   Status open();  // makes the stream and events
-  // Measures the rates in `scratch`, device memory that is not in use yet.
+  // Measures the rates, with `scratch`: device memory that is not in use yet.
   Status measure(void* scratch, int64_t scratch_bytes);
 
   Result<void*> allocate_pinned(int64_t bytes) override;
@@ -28,16 +29,16 @@ class CudaCopies final : public Copies {
   Result<double> time(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind);
   cudaEvent_t done(int64_t copy) const { return done_[copy % kEvents]; }
 
-  // Copies are done in order, so an event of a later copy may stand for an earlier one. There are enough events that
-  // waiting for a chunk's rows does not wait for all the next chunk's weights too.
+  // Copies finish in order, so a later copy's event may stand for an earlier one. There are enough events that a wait
+  // for one chunk's rows does not also wait for all of the next chunk's weights.
   static constexpr int64_t kEvents = 512;
   const int index_;
   const cudaStream_t ops_stream_;
   cudaStream_t stream_ = nullptr;
-  // Recorded after the ops that a copy waits for. Recording it again does not change waits that were issued before.
+  // Recorded after the ops that a copy waits for. Recording it again does not change waits issued earlier.
   cudaEvent_t ops_issued_ = nullptr;
-  cudaEvent_t done_[kEvents] = {};               // copy n: done_[n % kEvents]
-  cudaEvent_t begin_ = nullptr, end_ = nullptr;  // with times
+  cudaEvent_t done_[kEvents] = {};               // copy n uses done_[n % kEvents]
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;  // these two record times
   int64_t n_started_ = 0;
   Rates rates_;
 };

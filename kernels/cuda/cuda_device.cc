@@ -24,20 +24,20 @@
 namespace reform {
 namespace {
 
-// Of free memory, left to others.
+// Free memory that we leave to other processes.
 constexpr int64_t kReserveBytes = int64_t{256} << 20;
-// Left to the driver for what it takes after the start: its part of a graph, a library's kernels.
+// Memory that the driver takes after the start, for graphs and a library's kernels.
 constexpr int64_t kLateBytes = int64_t{96} << 20;
-// Assumed for a context and our kernels where the driver cannot be asked.
+// What we assume a context and our kernels take, where the driver cannot say.
 constexpr int64_t kAssumedOutsideBytes = int64_t{640} << 20;
-// For trying whether a library multiplies: small matrices and its workspace.
+// For the trial of a library's FP8 products: small matrices and its workspace.
 constexpr int64_t kCheckBytes = int64_t{48} << 20;
-// For trying whether attention by warpgroups is right: small problems, and the ops' workspace.
+// For the trial of attention by warpgroups: small problems and the ops' workspace.
 constexpr int64_t kTrialBytes = int64_t{512} << 20;
 constexpr int64_t kLargeArenaBytes = int64_t{4} << 30;
 
-// The driver's memory on a chip for this process, at least `bytes`. A context and kernels outlive the Device that they
-// were made for, and the next one finds them there.
+// Raises the known share of the driver on a chip for this process to at least `bytes`, and returns it. A context and
+// its kernels outlive the Device they were made for; the next Device finds them there.
 int64_t driver_share(int index, int64_t bytes) {
   static std::mutex mutex;
   static std::map<int, int64_t> shares;
@@ -45,7 +45,7 @@ int64_t driver_share(int index, int64_t bytes) {
   return shares[index] = std::max(shares[index], bytes);
 }
 
-// Memory of one chip, from one allocation. The stream clears what it hands out, in the order of the work.
+// Memory of one chip, from one allocation. The stream clears what is handed out, in the order of the work.
 class CudaMemory final : public MemorySource {
  public:
   using Clear = std::function<void(void* to, int64_t bytes)>;
@@ -78,7 +78,7 @@ class CudaDevice final : public Device {
     memory_.reset();
     if (arena_ != nullptr) cudaFree(arena_);
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
-    (void)cudaGetLastError();  // nobody is left to report it to
+    (void)cudaGetLastError();  // nobody is left to report an error to
   }
 
   const char* name() const override { return name_.c_str(); }
@@ -86,9 +86,9 @@ class CudaDevice final : public Device {
   const char* attention() const override { return warpgroups_ ? "warpgroups (wgmma)" : "warps (mma.sync)"; }
   MemoryAccount& account() override { return *account_; }
   bool is_host() const override { return false; }
-  // Unpacking a matrix takes a chip as long as multiplying it by some 500 rows (bytes against flops of an H100), so
-  // there should be many; but on a small one memory matters more. An eighth above a power of two: a chunk of 4,096 with
-  // its overlap is one block, and its last rows do not have every matrix unpacked once more.
+  // Unpacking a matrix takes a chip as long as multiplying it by some 500 rows (bytes against flops of an H100), so a
+  // block should have many more; on a small chip memory matters more. The size is an eighth above a power of two: a
+  // chunk of 4,096 with its overlap is one block, so its last rows do not unpack every matrix once more.
   int64_t block_tokens() const override { return account_->cap_bytes() >= kLargeArenaBytes ? 4608 : 1152; }
   int64_t max_head_dim() const override { return kMaxCudaHeadDim; }
   int64_t outside_bytes() const override {
@@ -99,13 +99,13 @@ class CudaDevice final : public Device {
   int64_t workspace_bytes(const OpLimits& limits) const override { return cuda_workspace_bytes(limits); }
   std::unique_ptr<Ops> make_ops(const OpLimits& limits, std::span<std::byte> workspace) override {
     cudaSetDevice(index_);
-    (void)cudaGetLastError();  // left by another job on this thread
+    (void)cudaGetLastError();  // an error that another job on this thread left
     return make_cuda_ops(limits, stream_, workspace,
                          {.products = products_.get(), .outside_writes = &writes_, .warpgroups = warpgroups_});
   }
   Status run_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override {
     cudaSetDevice(index_);
-    TRY(checked(cudaSuccess, "an op before a step"));  // so that an error within the step is the step's
+    TRY(checked(cudaSuccess, "an op before a step"));  // so that a later error is the step's own
     return steps_[size_t(kind)]->run(stream_, ops, issue);
   }
   Status prepare_step(StepKind kind, Ops& ops, const std::function<Status()>& issue) override {
@@ -136,7 +136,7 @@ class CudaDevice final : public Device {
   explicit CudaDevice(int index) : index_(index), name_(fmt::format("cuda:{}", index)) {}
 
   Status checked(cudaError_t error, const char* doing) {
-    const cudaError_t before = cudaGetLastError();  // of a launch or of this call; read, so that the next meets none
+    const cudaError_t before = cudaGetLastError();  // a launch's error, or this call's; reading it clears it
     const cudaError_t unmet = std::exchange(unmet_, cudaSuccess);
     if (error == cudaSuccess) error = before;
     if (error == cudaSuccess) error = unmet;
@@ -147,7 +147,7 @@ class CudaDevice final : public Device {
     if (bytes <= 0) return {};
     cudaSetDevice(index_);
     const Status started = checked(cudaMemcpyAsync(to, from, size_t(bytes), kind, stream_), "copying");
-    // Waits even after an error: an earlier op may have failed, and the host's memory is the caller's again afterwards.
+    // Waits even after an error: afterwards the caller may reuse the host's memory, and an earlier op may have failed.
     const Status done = checked(cudaStreamSynchronize(stream_), "waiting for its work");
     return started.ok() ? done : started;
   }
@@ -159,26 +159,27 @@ class CudaDevice final : public Device {
   std::array<std::optional<StepGraph>, size_t(StepKind::kCount)> steps_;
   void* arena_ = nullptr;
   int64_t arena_bytes_ = 0;
-  std::optional<int64_t> used_before_;  // of the chip's memory, by everybody
-  int64_t share_before_ = 0;            // of it, the driver's for this process
+  std::optional<int64_t> used_before_;  // by everybody, of the chip's memory
+  int64_t share_before_ = 0;            // the driver's part of that for this process
   std::unique_ptr<cuda::ProductLibrary> products_;
-  int64_t writes_ = 0;               // to its memory, other than by ops
-  cudaError_t unmet_ = cudaSuccess;  // of clearing memory, which nobody waits for
+  int64_t writes_ = 0;               // writes to the device's memory by anything but ops
+  cudaError_t unmet_ = cudaSuccess;  // an error of clearing memory, not reported yet
   std::unique_ptr<CudaCopies> copies_;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<MemoryAccount> account_;
 };
 
 Result<std::unique_ptr<Device>> CudaDevice::open(int index, const CudaDeviceOptions& options) {
-  (void)cudaGetLastError();  // left by others on this thread
+  (void)cudaGetLastError();  // an error that others on this thread left
   std::unique_ptr<CudaDevice> device(new CudaDevice(index));
   device->used_before_ = used_bytes_of_chip(index);
   device->share_before_ = driver_share(index, 0);
   TRY(device->checked(cudaSetDevice(index), "opening it"));
   TRY(device->checked(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
-  // Only so that their memory is known: a driver that cannot list them loads each when it is first launched.
+  // Loading the kernels now only makes their memory known. A driver that cannot list them loads each at its first
+  // launch.
   (void)load_cuda_kernels();
-  device->products_ = load_cublas_lt(options.cublas_lt);  // before the arena: it takes memory of its own
+  device->products_ = load_cublas_lt(options.cublas_lt);  // before the arena: the library takes memory of its own
   if (device->used_before_) driver_share(index, device->outside_bytes());
   if (device->products_ == nullptr && !options.cublas_lt.empty()) {
     return Status{Code::kUnavailable, fmt::format("{}: is not a cuBLASLt that works here", options.cublas_lt)};
@@ -193,7 +194,7 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, const CudaDeviceOpti
   return std::unique_ptr<Device>(std::move(device));
 }
 
-// Before anything else has the arena's memory.
+// Runs before anything else uses the arena.
 Status CudaDevice::check_fp8() {
   if (products_ == nullptr) {
     return {Code::kUnavailable,
@@ -207,11 +208,11 @@ Status CudaDevice::check_fp8() {
                       name_, products_->name())};
 }
 
-// Likewise.
+// Runs before anything else uses the arena.
 Status CudaDevice::check_warpgroups() {
   cudaDeviceProp chip;
   TRY(checked(cudaGetDeviceProperties(&chip, index_), "looking at it"));
-  if (chip.major != 9 || chip.minor != 0) return {};  // no other has the instructions
+  if (chip.major != 9 || chip.minor != 0) return {};  // no other chip has the instructions
   const std::span<std::byte> memory(static_cast<std::byte*>(arena_), size_t(std::min(arena_bytes_, kTrialBytes)));
   const auto make = [this](const OpLimits& limits, std::span<std::byte> workspace, bool warpgroups) {
     return make_cuda_ops(limits, stream_, workspace, {.warpgroups = warpgroups});
@@ -226,7 +227,7 @@ Status CudaDevice::check_warpgroups() {
   return {};
 }
 
-// The driver's share counts: max_bytes is what the process has on the chip in all.
+// max_bytes is all that the process has on the chip, the driver's share included.
 Status CudaDevice::take_arena(int64_t max_bytes) {
   size_t free_bytes = 0, total_bytes = 0;
   TRY(checked(cudaMemGetInfo(&free_bytes, &total_bytes), "looking at its memory"));
@@ -274,7 +275,7 @@ Result<std::unique_ptr<Device>> open_cuda_device(int index, const CudaDeviceOpti
   int n_chips = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&n_chips); error != cudaSuccess && error != cudaErrorNoDevice) {
     (void)cudaGetLastError();
-    // It says so too where there is no driver at all.
+    // CUDA gives this error also where there is no driver at all.
     if (error == cudaErrorInsufficientDriver) {
       return Status{Code::kUnavailable,
                     fmt::format("there is no NVIDIA driver here, or one older than CUDA {}.{} takes; --device cpu runs "

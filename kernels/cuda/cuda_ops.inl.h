@@ -1,5 +1,5 @@
-// The op list over the kernels: which kernel, on what grid, with what scratch. Compiled by nvcc (cuda_ops.cu) and, for
-// the tests, by a plain C++ compiler with the kernels emulated (tests/kernels/cuda/).
+// The op list over the kernels: which kernel, on what grid, with what scratch. nvcc compiles it (cuda_ops.cu), and for
+// the tests a plain C++ compiler does, with the kernels emulated (tests/kernels/cuda/).
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ struct Scratch {
   explicit Scratch(const OpLimits& l) {
     int64_t used = 0;
     const auto take = [&](int64_t n) { return std::exchange(used, used + aligned(n)); };
-    ids = take(4 * std::max(l.max_tokens, l.max_kv_len));  // embed takes a whole call
+    ids = take(4 * std::max(l.max_tokens, l.max_kv_len));  // embed() takes a whole call
     narrow = take(Matmul::narrow_bytes(l));  // kept after the op: the next product may be of the same activations
     panel = take(Matmul::panel_bytes(l));
     library = take(Matmul::kLibraryBytes);
@@ -70,7 +70,7 @@ class CudaOps final : public Ops {
   void rms_norm(MatView<const float> x, std::span<const float> weight, float eps, MatView<float> out) override {
     if (x.rows == 0) return;
     matmul_.wrote(out);
-    // A norm in place is of heads or of a product's output, which no product takes as it is.
+    // A norm in place is of heads or of a product's output, and no product takes these as they are.
     const Narrow copy = x.data == out.data ? Narrow{} : matmul_.copy_for(out);
     launch(stream_, rms_norm_kernel, {unsigned(x.rows)}, {kRowThreads}, 0, rows_of(x), weight.data(), eps, rows_of(out),
            copy);

@@ -1,7 +1,7 @@
-// Ops::draw by one block. Every filter keeps the logits above some rank and the first few that equal it, so it only
-// looks for that rank, bit by bit. Weights are integers, 2^40 for the best logit, so that their sums are the same in
-// any order. Limit: some 70 readings of the logits from the chip's own caches, an estimated half millisecond for 128k
-// (not measured).
+// Ops::draw by one block. Every filter keeps the logits above some rank and the first few that equal it, so it only has
+// to find that rank, bit by bit. Weights are integers, 2^40 for the best logit, so their sums are the same in any
+// order. Limit: some 70 reads of the logits from the chip's own caches, an estimated half millisecond for 128k (not
+// measured).
 #pragma once
 
 #include "kernels/cuda/slots.cuh"
@@ -9,13 +9,13 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// The logits whose rank is above `least` are kept, and the first n_equal of those that have it.
+// The logits whose rank is above `least` are kept, and the first n_equal of those with that rank.
 struct KeptRanks {
   uint32_t least;
   int n_equal;
 };
 
-// The best logit, and its weight: small enough that the sum of all weights is below 2^64.
+// The best logit and its weight, small enough that the sum of all weights is below 2^64.
 struct Best {
   float logit, weight;
 };
@@ -25,7 +25,7 @@ __device__ __forceinline__ uint64_t likelihood(float logit, Best best, float tem
   return uint64_t(share * best.weight);
 }
 
-// The sum of the weights of ranks from `least` on.
+// The sum of the weights of all logits whose rank is at least `least`.
 __device__ __forceinline__ uint64_t weigh_from(const float* logits, int n, uint32_t least, Best best) {
   uint64_t sum = 0;
   for (int i = int(threadIdx.x); i < n; i += kSlotThreads)
@@ -40,7 +40,7 @@ __device__ __forceinline__ KeptRanks keep_top_k(const float* logits, int n, int6
   return {least, int(k) - count_from(logits, 0, n, least + 1)};
 }
 
-// The fewest best of them whose weights reach top_p of all of theirs; at least one.
+// Of the kept logits, the fewest best whose weights reach top_p of the total; at least one.
 __device__ __forceinline__ KeptRanks keep_top_p(const float* logits, int n, KeptRanks kept, Best best, double top_p) {
   const uint64_t of_equals = kept.n_equal * likelihood(score_of(kept.least), best, 1);
   const uint64_t total = weigh_from(logits, n, kept.least + 1, best) + of_equals;
@@ -57,10 +57,10 @@ __device__ __forceinline__ KeptRanks keep_min_p(KeptRanks kept, Best best, doubl
   return least > kept.least ? KeptRanks{least - 1, 0} : kept;
 }
 
-// The weight of a lane's `logit`. `equal_before`: how many logits of the least rank stand before its warp's.
+// The weight of a lane's `logit`. `equal_before`: how many logits of the least rank come before its warp's.
 struct Weighed {
   uint64_t weight;
-  int n_equal;  // of the warp
+  int n_equal;  // the warp's logits of the least rank
 };
 __device__ __forceinline__ Weighed weigh_lane(float logit, KeptRanks kept, int equal_before, Best best,
                                               float temperature) {
@@ -74,19 +74,19 @@ __global__ void __launch_bounds__(kSlotThreads) draw_kernel(const float* logits,
   const int thread = int(threadIdx.x), warp = thread / 32, lane = thread % 32;
   float largest = -INFINITY;
   for (int i = thread; i < n; i += kSlotThreads)
-    largest = fmaxf(largest, logits[i]);  // of a NaN and a number the number
+    largest = fmaxf(largest, logits[i]);  // fmaxf of a NaN and a number is the number
   const Best best{block_max<kSlotThreads>(largest), weight_of_best(n)};
   KeptRanks kept{rank_of(best.logit), 1};
   if (fabsf(best.logit) < INFINITY) {
     kept = keep_top_k(logits, n, draw.top_k);
     if (draw.top_p < 1) kept = keep_top_p(logits, n, kept, best, draw.top_p);
     if (draw.min_p > 0) kept = keep_min_p(kept, best, draw.min_p);
-  } else if (best.logit < 0) {  // none is above -infinity
+  } else if (best.logit < 0) {  // no logit is above -infinity
     if (thread == 0) *id = 0;
     return;
   }
 
-  // Each warp weighs a run of logits; the warp whose share holds the drawn weight then finds the logit.
+  // Each warp weighs a run of logits. The warp whose share holds the drawn weight then finds the logit.
   __shared__ int equal_of[kSlotWarps];
   __shared__ uint64_t sum_of[kSlotWarps];
   const Neighbours mine = neighbours_of(0, n, warp);
@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(kSlotThreads) draw_kernel(const float* logits,
   for (int first = mine.begin; first < mine.end; first += 32) {
     const Weighed w = weigh_lane(logit_at(first + lane), kept, seen, best, float(draw.temperature));
     seen += w.n_equal;
-    uint64_t all = w.weight, below = 0;  // of the warp, of the lanes before this one
+    uint64_t all = w.weight, below = 0;  // the warp's sum; the sum of the lanes before this one
     for (int mask = 1; mask < 32; mask *= 2) {
       const uint64_t other = shuffle_xor(all, mask);
       if ((lane & mask) != 0) below += other;

@@ -18,10 +18,11 @@ Status failed(const char* doing) {
   return {Code::kUnavailable, fmt::format("CUDA: {} failed", doing)};
 }
 
-// A function of the driver. The program is not linked with the driver, so that it starts where there is none.
+// A function of the driver, looked up at run time. The program does not link the driver, so it starts where there is
+// none.
 template <class Fn>
 Status find(const char* name, Fn& fn) {
-  constexpr unsigned kSince = 12050;  // the first version with all that we look up; cuKernelGetLibrary came with it
+  constexpr unsigned kSince = 12050;  // the first version that has all we look up (cuKernelGetLibrary is the newest)
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result{};
   const cudaError_t error = cudaGetDriverEntryPointByVersion(name, &found, kSince, cudaEnableDefault, &result);
@@ -30,7 +31,7 @@ Status find(const char* name, Fn& fn) {
   return {};
 }
 
-// The part of NVML's C interface that we use (its header comes with the driver's development files only).
+// The part of NVML's C interface that we use. Only the driver's development files have its header.
 struct NvmlMemory {
   unsigned long long total, free, used;
 };

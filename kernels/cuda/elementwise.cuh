@@ -1,4 +1,4 @@
-// The ops without products of matrices. One thread per element or pair; one block per row where a row is summed.
+// The ops without matrix products. One thread per element or pair; one block per row where a row is summed.
 #pragma once
 
 #include "kernels/cuda/narrow.cuh"
@@ -9,12 +9,12 @@ inline namespace REFORM_CUDA_SIDE {
 
 constexpr int kRowThreads = 256;
 
-// The sum of every thread's value, for all of the block's kThreads, in the same order whatever the block.
+// The sum of every thread's value, for all kThreads of the block, added in the same order in every block.
 template <int kThreads = kRowThreads, class T>
 __device__ __forceinline__ T block_sum(T value) {
   __shared__ T of_warp[kThreads / 32];
   for (int mask = 16; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
-  meet_block();  // the sums of a call before have been read
+  meet_block();  // all threads have read the last call's sums
   if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;
   meet_block();
   T sum = 0;
@@ -33,7 +33,7 @@ __device__ __forceinline__ float block_max(float value) {
   return top;
 }
 
-// A few ids are arguments of the launch, so that one token's step copies nothing from the host.
+// A few ids fit into the launch's arguments, so that a step of one token copies nothing from the host.
 constexpr int kFewIds = 8;
 struct Ids {
   const int32_t* of_device;  // or nullptr
@@ -62,13 +62,13 @@ __global__ void embed_kernel(const uint8_t* table, Ids ids, float scale, Rows<fl
   }
 }
 
-// Block (row, columns).
+// Grid: (rows, groups of columns).
 __global__ void narrow_kernel(Rows<const float> x, Narrow out) {
   const int64_t t = blockIdx.x, c = int64_t(blockIdx.y) * blockDim.x + threadIdx.x;
   write_narrow(out, t, c, c < x.cols ? x.row(t)[c] : 0.0f);
 }
 
-// Block per row. Whole warps go over all columns that `narrow` has.
+// A block per row. Whole warps go over all columns that `narrow` has.
 __global__ void rms_norm_kernel(Rows<const float> x, const float* weight, float eps, Rows<float> out, Narrow narrow) {
   const float* in = x.row(blockIdx.x);
   float squares = 0;
@@ -81,13 +81,13 @@ __global__ void rms_norm_kernel(Rows<const float> x, const float* weight, float 
   }
 }
 
-// Block (row, columns).
+// Grid: (rows, groups of columns).
 __global__ void gated_activation_kernel(Activation act, Rows<float> gate, Rows<const float> up, Narrow narrow) {
   const int64_t t = blockIdx.x, i = int64_t(blockIdx.y) * blockDim.x + threadIdx.x;
   float value = 0;
   if (i < gate.cols) {
     const float x = gate.row(t)[i];
-    // GELU's tanh form (arXiv 1606.08415) is x sigmoid(2 u), which keeps digits where 1 + tanh would cancel.
+    // GELU's tanh form (arXiv 1606.08415) is x sigmoid(2 u), which keeps digits that 1 + tanh would cancel.
     const float u = act == Activation::kSilu ? x : 1.5957691216f * (x + 0.044715f * x * x * x);
     const float active = x / (1.0f + expf(-u));
     value = gate.row(t)[i] = active * up.row(t)[i];
@@ -100,7 +100,7 @@ __global__ void add_kernel(Rows<float> x, Rows<const float> y) {
   if (i < x.cols) x.row(blockIdx.x)[i] += y.row(blockIdx.x)[i];
 }
 
-// Block per row.
+// A block per row.
 __global__ void normalise_quantise_kernel(Rows<const float> x, const float* centre, int8_t* q_out, int64_t q_stride,
                                           float* scales_out, int64_t scale_stride) {
   const int64_t t = blockIdx.x;
@@ -114,7 +114,7 @@ __global__ void normalise_quantise_kernel(Rows<const float> x, const float* cent
   largest = block_max(largest);
   finite = block_sum(finite ? 0.0f : 1.0f) == 0;
   const bool zero = !(largest > 0) || !finite;
-  float squares = 0;  // of value / largest, so that they cannot overflow
+  float squares = 0;  // of value / largest, so that the squares cannot overflow
   for (int64_t d = threadIdx.x; d < x.cols; d += blockDim.x) {
     const float part = zero ? 0.0f : value(d) / largest;
     squares += part * part;
@@ -124,11 +124,11 @@ __global__ void normalise_quantise_kernel(Rows<const float> x, const float* cent
   if (threadIdx.x == 0) scales_out[t * scale_stride] = zero ? 0.0f : 1.0f / (sqrtf(squares) * 127.0f);
 }
 
-// A warp per stored row, which stays in the L1 cache for all queries.
+// A warp per stored row. The row stays in the L1 cache for all queries.
 __global__ void score_kernel(EmbeddingRows stored, EmbeddingRows query, float* scores) {
   const int64_t i = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
   const int lane = int(threadIdx.x % 32);
-  if (i >= stored.n_rows) return;  // a whole warp or none of it
+  if (i >= stored.n_rows) return;  // true for whole warps only
   float best = -INFINITY;
   for (int64_t t = 0; t < query.n_rows; ++t) {
     float sum = 0;

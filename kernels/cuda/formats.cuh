@@ -1,7 +1,7 @@
-// The weight formats, as kernels/reference/dequant_*.cc define them (the layouts are described there) and in the same
-// order of roundings. A quantised format hands out units: kRuns runs of 16 neighbouring weights whose bits lie
-// together, as INT8 words with each run's scale and offset, weight = scale * q + offset. Blocks lie at multiples of 2
-// bytes, those of kAlign > 2 mostly at multiples of kAlign; nothing outside a block is read.
+// The weight formats as kernels/reference/dequant_*.cc define them, with the same order of roundings; the layouts are
+// described there. A quantised format unpacks into units: kRuns runs of 16 neighbouring weights whose bits lie
+// together, as INT8 words, with a scale and an offset for each run: weight = scale * q + offset. Blocks begin at
+// multiples of 2 bytes. If kAlign > 2, most begin at multiples of kAlign. No load leaves its block.
 #pragma once
 
 #include "base/quant_type.h"
@@ -22,8 +22,8 @@ __device__ __forceinline__ uint16_t load_u16(const uint8_t* p) { return *reinter
 __device__ __forceinline__ uint32_t load_u32(const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); }
 __device__ __forceinline__ float load_half(const uint8_t* p) { return half_to_float(load_u16(p)); }
 
-// Words from p, a multiple of kAlign. From a multiple of 2 they are put together from whole words at or around p, for
-// which two more bytes are read: those before p (kSpare -2) or those after the words (kSpare 2).
+// Loads words from p, a multiple of kAlign. If kAlign is 2, p may lie across two words, and each result is put together
+// from both. That reads two more bytes: those before p (kSpare -2) or those after the words (kSpare 2).
 template <int kAlign, int kSpare, int kWords>
 __device__ __forceinline__ void load_words(const uint8_t* p, uint32_t (&w)[kWords]) {
   static_assert(kAlign == 2 || kAlign == 4 || (kAlign == 16 && kWords % 4 == 0));
@@ -42,7 +42,7 @@ __device__ __forceinline__ void load_words(const uint8_t* p, uint32_t (&w)[kWord
     const uint8_t* whole = across ? p + kSpare : p;
     REFORM_UNROLL
     for (int i = 0; i < kWords; ++i) w[i] = load_u32(whole + 4 * i);
-    if constexpr (kSpare < 0) {  // each word ends in the next one's lower half
+    if constexpr (kSpare < 0) {  // each word ends in the lower half of the next
       uint32_t next = load_u16(p + 4 * kWords - 2);
       REFORM_UNROLL
       for (int i = kWords - 1; i >= 0; --i) {
@@ -50,7 +50,7 @@ __device__ __forceinline__ void load_words(const uint8_t* p, uint32_t (&w)[kWord
         if (across) w[i] = own >> 16 | next << 16;
         next = own;
       }
-    } else {  // each word begins in the one before's upper half
+    } else {  // each word begins in the upper half of the one before
       uint32_t before = uint32_t(load_u16(p)) << 16;
       REFORM_UNROLL
       for (int i = 0; i < kWords; ++i) {
@@ -62,17 +62,17 @@ __device__ __forceinline__ void load_words(const uint8_t* p, uint32_t (&w)[kWord
   }
 }
 
-// Four values in [0, 2 kZero) as bytes, minus kZero: no byte carries into the next.
+// Subtracts kZero from four bytes, each in [0, 2 kZero). No byte carries into the next.
 template <int kZero>
 __device__ __forceinline__ uint32_t centred(uint32_t q) {
   return (q + 0x01010101u * (128 - kZero)) ^ 0x80808080u;
 }
 __device__ __forceinline__ uint32_t low_bits(uint32_t w) { return w & 0x0f0f0f0fu; }
 __device__ __forceinline__ uint32_t high_bits(uint32_t w) { return w >> 4 & 0x0f0f0f0fu; }
-// Two bits of each byte from bit `at` on; one bit.
+// Of each byte: two bits from bit `at` on, or one bit.
 __device__ __forceinline__ uint32_t two_bits(uint32_t w, int at) { return w >> at & 0x03030303u; }
 __device__ __forceinline__ uint32_t one_bit(uint32_t w, int at) { return w >> at & 0x01010101u; }
-// Bits [at, at + 4) as the lowest bits of four bytes.
+// Bits [at, at + 4), each as the lowest bit of a byte.
 __device__ __forceinline__ uint32_t spread_bits(uint32_t w, int at) {
   return (w >> at & 15u) * 0x00204081u & 0x01010101u;
 }
@@ -98,7 +98,7 @@ template <class Format>
 __device__ __forceinline__ float float_at(const uint8_t* p) {
   return Format::value(Format::kBytes == 4 ? load_u32(p) : load_u16(p));
 }
-// Four from a multiple of as many bytes.
+// Four values from p, a multiple of the bytes of four.
 template <class Format>
 __device__ __forceinline__ void four_floats(const uint8_t* p, float (&out)[4]) {
   if constexpr (Format::kBytes == 4) {
@@ -112,14 +112,15 @@ __device__ __forceinline__ void four_floats(const uint8_t* p, float (&out)[4]) {
   }
 }
 
-// kRunsOf runs a unit: of a block of 32 there is one, its halves; of a block of 256, run j of unit u lies 32 j further.
+// A unit has kRunsOf runs. A block of 32 is one unit, and its halves are the runs. In a block of 256, each of a unit's
+// runs lies 32 weights after the one before.
 template <int kElemsOf, int kBytesOf, int kRunsOf, int kAlignOf, bool kHasOffsetOf>
 struct QuantFormat {
   static constexpr bool kIsFloat = false, kHasOffset = kHasOffsetOf;
   static constexpr int kElems = kElemsOf, kBytes = kBytesOf, kRuns = kRunsOf, kAlign = kAlignOf;
   static constexpr int kUnits = kElems / (kRun * kRuns);
   using UnitOf = Unit<kRuns>;
-  // The first weight of a run, in its block.
+  // The position in its block of a run's first weight.
   static __device__ int first(int unit, int run) {
     return kElems == 32 ? kRun * run : 32 * kRuns * (unit / 2) + 32 * run + kRun * (unit % 2);
   }
@@ -151,7 +152,7 @@ struct Q4_1 : QuantFormat<32, 20, 2, 4, true> {
 struct Q5_0 : QuantFormat<32, 22, 2, 2, false> {
   template <int kAt>
   static __device__ void unpack(const uint8_t* b, int, UnitOf& u) {
-    uint32_t w[5];  // the fifth bits, then the rest
+    uint32_t w[5];  // w[0]: the fifth bits; the rest: the lower four
     load_words<2, -2>(b + 2, w);
     REFORM_UNROLL
     for (int k = 0; k < 4; ++k) {
@@ -185,8 +186,8 @@ struct Q8_0 : QuantFormat<32, 34, 2, 2, false> {
   }
 };
 
-// The formats of 256 with a scale per 16 have four runs a unit, unit u of the 32 columns' half u % 2: run j's scale is
-// number 8 (u / 2) + 2 j + u % 2.
+// The formats of 256 with a scale per 16 weights have four runs a unit. Unit u takes half u % 2 of each 32 weights, and
+// the scale of its run j is number 8 (u / 2) + 2 j + u % 2.
 struct Q2_K : QuantFormat<256, 84, 4, 4, true> {
   template <int kAt>
   static __device__ void unpack(const uint8_t* b, int unit, UnitOf& u) {
@@ -215,7 +216,7 @@ struct Q3_K : QuantFormat<256, 110, 4, 2, false> {
     const float d = load_half(b + 108);
     REFORM_UNROLL
     for (int j = 0; j < 4; ++j) {
-      const int at = j % 2 * 2 + part;  // the scale's number in its four
+      const int at = j % 2 * 2 + part;  // which of its four scales
       const int low = byte_of(scales[j / 2], at) >> (4 * half) & 15;
       const int top = byte_of(scales[2], at) >> (2 * (2 * half + j / 2)) & 3;
       u.scale[j] = round_product(d, float((low | top << 4) - 32)), u.offset[j] = 0;
@@ -225,7 +226,7 @@ struct Q3_K : QuantFormat<256, 110, 4, 2, false> {
   }
 };
 
-// The six-bit scales and minimums of Q4_K's and Q5_K's sub-blocks 2 `pair` and the next, in the two lowest bytes.
+// The six-bit scales and minimums of Q4_K's and Q5_K's sub-blocks 2 * pair and 2 * pair + 1, in the two lowest bytes.
 struct ScaleMins {
   uint32_t scales, mins;
 };
@@ -294,7 +295,7 @@ struct Q6_K : QuantFormat<256, 210, 4, 2, false> {
   }
 };
 
-// Weight i of a run: what the format's definition gives, bit for bit.
+// Weight i of a run, bit for bit what the format's definition gives.
 template <class Format>
 __device__ __forceinline__ float weight_of(const typename Format::UnitOf& u, int run, int i) {
   const float scaled = round_product(u.scale[run], float(int8_t(byte_of(u.q[run][i / 4], i % 4))));

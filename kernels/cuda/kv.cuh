@@ -1,4 +1,4 @@
-// The cache: storing rows, moving slots down, and the form in which attention reads it.
+// The cache: storing rows, moving slots to the front, and the form in which attention reads it.
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"
@@ -10,7 +10,7 @@ inline namespace REFORM_CUDA_SIDE {
 __device__ __forceinline__ float to_float(uint16_t h) { return half_to_float(h); }
 __device__ __forceinline__ float to_float(float f) { return f; }
 
-// Block per token.
+// A block per token.
 __global__ void store_kv_kernel(Rows<const float> k, Rows<const float> v, int64_t first_slot, KvView kv) {
   const int64_t t = blockIdx.x;
   for (int64_t c = threadIdx.x; c < k.cols; c += blockDim.x) {
@@ -26,7 +26,7 @@ __global__ void store_kv_kernel(Rows<const float> k, Rows<const float> v, int64_
 }
 
 // Slots [first, first + n) of one side of a cache as HalfRows, rotated. A thread per slot and pair, or per slot and
-// element that has none; it does all heads, whose turn is the same. Limit: the bytes read and written.
+// element outside the pairs. It does all heads, as they turn by the same angle. Limit: the bytes read and written.
 template <class T>
 __global__ void half_rows_kernel(const T* from, KvView kv, int64_t first, int64_t n, Turns turns, uint16_t* to,
                                  int64_t head_stride, int width) {
@@ -51,14 +51,15 @@ __global__ void half_rows_kernel(const T* from, KvView kv, int64_t first, int64_
   }
 }
 
-// Slots move through a staging buffer [sides, heads, n, pieces of a slot], a run of them at a time: first all of a run
-// are read, then all are written. A run's slots move down, so it writes over none that a later one reads. Grid (pieces
-// of a head, heads, sides). Limit: the bytes, twice read and twice written.
+// Slots move through a staging buffer [sides, heads, n, pieces of a slot], one run of slots at a time. First the whole
+// run is read, then it is written. Slots only move down, so a run never overwrites a slot that a later run reads. Grid:
+// (pieces of a head, heads, sides). Limit: every byte is read twice and written twice.
 struct alignas(16) Piece16 {
   uint32_t words[4];
 };
 
-// What moves: the keys and values of a cache, or one side of something else. [n_heads, capacity] slots of some pieces.
+// What moves: a cache's keys and values, or one side of something else. Each side is [n_heads, capacity] slots of
+// `pieces` pieces.
 struct Slots {
   void* sides[2];
   int64_t n_heads, capacity, pieces;
@@ -67,7 +68,7 @@ struct Slots {
 template <class Piece>
 struct SlotRun {
   Slots slots;
-  const int32_t* keep;  // of slot `first` and those after it
+  const int32_t* keep;  // for slot `first` and those after it
   int64_t first, n;
   Piece* staging;
 

@@ -1,7 +1,7 @@
-// Ops::matmul over the kernels: which kernel, with which scratch. Few tokens are multiplied straight with the stored
-// blocks. For many, activations become F16 (once for consecutive products of the same ones) and so do weights, a panel
-// of rows at a time; then a library or our own kernel multiplies. F16 and BF16 weights are read where they lie, and
-// activations take the weights' type.
+// Ops::matmul over the kernels: which kernel, with which scratch. A few tokens are multiplied with the stored blocks
+// directly. For many, activations become F16, once for consecutive products of the same ones. Weights become F16 too, a
+// panel of rows at a time. Then a library or our own kernel multiplies. F16 and BF16 weights are read where they lie,
+// and activations take the weights' type.
 #pragma once
 
 #include <algorithm>
@@ -23,12 +23,12 @@ class Matmul {
  public:
   struct Parts {
     std::byte *narrow, *panel, *library;
-    std::byte *codes, *steps, *of_block;  // CodeProducts'
+    std::byte *codes, *steps, *of_block;  // for CodeProducts
   };
-  // What NVIDIA recommends for cuBLASLt on compute capability 9.0.
+  // NVIDIA recommends this for cuBLASLt on compute capability 9.0.
   static constexpr int64_t kLibraryBytes = kOnChip ? int64_t{32} << 20 : 256;
-  // Large, so that a panel's product keeps the whole chip busy to its end: with 32 MiB, 14336 rows of 5120 and 4096
-  // tokens make 3 rounds of tiles and a fraction on 132 multiprocessors. Small under emulation, so that tests have
+  // Large, so that a panel's product keeps the whole chip busy to its end. With 32 MiB, 14336 rows of 5120 and 4096
+  // tokens would be 3 rounds of tiles and a fraction on 132 multiprocessors. Small under emulation, so that tests have
   // several panels.
   static constexpr int64_t kPanelBytes = kOnChip ? int64_t{128} << 20 : 64 << 10;
 
@@ -57,7 +57,7 @@ class Matmul {
     wrote(y);
   }
 
-  // Every op that writes memory reports it here, before it calls copy_for().
+  // Every op that writes memory calls this, and does so before copy_for().
   void wrote(const void* data, int64_t bytes) {
     remembered_.wrote(data, bytes);
     codes_.wrote(data, bytes);
@@ -71,8 +71,8 @@ class Matmul {
     codes_.forget();
   }
 
-  // Where an op that writes all of `x` may also put a narrow copy of it, for the product that follows. Nowhere, if
-  // copies are not remembered.
+  // Where an op that writes all of `x` may also put a narrow copy of it, for the next product. Nowhere, if copies are
+  // not remembered.
   Narrow copy_for(MatView<const float> x) {
     const int64_t bytes =
         x.rows <= kMaxVectors ? plane_bytes(x.rows, plane_stride(x.cols)) : 2 * x.rows * depth(x.cols);
@@ -94,7 +94,8 @@ class Matmul {
     int8_t* const low = high + n_tokens * stride;
     return {nullptr, high, low, reinterpret_cast<float*>(low + n_tokens * stride), stride, element};
   }
-  // `element`: the type of many tokens' copies. A copy in the other type is made anew, and later ops copy in this one.
+  // `element` is the type of many tokens' copies. If it differs from the last one, the copy is made anew, and later ops
+  // write their copies in this type.
   Narrow narrowed(MatView<const float> x, Element element) {
     if (std::exchange(copies_are_, element) != element) remembered_.forget();
     const Narrow narrow = place_for(x.rows, x.cols, element);
@@ -115,7 +116,7 @@ class Matmul {
     });
   }
 
-  // Calls fn with the number, rounded up, as a type.
+  // Calls fn with n, rounded up to a compiled size, as a type.
   template <class Fn>
   static void with_tokens(int64_t n, Fn fn) {
     if (n == 1) return fn(std::integral_constant<int, 1>{});
@@ -124,8 +125,8 @@ class Matmul {
     fn(std::integral_constant<int, kMaxVectors>{});
   }
 
-  // Warps that share two rows of n_units units: enough in all to keep a large chip's memory busy, and none without
-  // work. Depends on the shape only, so that sums are the same on every chip.
+  // How many warps share two rows of n_units units: enough in all to keep a large chip's memory busy, and none without
+  // work. It depends on the shape only, so that sums are the same on every chip.
   static int split_of(int64_t n_rows, int64_t n_units) {
     constexpr int64_t kEnoughWarps = 4096;
     int split = 1;
@@ -156,7 +157,7 @@ class Matmul {
            rows_of(y));
   }
 
-  // Rows that CodeProducts has not multiplied are multiplied in 16 bits.
+  // CodeProducts takes the first rows if it can; the rest are multiplied in 16 bits.
   void multiply_many(const Weight& w, MatView<const float> x, const Store& store, MatView<float> y) {
     const int64_t n_done = codes_.multiply(w, x, store.accumulate, y);
     if (n_done > 0 && store.bias != nullptr) {
@@ -186,8 +187,8 @@ class Matmul {
     }
   }
 
-  // The type a weight is multiplied in. BF16 for BF16 weights alone: usual activations and weights are within F16's
-  // range, and it rounds an eighth as much. A finite number beyond the range becomes the largest.
+  // The type in which a weight is multiplied. BF16 is for BF16 weights only: usual activations and weights are within
+  // F16's range, and F16 rounds an eighth as much. A finite number beyond the range becomes the largest one.
   static Element element_of(const Weight& w) {
     Element element{};
     with_format(w.type, [&](auto format) {
@@ -195,7 +196,7 @@ class Matmul {
     });
     return element;
   }
-  // Whether w is already what products take.
+  // Whether products can take w as it is.
   static bool is_narrow(const Weight& w) {
     bool has_16_bits = false;
     with_format(w.type, [&](auto format) {

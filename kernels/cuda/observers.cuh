@@ -8,20 +8,20 @@ inline namespace REFORM_CUDA_SIDE {
 
 // A chosen query of one head.
 struct alignas(16) Observer {
-  float log_sum, weight;  // in powers of two
+  float log_sum, weight;  // log_sum: of base 2
   int32_t slot, unused;
 };
 
 constexpr int kObserverTile = 64, kObserverBatch = 2048;
 
-// The batch of chosen queries that a launch sums over: n of them, then none of any weight up to a whole tile.
+// The chosen queries that one launch sums over: n of them, then queries of weight zero up to a whole tile.
 struct Observers {
-  uint16_t* q;     // [n_heads, n_padded, width], scaled as in attention
+  uint16_t* q;     // [n_heads, n_padded, width], scaled as attention's
   Observer* info;  // [n_heads, n_padded], slots ascending
   int n, n_padded, width;
 };
 
-// The number of tiles before the first for which `found`, which no later one undoes.
+// The number of tiles before the first one that satisfies `found`. Every later tile must satisfy it too.
 template <class Found>
 __device__ __forceinline__ int tiles_before(int n_tiles, Found found) {
   int low = 0, high = n_tiles;
@@ -35,7 +35,8 @@ __device__ __forceinline__ int tiles_before(int n_tiles, Found found) {
   return low;
 }
 
-// The tiles [begin, end) of a head's queries that see any of the keys [first, first + n): slots ascend.
+// The tiles [begin, end) of a head's queries that see any of the keys [first, first + n). Slots ascend, so these tiles
+// are consecutive.
 struct QueryTiles {
   int begin, end;
 
@@ -47,7 +48,7 @@ struct QueryTiles {
   }
 };
 
-// The warp's keys, from slot `first`, as A fragments.
+// Loads the warp's keys, from slot `first` on, as A fragments.
 template <class T>
 __device__ __forceinline__ void load_keys(const AttentionShape& s, int64_t kv_head, int first,
                                           uint32_t (&k)[T::kM][T::kDim / 16][4]) {
@@ -66,7 +67,7 @@ __device__ __forceinline__ void load_keys(const AttentionShape& s, int64_t kv_he
   }
 }
 
-// What a thread sums: its keys' two rows of each square.
+// A thread's sums: one for each of the two keys that it has in each square.
 template <class T>
 struct ColumnSums {
   uint32_t k[T::kM][T::kDim / 16][4];
@@ -78,7 +79,7 @@ struct ColumnSums {
     for (int m = 0; m < T::kM; ++m) sums[m][0] = sums[m][1] = 0;
   }
 
-  // What the products with eight queries give the keys of square m.
+  // Adds what eight queries give the keys of square m; p is the product.
   __device__ void weigh(const AttentionShape& s, int m, const float (&p)[4], const Observer* eight, int first_key,
                         bool masked) {
     const int lane = int(threadIdx.x % 32);
@@ -95,7 +96,7 @@ struct ColumnSums {
     }
   }
 
-  // To or onto of_head [n_heads, kv_len].
+  // Sets of_head [n_heads, kv_len] for the first batch, and adds to it afterwards.
   __device__ void store(const AttentionShape& s, int64_t h, int first_key, bool is_first, float* of_head) const {
     const int lane = int(threadIdx.x % 32);
     REFORM_UNROLL

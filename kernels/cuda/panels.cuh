@@ -1,6 +1,6 @@
-// Weights as panels of F16 or BF16. A thread makes a unit of a quantised row (32 or 64 weights), or 8 neighbours of a
-// row of floats, and writes 32 or 16 bytes at a time. Limit: memory, 2 bytes written for each weight beside what it
-// takes in the file; some 10 instructions a weight.
+// Unpacks weights to panels of F16 or BF16. A thread takes one unit of a quantised row (32 or 64 weights) and writes 32
+// bytes at a time, or 8 neighbours of a row of floats and writes 16 bytes. Limit: memory, which is 2 bytes written for
+// each weight and the bytes that it takes in the file; some 10 instructions a weight.
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"
@@ -12,7 +12,7 @@ __device__ __forceinline__ uint32_t element_pair(Element element, float low, flo
   return uint32_t(to_element(element, low)) | uint32_t(to_element(element, high)) << 16;
 }
 
-// Rows [first, first + out.rows) of w; out's stride is its cols.
+// Unpacks rows [first, first + out.rows) of w. out's stride is its cols.
 template <class Format, int kAt>
 __global__ void quant_panel_kernel(const uint8_t* w, int64_t first, Rows<uint16_t> out, Element element) {
   const int64_t units_a_row = out.cols / (kRun * Format::kRuns);
@@ -39,8 +39,8 @@ __global__ void quant_panel_kernel(const uint8_t* w, int64_t first, Rows<uint16_
   }
 }
 
-// out.cols is `cols` up to the next multiple of 8, zero there. kWhole: rows are whole numbers of 8 weights and begin at
-// multiples of the bytes of four.
+// out.cols is `cols` rounded up to a multiple of 8; the columns past `cols` become zero. kWhole: rows are whole numbers
+// of 8 weights and begin at multiples of the bytes of four weights.
 template <class Format, bool kWhole>
 __global__ void float_panel_kernel(const uint8_t* w, int64_t cols, int64_t first, Rows<uint16_t> out, Element element) {
   const int64_t pieces = out.cols / 8, i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;

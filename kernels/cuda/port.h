@@ -1,14 +1,15 @@
-// What a kernel file includes: the words of CUDA that it uses. The one place that tells nvcc from a plain C++ compiler,
-// for which a test build names its own words (tests/kernels/cuda/emulated.h).
+// What a kernel file includes: the words of CUDA that it uses. Only this file tells nvcc from a plain C++ compiler. For
+// the latter a test build supplies its own words (tests/kernels/cuda/emulated.h).
 #pragma once
 
-// A test program holds kernels compiled by both. Each side's names are its own, so that the linker keeps them apart.
+// A test program holds kernels from both compilers. Each side has its own namespace, so that the linker keeps them
+// apart.
 #ifndef __CUDACC__
 #define REFORM_CUDA_SIDE on_host
 #include REFORM_CUDA_EMULATION
 #else
 #define REFORM_CUDA_SIDE on_chip
-// Before a loop whose arrays are to stay in registers.
+// Stands before a loop whose arrays should stay in registers.
 #define REFORM_UNROLL _Pragma("unroll")
 
 #include <cuda_bf16.h>
@@ -22,13 +23,13 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// Sizes are small where this is false, so that tests have several of what a chip has one of, and end.
+// Where this is false, sizes are small: tests then have several tiles, splits and panels, and finish soon.
 inline constexpr bool kOnChip = true;
 using Stream = cudaStream_t;
 using Dim = dim3;
 
-// In the stream's order. A failed launch shows when the stream is next waited for (cudaGetLastError is the device's to
-// ask).
+// Issues a kernel in the stream's order. A failed launch shows when someone next waits for the stream; only the device
+// calls cudaGetLastError().
 template <class... Params>
 void launch(Stream stream, void (*kernel)(Params...), Dim n_blocks, Dim n_threads, int shared_bytes,
             std::type_identity_t<Params>... args) {
@@ -38,7 +39,7 @@ void launch(Stream stream, void (*kernel)(Params...), Dim n_blocks, Dim n_thread
   // clang-format on
 }
 
-// Words that are read or written at once.
+// Words that one instruction reads or writes.
 struct alignas(16) Words4 {
   uint32_t w[4];
 };
@@ -61,7 +62,7 @@ __device__ __forceinline__ T shuffle_xor(T value, int mask) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
 }
 
-// Bit l: what lane l says.
+// Bit l of the result is lane l's `mine`.
 __device__ __forceinline__ uint32_t ballot(bool mine) { return __ballot_sync(0xffffffffu, mine); }
 __device__ __forceinline__ int count_bits(uint32_t bits) { return __popc(bits); }
 
@@ -70,43 +71,44 @@ __device__ __forceinline__ uint32_t float_to_bits(float f) { return __float_as_u
 __device__ __forceinline__ float half_to_float(uint16_t h) { return __half2float(__ushort_as_half(h)); }
 __device__ __forceinline__ uint16_t float_to_half(float f) { return __half_as_ushort(__float2half_rn(f)); }
 __device__ __forceinline__ uint16_t float_to_bfloat(float f) { return __bfloat16_as_ushort(__float2bfloat16_rn(f)); }
-// low in the lower half.
+// `low` goes to the lower half.
 __device__ __forceinline__ uint32_t pack_halves(float low, float high) {
   uint32_t packed;
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
   return packed;
 }
-// e4m3, to nearest even; what is past the largest, 448, becomes it. low in the lower byte.
+// Two e4m3 codes, rounded to nearest even; values beyond the largest, 448, become 448. `low` goes to the lower byte.
 __device__ __forceinline__ uint32_t code_pair(float low, float high) {
   return __nv_cvt_float2_to_fp8x2(float2{low, high}, __NV_SATFINITE, __NV_E4M3);
 }
-// 2^x, off by 2^-22 of it; what is below the smallest normal number is zero.
+// 2^x with a relative error of 2^-22. Results below the smallest normal number are zero.
 __device__ __forceinline__ float power_of_two(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
 __device__ __forceinline__ int dot4(int a, int b, int sum) { return __dp4a(a, b, sum); }
-// A product that is rounded before it is added: what the formats' definitions say.
+// A product that is rounded before anything is added to it, as the formats' definitions demand.
 __device__ __forceinline__ float round_product(float a, float b) { return __fmul_rn(a, b); }
 
-// 16 bytes from global into shared memory, both 16-byte aligned, with no register between; only the first `n_bytes` of
-// them are read, the rest become zero. They are there once their group has been waited for, and for other threads once
-// these have met after that.
+// Copies 16 bytes from global to shared memory, both 16-byte aligned, without a register between. Only the first
+// `n_bytes` are read; the rest become zero. This thread sees them after it has waited for their group. Other threads
+// see them after they have met it after that wait.
 __device__ __forceinline__ void copy_async(void* shared, const void* global, int n_bytes = 16) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(n_bytes)
                : "memory");
 }
-// Ends a group of this thread's copies, an empty one too.
+// Ends a group of this thread's copies. The group may be empty.
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Until at most the last kLeft groups of this thread are under way.
+// Waits until at most the last kLeft groups of this thread are under way.
 template <int kLeft>
 __device__ __forceinline__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 }
 
-// Four 8 x 8 matrices of 16-bit elements from shared memory: lane 8 i + r names row r of matrix i (16-byte aligned) and
-// gets of each matrix the elements (lane / 4, 2 (lane % 4)) and the next in the row; transposed: in the column.
+// Loads four 8 x 8 matrices of 16-bit elements from shared memory. Lane 8 i + r passes the address of row r of matrix i
+// (16-byte aligned). Of each matrix a lane gets the element (lane / 4, 2 (lane % 4)) and the next one in that row.
+// Transposed: the next one in the column.
 __device__ __forceinline__ void load_matrices(uint32_t (&m)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])

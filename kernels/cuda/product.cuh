@@ -1,5 +1,5 @@
-// The product of two matrices of rows, both F16 or both BF16, on the tensor cores (mma.sync), sums in FP32: what serves
-// where there is no cuBLASLt. A block of eight warps makes 128 tokens x 128 rows; four stages of asynchronous copies
+// The product of two matrices of rows, both F16 or both BF16, on the tensor cores (mma.sync), sums in FP32. It serves
+// where there is no cuBLASLt. A block of eight warps makes 128 tokens x 128 rows. Four stages of asynchronous copies
 // run ahead of the multiplications. Limit: the chip's mma.sync rate; a step of a block moves 16 KiB for 1 MFLOP.
 #pragma once
 
@@ -8,7 +8,7 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// What becomes of a product: y = or += sum + bias.
+// What happens to a product: y = sum + bias, or y += sum + bias.
 struct Store {
   const float* bias;  // or nullptr
   bool accumulate;
@@ -18,23 +18,24 @@ struct Store {
   }
 };
 
-// Elements of a 16-byte copy: rows of operands begin at multiples of 16 bytes, and are zero from `cols` to the
-// next multiple of so many or end there.
+// Elements of a 16-byte copy. Rows of operands begin at multiples of 16 bytes. Past `cols` they either end or are zero
+// up to the next multiple of kPieceElems.
 constexpr int kPieceElems = 8;
 
 constexpr int kTileTokens = 128, kTileRows = 128, kTileDepth = 32, kStages = 4;
 constexpr int kProductThreads = 256;
 constexpr int kTileBytes = 128 * kTileDepth * 2;
-constexpr int kProductBytes = kStages * 2 * kTileBytes;  // shared
+constexpr int kProductBytes = kStages * 2 * kTileBytes;  // shared memory
 static_assert(kTileTokens == 128 && kTileRows == 128, "kTileBytes is of either");
 
-// Where a tile's piece lies, in elements: rows are 64 bytes, and the pieces of a row change places with the row so that
-// the eight rows of a matrix of ldmatrix, and the eight threads of a copy, fall on different banks.
+// Where a piece lies in a tile, in elements. A tile's rows are 64 bytes. The order of the pieces in a row depends on
+// the row, so that the eight rows of an ldmatrix matrix, and the eight threads of a copy, fall on different banks.
 __device__ __forceinline__ int piece_at(int row, int piece) {
   return row * kTileDepth + (piece ^ (row / 2 % 4)) * kPieceElems;
 }
 
-// Starts the copies of rows [first, first + 128), columns [begin, begin + kTileDepth); what lies outside is zero.
+// Starts the copies of rows [first, first + 128) and columns [begin, begin + kTileDepth). Elements outside the matrix
+// become zero.
 __device__ __forceinline__ void start_tile(const Rows<const uint16_t>& m, int64_t first, int64_t begin,
                                            uint16_t* tile) {
   constexpr int kPieces = kTileDepth / kPieceElems;
@@ -47,12 +48,12 @@ __device__ __forceinline__ void start_tile(const Rows<const uint16_t>& m, int64_
   }
 }
 
-// The fragment of tokens [row, row + 16) and columns [k, k + 16).
+// Loads the fragment of tokens [row, row + 16) and columns [k, k + 16).
 __device__ __forceinline__ void load_tokens(const uint16_t* tile, int row, int k, uint32_t (&a)[4]) {
   const int lane = int(threadIdx.x % 32);
   load_matrices(a, tile + piece_at(row + lane % 16, k / kPieceElems + lane / 16));
 }
-// Two fragments: of outputs [row, row + 8) and the next eight, columns [k, k + 16).
+// Loads two fragments of columns [k, k + 16): outputs [row, row + 8) and the next eight.
 __device__ __forceinline__ void load_outputs(const uint16_t* tile, int row, int k, uint32_t (&b)[4]) {
   const int lane = int(threadIdx.x % 32);
   load_matrices(b, tile + piece_at(row + lane % 8 + lane / 16 * 8, k / kPieceElems + lane / 8 % 2));
@@ -83,8 +84,8 @@ __device__ __forceinline__ void multiply_tiles(const uint16_t* a_tile, const uin
   }
 }
 
-// x [tokens, depth], w [rows, depth], y [tokens, rows]; `store` counts rows as y does. Blocks by tokens first, so that
-// those that run together share their rows of w.
+// x [tokens, depth], w [rows, depth], y [tokens, rows]. `store` gets row numbers of w, which are y's columns.
+// Consecutive blocks take the same rows of w, so that blocks that run together share them.
 template <Element kElement>
 __global__ void __launch_bounds__(kProductThreads, 2)
     product_kernel(Rows<const uint16_t> x, Rows<const uint16_t> w, Store store, Rows<float> y) {
@@ -102,13 +103,13 @@ __global__ void __launch_bounds__(kProductThreads, 2)
       start_tile(x, first_token, step * kTileDepth, x_tile(step));
       start_tile(w, first_output, step * kTileDepth, w_tile(step));
     }
-    commit_copies();  // an empty group too: waiting counts groups
+    commit_copies();  // empty at the end: wait_copies() counts groups
   };
   for (int64_t step = 0; step < kStages - 1; ++step) start(step);
   float sums[kM][kN][4] = {};
   for (int64_t step = 0; step < n_steps; ++step) {
     wait_copies<kStages - 2>();
-    meet_block();  // all copies of this step are there, and all have read the stage that is filled next
+    meet_block();  // all copies of this step have arrived, and all warps have read the stage that is filled next
     start(step + kStages - 1);
     multiply_tiles<kElement>(x_tile(step), w_tile(step), token, output, sums);
   }

@@ -1,4 +1,4 @@
-// What of the activations has a copy in scratch that a later product may use.
+// Remembers which activations have a copy in scratch that a later product may use.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// Which activations the copy in the workspace was made of. Right as long as every op reports what it writes, and every
-// other write to the device's memory is counted in CudaOptions::outside_writes.
+// The activations that the copy in the workspace was made of. It is right only if every op reports its writes and
+// CudaOptions::outside_writes counts every other write to the device's memory.
 class Remembered {
  public:
   explicit Remembered(const int64_t* outside_writes) : outside_writes_(outside_writes) {}

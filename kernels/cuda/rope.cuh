@@ -1,4 +1,5 @@
-// Rotary position embedding. Cosines are made where they are needed: no table, nothing to copy for one token's step.
+// Rotary position embedding. Each kernel computes the cosines that it needs: there is no table, and a step of one token
+// copies nothing.
 #pragma once
 
 #include "base/try.h"
@@ -10,14 +11,14 @@ inline namespace REFORM_CUDA_SIDE {
 
 constexpr int kMaxPairs = 128;
 
-// A Rope as a kernel takes it, by value. No pairs: nothing is rotated.
+// A Rope that a kernel takes by value. Without pairs nothing is rotated.
 struct Turns {
   int n_pairs = 0;
   bool halves = true;
   float magnitude = 1;
   float inv_freq[kMaxPairs];
 
-  // Where pair i's values lie in a head.
+  // Where pair i's two values lie in a head.
   __device__ int first(int i) const { return halves ? i : 2 * i; }
   __device__ int second(int i) const { return halves ? i + n_pairs : 2 * i + 1; }
 };
@@ -34,8 +35,8 @@ inline Turns turns_of(const Rope* rope) {
   return t;
 }
 
-// Cosine and sine of pair i at a slot, times the magnitude. The turn is reduced in double: at slot 10^6 a float has
-// lost it. What is left is an eighth of a turn at most, and that a float holds.
+// Cosine and sine of pair i at a slot, times the magnitude. The angle is reduced to a quarter turn in double, because
+// at slot 10^6 a float has lost it. The rest is at most an eighth of a turn, which a float holds.
 struct CosSin {
   float cos, sin;
 };
@@ -52,13 +53,13 @@ __device__ __forceinline__ CosSin turn_at(const Turns& turns, int i, int64_t slo
 
 constexpr int kRopeThreads = 64, kRopeHeads = 4;
 
-// x [n_tokens, n_heads * head_dim] in place; block (token, kRopeHeads heads), a thread per pair.
+// x [n_tokens, n_heads * head_dim] in place. Grid: (tokens, groups of kRopeHeads heads); a thread per pair.
 __global__ void rope_kernel(float* x, int64_t stride, int n_heads, int head_dim, Turns turns, int64_t first_slot) {
   float* row = x + int64_t(blockIdx.x) * stride;
   const int first_head = int(blockIdx.y) * kRopeHeads;
   for (int i = int(threadIdx.x); i < turns.n_pairs; i += kRopeThreads) {
     const CosSin turn = turn_at(turns, i, first_slot + blockIdx.x);
-    float a[kRopeHeads] = {}, b[kRopeHeads] = {};  // all read before any is written: one wait for memory
+    float a[kRopeHeads] = {}, b[kRopeHeads] = {};  // all are read before any is written, to wait for memory once
     REFORM_UNROLL
     for (int h = 0; h < kRopeHeads; ++h) {
       const float* head = row + int64_t(first_head + h) * head_dim;

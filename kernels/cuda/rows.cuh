@@ -7,7 +7,7 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// MatView as a kernel takes it.
+// A MatView that a kernel takes by value.
 template <class T>
 struct Rows {
   T* data;

@@ -1,5 +1,5 @@
-// Which slots of a cache are kept. One block: some ten thousand scores are read 33 times, all but once from the chip's
-// own caches: an estimated 30 microseconds a layer and chunk (not measured). The host is not involved.
+// Chooses the slots of a cache that are kept, in one block and without the host. It reads some ten thousand scores 33
+// times, all but once from the chip's own caches: an estimated 30 microseconds a layer and chunk (not measured).
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"
@@ -10,7 +10,7 @@ inline namespace REFORM_CUDA_SIDE {
 
 constexpr int kSlotThreads = kOnChip ? 1024 : 96, kSlotWarps = kSlotThreads / 32;
 
-// Ascends with the score; equal for 0 and -0; 0 for a NaN.
+// Ascends with the score. 0 and -0 have the same rank; a NaN has rank 0.
 __device__ __forceinline__ uint32_t rank_of(float score) {
   if (score != score) return 0;
   const uint32_t bits = float_to_bits(score + 0.0f);
@@ -28,8 +28,8 @@ __device__ __forceinline__ int count_from(const float* scores, int begin, int en
   return block_sum<kSlotThreads>(n);
 }
 
-// The highest rank for which reaches(rank) is true, found bit by bit. reaches(0) is true, and so is reaches() of every
-// rank below one that reaches.
+// The highest rank for which reaches(rank) is true, found bit by bit. reaches(0) must be true, and so must reaches() of
+// every rank below one that reaches.
 template <class Reaches>
 __device__ __forceinline__ uint32_t highest_rank(Reaches reaches) {
   uint32_t rank = 0;
@@ -38,12 +38,13 @@ __device__ __forceinline__ uint32_t highest_rank(Reaches reaches) {
   }
   return rank;
 }
-// The highest rank that at least `n` of them reach.
+// The highest rank that at least `n` of the scores reach.
 __device__ __forceinline__ uint32_t rank_reached(const float* scores, int begin, int end, int n) {
   return highest_rank([&](uint32_t rank) { return count_from(scores, begin, end, rank) >= n; });
 }
 
-// Each warp's share of the slots, in the warps' order. All but the last begin and end at multiples of 32 from `begin`.
+// A warp's share of the slots; shares follow the warps' order. Every share but the last begins and ends at a multiple
+// of 32 from `begin`.
 struct Neighbours {
   int begin, end;
 };
@@ -60,7 +61,7 @@ __global__ void __launch_bounds__(kSlotThreads)
   for (int i = thread; i < n_last; i += kSlotThreads) keep[n_first + n_heaviest + i] = end + i;
   if (n_heaviest == 0) return;
 
-  // Slots above this rank are kept, and the first of those that equal it.
+  // Slots above this rank are kept, and so are the first that equal it.
   const uint32_t least = rank_reached(scores, begin, end, n_heaviest);
   // Each warp counts its slots before it knows where they go.
   const Neighbours mine = neighbours_of(begin, end, warp);

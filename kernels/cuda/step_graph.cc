@@ -9,19 +9,19 @@ StepGraph::~StepGraph() {
 bool StepGraph::update(cudaGraph_t graph) {
   cudaGraphExecUpdateResultInfo info{};
   if (made_ != nullptr && cudaGraphExecUpdate(made_, graph, &info) == cudaSuccess) return true;
-  (void)cudaGetLastError();  // other kernels than before: they need a graph of their own
+  (void)cudaGetLastError();  // the kernels differ from before, so they need a graph of their own
   if (made_ != nullptr) cudaGraphExecDestroy(made_);
   made_ = nullptr;
   ++n_made_;
   return cudaGraphInstantiate(&made_, graph, 0) == cudaSuccess;
 }
 
-// Whether made_ is the step that issue() asks for. A step whose recording was cancelled must not run.
+// True if made_ is now the step that issue() asks for. A step whose recording was cancelled must not run.
 bool StepGraph::record(cudaStream_t stream, const std::function<Status()>& issue, Status& issued) {
   if (cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) return false;
   issued = issue();
   cudaGraph_t graph = nullptr;
-  // A refused launch is missing from the graph, which looks complete.
+  // A refused launch is missing from the graph, though the graph looks complete.
   const bool launched = cudaGetLastError() == cudaSuccess;
   const bool recorded = cudaStreamEndCapture(stream, &graph) == cudaSuccess && graph != nullptr && launched;
   const bool made = recorded && issued.ok() && update(graph);
@@ -33,7 +33,7 @@ Status StepGraph::prepare(cudaStream_t stream, Ops& ops, const std::function<Sta
   if (refused_) return {};
   Status issued;
   const bool ready = record(stream, issue, issued) && cudaGraphUpload(made_, stream) == cudaSuccess;
-  ops.forget();  // nothing has been run
+  ops.forget();  // nothing has run
   (void)cudaGetLastError();
   refused_ = !ready && issued.ok();
   return issued;

@@ -1,4 +1,4 @@
-// A step's kernels as one CUDA graph: less time passes between kernels than if each is launched on its own.
+// A step's kernels as one CUDA graph. Less time passes between its kernels than between kernels launched one by one.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -10,8 +10,8 @@
 
 namespace reform {
 
-// Every step is recorded. If its kernels are those of the graph, only their arguments are changed; if not, the graph is
-// made anew. Once the driver has refused any of this, steps are launched kernel by kernel.
+// Every step is recorded. If its kernels are those of the last graph, only their arguments change; otherwise the graph
+// is made anew. Once the driver has refused any of this, steps are launched kernel by kernel.
 class StepGraph {
  public:
   StepGraph() = default;
@@ -19,7 +19,7 @@ class StepGraph {
   StepGraph& operator=(const StepGraph&) = delete;
   ~StepGraph();
 
-  // Device::prepare_step() and run_step() on the stream.
+  // Device::prepare_step() and Device::run_step(), on the stream.
   Status prepare(cudaStream_t stream, Ops& ops, const std::function<Status()>& issue);
   Status run(cudaStream_t stream, Ops& ops, const std::function<Status()>& issue);
   bool refused() const { return refused_; }

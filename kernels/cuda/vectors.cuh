@@ -1,11 +1,11 @@
-// Products of a few tokens, straight on the stored blocks. A warp, or several for long rows, has two rows of W; each
-// lane takes units of both (32 or 64 weights, whose bits lie together) and multiplies them with all tokens. Sums are
+// Products of a few tokens with the stored blocks directly. A warp, or several for long rows, has two rows of W. Each
+// lane takes units of both (32 or 64 weights whose bits lie together) and multiplies them with all tokens. Sums are
 // FP32, in an order that depends on the shape only.
 //
-// Quantised weights meet the activations' two INT8 planes in dot4. Limit: memory, which is the weight's bytes, as the
+// Quantised weights meet the activations' two INT8 planes in dot4. Limit: memory, that is the weights' bytes, as the
 // activations stay in the L1 cache. With one token Q4_K takes some 2.6 instructions a weight (1 to unpack, 1.6 to
-// multiply), where an H100 could issue 4.8 in the time in which it reads the weight's 0.56 bytes; with eight tokens
-// the instructions are the limit.
+// multiply); an H100 could issue 4.8 in the time it takes to read the weight's 0.56 bytes. With eight tokens the
+// instructions are the limit.
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"
@@ -17,7 +17,7 @@ inline namespace REFORM_CUDA_SIDE {
 constexpr int kMaxVectors = 8;  // tokens
 constexpr int kVectorWarps = 8, kVectorThreads = 32 * kVectorWarps, kVectorRows = 2;
 
-// What a warp does: `split` warps share two rows, and this is number `part` of them.
+// A warp's share of the work: `split` warps share two rows, and this warp is number `part` of them.
 struct WarpShare {
   int split, part;
   int64_t first_row;
@@ -28,7 +28,7 @@ struct WarpShare {
   __device__ int step() const { return 32 * split; }
 };
 
-// Adds up the lanes' sums, then the warps', and stores them. Met by the whole block.
+// Adds up the lanes' sums, then the warps', and stores them. The whole block must call it.
 template <int kTokens>
 __device__ __forceinline__ void finish_sums(const WarpShare& share, float (&sums)[kVectorRows][kTokens], int n_tokens,
                                             const Store& store, const Rows<float>& y) {
@@ -48,7 +48,7 @@ __device__ __forceinline__ void finish_sums(const WarpShare& share, float (&sums
   store(y.row(t) + row, row, sum);
 }
 
-// A run of the activations, and what it adds to a row's sum.
+// A run of the activations. product() is what it adds to a row's sum.
 struct Run {
   Words4 high, low;
   float scale, sum;
@@ -72,7 +72,7 @@ struct Run {
   }
 };
 
-// kAt: what the blocks' addresses are multiples of, the format's kAlign or 2. Rows of y are tokens.
+// kAt is what the blocks' addresses are multiples of: the format's kAlign, or 2. Rows of y are tokens.
 template <class Format, int kAt, int kTokens>
 __global__ void __launch_bounds__(kVectorThreads)
     quant_vector_kernel(const uint8_t* w, int64_t cols, Narrow x, int n_tokens, int split, Store store, Rows<float> y) {
@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kVectorThreads)
   const int64_t row_bytes = cols / Format::kElems * Format::kBytes;
   const uint8_t* rows[kVectorRows];
   REFORM_UNROLL
-  for (int r = 0; r < kVectorRows; ++r) {  // past the last row the last is computed again and not stored
+  for (int r = 0; r < kVectorRows; ++r) {  // past the end the last row is computed again and not stored
     rows[r] = w + (share.first_row + r < y.cols ? share.first_row + r : y.cols - 1) * row_bytes;
   }
   float sums[kVectorRows][kTokens] = {};
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kVectorThreads)
     for (int j = 0; j < Format::kRuns; ++j) {
       REFORM_UNROLL
       for (int t = 0; t < kTokens; ++t) {
-        if (t > 0 && t >= n_tokens) continue;  // no branch for the first: so its loads stay ahead of their use
+        if (t > 0 && t >= n_tokens) continue;  // no branch for the first: its loads stay ahead of their use
         const Run run(x, t, int64_t(block) * Format::kElems + Format::first(unit, j));
         REFORM_UNROLL
         for (int r = 0; r < kVectorRows; ++r) sums[r][t] += run.product<Format>(u[r], j);
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kVectorThreads)
   finish_sums<kTokens>(share, sums, n_tokens, store, y);
 }
 
-// Weights that are floats, in FP32: kPiece neighbours a lane, 4 where weights and activations lie at multiples of the
+// Float weights, in FP32. A lane takes kPiece neighbours: 4 where weights and activations begin at multiples of the
 // bytes of four, else 1. Limit: memory; some 3 instructions a weight and token.
 template <class Format, int kPiece, int kTokens>
 __global__ void __launch_bounds__(kVectorThreads)

@@ -1,7 +1,8 @@
-// Products of a warpgroup, four warps whose first has a number divisible by four: 64 rows by up to 256 columns, a depth
-// of 16 each, FP32 += F16 * F16 (wgmma: PTX ISA, "Asynchronous warpgroup level matrix multiply-accumulate"). Only
-// compute capability 9.0a has them; elsewhere a kernel of them is empty. The right factor lies in shared memory, the
-// left one too, or in registers as mma_f16 takes it; warp w has rows 16 w to 16 w + 15, as mma_f16 gives them.
+// Products of a warpgroup: four warps, the first of which has a number divisible by four. A product is 64 rows by up to
+// 256 columns at a depth of 16, FP32 += F16 * F16 (wgmma: PTX ISA, "Asynchronous warpgroup level matrix
+// multiply-accumulate"). Only compute capability 9.0a has it; elsewhere a kernel that uses it is empty. The right
+// factor lies in shared memory. The left one lies there too, or in registers as mma_f16 takes it. Warp w has rows 16 w
+// to 16 w + 15 of the result, as mma_f16 gives them.
 #pragma once
 
 #include "kernels/cuda/port.h"
@@ -9,33 +10,33 @@
 namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
-// A panel: rows of 64 elements, 128 bytes, in shared memory from a multiple of 1024 on. Piece c of 16 bytes of row r
-// lies at piece c ^ r % 8 ("128-byte swizzling"), so that eight rows of a column lie in different banks.
+// A panel: rows of 64 elements (128 bytes) in shared memory, from a multiple of 1024 bytes on. Piece c (16 bytes) of
+// row r lies at place c ^ r % 8 ("128-byte swizzling"), so that a column's eight rows lie in different banks.
 constexpr int kPanelColumns = 64, kPanelAlign = 1024;
 __device__ __forceinline__ int in_panel(int row, int column) {
   return row * kPanelColumns + ((column / 8 ^ row % 8) * 8 | column % 8);
 }
 
-// [kRows, columns] as panels one after another: where element (row, column) lies.
+// Where element (row, column) of [kRows, columns] lies, stored as one panel after another.
 template <int kRows>
 __device__ __forceinline__ int in_panels(int row, int column) {
   return column / kPanelColumns * kRows * kPanelColumns + in_panel(row, column % kPanelColumns);
 }
 
-// Where a panel's row 0 begins that holds a column, and 16 columns of it lie one after another before they are
-// swizzled: the hardware does that to the address it arrives at.
+// Where `column` begins in row 0 of its panel, before swizzling. The hardware counts 16 columns on from there and
+// swizzles the addresses itself.
 template <int kRows>
 __device__ __forceinline__ constexpr int in_panel_start(int column) {
   return column / kPanelColumns * kRows * kPanelColumns + column % kPanelColumns;
 }
 
-// The block's shared memory, from where a panel may begin: up to kPanelAlign bytes of it are passed over.
+// The block's shared memory from the first place where a panel may begin. Up to kPanelAlign bytes are skipped.
 __device__ __forceinline__ char* panel_memory() {
   char* memory = dynamic_shared();
   return memory + (kPanelAlign - shared_address(memory) % kPanelAlign) % kPanelAlign;
 }
 
-// Where a factor lies, and how far apart its parts are (PTX ISA, "Matrix Descriptor Format"; all in 16 bytes).
+// Where a factor lies and how far apart its parts are (PTX ISA, "Matrix Descriptor Format"; all in units of 16 bytes).
 struct Factor {
   uint64_t bits;
 
@@ -45,9 +46,11 @@ struct Factor {
   __device__ Factor(uint64_t b) : bits(b) {}
   __device__ Factor after(int bytes) const { return bits + uint64_t(bytes / 16); }
 };
-// Row r of the panel is row or column r of the product, element k of it is at depth k: first of its 16 columns.
+// Row r of the panel is row or column r of the product, and element k of it is at depth k. `panel` points to the first
+// of 16 columns.
 __device__ __forceinline__ Factor by_rows(const uint16_t* panel) { return {shared_address(panel), 16}; }
-// Element c of row r is column c at depth r: of panels that many bytes apart, first of 16 rows.
+// Row r is depth r, and element c of it is column c. Panels are `panel_bytes` apart; `panels` points to the first of 16
+// rows.
 __device__ __forceinline__ Factor by_columns(const uint16_t* panels, int panel_bytes) {
   return {shared_address(panels), panel_bytes};
 }
@@ -55,18 +58,18 @@ __device__ __forceinline__ Factor by_columns(const uint16_t* panels, int panel_b
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define REFORM_HAS_WARPGROUPS
 
-// What this thread has written to shared memory, its copies that have been waited for too, is there for products issued
-// after the block has met (PTX ISA, "Async proxy").
+// Makes this thread's writes to shared memory visible to products issued after the block has met. That includes its
+// copies, once it has waited for them (PTX ISA, "Async proxy").
 __device__ __forceinline__ void show_to_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
-// Before products whose registers have been written by anything but products.
+// Comes before products whose registers something other than products has written.
 __device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-// Until at most the last kLeft groups are under way.
+// Waits until at most the last kLeft groups are under way.
 template <int kLeft>
 __device__ __forceinline__ void wait_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
 }
-// The compiler is not to move what reads or writes these before what stands above, nor after what stands below.
+// Stops the compiler from moving reads and writes of d across this point.
 template <int kTiles>
 __device__ __forceinline__ void settle(float (&d)[kTiles][4]) {
   REFORM_UNROLL
@@ -75,9 +78,9 @@ __device__ __forceinline__ void settle(float (&d)[kTiles][4]) {
   }
 }
 
-// What makes `x`, which is never negative, is computed before what stands below. ptxas takes a wait for products
-// further up past plain arithmetic, and then waits for what the arithmetic was to hide; past a store, which is never
-// made, it does not.
+// Makes the compiler compute `x`, which is never negative, before what follows. ptxas moves a wait for products up past
+// plain arithmetic, and the arithmetic that should hide the wait then comes after it. It does not move the wait past a
+// store, so there is one here that never happens.
 __device__ __forceinline__ void compute_first(float x, void* shared) {
   asm volatile("{.reg .pred below; setp.lt.f32 below, %1, 0f00000000; @below st.volatile.shared.f32 [%0], %1;}" ::"r"(
                    shared_address(shared)),
@@ -103,14 +106,14 @@ __device__ __forceinline__ void compute_first(float x, void* shared) {
 #define REFORM_D_64 REFORM_D32(0)
 #define REFORM_D_128 REFORM_D32(0), REFORM_D32(8)
 #define REFORM_D_256 REFORM_D32(0), REFORM_D32(8), REFORM_D32(16), REFORM_D32(24)
-// d = a b, or += where `add`; b by rows.
+// d = a b, or d += a b if `add`; b by rows.
 #define REFORM_MULTIPLY_SHARED(N, A, B, ADD)                                                            \
   __device__ __forceinline__ void multiply(float (&d)[N / 8][4], Factor a, Factor b, bool add) {        \
     asm volatile("{.reg .pred p; setp.ne.b32 p, %" ADD ", 0;"                                           \
                  "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.f16.f16 {" REFORM_NAMES_##N "}, %" A   \
                  ", %" B ", p, 1, 1, 0, 0;}" : REFORM_D_##N : "l"(a.bits), "l"(b.bits), "r"(int(add))); \
   }
-// d = a b, or += where `add`; b by columns or by rows. a is not to change until the product has been waited for.
+// d = a b, or d += a b if `add`; b by columns or by rows. a must not change until the product has been waited for.
 #define REFORM_MULTIPLY_OWN(N, A0, A1, A2, A3, B, ADD, BY_COLUMNS)                                                       \
   template <bool kByColumns>                                                                                             \
   __device__ __forceinline__ void multiply_own(float (&d)[N / 8][4], const uint32_t (&a)[4], Factor b, bool add) {       \

@@ -11,7 +11,7 @@
 namespace reform {
 namespace {
 
-// Both round probabilities to F16, of which a row's sum is one, and a column's here a third; a wrong layout is off by
+// Both round probabilities to F16; they sum to one in a row and here to a third in a column. A wrong layout is off by
 // as much as the values are.
 constexpr double kAllowed = 0.02;
 
@@ -31,10 +31,10 @@ struct Problem {
   const OpLimits limits{t.n_tokens, t.n_heads* head_dim, t.n_keys, t.n_heads, 1, head_dim};
   std::vector<float> q = std::vector<float>(size_t(t.n_tokens * t.n_heads * head_dim));
   std::vector<uint16_t> k = std::vector<uint16_t>(size_t(t.n_keys * head_dim)), v = k;
-  std::vector<int32_t> rows;  // whose columns are summed
+  std::vector<int32_t> rows;  // the rows whose columns are summed
 };
 
-// The problem's arrays on the device; `out` and `lse` hold no numbers, so that what is not written shows.
+// The problem's arrays on the device. `out` and `lse` begin as NaN, so that what is not written shows.
 struct Placed {
   std::byte *q, *k, *v, *out, *lse, *sums;
   std::span<std::byte> workspace;
@@ -65,7 +65,7 @@ Result<std::optional<Placed>> place(Device& device, const Problem& p, std::span<
   return std::optional<Placed>(to);
 }
 
-// Attention's result and then the column sums; empty where there is too little memory.
+// Attention's result, then the column sums. Empty if there is too little memory.
 Result<std::vector<float>> run(Device& device, const Problem& p, std::span<std::byte> memory, const MakeAttention& make,
                                bool warpgroups) {
   TRY_ASSIGN(const auto at, place(device, p, memory));
@@ -104,7 +104,7 @@ Result<bool> attends_by_warpgroups(Device& device, std::span<std::byte> memory, 
     TRY_ASSIGN(const std::vector<float> by_warps, run(device, problem, memory, make, false));
     const auto by_warpgroups = run(device, problem, memory, make, true);
     if (!by_warpgroups.ok()) {
-      // A launch that is refused is met by one copy, a chip that has failed by all.
+      // After a refused launch one copy fails; after a chip's failure all do.
       float word = 0;
       TRY(device.to_host(&word, memory.data(), sizeof word));
       return false;

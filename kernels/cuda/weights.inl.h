@@ -1,4 +1,4 @@
-// Weights as launches see them: where their bytes lie and how far they are aligned; grids over rows.
+// Weights as launches see them (where their bytes lie and how they are aligned), and grids over rows.
 #pragma once
 
 #include "kernels/cuda/elementwise.cuh"
@@ -10,7 +10,7 @@ inline namespace REFORM_CUDA_SIDE {
 inline int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline const uint8_t* bytes_of(const Weight& w) { return static_cast<const uint8_t*>(w.data); }
 inline Dim over(int64_t n, int64_t rows) { return {unsigned((n + kRowThreads - 1) / kRowThreads), unsigned(rows)}; }
-// Blocks (row, columns) over a matrix: of rows there may be more than the 65535 that the second dimension takes.
+// Grid: (rows, groups of columns). Rows come first, as there may be more than the second dimension takes (65535).
 inline Dim over_matrix(MatView<const float> m) {
   return {unsigned(m.rows), unsigned((m.cols + kRowThreads - 1) / kRowThreads)};
 }
@@ -19,7 +19,7 @@ template <class Format>
 bool aligned(const Weight& w) {
   return reinterpret_cast<uintptr_t>(w.data) % Format::kAlign == 0;
 }
-// Rows are whole numbers of four weights and begin at multiples of their bytes.
+// Whether rows are whole numbers of four weights and begin at multiples of the bytes of four weights.
 template <class Format>
 bool whole_fours(const Weight& w) {
   return w.cols % 4 == 0 && reinterpret_cast<uintptr_t>(w.data) % (4 * Format::kBytes) == 0;

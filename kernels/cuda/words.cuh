@@ -1,6 +1,6 @@
-// Carries small arrays of the host to the device as a kernel's arguments, which are read when it is launched. A copy
-// from pageable memory may read them later ("might be synchronous" is all that the CUDA Runtime API's "API
-// synchronization behavior" says), and one from pinned memory does.
+// Carries small arrays from the host to the device as a kernel's arguments, which are read at the launch. A copy from
+// pageable memory may read them later ("might be synchronous" is all that the CUDA Runtime API's "API synchronization
+// behavior" says), and a copy from pinned memory does.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace reform::cuda {
 inline namespace REFORM_CUDA_SIDE {
 
 // A launch takes 4 KiB of arguments on every chip (CUDA C++ Programming Guide, "__global__ function parameters").
-// Under emulation fewer words, so that tests have several launches.
+// Emulation carries fewer words, so that tests have several launches.
 constexpr int kPassedWords = kOnChip ? 1000 : 24, kPassedThreads = 256;
 struct PassedWords {
   uint32_t w[kPassedWords];
@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kPassedThreads) place_words_kernel(PassedWords
   for (int i = int(threadIdx.x); i < n; i += kPassedThreads) to[i] = words.w[i];
 }
 
-// In the order of the stream; `from` has been read when this returns.
+// Copies in the order of the stream. `from` has been read when this returns.
 template <class T>
 void copy_to_device(Stream stream, T* to, std::span<const T> from) {
   static_assert(sizeof(T) == sizeof(uint32_t));

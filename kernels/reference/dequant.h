@@ -1,7 +1,7 @@
-// What each tensor format means, block by block: the definition every faster kernel is tested against.
+// What each tensor format means, block by block: the definition that tests compare every faster kernel with.
 //
 // Bit for bit equal to the `gguf` Python package. Every product below is exact in FP32 (an 11-bit half scale times a
-// sub-scale of at most 7 bits times a value of at most 5: 23 of 24 bits), so a value is rounded once, in the last
+// sub-scale of at most 7 bits times a value of at most 5: 23 of 24 bits). So a value is rounded once, in the last
 // addition, and neither the order of factors nor fused multiply-add can change a bit.
 #pragma once
 

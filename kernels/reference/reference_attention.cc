@@ -9,7 +9,7 @@
 namespace reform::reference {
 namespace {
 
-// One KV head of a cache, widened: keys and values [kv_len, head_dim], keys rotated as the call wants them.
+// One KV head of a cache, widened: keys and values [kv_len, head_dim], with keys rotated as the call asks.
 struct Head {
   std::vector<double> k, v;
 };

@@ -5,7 +5,7 @@
 
 namespace reform::reference {
 
-// Rotates one head x[head_dim] in place, as at `slot`. RoPE: arXiv 2104.09864, section 3.4.2.
+// Rotates one head x[head_dim] in place, by the angles of `slot`. RoPE: arXiv 2104.09864, section 3.4.2.
 void rotate(const Rope& rope, int64_t slot, std::span<double> x);
 
 // Scaled dot-product attention (arXiv 1706.03762, section 3.2.1); arguments as Ops::attention.

@@ -1,5 +1,5 @@
-// Every op by its definition: scalar, one thread, sums in double, rounded to the output once. Never optimised: the
-// SIMD kernels are tested against it.
+// Every op by its definition: scalar, one thread, sums in double, one rounding to the output. It is never optimised, as
+// tests compare the SIMD kernels with it.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -21,7 +21,7 @@ double activate(Activation act, double x) {
   return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
 }
 
-// Beyond its range F16 would store infinity, and one infinite key poisons a whole row of attention.
+// F16 would store a value beyond its range as infinity, and one infinite key spoils a whole row of attention.
 uint16_t saturated_f16(float x) {
   return std::isnan(x) ? f32_to_f16(x) : f32_to_f16(float(std::clamp(double(x), -kMaxF16, kMaxF16)));
 }

@@ -12,7 +12,7 @@ using nlohmann::json;
 
 namespace {
 
-// Text bytes may be cut inside a character, so they travel as hex.
+// Text bytes may be cut inside a character, so they are stored as hex.
 std::string to_hex(const std::string& bytes) {
   std::string hex;
   for (const unsigned char c : bytes) hex += fmt::format("{:02x}", c);
@@ -25,7 +25,7 @@ std::string from_hex(const std::string& hex) {
   return bytes;
 }
 
-// Far beyond any text, so that sums of two stay numbers.
+// Far beyond any text, so that sums of two offsets do not overflow.
 void check_offset(int64_t offset) {
   if (offset < 0 || offset > int64_t{1} << 60) throw std::invalid_argument("an impossible offset");
 }
@@ -54,7 +54,7 @@ PartStart parse_part(const json& j) {
 template <class Fn>
 auto parse(const std::string& text, const std::string& context, const char* what, Fn fn)
     -> Result<decltype(fn(json()))> {
-  try {  // accessors throw on a missing key or another kind; nothing escapes from here
+  try {  // accessors throw on a missing key or a wrong type; nothing escapes from here
     return fn(parse_json(text));
   } catch (const std::exception& e) {
     return Status{Code::kCorrupt, fmt::format("context '{}': its {} is damaged: {}", context, what, e.what())};

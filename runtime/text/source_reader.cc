@@ -33,7 +33,7 @@ Result<std::unique_ptr<SourceReader>> SourceReader::open(const std::vector<Inges
       if (!*open.file) return Status{Code::kNotFound, fmt::format("{}: {}", source.path, std::strerror(errno))};
       open.stream = open.file.get();
       const auto size = std::filesystem::file_size(source.path, error);
-      // A pipe or device has no size; nor has anything /proc makes up.
+      // A pipe or device has no size, nor has a file in /proc.
       if (error || !std::filesystem::is_regular_file(source.path, error) || size == 0) reader->total_bytes_ = -1;
       if (reader->total_bytes_ >= 0) reader->total_bytes_ += int64_t(size);
     } else {

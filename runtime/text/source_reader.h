@@ -1,4 +1,5 @@
-// The joined text of several files or streams, read in blocks: hashed, counted, checked to be UTF-8 file by file.
+// The joined text of several files or streams, read in blocks. It is hashed, counted, and checked to be UTF-8 file by
+// file.
 #pragma once
 
 #include <reform/cancel.h>
@@ -18,16 +19,16 @@ namespace reform {
 
 class SourceReader {
  public:
-  // Opens every path now, so that a missing file is known before work is done. first_byte: where these sources begin
-  // in the joined text. lossy: invalid UTF-8 is let through.
+  // Opens every path at once, so that a missing file shows before work is done. first_byte: where these sources begin
+  // in the joined text. lossy: invalid UTF-8 is accepted.
   static Result<std::unique_ptr<SourceReader>> open(const std::vector<IngestSource>& sources, int64_t first_byte,
                                                     bool lossy, const CancelToken* cancel = nullptr);
 
-  // The next block; empty at the end. kBadText names the file and the byte; kIo a failed read; kCancelled.
+  // The next block; empty at the end. kBadText names the file and the byte. kIo: a read failed. kCancelled.
   Result<std::string_view> next();
 
   int64_t bytes_read() const { return bytes_read_; }
-  int64_t total_bytes() const { return total_bytes_; }             // -1: a stream is among them
+  int64_t total_bytes() const { return total_bytes_; }             // -1: one of them is a stream
   std::string hash() const { return hash_.hex(); }                 // of what was read so far
   const std::vector<SourceFile>& files() const { return files_; }  // those begun so far
 
@@ -47,7 +48,7 @@ class SourceReader {
   RunningHash hash_;
   std::vector<SourceFile> files_;
   std::string buffer_;
-  std::string cut_;  // the start of a character at the end of the block before
+  std::string cut_;  // the start of a character at the end of the last block
 };
 
 }  // namespace reform

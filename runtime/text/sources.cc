@@ -17,13 +17,13 @@ struct Piece {
   std::string text;
 };
 
-// A span with the tokens around it that may complete a character cut at its rim.
+// A span with the tokens around it that may complete a character cut at its edge.
 TokenRange range_of(const Span& span, int64_t n_tokens) {
   return {std::max<int64_t>(0, span.begin_token - kCharacterTokens),
           std::min(n_tokens, span.end_token + kCharacterTokens)};
 }
 
-// The text of tokens [begin, end), and of those around them that complete a cut character. `tokens` begin at `first`.
+// The text of tokens [begin, end), and of those around them that complete a cut character. `tokens` begins at `first`.
 Piece make_piece(const Tokenizer& tokenizer, const Tokens& tokens, int64_t first, int64_t begin, int64_t end) {
   const int64_t last = first + int64_t(tokens.ids.size());
   const auto bytes = [&](int64_t t) { return tokenizer.decode({tokens.ids[size_t(t - first)]}, true, t == 0); };
@@ -50,7 +50,7 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
       const int64_t begin = std::max(piece.begin_byte, file.begin_byte);
       const int64_t end = std::min(piece.end_byte, file.begin_byte + file.size_bytes);
       if (begin >= end) continue;
-      // A lossy read and SentencePiece's prefix space change the text's length against its bytes, so the text is cut
+      // A lossy read and SentencePiece's prefix space make the text's length differ from its bytes. So the text is cut
       // by byte offsets only where two files meet.
       const bool whole = begin == piece.begin_byte && end == piece.end_byte;
       const size_t from = std::min(piece.text.size(), size_t(begin - piece.begin_byte));

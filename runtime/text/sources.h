@@ -14,8 +14,8 @@
 
 namespace reform {
 
-// The sources of one context's spans, which stand in the order of the text. A span over the border of two files becomes
-// two sources.
+// The sources of one context's spans, which must be in the order of the text. A span across the border of two files
+// becomes two sources.
 Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tokenizer,
                                          const std::vector<SourceFile>& files, const std::vector<Span>& spans);
 

@@ -23,7 +23,7 @@ Result<std::unique_ptr<TokenPump>> TokenPump::start(const Tokenizer& tokenizer, 
   return pump;
 }
 
-// Counts the tokens of batch_ from `first` on, given out just now.
+// Counts the tokens of batch_ from `first` on, which were just given out.
 void TokenPump::count_from(size_t first) {
   const auto begin = batch_.byte_lengths.begin() + ptrdiff_t(first);
   const int64_t bytes = std::accumulate(begin, batch_.byte_lengths.end(), int64_t(0));
@@ -36,7 +36,7 @@ void TokenPump::count_from(size_t first) {
 
 Status TokenPump::fill(int64_t want) {
   while (!ended_ && waiting() < want) {
-    if (taken_ > 0) {  // what was taken leaves, so that the batch stays as small as what waits
+    if (taken_ > 0) {  // drops what was taken, so that the batch stays as small as what waits
       batch_.ids.erase(batch_.ids.begin(), batch_.ids.begin() + taken_);
       batch_.byte_lengths.erase(batch_.byte_lengths.begin(), batch_.byte_lengths.begin() + taken_);
       stable_end_ -= taken_;
@@ -59,7 +59,8 @@ Status TokenPump::fill(int64_t want) {
 namespace {
 
 void add_tokens(RunningHash& hash, std::span<const int32_t> ids, std::span<const uint32_t> byte_lengths) {
-  for (size_t i = 0; i < ids.size(); ++i) {  // token by token, so that the hash does not depend on how many at a time
+  // Token by token, so that the hash does not depend on how many come at a time.
+  for (size_t i = 0; i < ids.size(); ++i) {
     const uint32_t pair[2] = {uint32_t(ids[i]), byte_lengths[i]};
     hash.add(pair, sizeof(pair));
   }

@@ -1,4 +1,4 @@
-// Text in, tokens out in order, a chunk at a time, in bounded memory; and where an append would start.
+// Text in; tokens out in order, a chunk at a time, in bounded memory. It also knows where an append would start.
 #pragma once
 
 #include <reform/status.h>
@@ -25,16 +25,16 @@ class TokenPump {
   int64_t waiting() const { return int64_t(batch_.ids.size()) - taken_; }
   std::span<const int32_t> ids(int64_t n) const { return {batch_.ids.data() + taken_, size_t(n)}; }
   std::span<const uint32_t> byte_lengths(int64_t n) const { return {batch_.byte_lengths.data() + taken_, size_t(n)}; }
-  // The first n waiting tokens are done with; they go into hash().
+  // Drops the first n waiting tokens and adds them to hash().
   void take(int64_t n);
   std::string hash() const { return hash_.hex(); }  // over all tokens taken since the part's begin
   std::string hash_with(int64_t n) const;           // the same, as if the first n waiting were taken
 
   bool ended() const { return ended_; }
-  // True when the first n waiting tokens hold some that a continuation of the text could change.
+  // Whether the first n waiting tokens include some that a continuation of the text could change.
   bool unstable(int64_t n) const { return ended_ && n > stable_waiting(); }
-  // Where an append would start if the next chunk to run began with the first waiting token. Before unstable tokens
-  // are taken only.
+  // Where an append would start if the next chunk began with the first waiting token. Call it only before unstable
+  // tokens are taken.
   PartStart append_start(int64_t begin_tokens, int64_t total_bytes) const;
 
   const SourceReader& reader() const { return *reader_; }
@@ -47,10 +47,10 @@ class TokenPump {
   std::unique_ptr<SourceReader> reader_;
   std::unique_ptr<TokenStream> stream_;
   TokenBatch batch_;
-  int64_t taken_ = 0;       // of batch_
-  int64_t stable_end_ = 0;  // of batch_: tokens given out before the text ended
+  int64_t taken_ = 0;       // tokens of batch_
+  int64_t stable_end_ = 0;  // tokens of batch_ that were given out before the text ended
   int64_t n_tokens_ = 0, n_token_bytes_ = 0;
-  int64_t stable_bytes_ = 0;  // of the joined text, covered by all stable tokens
+  int64_t stable_bytes_ = 0;  // bytes of the joined text that all stable tokens cover
   bool ended_ = false;
   std::string held_back_;  // when the text ended
   RunningHash hash_;

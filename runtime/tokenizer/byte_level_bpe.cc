@@ -1,5 +1,5 @@
-// Byte-level BPE (GPT-2 and its many heirs): words by a pre-tokenizer; each byte is written as one printable character;
-// within a word the pair with the lowest rank in the list of merges merges first.
+// Byte-level BPE (GPT-2 and its many heirs). A pre-tokenizer cuts the text into words, and each byte is written as one
+// printable character. Within a word, the pair with the lowest rank in the list of merges merges first.
 #include <utf8cpp/utf8.h>
 
 #include <algorithm>
@@ -46,7 +46,7 @@ class ByteLevelBpe : public Encoder {
       if (c.kind == Utf8Char::Kind::kValid && c.code_point < byte_of_.size() && byte_of_[c.code_point] >= 0) {
         bytes += char(byte_of_[c.code_point]);
       } else {
-        bytes += token_text.substr(pos, c.n_bytes);  // not of the alphabet: as it stands
+        bytes += token_text.substr(pos, c.n_bytes);  // not in the alphabet: taken unchanged
       }
       pos += c.n_bytes;
     }
@@ -139,7 +139,7 @@ class ByteLevelBpe : public Encoder {
       scratch.tokens.push_back({scratch.symbols[size_t(i)].id, scratch.symbols[size_t(i)].n_bytes});
   }
 
-  // Bytes without a token count to the token before them in the word, at its front to the first.
+  // Bytes without a token count to the token before them in the word, or to the first token if they begin the word.
   void put(std::string_view word, const std::vector<WordToken>& tokens, TokenSink& sink) const {
     if (tokens.empty()) return sink.unspelt(word.size());
     size_t pos = 0;
@@ -155,8 +155,8 @@ class ByteLevelBpe : public Encoder {
 
   const PreTokenizer& pre_;
   const Vocab& vocab_;
-  std::array<std::string, 256> byte_texts_;  // each byte in the alphabet, UTF-8
-  std::array<int32_t, 256> byte_ids_;        // -1: the vocabulary lacks it, and it is dropped
+  std::array<std::string, 256> byte_texts_;  // each byte as a character of the alphabet, UTF-8
+  std::array<int32_t, 256> byte_ids_;        // -1: the vocabulary lacks the byte, so it is dropped
   std::array<int16_t, 512> byte_of_;         // by code point of the alphabet; -1: none
   FlatMap<Merge> merges_;
 };

@@ -1,4 +1,4 @@
-// The two kinds of encoder behind a Tokenizer, and where their tokens go.
+// The two kinds of encoder behind a Tokenizer, and where they put their tokens.
 #pragma once
 
 #include <reform/status.h>
@@ -18,20 +18,20 @@ namespace reform {
 class Gguf;
 class Vocab;
 
-// The longest text encoded at once: positions in it and heaps over it stay within 32 bits.
+// The longest text that is encoded at once: positions in it and heaps over it fit 32 bits.
 inline constexpr size_t kMaxWordBytes = size_t(1) << 30;
-// The longest run without a place to split that a stream takes (blanks, one letter over and over): it is held whole, at
-// some 60 bytes per byte of it while it is encoded.
+// The longest run without a place to split that a stream accepts (blanks, one letter over and over). It is held whole
+// and takes some 60 bytes per byte while it is encoded.
 inline constexpr size_t kMaxRunBytes = size_t(4) << 20;
 
-// The byte that a byte token ("<0x0A>") stands for; the text itself if it is no such name.
+// The byte that a byte token ("<0x0A>") stands for, or the text itself if it is no such name.
 std::string byte_of_token(std::string_view text);
 
-// Collects tokens and the places where the text may be cut: encoding what stands before a cut and what stands after it,
-// each alone, gives what encoding both at once gives.
+// Collects tokens and the cuts, the places where the text may be split: encoding the text before a cut and the text
+// after it separately gives what encoding both at once gives.
 class TokenSink {
  public:
-  // hold_last: the last token may still grow by bytes that no token spells, so it counts only once another follows.
+  // hold_last: the last token may still grow by bytes that no token spells, so it counts only after another follows.
   explicit TokenSink(bool hold_last) : hold_last_(hold_last) {}
 
   void token(int32_t id, size_t n_bytes) {
@@ -40,7 +40,7 @@ class TokenSink {
     n_bytes_ += n_bytes;
     unspelt_bytes_ = 0;
   }
-  // Bytes that the vocabulary cannot spell: they count to the token before them, at the start to the first one.
+  // Bytes that the vocabulary cannot spell. They count to the token before them, at the start to the first one.
   void unspelt(size_t n_bytes) {
     n_bytes_ += n_bytes;
     if (batch_.ids.empty()) {
@@ -49,14 +49,14 @@ class TokenSink {
       batch_.byte_lengths.back() += uint32_t(n_bytes);
     }
   }
-  // A cut where no byte was taken yet is none: the text's start would be encoded as a start again.
+  // A cut before the first byte does not count: the text's start would be encoded as a start again.
   void cut() {
     if (n_bytes_ == 0 || batch_.ids.empty()) return;
     if (batch_.ids.size() > cut_.n_tokens) before_last_ = cut_;
     cut_ = {n_bytes_, batch_.ids.size()};
   }
 
-  // Forgets what stands after the last safe cut and returns the number of bytes before it.
+  // Forgets what comes after the last safe cut and returns the number of bytes before it.
   size_t keep_until_cut() {
     const Cut cut = hold_last_ ? before_last_ : cut_;
     batch_.ids.resize(cut.n_tokens);
@@ -76,13 +76,13 @@ class TokenSink {
   Cut cut_, before_last_;
 };
 
-// Encodes a stretch of text without special tokens in it.
+// Encodes a stretch of text that has no special tokens in it.
 class Encoder {
  public:
   virtual ~Encoder() = default;
 
-  // From the front of `text` (valid UTF-8, whole characters), as far as no text after it can change the tokens; all of
-  // it if `final`. at_start: nothing, or a special token, stands before it.
+  // Encodes the front of `text` (valid UTF-8, whole characters), as far as no later text can change the tokens; all of
+  // it if `final`. at_start: nothing, or a special token, comes before it.
   virtual void encode(std::string_view text, bool at_start, bool final, MergeScratch& scratch,
                       TokenSink& sink) const = 0;
 
@@ -91,9 +91,9 @@ class Encoder {
 
   virtual int64_t table_bytes() const = 0;
   virtual bool default_add_bos() const = 0;
-  // A text's first token gets a space before it that the text does not have.
+  // Whether a text's first token gets a space before it that the text does not have.
   virtual bool adds_space_prefix() const { return false; }
-  // Some bytes have no token.
+  // Whether some bytes have no token.
   virtual bool has_unspelt_bytes() const { return false; }
 };
 

@@ -1,5 +1,5 @@
-// A read-mostly hash map from 64-bit keys, flat and open-addressed: the tables of merges and of character pairs, where
-// std::unordered_map would cost a cache miss more per look-up and four times the memory.
+// A read-mostly hash map from 64-bit keys, flat and open-addressed. It holds the tables of merges and of character
+// pairs, where std::unordered_map would cost one more cache miss per look-up and four times the memory.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace reform {
 template <class Value>
 class FlatMap {
  public:
-  // Room for `n_keys` without growing; more makes it grow.
+  // Has room for `n_keys` without growing; more keys make it grow.
   explicit FlatMap(size_t n_keys = 0) { rehash(n_keys); }
 
   // Keeps the first value of a key.

@@ -1,5 +1,5 @@
-// The heart of both tokenizers: merge neighbouring symbols, the best pair first, of equals the leftmost, until no pair
-// merges. O(n log n) in the length of the word.
+// The heart of both tokenizers: merges neighbouring symbols, the best pair first and of equal ones the leftmost, until
+// no pair merges. O(n log n) in the length of the word.
 #pragma once
 
 #include <algorithm>
@@ -24,9 +24,9 @@ struct Symbol {
 };
 
 struct MergeCandidate {
-  uint32_t priority;  // lower first
+  uint32_t priority;  // the lowest first
   int32_t left;       // index of the left symbol
-  uint32_t n_bytes;   // of both; another sum means that one of them has merged since
+  uint32_t n_bytes;   // of both; a different sum means that one of them has merged since
   int32_t id;         // of the product
 
   // For a heap with the best on top.
@@ -35,7 +35,7 @@ struct MergeCandidate {
   }
 };
 
-// The tokens of words met lately. Direct-mapped: a new word takes the place of the one that hashed alike.
+// The tokens of recent words. Direct-mapped: a new word replaces the one with the same slot.
 class WordCache {
  public:
   void enable(bool enabled) { enabled_ = enabled; }
@@ -52,7 +52,7 @@ class WordCache {
   std::vector<Entry> entries_;  // empty until the first put()
 };
 
-// Reused from word to word; one per call or stream, so that a Tokenizer can be shared.
+// Reused from word to word. There is one per call or stream, so that a Tokenizer can be shared.
 struct MergeScratch {
   std::vector<Symbol> symbols;
   std::vector<MergeCandidate> heap;
@@ -61,8 +61,8 @@ struct MergeScratch {
   WordCache cache;
 };
 
-// Merges scratch.symbols, a list in order. find_merge(left, right, candidate) sets priority and id of the product, or
-// returns false. The symbols left stand in the list from index 0.
+// Merges scratch.symbols, a linked list. find_merge(left, right, candidate) sets the product's priority and id, or
+// returns false. The remaining symbols are in the list from index 0.
 template <class FindMerge>
 void merge_symbols(MergeScratch& scratch, const FindMerge& find_merge) {
   std::vector<Symbol>& symbols = scratch.symbols;

@@ -65,14 +65,14 @@ constexpr PreTokenizer kPreTokenizers[] = {
      .add_bos = true},
 };
 
-// Names under which the same pre-tokenizer is written.
+// Other names for the same pre-tokenizers.
 constexpr std::pair<const char*, const char*> kAliases[] = {
     {"phi-2", "gpt-2"},      {"gigachat", "gpt-2"},     {"starcoder", "smollm"},  {"refact", "smollm"},
     {"command-r", "smollm"}, {"codeshell", "smollm"},   {"stablelm2", "qwen2"},   {"deepseek-r1-qwen", "qwen2"},
     {"llama3", "llama-bpe"}, {"llama-v3", "llama-bpe"}, {"falcon3", "llama-bpe"}, {"pixtral", "llama-bpe"},
 };
 
-// Where a scan stands; every look past the end of the text is noted, which is what makes `open` right by construction.
+// Where a scan is. It notes every look past the end of the text, which makes `open` right by construction.
 class Scanner {
  public:
   Scanner(const PreTokenizer& pre, std::string_view text) : pre_(pre), text_(text) {}
@@ -97,7 +97,7 @@ class Scanner {
     return kEnd;
   }
   size_t after(size_t pos) const { return pos + decode_utf8(text_, pos).n_bytes; }
-  // In class `c`; the end is in none.
+  // Whether the character is in class `c`. The end is in none.
   bool is(size_t pos, CharClass c) {
     const uint32_t code_point = at(pos);
     return code_point != kEnd && char_class(code_point) == c;
@@ -114,12 +114,12 @@ class Scanner {
     return c == CharClass::kOther || c == CharClass::kMark;
   }
 
-  // Each returns the end of its match, 0 for none (a match is never empty, so its end is never 0).
+  // Each returns the end of its match, or 0 for none (a match is never empty, so its end is never 0).
   size_t contraction(size_t begin) {
     if (pre_.contractions == Contractions::kNone || at(begin) != '\'') return 0;
     const auto fold = [&](uint32_t c) -> uint32_t {
       if (pre_.contractions == Contractions::kLowerCase) return c;
-      if (c == 0x17f) return 's';  // long s: case-insensitively an s
+      if (c == 0x17f) return 's';  // a long s is an s, if case does not matter
       return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
     };
     const uint32_t first = fold(at(begin + 1));
@@ -128,7 +128,7 @@ class Scanner {
     return fold(at(begin + 2)) == (first == 'l' ? 'l' : 'e') ? begin + 3 : 0;
   }
 
-  // The position after the optional prefix, or `begin` if there is none.
+  // The position after the optional prefix, or `begin` if there is no prefix.
   size_t after_letter_prefix(size_t begin) {
     const uint32_t c = at(begin);
     if (pre_.letter_prefix == LetterPrefix::kSpace) return c == ' ' ? begin + 1 : begin;
@@ -145,7 +145,7 @@ class Scanner {
     return end > start ? end : 0;
   }
 
-  // Of the two alternatives, each first with the prefix, then without.
+  // Tries the two alternatives, each with the prefix first and then without.
   size_t cased_word(size_t begin, size_t start) {
     size_t end = lower_word(start);
     if (end == 0) end = lower_word(begin);
@@ -160,8 +160,8 @@ class Scanner {
     return is(pos, CharClass::kLower) || in_both(pos);
   }
   bool in_both(size_t pos) { return is(pos, CharClass::kCaseless) || is(pos, CharClass::kMark); }
-  // upper* lower+. Where no lower follows the run of uppers, the regex gives back characters until one of them counts
-  // as lower too; it then matches just that one, for the next is an upper only.
+  // upper* lower+. If no lower follows the run of uppers, the regex gives back characters until one counts as lower
+  // too. It then matches just that one, as the next is upper only.
   size_t lower_word(size_t start) {
     size_t end = start, after_last_both = 0;
     while (in_upper(end)) {
@@ -183,7 +183,7 @@ class Scanner {
   }
 
   size_t numbers(size_t begin) {
-    if (pre_.isolate_numbers) return 0;  // cut out before
+    if (pre_.isolate_numbers) return 0;  // numbers were cut out before
     const size_t start = pre_.max_numbers == 0 && at(begin) == ' ' ? begin + 1 : begin;
     size_t end = start;
     for (int n = 0; (pre_.max_numbers == 0 || n < pre_.max_numbers) && is(end, CharClass::kNumber); ++n)
@@ -210,7 +210,7 @@ class Scanner {
     }
     if (pre_.newline_runs && after_newline) return after_newline;
     const bool at_end = at(end) == kEnd || (pre_.isolate_numbers && is(end, CharClass::kNumber));
-    return at_end || last == begin ? end : last;  // the last white space goes with what follows it
+    return at_end || last == begin ? end : last;  // the last white space belongs to what follows it
   }
 
   const PreTokenizer& pre_;

@@ -1,8 +1,9 @@
-// Pre-tokenizers: how byte-level BPE cuts a text into words before it merges within each. Every published one that we
-// know is an ordered choice of the same few alternatives, so each is a row of flags and one scanner runs them all.
+// Pre-tokenizers cut a text into words, and byte-level BPE merges within each word. Every published one that we know is
+// an ordered choice of the same few alternatives. So each is a row of flags, and one scanner runs them all.
 //
-// The scanner is exact: tests compare it with what Hugging Face `tokenizers` makes of the published regexes, which
-// stand in scripts/make_tokenizer_golden.py. Thread-safety: rows are constants.
+// The scanner is exact: tests compare it with what Hugging Face `tokenizers` makes of the published regexes
+// (scripts/make_tokenizer_golden.py).
+// Thread-safety: rows are constants.
 #pragma once
 
 #include <reform/status.h>
@@ -18,26 +19,26 @@ struct PreTokenizer {
 
   enum class Contractions { kNone, kLowerCase, kAnyCase };  // 's 't 're 've 'm 'll 'd
   Contractions contractions;
-  // What may stand before a word's letters: one space, or any character but \r \n, a letter or a number.
+  // What may come before a word's letters: one space, or any character but \r \n, a letter or a number.
   enum class LetterPrefix { kSpace, kAnyMark } letter_prefix;
   bool cased_words;              // a word is upper* lower+ or upper+ lower*; else a run of letters
-  bool isolate_numbers;          // each number is cut out first, and what follows ends there as at the end of the text
+  bool isolate_numbers;          // each number is cut out first; the text before it ends there as at the text's end
   int max_numbers;               // longest run of numbers; 0: any, with a space before it
   const char* punctuation_tail;  // characters that a run of punctuation takes along
   bool newline_runs;             // \s*[\r\n]+ is one word
 
-  // What comes with the name in llama.cpp.
+  // Properties that come with the name in llama.cpp.
   bool whole_word_first;  // a word in the vocabulary is that token, whatever the merges say
   bool add_bos;           // unless the file says otherwise
 };
 
-// kBadModel names those known.
+// kBadModel lists the known names.
 Result<const PreTokenizer*> find_pre_tokenizer(std::string_view name);
 std::span<const PreTokenizer> pre_tokenizers();  // without the aliases
 
 struct Word {
   size_t n_bytes;  // >= 1
-  bool open;       // the scanner looked past the end of the text: more text might change this word
+  bool open;       // the scanner looked past the end of the text, so more text might change this word
 };
 
 // The word at text[pos]; pos < text.size(). `text` is valid UTF-8 of whole characters.

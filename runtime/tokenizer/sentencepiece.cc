@@ -1,8 +1,8 @@
-// SentencePiece's BPE as llama.cpp runs it: spaces become U+2581; the characters of a stretch of text merge by the
-// score of the product, highest first; a character without a token is spelt in byte tokens.
+// SentencePiece's BPE as llama.cpp runs it. Spaces become U+2581. The characters of a stretch of text merge by the
+// product's score, the highest first. A character without a token is spelt in byte tokens.
 //
-// A stretch is cut into words where no merge can cross: between two characters that stand side by side in no token of
-// this vocabulary. That changes no token, keeps streams bounded, and makes a cache of words possible.
+// A stretch is cut into words where no merge can cross: between two characters that are neighbours in no token of this
+// vocabulary. That changes no token, bounds a stream's memory, and makes a cache of words possible.
 #include <array>
 #include <bit>
 
@@ -38,7 +38,7 @@ class SentencePiece : public Encoder {
 
   void encode(std::string_view text, bool at_start, bool final, MergeScratch& scratch, TokenSink& sink) const override {
     if (text.empty()) return;
-    // The word being gathered: text[begin, pos), with the prefix before it if `prefix`.
+    // The current word: text[begin, pos), with the prefix before it if `prefix`.
     bool prefix = at_start && space_prefix_;
     size_t begin = 0;
     uint32_t last = prefix ? kSpaceMark : 0;
@@ -87,7 +87,7 @@ class SentencePiece : public Encoder {
       if (can_merge(id)) add_pairs(vocab.text(id));
   }
 
-  // Control, unknown and byte tokens are never written by the text that spells their names.
+  // Text that spells the name of a control, unknown or byte token never becomes that token.
   bool can_merge(int32_t id) const { return !vocab_.is_control(id) && vocab_.kind(id) != TokenKind::kByte; }
 
   void add_pairs(std::string_view text) {
@@ -106,7 +106,7 @@ class SentencePiece : public Encoder {
     return id >= 0 && can_merge(id) ? id : -1;
   }
 
-  // `source` is the word as it stands in the text, without the prefix.
+  // `source` is the word as it is in the text, without the prefix.
   void encode_word(std::string_view source, bool prefix, MergeScratch& scratch, TokenSink& sink) const {
     std::string& word = scratch.text;
     word.clear();
@@ -148,7 +148,7 @@ class SentencePiece : public Encoder {
       scratch.tokens.push_back({scratch.symbols[size_t(i)].id, scratch.symbols[size_t(i)].n_bytes});
   }
 
-  // Walks word and source side by side: a space mark of ours is one byte of the source, or none if it is the prefix.
+  // Walks word and source side by side. A space mark of ours is one byte of the source, or none if it is the prefix.
   void put(std::string_view source, bool prefix, const std::vector<WordToken>& tokens, TokenSink& sink) const {
     size_t pos = 0;
     for (const WordToken& token : tokens) {
@@ -173,8 +173,8 @@ class SentencePiece : public Encoder {
     }
   }
 
-  // A character without a token, byte by byte, or as the unknown token. A space mark has more bytes than the source
-  // (one, or none for the prefix): its last byte covers them.
+  // Spells a character without a token byte by byte, or as the unknown token. A space mark has more bytes than the
+  // source (which has one, or none for the prefix): its last byte covers the source's.
   void spell(std::string_view character, size_t n_source, TokenSink& sink) const {
     const int32_t first = byte_ids_[uint8_t(character[0])];
     if (first >= 0 && first == vocab_.unknown()) return sink.token(first, n_source);
@@ -194,7 +194,7 @@ class SentencePiece : public Encoder {
   const bool space_prefix_;
   bool has_unspelt_bytes_ = false;
   std::array<int32_t, 256> byte_ids_;  // the byte's token, else the unknown token, else -1
-  FlatMap<bool> pairs_;                // true for characters that stand side by side in a token that text can become
+  FlatMap<bool> pairs_;                // true for characters that are neighbours in a token that text can become
 };
 
 }  // namespace

@@ -7,7 +7,7 @@
 
 namespace reform {
 
-// In slices, so that one huge feed is not one huge stretch.
+// Works in slices, so that one huge feed is not one huge stretch.
 Status TokenStream::feed(std::string_view bytes, TokenBatch& out) {
   constexpr size_t kSliceBytes = size_t(1) << 20;
   do {
@@ -48,7 +48,7 @@ Status TokenStream::decode(bool final) {
   return ok_status();
 }
 
-// A long run without a place to split is looked at again only when it has doubled: else many small feeds would each
+// A long run without a place to split is tried again only when it has doubled. Otherwise many small feeds would each
 // read all of it.
 void TokenStream::encode(bool final, TokenBatch& out) {
   constexpr size_t kLongBytes = 4096;
@@ -59,7 +59,8 @@ void TokenStream::encode(bool final, TokenBatch& out) {
   retry_at_bytes_ = text_.size() > kLongBytes ? 2 * text_.size() : 0;
 }
 
-// Lengths so far are of text_. A token that ends within a U+FFFD leaves the bytes behind it to the one that ends it.
+// Lengths so far count bytes of text_. If a token ends within a U+FFFD, the bytes behind it count to the token that
+// ends it.
 void TokenStream::to_raw_lengths(TokenBatch& out, size_t first_token) {
   if (replacements_.empty()) return;
   size_t text_end = 0, next = 0, replaced_text = 0, replaced_raw = 0, last_raw_end = 0;

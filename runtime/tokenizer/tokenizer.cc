@@ -122,7 +122,7 @@ std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool special, boo
   bool prefix_due = at_start && encoder_->adds_space_prefix();
   for (const int32_t id : ids) {
     std::string piece = token_bytes(id, special);
-    // The space belongs to the first text, which BOS does not count as.
+    // The space belongs to the first text. BOS is not text.
     if (prefix_due && vocab_->contains(id) && !vocab_->is_control(id)) {
       if (!piece.empty() && piece[0] == ' ' && vocab_->kind(id) != TokenKind::kUserDefined) piece.erase(0, 1);
       prefix_due = false;

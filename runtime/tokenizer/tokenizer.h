@@ -1,6 +1,6 @@
 // Tokenizers built from a GGUF's own vocabulary: byte-level BPE and SentencePiece-style BPE with byte fallback.
 //
-// Exact: the same ids as Hugging Face `tokenizers` with the published pre-tokenizer, or llama.cpp for SentencePiece.
+// Exact: the same ids as Hugging Face `tokenizers` with the published pre-tokenizer, or as llama.cpp for SentencePiece.
 // Thread-safety: a Tokenizer is immutable and may be shared; a TokenStream belongs to one thread.
 #pragma once
 
@@ -23,32 +23,32 @@ class Gguf;
 class TokenSink;
 class TokenStream;
 
-// Tokens in text order. Token i covers `byte_lengths[i]` bytes of the original text (after lossy decoding still the
-// original's bytes); the lengths add up to the bytes consumed. 0 is possible (a token of a prefix the text lacks, or
-// all but the last token of one split character).
+// Tokens in text order. Token i covers `byte_lengths[i]` bytes of the original text, also after lossy decoding. The
+// lengths add up to the bytes consumed. A length may be 0 (a token of a prefix that the text lacks, or all but the last
+// token of a split character).
 struct TokenBatch {
   std::vector<int32_t> ids;
   std::vector<uint32_t> byte_lengths;
 };
 
-// A vocabulary, the tokens cut out of a text first, and an Encoder for the text between them.
+// A vocabulary, the tokens that are cut out of a text first, and an Encoder for the text between them.
 class Tokenizer {
  public:
   static Result<std::unique_ptr<Tokenizer>> create(const Gguf& gguf);
   ~Tokenizer();
 
   int64_t n_vocab() const { return vocab_->size(); }
-  // Special tokens in the text as plain text. Invalid UTF-8 is kBadText.
-  // at_start: nothing, or a special token, stands before the text; SentencePiece may put a space there.
+  // Special tokens in the text are plain text. Invalid UTF-8 is kBadText.
+  // at_start: nothing, or a special token, comes before the text; SentencePiece may put a space there.
   Result<std::vector<int32_t>> encode_plain(std::string_view text, bool at_start = true) const;
-  // Special tokens (control and user-defined) in the text become themselves: for templates and raw prompts.
+  // Special tokens (control and user-defined) in the text become themselves. For templates and raw prompts.
   Result<std::vector<int32_t>> encode_special(std::string_view text, bool at_start = true) const;
   std::unique_ptr<TokenStream> stream(bool lossy) const;  // must not outlive the tokenizer
 
-  // The bytes a token stands for; special tokens give their text when `special`, else nothing. Not always whole
-  // characters.
+  // The bytes that a token stands for. Special tokens give their text if `special`, else nothing. The bytes may end
+  // within a character.
   std::string token_bytes(int32_t id, bool special) const;
-  // Bytes of a sequence, as a document: SentencePiece's prefix space is dropped when at_start.
+  // The bytes of a sequence, as a document. If at_start, SentencePiece's prefix space is dropped.
   std::string decode(const std::vector<int32_t>& ids, bool special, bool at_start) const;
 
   int32_t bos() const { return vocab_->bos(); }                 // -1: none
@@ -61,9 +61,9 @@ class Tokenizer {
   Tokenizer(std::unique_ptr<Vocab> vocab, std::unique_ptr<Encoder> encoder);
   void encode_into(std::string_view text, const SpecialTokens& special, bool at_start, bool final,
                    MergeScratch& scratch, TokenSink& sink) const;
-  // Encodes the front of `text`, valid UTF-8 in whole characters, as far as later text cannot change it; all if
-  // `final`. Appends to `out` and returns the bytes taken. at_start: nothing stands before `text`. Never stops behind a
-  // special token if a space prefix would be due there, so that what follows a stop is never a start.
+  // Encodes the front of `text`, valid UTF-8 in whole characters, as far as later text cannot change it; all of it if
+  // `final`. Appends to `out` and returns the bytes taken. at_start: nothing comes before `text`. It never stops after
+  // a special token that a space prefix should follow, so what follows a stop is never a start.
   size_t encode_front(std::string_view text, bool at_start, bool final, MergeScratch& scratch, TokenBatch& out) const;
   Result<std::vector<int32_t>> encode_all(std::string_view text, const SpecialTokens& special, bool at_start) const;
 
@@ -73,7 +73,8 @@ class Tokenizer {
   bool add_bos_;
 };
 
-// Encodes a text fed in pieces of any size, special tokens as plain text, without BOS, in bounded memory.
+// Encodes a text that is fed in pieces of any size, in bounded memory. Special tokens are plain text, and there is no
+// BOS.
 class TokenStream {
  public:
   TokenStream(const Tokenizer& tokenizer, bool lossy) : tokenizer_(tokenizer), lossy_(lossy) {}
@@ -82,9 +83,9 @@ class TokenStream {
   Status feed(std::string_view bytes, TokenBatch& out);
   // Ends the text: appends the rest.
   Status finish(TokenBatch& out);
-  // The bytes fed but not yet given out as tokens: what an append must be fed again, before the new text.
+  // The bytes that were fed but are not yet given out as tokens. An append must feed them again, before the new text.
   std::string_view held_back() const { return raw_; }
-  // To go on after `consumed` bytes of an earlier stream, whose held_back() text is fed first: the encoder must know
+  // Goes on after `consumed` bytes of an earlier stream, whose held_back() text is fed first. The encoder must know
   // whether this is the start of the text.
   void set_consumed(int64_t consumed_bytes) { consumed_bytes_ = consumed_bytes; }
 
@@ -102,19 +103,19 @@ class TokenStream {
   const Tokenizer& tokenizer_;
   const bool lossy_;
   MergeScratch scratch_;
-  std::string raw_;   // the bytes not yet given out as tokens
+  std::string raw_;   // bytes that are not yet given out as tokens
   std::string text_;  // raw_[0, n_decoded_) as valid UTF-8
   size_t n_decoded_ = 0;
   std::deque<Replacement> replacements_;
-  int64_t consumed_bytes_ = 0;  // of the whole text, before raw_
-  size_t retry_at_bytes_ = 0;   // encoding is not worth trying before text_ is this long
+  int64_t consumed_bytes_ = 0;  // bytes of the whole text before raw_
+  size_t retry_at_bytes_ = 0;   // encoding is not tried again before text_ is this long
 };
 
-// Turns tokens into text pieces of whole UTF-8 characters; incomplete tails wait, invalid bytes become U+FFFD.
+// Turns tokens into pieces of text in whole UTF-8 characters. An incomplete tail waits; invalid bytes become U+FFFD.
 class TextStream {
  public:
-  std::string push(std::string_view token_bytes);  // what is complete now
-  std::string finish();                            // what is left, U+FFFD for a cut character
+  std::string push(std::string_view token_bytes);  // the text that is complete now
+  std::string finish();                            // the rest, with U+FFFD for a cut character
 
  private:
   std::string pending_;

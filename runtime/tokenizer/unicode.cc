@@ -13,7 +13,7 @@ constexpr uint32_t kRuns[] = {
 
 constexpr uint32_t kNumCodePoints = 0x110000;
 
-// One byte per code point: 1.1 MB, of which a text touches the pages of its own scripts.
+// One byte per code point: 1.1 MB, of which a text touches only the pages of its own scripts.
 std::vector<CharClass> expand_runs() {
   std::vector<CharClass> table(kNumCodePoints);
   for (size_t i = 0; i < std::size(kRuns); ++i) {

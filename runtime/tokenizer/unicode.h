@@ -1,5 +1,5 @@
-// The one UTF-8 decoder, and the character classes that the published pre-tokenizers name. No tables of the C library
-// or the locale.
+// The one UTF-8 decoder, and the character classes that the published pre-tokenizers name. It uses no tables of the C
+// library or the locale.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 
 namespace reform {
 
-// What the pre-tokenizers' regexes tell apart, by Unicode 16's general categories. The values are those in
-// unicode_classes.inc.
+// The classes that the pre-tokenizers' regexes tell apart, by Unicode 16's general categories. unicode_classes.inc uses
+// the same values.
 enum class CharClass : uint8_t {
   kOther = 0,     // punctuation, symbols, controls, unassigned
   kSpace = 1,     // \s: White_Space
@@ -25,8 +25,8 @@ inline bool is_letter(CharClass c) { return c >= CharClass::kUpper; }
 CharClass char_class(uint32_t code_point);
 
 // One character, or the longest prefix of one that a decoder can reject at once ("maximal subpart": what Python's
-// errors="replace" and the WHATWG decoder turn into one U+FFFD). utf8cpp, which writes characters here and says whether
-// a text is valid, tells neither how long that prefix is nor that a text only ends within a character.
+// errors="replace" and the WHATWG decoder turn into one U+FFFD). utf8cpp writes characters here and says whether a text
+// is valid. But it does not tell how long that prefix is, or that a text only ends within a character.
 struct Utf8Char {
   enum class Kind : uint8_t { kValid, kInvalid, kIncomplete };  // incomplete: the text ends within it
   Kind kind;
@@ -37,7 +37,7 @@ struct Utf8Char {
 // The character at text[pos]; pos < text.size(). No overlong forms, no surrogates, nothing past U+10FFFF.
 Utf8Char decode_utf8(std::string_view text, size_t pos);
 
-// Bytes at the end that are the start of a character the text ends within: at most three.
+// How many bytes at the end begin a character that the text cuts off: at most three.
 size_t open_tail_bytes(std::string_view text);
 
 inline constexpr std::string_view kReplacementChar = "\xef\xbf\xbd";  // U+FFFD

@@ -22,13 +22,13 @@ constexpr std::string_view kEndTexts[] = {
 // Tokens that structure a prompt, whatever kind a file gives them.
 constexpr std::string_view kControlTexts[] = {"<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "<EOT>"};
 
-// To most SentencePiece models the end of the text, to Gemma a tag of HTML (user-defined). As in llama.cpp, a document
-// never writes it; only as a control token does it end a generation.
+// For most SentencePiece models this ends the text; for Gemma it is a tag of HTML (user-defined). As in llama.cpp, a
+// document never writes it, and only as a control token does it end a generation.
 constexpr std::string_view kEndOfText = "</s>";
 
 Status bad(const std::string& message) { return {Code::kBadModel, message}; }
 
-// <|...|>: the shape of control tokens; some files call them user-defined.
+// <|...|>: the shape of control tokens. Some files call them user-defined.
 bool looks_like_control(std::string_view text) {
   return text.size() > 4 && text.substr(0, 2) == "<|" && text.substr(text.size() - 2) == "|>";
 }
@@ -69,7 +69,7 @@ Status Vocab::load_tokens(const Gguf& gguf) {
   begins_.reserve(texts->size() + 1);
   begins_.push_back(0);
   size_t n_bytes = 0;
-  for (const std::string_view text : *texts) n_bytes += text.size();  // views into the file: no overflow
+  for (const std::string_view text : *texts) n_bytes += text.size();  // views into the file, so no overflow
   blob_.reserve(n_bytes);
   for (const std::string_view text : *texts) {
     blob_ += text;
@@ -170,12 +170,12 @@ SpecialTokens::Match SpecialTokens::find(std::string_view text, size_t pos, bool
   return {text.size(), 0, -1};
 }
 
-// Narrows the sorted list byte by byte to the tokens that begin as text[pos..] does.
+// Narrows the sorted list byte by byte to the tokens that begin like text[pos..].
 SpecialTokens::Match SpecialTokens::match_at(std::string_view text, size_t pos, bool final) const {
   Match match{text.size(), 0, -1};
   auto low = tokens_.begin(), high = tokens_.end();
   for (size_t n = 0; low != high; ++n) {
-    if (low->first.size() == n && n > 0) {  // the shortest sorts first; texts may repeat, the last id counts
+    if (low->first.size() == n && n > 0) {  // the shortest sorts first; of equal texts the last id counts
       while (low != high && low->first.size() == n) match = {pos, n, (low++)->second};
       if (low == high) break;
     }

@@ -1,4 +1,4 @@
-// The vocabulary of a GGUF: texts, kinds and scores by id, ids by text, and the tokens with a meaning of their own.
+// The vocabulary of a GGUF: texts, kinds and scores by id, ids by text, and the special tokens.
 // Everything is copied out of the file and checked: a Vocab has no id outside itself.
 // Thread-safety: immutable after load().
 #pragma once
@@ -30,14 +30,14 @@ class Vocab {
     return std::string_view(blob_).substr(begins_[size_t(id)], begins_[size_t(id) + 1] - begins_[size_t(id)]);
   }
   TokenKind kind(int32_t id) const { return kinds_[size_t(id)]; }
-  // Never written by a text of its own: control and unknown tokens.
+  // Control and unknown tokens: text never becomes them.
   bool is_control(int32_t id) const { return kind(id) == TokenKind::kControl || kind(id) == TokenKind::kUnknown; }
   float score(int32_t id) const { return scores_.empty() ? 0 : scores_[size_t(id)]; }
-  // The id with this text (of several, the last, as in Hugging Face's and llama.cpp's maps); -1: none.
+  // The id with this text (of several the last, as in Hugging Face's and llama.cpp's maps); -1: none.
   int32_t find(std::string_view text) const;
 
-  int32_t bos() const { return bos_; }          // -1: none; likewise the next one
-  int32_t unknown() const { return unknown_; }  // stands for what the vocabulary cannot spell
+  int32_t bos() const { return bos_; }          // -1: none; likewise unknown()
+  int32_t unknown() const { return unknown_; }  // for text that the vocabulary cannot spell
   bool is_end(int32_t id) const { return contains(id) && is_end_[size_t(id)]; }
 
  private:
@@ -57,7 +57,7 @@ class Vocab {
   int32_t bos_ = -1, unknown_ = -1;
 };
 
-// Finds the tokens that are cut out of a text before anything else: the leftmost, of several there the longest.
+// Finds the tokens that are cut out of a text before anything else: the leftmost, and of several there the longest.
 class SpecialTokens {
  public:
   SpecialTokens() = default;
@@ -67,7 +67,7 @@ class SpecialTokens {
   struct Match {
     size_t begin;  // where it begins; text.size(): nowhere
     size_t n_bytes;
-    int32_t id;  // -1: none; before the end, that means that only more text can tell
+    int32_t id;  // -1: none; if begin is before the end, only more text can tell
   };
   // Looks from `pos` on. With `final` no more text will come.
   Match find(std::string_view text, size_t pos, bool final) const;

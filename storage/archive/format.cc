@@ -17,7 +17,7 @@ namespace {
 constexpr std::string_view kMagic = "\x89RFM\r\n\x1a\n";
 static_assert(kMagic.size() == 8);
 
-// Read at a time: a length that promises more than there is costs no more memory than this.
+// Bytes read at a time. A length that promises more than there is costs no more memory than this.
 constexpr int64_t kReadBytes = int64_t{1} << 20;
 
 Status corrupt(const std::string& what) { return {Code::kCorrupt, what}; }
@@ -68,7 +68,7 @@ std::string encode_manifest(const Manifest& manifest) {
   out.text(manifest.settings);
   out.text(manifest.sources);
   out.text(manifest.progress);
-  if (!manifest.extra_kinds.empty()) {  // a context without any has not a byte more
+  if (!manifest.extra_kinds.empty()) {  // a context without extra kinds has not a byte more
     out.varint(manifest.extra_kinds.size());
     for (const auto& [name, row_bytes] : manifest.extra_kinds) out.text(name), out.fixed(row_bytes);
   }
@@ -171,7 +171,7 @@ Status Reader::read(int64_t n_bytes, const std::string& what) {
     const int64_t step = std::min(n_bytes, kReadBytes);
     const size_t before = section_.size();
     if (int64_t(before) + step > reserved_) {
-      // The old room is given back only once the new is there: the string holds both while it moves.
+      // The string frees its old room only after the new room is there, so it holds both meanwhile.
       const int64_t wanted = std::max(2 * reserved_, int64_t(before) + step);
       TRY_ASSIGN(memory_, Reservation::create(account_, MemoryCategory::kStore, wanted));
       reserved_ = wanted;

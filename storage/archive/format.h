@@ -1,7 +1,7 @@
-// The archive: one context as one portable file (docs/FORMAT.md). Framing, checksums and the first section; what is in
-// the others is the store's block formats.
+// The archive: one context as one portable file (docs/FORMAT.md). Here are its framing, checksums and first section.
+// The other sections hold the store's block formats.
 //
-// Deterministic: the same context gives the same bytes. So it holds no ids, dates, paths or counters of writes.
+// Deterministic: the same context gives the same bytes. So an archive holds no ids, dates, paths or counters of writes.
 #pragma once
 
 #include <reform/status.h>
@@ -23,19 +23,20 @@ namespace reform {
 
 namespace archive {
 
-// An archive that an older program would misread raises it; every version from 1 on can be imported.
+// A format that an older program would misread raises it. Every version from 1 on can be imported.
 constexpr uint16_t kVersion = 1;
 
 enum class Section : uint8_t {
   kManifest = 1,
-  // 2, 3 and those of further kinds: what chunks left (ChunkKind::section), a value each, numbered as in the store
-  kCheckpointIndex = 4,  // numbered by the tokens it stands after
+  // 2, 3 and the numbers of further kinds: what chunks left (ChunkKind::section), a value each, numbered as in the
+  // store
+  kCheckpointIndex = 4,  // numbered by the tokens before the checkpoint
   kCheckpointPiece = 5,  // numbered from 1 in each checkpoint
-  kEnd = 6,              // numbered by how many sections came before: XXH3-128 over all bytes before it
+  kEnd = 6,              // numbered by how many sections came before it: XXH3-128 over all bytes before it
 };
 
 constexpr size_t kFileHeaderBytes = 16, kSectionHeaderBytes = 16, kSectionChecksumBytes = 8, kEndPayloadBytes = 16;
-// Nothing larger is read, whatever a length says.
+// The reader accepts nothing larger, whatever a length says.
 constexpr int64_t kMaxManifestBytes = int64_t{16} << 20, kMaxIndexBytes = int64_t{1} << 20;
 constexpr uint64_t kMaxRuns = uint64_t{1} << 20, kMaxCheckpoints = uint64_t{1} << 10;
 
@@ -48,7 +49,7 @@ struct Manifest {
   int32_t row_bytes = 0, block_tokens = 0;
   int64_t n_bytes = 0;  // of source that the tokens cover
   BlockMap blocks;
-  std::vector<Checkpoint> checkpoints;  // by n_tokens
+  std::vector<Checkpoint> checkpoints;  // ordered by n_tokens
   std::string settings, sources, progress;
   ExtraKinds extra_kinds;
 };
@@ -64,7 +65,7 @@ class Digest {
  public:
   Digest();
   void add(std::span<const std::byte> bytes);
-  std::string bytes() const;  // 16, as the end section holds them: low half first, little-endian
+  std::string bytes() const;  // 16 bytes, as the end section holds them: low half first, little-endian
 
  private:
   struct Free {
@@ -72,7 +73,7 @@ class Digest {
   };
   std::unique_ptr<XXH3_state_s, Free> state_;
 };
-std::string digest_hex(std::string_view digest_bytes);  // high half first, as everybody prints XXH3-128
+std::string digest_hex(std::string_view digest_bytes);  // high half first, as XXH3-128 is usually printed
 
 class Writer {
  public:
@@ -87,21 +88,21 @@ class Writer {
   Status put(const std::string& bytes);
   ByteSink sink_;
   Digest digest_;
-  std::string section_;  // being put together
+  std::string section_;  // the section that is being assembled
   uint64_t n_sections_ = 0;
   int64_t bytes_ = 0;
   std::string hex_;
 };
 
-// Reads an archive from its beginning, without trusting a byte of it. Every error but the source's own is
-// kCorrupt and names the part. Memory grows with what really came, never with what a length promises.
+// Reads an archive from its beginning and trusts no byte of it. Every error except the source's own is kCorrupt and
+// names the part. Memory grows with the bytes that really came, never with what a length promises.
 class Reader {
  public:
   Reader(ByteSource source, MemoryAccount& account) : source_(std::move(source)), account_(account) {}
   Status begin();
-  // The next section, which must be this one, of min to max bytes. The payload lives until the next call.
+  // Reads the next section, which must be this one, of min to max bytes. The payload lives until the next call.
   Result<std::span<const std::byte>> next(Section kind, uint64_t number, int64_t min_bytes, int64_t max_bytes);
-  Status end();  // the end section, and nothing after it
+  Status end();  // the end section; nothing may follow it
   int64_t bytes() const { return bytes_; }
   const std::string& digest() const { return hex_; }  // after end()
 

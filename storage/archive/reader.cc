@@ -17,9 +17,9 @@ using archive::Section;
 using schema::Family;
 using schema::Kind;
 
-// A value on its way into the database is in its frame and in the batch, beside the section it came in.
+// The copies of a value on its way into the database, beside the section that it came in: its frame and the batch.
 constexpr int64_t kValueCopies = 2;
-// What is claimed of the store's room at a time.
+// How much of the store's room is claimed at a time.
 constexpr int64_t kClaimBytes = int64_t{16} << 20;
 
 std::vector<CheckpointRef> checkpoint_refs(const archive::Manifest& manifest) {
@@ -90,7 +90,7 @@ Status restore_archive(archive::Reader& in, const archive::Manifest& manifest, S
   TRY_ASSIGN(const auto memory,
              Reservation::create(db.account(), MemoryCategory::kStore, kValueCopies * schema::kMaxBlockBytes));
   const int64_t total_bytes = estimated_archive_bytes(manifest);
-  // Room is claimed as the archive's bytes come: what it says of its size is not to cost anybody's context.
+  // Room is claimed as the archive's bytes come: a false size in it must not cost anybody a context.
   int64_t put_bytes = 0, claimed_bytes = 0;
   const auto claim = [&]() -> Status {
     const int64_t unflushed_bytes = std::min(put_bytes, Database::open_bytes(Database::Mode::kWrite, db.families()));
@@ -99,7 +99,7 @@ Status restore_archive(archive::Reader& in, const archive::Manifest& manifest, S
     claimed_bytes = put_bytes + step_bytes;
     return {};
   };
-  // Unlogged: nobody sees the context before all of it has been flushed.
+  // Not logged, as nobody sees the context before all of it has been flushed.
   const auto put = [&](Family family, Kind kind, uint64_t block, std::span<const std::byte> payload) -> Status {
     const auto payload_bytes = int64_t(payload.size());
     if (put_bytes + payload_bytes > claimed_bytes) TRY(claim());
@@ -110,7 +110,7 @@ Status restore_archive(archive::Reader& in, const archive::Manifest& manifest, S
     return progress ? progress(manifest.name, std::min(in.bytes(), total_bytes), total_bytes) : Status{};
   };
   TRY(read_archive_values(in, manifest, put));
-  TRY(db.flush(std::span(db.families()).subspan(1)));  // all but the manifest, whose records are logged
+  TRY(db.flush(std::span(db.families()).subspan(1)));  // all families but the manifest, whose records are logged
   ContextState state = context.state();
   state.n_bytes = manifest.n_bytes;
   state.blocks = manifest.blocks;

@@ -57,7 +57,7 @@ Status ArchiveWriter::write_manifest(const ArchiveTexts& texts) {
   for (const CheckpointRef& ref : state.checkpoints) manifest.checkpoints.push_back({ref.n_tokens, ref.bytes});
   total_bytes_ = estimated_archive_bytes(manifest);
   const std::string payload = archive::encode_manifest(manifest);
-  // Whoever writes an archive sees to it that it can be read.
+  // The writer makes sure that the archive can be read.
   if (int64_t(payload.size()) > archive::kMaxManifestBytes || !archive::decode_manifest(as_bytes(payload)).ok()) {
     return {Code::kInternal, fmt::format("{}: its records ({} bytes) are more than an archive can hold",
                                          db_.tag().text(), payload.size())};
@@ -79,7 +79,7 @@ Status ArchiveWriter::write_checkpoint(const CheckpointRef& ref) {
 }
 
 Result<ArchiveSummary> ArchiveWriter::run(const ArchiveTexts& texts) {
-  // A section is put together before it is handed on.
+  // A section is assembled before it is passed on.
   TRY_ASSIGN(const auto memory,
              Reservation::create(db_.account(), MemoryCategory::kStore, schema::kMaxBlockBytes + schema::kPieceBytes));
   TRY(out_.begin());

@@ -16,7 +16,7 @@
 namespace reform {
 namespace {
 
-constexpr int64_t kSlots = kStreamReaders + 1;  // batches at a time: read, waiting to be consumed, or being consumed
+constexpr int64_t kSlots = kStreamReaders + 1;  // batches at a time: read, waiting for the consumer, or with it
 
 class BlockStream {
  public:
@@ -28,7 +28,7 @@ class BlockStream {
       const std::lock_guard lock(mutex_);
       stopped_ = true;
     }
-    changed_.notify_all();  // the threads end with what they are reading, and are waited for
+    changed_.notify_all();  // each thread ends after its current read; readers_ waits for them
   }
 
   void start_readers(int n_readers) {
@@ -41,16 +41,16 @@ class BlockStream {
         });
       }
     } catch (const std::system_error&) {
-      // The system has no more threads: those that started read, or next() does.
+      // The system has no more threads. The readers that started do the work; without any, next() reads.
     }
   }
 
   struct Batch {
-    int64_t begin = 0;  // index of its first block
+    int64_t begin = 0;  // index of the batch's first block
     BlockBatch blocks;
   };
 
-  // The next batch in order, valid until the next call; nothing at the end.
+  // The next batch in order, valid until the next call. Nothing at the end.
   Result<std::optional<Batch>> next() {
     std::unique_lock lock(mutex_);
     if (n_taken_ > 0) ++n_released_, changed_.notify_all();
@@ -65,7 +65,7 @@ class BlockStream {
   }
 
  private:
-  // Cuts the next batch, reads it with the lock released, and puts it into its slot. False when there is none.
+  // Cuts the next batch, releases the lock while reading it, and puts it into its slot. False if there is none.
   bool read_next(std::unique_lock<std::mutex>& lock) {
     changed_.wait(lock, [&] { return stopped_ || next_block_ == n_ || n_cut_ < n_released_ + kSlots; });
     if (stopped_ || next_block_ == n_) return false;
@@ -107,11 +107,11 @@ class BlockStream {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  int64_t next_block_ = 0;                                  // the first one in no batch yet
+  int64_t next_block_ = 0;                                  // the first block that is in no batch yet
   int64_t n_cut_ = 0, n_taken_ = 0, n_released_ = 0;        // batches begun, given to the consumer, done with
   std::array<std::optional<Result<Batch>>, kSlots> slots_;  // batch b in slot b % kSlots
   bool stopped_ = false;
-  std::vector<std::jthread> readers_;  // joined first
+  std::vector<std::jthread> readers_;  // destroyed first: waits for the threads
 };
 
 }  // namespace
@@ -132,7 +132,7 @@ Status stream_blocks(const Database& db, schema::Family family, schema::Kind kin
   TRY_ASSIGN(const auto memory, Reservation::create(db.account(), category, std::min(2 * total_bytes, kStreamBytes)));
   TRY_ASSIGN(const auto checks, db.verify_tables(family));
   BlockStream stream(db, checks, family, kind, n, place);
-  // With one batch there is nothing to read meanwhile.
+  // With one batch there is nothing to read ahead.
   if (total_bytes > kStreamBatchBytes) stream.start_readers(kStreamReaders);
   for (;;) {
     TRY_ASSIGN(const auto batch, stream.next());

@@ -13,7 +13,7 @@ namespace {
 using schema::Family;
 using schema::Kind;
 
-// Collects bytes into pieces and writes each when it is full.
+// Collects bytes into pieces and writes each piece when it is full.
 class PieceWriter {
  public:
   PieceWriter(Database& db, uint64_t generation) : db_(db), generation_(generation) {}
@@ -44,7 +44,7 @@ class PieceWriter {
   std::string piece_;
 };
 
-// A record may claim any size: nothing is allocated by it before so many bytes are known to be stored.
+// A record may claim any size, so nothing is allocated for it before that many bytes are known to be stored.
 Status check_stored(const Database& db, const CheckpointRef& ref) {
   const int64_t stored_bytes = db.stored_bytes(Family::kCheckpoints);
   if (ref.bytes <= stored_bytes) return {};
@@ -122,7 +122,7 @@ Status read_checkpoint(const Database& db, const CheckpointRef& ref,
 
   size_t part = 0;
   int64_t filled = 0;
-  const auto hand_over = [&]() -> Status {  // every part that is whole by now, empty ones included
+  const auto hand_over = [&]() -> Status {  // passes on every part that is complete, empty ones included
     for (; part < parts.size() && filled == parts[part].bytes; ++part, filled = 0) {
       TRY(fn(parts[part].name, buffer.span().first(size_t(filled))));
     }

@@ -1,4 +1,4 @@
-// One context as its users see it: its manifest, and what may be read from it and written to it.
+// One context as its users see it: its manifest, and how to read and write it.
 //
 // Thread-safety: a writer or a reader belongs to one thread at a time.
 #pragma once
@@ -17,10 +17,11 @@
 
 namespace reform {
 
-// A context's manifest. `settings`, `sources` and `progress` are JSON texts of the runtime's, opaque here.
+// A context's manifest. `settings`, `sources` and `progress` are the runtime's JSON texts, which the store does not
+// read.
 struct ContextMeta {
-  std::string id;    // directory name; made by the store, never reused
-  std::string name;  // the user's
+  std::string id;    // the directory's name; the store makes it and never reuses it
+  std::string name;  // the user's name for it
   int64_t created_unix_s = 0;
   int64_t n_tokens = 0;    // committed rows
   bool complete = false;   // finish() was called
@@ -31,15 +32,15 @@ struct ContextMeta {
   std::string progress;    // what the runtime needs to go on: hashes, bytes read; changes with each commit
 };
 
-// One chunk: everything here becomes visible in one atomic WriteBatch, or not at all.
+// One chunk. All of it becomes visible in one atomic WriteBatch, or none.
 struct ChunkWrite {
   int64_t begin_token = 0;                 // must equal n_tokens of the manifest
   std::span<const int32_t> token_ids;      // [n]
-  std::span<const uint32_t> byte_lengths;  // [n] bytes of the source that each token covers
-  // One per kind of the context but the token spans, under the kind's name, in any order: [n, row_bytes] of kRows, any
-  // bytes of kWhole.
+  std::span<const uint32_t> byte_lengths;  // [n] bytes of source that each token covers
+  // One part, under the kind's name, for each kind of the context except the token spans, in any order: [n, row_bytes]
+  // for kRows, any bytes for kWhole.
   std::vector<NamedBytes> parts;
-  std::string sources, progress;  // replace the manifest's
+  std::string sources, progress;  // these replace the manifest's
 };
 
 struct Tokens {
@@ -51,28 +52,28 @@ struct Tokens {
 struct EmbeddingBlock {
   int64_t begin_token = 0;
   int64_t n_tokens = 0;
-  std::span<const std::byte> rows;  // [n_tokens, row_bytes]; valid during the callback only
+  std::span<const std::byte> rows;  // [n_tokens, row_bytes]; valid during the call only
 };
 
-// Reads of one context, common to the writer and the reader. Every value read is checked (checksum over context id,
-// kind, block number and payload); damage is kCorrupt and names the context and block.
+// What writer and reader share: reads of one context. Every value read is checked (a checksum over context id, kind,
+// block number and payload). Damage is kCorrupt and names the context and block.
 class ContextData {
  public:
   virtual ~ContextData() = default;
   virtual const ContextMeta& meta() const = 0;
-  // Tokens [begin, end) of [0, n_tokens).
+  // Reads tokens [begin, end), within [0, n_tokens).
   Result<Tokens> read_tokens(int64_t begin, int64_t end);
-  // Several ranges, in any order, read in batches: each block once, however many ranges lie in it. Answers in the order
-  // asked.
+  // Reads several ranges, in any order, in batches. Each block is read once, however many ranges lie in it. The answers
+  // are in the order of `ranges`.
   virtual Result<std::vector<Tokens>> read_token_ranges(std::span<const TokenRange> ranges) = 0;
-  // Every value of a kind in order, with the tokens it is about, the next being read while fn runs; the bytes live
-  // during the call. A failed Status from fn ends the scan with it. kNotFound where the context has no such kind.
+  // Passes every value of a kind to fn in order, with the tokens it is about. The next value is read while fn runs; the
+  // bytes live during the call. If fn fails, the scan ends with its Status. kNotFound if the context has no such kind.
   virtual Status scan(const ChunkKind& kind,
                       const std::function<Status(TokenRange tokens, std::span<const std::byte> bytes)>& fn) = 0;
   Status scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn);
-  // Checkpoints present, newest last: the number of tokens each one stands after.
+  // The checkpoints that exist, newest last: for each, the number of tokens before it.
   virtual Result<std::vector<int64_t>> checkpoints() = 0;
-  // Reads checkpoint `n_tokens`: calls fn for each part in the order saved; fn copies the bytes out.
+  // Reads checkpoint `n_tokens`: calls fn for each part in the order saved. fn must copy the bytes it wants to keep.
   virtual Status load_checkpoint(
       int64_t n_tokens, const std::function<Status(const std::string& name, std::span<const std::byte>)>& fn) = 0;
 };
@@ -80,31 +81,31 @@ class ContextData {
 class ContextWriter : public ContextData {
  public:
   virtual Status commit_chunk(const ChunkWrite& chunk) = 0;
-  // Durable when it returns: first the rows, then the checkpoint that follows them, both synced; what was there under
-  // the same n_tokens is replaced atomically. Checkpoints not named in `keep` (by n_tokens) are dropped afterwards.
+  // Durable on return: first the rows and then the checkpoint after them are synced. A checkpoint with the same
+  // n_tokens is replaced atomically. Afterwards checkpoints that `keep` does not name (by n_tokens) are removed.
   virtual Status save_checkpoint(int64_t n_tokens, std::span<const NamedBytes> parts,
                                  std::span<const int64_t> keep) = 0;
-  // Drops rows and checkpoints beyond n_tokens (a chunk boundary), durably; for resume and append. Clears `complete`.
+  // Removes rows and checkpoints beyond n_tokens (a chunk boundary), durably; for resume and append. Clears `complete`.
   virtual Status truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) = 0;
-  // Marks the context complete, synced and compacted to its final size.
+  // Marks the context complete, syncs it and compacts it to its final size.
   virtual Status finish(const std::string& sources, const std::string& progress) = 0;
-  // Called before a chunk is computed. Claims room, below the store's cap and on the disk, for a chunk of so many bytes
-  // (ids, lengths, parts), a checkpoint and finish(). The claim replaces the one before. kNoSpace says what is in the
-  // way; the writer can go on all the same.
+  // Call it before a chunk is computed. It claims room, below the store's cap and on the disk, for a chunk of
+  // chunk_bytes (ids, lengths, parts), a checkpoint and finish(). The claim replaces the last one. kNoSpace says what
+  // is in the way; the writer may go on all the same.
   virtual Status claim_room(int64_t chunk_bytes, int64_t checkpoint_bytes) = 0;
 };
 
-// What verify() found of one context.
+// What verify() finds in one context.
 struct ContextVerdict {
   ContextMeta meta;  // as far as it can be read
   bool replacement = false;
-  Status busy;                // not ok: a writer holds it, so nothing was checked
+  Status busy;                // not ok: a writer holds the context, so nothing was checked
   int64_t checked_bytes = 0;  // of files and of values
   int64_t n_damages = 0;
-  std::vector<Status> damages;  // the first of them, each with the context and the block or file
+  std::vector<Status> damages;  // the first of them; each names the context and the block or file
 };
 
-// Told how far a long piece of work on one context is (total_bytes 0: unknown); a Status that is not ok stops it.
+// Told how far long work on one context is (total_bytes 0: unknown). If its Status is not ok, the work stops.
 using ContextProgressFn = std::function<Status(const std::string& name, int64_t done_bytes, int64_t total_bytes)>;
 
 }  // namespace reform

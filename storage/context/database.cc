@@ -20,7 +20,7 @@ namespace {
 
 using schema::Family;
 
-constexpr int64_t kMemtables = 2;  // per family at most: one being filled, one being flushed
+constexpr int64_t kMemtables = 2;  // per family at most: one that fills, one that is flushed
 
 struct FamilyTraits {
   const char* name;
@@ -38,10 +38,10 @@ FamilyTraits traits_of(Family family) {
 
 constexpr uint64_t kMaxLogBytes =
     16 * kMiB;  // of write-ahead log; a writer that opens after a crash rewrites it as tables
-constexpr int64_t kTableReaderBytes = 2 * kMiB;  // open tables, file buffers: measured below 1 MiB at 200 files
+constexpr int64_t kTableReaderBytes = 2 * kMiB;  // open tables and file buffers: measured below 1 MiB at 200 files
 constexpr int kMaxOpenFiles = 128;
 
-// RocksDB's own log is for its developers; our Status messages carry what matters.
+// RocksDB's own log is for its developers; our Status messages say what matters.
 class NullLogger : public rocksdb::Logger {
  public:
   NullLogger() : Logger(rocksdb::InfoLogLevel::HEADER_LEVEL) {}
@@ -49,8 +49,8 @@ class NullLogger : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
-// After a failed write we stop; whoever opens the database again goes on. Left to itself, RocksDB 7.8 waits for room on
-// a full disk, and closing it may then wait for that for ever.
+// After a failed write we stop, and whoever opens the database next goes on. RocksDB 7.8 by itself waits for room on a
+// full disk, and then closing it may wait for that for ever.
 class NoRecovery final : public rocksdb::EventListener {
  public:
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* recover) override {
@@ -68,17 +68,17 @@ rocksdb::DBOptions database_options(Database::Mode mode, const Disk& disk) {
   options.info_log = std::make_shared<NullLogger>();
   options.stats_dump_period_sec = options.stats_persist_period_sec = 0;
   options.max_open_files = kMaxOpenFiles;
-  options.max_file_opening_threads = 1;  // a context has few tables: threads would cost more than they open
+  options.max_file_opening_threads = 1;  // a context has few tables: starting threads would cost more than opening them
   options.max_background_jobs = 2;
   options.max_total_wal_size = kMaxLogBytes;
   options.max_manifest_file_size = 1 * kMiB;
-  options.bytes_per_sync = 1 * kMiB;  // spreads what an fsync would otherwise write at once
+  options.bytes_per_sync = 1 * kMiB;  // spreads out what an fsync would otherwise write at once
   options.allow_fallocate = false;    // preallocated tails would count as the context's size
   options.avoid_flush_during_shutdown = true;
-  // After a crash the log's unsynced tail may hold anything; up to its first damage it is good. That saved data is not
-  // lost this way without notice is the ledger's task (storage/disk/ledger.h).
+  // After a crash the log's unsynced tail may hold anything. The log is good up to its first damage. The ledger
+  // (storage/disk/ledger.h) notices if saved data is lost this way.
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
-  options.db_host_id = "";                               // tables would name the machine
+  options.db_host_id = "";                               // else tables would name the machine
   options.file_checksum_gen_factory = file_checksums();  // for verify (storage/disk/rocksdb_files/live_files.h)
   options.max_bgerror_resume_count = 0;
   options.listeners.push_back(std::make_shared<NoRecovery>());
@@ -98,14 +98,14 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const std::shared_ptr
   }
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = cache;
-  table.cache_index_and_filter_blocks = true;  // so that they are inside the cache's bound
+  table.cache_index_and_filter_blocks = true;  // so that the cache's bound covers them
   table.checksum = rocksdb::kXXH3;
-  table.format_version = 5;  // storage/disk/rocksdb_files/table_check.cc knows it
+  table.format_version = 5;  // the one that storage/disk/rocksdb_files/table_check.cc knows
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
 }
 
-// What opening may make RocksDB hold. A reader replays the log of a writer that died.
+// The most memory that opening may take. A reader replays the log of a writer that died.
 Result<int64_t> memory_bytes(const std::string& dir, Database::Mode mode, std::span<const Family> families) {
   int64_t bytes = Database::open_bytes(mode, families);
   if (mode != Database::Mode::kRead) return bytes;
@@ -118,7 +118,7 @@ Result<int64_t> memory_bytes(const std::string& dir, Database::Mode mode, std::s
   return bytes;
 }
 
-// Opening passes on some errors of reading as invalid arguments.
+// When opening, RocksDB passes on some read errors as invalid arguments.
 bool is_read_error(const rocksdb::Status& status) {
   const std::string text = status.ToString();
   return status.IsInvalidArgument() &&
@@ -155,7 +155,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const C
                                      ? rocksdb::DB::OpenForReadOnly(options, dir, opened_families, &handles, &db)
                                      : rocksdb::DB::Open(options, dir, opened_families, &handles, &db);
   if (is_read_error(opened)) return Status{Code::kIo, fmt::format("{}: opening: {}", tag.text(), opened.ToString())};
-  // An existing database that RocksDB takes for invalid (a file or column family gone) is a damaged one.
+  // An existing database that RocksDB calls invalid (a file or column family is gone) is damaged.
   if (opened.IsInvalidArgument() && mode != Mode::kCreate) {
     return Status{Code::kCorrupt, fmt::format("{}: cannot be opened: {}", tag.text(), opened.ToString())};
   }
@@ -168,7 +168,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const C
 
 Database::~Database() {
   if (db_ == nullptr) return;
-  // Destroying a handle of an open database cannot fail but by naming the wrong database.
+  // Destroying a handle of an open database can fail only if it names the wrong database.
   for (const Family family : families_) (void)db_->DestroyColumnFamilyHandle(handle(family)).ok();
   (void)db_->DestroyColumnFamilyHandle(default_handle_).ok();
   (void)db_->Close().ok();
@@ -189,13 +189,13 @@ Status Database::status_of(const rocksdb::Status& status, const std::string& doi
   return {code, fmt::format("{}: {}: {}", tag_.text(), doing, status.ToString())};
 }
 
-// A value in a blob file is found through a small table. With that verified, a reader, whose files do not change, can
-// leave the blob to its frame: whatever is wrong with it or with its place, the frame's checksum fails.
+// A value in a blob file is found through a small table. Once that table is verified, the frame protects the blob, for
+// a reader whose files do not change: whatever is wrong with the blob or its place, the frame's checksum fails.
 Result<Database::Checks> Database::verify_tables(Family family) const {
   if (mode_ != Mode::kRead) return Checks::kRocksdbAndFrame;
   rocksdb::ColumnFamilyMetaData found;
   db_->GetColumnFamilyMetaData(handle(family), &found);
-  // Where values are so small that they stand in the tables themselves, reading those twice costs more than it saves.
+  // Where values are small enough to stand in the tables themselves, reading those twice costs more than it saves.
   if (found.size > found.blob_file_size / 16) return Checks::kRocksdbAndFrame;
   const rocksdb::Options options(database_options(mode_, *share_.disk), family_options(family, share_.block_cache));
   for (const rocksdb::LevelMetaData& level : found.levels) {
@@ -218,8 +218,8 @@ Result<BlockBatch> Database::read(Family family, schema::Kind kind, std::span<co
   std::vector<rocksdb::Status> statuses(blocks.size());
   rocksdb::ReadOptions options;
   options.verify_checksums = checks == Checks::kRocksdbAndFrame;
-  // Of blob files, the cache holds only the tables' blocks that say where the values are: without those in it, each
-  // batch of a scan would begin with a small read that stands in line behind the others' large ones.
+  // For blob files, the cache holds only the tables' blocks that say where the values are. Without them, each batch of
+  // a scan would begin with a small read that queues behind the others' large ones.
   options.fill_cache = true;
   db_->MultiGet(options, handle(family), slices.size(), slices.data(), batch.values.data(), statuses.data());
   for (size_t i = 0; i < blocks.size(); ++i) {
@@ -280,7 +280,7 @@ Result<bool> Database::any_key_in(Family family, uint64_t begin, uint64_t end) c
 
 void Database::put(rocksdb::WriteBatch& batch, Family family, schema::Kind kind, uint64_t block,
                    std::span<const std::byte> payload) const {
-  // A batch refuses only what has no place in memory.
+  // A batch refuses only what does not fit into memory.
   CHECK(batch.Put(handle(family), schema::key_of(block), frame_value(tag_.id, kind, block, payload)).ok());
 }
 
@@ -305,7 +305,7 @@ Status Database::compact(Family family, const std::function<bool(int64_t bytes)>
   rocksdb::CompactRangeOptions options;
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
   TRY(status_of(db_->CompactRange(options, handle(family), nullptr, nullptr), "compacting"));
-  // Blob files that are garbage throughout are gone by now; the others are rewritten when over 1/64 of them is garbage.
+  // Blob files that are all garbage are gone by now. The others are rewritten if over 1/64 of them is garbage.
   uint64_t garbage = 0, total = 0;
   db_->GetIntProperty(handle(family), rocksdb::DB::Properties::kLiveBlobFileGarbageSize, &garbage);
   db_->GetIntProperty(handle(family), rocksdb::DB::Properties::kLiveBlobFileSize, &total);

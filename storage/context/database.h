@@ -1,4 +1,4 @@
-// One context's RocksDB: how it is opened, what memory it may take, and reads and writes of framed values.
+// One context's RocksDB: how it is opened, how much memory it may take, and reads and writes of framed values.
 //
 // Thread-safety: reads from any threads; one writing thread.
 #pragma once
@@ -24,13 +24,13 @@
 
 namespace reform {
 
-// Values read together; payloads[i] is the checked payload of the i-th block asked for.
+// Values that were read together. payloads[i] is the checked payload of the i-th block asked for.
 struct BlockBatch {
   std::vector<rocksdb::PinnableSlice> values;
   std::vector<std::span<const std::byte>> payloads;
 };
 
-// What all of a store's databases share.
+// What all databases of a store share.
 struct DatabaseShare {
   std::shared_ptr<const Disk> disk;
   std::shared_ptr<rocksdb::Cache> block_cache;
@@ -45,8 +45,8 @@ class Database {
   static Result<std::unique_ptr<Database>> open(const std::string& dir, const ContextTag& tag, Mode mode,
                                                 const DatabaseShare& share,
                                                 std::span<const schema::Family> families = schema::kFamilies);
-  // Memory that an open database may take, beside the log of a writer that died (16 MiB at most), which a reader
-  // replays.
+  // The most memory that an open database takes. The log of a writer that died (at most 16 MiB), which a reader
+  // replays, comes on top.
   static int64_t open_bytes(Mode mode, std::span<const schema::Family> families = schema::kFamilies);
   ~Database();
   Database(const Database&) = delete;
@@ -57,25 +57,25 @@ class Database {
   MemoryAccount& account() const { return *share_.account; }
   const Disk& disk() const { return *share_.disk; }
 
-  // Whose checksums a value read must meet. Our frame's covers every byte of it; RocksDB's own besides cost half of a
-  // scan's processor time (Debian's is a table-driven CRC32c), and protect what leads to the value.
+  // Which checksums are checked when a value is read. Our frame's covers every byte of the value. RocksDB's own protect
+  // what leads to the value, but cost half of a scan's processor time (Debian's is a table-driven CRC32c).
   enum class Checks { kRocksdbAndFrame, kFrame };
-  // Every block must be there and intact, else kCorrupt. kFrame only after verify_tables() of the family.
+  // Every block must exist and be intact, else kCorrupt. kFrame only after verify_tables() of the family.
   Result<BlockBatch> read(schema::Family family, schema::Kind kind, std::span<const uint64_t> blocks,
                           Checks checks = Checks::kRocksdbAndFrame) const;
-  // Verifies the family's tables, which say where its values are. What reads need to check after that.
+  // Verifies the family's tables, which say where its values are. Returns what reads must still check.
   Result<Checks> verify_tables(schema::Family family) const;
-  // The same for one block, copied out.
+  // Reads one block, copied out.
   Result<std::string> read_one(schema::Family family, schema::Kind kind, uint64_t block) const;
-  // What RocksDB holds for the family, on disk and in memtables: no less than its values' payloads in all.
+  // What RocksDB holds for the family on disk and in memtables: at least the sum of its values' payloads.
   int64_t stored_bytes(schema::Family family) const;
-  // RocksDB's MANIFEST, and how much of it has been synced.
+  // RocksDB's MANIFEST, and how much of it is synced.
   struct VersionLog {
     std::string name;
     int64_t synced_bytes = 0;
   };
   Result<VersionLog> version_log() const;
-  // RocksDB's tables and blob files in `dir`, where this database is.
+  // RocksDB's tables and blob files. `dir` is where this database is.
   Result<std::vector<LiveFile>> live_files(const std::string& dir) const;
   // Whether any key lies in [begin, end).
   Result<bool> any_key_in(schema::Family family, uint64_t begin, uint64_t end) const;
@@ -85,14 +85,15 @@ class Database {
   void erase(rocksdb::WriteBatch& batch, schema::Family family, uint64_t begin, uint64_t end) const;
 
   enum class Durability {
-    kLogged,    // survives this process; the machine's loss only once a later write is synced
-    kSynced,    // on disk when it returns, with everything logged before it
+    kLogged,    // survives this process; survives the machine's failure only after a later synced write
+    kSynced,    // on disk on return, with everything logged before it
     kUnlogged,  // on disk after the next flush() of the family
   };
   Status write(rocksdb::WriteBatch& batch, Durability durability);
   Status flush(std::span<const schema::Family> families);  // memtables to synced files
-  // Rewrites what is worth it, so that the family's files hold little else than live values. Beyond the tables, which
-  // are small, only if may_grow() says that so many bytes may come to the disk before as many and more go.
+  // Rewrites what is worth it, so that the family's files hold little but live values. Tables, which are small, are
+  // always rewritten. Blob files are only rewritten if may_grow(bytes) says that so many bytes may come to the disk;
+  // as many and more go afterwards.
   Status compact(schema::Family family, const std::function<bool(int64_t bytes)>& may_grow);
 
  private:
@@ -102,7 +103,7 @@ class Database {
 
   const ContextTag tag_;
   const Mode mode_;
-  const DatabaseShare share_;  // outlives db_
+  const DatabaseShare share_;  // must outlive db_
   const std::vector<schema::Family> families_;
   Reservation memory_;
   std::unique_ptr<rocksdb::DB> db_;
@@ -110,7 +111,7 @@ class Database {
   rocksdb::ColumnFamilyHandle* default_handle_ = nullptr;
 };
 
-// Of the store's one block cache.
+// The size of the store's one block cache.
 constexpr int64_t kBlockCacheBytes = int64_t{8} << 20;
 std::shared_ptr<rocksdb::Cache> make_block_cache();
 

@@ -35,7 +35,7 @@ Status decode_runs(ByteReader& in, uint64_t max_runs, BlockMap& blocks) {
   if (n_runs > max_runs) return bad_record();
   for (uint64_t i = 0; i < n_runs && in.ok(); ++i) {
     const int64_t chunk_tokens = in.count(), n_chunks = in.count();
-    // Each factor is bounded first, then their product, so nothing can overflow.
+    // Each factor is bounded first and then their product, so nothing overflows.
     const int64_t room = schema::kMaxTokens - blocks.n_tokens();
     if (chunk_tokens < 1 || n_chunks < 1 || chunk_tokens > room || n_chunks > room / chunk_tokens) return bad_record();
     blocks.append_chunks(chunk_tokens, n_chunks);

@@ -17,7 +17,7 @@ namespace {
 using schema::Family;
 using schema::Kind;
 
-// Span blocks read together: 64 of 4,096 tokens are about 1 MiB.
+// Span blocks that are read together: 64 of 4,096 tokens are about 1 MiB.
 constexpr size_t kSpanBatchBlocks = 64;
 
 Status write_first_records(Database& db, const Identity& identity, const ContextState& state) {
@@ -33,7 +33,7 @@ Status note_version_log(const Database& db, Ledger& ledger) {
   return {};
 }
 
-// Those of the database of a context with these kinds.
+// The families of the database of a context with these kinds.
 std::vector<Family> families_of(const std::vector<ContextKind>& kinds) {
   std::vector<Family> families(std::begin(schema::kFamilies), std::end(schema::kFamilies));
   for (const ContextKind& held : kinds) {
@@ -69,7 +69,7 @@ Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock,
   TRY_ASSIGN(c.ledger_, read_ledger(*share.disk, dir));
   const Ledger& ledger = c.ledger_;
   const ContextTag tag{ledger.id, ledger.name};
-  // A record whose checksum holds but whose values are impossible: name whose it is.
+  // A record with a right checksum but impossible values: the message names its context.
   const auto decoded = [&](const auto& result, const char* record) -> Status {
     if (result.ok()) return {};
     return {result.status().code, fmt::format("{}: {} {}", tag.text(), record, result.status().message)};
@@ -165,10 +165,10 @@ Status StoredContext::copy_tokens(TokenRange block, std::span<const std::byte> p
     if (t >= range.begin) {
       const auto slot = size_t(t - range.begin);
       int64_t& begin_byte = tokens.begin_bytes[slot];
-      // The block before left here where it ended: a gap or an overlap is damage.
+      // The last block stored here the byte where it ended; a gap or an overlap is damage.
       if (begin_byte >= 0 && begin_byte != at_byte) return corrupt(name + " does not follow the one before it");
       begin_byte = at_byte;
-      if (t >= range.end) break;  // an empty range asks where its token begins, no more
+      if (t >= range.end) break;  // an empty range asks only where its token begins
       tokens.ids[slot] = spans.ids[size_t(t - block.begin)];
       tokens.begin_bytes[slot + 1] = at_byte + spans.byte_lengths[size_t(t - block.begin)];
     }

@@ -1,4 +1,4 @@
-// An open context: its lock, its database, its records, and every read of it. Reader and writer are both made of this.
+// An open context: its lock, its database, its records, and all reads of it. Reader and writer are both built on it.
 #pragma once
 
 #include <reform/status.h>
@@ -20,20 +20,20 @@ namespace reform {
 
 class StoredContext {
  public:
-  // `lock` on the context is held already, in the mode that fits. A writer has a claim on space.
+  // The caller already holds `lock` on the context in the right mode. A writer also has a claim on space.
   static Result<StoredContext> open(const std::string& dir, FileLock lock, Database::Mode mode,
                                     const DatabaseShare& share, std::shared_ptr<SpaceClaim> claim = nullptr);
 
   const ContextMeta& meta() const { return meta_; }
   const std::string& dir() const { return dir_; }
   const Ledger& ledger() const { return ledger_; }
-  Status set_ledger(Ledger ledger);  // on disk, then here
+  Status set_ledger(Ledger ledger);  // first on disk, then here
   const std::vector<ContextKind>& kinds() const { return kinds_; }
   const Identity& identity() const { return identity_; }
   const ContextState& state() const { return state_; }
   Database& db() { return *db_; }
-  void set_state(ContextState state);           // what has just been written
-  FileLock release_lock();                      // closes the database; the lock stays held. Nothing else may follow
+  void set_state(ContextState state);           // after it has been written
+  FileLock release_lock();                      // closes the database and keeps the lock; nothing else may follow
   SpaceClaim* claim() { return claim_.get(); }  // the writer's
 
   Result<std::vector<Tokens>> read_tokens(std::span<const TokenRange> ranges) const;
@@ -46,7 +46,7 @@ class StoredContext {
  private:
   StoredContext() = default;
   Status corrupt(const std::string& what) const;
-  // Copies what `block` has of `range` into `tokens`.
+  // Copies the part of `range` that lies in `block` into `tokens`.
   Status copy_tokens(TokenRange block, std::span<const std::byte> payload, const TokenRange& range,
                      Tokens& tokens) const;
 
@@ -61,7 +61,7 @@ class StoredContext {
   ContextMeta meta_;
 };
 
-// The reads of ContextData over a StoredContext, for a reader (Base = ContextData) and a writer (ContextWriter).
+// ContextData's reads over a StoredContext, for a reader (Base = ContextData) and a writer (ContextWriter).
 template <class Base>
 class WithReads : public Base {
  public:
@@ -82,7 +82,7 @@ class WithReads : public Base {
   StoredContext context_;
 };
 
-// What is needed of a new, empty context: the database in `dir` with its first records, and its ledger; closed again.
+// Creates a new, empty context: the database in `dir` with its first records, and its ledger. Both are closed again.
 // `replaces`: as in the ledger.
 Status create_stored_context(const std::string& dir, const Identity& identity, const std::string& replaces,
                              const DatabaseShare& share);

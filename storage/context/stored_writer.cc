@@ -20,7 +20,7 @@ using schema::Kind;
 using Shape = ChunkKind::Shape;
 using Durability = Database::Durability;
 
-// Past every block number in use, so that a range to it holds all.
+// Beyond every block number in use, so that a range that ends here holds all.
 constexpr uint64_t kEndBlock = UINT64_MAX;
 
 int64_t bytes_in(std::span<const std::span<const std::byte>> parts) {
@@ -35,7 +35,7 @@ Result<std::unique_ptr<StoredWriter>> StoredWriter::create(StoredContext context
   std::unique_ptr<StoredWriter> writer(new StoredWriter(std::move(context)));
   TRY(writer->ensure({}));
   TRY(writer->sweep());
-  // RocksDB has begun another MANIFEST: from here on damage in it is damage, and not an end that was never synced.
+  // RocksDB has begun a new MANIFEST. From now on damage in it counts as damage, not as an end that was never synced.
   TRY(writer->context_.set_ledger(writer->context_.ledger()));
   return writer;
 }
@@ -63,7 +63,7 @@ Status StoredWriter::write_state(rocksdb::WriteBatch& batch, ContextState state,
   return {};
 }
 
-// Everything up to the present state has been synced: the ledger may say so.
+// Everything up to the current state is synced, so the ledger may say so.
 Status StoredWriter::note_saved() {
   const ContextState& state = context_.state();
   const int64_t saved_tokens = state.complete              ? state.blocks.n_tokens()
@@ -74,7 +74,7 @@ Status StoredWriter::note_saved() {
   ledger.saved_tokens = saved_tokens;
   ledger.complete = state.complete;
   if (state.complete && !ledger.replaces.empty() && !ledger.took_over) {
-    // A pin is the name's: it goes over with it.
+    // A pin belongs to the name, so the replacement inherits it.
     const auto replaced = std::filesystem::path(context_.dir()).parent_path() / ledger.replaces;
     const UseRecord use = read_use_record(context_.db().disk(), replaced.string());
     if (use.pinned || use.last_asked_unix_ms != 0) TRY(write_use_record(context_.db().disk(), context_.dir(), use));
@@ -162,7 +162,7 @@ Status StoredWriter::save_checkpoint(int64_t n_tokens, std::span<const NamedByte
     const auto after = std::find_if(state.checkpoints.begin(), state.checkpoints.end(),
                                     [&](const CheckpointRef& other) { return other.n_tokens > n_tokens; });
     state.checkpoints.insert(after, ref);
-    // One synced record both brings the new checkpoint in and lets the old ones go; it syncs the rows logged before it.
+    // One synced record both adds the new checkpoint and drops the old ones. It also syncs the rows logged before it.
     rocksdb::WriteBatch batch;
     TRY(write_state(batch, std::move(state), Durability::kSynced));
     TRY(note_saved());
@@ -170,7 +170,7 @@ Status StoredWriter::save_checkpoint(int64_t n_tokens, std::span<const NamedByte
   });
 }
 
-// Where token n_tokens, a chunk's begin, begins in the source.
+// The source byte where token n_tokens, a chunk's first, begins.
 Result<int64_t> StoredWriter::source_bytes_of(int64_t n_tokens) const {
   const TokenRange nothing{n_tokens, n_tokens};
   TRY_ASSIGN(const auto tokens, context_.read_tokens({&nothing, 1}));
@@ -209,14 +209,14 @@ Status StoredWriter::finish(const std::string& sources, const std::string& progr
     state.progress = progress;
     rocksdb::WriteBatch batch;
     TRY(write_state(batch, std::move(state), Durability::kSynced));
-    // All is on disk. What follows tidies up, and may want more room than there is.
+    // All is on disk. The rest tidies up, and may need more room than there is.
     if (context_.db().flush(context_.db().families()).ok()) {
       SpaceClaim& claim = *context_.claim();
       for (const Family family : context_.db().families()) {
         (void)context_.db().compact(family, [&](int64_t bytes) { return claim.ensure_free(bytes); }).ok();
       }
     }
-    return note_saved();  // last: with it a replacement takes over, and its readers wait until we let go of it
+    return note_saved();  // last: with it a replacement takes over, and its readers wait until we release it
   });
 }
 

@@ -10,7 +10,7 @@ namespace reform {
 
 class StoredWriter final : public WithReads<ContextWriter> {
  public:
-  // `context` is open for writing. Sweeps what a writer that died has left of an unfinished checkpoint.
+  // `context` is open for writing. Removes what a writer that died has left of an unfinished checkpoint.
   static Result<std::unique_ptr<StoredWriter>> create(StoredContext context);
 
   Status commit_chunk(const ChunkWrite& chunk) override;
@@ -21,21 +21,21 @@ class StoredWriter final : public WithReads<ContextWriter> {
 
   FileLock release_lock() {
     return context_.release_lock();
-  }  // closes the database; the lock stays held. Nothing else may follow
+  }  // closes the database and keeps the lock; nothing else may follow
 
  private:
   explicit StoredWriter(StoredContext context) : WithReads(std::move(context)) {}
-  // Runs one operation. After a failed one nothing more is written: what is on disk is then known only by opening the
-  // context again, which finds the last whole state.
+  // Runs one operation. After a failed one nothing more is written, because what is on disk is then unknown. Opening
+  // the context again finds the last whole state.
   template <class Operation>
   Status run(const Operation& operation) {
     if (!failed_.ok()) return failed_;
     return failed_ = operation();
   }
-  // Room for what an operation writes, before it begins.
+  // Claims room for what an operation writes, before it begins.
   Status ensure(const Growth& growth) { return failed_.ok() ? context_.claim()->ensure(growth) : failed_; }
   Status refuse(const std::string& why) const;            // a caller's mistake; changes nothing
-  using Parts = std::vector<std::span<const std::byte>>;  // one per kind of the context; nothing of the token spans
+  using Parts = std::vector<std::span<const std::byte>>;  // one per kind of the context; the token spans' is empty
   Result<Parts> parts_of(const ChunkWrite& chunk) const;
   Status write_chunk(const ChunkWrite& chunk, const Parts& parts);
   Status write_state(rocksdb::WriteBatch& batch, ContextState state, Database::Durability durability);

@@ -17,10 +17,10 @@ namespace {
 using schema::Family;
 using schema::Kind;
 
-// Values read together at most; small ones (token blocks are about 20 KiB) are many per batch.
+// The most values read together. Small ones (token blocks are about 20 KiB) are many per batch.
 constexpr size_t kBatchValues = 256;
 
-// What no reading of the disk can have caused: it ends the check, and is no damage.
+// Codes that no damage on the disk can cause: they end the check.
 bool ends_check(Code code) { return code == Code::kCancelled || code == Code::kMemoryCap || code == Code::kInternal; }
 
 class Verifier {
@@ -34,7 +34,7 @@ class Verifier {
   using Place = std::function<BlockPlace(int64_t i)>;
   using Check = std::function<Status(int64_t i, std::span<const std::byte> payload)>;
 
-  Status note(const Status& status);  // not ok only where the check must end
+  Status note(const Status& status);  // not ok only if the check must end
   Status damaged(const std::string& what) const {
     return {Code::kCorrupt, fmt::format("{}: {}", db_.tag().text(), what)};
   }
@@ -49,7 +49,7 @@ class Verifier {
   const ContextProgressFn& progress_;
   ContextVerdict& verdict_;
   int64_t total_bytes_ = 0;
-  // Of files that are known to be as they were written, RocksDB need not check the blocks once more.
+  // When the files are known to be as they were written, RocksDB need not check the blocks again.
   Database::Checks checks_ = Database::Checks::kRocksdbAndFrame;
 };
 
@@ -82,7 +82,7 @@ Status Verifier::check_files() {
     total_bytes_ += file.bytes;
     all_whole = all_whole && !file.checksum.empty();
   }
-  total_bytes_ *= 2;  // once as files, once as the values in them: they are nearly all of it
+  total_bytes_ *= 2;  // once as files and once as values, which are nearly all of the files
   for (const LiveFile& file : files.value()) {
     const Status checked =
         check_live_file(db_.disk(), context_.dir(), file, [&](int64_t n_bytes) { return advance(n_bytes); });
@@ -92,10 +92,10 @@ Status Verifier::check_files() {
   return {};
 }
 
-// Reads values [0, n) in batches; where a batch cannot be read, one by one, so that each damaged one is named.
+// Reads values [0, n) in batches. If a batch cannot be read, it reads them one by one, to name each damaged value.
 Status Verifier::check_values(Family family, Kind kind, int64_t n, const Place& place, const Check& check) {
   if (n == 0) return {};
-  // RocksDB copies the values out of what it has read.
+  // Twice, as RocksDB copies the values out of what it has read.
   TRY_ASSIGN(const auto memory, Reservation::create(db_.account(), MemoryCategory::kIndex, 2 * kStreamBatchBytes));
   for (int64_t begin = 0; begin < n;) {
     std::vector<BlockPlace> places;

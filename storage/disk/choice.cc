@@ -1,4 +1,5 @@
-// Which way to the disk: tried, not guessed from the kernel's version, since containers and file systems refuse too.
+// Chooses the way to the disk by trying it. The kernel's version does not tell, as containers and file systems refuse
+// too.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <rocksdb/file_system.h>
@@ -33,18 +34,19 @@ std::string existing_ancestor(const std::string& dir) {
   return path.empty() ? "/" : path.string();
 }
 
-// A file without a name in `dir`; gone when it is closed.
+// A file without a name in `dir`. It disappears when it is closed.
 FileDescriptor nameless_file(const std::string& dir, int flags) {
   FileDescriptor file(::open(dir.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC | flags, 0600));
   if (file.valid() || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)) return file;
-  std::string pattern = dir + "/.reform-probe-XXXXXX";  // a file system without O_TMPFILE
+  std::string pattern = dir + "/.reform-probe-XXXXXX";  // for a file system without O_TMPFILE
   file = FileDescriptor(::mkostemp(pattern.data(), O_CLOEXEC | flags));
   if (file.valid()) ::unlink(pattern.c_str());
   return file;
 }
 
-// Writes a block there and reads it back. The errno of what was refused; nothing if all went well, or if it cannot be
-// tried (a directory that is not ours to write to, a full disk), when files are opened as far as they let themselves.
+// Writes a block in `dir` and reads it back. Returns the errno of a refusal. Nothing: all went well, or it cannot be
+// tried (the directory is not ours to write to, or the disk is full); then files are later opened as well as they can
+// be.
 std::optional<int> try_io(const std::string& dir, int flags) {
   const FileDescriptor file = nameless_file(dir, flags);
   if (!file.valid()) return errno == EINVAL ? std::optional(EINVAL) : std::nullopt;

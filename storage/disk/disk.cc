@@ -105,7 +105,7 @@ Status Disk::sync_directory(const std::string& path) const {
   return disk_status(directory->Fsync({}, nullptr), "sync", path);
 }
 
-// Files first: RocksDB's file systems have no word for a whole tree. Ours are one folder deep.
+// Removes files first, as RocksDB's file systems cannot remove a tree. Our trees are one folder deep.
 Status Disk::remove_tree(const std::string& path) const {
   if (!path_exists(path)) return {};
   TRY_ASSIGN(const auto names, list_directory(path));

@@ -19,7 +19,7 @@ using std::chrono::steady_clock;
 
 Result<FileDescriptor> open_lock_file(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  // On a read-only file system a lock file that is there can still be locked.
+  // On a read-only file system an existing lock file can still be locked.
   if (fd < 0 && (errno == EROFS || errno == EACCES)) fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return os_error("open lock", path, errno);
   return FileDescriptor(fd);
@@ -33,14 +33,14 @@ int try_flock(int fd, int operation) {
   return 0;
 }
 
-// Whether `fd` is still the file at `path`: its last holder may have unlinked it between our open and our flock.
+// Whether `fd` is still the file at `path`. Its last holder may have unlinked it between our open and our flock.
 bool is_current(int fd, const std::string& path) {
   struct stat ours, current;
   return ::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &current) == 0 && ours.st_ino == current.st_ino &&
          ours.st_dev == current.st_dev;
 }
 
-// Whether the lock's holders are readers: then, and only then, a reader may join them.
+// Whether the lock's holders are readers. Only then may a reader join them.
 bool held_by_readers(int fd) {
   if (try_flock(fd, LOCK_SH | LOCK_NB) != 0) return false;
   ::flock(fd, LOCK_UN);
@@ -58,7 +58,7 @@ std::string describe_writer(int fd) {
 constexpr size_t kPidBytes = 12, kNoteBytes = 21;
 std::string note_line(const std::string& text) { return fmt::format("{:<{}}\n", text, kNoteBytes - 1); }
 
-// For the message of whoever is refused. Best effort: on a full disk the lock still holds.
+// For the message to whoever is refused. Best effort: on a full disk the lock still holds.
 void note_holder(int fd, FileLock::Mode mode) {
   if (mode != FileLock::Mode::kExclusive) return;
   const std::string pid = fmt::format("{:<{}}\n", ::getpid(), kPidBytes - 1) + note_line("");

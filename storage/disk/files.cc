@@ -89,7 +89,7 @@ Result<DirectorySize> measure_directory(const std::string& path) {
     struct stat info;
     if (::lstat((path + "/" + name).c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
     size.bytes += int64_t(info.st_size);
-    if (name.starts_with("use.json")) continue;  // who asks does not change the context
+    if (name.starts_with("use.json")) continue;  // a pin or a question does not change the context
     out.text(name);
     out.fixed(int64_t(info.st_size));
     out.fixed(int64_t(info.st_mtim.tv_sec));

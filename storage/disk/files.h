@@ -1,4 +1,4 @@
-// Looks at what is on the disk, and what has no counterpart in storage/disk/disk.h.
+// Looks at what is on the disk, and does what storage/disk/disk.h has no function for.
 #pragma once
 
 #include <reform/status.h>
@@ -9,7 +9,7 @@
 
 namespace reform {
 
-// An open descriptor, closed once.
+// An open descriptor that is closed once.
 class FileDescriptor {
  public:
   explicit FileDescriptor(int fd = -1) : fd_(fd) {}
@@ -23,7 +23,7 @@ class FileDescriptor {
     fd_ = -1;
     return fd;
   }
-  int close();  // 0, or the errno of what a late write met with
+  int close();  // 0, or the errno of a late write error
 
  private:
   int fd_;
@@ -32,8 +32,8 @@ class FileDescriptor {
 // The Status of an errno: kNoSpace for ENOSPC and EDQUOT, kNotFound for ENOENT, else kIo. "cannot <verb> <path>: why"
 Status os_error(const std::string& verb, const std::string& path, int error);
 
-Status make_directory(const std::string& path);  // mode 0700; fine if it is there
-// An empty file that was not there before: what another has put under the name is not written through.
+Status make_directory(const std::string& path);  // mode 0700; ok if it exists
+// Makes an empty file. It must not exist yet, so that nothing another put under the name is written through.
 Status claim_name(const std::string& path, uint32_t mode);
 Result<std::vector<std::string>> list_directory(const std::string& path);  // names, sorted, without . and ..
 Result<int64_t> file_bytes(const std::string& path);
@@ -41,16 +41,16 @@ bool path_exists(const std::string& path);
 
 struct DirectorySize {
   int64_t bytes = 0;   // of the regular files directly in it
-  uint64_t stamp = 0;  // changes when a file comes, goes, or changes its size or time; use.json apart
+  uint64_t stamp = 0;  // changes when a file comes, goes, or changes its size or time; use.json does not count
 };
-// Files that vanish meanwhile are left out.
+// Files that vanish meanwhile do not count.
 Result<DirectorySize> measure_directory(const std::string& path);
 
-// What everything below `path`, itself included, takes: for each file and directory its size or its allocated blocks,
-// whichever is more. What vanishes meanwhile is left out. A directory that cannot be read counts kUnreadableBytes, so
-// that it fits below no cap.
+// What `path` and everything below it take. Each file and directory counts its size or its allocated blocks, whichever
+// is more. What vanishes meanwhile does not count. A directory that cannot be read counts kUnreadableBytes, so that it
+// fits below no cap.
 constexpr int64_t kUnreadableBytes = int64_t{1} << 56;
 int64_t tree_bytes(const std::string& path);
-int64_t block_bytes_at(const std::string& path);  // of the file system there
+int64_t block_bytes_at(const std::string& path);  // of the file system at `path`
 
 }  // namespace reform

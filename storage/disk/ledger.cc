@@ -45,7 +45,7 @@ Result<Ledger> read_ledger(const Disk& disk, const std::string& context_dir) {
                         body.at("complete"),
                         body.at("replaces"),
                         body.at("took_over"),
-                        body.value("version_log", ""),  // the first stores had neither
+                        body.value("version_log", ""),  // the oldest ledgers have neither
                         body.value("version_log_bytes", int64_t{0}),
                         body.value("extra_kinds", ExtraKinds{})};
     if (ledger.id == std::filesystem::path(context_dir).filename().string()) return ledger;

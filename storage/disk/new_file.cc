@@ -23,7 +23,7 @@ Status check_place(const std::string& path, bool replace) {
   if (status.type() == fs::file_type::not_found) return {};
   if (error) return os_error("look at", path, error.value());
   if (fs::is_directory(status)) return {Code::kUsage, fmt::format("{}: is a directory; name a file", path)};
-  // Renaming over a device or pipe would take it away.
+  // Renaming over a device or pipe would remove it.
   if (!fs::is_regular_file(status)) return {Code::kUsage, fmt::format("{}: is not a regular file", path)};
   if (!replace) return {Code::kExists, fmt::format("{}: the file exists", path)};
   return {};
@@ -47,7 +47,7 @@ NewFile::~NewFile() {
 Result<NewFile> NewFile::create(const Disk& disk, const std::string& path, bool replace) {
   TRY(check_place(path, replace));
   std::error_code error;
-  const fs::path target = fs::canonical(path, error);  // what a link leads to is replaced, not the link
+  const fs::path target = fs::canonical(path, error);  // replaces what a link leads to, not the link
   NewFile made(disk, error ? fs::absolute(path).string() : target.string(), replace);
   TRY(claim_name(made.temporary_, 0644));
   TRY(disk_status(disk.files().NewWritableFile(made.temporary_, writing_options(), &made.file_, nullptr), "create",
@@ -63,7 +63,7 @@ Status NewFile::append(std::span<const std::byte> bytes) {
 Status NewFile::commit() {
   TRY(disk_status(file_->Sync({}, nullptr), "sync", temporary_));
   TRY(disk_status(file_->Close({}, nullptr), "close", temporary_));
-  // A link fails where a file has appeared meanwhile; some file systems have none.
+  // A link fails if a file has appeared meanwhile. Some file systems have no links.
   const bool linked = !replace_ && disk_->files().LinkFile(temporary_, path_, {}, nullptr).ok();
   if (linked) {
     TRY(disk_status(disk_->files().DeleteFile(temporary_, {}, nullptr), "remove", temporary_));

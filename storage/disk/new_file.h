@@ -1,4 +1,4 @@
-// A file outside the store that appears whole or not at all: written beside its place, synced, renamed.
+// A file outside the store that appears whole or not at all. It is written beside its place, synced and renamed.
 #pragma once
 
 #include <reform/status.h>
@@ -18,14 +18,14 @@ namespace reform {
 
 class NewFile {
  public:
-  // kExists if there is a file and `replace` is false; kUsage if the path is something else than a file.
+  // kExists if there is a file and `replace` is false; kUsage if the path is something other than a file.
   static Result<NewFile> create(const Disk& disk, const std::string& path, bool replace);
   NewFile(NewFile&&) noexcept;
   NewFile& operator=(NewFile&&) = delete;
   ~NewFile();  // without commit() it removes what was written
 
   Status append(std::span<const std::byte> bytes);
-  Status commit();  // durable when it returns
+  Status commit();  // durable on return
 
  private:
   NewFile(const Disk& disk, std::string path, bool replace);
@@ -35,7 +35,7 @@ class NewFile {
   std::unique_ptr<rocksdb::FSWritableFile> file_;
 };
 
-// Reads the file at `path`, which may be a pipe, from its beginning.
+// Reads the file at `path` from its beginning. It may be a pipe.
 Result<ByteSource> open_byte_source(const Disk& disk, const std::string& path);
 
 }  // namespace reform

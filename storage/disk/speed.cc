@@ -34,7 +34,7 @@ struct FreeBytes {
   void operator()(char* bytes) const noexcept { std::free(bytes); }
 };
 
-// The last of the mounts that `path` is below, as the kernel lists them.
+// The type of the last mount that contains `path`, as the kernel lists them.
 std::string mounted_type(const std::string& path) {
   std::ifstream mounts("/proc/self/mountinfo");
   std::string line, type;
@@ -79,7 +79,7 @@ class Measurement {
 
   Status write(int64_t max_bytes) {
     std::string block(size_t(kLargeBytes), '\0');
-    std::mt19937_64 random(1);  // a file system that compresses must find nothing to do
+    std::mt19937_64 random(1);  // random, so that a file system that compresses finds nothing to do
     for (char& c : block) c = char(random());
     const auto deadline = Clock::now() + kWriteTime;
     for (bytes_ = 0; bytes_ + kLargeBytes <= max_bytes && Clock::now() < deadline; bytes_ += kLargeBytes) {
@@ -89,7 +89,7 @@ class Measurement {
     return checked(writer_->Sync({}, nullptr), "syncing", dir_);
   }
 
-  // Reads per second, of request_bytes each, `depth` asked for together; from the start on, or anywhere.
+  // Reads per second, of request_bytes each, `depth` at a time; from the start onwards, or anywhere.
   Result<double> read(int64_t request_bytes, size_t depth, bool anywhere) {
     const int64_t n_places = bytes_ / request_bytes;
     if (n_places < int64_t(depth)) return 0.0;
@@ -103,7 +103,7 @@ class Measurement {
     int64_t n_reads = 0;
     for (int64_t place = 0; Clock::now() < begin + kReadTime; place += int64_t(depth), n_reads += int64_t(depth)) {
       if (stopped_()) return cancelled();
-      if (!anywhere && place + int64_t(depth) > n_places) {  // once through: what was read is in the page cache
+      if (!anywhere && place + int64_t(depth) > n_places) {  // only once through: what was read is in the page cache
         if (!options_.use_direct_reads) break;
         place = 0;
       }

@@ -10,14 +10,14 @@
 namespace reform {
 namespace {
 
-// Bytes of the largest id, read as unsigned: a negative id (none should be) simply takes four.
+// Bytes of the largest id, read as unsigned. A negative id (there should be none) takes four.
 int id_width(std::span<const int32_t> ids) {
   uint32_t all = 0;
   for (const int32_t id : ids) all |= uint32_t(id);
   return all >> 24 ? 4 : all >> 16 ? 3 : all >> 8 ? 2 : 1;
 }
 
-// A source text stays far below this, so sums of lengths cannot overflow.
+// A source text is far below this, so sums of lengths cannot overflow.
 constexpr uint64_t kMaxBeginByte = uint64_t{1} << 62;
 
 }  // namespace

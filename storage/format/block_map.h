@@ -1,5 +1,5 @@
-// Which blocks a context has: its chunks, each cut into blocks. Chunk boundaries are block boundaries, so blocks need
-// not be equally long; chunks mostly are, so runs of equal chunks keep this small whatever the length of the text.
+// Which blocks a context has: its chunks, each cut into blocks. A chunk boundary is a block boundary, so blocks may
+// differ in length. Most chunks are equal, so runs of equal chunks keep this small however long the text is.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct TokenRange {
 struct BlockPlace {
   uint64_t block = 0;
   int64_t payload_bytes = 0;
-  bool at_most = false;  // payload_bytes bounds the size; else it is the size
+  bool at_most = false;  // payload_bytes is a bound; else it is the exact size
 };
 
 class BlockMap {
@@ -30,7 +30,7 @@ class BlockMap {
   explicit BlockMap(int64_t block_tokens = 1) : block_tokens_(block_tokens) {}
 
   void append_chunks(int64_t chunk_tokens, int64_t n_chunks);
-  // False (and nothing changes) unless n_tokens is a chunk boundary.
+  // False, and nothing changes, unless n_tokens is a chunk boundary.
   bool truncate(int64_t n_tokens);
   bool is_chunk_boundary(int64_t n_tokens) const;
 

@@ -1,5 +1,5 @@
-// Little-endian integers, varints and length-prefixed strings to and from bytes. The reader never passes its end: it
-// turns bad instead, and a bad reader yields zeros.
+// Little-endian integers, varints and length-prefixed strings to and from bytes. The reader never passes its end. It
+// turns bad instead, and a bad reader returns zeros.
 #pragma once
 
 #include <bit>
@@ -71,7 +71,7 @@ class ByteReader {
     }
     return fail(), 0;
   }
-  int64_t count() {  // a varint that is a count: negative as int64_t is bad
+  int64_t count() {  // a varint that is a count; bad if it does not fit int64_t
     const uint64_t value = varint();
     if (value > uint64_t(INT64_MAX)) return fail(), 0;
     return int64_t(value);

@@ -28,7 +28,7 @@ const ChunkKind* find(const Wanted& wanted) {
   return found == kinds.end() ? nullptr : *found;
 }
 
-// Names come out of files, and stand in messages.
+// Names come from files and appear in messages.
 bool is_kind_name(const std::string& name) {
   return name.size() <= 32 &&
          std::all_of(name.begin(), name.end(), [](char c) { return c == '_' || (c >= 'a' && c <= 'z'); });

@@ -1,7 +1,7 @@
 // What a chunk leaves behind: a table with a row per kind.
 //
-// Whoever commits, cuts back, reads, verifies, exports or imports goes over the kinds that the context has. A new kind
-// is a row here, and its bytes handed to commit_chunk() under its name.
+// Commit, truncate, read, verify, export and import go over the kinds that the context has. A new kind is a row here,
+// with its bytes passed to commit_chunk() under its name.
 #pragma once
 
 #include <reform/status.h>
@@ -16,15 +16,15 @@
 
 namespace reform {
 
-// Names, numbers and shapes are on disk: never change those of a row that is there.
+// Names, numbers and shapes are on disk: never change those of an existing row.
 struct ChunkKind {
   enum class Shape : uint8_t {
     kTokens,  // token spans (block_codec.h), a value per block; the one kind that commit_chunk() encodes itself
-    kRows,    // as many bytes for every token, fixed when the context is made; a value per block
+    kRows,    // the same number of bytes for every token, fixed when the context is made; a value per block
     kWhole,   // 0 to kMaxBlockBytes bytes for a chunk; a value per chunk, under the number of its first token
   };
   const char* name;        // of the part, and of its column family
-  const char* block_name;  // of a value, in messages; its number follows
+  const char* block_name;  // of a value, in messages; the value's number follows
   Shape shape;
   schema::Kind kind;  // in each value's frame
   schema::Family family;
@@ -33,7 +33,7 @@ struct ChunkKind {
   bool in_blobs;           // for large values: those from 4,096 bytes on lie in blob files, which are not rewritten
 };
 
-// Every context has the first two, and those of the others that it was made with.
+// Every context has the first two. It has those of the others that it was made with.
 inline constexpr ChunkKind kChunkKinds[] = {
     {"spans", "token block", ChunkKind::Shape::kTokens, schema::Kind::kSpans, schema::Family::kSpans, 2,
      int64_t{2} << 20, false},
@@ -44,16 +44,16 @@ inline constexpr ChunkKind kChunkKinds[] = {
 inline constexpr const ChunkKind& kTokenSpans = kChunkKinds[0];
 inline constexpr const ChunkKind& kEmbeddingRows = kChunkKinds[1];
 
-// Every kind this program knows; nullptr where there is none.
+// A kind by its name; nullptr if this program does not know it.
 const ChunkKind* find_chunk_kind(const std::string& name);
 const ChunkKind* find_chunk_kind(schema::Kind kind);
 const ChunkKind* find_chunk_kind(schema::Family family);
 const ChunkKind* find_section(uint8_t section);
-// One more, for a test; `kind` stays where it is. Before the store's other calls.
+// Adds a kind for a test. `kind` must stay in place. Call it before the store's other calls.
 void add_chunk_kind(const ChunkKind& kind);
 
-// The kinds that a context has beyond those that every context has, with their bytes per token (kWhole: 0). By name, so
-// that an archive has one order.
+// The kinds that a context has beyond those of every context, with their bytes per token (kWhole: 0). Ordered by name,
+// so that an archive has one order.
 using ExtraKinds = std::map<std::string, int32_t>;
 
 // A kind as one context has it.
@@ -62,15 +62,15 @@ struct ContextKind {
   int32_t row_bytes = 0;  // of kRows
 
   int64_t n_values(const BlockMap& map) const;
-  TokenRange tokens(const BlockMap& map, int64_t i) const;  // those that value i is about
+  TokenRange tokens(const BlockMap& map, int64_t i) const;  // the tokens that value i is about
   BlockPlace place(const BlockMap& map, int64_t i) const;
 };
 
-// All kinds of a context: those that every one has first. kCorrupt, without the context's name, where a name is not
-// known or a size is impossible.
+// All kinds of a context; those that every context has come first. kCorrupt, without the context's name, if a name is
+// unknown or a size is impossible.
 Result<std::vector<ContextKind>> kinds_of(int32_t row_bytes, const ExtraKinds& extra);
 
-// The block size for these rows, chosen once, when a context is made: no block has more tokens.
+// The block size for these rows: no block has more tokens. It is chosen once, when a context is made.
 int32_t block_tokens_for(int32_t row_bytes, const ExtraKinds& extra = {});
 
 }  // namespace reform

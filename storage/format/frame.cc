@@ -52,7 +52,7 @@ Result<std::span<const std::byte>> unframe_value(const ContextTag& tag, Kind kin
   }
   ByteReader in(as_bytes(value));
   const auto version = in.fixed<uint16_t>();
-  // The version comes first: what follows it may look different in a newer format.
+  // The version comes first: in a newer format the rest may look different.
   TRY(check_format(fmt::format("{}: {}", tag.text(), describe_block(kind, block)), version));
   const auto stored_kind = in.fixed<uint8_t>();
   in.fixed<uint8_t>();

@@ -1,4 +1,5 @@
-// The frame round every stored value: version, kind, block number, length and a checksum that also covers whose it is.
+// The frame around every stored value: version, kind, block number, length, and a checksum that also covers whose value
+// it is.
 #pragma once
 
 #include <reform/status.h>
@@ -31,7 +32,7 @@ Result<std::span<const std::byte>> unframe_value(const ContextTag& tag, schema::
 // "embedding block 4096", for messages.
 std::string describe_block(schema::Kind kind, uint64_t block);
 
-// kCorrupt that names both versions, unless this program reads `version`; for the ledger and the store's directory too.
+// kCorrupt, naming both versions, unless this program reads `version`. The ledger and the store's directory use it too.
 Status check_format(const std::string& what, uint64_t version);
 
 uint64_t checksum_bytes(std::string_view bytes);  // XXH3-64

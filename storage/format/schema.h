@@ -1,4 +1,5 @@
-// The on-disk format in one place: versions, kinds, keys and the frame round every value. docs/FORMAT.md is its prose.
+// The on-disk format in one place: versions, kinds, keys and the frame around every value. docs/FORMAT.md describes it
+// in prose.
 //
 // These numbers are on disk: never renumber. A change that an older program would misread raises kFormatVersion.
 #pragma once
@@ -9,12 +10,12 @@
 
 namespace reform::schema {
 
-// Of the store's directory, the ledger and every value alike.
+// The version of the store's directory, the ledger and every value.
 constexpr uint16_t kFormatVersion = 1;
-// Read, too: every version from here on. One that can no longer be read raises it.
+// The program also reads every version from here on. Dropping one raises it.
 constexpr uint16_t kOldestFormatVersion = 1;
 
-// What a value is. Stored in each value and covered by its checksum.
+// What a value is. It is stored in each value, and the checksum covers it.
 enum class Kind : uint8_t {
   kIdentity = 1,         // fixed at creation: id, name, settings
   kState = 2,            // changes with each commit: counts, chunks, checkpoints, sources, progress
@@ -24,8 +25,8 @@ enum class Kind : uint8_t {
   kCheckpointPiece = 6,  // a stretch of a checkpoint's bytes
 };
 
-// Column families of a context's RocksDB, in the order they are opened. "default" must exist and stays empty. Those of
-// further chunk kinds (format/chunk_kind.h) follow, in contexts that have such.
+// Column families of a context's RocksDB, in the order of opening. "default" must exist and stays empty. The families
+// of further chunk kinds (format/chunk_kind.h) follow, in contexts that have them.
 enum class Family : uint8_t { kManifest, kSpans, kEmbeddings, kCheckpoints };
 constexpr Family kFamilies[] = {Family::kManifest, Family::kSpans, Family::kEmbeddings, Family::kCheckpoints};
 constexpr size_t kMaxFamilies = 16;
@@ -40,13 +41,13 @@ constexpr int kPieceBits = 24;
 constexpr uint64_t kMaxPiece = (uint64_t{1} << kPieceBits) - 1, kMaxGeneration = (uint64_t{1} << 39) - 1;
 constexpr uint64_t checkpoint_block(uint64_t generation, uint64_t piece) { return generation << kPieceBits | piece; }
 
-// A block never holds more tokens than this, nor more embedding bytes than kMaxBlockBytes (but at least one token).
+// A block never holds more tokens than this, nor more embedding bytes than kMaxBlockBytes (except a single token).
 constexpr int64_t kMaxBlockTokens = 4096;
 constexpr int64_t kMaxBlockBytes = int64_t{4} << 20;
 constexpr int32_t kMaxRowBytes = int32_t{1} << 20;
 // Checkpoints are cut into pieces, so that memtables never hold much of one.
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
-// Of a context: 280 TB of rows. Keeps all arithmetic far from overflow.
+// The most tokens of a context: 280 TB of rows. It keeps all arithmetic far from overflow.
 constexpr int64_t kMaxTokens = int64_t{1} << 40;
 
 // Value = frame header (16 bytes) + payload + checksum (8 bytes), all little-endian:

@@ -43,8 +43,8 @@ class MeteredFile final : public rocksdb::FSWritableFileOwnerWrapper {
   }
 
  private:
-  // A file has one writing thread at a time, so size_ needs no lock. A write that failed may have left bytes behind,
-  // so it counts as well.
+  // A file has one writing thread at a time, so size_ needs no lock. A failed write counts too, as it may have left
+  // bytes.
   template <class Write>
   IOStatus grow(int64_t new_size, const Write& write) {
     const int64_t more = in_blocks(new_size) - in_blocks(size_);
@@ -72,7 +72,7 @@ void Meter::adjust(const SetCeiling& set) {
 
 bool Meter::admit(int64_t bytes) {
   const std::lock_guard lock(mutex_);
-  if (bytes > ceiling_ - bytes_) {  // not bytes_ + bytes > ceiling_: there may be no ceiling at all
+  if (bytes > ceiling_ - bytes_) {  // not bytes_ + bytes > ceiling_, which would overflow without a ceiling
     bytes_ = measure_() + in_flight_;
     if (bytes > ceiling_ - bytes_) ceiling_ = raise_(ceiling_, bytes_, bytes);
     if (bytes > ceiling_ - bytes_) return false;
@@ -130,13 +130,13 @@ IOStatus MeteredFileSystem::NewWritableFile(const std::string& path, const rocks
 IOStatus MeteredFileSystem::ReopenWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                                std::unique_ptr<FSWritableFile>* file, IODebugContext* dbg) {
   uint64_t size = 0;
-  if (!target()->GetFileSize(path, options.io_options, &size, dbg).ok()) size = 0;  // it is made
+  if (!target()->GetFileSize(path, options.io_options, &size, dbg).ok()) size = 0;  // the file is new
   IOStatus opened = target()->ReopenWritableFile(path, options, file, dbg);
   if (opened.ok()) wrap(path, int64_t(size), file);
   return opened;
 }
 
-// The old file is written over from its start; it counts in full until it is longer.
+// The old file is overwritten from its start. It counts in full until it is longer.
 IOStatus MeteredFileSystem::ReuseWritableFile(const std::string& path, const std::string& old_path,
                                               const rocksdb::FileOptions& options,
                                               std::unique_ptr<FSWritableFile>* file, IODebugContext* dbg) {

@@ -1,5 +1,5 @@
-// A file system that lets a context grow only as far as its writer has claimed (storage/limits/space.h): whatever
-// RocksDB does in between, a write that would pass that is refused as on a full disk.
+// A file system that lets a context grow only as far as its writer has claimed (storage/limits/space.h). Whatever
+// RocksDB does in between, a write that would pass the claim is refused as on a full disk.
 #pragma once
 
 #include <rocksdb/file_system.h>
@@ -13,20 +13,21 @@
 
 namespace reform {
 
-// What one context takes on the disk, counted upward with each write, and counted afresh when that passes the ceiling:
-// what was deleted meanwhile is found then. Thread-safe: RocksDB's threads write at the same time.
+// What one context takes on the disk. It counts up with each write. When that passes the ceiling, it measures the disk
+// afresh, which shows what was deleted meanwhile. Thread-safe, as RocksDB's threads write at the same time.
 class Meter {
  public:
   static constexpr int64_t kNoCeiling = INT64_MAX;
   using Measure = std::function<int64_t()>;  // bytes on the disk now
-  // The new ceiling, given the present one and the bytes counted afresh (and wanted: 0, or what is to be written).
+  // Returns the new ceiling. Arguments: the current ceiling, the bytes measured afresh, and the bytes to be written (or
+  // 0).
   using SetCeiling = std::function<int64_t(int64_t ceiling, int64_t bytes, int64_t wanted_bytes)>;
 
-  // `raise` is asked, under the meter's lock, before a write is refused.
+  // The meter calls `raise` under its lock before it refuses a write.
   Meter(Measure measure, SetCeiling raise) : measure_(std::move(measure)), raise_(std::move(raise)) {}
-  // Calls set() under the meter's lock: nothing is written meanwhile.
+  // Calls set() under the meter's lock, so nothing is written meanwhile.
   void adjust(const SetCeiling& set);
-  // Whether `bytes` more may be written; then landed() must follow once they are.
+  // Whether `bytes` more may be written. If so, landed() must follow once they are written.
   bool admit(int64_t bytes);
   void landed(int64_t bytes);
 
@@ -35,14 +36,14 @@ class Meter {
   const SetCeiling raise_;
   std::mutex mutex_;
   int64_t ceiling_ = 0;
-  int64_t bytes_ = 0;      // at most so many are on the disk or on their way
-  int64_t in_flight_ = 0;  // of those on their way: the disk may not show them yet
+  int64_t bytes_ = 0;      // at most this many are on the disk or on their way
+  int64_t in_flight_ = 0;  // those on their way; the disk may not show them yet
 };
 
 class MeteredFileSystem final : public rocksdb::FileSystemWrapper {
  public:
-  // Files in `<store_dir>/contexts/<id>/` and `<store_dir>/trash/<id>/` are metered while meter `id` is there; files
-  // count in whole blocks of block_bytes.
+  // Meters files in `<store_dir>/contexts/<id>/` and `<store_dir>/trash/<id>/` while meter `id` is there. Files count
+  // in whole blocks of block_bytes.
   MeteredFileSystem(const std::shared_ptr<rocksdb::FileSystem>& target, const std::string& store_dir,
                     int64_t block_bytes);
 

@@ -23,16 +23,16 @@ namespace {
 constexpr const char* kUnlimited = "unlimited";
 // Kept below the cap for what nobody claims: lock files, and directories that grow with the names in them.
 constexpr int64_t kHousekeepingBytes = 64 * kKiB;
-// Of a context's ceiling, for its use.json: others write that.
+// The part of a context's ceiling that is for its use.json, which others write.
 constexpr int64_t kUseBytes = 16 * kKiB;
-// RocksDB's own files beside logs and tables (manifest, options), and the ends of blocks.
+// RocksDB's own files beside logs and tables (manifest, options), and the unused ends of blocks.
 constexpr int64_t kOverheadBytes = 2 * kMiB;
-// A ceiling that was too low is raised by more than one write's worth.
+// A ceiling that was too low is raised by more than one write needs.
 constexpr int64_t kRaiseBytes = 1 * kMiB;
-// RocksDB deletes what it has replaced a moment after it says so.
+// How long to wait, as RocksDB deletes what it has replaced a moment after it says so.
 constexpr std::chrono::milliseconds kPatience{100}, kStep{10};
 
-// Of what was granted, what the writer itself may use.
+// The part of a grant that the writer itself may use.
 int64_t own_part(int64_t granted) { return granted == Meter::kNoCeiling ? granted : granted - kUseBytes; }
 
 std::string limits_path(const std::string& store_dir) { return store_dir + "/limits.json"; }
@@ -78,12 +78,12 @@ Result<int64_t> Space::taken_bytes(const std::string& id) const {
   if (!id.empty()) bytes -= context_bytes(id);
   TRY_ASSIGN(const auto contexts, list_directory(dir_ + "/contexts"));
   bytes += int64_t(contexts.size()) * kUseRecordBytes;
-  // A writer has its lock before it has any file.
+  // Lists locks, since a writer has its lock before it has any file.
   TRY_ASSIGN(const auto locks, list_directory(dir_ + "/locks"));
   for (const std::string& other : locks) {
     if (other == id || other == "space" || other == "store") continue;
     TRY_ASSIGN(const auto note, FileLock::holder_note(lock_path(other)));
-    if (!note || note->empty()) continue;  // nobody writes there, or has claimed nothing yet
+    if (!note || note->empty()) continue;  // no writer, or one that has claimed nothing yet
     if (*note == kUnlimited) {
       return Status{Code::kBusy, fmt::format("the cap on {} cannot hold yet: a process that began before it was set is "
                                              "still writing there; wait until it has stopped",
@@ -187,7 +187,7 @@ Status SpaceClaim::move_ceiling(int64_t growth, bool may_lower, Space::Eviction 
   TRY_ASSIGN(const StoreLimit limit, space_->limit());
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (true) {
-    // What RocksDB is about to delete is waited for before anybody's context goes.
+    // Wait for RocksDB's pending deletions before any context is evicted.
     const bool last = std::chrono::steady_clock::now() >= deadline;
     Status moved;
     meter_->adjust([&](int64_t ceiling, int64_t bytes, int64_t) {

@@ -1,14 +1,14 @@
-// How much of the disk the store may take, and who may grow by how much.
+// How much of the disk the store may take, and which context may grow by how much.
 //
-// The cap is the store's (limits.json), so it holds for every process. Before it grows a context, its writer *claims*
-// how large the context's directory may become, and notes that ceiling in the context's lock file; the claim lives as
-// long as the lock, so a writer that died leaves none. Claims are made under locks/space, one after the other: what all
-// files take, or may come to take by claims, never passes the cap. Between claims the metered file system holds each
-// context below its ceiling.
+// The cap belongs to the store (limits.json), so it holds for every process. Before a writer lets its context grow, it
+// *claims* how large the context's directory may become, and notes that ceiling in the context's lock file. The claim
+// lives as long as the lock, so a writer that dies leaves none. Claims are made under locks/space, one after another,
+// so that what all files take, or may yet take by claims, never passes the cap. Between claims the metered file system
+// holds each context below its ceiling.
 //
 // Bytes are those of every file and directory in the store: size or allocated blocks, whichever is more.
 // Locks are taken in this order: a meter's, locks/space, locks/store, a context's.
-// Thread-safety: Space from any thread; a claim as its writer.
+// Thread-safety: Space from any thread; a claim belongs to its writer.
 #pragma once
 
 #include <reform/status.h>
@@ -31,11 +31,11 @@ struct Growth {
   int64_t checkpoint_bytes = 0;  // its parts
 };
 
-// How many bytes a writer needs more than the cap leaves.
+// How many bytes a writer needs beyond what the cap leaves.
 struct Shortage {
   int64_t lacking_bytes = 0;
   int64_t taken_bytes = 0;  // by everything that is there or claimed
-  std::string id;           // of the writer; "": none in particular
+  std::string id;           // the writer's context; "": none in particular
   StoreLimit limit;
 };
 
@@ -43,22 +43,22 @@ class SpaceClaim;
 
 class Space : public std::enable_shared_from_this<Space> {
  public:
-  // Frees what it may. Where that is not enough it frees nothing: kNoSpace. Called under locks/space.
+  // Frees what it may. kNoSpace if that is not enough; then it frees nothing. It is called under locks/space.
   using Evict = std::function<Status(const Shortage&)>;
 
   Space(std::string store_dir, std::shared_ptr<const Disk> disk);
 
-  // The disk, its writes metered where there is a claim. For the store's databases.
+  // The disk for the store's databases. Writes are metered where there is a claim.
   const std::shared_ptr<const Disk>& disk() const { return metered_disk_; }
   void set_evict(Evict evict) { evict_ = std::move(evict); }
 
-  Result<StoreLimit> limit() const;  // of now: another process may change it
+  Result<StoreLimit> limit() const;  // the current one: another process may change it
   Status set_limit(const StoreLimit& limit);
   int64_t used_bytes() const;
-  // Held while a context moves from trash/ to contexts/: it could be counted in neither.
+  // Held while a context moves from trash/ to contexts/, where it could otherwise be counted in neither.
   Result<FileLock> hold_still() const { return FileLock::wait(lock_path("space")); }
 
-  // Makes everything fit below the cap; kNoSpace if it cannot. `id`: who wants to write.
+  // Makes everything fit below the cap; kNoSpace if it cannot. `id`: the context that is to be written.
   Status keep_limit(const std::string& id);
   // Runs write(), which writes at most `bytes` outside of any claim (a small file of ours).
   Status write_small(int64_t bytes, const std::function<Status()>& write);
@@ -71,10 +71,10 @@ class Space : public std::enable_shared_from_this<Space> {
 
   std::string lock_path(const std::string& id) const { return dir_ + "/locks/" + id; }
   int64_t context_bytes(const std::string& id) const;
-  // Of everything but `id`, claims included.
+  // What everything but `id` takes, claims included.
   Result<int64_t> taken_bytes(const std::string& id) const;
-  // Lets `id` take `ceiling` bytes and notes that: the ceiling, or kNoCeiling where there is no cap. kNoSpace; kBusy
-  // while somebody writes who knows of no cap.
+  // Lets `id` take `ceiling` bytes and notes that. Returns the ceiling, or kNoCeiling if there is no cap. kNoSpace.
+  // kBusy while there is a writer that knows of no cap.
   Result<int64_t> grant(const std::string& id, int64_t ceiling, Eviction eviction);
 
   const std::string dir_;
@@ -84,7 +84,7 @@ class Space : public std::enable_shared_from_this<Space> {
   Evict evict_;
 };
 
-// A writer's. Outlives its database: RocksDB may write until it is closed.
+// A writer's claim. It must outlive the writer's database, as RocksDB may write until it is closed.
 class SpaceClaim {
  public:
   SpaceClaim(std::shared_ptr<Space> space, std::string id);
@@ -92,14 +92,14 @@ class SpaceClaim {
   SpaceClaim(const SpaceClaim&) = delete;
   SpaceClaim& operator=(const SpaceClaim&) = delete;
 
-  // Claims that so much more may be written. kNoSpace says what is in the way; what was claimed before stays claimed.
+  // Claims room for `growth` more. kNoSpace says what is in the way; the earlier claim stays.
   Status ensure(const Growth& growth);
-  // The same for a longer stretch: gives back what was claimed and is no longer needed, and asks the disk for the
-  // bytes, too.
+  // The same for a longer stretch. It also gives back what is no longer needed, and asks whether the disk has the
+  // bytes.
   Status plan(const Growth& growth);
   // From now on no context is evicted for this claim.
   void spare_contexts() { eviction_ = Space::Eviction::kNever; }
-  // Whether `bytes` more are free below the cap: for work that is not worth the loss of a context.
+  // Whether `bytes` more are free below the cap. For work that is not worth the loss of a context.
   bool ensure_free(int64_t bytes);
 
  private:

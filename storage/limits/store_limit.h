@@ -5,10 +5,10 @@
 
 namespace reform {
 
-// What the store may take on the disk, all of its files together; kept in the store, for every process.
+// What all files of the store together may take on the disk. It is kept in the store, for every process.
 struct StoreLimit {
   int64_t max_bytes = 0;  // 0: no cap
-  bool evict = false;     // when it is reached: contexts go, the least recently asked first; else the writer stops
+  bool evict = false;     // at the cap: evict contexts, the least recently asked first; else the writer stops
 };
 
 }  // namespace reform

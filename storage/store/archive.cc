@@ -1,4 +1,4 @@
-// The contexts of a store checked, written to archives, and made from them.
+// Checks the contexts of a store, writes them to archives, and makes contexts from archives.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -52,7 +52,7 @@ Result<std::vector<ContextVerdict>> DirectoryStore::verify(const std::vector<std
   for (const NamedContext& context : chosen) {
     ContextVerdict verdict;
     const Status done = verify_one(context, progress, verdict);
-    if (done.code == Code::kNotFound && names.empty()) continue;  // removed since we looked
+    if (done.code == Code::kNotFound && names.empty()) continue;  // removed since the names were read
     TRY(done);
     verdicts.push_back(std::move(verdict));
   }
@@ -89,7 +89,7 @@ Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, 
     TRY_ASSIGN(lock, make_imported(dir_, share_, id, std::move(lock), space_->open_claim(id), in, manifest, progress));
     TRY_ASSIGN(const auto still_space, space_->hold_still());
     TRY_ASSIGN(const auto names, dir_.lock_names());
-    TRY(check_free(manifest.name, Which::kCurrent));  // it may have been taken meanwhile
+    TRY(check_free(manifest.name, Which::kCurrent));  // the name may have been taken meanwhile
     return dir_.move_in(id);
   };
   if (const Status made = make(); !made.ok()) {

@@ -12,7 +12,7 @@ namespace {
 
 std::string catalogue_path(const std::string& store_dir) { return store_dir + "/catalogue.json"; }
 
-// JSON holds UTF-8 only; a context whose texts are not is simply not cached.
+// JSON holds UTF-8 only. A context whose texts are not UTF-8 is not cached.
 bool can_be_json(const ContextMeta& meta) {
   for (const std::string* text : {&meta.name, &meta.settings, &meta.sources, &meta.progress}) {
     if (!utf8::is_valid(text->begin(), text->end())) return false;

@@ -1,5 +1,5 @@
-// catalogue.json: what is known of each context without opening its database. Only a cache: an entry counts while its
-// stamp is that of the context's directory, and a missing or damaged file is an empty catalogue.
+// catalogue.json: what is known of each context without opening its database. It is only a cache. An entry counts while
+// its stamp is that of the context's directory, and a missing or damaged file is an empty catalogue.
 #pragma once
 
 #include <reform/status.h>

@@ -21,7 +21,7 @@ namespace reform {
 namespace {
 
 constexpr size_t kNamesInMessage = 10;
-// What the catalogue takes of its own for some entries more, in blocks.
+// What the catalogue takes for some more entries, in blocks.
 constexpr int64_t kCatalogueBytes = 16 << 10;
 
 Status busy(const std::string& name, const Status& why) {
@@ -42,7 +42,7 @@ auto twice_if_gone(const Attempt& attempt) {
 
 }  // namespace
 
-// Every context by its ledger. The name of one whose ledger is gone may still be in the catalogue.
+// Every context, by its ledger. If a ledger is gone, the catalogue may still have the name.
 Result<std::vector<NamedContext>> DirectoryStore::named_contexts(const Catalogue& catalogue) const {
   TRY_ASSIGN(const auto ids, dir_.context_ids());
   std::vector<NamedContext> contexts;
@@ -80,7 +80,7 @@ Result<NamedContext> DirectoryStore::find_named(const std::string& name, Which w
   TRY_ASSIGN(const auto contexts, named_contexts(load_catalogue(dir_.disk(), dir_.path())));
   const auto wanted = which == Which::kCurrent ? NamedContext::Role::kCurrent : NamedContext::Role::kReplacement;
   std::vector<std::string> names;
-  // A damaged one must not stand before a sound one of its name; it answers to its id, too.
+  // A damaged context must not hide an intact one of its name. It also answers to its id.
   for (const bool intact : {true, false}) {
     for (const NamedContext& context : contexts) {
       if (context.role != wanted || context.intact != intact) continue;
@@ -89,7 +89,8 @@ Result<NamedContext> DirectoryStore::find_named(const std::string& name, Which w
   }
   for (const NamedContext& context : contexts) {
     if (context.role != NamedContext::Role::kCurrent) continue;
-    // It may be the one asked for: "not there" would be wrong, and a second one of its name worse.
+    // The context asked for may be the one that could not be read. "Not there" would be wrong, and a second one of its
+    // name would be worse.
     if (which == Which::kCurrent && context.name.empty()) TRY(context.unread);
     names.push_back(fmt::format("\"{}\"", context.name.empty() ? context.id : context.name));
   }
@@ -111,11 +112,11 @@ Result<FileLock> DirectoryStore::lock_context(const std::string& id, const std::
   auto lock = FileLock::acquire(dir_.lock_path(id), mode, patience);
   if (!lock.ok()) return busy(name, lock.status());
   if (path_exists(dir_.context_dir(id))) return lock;
-  // Removed since we looked. Its lock file, which we may just have made anew, is the next sweep's.
+  // Removed since the lookup. We may just have made its lock file anew; the next sweep removes that.
   return just_removed(name);
 }
 
-// A writer's claim comes before the first byte that opening writes.
+// A writer claims room before opening writes its first byte.
 Result<StoredContext> DirectoryStore::open_context(const std::string& id, FileLock lock, Database::Mode mode,
                                                    std::shared_ptr<SpaceClaim> claim) {
   if (claim != nullptr) TRY(claim->ensure({}));
@@ -145,7 +146,7 @@ ContextEntry DirectoryStore::examine(const NamedContext& context, Catalogue& cat
   entry.replacement = context.role == NamedContext::Role::kReplacement;
   auto lock = FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kShared);
   entry.busy = lock.status().code == Code::kBusy;
-  if (!path_exists(dir_.context_dir(id))) {  // with the lock, it would stay
+  if (!path_exists(dir_.context_dir(id))) {  // the lock is held, so it cannot go after this
     entry.state = just_removed(context.name);
     return entry;
   }
@@ -222,7 +223,8 @@ Result<ContextEntry> DirectoryStore::try_find(const std::string& name, Which whi
   return entry;
 }
 
-// kExists unless a context of this name, or a replacement of it, may be made now. The id of the one to be replaced.
+// kExists unless a context of this name, or a replacement of it, may be made now. Returns the id of the context to
+// replace.
 Result<std::string> DirectoryStore::check_free(const std::string& name, Which which) const {
   const auto taken = find_named(name, which);
   if (taken.ok()) {
@@ -235,7 +237,7 @@ Result<std::string> DirectoryStore::check_free(const std::string& name, Which wh
   return std::move(current.id);
 }
 
-// Made in trash/, where a half-made one is swept, and moved in when whole.
+// A context is made in trash/, where a sweep removes a half-made one, and moved in when it is whole.
 Result<std::unique_ptr<ContextWriter>> DirectoryStore::create(const std::string& name, int32_t row_bytes,
                                                               const std::string& settings, Which which,
                                                               const ExtraKinds& extra_kinds) {
@@ -256,7 +258,7 @@ Result<std::unique_ptr<ContextWriter>> DirectoryStore::create(const std::string&
   TRY_ASSIGN(std::string replaces, check_free(name, which));
   TRY_ASSIGN(identity.id, StoreDirectory::new_id());
   TRY_ASSIGN(auto lock, FileLock::acquire(dir_.lock_path(identity.id), FileLock::Mode::kExclusive, kPatience));
-  // From now on nobody evicts what is to be replaced. If a writer holds it, that lock keeps it as well.
+  // From now on nobody evicts the context to be replaced. If a writer holds it, that lock protects it as well.
   Result<FileLock> kept = FileLock();
   if (!replaces.empty()) kept = FileLock::acquire(dir_.lock_path(replaces), FileLock::Mode::kShared);
   const auto claim = space_->open_claim(identity.id);
@@ -275,7 +277,7 @@ Result<std::unique_ptr<ContextWriter>> DirectoryStore::create(const std::string&
     return made;
   }
   TRY_ASSIGN(auto context, open_context(identity.id, std::move(lock), Database::Mode::kWrite, claim));
-  keep_in_catalogue({{identity.id, {0, context.meta(), 0}}});  // so that list() can tell about it while it is busy
+  keep_in_catalogue({{identity.id, {0, context.meta(), 0}}});  // so that list() can describe it while it is busy
   TRY_ASSIGN(auto writer, StoredWriter::create(std::move(context)));
   return std::unique_ptr<ContextWriter>(std::move(writer));
 }
@@ -283,7 +285,7 @@ Result<std::unique_ptr<ContextWriter>> DirectoryStore::create(const std::string&
 Result<std::unique_ptr<ContextWriter>> DirectoryStore::open_writer(const std::string& name, Which which) {
   TRY_ASSIGN(const NamedContext found, find_named(name, which));
   TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kExclusive, kPatience));
-  // What is written to a context that is being replaced would go with it.
+  // Anything written to a context that is being replaced would be lost with it.
   TRY_ASSIGN(const NamedContext still, find_named(name, which));
   const auto replacement = find_named(name, Which::kReplacement);
   if (which == Which::kCurrent && replacement.ok()) {
@@ -307,8 +309,7 @@ Result<std::unique_ptr<ContextData>> DirectoryStore::try_open_reader(const std::
                                                                      std::chrono::steady_clock::time_point deadline) {
   TRY_ASSIGN(const NamedContext found, find_named(name, Which::kCurrent));
   auto lock = lock_context(found.id, name, FileLock::Mode::kShared, {});
-  // Whoever writes a context that is complete is about to let go of it or to remove it, or will begin to append in a
-  // moment.
+  // The writer of a complete context will release it, remove it, or begin to append in a moment.
   while (lock.status().code == Code::kBusy && std::chrono::steady_clock::now() < deadline) {
     const auto ledger = read_ledger(dir_.disk(), dir_.context_dir(found.id));
     if (!ledger.ok() && !path_exists(dir_.context_dir(found.id))) return just_removed(name);
@@ -344,7 +345,7 @@ Result<std::unique_ptr<ContextStore>> ContextStore::open(const std::string& dir,
     TRY_ASSIGN(disk, Disk::chosen(dir));
   }
   TRY_ASSIGN(auto directory, StoreDirectory::open(dir, disk));
-  (void)directory.sweep().ok();  // best effort, for the next one to try again: reading must not depend on it
+  (void)directory.sweep().ok();  // best effort, the next open() tries again: reading must not depend on it
   TRY_ASSIGN(auto memory, Reservation::create(account, MemoryCategory::kStore, kBlockCacheBytes));
   auto space = std::make_shared<Space>(directory.path(), disk);
   DatabaseShare share{space->disk(), make_block_cache(), &account};

@@ -27,7 +27,7 @@ bool is_id(const std::string& name) {
 
 std::string marker_path(const std::string& dir) { return dir + "/store.json"; }
 
-// A store whose making was cut short has some of our folders and nothing else; lost+found is a fresh disk's.
+// A store whose making was interrupted has some of our folders and nothing else. A fresh disk has lost+found.
 bool may_become_store(const std::vector<std::string>& names) {
   return std::all_of(names.begin(), names.end(), [](const std::string& name) {
     return name == "lost+found" || name == "store.json.tmp" ||
@@ -39,7 +39,7 @@ Status check_marker(const Disk& disk, const std::string& dir) {
   const auto marker = read_checked_json(disk, marker_path(dir));
   if (marker.ok()) return {};
   const Code code = marker.status().code;
-  // The marker says nothing else than that this is a store: the contexts each have their own format and checksums.
+  // The marker only says that this is a store: each context has its own format and checksums.
   const bool newer = code == Code::kCorrupt && marker.status().message.find("reads up to") != std::string::npos;
   if (newer || (code != Code::kCorrupt && code != Code::kNotFound)) return marker.status();
   if (code == Code::kNotFound && !path_exists(dir + "/contexts")) {
@@ -54,8 +54,9 @@ Status check_marker(const Disk& disk, const std::string& dir) {
   return written.ok() || !path_exists(marker_path(dir)) ? written : Status{};  // another process made it just now
 }
 
-// A new store must not vanish with a folder above it that was never synced, whoever made that one: a process that died
-// half-way, perhaps. Up to where we may not write, and so have made nothing, or where another file system begins.
+// Syncs the folders above a new store. It must not vanish with a folder that was never synced, whoever made that one
+// (perhaps a process that died half-way). Stops where we may not write, and so have made nothing, or where another file
+// system begins.
 Status sync_folders_above(const Disk& disk, const std::string& dir) {
   for (std::filesystem::path below = dir; below.has_relative_path(); below = below.parent_path()) {
     const std::string above = below.parent_path().string();
@@ -113,11 +114,11 @@ Status StoreDirectory::move_out(const std::string& id) const { return move(conte
 
 Status StoreDirectory::sweep() const {
   TRY_ASSIGN(const auto trash, list_directory(path_ + "/trash"));
-  Status first_failure;  // one that cannot go does not keep the others
+  Status first_failure;  // one that cannot be removed does not stop the others
   for (const std::string& id : trash) {
     if (!is_id(id)) continue;
     auto lock = FileLock::acquire(lock_path(id), FileLock::Mode::kExclusive);
-    if (!lock.ok()) continue;  // its maker or remover is at it
+    if (!lock.ok()) continue;  // its maker or remover is at work
     if (const Status removed = disk_->remove_tree(trash_dir(id)); !removed.ok()) first_failure = removed;
   }
   TRY_ASSIGN(const auto locks, list_directory(path_ + "/locks"));
@@ -125,7 +126,7 @@ Status StoreDirectory::sweep() const {
     return is_id(id) && !path_exists(context_dir(id)) && !path_exists(trash_dir(id));
   };
   if (std::none_of(locks.begin(), locks.end(), is_left_over)) return first_failure;
-  // Under the names' lock nobody makes a context, so a lock file without one is nobody's.
+  // Nobody makes a context while we hold the names' lock, so a lock file without a context belongs to nobody.
   TRY_ASSIGN(const auto names, lock_names());
   for (const std::string& id : locks) {
     if (!is_left_over(id)) continue;

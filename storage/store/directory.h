@@ -14,7 +14,7 @@ namespace reform {
 
 class StoreDirectory {
  public:
-  // Makes it (mode 0700) if there is none. kUsage if it holds something else than a store.
+  // Makes it (mode 0700) if there is none. kUsage if it holds something other than a store.
   static Result<StoreDirectory> open(const std::string& dir, std::shared_ptr<const Disk> disk);
 
   const Disk& disk() const { return *disk_; }
@@ -29,7 +29,7 @@ class StoreDirectory {
   // Held for moments, by whoever makes or removes a context or writes the catalogue.
   Result<FileLock> lock_names() const { return FileLock::wait(path_ + "/locks/store"); }
 
-  // A context made in trash/ appears under contexts/, or the other way round: at once and durably.
+  // Moves a context that was made in trash/ to contexts/, or back: at once and durably.
   Status move_in(const std::string& id) const;
   Status move_out(const std::string& id) const;
   // Removes what is in trash/ and the lock files of contexts that are gone, except where somebody holds the lock.

@@ -66,7 +66,7 @@ Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidate
     return std::tie(a.last_used_unix_ms, a.last_asked_unix_ms, a.id) <
            std::tie(b.last_used_unix_ms, b.last_asked_unix_ms, b.id);
   });
-  std::vector<Idle> idle;  // if they are to go, with their locks, so that none is begun to be read while we count
+  std::vector<Idle> idle;  // the contexts to evict, with their locks, so that no reader opens one while we count
   int64_t bytes = 0;
   for (EvictionCandidate& candidate : candidates) {
     if (shortage.limit.evict && bytes >= shortage.lacking_bytes) break;

@@ -13,16 +13,16 @@
 
 namespace reform {
 
-// A context that may be evicted: complete, not pinned, and not the one being written or replaced.
+// A context that may be evicted: complete, not pinned, and neither being written nor being replaced.
 struct EvictionCandidate {
   std::string id, name;
   int64_t last_used_unix_ms = 0;
   int64_t last_asked_unix_ms = 0;  // decides between contexts last used in the same millisecond
 };
 
-// Removes the least recently used until the shortage is over, if the limit allows it and they suffice; those that
-// somebody reads stay. Otherwise removes none: kNoSpace says what the user can do. What was removed is added to
-// `evicted`, also where removing another failed.
+// Removes the least recently used contexts until the shortage is over, if the limit allows it and they suffice. Those
+// that somebody reads stay. Otherwise it removes none, and kNoSpace says what the user can do. It adds what it removed
+// to `evicted`, even if removing another failed.
 Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidates, const Shortage& shortage,
              std::vector<EvictedContext>& evicted);
 

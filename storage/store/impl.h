@@ -1,5 +1,5 @@
-// The store as it is made: private to storage/store/context_store.cc (what is there, made, opened),
-// storage/store/upkeep.cc (what goes, and what keeps it from going) and storage/store/archive.cc.
+// The store's implementation, private to storage/store/context_store.cc (lookup, making, opening),
+// storage/store/upkeep.cc (removal, and protection from it) and storage/store/archive.cc.
 #pragma once
 
 #include <chrono>
@@ -21,15 +21,15 @@ namespace reform {
 
 // How long a writer waits for readers: a list() in another process holds a context for some milliseconds.
 constexpr std::chrono::milliseconds kPatience{2000};
-// How long a reader waits for the writer of a complete context, which is closing it: that takes what the disk takes.
+// How long a reader waits for the writer of a complete context to close it. That takes as long as the disk needs.
 constexpr std::chrono::milliseconds kReaderPatience{10'000};
 
 struct NamedContext {
   std::string id;
   std::string name;  // "" if it is not known any more: the context then answers to its id
   enum class Role { kCurrent, kReplacement, kReplaced } role = Role::kCurrent;
-  std::string replaced;  // id of the context whose place it has taken, if it has
-  std::string replaces;  // id of the one whose place it is to take
+  std::string replaced;  // id of the context that it has replaced, if any
+  std::string replaces;  // id of the context that it is to replace
   bool intact = false;   // its ledger can be read
   bool complete = false;
   Status unread;  // kIo if its ledger could not be read at all
@@ -93,7 +93,7 @@ class DirectoryStore final : public ContextStore {
   const StoreDirectory dir_;
   const std::shared_ptr<Space> space_;
   const DatabaseShare share_;
-  Reservation cache_memory_;  // of share_.block_cache
+  Reservation cache_memory_;  // for share_.block_cache
   std::mutex evicted_mutex_;
   std::vector<EvictedContext> evicted_;
 };

@@ -35,7 +35,7 @@ Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& s
   identity.extra_kinds = manifest.extra_kinds;
   identity.block_tokens = manifest.block_tokens;
   identity.settings = manifest.settings;
-  claim->spare_contexts();  // an archive is known to be whole only at its end
+  claim->spare_contexts();  // only at its end is an archive known to be whole
   TRY(claim->ensure({}));
   TRY(create_stored_context(dir.trash_dir(id), identity, /*replaces=*/"", share));
   TRY_ASSIGN(StoredContext context,
@@ -49,7 +49,7 @@ Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& s
 void drop_imported(const StoreDirectory& dir, const std::string& id, FileLock lock) {
   if (!lock.held()) {
     auto again = FileLock::acquire(dir.lock_path(id), FileLock::Mode::kExclusive);
-    if (!again.ok()) return;  // a sweep is at it
+    if (!again.ok()) return;  // a sweep is at work
     lock = std::move(again).value();
   }
   (void)dir.disk().remove_tree(dir.trash_dir(id)).ok();

@@ -1,4 +1,4 @@
-// Makes a context from an archive: in trash/, where a half-made one is swept, until it is whole.
+// Makes a context from an archive. Until it is whole it is in trash/, where a sweep removes a half-made one.
 #pragma once
 
 #include <reform/status.h>
@@ -15,16 +15,16 @@
 
 namespace reform {
 
-// Shows `admit` what the archive holds, takes the name and settings it leaves, and checks the name.
+// Shows `admit` what the archive holds, takes the name and settings that it leaves, and checks the name.
 Status admit_archive(archive::Manifest& manifest, const AdmitArchive& admit);
 
-// Makes context `id` in trash/ from the rest of the archive, finished and on the disk. `lock`, exclusive, is the
-// context's; it comes back still held, for the move to contexts/.
+// Makes context `id` in trash/ from the rest of the archive, finished and on the disk. `lock` is the context's
+// exclusive lock. It is returned still held, for the move to contexts/.
 Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& share, const std::string& id,
                                FileLock lock, std::shared_ptr<SpaceClaim> claim, archive::Reader& in,
                                const archive::Manifest& manifest, const ContextProgressFn& progress);
 
-// Removes what make_imported() left. `lock`: if it is still held.
+// Removes what make_imported() left. `lock`: the lock, if it is still held.
 void drop_imported(const StoreDirectory& dir, const std::string& id, FileLock lock);
 
 }  // namespace reform

@@ -1,4 +1,4 @@
-// How contexts leave a store (removed, replaced, evicted), and what keeps them in it.
+// How contexts leave a store (removed, replaced, evicted), and what protects them from that.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -23,7 +23,7 @@ Status DirectoryStore::remove_context(const NamedContext& context, std::chrono::
   return lock.unlink_and_release();
 }
 
-// A context goes only after the one it has replaced: that one would be current again.
+// A context is removed only after the one that it has replaced, which would be current again otherwise.
 Status DirectoryStore::remove(const std::string& name, Which which) {
   TRY_ASSIGN(const NamedContext context, find_named(name, which));
   if (which == Which::kCurrent) {
@@ -53,7 +53,7 @@ Status DirectoryStore::remove_replaced(std::chrono::milliseconds patience) {
   return busy_one;
 }
 
-// Removes what nobody needs any more, and contexts only if that is not enough.
+// Removes what nobody needs any more. It evicts contexts only if that is not enough.
 Status DirectoryStore::evict_for(const Shortage& shortage) {
   const int64_t before = space_->used_bytes();
   (void)dir_.sweep().ok();
@@ -62,12 +62,12 @@ Status DirectoryStore::evict_for(const Shortage& shortage) {
   left.lacking_bytes -= before - space_->used_bytes();
   if (left.lacking_bytes <= 0) return {};
   TRY_ASSIGN(const auto contexts, named_contexts({}));
-  std::set<std::string> kept = {shortage.id};  // the one being written, and those that others are to replace
+  std::set<std::string> kept = {shortage.id};  // the context being written, and those that others are to replace
   for (const NamedContext& context : contexts) kept.insert(context.replaces);
   std::vector<EvictionCandidate> candidates;
   for (const NamedContext& context : contexts) {
     if (context.role != NamedContext::Role::kCurrent || !context.complete || kept.count(context.id) > 0) continue;
-    // What it has replaced, if somebody still reads that, would be current again.
+    // If somebody still reads the context that it has replaced, that one would be current again.
     if (!context.replaced.empty() && path_exists(dir_.context_dir(context.replaced))) continue;
     const std::string dir = dir_.context_dir(context.id);
     const UseRecord use = read_use_record(dir_.disk(), dir);
@@ -90,8 +90,8 @@ std::vector<EvictedContext> DirectoryStore::take_evicted() {
 
 Status DirectoryStore::change_use(const std::string& name, const std::function<Status(UseRecord&)>& change) {
   TRY_ASSIGN(const NamedContext context, find_named(name, Which::kCurrent));
-  // Room for it is kept below the cap: a user who must make room has to be able to unpin.
-  TRY_ASSIGN(const auto names, dir_.lock_names());  // nobody removes it meanwhile, and nobody else changes this
+  // Room for it is kept below the cap: a user who must make room must be able to unpin.
+  TRY_ASSIGN(const auto names, dir_.lock_names());  // nobody else removes or changes it meanwhile
   const std::string dir = dir_.context_dir(context.id);
   if (!path_exists(dir)) return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", name)};
   UseRecord use = read_use_record(dir_.disk(), dir);

@@ -13,7 +13,7 @@ namespace {
 struct Shape {
   int64_t n_tokens, kv_len, n_heads, n_kv_heads, head_dim;
   int64_t window = 0;
-  int64_t n_pairs = 0;  // > 0: keys are cached un-rotated
+  int64_t n_pairs = 0;  // > 0: cached keys are not rotated
   Rope::Pairing pairing = Rope::Pairing::kHalves;
   KvView::Type type = KvView::Type::kF16;
   int64_t outlier_dims = 0;
@@ -45,8 +45,8 @@ const Shape kShapes[] = {
     {150, 150, 2, 2, 128, 64, 64, kHalves, kF32, 3},
 };
 
-// More for CUDA: few rows with split keys (up to 32 of a KV head) and more than few, groups of heads, windows smaller
-// than a tile, head sizes whose rows are not whole pieces of 16 bytes.
+// More shapes for CUDA: few rows with split keys (up to 32 of a KV head) and more than few; groups of heads; windows
+// smaller than a tile; head sizes whose rows are not whole pieces of 16 bytes.
 const Shape kCudaShapes[] = {
     {1, 1, 7, 1, 16},
     {4, 333, 7, 1, 16, 0, 0, kHalves, kF32},
@@ -97,7 +97,7 @@ struct Problem {
   OpLimits limits() const {
     return {shape.n_tokens, 64, shape.kv_len + 20, shape.n_heads, shape.n_kv_heads, shape.head_dim};
   }
-  // The largest |q| |k| scale of any query and key: no sum of |q_d k_d| scale is above it.
+  // The largest |q| |k| scale over all queries and keys. No sum of |q_d k_d| scale exceeds it.
   double largest_product() const {
     const KvView& kv = cache.view();
     double q_max = 0, k_max = 0;
@@ -117,10 +117,12 @@ struct Problem {
     }
     return q_max * k_max * double(args.scale) * (shape.n_pairs > 0 ? double(rope.magnitude) : 1.0);
   }
-  // A logit is a sum of head_dim FP32 products of magnitude at most P in all: ceiling head_dim * 2^-24 * P, and the
-  // rounding of rotated keys on top (3 * 2^-24 * P). Errors of that many terms do not all agree: a quarter.
+  // A logit is a sum of head_dim FP32 products whose magnitudes add up to at most P. The ceiling of its error is
+  // head_dim * 2^-24 * P, plus the rounding of rotated keys (3 * 2^-24 * P). The errors of that many terms do not all
+  // have one sign: a quarter.
   double logit_error() const { return double(shape.head_dim + 12) / 4 * 0x1p-24 * largest_product(); }
-  // With Q and rotated K rounded to F16: 2^-11 of each product, of independent signs unless a few products are all.
+  // With Q and rotated K rounded to F16: 2^-11 of each product. The signs are independent, unless a few products are
+  // the whole sum.
   double half_logit_error() const {
     return largest_product() * 0x1p-11 * (shape.outlier_dims > 0 ? 1 : 4 / std::sqrt(double(shape.head_dim)));
   }
@@ -149,14 +151,14 @@ Outcome attend(Ops& ops, const Problem& p, const AttentionArgs& args) {
   return o;
 }
 
-// Probabilities are off by twice the logits' error at most, exp2 by 2e-7, the sums over kv_len slots by 2^-24 a term;
-// values are normal variates, below 5.5 here.
+// Probabilities are off by at most twice the logits' error, exp2 by 2e-7, and the sums over kv_len slots by 2^-24 a
+// term. Values are normal variates, below 5.5 here.
 Tolerance output_tolerance(const Problem& p) {
   return {5.5 * (2 * p.logit_error() + 1e-6 + double(p.shape.kv_len) / 4 * 0x1p-24), 0};
 }
 
 TEST_CASE("attention: the reference agrees with an example worked by hand", "[kernels][attention]") {
-  // One head of two dimensions, two slots; scale ln 2, so that probabilities are powers of two.
+  // One head of two dimensions, two slots. The scale is ln 2, so that probabilities are powers of two.
   std::vector<float> k = {1, 0, 0, 2}, v = {8, 0, 0, 16}, q = {3, 2};
   AttentionArgs args;
   args.q = {q.data(), 1, 2};
@@ -165,7 +167,7 @@ TEST_CASE("attention: the reference agrees with an example worked by hand", "[ke
   std::vector<float> out(2), lse(1);
   const MatView<float> lse_view(lse.data(), 1, 1);
   make_reference_ops()->attention(args, {out.data(), 1, 2}, lse_view);
-  // Logits 3 and 4 in powers of two: weights 8 and 16 of 24.
+  // Logits of 3 and 4 as powers of two: weights 8 and 16 of 24.
   CHECK(compare(out, std::vector<float>{8.0f / 3, 32.0f / 3}, {0, 1e-6}));
   CHECK(compare(lse, std::vector<float>{float(std::log(24.0))}, {0, 1e-6}));
 
@@ -197,7 +199,7 @@ TEST_CASE("attention: every isa agrees with ref on odd shapes", "[kernels][atten
   }
 }
 
-// As above, and probabilities and values rounded to F16.
+// As output_tolerance(), with probabilities and values rounded to F16.
 Tolerance half_output_tolerance(const Problem& p) {
   return {5.5 * (2 * p.half_logit_error() + 2 * 0x1p-11 + double(p.shape.kv_len) / 4 * 0x1p-24), 0};
 }
@@ -227,7 +229,7 @@ TEST_CASE("attention: cuda agrees with ref on odd shapes", "[kernels][attention]
 }
 
 TEST_CASE("attention: cuda's warpgroups agree with ref on odd shapes", "[kernels][attention][cuda]") {
-  // Few rows are a warp's products in any case.
+  // Few rows are always a warp's products.
   check_cuda_attention(kByWarpgroups, [](const Shape& s) { return s.n_tokens * s.n_heads / s.n_kv_heads > 32; });
 }
 
@@ -236,7 +238,7 @@ TEST_CASE("attention: the tolerance notices one slot too few, a wrong scale, a w
   const auto reference = make_reference_ops();
   uint32_t seed = 200;
   for (const Shape& shape : kShapes) {
-    // Where logits of hundreds leave one slot all the weight, or there is one slot only, nothing is to be noticed.
+    // Where logits of hundreds give one slot all the weight, or there is only one slot, the error cannot show.
     if (shape.outlier_dims > 0 || shape.kv_len == 1 || shape.window == 1) continue;
     const Problem p(shape, ++seed);
     const Outcome want = attend(*reference, p, p.args);
@@ -277,7 +279,7 @@ TEST_CASE("attention: the same bits for any number of threads", "[kernels][atten
 }
 
 TEST_CASE("attention: a call's rows do not depend on the calls before it", "[kernels][attention]") {
-  // Two ropes in turn, a third pushing one out: the kept tables must follow.
+  // Two ropes in turn, and a third that pushes one out: the kept tables must follow.
   for (Isa isa : supported_isas()) {
     const Problem p({130, 200, 2, 1, 64, 0, 32}, 7);
     CpuUnderTest ops(isa, p.limits(), 2);
@@ -294,7 +296,7 @@ TEST_CASE("attention: a call's rows do not depend on the calls before it", "[ker
 
 std::vector<float> column_sums(Ops& ops, const Problem& p, std::span<const float> lse, std::span<const int32_t> rows,
                                std::span<const float> weights) {
-  std::vector<float> sums(size_t(p.shape.kv_len), 0.5f);  // added to, not overwritten
+  std::vector<float> sums(size_t(p.shape.kv_len), 0.5f);  // sums are added to, not overwritten
   ops.attention_column_sums(p.args, {lse.data(), p.shape.n_heads, p.shape.n_tokens}, rows, weights, sums);
   return sums;
 }
@@ -312,7 +314,8 @@ TEST_CASE("attention column sums: every isa agrees with ref, same bits for any n
       for (int64_t t = shape.n_tokens - 1; t >= 0; t -= every) rows.insert(rows.begin(), int32_t(t));
       for (size_t i = 0; i < rows.size(); ++i) weights.push_back(0.25f + float(i % 7));
       const std::vector<float> want = column_sums(*reference, p, attended.lse, rows, weights);
-      // Every probability is off by its logit's error (and the lse's rounding), and at most 2^-24 a row and head.
+      // Every probability is off by its logit's error (and the lse's rounding), plus at most 2^-24 for each row and
+      // head.
       const Tolerance tol = {1e-6 * double(rows.size()), 2 * p.logit_error() + 4e-6 + double(rows.size()) * 0x1p-24};
       for (Isa isa : supported_isas()) {
         INFO(name(isa) << " every " << every << " tokens " << shape.n_tokens << " kv " << shape.kv_len);
@@ -335,7 +338,7 @@ TEST_CASE("attention column sums: cuda agrees with ref", "[kernels][attention][c
   uint32_t seed = 400;
   for (const Shape& shape : cuda_shapes()) {
     const Problem p(shape, ++seed);
-    if (shape.outlier_dims > 0) continue;  // a logit of hundreds rounded to F16 says nothing
+    if (shape.outlier_dims > 0) continue;  // a logit of hundreds rounded to F16 proves nothing
     const Outcome attended = attend(*reference, p, p.args);
     std::vector<int32_t> rows;
     std::vector<float> weights;
@@ -350,7 +353,8 @@ TEST_CASE("attention column sums: cuda agrees with ref", "[kernels][attention][c
 }
 
 TEST_CASE("attention column sums: cuda takes any number of observers, in batches", "[kernels][attention][cuda]") {
-  // More than a batch (2,048), the last tile of queries not full; a window that hides the first batch from late slots.
+  // More queries than a batch (2,048), the last tile of them not full, and a window that hides the first batch from
+  // late slots.
   const auto reference = make_reference_ops();
   const Problem p({2100, 2130, 1, 1, 16, 90}, 8);
   const Outcome attended = attend(*reference, p, p.args);
@@ -383,7 +387,7 @@ TEST_CASE("attention: cuda keeps what it made of known slots, and makes the othe
     attend_rows(0, 23, 0);
     attend_rows(23, 70, shape.kv_len - 47);
     CHECK(compare(out.dense(), want.out, half_output_tolerance(p)));
-    // The keys spoilt: what is known is not read again, what is not known is.
+    // The keys are overwritten: known ones must not be read again, unknown ones must be.
     const int64_t key_bytes = shape.kv_len * shape.head_dim * (shape.type == kF32 ? 4 : 2);
     std::memset(p.args.kv.k, 0xff, size_t(key_bytes));
     attend_rows(23, 70, shape.kv_len);
@@ -394,7 +398,7 @@ TEST_CASE("attention: cuda keeps what it made of known slots, and makes the othe
 }
 
 TEST_CASE("attention: cuda overwrites no tile before it has been read", "[kernels][attention][cuda]") {
-  // The other tests' copies arrive as late as they may, these as early: nothing may differ.
+  // In the other tests copies arrive as late as they may, here as early. Nothing may differ.
   for (const Shape& shape : {Shape{40, 330, 4, 2, 64}, Shape{3, 330, 4, 2, 64}, Shape{140, 200, 1, 1, 16},
                              Shape{70, 330, 2, 1, 128}, Shape{66, 200, 2, 1, 256}}) {
     const Problem p(shape, 10);

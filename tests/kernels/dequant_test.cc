@@ -23,7 +23,7 @@ struct Golden {
   std::vector<float> values;
 };
 
-// tests/golden/dequant.bin; its layout is described in scripts/make_dequant_golden.py.
+// tests/golden/dequant.bin. scripts/make_dequant_golden.py describes its layout.
 std::vector<Golden> read_golden() {
   std::ifstream file(test::golden_path("dequant.bin"), std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(file)), {});

@@ -1,5 +1,5 @@
-// Tokens drawn from logits: the host's filters are tested with the sampler (tests/runtime/recompute/sampler_test.cc),
-// CUDA's here.
+// Tokens drawn from logits by CUDA. The host's filters are tested with the sampler
+// (tests/runtime/recompute/sampler_test.cc).
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -21,7 +21,8 @@ int32_t drawn(Ops& ops, const std::vector<float>& logits, const Draw& draw) {
   return id;
 }
 
-// What ref draws within the rounding of an exponential: at the edge between two tokens, or of a filter, either.
+// All that ref draws within the rounding of an exponential. At the edge between two tokens, or of a filter, both are
+// right.
 std::set<int32_t> drawn_nearby(const std::vector<float>& logits, const Draw& draw) {
   std::set<int32_t> ids;
   for (const double off : {-2e-6, 0.0, 2e-6}) {
@@ -39,7 +40,7 @@ TEST_CASE("draw: cuda draws what ref draws, whatever the filters", "[kernels][cu
   Random random(31);
   int n_cases = 0, n_certain = 0;
   for (const int64_t n : {1, 2, 31, 96, 97, 1500}) {
-    for (const int64_t n_values : {2, 40, 1'000'000}) {  // equals: nearly all, many, none
+    for (const int64_t n_values : {2, 40, 1'000'000}) {  // equal logits: nearly all, many, none
       std::vector<float> logits;
       for (int64_t i = 0; i < n; ++i) logits.push_back(float(random.below(n_values)) * 8.0f / float(n_values) - 5.0f);
       if (n > 40) logits[7] = kNan, logits[33] = -kInf, logits[size_t(n) - 1] = -kInf;

@@ -11,14 +11,14 @@ namespace {
 
 const OpLimits kLimits = {300, 64, 64, 4, 2, 128};
 
-// Columns around whole vectors of 4, 8 and 16 lanes; rows enough for several tasks where cols are few.
+// Columns around whole vectors of 4, 8 and 16 lanes. Where there are few, enough rows for several tasks.
 struct Size {
   int64_t rows, cols;
 };
 const Size kSizes[] = {{1, 1},  {2, 7},  {3, 8},  {1, 15},  {5, 16},   {2, 17},
                        {3, 31}, {1, 33}, {7, 64}, {2, 129}, {300, 257}};
 
-// Calls fn(ops) for every isa with one thread and with three, and says which in what fails.
+// Calls fn(ops) for every isa with one thread and with three. A failure says which.
 template <class Fn>
 void for_each_ops(Fn fn) {
   for (Isa isa : supported_isas()) {
@@ -58,7 +58,7 @@ TEST_CASE("rms_norm: every isa agrees with ref, in place too", "[kernels]") {
       ops.rms_norm(in_place.view(), weight, 1e-6f, in_place.view());
       CHECK(same_bits(in_place.dense(), out.dense()));
       CHECK(in_place.guards_hold());
-      ops.rms_norm(x.view(), weight, 0.01f * 90000.0f / float(size.cols), out.view());  // a wrong eps is noticed
+      ops.rms_norm(x.view(), weight, 0.01f * 90000.0f / float(size.cols), out.view());  // a wrong eps shows
       CHECK_FALSE(compare(out.dense(), want.dense(), tol));
     });
   }
@@ -87,11 +87,11 @@ TEST_CASE("gated_activation: every isa agrees with ref, at the ends of the range
         INFO("size " << size.rows << " x " << size.cols);
         Guarded got = gate;
         ops.gated_activation(act, got.view(), up.view());
-        // e^-x: the exponent's rounding, |x| log2(e) 2^-24, is all of it where the value is tiny (|x| <= 88 there).
+        // e^-x: where the value is tiny, the error is all the exponent's rounding, |x| log2(e) 2^-24 (|x| <= 88 there).
         CHECK(compare(got.dense(), want.dense(), {1e-32, 2e-5}));
         CHECK(got.guards_hold());
       });
-      // Where the activation is of the order of one, a few roundings only.
+      // Where the activation is near one, there are only a few roundings.
       gate = Guarded(size.rows, size.cols, random);
       want = gate;
       make_reference_ops()->gated_activation(act, want.view(), up.view());

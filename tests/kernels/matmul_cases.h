@@ -1,4 +1,4 @@
-// Random weights of every type, and what an INT8 matrix product of them may be off by.
+// Random weights of every type, and the allowed errors of an INT8 product of them.
 #pragma once
 
 #include <cmath>
@@ -15,13 +15,13 @@ namespace reform::test {
 using Random = std::mt19937;
 
 inline float normal(Random& random) {
-  // Sum of uniforms: std::normal_distribution differs between standard libraries.
+  // A sum of uniform deviates, as std::normal_distribution differs between standard libraries.
   float sum = -2.0f;
   for (int i = 0; i < 4; ++i) sum += float(random() >> 8) * 0x1p-24f;
   return sum * 1.7f;
 }
 
-// A bounded deviate, and one in 64 of them 30 times as large.
+// A bounded deviate. One in 64 is 30 times as large.
 inline float with_outliers(Random& random) { return normal(random) * (random() % 64 == 0 ? 30.0f : 1.0f); }
 
 // The offsets of a block's half-precision fields.
@@ -44,12 +44,12 @@ inline std::vector<int> half_fields(QuantType type) {
 }
 
 struct Matrix {
-  std::vector<uint8_t> bytes;  // exactly the rows, so that a read past them is one past the allocation
+  std::vector<uint8_t> bytes;  // exactly the rows, so that a read past them leaves the allocation
   Weight weight;
   std::vector<float> values;  // [rows, cols], exact
 };
 
-// Every bit pattern of the integer fields; sane halves, some blocks zero. Row `zero_row`, if any, is all zero.
+// Every bit pattern of the integer fields, reasonable halves, some blocks zero. Row `zero_row`, if any, is all zero.
 inline Matrix random_matrix(QuantType type, int64_t rows, int64_t cols, Random& random, int64_t zero_row = -1) {
   const QuantGeometry& g = geometry(type);
   Matrix m;
@@ -76,10 +76,10 @@ inline Matrix random_matrix(QuantType type, int64_t rows, int64_t cols, Random& 
   return m;
 }
 
-// What |got - want| may be, [n_tokens, rows]. FP32 sums: each of n additions rounds by at most 2^-24 of what it has.
-// The quantised paths (int8) add w = scale * q + offset in two parts, each up to twice the block's range, and round an
-// activation to 1 / 32639 of the largest in its group of 32: off by at most half a step either way, variance step^2
-// / 12. The errors of n products are independent: we allow six standard deviations of the sum.
+// What |got - want| may be, [n_tokens, rows]. FP32 sums: each of n additions rounds by at most 2^-24 of the sum so far.
+// The quantised paths (int8) add w = scale * q + offset in two parts, each up to twice the block's range. They round an
+// activation to 1 / 32639 of the largest in its group of 32, so it is off by at most half a step either way, variance
+// step^2 / 12. The errors of n products are independent: we allow six standard deviations of the sum.
 inline std::vector<double> allowed_errors(const Matrix& m, MatView<const float> x, bool int8) {
   constexpr int64_t kGroup = 32;
   const int64_t rows = m.weight.rows, cols = m.weight.cols;

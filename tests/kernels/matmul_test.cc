@@ -22,7 +22,7 @@ struct Call {
   bool accumulate = false;
 };
 
-// Activations [n_tokens, cols], strided, starting 4 bytes off any alignment, NaN between the rows.
+// Activations [n_tokens, cols], strided, beginning 4 bytes past an alignment, with NaN between the rows.
 struct Activations {
   std::vector<float> storage;
   MatView<const float> view;
@@ -42,7 +42,7 @@ Activations random_activations(int64_t n_tokens, int64_t cols, Random& random) {
 float initial_y(int64_t i) { return float(i % 7) - 3.0f; }
 float bias_at(int64_t r) { return float(r % 5) * 0.25f - 0.5f; }
 
-// The product [n_tokens, rows], dense. Checks the gaps between y's rows and the bytes after the workspace.
+// The product [n_tokens, rows], dense. Also checks the gaps between y's rows and the bytes after the workspace.
 std::vector<float> product(const Call& call, const Weight& w, MatView<const float> x) {
   const int64_t stride = w.rows + 5, n_tokens = x.rows;
   std::vector<float> y(size_t(n_tokens * stride + 2)), bias;
@@ -72,7 +72,7 @@ std::vector<float> product(const Call& call, const Weight& w, MatView<const floa
   return dense;
 }
 
-// By plain loops over the exact weights, independent of every path under test.
+// The product by plain loops over the exact weights, independent of every path under test.
 std::vector<double> expected(const Call& call, const Matrix& m, MatView<const float> x) {
   const int64_t rows = m.weight.rows, cols = m.weight.cols, stride = rows + 5;
   std::vector<double> y;
@@ -89,7 +89,7 @@ std::vector<double> expected(const Call& call, const Matrix& m, MatView<const fl
 
 bool is_float(QuantType type) { return geometry(type).block_elems == 1; }
 
-// Odd row counts round the panels' 16 and 32; columns round the blocks, groups, units and panels of each format.
+// Odd row counts around the panels' 16 and 32; columns around each format's blocks, groups, units and panels.
 struct Shape {
   int64_t rows, cols;
 };
@@ -190,7 +190,7 @@ TEST_CASE("matmul: a planted error does not pass", "[kernels][matmul]") {
     const std::vector<double> want = expected(call, m, x.view), allowed = tolerances(call, m, x.view);
     INFO(geometry(type).name);
     REQUIRE(compare(product(call, m.weight, x.view), want, allowed));
-    // The last block dropped.
+    // The last block is dropped.
     Weight dropped = m.weight;
     std::vector<uint8_t> bytes = m.bytes;
     const QuantGeometry& g = geometry(type);
@@ -199,7 +199,7 @@ TEST_CASE("matmul: a planted error does not pass", "[kernels][matmul]") {
     }
     dropped.data = bytes.data();
     CHECK_FALSE(compare(product(call, dropped, x.view), want, allowed));
-    // Neighbouring columns swapped in the activations, which is as swapping the nibbles of the weights.
+    // Neighbouring columns of the activations are swapped, which equals swapping the weights' nibbles.
     Activations swapped = x;
     for (int64_t t = 0; t < 9; ++t) {
       float* row = swapped.storage.data() + 1 + t * (cols + 3);
@@ -207,7 +207,7 @@ TEST_CASE("matmul: a planted error does not pass", "[kernels][matmul]") {
     }
     CHECK_FALSE(compare(product(call, m.weight, MatView<const float>(swapped.storage.data() + 1, 9, cols, cols + 3)),
                         want, allowed));
-    // A quarter too much on every value.
+    // Every value is a quarter too large.
     Activations larger = x;
     for (float& v : larger.storage) v *= 1.25f;
     CHECK_FALSE(compare(product(call, m.weight, MatView<const float>(larger.storage.data() + 1, 9, cols, cols + 3)),
@@ -225,7 +225,7 @@ TEST_CASE("matmul: a NaN or infinity spoils its own token or row and no other", 
         Activations x = random_activations(n_tokens, kCols, random);
         const int64_t bad_token = n_tokens - 1, bad_row = 33;
         x.storage[size_t(1 + bad_token * (kCols + 3) + 333)] = poison;
-        // The scale of the row's second block (or its 257th value) is infinite, and so are its values.
+        // The scale of the row's second block (or its 257th value) is infinite, and so are the block's values.
         uint8_t* block = m.bytes.data() + bad_row * row_bytes(type, kCols) + row_bytes(type, 256);
         const float infinity = std::numeric_limits<float>::infinity();
         const uint16_t half = type == QuantType::kBF16 ? f32_to_bf16(infinity) : f32_to_f16(infinity);
@@ -241,7 +241,7 @@ TEST_CASE("matmul: a NaN or infinity spoils its own token or row and no other", 
           for (int64_t t = 0; t < n_tokens; ++t) {
             for (int64_t r = 0; r < kRows; ++r) {
               const bool spoilt = t == bad_token || r == bad_row;
-              // A zero weight times an infinity is NaN, times anything else it may still be finite.
+              // A zero weight times infinity is NaN, so zero weights do not hide it.
               if (spoilt) CHECK_FALSE(std::isfinite(y[size_t(t * kRows + r)]));
               if (!spoilt) CHECK(std::isfinite(y[size_t(t * kRows + r)]));
             }

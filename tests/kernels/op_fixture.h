@@ -1,4 +1,4 @@
-// What the tests of the ops share: seeded data with outliers, guarded strided outputs, an Ops with its pool and memory.
+// What the ops' tests share: seeded data with outliers, guarded strided outputs, an Ops with its pool and memory.
 #pragma once
 
 #include <catch2/catch.hpp>
@@ -24,7 +24,7 @@ inline std::vector<Isa> supported_isas() {
   return isas;
 }
 
-// An Ops with what must outlive it.
+// An Ops with all that must outlive it.
 class CpuUnderTest {
  public:
   CpuUnderTest(Isa isa, const OpLimits& limits, int n_threads) : pool_(n_threads) {
@@ -62,7 +62,7 @@ class Random {
   std::normal_distribution<float> normal_;
 };
 
-// A matrix whose rows lie stride > cols apart, one element past alignment, with guards around every row.
+// A matrix whose rows lie stride > cols apart, one element past an alignment, with guards around every row.
 class Guarded {
  public:
   static constexpr float kGuard = -12345.0f;
@@ -104,7 +104,7 @@ class Cache {
     view_ = {type, bytes_.data(), v_bytes_.data(), n_kv_heads, head_dim, kv_len + 3, kv_len};
   }
   const KvView& view() const { return view_; }
-  // Fills all slots; `outlier_dims` of the keys get a constant of hundreds, as Qwen2.5's biases do.
+  // Fills all slots. `outlier_dims` dimensions of the keys get a constant of hundreds, as Qwen2.5's biases do.
   void fill(Random& random, int64_t outlier_dims) {
     const int64_t cols = view_.n_kv_heads * view_.head_dim;
     std::vector<float> k = random.normals(view_.kv_len * cols), v = random.normals(view_.kv_len * cols);

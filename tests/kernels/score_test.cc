@@ -21,7 +21,7 @@ TEST_CASE("normalise_quantise: the reference agrees with an example worked by ha
   CHECK(scale == 0.0f);
 }
 
-// Calls fn(ops) for every isa with each number of threads, and for emulated CUDA; says which in what fails.
+// Calls fn(ops) for every isa with each number of threads, and for emulated CUDA. A failure says which.
 template <class Fn>
 void for_each_ops(std::initializer_list<int> thread_counts, Fn fn) {
   for (Isa isa : supported_isas()) {
@@ -73,7 +73,7 @@ TEST_CASE("normalise_quantise: every isa agrees with ref within one step", "[ker
           n_off += got_q[i] != want_q[i];
         }
         CHECK(close);
-        // Only a value within rounding of a half may go the other way (and all of a subnormal row).
+        // Only a value within rounding of a half (and all of a subnormal row) may round the other way.
         CHECK(n_off <= 2);
       });
     }
@@ -89,7 +89,7 @@ struct Rows {
       : values(size_t(rows * heads * dim)), scales(size_t(rows * heads)), n_rows(rows), n_heads(heads), head_dim(dim) {
     for (int8_t& v : values) v = int8_t(random.below(255) - 127);
     for (float& s : scales) s = float(random.below(1000)) / 100'000.0f;
-    // The extremes, where sums of products are largest.
+    // The extreme values, where sums of products are largest.
     std::fill_n(values.begin(), std::min<int64_t>(heads * dim, int64_t(values.size())), int8_t(-127));
   }
   EmbeddingRows view() const { return {values.data(), scales.data(), n_rows, n_heads, head_dim}; }

@@ -1,4 +1,4 @@
-// Which slots of a cache are kept, and their scores moved with them.
+// Which slots of a cache are kept, and the scores that move with them.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <limits>
@@ -36,15 +36,15 @@ TEST_CASE("choose_slots: the first, the heaviest between, of equals the earlier,
   };
   const Case cases[] = {
       {{1, 2, 1}, {0, 5, 7, 6, 9}, {0, 2, 3, 4}},
-      {{1, 2, 1}, {9, 3, 3, 3, 9}, {0, 1, 2, 4}},            // equals: the earlier
+      {{1, 2, 1}, {9, 3, 3, 3, 9}, {0, 1, 2, 4}},            // of equal ones the earlier
       {{0, 3, 0}, {1, 2, 2, 1, 2, 1}, {1, 2, 4}},            // just as many as there are
       {{0, 2, 0}, {-1, -3, -2, -0.5f}, {0, 3}},              // below zero
       {{0, 2, 0}, {-1e-45f, 0, 1e-45f, -1}, {1, 2}},         // by a denormal
-      {{0, 1, 0}, {-0.0f, 0.0f}, {0}},                       // equals, too
+      {{0, 1, 0}, {-0.0f, 0.0f}, {0}},                       // these are equal too
       {{0, 1, 0}, {-kInf, kNan, -kInf}, {0}},                // a NaN is below all
-      {{0, 3, 0}, {kNan, 1, kNan, -kInf, kNan}, {0, 1, 3}},  // and its own equal
+      {{0, 3, 0}, {kNan, 1, kNan, -kInf, kNan}, {0, 1, 3}},  // and equal to other NaNs
       {{0, 2, 0}, {1, kInf, 3e38f, kInf, -kNan}, {1, 3}},
-      {{2, 0, 3}, {}, {0, 1, 7, 8, 9}},                     // nobody asks for scores
+      {{2, 0, 3}, {}, {0, 1, 7, 8, 9}},                     // no scores are needed
       {{2, 3, 1}, {1, 2, 3, 4, 5, 6}, {0, 1, 2, 3, 4, 5}},  // all
       {{0, 0, 0}, {1, 2}, {}},
   };
@@ -59,7 +59,7 @@ TEST_CASE("choose_slots: the first, the heaviest between, of equals the earlier,
 TEST_CASE("choose_slots: every isa chooses what ref chooses", "[kernels][cuda]") {
   Random random(21);
   for (const int64_t kv_len : {5, 33, 1023, 1025, 2500}) {
-    for (const int64_t n_values : {1, 3, 100, 1'000'000}) {  // equals: all, many, some, none
+    for (const int64_t n_values : {1, 3, 100, 1'000'000}) {  // equal scores: all, many, some, none
       std::vector<float> scores;
       for (int64_t i = 0; i < kv_len; ++i) scores.push_back(float(random.below(n_values)) * 0.37f - 3.0f);
       for (const int64_t first : {0, 4}) {

@@ -63,7 +63,7 @@ struct Bench : Sandbox {
     REQUIRE(r.exit_code == code);
     return Json::parse(r.out);
   }
-  // Its answer and sources, but for the name.
+  // Its answer and sources, without the name.
   Json answer(const std::string& name, const Args& more = {}) const {
     Args args = {"ask", name, "which word?", "-n", "4", "--gather-tokens", "40", "--edge-tokens", "8"};
     args.insert(args.end(), more.begin(), more.end());
@@ -132,7 +132,7 @@ TEST_CASE("export: what it does not do, and what it leaves alone", "[tools]") {
   check_refused(b.run({"export", "book", "/dev/null", "--force"}), 2, {"not a regular file"});
   check_refused(b.run({"export", "book", b.path("none/file")}), 3, {"none"});
   check_refused(b.run({"export", "book", "-", "--json"}), 2, {"--json"});
-  // The reader goes away.
+  // The reader goes away early.
   const std::string command = std::string("XDG_DATA_HOME=") + b.path("data") + " " + REFORM_BINARY +
                               " export book - 2>/dev/null | head -c 10 >/dev/null; exit ${PIPESTATUS[0]}";
   const int status = std::system(("bash -c '" + command + "'").c_str());
@@ -201,7 +201,7 @@ TEST_CASE("verify: says of each context how it is, with an exit code", "[tools]"
   CHECK(fine.out.find("book: ok") != std::string::npos);
   CHECK(fine.out.find("other: ok") != std::string::npos);
 
-  // What a writer holds (docs/FORMAT.md).
+  // The lock that a writer holds (docs/FORMAT.md).
   const std::string id = b.json({"show", "other"})["context"]["id"];
   const int fd = ::open(b.path("data/reform/locks/" + id).c_str(), O_RDWR | O_CLOEXEC);
   REQUIRE((fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0));

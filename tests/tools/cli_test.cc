@@ -20,7 +20,7 @@ namespace {
 const std::string kModel = test::golden_path("tiny_llama3.gguf");
 constexpr const char* kVerbs[] = {"ingest", "ask", "contexts", "show", "rm", "verify", "export", "import", "generate"};
 
-// Exactly one line, one object.
+// Checks that the output is exactly one line with one object.
 Json one_object(const CommandResult& r) {
   INFO(r.out << r.err);
   REQUIRE(!r.out.empty());
@@ -66,7 +66,7 @@ TEST_CASE("help: the command lists its verbs, each verb explains itself with an 
     CHECK(r.out.find("Usage: reform " + std::string(verb)) != std::string::npos);
     CHECK(r.out.find("Example:\n  reform " + std::string(verb)) != std::string::npos);
     CHECK(r.out.find("--json") != std::string::npos);
-    CHECK(std::count(r.out.begin(), r.out.begin() + r.out.find("\n\n"), '\n') == 1);  // two lines that explain
+    CHECK(std::count(r.out.begin(), r.out.begin() + r.out.find("\n\n"), '\n') == 1);  // two lines of explanation
   }
 }
 
@@ -95,7 +95,7 @@ TEST_CASE("help: before the verb, and beside arguments that would not do", "[too
   const CommandResult bogus = box.run({"help", "bogus"});
   CHECK(bogus.exit_code == 2);
   CHECK(bogus.err == "reform: error: there is no verb 'bogus' (reform --help lists them)\n");
-  CHECK(box.run({"show", "--", "--help"}).exit_code == 3);  // a name
+  CHECK(box.run({"show", "--", "--help"}).exit_code == 3);  // a name, not a flag
 }
 
 TEST_CASE("an argument that is missing, or one too many, shows the form of the verb", "[tools]") {
@@ -182,7 +182,7 @@ TEST_CASE("usage errors exit with 2 and say where help is", "[tools]") {
       {"ask", "only-a-name"},
       {"ask", "name", "question", "--temp", "hot"},
       {"ask", "name", "question", "--no-such-flag"},
-      {"ask", "name", "question", "--heads", "heads.json"},  // the context has its own
+      {"ask", "name", "question", "--heads", "heads.json"},  // the context has its own heads
       {"show"},
       {"rm"},
       {"export", "name"},

@@ -62,7 +62,7 @@ std::string Sandbox::write(const std::string& name, const std::string& bytes) co
 
 int64_t Sandbox::store_bytes(const std::string& suffix) const {
   int64_t bytes = 0;
-  std::error_code error;  // files come and go while we look
+  std::error_code error;  // files come and go meanwhile
   for (auto it = std::filesystem::recursive_directory_iterator(dir_ / "data", error);
        !error && it != std::filesystem::recursive_directory_iterator(); it.increment(error)) {
     std::error_code gone;

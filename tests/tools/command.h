@@ -10,20 +10,20 @@
 namespace reform::test {
 
 struct CommandResult {
-  int exit_code = -1;  // 128 + signal where one ended it
+  int exit_code = -1;  // 128 + signal if a signal ended it
   bool timed_out = false;
   std::string out, err;
 };
 
 struct CommandInput {
   std::string stdin_text;
-  bool stdin_stays_open = false;  // a writer that never says another word
-  // `signal` is sent once this is true.
+  bool stdin_stays_open = false;  // a writer that sends nothing more
+  // Once this is true, `signal` is sent.
   std::function<bool()> signal_when;
   int signal = SIGINT;
 };
 
-// A temporary directory with a store and a cache of its own; removed at the end.
+// A temporary directory with a store and a cache of its own, removed at the end.
 class Sandbox {
  public:
   Sandbox();

@@ -1,4 +1,4 @@
-// The whole way through the command, with a tiny random model: what it answers is noise, where it comes from is not.
+// The whole way through the command, with a tiny random model. Its answers are noise, but their sources are not.
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -16,7 +16,7 @@ namespace {
 
 std::string model(const std::string& name) { return reform::test::golden_path("tiny_" + name + ".gguf"); }
 
-// Sentences that differ, with characters of one to four bytes. Deterministic.
+// Deterministic sentences, all different, with characters of one to four bytes.
 std::string story(int n_sentences, uint32_t seed) {
   constexpr const char* kWords[] = {"the", "river", "Müller", "日本語", "counts", "7",  "blue",
                                     "of",  "naïve", "stones", "😀",      "again",  "Ω,", "gate"};
@@ -93,7 +93,7 @@ TEST_CASE("a context's life: ingested, unchanged, refused, appended, replaced, r
 
   CHECK(object(tool.run({"contexts", "--json"}))["contexts"].size() == 1);
   CHECK(object(tool.run({"show", "book", "--json"}))["context"]["name"] == "book");
-  // What cannot be done whole is not begun.
+  // What cannot be done for all names is done for none.
   CHECK(tool.run({"rm", "book", "nobody", "--json"}).exit_code == 3);
   CHECK(tool.run({"rm", "book", "book", "--json"}).exit_code == 2);
   CHECK(object(tool.run({"rm", "book", "--json"}))["removed"] == Json{"book"});

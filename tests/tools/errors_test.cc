@@ -1,4 +1,4 @@
-// What goes wrong says what, where and what to do, with its own exit code, and leaves the store as it was.
+// An error says what is wrong, where, and what to do. It has its own exit code, and leaves the store as it was.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -55,7 +55,7 @@ struct Bench : Sandbox {
   }
 };
 
-// One line, with everything in `says`.
+// Checks that the error is one line and contains everything in `says`.
 void check_refused(const CommandResult& r, int code, const Args& says) {
   INFO(r.err << r.out);
   CHECK(r.exit_code == code);
@@ -126,7 +126,7 @@ TEST_CASE("texts that cannot be read: each says why, and where", "[tools]") {
   args.push_back("-");
   check_refused(b.run(args), 5, {"-: the text is empty"});
   CHECK(b.n_contexts() == 1);
-  // Bad in the middle, long after chunks were saved: said, the good part is kept for nobody to ask.
+  // A bad byte long after chunks were saved: the error names it, and the saved part cannot be asked.
   const std::string late = b.write("late.txt", words(3000) + "\xff");
   check_refused(b.ingest("late", late), 5, {late, "byte " + std::to_string(words(3000).size())});
   CHECK(b.run({"ask", "late", "why?"}).exit_code != 0);
@@ -188,7 +188,7 @@ TEST_CASE("ask: questions and options that cannot work", "[tools]") {
   REQUIRE(bare.exit_code == 0);
   CHECK(Json::parse(bare.out)["sources"].empty());
   check_refused(b.run({"ask", "c", "why?", "-n", "-1"}), 2, {"new tokens", "expected 0"});
-  check_refused(b.run({"ask", "nobody", "why?"}), 3, {"nobody", "\"c\""});  // and which there are
+  check_refused(b.run({"ask", "nobody", "why?"}), 3, {"nobody", "\"c\""});  // lists those that exist
 }
 
 TEST_CASE("ask: contexts of different models, and a model that has moved", "[tools]") {
@@ -214,7 +214,7 @@ TEST_CASE("a context that another process writes can be neither written, asked n
   const Bench b;
   REQUIRE(b.ingest("busy", b.text).exit_code == 0);
   const auto context = std::filesystem::directory_iterator(b.path("data/reform/contexts"))->path();
-  // What a writer holds (docs/FORMAT.md).
+  // The lock that a writer holds (docs/FORMAT.md).
   const std::string lock = b.path("data/reform/locks/" + context.filename().string());
   const int fd = ::open(lock.c_str(), O_RDWR | O_CLOEXEC);
   REQUIRE((fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0));
@@ -226,7 +226,7 @@ TEST_CASE("a context that another process writes can be neither written, asked n
   CHECK(b.run({"rm", "busy"}).exit_code == 0);
 }
 
-// On a disk of 3 MiB, in a mount namespace of its own.
+// The disk has 3 MiB, in a mount namespace of its own.
 TEST_CASE("a full disk is said, with an exit code of its own", "[tools]") {
   const Bench b;
   const std::string small = b.path("small");
@@ -244,13 +244,13 @@ TEST_CASE("the cap on memory: refused beforehand with what was asked and what wo
   const Bench b;
   check_refused(b.ingest("c", b.text, {"--max-host-memory", "100KiB"}), 11, {"weights", "--max-host-memory"});
   check_refused(b.ingest("c", b.text, {"--max-host-memory", "1MiB"}), 11,
-                {"needs", "the cap is 1.0 MiB", "--max-host-memory"});  // by the search for heads
+                {"needs", "the cap is 1.0 MiB", "--max-host-memory"});  // from the search for heads
   CHECK(b.n_contexts() == 0);
   REQUIRE(b.ingest("c", b.text).exit_code == 0);
   check_refused(b.ingest("d", b.text, {"--max-host-memory", "1MiB"}), 11, {"needs", "the cap is 1.0 MiB"});
   check_refused(b.run({"ask", "c", "why?", "--max-host-memory", "1MiB"}), 11, {"needs", "the cap is 1.0 MiB"});
 
-  // Whatever cap is accepted holds: the peaks of all categories together, the store's too, stay under it.
+  // Every accepted cap holds: the peaks of all categories together, the store's included, stay below it.
   int n_accepted = 0;
   for (const int64_t cap_mib : {20, 40, 60, 75, 90}) {
     CAPTURE(cap_mib);

@@ -64,7 +64,7 @@ TEST_CASE("on a terminal one line is redrawn in place and stays narrower than th
   CHECK(screen.take() == "one");
   screen.now += 50ms;
   line.update(make);
-  CHECK(screen.take().empty());  // too soon
+  CHECK(screen.take().empty());  // too soon for another line
   screen.now += 51ms;
   screen.columns = 20;
   line.update(make);

@@ -70,7 +70,7 @@ TEST_CASE("cap: --max-store-bytes stops, --when-full evict makes room, pin keeps
   REQUIRE(tool.verb("pin", {"a"}).exit_code == 0);
   CHECK(Json::parse(tool.verb("show", {"a"}).out)["context"]["pinned"] == true);
   CHECK(tool.verb("pin", {"nobody"}).exit_code == 3);
-  // Room for what every step may want, and less than there must be for what it leaves.
+  // The cap has room for what each step may need, but not for all that the steps leave.
   const int64_t used = seen["used_bytes"].get<int64_t>();
   const std::string cap = std::to_string(used + (int64_t{2} << 20) + 350'000);
   r = tool.ingest("c", more, {"--max-store-bytes", cap, "--when-full", "evict"});

@@ -56,7 +56,7 @@ class CheckedFiles final : public rocksdb::FileSystemWrapper {
                                rocksdb::IODebugContext* dbg) override {
     if (path.ends_with(".sst")) {
       const Status checked = check_table_properties(*target(), path);
-      // Of anything else the opening itself will tell.
+      // RocksDB's own opening reports any other error.
       if (checked.code == Code::kCorrupt) return IOStatus::Corruption(path, checked.message);
     }
     return FileSystemWrapper::NewRandomAccessFile(path, options, file, dbg);
@@ -71,7 +71,7 @@ class CheckedFiles final : public rocksdb::FileSystemWrapper {
     file->reset();
     if (!status.ok()) return status;
     if (log.size() > kSmallFileBytes) return IOStatus::Corruption(path, "larger than it can be");
-    // The ledger matters to a damaged one only.
+    // The ledger matters only if the log is damaged.
     if (sound_log_bytes(log, 0) < log.size()) log.resize(sound_log_bytes(log, synced_log_bytes_of(files_, path)));
     *file = std::make_unique<BytesFile>(std::move(log));
     return status;

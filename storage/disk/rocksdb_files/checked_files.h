@@ -1,5 +1,5 @@
-// A file system that looks at RocksDB's files before RocksDB does: where it would end the process over a damaged one,
-// or refuse one in which nothing is lost.
+// A file system that checks RocksDB's files before RocksDB reads them. It serves two cases: RocksDB would end the
+// process over a damaged file, or would refuse a file that has lost nothing.
 #pragma once
 
 #include <memory>
@@ -10,8 +10,8 @@ class FileSystem;
 
 namespace reform {
 
-// `files`, with tables checked as they are opened (storage/disk/rocksdb_files/table_check.h), and a MANIFEST that ends
-// before what a loss of power may have left of its last records (storage/disk/rocksdb_files/version_log.h), as far as
+// Wraps `files`. Tables are checked when they are opened (storage/disk/rocksdb_files/table_check.h). A MANIFEST ends
+// before its first record that a loss of power may have damaged (storage/disk/rocksdb_files/version_log.h), as far as
 // the ledger beside it allows.
 std::shared_ptr<rocksdb::FileSystem> with_checked_files(const std::shared_ptr<rocksdb::FileSystem>& files);
 

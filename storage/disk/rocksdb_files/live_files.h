@@ -1,5 +1,5 @@
-// RocksDB's own files as files: whether each is still, to the last byte, what was written. That also finds damage where
-// no live value lies.
+// RocksDB's files as files: whether each still is, to the last byte, what was written. That also finds damage where no
+// live value lies.
 #pragma once
 
 #include <reform/status.h>
@@ -21,19 +21,19 @@ namespace reform {
 
 struct LiveFile {
   std::string name;
-  int64_t bytes = 0;     // as they lie on the disk
-  std::string checksum;  // of the whole file, kept in RocksDB's manifest; "" for files written without ours
+  int64_t bytes = 0;     // the file's size on the disk
+  std::string checksum;  // of the whole file, kept in RocksDB's manifest; "" for files written without our checksum
 };
 
-// What makes that checksum while RocksDB writes a file: XXH3-64, since Debian's CRC-32C is table-driven (1 s per GB).
+// Makes that checksum while RocksDB writes a file. It is XXH3-64, as Debian's CRC-32C is table-driven (1 s per GB).
 std::shared_ptr<rocksdb::FileChecksumGenFactory> file_checksums();
 
-// The tables and blob files that make up the database in `dir`. kCorrupt names one that is gone.
+// The tables and blob files of the database in `dir`. kCorrupt names one that is gone.
 Result<std::vector<LiveFile>> list_live_files(rocksdb::DB& db, const std::string& dir);
 
-// Reads all of `file`. kCorrupt if it is not what was written. Of a file without a checksum a table's blocks have
-// theirs, and a blob file has none: its values are then all that can be checked. `on_bytes` is told how much was read
-// just now.
+// Reads all of `file`. kCorrupt if it is not what was written. Without a checksum for the file, a table is checked by
+// its blocks' checksums; a blob file has none, so only its values can be checked. `on_bytes` is told how many bytes
+// were just read.
 Status check_live_file(const Disk& disk, const std::string& dir, const LiveFile& file,
                        const std::function<Status(int64_t n_bytes)>& on_bytes);
 

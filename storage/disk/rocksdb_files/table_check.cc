@@ -60,7 +60,7 @@ Result<std::string> Table::read_block(const Handle& handle, const char* what) {
   ByteReader trailer(as_bytes(block).subspan(size_t(handle.bytes)));
   const auto compression = trailer.fixed<uint8_t>();
   const auto stored = trailer.fixed<uint32_t>();
-  // RocksDB's XXH3: the low half over the block, changed by the compression type.
+  // RocksDB's XXH3: the low half of the block's checksum, changed by the compression type.
   const auto found = uint32_t(XXH3_64bits(block.data(), size_t(handle.bytes))) ^ (compression * uint32_t{0x6b9083d9});
   if (stored != found || compression != kNoCompression) return damaged(what);
   block.resize(size_t(handle.bytes));
@@ -72,7 +72,7 @@ Result<Handle> find_properties(const std::string& metaindex) {
   if (metaindex.size() < kRestartBytes) return damaged("metaindex");
   ByteReader in(as_bytes(metaindex).first(metaindex.size() - kRestartBytes));
   std::string key;
-  while (in.ok() && in.left() > 0) {  // the restart points after the entries look like no key we want
+  while (in.ok() && in.left() > 0) {  // the restart points after the entries look like no key that we want
     const uint64_t n_shared = in.varint(), n_own = in.varint(), n_value = in.varint();
     if (n_shared > key.size() || n_own > in.left()) break;
     const auto own = in.bytes(size_t(n_own));
@@ -96,7 +96,7 @@ Status Table::check() {
   const auto version = in.fixed<uint32_t>();
   if (in.fixed<uint64_t>() != kMagic) return damaged("footer");
   if (version != kFormatVersion) return damaged("footer");  // we write no other
-  if (checksum_type != kXxh3) return damaged("footer");     // else RocksDB would check nothing
+  if (checksum_type != kXxh3) return damaged("footer");     // without it RocksDB would check nothing
   TRY_ASSIGN(const std::string metaindex, read_block({handles.varint(), handles.varint()}, "metaindex"));
   TRY_ASSIGN(const Handle properties, find_properties(metaindex));
   return as_status(read_block(properties, "properties"));

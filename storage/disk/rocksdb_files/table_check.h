@@ -1,9 +1,9 @@
-// A look at a RocksDB table before RocksDB reads it.
+// Checks a RocksDB table before RocksDB reads it.
 //
-// RocksDB 7.8 takes a table's properties block apart before it compares the block's checksum, and a damaged one can
-// trip an assertion there: the end of the process, where it should be the end of one context. So that block, and the
-// two that lead to it, are checked when RocksDB opens the table: only then is it known to be one that counts, and not
-// what a writer that was killed has left of another.
+// RocksDB 7.8 parses a table's properties block before it compares the block's checksum. A damaged block can trip an
+// assertion there, which would end the process, where only one context should fail. So we check that block, and the two
+// that lead to it, when RocksDB opens the table. Before that nobody knows whether the table counts, or is left over
+// from a writer that was killed.
 #pragma once
 
 #include <reform/status.h>
@@ -16,7 +16,7 @@ class FileSystem;
 
 namespace reform {
 
-// kCorrupt if what leads to the properties, or they, are damaged. Tables of a layout that we do not write pass.
+// kCorrupt if the properties, or what leads to them, are damaged. Tables of a layout that we do not write pass.
 Status check_table_properties(rocksdb::FileSystem& files, const std::string& path);
 
 }  // namespace reform

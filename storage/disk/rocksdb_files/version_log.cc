@@ -12,12 +12,12 @@
 namespace reform {
 namespace {
 
-// A log is cut into blocks, and a record never passes a block's end. Header: checksum, length, type.
+// A log is cut into blocks, and no record crosses a block's end. Header: checksum, length, type.
 constexpr size_t kBlockBytes = 32768, kTypeAt = 6, kHeaderBytes = 7;
-constexpr uint8_t kFirstType = 1, kLastType = 4;  // full, first, middle, last: those of a log that is never reused
+constexpr uint8_t kFirstType = 1, kLastType = 4;  // full, first, middle, last: the types in a log that is never reused
 constexpr uint32_t kMaskDelta = 0xa282ead8;
 
-// CRC-32C as RocksDB has it, in the form in which it is stored.
+// CRC-32C as RocksDB stores it, masked.
 uint32_t masked_checksum(std::string_view bytes) {
   const auto checksum = rocksdb::GetFileChecksumGenCrc32cFactory()->CreateFileChecksumGenerator({});
   checksum->Update(bytes.data(), bytes.size());
@@ -27,7 +27,7 @@ uint32_t masked_checksum(std::string_view bytes) {
   return std::rotr(crc, 15) + kMaskDelta;
 }
 
-// The bytes of the record there with its header; 0 if it is none, or not whole.
+// The size of the record at `at` with its header; 0 if there is none, or not a whole one.
 size_t record_bytes(std::string_view log, size_t at) {
   const size_t left = std::min(kBlockBytes - at % kBlockBytes, log.size() - at);
   if (left < kHeaderBytes) return 0;
@@ -45,7 +45,7 @@ size_t sound_log_bytes(std::string_view log, uint64_t synced_bytes) {
   size_t at = 0;
   while (at < log.size()) {
     const size_t left_of_block = kBlockBytes - at % kBlockBytes;
-    // No room for a header: filled up.
+    // The rest of the block has no room for a header; it is padding.
     const size_t bytes = left_of_block < kHeaderBytes ? left_of_block : record_bytes(log, at);
     if (bytes == 0) return at < synced_bytes ? log.size() : at;
     at += bytes;

@@ -27,7 +27,7 @@ using rocksdb::IOOptions;
 using rocksdb::IOStatus;
 using rocksdb::Slice;
 
-// In the terms that RocksDB's own file system uses, since RocksDB looks at them.
+// Uses the codes of RocksDB's own file system, since RocksDB looks at them.
 IOStatus io_error(const std::string& doing, const std::string& path, int error) {
   const std::string what = doing + " " + path, why = std::generic_category().message(error);
   if (error == ENOENT) return IOStatus::PathNotFound(what, why);
@@ -94,8 +94,8 @@ class UringSequentialFile final : public rocksdb::FSSequentialFile {
   uint64_t offset_ = 0;
 };
 
-// RocksDB 7.8 calls ReadAsync only for iterators and MultiGets with ReadOptions::async_io, which nobody here sets (and
-// for MultiGets only if it was built with coroutines). The inherited one, which reads at once, is right for it.
+// RocksDB 7.8 calls ReadAsync only for iterators and MultiGets with ReadOptions::async_io, which we never set (and for
+// MultiGets only if it was built with coroutines). The inherited ReadAsync, which reads at once, is enough.
 class UringRandomAccessFile final : public rocksdb::FSRandomAccessFile {
  public:
   explicit UringRandomAccessFile(OpenFile file) : file_(std::move(file)) {}
@@ -109,7 +109,7 @@ class UringRandomAccessFile final : public rocksdb::FSRandomAccessFile {
     return request.status;
   }
 
-  // One submission for all of them.
+  // One submission for all requests.
   IOStatus MultiRead(FSReadRequest* requests, size_t n, const IOOptions&, IODebugContext*) override {
     read_all({requests, n});
     return IOStatus::OK();
@@ -136,7 +136,7 @@ class UringRandomAccessFile final : public rocksdb::FSRandomAccessFile {
   struct FreeMemory {
     void operator()(char* p) const noexcept { std::free(p); }
   };
-  // Reads through aligned memory, for a caller whose own is not aligned (RocksDB's readers align theirs).
+  // A read through aligned memory, for a caller whose own is not aligned (RocksDB's readers align theirs).
   struct Detour {
     std::unique_ptr<char, FreeMemory> memory;
     size_t skip = 0;  // bytes before the wanted ones
@@ -161,7 +161,7 @@ class UringRandomAccessFile final : public rocksdb::FSRandomAccessFile {
     const size_t bytes = (detour.skip + r.len + kUnit - 1) / kUnit * kUnit;
     detour.memory.reset(static_cast<char*>(std::aligned_alloc(kUnit, std::max<size_t>(bytes, kUnit))));
     IoRequest read = IoRequest::read(file_.fd.get(), begin, detour.memory.get(), bytes, alignment);
-    if (detour.memory == nullptr) read.bytes = 0;  // and finish() says why
+    if (detour.memory == nullptr) read.bytes = 0;  // finish() reports it
     return read;
   }
 
@@ -207,7 +207,7 @@ class UringWritableFile final : public rocksdb::FSWritableFile {
     const int error = file_.fd.close();
     return error == 0 ? IOStatus::OK() : io_error("while closing", file_.path, error);
   }
-  IOStatus Flush(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }  // nothing is kept back
+  IOStatus Flush(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }  // no bytes are held back
   IOStatus Sync(const IOOptions&, IODebugContext*) override {
     return run_one(IoRequest::sync(file_.fd.get(), IoRequest::Op::kSyncData), "while syncing", file_.path);
   }
@@ -215,8 +215,8 @@ class UringWritableFile final : public rocksdb::FSWritableFile {
     return run_one(IoRequest::sync(file_.fd.get(), IoRequest::Op::kSync), "while syncing", file_.path);
   }
   bool IsSyncThreadSafe() const override { return true; }
-  // Spreads the writing back over time; with strict_bytes_per_sync it also bounds what there is of it. A file system
-  // that does not know it does without; any other error is the write's own, and no later sync would tell of it again.
+  // Spreads the writing back over time. With strict_bytes_per_sync it also bounds what waits to be written. A file
+  // system without this call does without. Any other error is a write's own, and no later sync would report it again.
   IOStatus RangeSync(uint64_t offset, uint64_t n, const IOOptions&, IODebugContext*) override {
     IoRequest request = IoRequest::sync(file_.fd.get(), IoRequest::Op::kSyncRange);
     request.offset = int64_t(offset), request.bytes = int64_t(n);
@@ -246,7 +246,7 @@ class UringDirectory final : public rocksdb::FSDirectory {
   IOStatus Fsync(const IOOptions&, IODebugContext*) override {
     IoRequest request = IoRequest::sync(file_.fd.get(), IoRequest::Op::kSync);
     run_io({&request, 1});
-    // Some file systems do not sync directories and say EINVAL; there is nothing more to do on them.
+    // Some file systems do not sync directories and return EINVAL; nothing more can be done on them.
     if (request.error == 0 || request.error == EINVAL) return IOStatus::OK();
     return io_error("while syncing", file_.path, request.error);
   }
@@ -264,7 +264,7 @@ class UringFileSystem final : public rocksdb::FileSystemWrapper {
   using FileSystemWrapper::FileSystemWrapper;
   const char* Name() const override { return "UringFileSystem"; }
 
-  // Read buffered whatever the options say: logs and small files.
+  // Buffered whatever the options say: these are logs and small files.
   IOStatus NewSequentialFile(const std::string& path, const FileOptions& options,
                              std::unique_ptr<rocksdb::FSSequentialFile>* result, IODebugContext* debug) override {
     if (options.use_mmap_reads) return target_->NewSequentialFile(path, options, result, debug);

@@ -19,17 +19,17 @@ namespace {
 using Op = IoRequest::Op;
 
 constexpr unsigned kDepth = 64;
-// Reads are cut so that one large read keeps the disk busy as many small ones would.
+// Reads are cut into pieces, so that one large read keeps the disk as busy as many small ones.
 constexpr int64_t kReadPieceBytes = 512 * kKiB;
-// The kernel does at most 2 GiB less a page at a time; a multiple of every alignment below that.
+// The kernel does at most 2 GiB less a page at a time. This is below that, and a multiple of every alignment.
 constexpr int64_t kMaxPieceBytes = 1 * kGiB;
 constexpr int kMaxTries = 200;  // of one piece, or of handing over; they pause, so this is about two seconds
 
 bool is_transfer(Op op) { return op == Op::kRead || op == Op::kWrite; }
-// Syncs are one indivisible unit.
+// A sync is one indivisible unit.
 int64_t units(const IoRequest& r) { return is_transfer(r.op) ? r.bytes : 1; }
-// Whether to try again. A sync that failed is final: the kernel then takes the pages for clean, and the next sync would
-// say that all is well.
+// Whether to try again. A failed sync is final: the kernel then counts the pages as clean, and the next sync would say
+// that all is well.
 bool is_passing(Op op, int error) {
   return error == EINTR || error == EAGAIN || (is_transfer(op) && (error == EBUSY || error == ENOMEM));
 }
@@ -43,15 +43,16 @@ IoPiece piece_of(const IoRequest& r, int64_t begin, int64_t end) {
   return {r.op, r.fd, r.offset + begin, r.data + begin, std::min(end - begin, kMaxPieceBytes)};
 }
 
-// The bytes from `at` on cannot be had: by an error, or because the file ends. Of several such places the first in the
-// file counts, whatever order the kernel answers in.
+// The bytes from `at` on cannot be had, because of an error or because the file ends. Of several such places the first
+// in the file counts, in whatever order the kernel answers.
 void end_request(IoRequest& r, int64_t at, int error) {
   if (at >= r.done) return;
   r.done = at;
   r.error = error;
 }
 
-// Takes a piece's result, begun at `begin` of the request. True: go on at the new `begin`, which may be the old one.
+// Takes the result of a piece that began at `begin` of the request. True: go on at the new `begin`, which may be the
+// old one.
 bool take_result(IoRequest& r, int result, int64_t& begin, int64_t end, int& n_tries) {
   if (result < 0) {
     if (is_passing(r.op, -result) && ++n_tries < kMaxTries) return true;
@@ -104,7 +105,7 @@ void run_plainly(IoRequest& r, int64_t begin, int64_t end) {
   while (take_result(r, run_piece_plainly(piece_of(r, begin, end)), begin, end, n_tries)) pause_before_try(n_tries);
 }
 
-// One call of run_requests(): which pieces of which requests are with the kernel.
+// One call of run_requests(): which pieces of which requests the kernel has.
 class RingRun {
  public:
   RingRun(RingQueue& queue, std::span<IoRequest> requests)
@@ -119,13 +120,13 @@ class RingRun {
       push_pieces();
       if (n_free_ == n_slots_) return true;
       const unsigned n_queued = queue_.n_queued(), n_running = n_slots_ - n_free_;
-      // All at once where nothing is left to push: to be woken for each piece costs more than it saves.
+      // If nothing is left to push, wait for all: a wake-up for each piece costs more than it saves.
       int error = -queue_.submit_and_wait(first_ == requests_.size() ? n_running : (n_running + 1) / 2);
       const bool moved = pop_all() || queue_.n_queued() < n_queued;
       if (moved) n_refused = 0;
       if (error == 0 && !moved) error = EAGAIN;
       if (error == 0 || error == EINTR || moved) continue;
-      // Out of memory, or of room for completions: that passes as others go on.
+      // The kernel is out of memory, or of room for completions. That passes as other pieces finish.
       if (!is_passing(Op::kRead, error) || ++n_refused >= kMaxTries) return abandon();
       pause_before_try(n_refused);
     }
@@ -142,7 +143,7 @@ class RingRun {
   void push_pieces() {
     for (; first_ < requests_.size(); ++first_) {
       IoRequest& r = requests_[first_];
-      while (r.next < r.done) {  // `done` falls when an error or the file's end is met
+      while (r.next < r.done) {  // `done` shrinks on an error or at the file's end
         if (n_free_ == 0) return;
         const int64_t end = r.op == Op::kRead ? std::min(r.done, r.next + kReadPieceBytes) : r.done;
         const unsigned s = free_[--n_free_];
@@ -186,13 +187,13 @@ class RingRun {
     release(s);
   }
 
-  // What the kernel has taken must be waited for; the rest it will not see any more.
+  // Waits for the pieces that the kernel has. It never sees the rest.
   bool abandon() {
     abandoned_ = true;
     const unsigned n_queued = queue_.n_queued();
     while (n_slots_ - n_free_ > n_queued) {
       const int error = -queue_.wait();
-      // If even waiting fails, nobody can say which buffers the kernel still writes to.
+      // If even waiting fails, nobody knows which buffers the kernel still writes to.
       CHECK(error == 0 || is_passing(Op::kRead, error));
       pop_all();
     }
@@ -209,21 +210,21 @@ class RingRun {
   RingQueue& queue_;
   const std::span<IoRequest> requests_;
   const unsigned n_slots_;
-  size_t first_ = 0;  // the first request not wholly pushed
+  size_t first_ = 0;  // the first request that is not wholly pushed
   std::array<Slot, kDepth> slots_;
   std::array<unsigned, kDepth> free_;
   unsigned n_free_ = 0;
   bool abandoned_ = false;
 };
 
-// Buffers are not registered with the kernel: RocksDB brings its own with each read, and fio's sequential reads, in
-// turns with and without (--fixedbufs), were no faster with them.
+// Buffers are not registered with the kernel: RocksDB passes its own with each read, and fio's sequential reads, with
+// and without registered buffers in turns (--fixedbufs), were no faster with them.
 class Uring final : public RingQueue {
  public:
   // Nothing if the kernel refuses; errno then says why.
   static std::unique_ptr<Uring> create() {
     std::unique_ptr<Uring> made(new Uring);
-    // From Linux 6.1 on, completions are taken in when we wait for them, and do not wake us one by one.
+    // From Linux 6.1 on, completions are processed when we wait for them and do not wake us one by one.
     int error = -io_uring_queue_init(kDepth, &made->ring_, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
     if (error == EINVAL) error = -io_uring_queue_init(kDepth, &made->ring_, 0);
     if (error != 0) return errno = error, nullptr;
@@ -267,7 +268,7 @@ class Uring final : public RingQueue {
         break;
       case Op::kSyncRange:
       case Op::kSyncOlder:
-        // The length has 32 bits; 0 is up to the end of the file, which a hint may well say instead.
+        // The length has 32 bits. 0 means up to the end of the file, which is fine for a hint.
         io_uring_prep_sync_file_range(
             sqe, p.fd, p.bytes > kMaxPieceBytes ? 0 : unsigned(p.bytes), uint64_t(p.offset),
             (p.op == Op::kSyncOlder ? SYNC_FILE_RANGE_WAIT_BEFORE : 0) | SYNC_FILE_RANGE_WRITE);
@@ -296,13 +297,13 @@ class Uring final : public RingQueue {
   const pid_t pid_ = ::getpid();
 };
 
-// A thread's ring, made when it is first needed and given back when the thread ends.
+// A thread's ring. It is made at first use and freed when the thread ends.
 struct ThreadRing {
   std::unique_ptr<Uring> ring;
   bool refused = false;
   ~ThreadRing();
 };
-thread_local bool thread_has_ended = false;  // outlives what is destroyed at the end of the thread
+thread_local bool thread_has_ended = false;  // outlives what is destroyed when the thread ends
 ThreadRing::~ThreadRing() { thread_has_ended = true; }
 
 ThreadRing& thread_ring() {

@@ -11,7 +11,7 @@
 namespace reform::test {
 namespace {
 
-// Multiplies what `spoil` makes of a call.
+// Multiplies the call after `spoil` has changed it.
 class SpoiltCodes final : public cuda::ProductLibrary {
  public:
   using Spoil = std::function<void(cuda::CodeProductCall&)>;

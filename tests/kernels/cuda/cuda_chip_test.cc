@@ -1,5 +1,5 @@
-// What only a chip can answer: what surrounds the kernels there. A step's graph and the loading of kernels fall back to
-// slower ways where the driver refuses them, and a library to our own kernel, so that nothing else would show it.
+// What only a chip can show: the code around the kernels. If the driver refuses a step's graph or the loading of
+// kernels, slower ways take over; if a library refuses, our own kernel does. So no other test would notice.
 #ifdef REFORM_CUDA
 
 #include <cuda_runtime_api.h>
@@ -23,7 +23,7 @@
 namespace reform::test {
 namespace {
 
-// Whether there is a chip, which is then CUDA's present device.
+// Whether there is a chip. If so, it becomes CUDA's current device.
 bool has_chip() {
   const bool there = cudaSetDevice(0) == cudaSuccess && cudaFree(nullptr) == cudaSuccess;
   (void)cudaGetLastError();
@@ -37,7 +37,7 @@ class OnChip {
   explicit OnChip(const std::vector<T>& values) : n_(values.size()) {
     REQUIRE(cudaMalloc(&data_, std::max<size_t>(n_ * sizeof(T), 256)) == cudaSuccess);
     REQUIRE(cudaMemcpy(data_, values.data(), n_ * sizeof(T), cudaMemcpyHostToDevice) == cudaSuccess);
-    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);  // other streams do not wait for what it left on its way
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);  // other streams do not wait for this one's work
   }
   ~OnChip() { cudaFree(data_); }
   OnChip(const OnChip&) = delete;
@@ -69,7 +69,7 @@ TEST_CASE("cuda chip: the driver loads all kernels at once", "[kernels][cuda]") 
   REQUIRE(n.value() > 100);
 }
 
-// Token by token, as a decode is; every third step has one kernel more, so the graph is made anew.
+// Token by token, as in a decode. Every third step has one more kernel, so the graph is made anew.
 TEST_CASE("cuda chip: recorded steps give what steps issued one by one give", "[kernels][cuda]") {
   if (!has_chip()) return skip("no GPU");
   constexpr int64_t kCols = 256, kRows = 515, kSteps = 7;
@@ -100,7 +100,8 @@ TEST_CASE("cuda chip: recorded steps give what steps issued one by one give", "[
         ops->rms_norm(x, {norm.data(), size_t(kCols)}, 1e-5f, y);
         ops->matmul(on_chip_w, y, {}, false, out);
         ops->argmax({out.data, size_t(kRows)}, ids.data() + i);
-        // All as likely: from step to step another one, by what changes in the recorded step.
+        // All tokens are equally likely, so each step draws another one, through a value that changes in the recorded
+        // step.
         ops->draw({out.data, size_t(kRows)}, {.temperature = 1e6, .uniform = (double(i) + 0.5) / kSteps},
                   ids.data() + kSteps + i);
         return {};
@@ -109,14 +110,14 @@ TEST_CASE("cuda chip: recorded steps give what steps issued one by one give", "[
     if (recorded) {
       REQUIRE(graph.prepare(s.stream, *ops, issue_step(0)).ok());
       REQUIRE(cudaStreamSynchronize(s.stream) == cudaSuccess);
-      for (const int32_t id : ids.values()) REQUIRE(id == -1);  // nothing has been run
+      for (const int32_t id : ids.values()) REQUIRE(id == -1);  // nothing has run
     }
     for (int32_t i = 0; i < kSteps; ++i) {
       const auto issue = issue_step(i);
       REQUIRE((recorded ? graph.run(s.stream, *ops, issue) : issue()).ok());
     }
     REQUIRE(!graph.refused());
-    REQUIRE(graph.n_made() == (recorded ? 5 : 0));  // the first two steps are what was prepared
+    REQUIRE(graph.n_made() == (recorded ? 5 : 0));  // the first two steps have the prepared kernels
     REQUIRE(cudaGetLastError() == cudaSuccess);
     std::vector<float> got = logits.values();
     for (const int32_t id : ids.values()) got.push_back(float(id));
@@ -161,7 +162,7 @@ TEST_CASE("cuda chip: cuBLASLt gives the sums that we ask of it", "[kernels][cud
         p.n_tokens, p.n_rows,       p.depth,        p.depth,  p.depth,
         y_stride,   p.accumulate};
     const bool done = library->multiply(call, s.stream, {workspace.data(), size_t(kWorkspaceBytes)});
-    REQUIRE((done || y_stride % 4 != 0));  // rows of odd lengths it may refuse
+    REQUIRE((done || y_stride % 4 != 0));  // the library may refuse rows of odd lengths
     if (!done) continue;
     const std::vector<float> got = y.values();
     std::vector<double> want, allowed;
@@ -183,7 +184,7 @@ TEST_CASE("cuda chip: cuBLASLt gives the sums that we ask of it", "[kernels][cud
   }
 }
 
-// Of the values, by one step for all of them, which takes the largest to 448.
+// Rounds all values by one step, which takes the largest to 448.
 std::vector<double> rounded_to_codes(const std::vector<float>& values) {
   float most = 0;
   for (const float v : values) most = std::max(most, std::abs(v));
@@ -204,7 +205,7 @@ TEST_CASE("cuda chip: attention by warpgroups is used where there are any", "[ke
   REQUIRE(used == chip_has_warpgroups());
 }
 
-// Our kernels make the codes, cuBLASLt multiplies them; a chip or library that cannot must have said so.
+// Our kernels make the codes and cuBLASLt multiplies them. A chip or library that cannot must say so.
 TEST_CASE("cuda chip: FP8 products are those of the rounded factors", "[kernels][cuda]") {
   if (!has_chip()) return skip("no GPU");
   const auto chips = list_cuda_chips();
@@ -246,7 +247,7 @@ TEST_CASE("cuda chip: FP8 products are those of the rounded factors", "[kernels]
           sum += term, magnitude += std::abs(term);
         }
         want.push_back(sum);
-        // A chip may keep as few as 13 bits within a run of products; a wrong step, row or column is off by more.
+        // A chip may keep as few as 13 bits within a run of products. A wrong step, row or column is off by more.
         allowed.push_back(magnitude * 0x1p-11);
       }
     }

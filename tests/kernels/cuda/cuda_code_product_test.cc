@@ -1,5 +1,4 @@
-// Products of e4m3 codes: that both factors are rounded by one step each, and what a library cannot do is done in 16
-// bits.
+// Products of e4m3 codes: both factors are rounded by one step each, and what a library cannot do is done in 16 bits.
 #include <catch2/catch.hpp>
 #include <limits>
 
@@ -17,7 +16,7 @@ struct Case {
   int64_t rows, cols, n_tokens;
   bool has_bias, accumulate;
 };
-constexpr int64_t kGap = 3;  // between y's rows
+constexpr int64_t kGap = 3;  // between rows of y
 constexpr int32_t kId = 2;
 
 OpLimits limits(const Case& c) {
@@ -51,7 +50,7 @@ std::vector<float> product(Ops& ops, const Case& c, const Operands& o) {
   return dense;
 }
 
-// By one step for all of them, which takes the largest to 448.
+// Rounds all values by one step, which takes the largest to 448.
 std::vector<double> rounded(const std::vector<float>& values) {
   float most = 0;
   for (const float v : values) most = std::max(most, std::abs(v));
@@ -84,7 +83,7 @@ std::vector<Case> cases() {
     const int64_t unit = geometry(QuantType(i)).block_elems, odd = unit == 1 ? 19 + i : unit;
     all.push_back({QuantType(i), 37, 3 * odd, 9 + i, i % 2 == 0, i % 3 == 0});
   }
-  // Several panels; more columns than a piece and no whole number of four; rows that are whole fours of floats.
+  // Several panels; more columns than a piece, and no whole number of four; rows that are whole fours of floats.
   for (const Case& c :
        {Case{QuantType::kQ8_0, 300, 512, 10, true, true}, Case{QuantType::kF16, 145, 9, 19, false, true},
         Case{QuantType::kF32, 21, 52, 11, true, false}, Case{QuantType::kBF16, 131, 1028, 12, false, false}})
@@ -103,7 +102,7 @@ TEST_CASE("cuda codes: both factors are rounded by a step each, whatever the typ
     EmulatedCuda ops(limits(c), {.products = &products});
     INFO(geometry(c.type).name << " rows " << c.rows << " cols " << c.cols << " tokens " << c.n_tokens);
     REQUIRE(compare(product(*ops, c, o), want, allowed));
-    REQUIRE(compare(product(*ops, c, o), want, allowed));  // the weight's step is known by now
+    REQUIRE(compare(product(*ops, c, o), want, allowed));  // now the weight's step is known
     CHECK(products.n_code_calls >= 2);
     CHECK(products.n_calls == 0);
     CHECK(ops.guards_hold());
@@ -122,7 +121,8 @@ TEST_CASE("cuda codes: a planted error is noticed", "[kernels][matmul][cuda]") {
   CHECK_FALSE(compare(product(*ops, c, o), want, allowed));
 }
 
-// Of no id, of one past the limit, of few tokens, where nobody asked for it, or by a library that does not do it.
+// Weights without an id or with one past the limit, few tokens, codes that nobody asked for, a library that cannot do
+// it.
 TEST_CASE("cuda codes: what is not asked for or cannot be had is multiplied as before", "[kernels][matmul][cuda]") {
   Random random(103);
   for (const char* why : {"no id", "large id", "few tokens", "not asked", "refused", "refused later"}) {
@@ -147,7 +147,7 @@ TEST_CASE("cuda codes: what is not asked for or cannot be had is multiplied as b
       CHECK(got == want);
       continue;
     }
-    std::vector<double> exact, allowed;  // the first panel is of codes, the rest is not
+    std::vector<double> exact, allowed;  // the first panel is codes, the rest is not
     expected(c, o, exact, allowed);
     for (int64_t t = 0; t < c.n_tokens; ++t) {
       for (int64_t r = 0; r < c.rows; ++r) {
@@ -180,7 +180,7 @@ TEST_CASE("cuda codes: an activation that is not finite spoils its own token, ze
   for (const float v : product(*ops, c, o)) REQUIRE(v == 0.0f);
 }
 
-// A slot of streamed weights holds one matrix after another; what another job's matrix left must not be taken.
+// A slot of streamed weights holds one matrix after another. A step that another job's matrix left must not be used.
 TEST_CASE("cuda codes: a weight's step goes with its id, the activations' with what wrote them",
           "[kernels][matmul][cuda]") {
   Random random(105);

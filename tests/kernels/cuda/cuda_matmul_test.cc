@@ -1,6 +1,6 @@
-// The CUDA matrix products. More than eight tokens: BF16 rounds each factor by at most 2^-9 of it, up or down as it
-// happens. Fewer: quantised weights meet activations of 16 bits a run of 16, which allowed_errors() bounds for groups
-// of 32, where the steps are no smaller.
+// The CUDA matrix products. With more than eight tokens, BF16 rounds each factor by at most 2^-9 of it, up or down at
+// random. With fewer, quantised weights meet activations of 16 bits, with a scale for each run of 16. allowed_errors()
+// bounds them for groups of 32, whose steps are no smaller.
 #include <catch2/catch.hpp>
 #include <limits>
 
@@ -27,7 +27,7 @@ std::vector<float> product(Ops& ops, const Matrix& m, const Case& c, const std::
   return y;
 }
 
-// By plain loops over the exact weights, and what the rounding of the path may make of it.
+// The product by plain loops over the exact weights, and the errors that the path's rounding allows.
 void expected(const Matrix& m, const Case& c, const std::vector<float>& x, std::vector<double>& want,
               std::vector<double>& allowed) {
   const bool narrow = c.n_tokens > 8, int8 = !narrow && geometry(m.weight.type).block_elems > 1;
@@ -68,7 +68,7 @@ TEST_CASE("cuda matmul agrees with doubles for every type and odd shapes", "[ker
   }
 }
 
-// `bytes` at a multiple of 16, plus offset.
+// A copy of `bytes` that begins `offset` past a multiple of 16.
 const uint8_t* placed(const std::vector<uint8_t>& bytes, int64_t offset, std::vector<uint8_t>& memory) {
   memory.assign(bytes.size() + 16 + size_t(offset), 0);
   uint8_t* data = memory.data() + (16 - reinterpret_cast<uintptr_t>(memory.data()) % 16) % 16 + offset;
@@ -122,7 +122,7 @@ TEST_CASE("cuda matmul: a block dropped, or columns swapped, is noticed for ever
   Random random(81);
   for (int i = 0; i < int(QuantType::kCount); ++i) {
     for (int64_t n_tokens : {2, 9}) {
-      if (n_tokens == 9 && i % 4 != 2) continue;  // the same unpacking
+      if (n_tokens == 9 && i % 4 != 2) continue;  // same unpacking as the others
       const Case c{6, 512, n_tokens, false, false};
       Matrix m = random_matrix(QuantType(i), c.rows, c.cols, random);
       std::vector<float> x(size_t(c.n_tokens * c.cols));

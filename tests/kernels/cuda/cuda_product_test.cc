@@ -1,4 +1,4 @@
-// The product of matrices of 16 bits: our own kernel's pipeline, and a library in its place.
+// The product of 16-bit matrices: our own kernel's pipeline, and a library in its place.
 #include <catch2/catch.hpp>
 
 #include "tests/kernels/cuda/elements.h"
@@ -10,7 +10,7 @@
 namespace reform::test {
 namespace {
 
-// A library of plain loops. Refuses what has a bias if it is told to.
+// A library of plain loops. If told to, it refuses products with a bias.
 class PlainProducts final : public cuda::ProductLibrary {
  public:
   explicit PlainProducts(bool refuses_bias = false) : refuses_bias_(refuses_bias) {}
@@ -42,7 +42,7 @@ struct Case {
   int64_t rows, cols, n_tokens;
   bool has_bias, accumulate;
 };
-constexpr int64_t kGap = 3;  // between y's rows
+constexpr int64_t kGap = 3;  // between rows of y
 
 OpLimits limits(const Case& c) { return {c.n_tokens, c.cols, 1, 1, 1, 64}; }
 
@@ -69,7 +69,7 @@ std::vector<float> product(Ops& ops, const Case& c, const Operands& o, const Wei
   return dense;
 }
 
-// Both factors rounded as the ops do, so that what is left is the order of FP32 sums.
+// Rounds both factors as the ops do, so that only the order of FP32 sums differs.
 void expected(const Case& c, const Operands& o, std::vector<double>& want, std::vector<double>& allowed) {
   const auto element = c.type == QuantType::kBF16 ? cuda::Element::kBf16 : cuda::Element::kF16;
   const auto rounded = [&](float v) { return double(value_of(element, element_of(element, v))); };
@@ -86,7 +86,7 @@ void expected(const Case& c, const Operands& o, std::vector<double>& want, std::
   }
 }
 
-// Depths of one step and of many, with and without a rest; more than a tile of tokens and of rows; several panels.
+// Depths of one step and of many, with and without a remainder; more than a tile of tokens and of rows; several panels.
 constexpr Case kCases[] = {{QuantType::kBF16, 131, 8, 9, false, false},   {QuantType::kBF16, 37, 200, 133, true, true},
                            {QuantType::kBF16, 21, 77, 11, true, false},   {QuantType::kF32, 5, 33, 140, false, true},
                            {QuantType::kQ8_0, 300, 224, 10, true, true},  {QuantType::kF16, 145, 9, 19, false, false},

@@ -1,4 +1,4 @@
-// The narrow copy of activations that products share: used while it is of what is there, never after.
+// The narrow copy of activations that products share: used while it is of the current values, and never after.
 #include <catch2/catch.hpp>
 #include <functional>
 
@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kCols = 96, kRows = 7;
 OpLimits limits() { return {40, kCols, 50, 2, 2, 48}; }
 
-// Activations in the middle of other memory that ops write, and the products of them.
+// Activations in the middle of other memory that ops write, and products of them.
 struct Bench {
   explicit Bench(int64_t tokens)
       : n_tokens(tokens), random(5), m(random_matrix(QuantType::kQ8_0, kRows, kCols, random)) {
@@ -38,7 +38,7 @@ struct Bench {
   std::vector<float> memory, weight;
 };
 
-// Ops that write some of the activations, each in its own way.
+// Ops that write some of the activations, each in a different way.
 using Write = std::function<void(Bench&, Ops&)>;
 struct Writer {
   const char* name;
@@ -88,7 +88,7 @@ const Writer kWriters[] = {
 };
 
 TEST_CASE("cuda: what an op writes into activations is seen by the next product of them", "[kernels][matmul][cuda]") {
-  for (int64_t n_tokens : {2, 11, 40}) {  // as planes, as BF16; attention by a few rows, and by many
+  for (int64_t n_tokens : {2, 11, 40}) {  // as planes, as BF16; attention by few rows, and by many
     for (const Writer& writer : kWriters) {
       Bench bench(n_tokens);
       int64_t outside_writes = 0;
@@ -114,7 +114,7 @@ TEST_CASE("cuda: what is written from outside is seen once it is counted", "[ker
     const std::vector<float> before = bench.product(*ops);
     REQUIRE(same_bits(bench.product(*forgetful), before));
     bench.x().row(1)[17] += 3.0f;
-    CHECK(same_bits(bench.product(*ops), before));  // the copy is in use: without this the test above says nothing
+    CHECK(same_bits(bench.product(*ops), before));  // the copy is used: without this the test above proves nothing
     CHECK(same_bits(bench.product(*forgetful), bench.fresh()));
     ++outside_writes;
     CHECK(same_bits(bench.product(*ops), bench.fresh()));

@@ -44,10 +44,10 @@ class DeviceMemory {
   void* data_ = nullptr;
 };
 
-// Copies what an op is handed to the device, and back when the op is done.
+// Copies an op's arguments to the device, and back when the op is done.
 class StagedOps final : public ForwardingOps {
  public:
-  // `workspace`: of the ops, to be freed with them.
+  // `workspace`: the ops', freed with them.
   StagedOps(std::unique_ptr<Ops> ops, std::unique_ptr<DeviceMemory> workspace)
       : ForwardingOps(std::move(ops)), workspace_(std::move(workspace)) {}
 
@@ -62,7 +62,7 @@ class StagedOps final : public ForwardingOps {
   void* operand(void* data, int64_t bytes, bool is_const) override {
     if (bytes <= 0) return nullptr;
     auto* const host = static_cast<std::byte*>(data);
-    for (Piece& p : pieces_) {  // ops in place are handed the same memory twice
+    for (Piece& p : pieces_) {  // ops in place get the same memory twice
       if (p.host != host || p.bytes != bytes) continue;
       p.is_const = p.is_const && is_const;
       return p.memory->data();
@@ -73,7 +73,7 @@ class StagedOps final : public ForwardingOps {
     return to;
   }
   void end() override {
-    must(cudaGetLastError());  // a launch that the chip refused; the next call would not say so
+    must(cudaGetLastError());  // a launch that the chip refused; the next call would not report it
     must(cudaDeviceSynchronize());
     for (const Piece& p : pieces_) {
       if (!p.is_const) must(cudaMemcpy(p.host, p.memory->data(), size_t(p.bytes), cudaMemcpyDeviceToHost));
@@ -92,7 +92,7 @@ bool chip_has_warpgroups() {
   cudaDeviceProp chip;
   return cudaGetDeviceProperties(&chip, 0) == cudaSuccess && chip.major == 9 && chip.minor == 0;
 #else
-  return false;  // none are built in
+  return false;  // this build has none
 #endif
 }
 

@@ -7,10 +7,10 @@
 
 namespace reform::test {
 
-// Null if the build has no CUDA, or there is no device with what `options` asks for. `limits` as for the ops.
+// Null if the build has no CUDA, or if no device has what `options` asks for. `limits`: as for the ops.
 std::unique_ptr<Ops> device_ops(const OpLimits& limits, const CudaOptions& options = {});
 
-// Whether the chip has warpgroups and the build has kernels for them. In a build with CUDA only.
+// Whether the chip has warpgroups and the build has kernels for them. Exists only in a build with CUDA.
 bool chip_has_warpgroups();
 
 }  // namespace reform::test

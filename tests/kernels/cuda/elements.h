@@ -1,4 +1,4 @@
-// What products on the tensor cores take in 16 bits, as a number and back.
+// The 16-bit elements that products on the tensor cores take, to numbers and back.
 #pragma once
 
 #include "base/float16.h"

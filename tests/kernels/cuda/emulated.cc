@@ -21,7 +21,7 @@ thread_local std::function<void(void* stream, const void* kernel, const std::fun
 namespace {
 
 thread_local int64_t n_shared_bytes = 0;
-constexpr uint32_t kFirstSharedAddress = 16;  // not 0: so that a kernel cannot rely on more alignment than 16
+constexpr uint32_t kFirstSharedAddress = 16;  // not 0, so that a kernel cannot rely on more alignment than 16
 constexpr size_t kStackBytes = 128 * 1024;    // sanitizers' frames are large
 constexpr unsigned kWarp = 32;
 constexpr int kCopyBytes = 16;
@@ -42,7 +42,7 @@ struct Product {
   int64_t group;
 };
 
-// Makes what is under way of the groups before `group`, in the order in which it was started.
+// Makes the started items of all groups before `group`, in the order in which they were started.
 template <class Started>
 void make_until(std::vector<Started>& under_way, int64_t group) {
   const auto done = [&](const Started& started) { return started.group < group; };
@@ -53,7 +53,7 @@ void make_until(std::vector<Started>& under_way, int64_t group) {
 }
 
 // A stack, and where its function stopped. swapcontext() makes a system call for the signal mask each time, which took
-// most of the tests' time; longjmp() does not. Sanitizers understand swapcontext() only.
+// most of the tests' time; longjmp() does not. But sanitizers understand only swapcontext().
 class Context {
  public:
   void start(char* stack, void (*enter)()) {
@@ -89,7 +89,7 @@ struct Fiber {
   int64_t group = 0;              // of the next copy
   std::vector<Product> products;  // issued
   int64_t product_group = 0;
-  bool products_begun = false, shown = true;  // what it copied, to products
+  bool products_begun = false, shown = true;  // shown: its copies, to products
 };
 
 class Block {
@@ -129,7 +129,7 @@ class Block {
   const char* exchange(const void* mine, int bytes) {
     CHECK(bytes <= kSlotBytes);
     const size_t at = index(*current_), warp = at / kWarp * kWarp;
-    wait(Fiber::State::kAtWarp);  // all have read what was there
+    wait(Fiber::State::kAtWarp);  // all threads have read what was there
     std::memcpy(slots_.data() + at * kSlotBytes, mine, size_t(bytes));
     wait(Fiber::State::kAtWarp);
     return slots_.data() + warp * kSlotBytes;
@@ -145,7 +145,7 @@ class Block {
   static thread_local Block* running_;
 
  private:
-  // A fiber takes a thread of one block after another.
+  // A fiber serves threads of one block after another.
   [[noreturn]] static void enter() {
     for (;;) {
       Block& block = *running_;
@@ -166,7 +166,7 @@ class Block {
       scheduler_.switch_to(f.context);
     }
     if (any) return true;
-    for (const Fiber& f : fibers_) CHECK(f.state == Fiber::State::kDone);  // else a barrier that some never meet
+    for (const Fiber& f : fibers_) CHECK(f.state == Fiber::State::kDone);  // else some threads never reach a barrier
     return false;
   }
 
@@ -226,7 +226,7 @@ void start_product(std::function<void()> make) {
 void commit_products() { ++Block::running_->current().product_group; }
 void wait_products(int n_left) {
   Fiber& f = Block::running_->current();
-  f.products_begun = false;  // registers may be written now
+  f.products_begun = false;  // registers may be written again
   make_until(f.products, f.product_group - n_left);
 }
 uint32_t shared_address(const void* shared) {

@@ -1,6 +1,6 @@
-// kernels/cuda/port.h for a plain C++ compiler. A block's threads are fibers of one thread that switch at barriers, so
-// tests see a kernel's logic (indices, barriers, shuffles, the layout of tensor-core fragments) without a GPU. They see
-// neither speed, nor races between blocks, nor a chip's own rounding.
+// kernels/cuda/port.h for a plain C++ compiler. A block's threads are fibers of one thread, which switch at barriers.
+// So tests check a kernel's logic (indices, barriers, shuffles, the layout of tensor-core fragments) without a GPU.
+// They do not check speed, races between blocks, or a chip's own rounding.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 #include "base/try.h"
 
 // NOLINTBEGIN(bugprone-reserved-identifier): the words are CUDA's
-#define __global__ inline  // in a header, of several of a program's files
+#define __global__ inline  // several files of a program include this
 #define __device__
 #define __host__
 #define __forceinline__ inline
@@ -49,27 +49,27 @@ struct Place {
 extern thread_local const Place* place;
 extern thread_local char* shared_memory;
 
-// If set, is called instead of each launch. run() is the kernel with the arguments it was launched with; it may be
-// called at once, later, or never.
+// If set, it is called in place of each launch. run() is the kernel with its arguments. It may be called at once,
+// later, or never.
 extern thread_local std::function<void(void* stream, const void* kernel, const std::function<void()>& run)> on_launch;
-// Runs body() once per thread of each block. Every barrier must be met by all threads of the block or warp that still
-// run: anything else is a deadlock on a chip and ends the program here.
+// Runs body() once per thread of each block. All threads of the block or warp that still run must reach every barrier.
+// If not, a chip would deadlock; here the program ends.
 void run_grid(Dim n_blocks, Dim n_threads, int64_t shared_bytes, const std::function<void()>& body);
 void meet_block();
 void meet_warp();
-// Hands `bytes` of this lane's to all lanes of the warp; slot(l) is lane l's, until the next exchange.
+// Passes `bytes` of this lane's data to all lanes of the warp. slot(l) is lane l's, until the next exchange.
 const char* exchange(const void* mine, int bytes);
 constexpr int kSlotBytes = 64;
 
-// Copies of the running thread (copy_async). A chip makes them at any time between their start and the wait for them.
-// Here they are made at the wait, which shows reads that come too early; or, with `copies_at_once`, at the start, which
-// shows memory that is overwritten too early.
+// The running thread's copies (copy_async). A chip makes a copy at any time between its start and the wait for it. Here
+// the wait makes it, which shows reads that come too early. With `copies_at_once` the start makes it, which shows
+// memory that is overwritten too early.
 extern thread_local bool copies_at_once;
 void copy_async(void* to, const void* from, int n_bytes);
 void commit_copies();
 void wait_copies(int n_left);
 
-// The running thread's share of a warpgroup's product. It is made when it is issued, or with `copies_at_once` at the
+// The running thread's share of a warpgroup's product. It is made when it is issued or, with `copies_at_once`, at the
 // wait for it, so that one of the two shows memory or registers that are used too early. Both fences must have been
 // passed: begin_products() since the thread last waited for products, and show_to_products() by every thread of the
 // block since it last waited for copies.
@@ -164,8 +164,8 @@ inline int dot4(int a, int b, int sum) {
 }
 inline float round_product(float a, float b) { return a * b; }
 
-// d += a b, [16, 16] x [16, 8]: PTX's mma.m16n8k16 with its lanes' shares (PTX ISA, "Matrix fragments for
-// mma.m16n8k16").
+// d += a b, [16, 16] x [16, 8]: PTX's mma.m16n8k16 with the lanes' shares that it defines (PTX ISA, "Matrix fragments
+// for mma.m16n8k16").
 template <class ToFloat>
 void multiply_fragments(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], ToFloat to_float) {
   const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
@@ -209,7 +209,7 @@ template <int kTiles>
 void settle(float (&)[kTiles][4]) {}
 inline void compute_first(float, void*) {}
 
-// The thread's two rows of a product, read from shared memory as PTX says where their elements lie.
+// The thread's two rows of a product. Elements are read from shared memory where PTX says that they lie.
 template <int kTiles, class Left, class Factor>
 void multiply_rows(float (&d)[kTiles][4], Left left, Factor b, bool b_by_columns, bool add) {
   emulated::start_product([&d, left, b, b_by_columns, add] {
@@ -245,7 +245,8 @@ void multiply_own(float (&d)[kTiles][4], const uint32_t (&a)[4], Factor b, bool 
     return f16_to_f32(uint16_t(k % 2 ? word >> 16 : word));
   };
   const std::array<uint32_t, 4> mine{a[0], a[1], a[2], a[3]};
-  emulated::start_product([&a, mine] { CHECK(std::memcmp(a, mine.data(), sizeof mine) == 0); });  // not to change yet
+  // a must not change until the product is made.
+  emulated::start_product([&a, mine] { CHECK(std::memcmp(a, mine.data(), sizeof mine) == 0); });
   multiply_rows(d, left, b, kByColumns, add);
 }
 

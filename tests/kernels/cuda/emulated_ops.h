@@ -1,4 +1,4 @@
-// The CUDA op list with its kernels emulated on the host: "device memory" is the host's.
+// The CUDA op list with its kernels emulated on the host. Its "device memory" is the host's.
 #pragma once
 
 #include <catch2/catch.hpp>
@@ -25,8 +25,8 @@ class EmulatedCuda {
   std::unique_ptr<Ops> ops_;
 };
 
-// Calls fn(ops) for the CUDA ops emulated and, where there is a device with what
-// `options` asks for, on it; says which in what fails.
+// Calls fn(ops) for the emulated CUDA ops and, if a device has what `options` asks for, for the ops on it. A failure
+// says which.
 template <class Fn>
 void for_each_cuda(const OpLimits& limits, Fn fn, const CudaOptions& options = {}) {
   {

@@ -1,4 +1,4 @@
-// The emulation itself: that it gives each lane what PTX says, and that it notices what a chip may punish.
+// The emulation itself: it gives each lane what PTX says, and it notices what a chip may punish.
 #include "tests/kernels/cuda/emulated.h"
 
 #include <catch2/catch.hpp>
@@ -7,8 +7,8 @@
 namespace reform::cuda {
 namespace {
 
-// out [32 lanes, 4 matrices, 2]: what each lane holds after loading the matrices whose element (r, c) of matrix i is
-// 100 i + 10 r + c.
+// out [32 lanes, 4 matrices, 2]: what each lane holds after loading four matrices. Element (r, c) of matrix i is 100 i
+// + 10 r + c.
 std::vector<int> loaded(bool transposed) {
   alignas(16) static uint16_t rows[4][8][8];
   for (int i = 0; i < 256; ++i) rows[i / 64][i / 8 % 8][i % 8] = uint16_t(100 * (i / 64) + 10 * (i / 8 % 8) + i % 8);
@@ -33,7 +33,7 @@ TEST_CASE("emulated ldmatrix hands out rows, or columns, as PTX says", "[kernels
   }
 }
 
-// What the second of two threads sees of the first one's copies, with or without the waiting and meeting.
+// What the second of two threads sees of the first one's copies, with or without waiting and meeting.
 int seen(bool waits, bool meets, int n_bytes) {
   alignas(16) static const int32_t from[4] = {1, 2, 3, 4};
   alignas(16) static int32_t to[2][4];

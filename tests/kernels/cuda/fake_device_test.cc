@@ -1,5 +1,5 @@
-// A CUDA device over a CUDA runtime that only pretends (fake_cuda.h): what device.h promises, in whatever order that
-// carries things out, and what is said where a device cannot be had.
+// A CUDA device over a fake CUDA runtime (fake_cuda.h). It keeps what device.h promises, in whatever order the runtime
+// does the work. And it says why, where a device cannot be had.
 #include <cstring>
 
 #include "tests/kernels/cuda/fake_runtime/fake_ops.h"
@@ -32,7 +32,7 @@ TEST_CASE("fake cuda: a device copies, clears and computes in the order it is to
       CHECK(bench.value(bench.x).value() == 0);  // memory is clear, though what lay there was not
       std::vector<float> source(FakeBench::kN, 2);
       REQUIRE(bench.device->to_device(bench.y.data(), source.data(), FakeBench::kN * 4).ok());
-      source.assign(source.size(), 1000);  // it has been copied
+      source.assign(source.size(), 1000);  // the copy has read it
       for (int i = 0; i < 3; ++i) bench.add();
       CHECK(bench.value(bench.x).value() == 6);
       bench.device->fill_zero(bench.y.data(), FakeBench::kN * 4);
@@ -41,7 +41,7 @@ TEST_CASE("fake cuda: a device copies, clears and computes in the order it is to
       bench.device->fill_zero(bench.x.data(), 0);
       CHECK(bench.device->to_device(bench.x.data(), source.data(), 0).ok());
       CHECK(bench.value(bench.x).value() == 6);
-      // What is given back is clear when it is had again, after the ops that still used it.
+      // Memory that is given back is clear when it is taken again, and is cleared after the ops that still used it.
       for (int i = 0; i < 2; ++i) {
         REQUIRE(bench.set(bench.y, 3).ok());
         bench.add();
@@ -74,7 +74,7 @@ TEST_CASE("fake cuda: copies beside the ops are ordered with them both ways", "[
         auto* const seen = reinterpret_cast<float*>(out.data());
         float want = 0;
         int64_t last = -1;
-        // More than there are events; y is replaced behind each op that reads it.
+        // More copies than there are events. y is replaced behind each op that reads it.
         for (int64_t i = 0; i < 560; ++i) {
           if (last >= 0) REQUIRE(copies.wait_for(last).ok());
           std::fill(values, values + FakeBench::kN, float(i % 7));
@@ -89,8 +89,8 @@ TEST_CASE("fake cuda: copies beside the ops are ordered with them both ways", "[
             CHECK(seen[0] == want);
             CHECK(seen[FakeBench::kN - 1] == want);
           }
-          REQUIRE(copies.ops_wait_for(copied).ok());       // x is changed by the next op
-          if (i == 540) REQUIRE(copies.wait_for(0).ok());  // one of long ago
+          REQUIRE(copies.ops_wait_for(copied).ok());       // the next op changes x
+          if (i == 540) REQUIRE(copies.wait_for(0).ok());  // one long past
         }
         CHECK(bench.value(bench.x).value() == want);
       }

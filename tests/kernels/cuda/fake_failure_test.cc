@@ -1,4 +1,4 @@
-// A CUDA device whose driver refuses a call, or whose chip fails: one clear error, nothing left behind.
+// A CUDA device whose driver refuses a call, or whose chip fails: one clear error, and nothing is left behind.
 #include <map>
 
 #include "tests/kernels/cuda/fake_support.h"
@@ -8,7 +8,7 @@ using namespace reform::test;
 
 namespace {
 
-// Every function that is called while a device is opened.
+// Every function that opening a device calls.
 const std::vector<std::string> kOpening = {"cudaGetDeviceCount",   "cudaGetDeviceProperties",
                                            "cudaSetDevice",        "cudaStreamCreateWithFlags",
                                            "cudaMemGetInfo",       "cudaMalloc",
@@ -41,7 +41,7 @@ TEST_CASE("fake cuda: any call that is refused while a device is opened is a cle
         CHECK(expected);
         CHECK(cuda.complaints() == "");
       }
-      // What was refused then is no matter now.
+      // The earlier refusal does not matter now.
       const Status next = open_cuda_device(0, options).status();
       INFO(next.message);
       CHECK(next.ok());

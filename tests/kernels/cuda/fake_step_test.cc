@@ -1,4 +1,4 @@
-// A step as one graph gives what its ops give one by one, whatever the driver thinks of graphs.
+// A step as one graph gives what its ops give one by one, even if the driver refuses graphs.
 #include "tests/kernels/cuda/fake_support.h"
 
 using namespace reform;
@@ -41,7 +41,7 @@ TEST_CASE("fake cuda: a step is its ops, and one graph while its kernels are the
       StepBench bench;
       float want = 1;
       for (const StepKind kind : kKinds) {
-        // Made ready, and not run; on a buffer that is gone when it is.
+        // Prepared and not run, with a buffer that is gone when the step runs.
         auto other = take(Buffer<float>::create(bench.device->account(), MemoryCategory::kActivations, FakeBench::kN));
         REQUIRE(bench.device
                     ->prepare_step(kind, *bench.ops,
@@ -52,7 +52,7 @@ TEST_CASE("fake cuda: a step is its ops, and one graph while its kernels are the
                     .ok());
         other.reset();
         for (int i = 0; i < 3; ++i, want += 2) REQUIRE(bench.run(kind, 1).ok());
-        bench.add();  // one that is none of it, in its order
+        bench.add();  // an op outside the step, in the order of the work
         want += 2;
         CHECK(bench.value(bench.x).value() == want);
       }
@@ -151,7 +151,7 @@ TEST_CASE("fake cuda: a copy in a step is no part of a graph, and the step is ri
   }
 }
 
-// Counted from the first launch of the step on.
+// The count begins with the step's first launch.
 TEST_CASE("fake cuda: a launch that is refused in a step is met by the next copy", "[kernels][cuda][fake]") {
   for (const int64_t n : {0, 1, 2, 3, 4, 5}) {
     CAPTURE(n);

@@ -13,9 +13,9 @@
 namespace reform::test {
 
 constexpr int64_t kMiB = int64_t{1} << 20;
-constexpr int64_t kLateMiB = 96, kReserveMiB = 256;  // cuda_device.cc's own
+constexpr int64_t kLateMiB = 96, kReserveMiB = 256;  // as in cuda_device.cc
 
-// What a process has in all where the arena is `arena_mib`.
+// What the process has in all when the arena has `arena_mib`.
 inline int64_t cap_for(const FakeChip& chip, int64_t arena_mib) {
   return chip.driver_bytes + chip.kernel_bytes + (kLateMiB + arena_mib) * kMiB;
 }
@@ -36,7 +36,7 @@ struct FakeBench {
   Status set(Buffer<float>& b, float value) {
     return device->to_device(b.data(), std::vector<float>(kN, value).data(), kN * int64_t(sizeof(float)));
   }
-  // Of which all elements are one number.
+  // The number that all elements must equal.
   Result<float> value(const Buffer<float>& b) {
     std::vector<float> seen(kN, -1);
     TRY(device->to_host(seen.data(), b.data(), kN * int64_t(sizeof(float))));

@@ -1,4 +1,4 @@
-// A product library of plain loops that multiplies codes exactly, and 16 bits.
+// A product library of plain loops. It multiplies codes exactly, and 16-bit values.
 #pragma once
 
 #include <algorithm>

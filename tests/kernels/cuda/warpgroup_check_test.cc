@@ -7,7 +7,7 @@
 namespace reform::test {
 namespace {
 
-// The host's memory, with the workspace that CUDA's ops want.
+// The host's memory as a device, with the workspace size of CUDA's ops.
 class HostDevice final : public Device {
  public:
   const char* name() const override { return "host"; }
@@ -20,7 +20,7 @@ class HostDevice final : public Device {
   Status to_host(void* to, const void* from, int64_t bytes) override { return copy(to, from, bytes); }
   void fill_zero(void* to, int64_t bytes) override { std::memset(to, 0, size_t(bytes)); }
 
-  int n_refused = 0;  // copies from now on
+  int n_refused = 0;  // how many of the next copies fail
 
  private:
   Status copy(void* to, const void* from, int64_t bytes) {

@@ -1,5 +1,5 @@
-// Export and import: the same context back, the same bytes each time, and nothing but an error from a damaged or
-// hostile file.
+// Export and import: the same context comes back, in the same bytes each time, and a damaged or hostile file gives only
+// an error.
 #include "storage/archive/archive.h"
 
 #include <reform/units.h>
@@ -30,7 +30,7 @@ ByteSink append_to(std::string& bytes) {
   };
 }
 
-// Gives the bytes in pieces of uneven length, as a pipe does.
+// Hands out the bytes in pieces of uneven length, as a pipe does.
 ByteSource source_of(std::string bytes) {
   return [bytes = std::move(bytes), at = size_t{0}, call = 0](std::span<std::byte> buffer) mutable -> Result<int64_t> {
     const size_t n = std::min({buffer.size(), bytes.size() - at, size_t(1 + 977 * (call++ % 7))});
@@ -50,7 +50,7 @@ std::string exported(ContextStore& store, const std::string& name) {
   return bytes;
 }
 
-// Reads all of an archive without a store.
+// Reads a whole archive without a store.
 Status check_archive(const std::string& bytes, MemoryAccount& account) {
   archive::Reader in(source_of(bytes), account);
   TRY_ASSIGN(const auto manifest, read_archive_manifest(in));
@@ -60,11 +60,12 @@ Status check_archive(const std::string& bytes, MemoryAccount& account) {
 std::set<std::string> paths_below(const std::string& dir) {
   std::set<std::string> paths;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) paths.insert(entry.path().string());
-  for (const char* lock : {"/locks/store", "/locks/space"}) paths.erase(dir + lock);  // come when first held, and stay
+  // These locks are made when first held, and stay.
+  for (const char* lock : {"/locks/store", "/locks/space"}) paths.erase(dir + lock);
   return paths;
 }
 
-// A few hundred bytes with every kind of section in them.
+// A few hundred bytes that contain every kind of section.
 std::string small_archive(ContextStore& store, const std::string& name = "small") {
   auto writer = must(store.create(name, 3, "{\"policy\":\"h2o\"}"));
   must(writer->commit_chunk(Chunk(1, 0, 12, 3).write()));
@@ -117,7 +118,7 @@ TEST_CASE("export and import: the same tokens, rows, checkpoints and texts, and 
     must(compare_checkpoint(*reader, 18077, 2, few));
   }
   CHECK(must(to->verify({}, {})).at(0).n_damages == 0);
-  // Under the old name and settings it exports to the same bytes; then it can be written on.
+  // Under the old name and settings it exports to the same bytes; then it can be appended to.
   must(to->import_context(source_of(bytes), {}, {}));
   CHECK(exported(*to, "first") == bytes);
   auto writer = must(to->open_writer("second"));
@@ -225,7 +226,7 @@ TEST_CASE("import: whatever goes wrong, nothing stays in the store", "[storage]"
     bad[at] = char(bad[at] ^ 16);
     CHECK(store->import_context(source_of(bad), {}, {}).status().code == Code::kCorrupt);
     CHECK(store->import_context(source_of(good.substr(0, at)), {}, {}).status().code == Code::kCorrupt);
-    // The source fails, and the user stops it.
+    // The source fails; then the user stops it.
     const auto failing = [inner = source_of(good),
                           left = int64_t(at)](std::span<std::byte> buffer) mutable -> Result<int64_t> {
       TRY_ASSIGN(const int64_t n, inner(buffer));
@@ -248,7 +249,7 @@ TEST_CASE("import: whatever goes wrong, nothing stays in the store", "[storage]"
 
 namespace {
 
-// An archive put together section by section, its checksums right whatever it says.
+// An archive assembled section by section, with right checksums whatever it says.
 class Forgery {
  public:
   Forgery() : out_(append_to(bytes_)) { must(out_.begin()); }

@@ -1,4 +1,4 @@
-// Many batches in flight, and sizes that a record only claims.
+// Many batches at a time, and sizes that a record only claims.
 #include "storage/context/block_stream.h"
 
 #include <numeric>
@@ -91,7 +91,7 @@ TEST_CASE("a stream hands over all that stands before a bad block, then says whi
   CHECK(status.code == Code::kCorrupt);
   CHECK(status.message.find("embedding block " + std::to_string(bad)) != std::string::npos);
   CHECK(next <= bad);
-  CHECK(next >= bad - 10);  // only its own batch is missing
+  CHECK(next >= bad - 10);  // only the bad block's own batch is missing
 }
 
 TEST_CASE("a checkpoint that claims more bytes than there are allocates nothing for them", "[storage]") {

@@ -1,5 +1,5 @@
-// A kind of value that the store does not ship: a row in the table, and its bytes handed to commit_chunk(), are all
-// that it takes to be kept, cut back, verified, exported and imported.
+// A kind of value that the store does not ship. A row in the table, and its bytes passed to commit_chunk(), are all it
+// needs to be kept, truncated, verified, exported and imported.
 #include "storage/format/chunk_kind.h"
 
 #include "storage/disk/disk.h"
@@ -20,7 +20,7 @@ constexpr ChunkKind kPages = {"pages", "page block", ChunkKind::Shape::kRows, Ki
 constexpr ChunkKind kWords = {"words", "word list", ChunkKind::Shape::kWhole, Kind(201), Family(5), 201,
                               1 << 20, false};
 
-constexpr int32_t kRowBytes = 7, kPageBytes = 1500;  // pages decide the blocks: 2,796 tokens each
+constexpr int32_t kRowBytes = 7, kPageBytes = 1500;  // pages decide the size of blocks: 2,796 tokens each
 const ExtraKinds kExtra = {{"pages", kPageBytes}, {"words", 0}};
 
 void know_kinds() {
@@ -36,7 +36,7 @@ std::vector<std::byte> pages(int64_t begin, int64_t n) {
   return bytes;
 }
 
-std::vector<std::byte> words(int64_t begin) {  // of the chunk that begins there; none of the first
+std::vector<std::byte> words(int64_t begin) {  // of the chunk that begins there; the first has none
   std::vector<std::byte> bytes(size_t(begin * 3));
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = part_byte(4, begin, int64_t(i));
   return bytes;
@@ -51,7 +51,7 @@ void commit(ContextWriter& writer, int64_t begin, int64_t n) {
   must(writer.commit_chunk(write));
 }
 
-// `data` has these chunks, and of each all that it left.
+// Checks that `data` has these chunks, and all that each of them left.
 void compare(ContextData& data, const std::vector<int64_t>& chunks) {
   CHECK(data.meta().extra_kinds == kExtra);
   must(compare_tokens(data, 1));

@@ -1,4 +1,4 @@
-// Verify reads everything, names each damage, goes on past the first, and finds damage where no value lives, too.
+// Verify reads everything, names each damage, goes on past the first, and also finds damage where no live value is.
 #include <algorithm>
 #include <functional>
 
@@ -18,7 +18,7 @@ namespace {
 constexpr int32_t kRowBytes = 40;
 const std::vector<int64_t> kParts = {1'300'001, 0, 31};
 
-// Context "hurt": two checkpoints, four blocks, complete or not. Context "other" beside it.
+// Context "hurt": two checkpoints, four blocks, complete or not. Context "other" lies beside it.
 class VerifiedStore {
  public:
   explicit VerifiedStore(bool complete = true) {
@@ -39,7 +39,7 @@ class VerifiedStore {
   std::string context_dir() const { return dir_.path("contexts/" + id_); }
   const std::string& id() const { return id_; }
   std::unique_ptr<ContextStore> open() { return must(ContextStore::open(dir_.path(), account_)); }
-  // The verdict on "hurt"; "other" must be well.
+  // The verdict on "hurt"; "other" must be undamaged.
   ContextVerdict verify(const ContextProgressFn& progress = {}) {
     auto store = open();
     const auto verdicts = must(store->verify({}, progress));
@@ -55,7 +55,7 @@ class VerifiedStore {
   std::string id_;
 };
 
-// Each of `wanted` is part of one damage's message, and there are no others but those of whole files.
+// Each of `wanted` must be part of one damage's message. There may be no others but those of whole files.
 void check_damages(const ContextVerdict& verdict, const std::vector<std::string>& wanted) {
   std::string all;
   for (const Status& damage : verdict.damages) {
@@ -97,7 +97,7 @@ TEST_CASE("verify: an intact context has no damage, finished or not, and progres
   CHECK(verdict.busy.ok());
   CHECK(verdict.meta.n_tokens == 9103);
   CHECK(last == total);
-  // Every file's bytes and every value's; what the log alone has is in no file yet.
+  // Every file's bytes and every value's. What only the log has is in no file yet.
   CHECK(verdict.checked_bytes >= (complete ? 2 : 1) * (9103 * kRowBytes + 1'300'032 + 70'000));
 }
 
@@ -108,7 +108,7 @@ TEST_CASE("verify: each damaged value is named, in one go", "[storage]") {
     RawDatabase db(store.context_dir());
     const std::string first = db.get(Family::kSpans, 0);
     db.put(Family::kSpans, 4096, first);  // under a wrong key
-    // Sound by itself, and not where the one before it ends.
+    // Sound by itself, but it does not begin where the last one ends.
     db.put(Family::kSpans, 9096, reframed(store, db, Family::kSpans, Kind::kSpans, 9096, [](std::string& payload) {
              payload[0] = char(payload[0] ^ 1);
            }));
@@ -156,7 +156,7 @@ TEST_CASE("verify: a flipped bit anywhere in a table or blob file is named with 
   check_damages(store.verify(), {});
 }
 
-// RocksDB trusts some bytes of a table before it has checked them, and asserts what it read there.
+// RocksDB trusts some bytes of a table before it has checked them, and asserts on what it reads there.
 TEST_CASE("a flipped bit at any byte of a table is an error at most, never the end of the process", "[storage]") {
   VerifiedStore store;
   auto opened = store.open();
@@ -183,7 +183,7 @@ TEST_CASE("a table that a dead writer left half-written is nothing to its contex
   std::string table;
   for (const auto& entry : std::filesystem::directory_iterator(store.context_dir()))
     if (entry.path().extension() == ".sst") table = read_file(entry.path().string());
-  // Nothing, a part, and one whose properties only are torn: sectors reach the disk in any order.
+  // Nothing, a part, and a table in which only the properties are torn: sectors reach the disk in any order.
   std::string torn = table;
   torn.replace(torn.size() / 2, torn.size() / 2 - 150, torn.size() / 2 - 150, '\x5a');
   for (const std::string& left : {std::string(), table.substr(0, table.size() / 2), torn}) {

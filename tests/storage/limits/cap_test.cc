@@ -1,4 +1,4 @@
-// The cap on the store: never passed, whoever writes; who goes for it and who stays; and what is left when it stops.
+// The cap on the store: no writer passes it; who is evicted and who stays; and what is left when a writer stops.
 #include <signal.h>
 #include <unistd.h>
 
@@ -18,7 +18,7 @@ namespace {
 constexpr int32_t kRowBytes = 4 * 64 + 4 * 4;
 constexpr int64_t kChunk = 1500, kCheckpoint = 700'000, kMiB = 1 << 20;
 
-// A store on a disk that watches its size.
+// A store on a disk that measures its size.
 struct Watched {
   TempDir dir;
   MemoryAccount account;
@@ -37,8 +37,8 @@ struct Watched {
   }
 };
 
-// Up to n_chunks more, each followed by a checkpoint, as an ingest does it; the Status that stopped it. `saved` is what
-// a restart need not do again.
+// Writes up to n_chunks more, each followed by a checkpoint, as an ingest does. Returns the Status that stopped it.
+// `saved` is what a restart need not do again.
 Status write_chunks(ContextWriter& writer, uint64_t seed, int64_t n_chunks, int64_t& saved) {
   for (int64_t i = 0; i < n_chunks; ++i) {
     TRY(writer.claim_room(kChunk * (kRowBytes + 16), kCheckpoint));
@@ -91,7 +91,7 @@ TEST_CASE("cap: with evictions it is never passed, and the least recently asked 
   check_whole(*w.store, "b", 2);
   check_whole(*w.store, "x11", 11);
   CHECK(w.files->most_bytes() <= kCap);
-  CHECK(w.files->most_bytes() > kCap / 2);  // it did watch
+  CHECK(w.files->most_bytes() > kCap / 2);  // it did measure
   CHECK(w.used() == w.store->used_bytes());
 }
 
@@ -141,7 +141,7 @@ TEST_CASE("cap: who is pinned, read, unfinished, written or replaced does not go
   CHECK(w.store->take_evicted().empty());
   CHECK(must(w.store->list()).size() == 5);
   CHECK(w.files->most_bytes() <= kCap);
-  // Nothing goes either where all that may go would not be enough.
+  // Nothing is evicted either if all that may be evicted is not enough.
   must(w.store->set_pinned("pinned", false));
   full = replacement->claim_room(20 * kMiB, 0);
   INFO(full.message);
@@ -169,7 +169,7 @@ TEST_CASE("cap: a store that is over it already makes room, or nothing is writte
   must(w.store->keep_limit("c1"));
   const auto left = w.names();
   CHECK(w.used() <= used * 3 / 4);
-  CHECK(std::count(left.begin(), left.end(), "c0") == 1);  // asked last
+  CHECK(std::count(left.begin(), left.end(), "c0") == 1);  // asked most recently
   CHECK(std::count(left.begin(), left.end(), "c1") == 1);  // about to be written
   w.limit(0, false);
   must(make(*w.store, "more", 9, 2));
@@ -270,7 +270,7 @@ TEST_CASE("cap: damaged limits are said, and set anew; who has a damaged use rec
   const ContextEntry entry = must(w.store->find("a"));
   must(entry.state);
   CHECK(entry.pinned);
-  w.store->note_asked("a");  // does not make it worse
+  w.store->note_asked("a");  // must not make it worse
   CHECK(must(w.store->find("a")).pinned);
   check_whole(*w.store, "a", 1);
   must(w.store->set_pinned("a", false));

@@ -1,4 +1,4 @@
-// A disk that is full, at any write and at any sync: it stops cleanly, what was saved stays, and with room it goes on.
+// A full disk, at any write and at any sync: the writer stops cleanly, what was saved stays, and with room it goes on.
 #include "tests/storage/support/fault_run.h"
 #include "tests/storage/support/store_fixture.h"
 #include "tests/storage/support/watched_disk.h"
@@ -36,7 +36,7 @@ struct FullDisk {
     TRY_ASSIGN(auto writer, store.create("x", kRowBytes, "{}"));
     return run(*writer);
   }
-  // From the last checkpoint on, as an ingest does it.
+  // Goes on from the last checkpoint, as an ingest does.
   Status run_on(ContextStore& store) {
     TRY_ASSIGN(auto writer, store.open_writer("x"));
     TRY_ASSIGN(const auto checkpoints, writer->checkpoints());
@@ -55,7 +55,7 @@ struct FullDisk {
   }
 };
 
-// One run that the disk stops somewhere; false if it did not.
+// One run that the disk stops somewhere. False if it did not stop.
 bool run_stopped(FullDisk& disk) {
   Status stopped;
   {
@@ -74,7 +74,7 @@ bool run_stopped(FullDisk& disk) {
   REQUIRE((exists || disk.saved == 0));
   if (exists) {
     disk.check_saved(*store);
-    const Status again = disk.run_on(*store);  // still full: nothing is lost by trying
+    const Status again = disk.run_on(*store);  // still full: trying again loses nothing
     REQUIRE((again.ok() || again.code == Code::kNoSpace));
     store = disk.open();
     disk.check_saved(*store);
@@ -93,7 +93,7 @@ TEST_CASE("a disk that is full at any number of bytes loses nothing that was sav
   for (int64_t room = 3'000;; room += 41'017) {
     FullDisk disk;
     CAPTURE(room);
-    must(disk.open()->set_limit({}));  // the store is there
+    must(disk.open()->set_limit({}));  // so that the store exists
     disk.files->room_bytes = disk_use(disk.dir.path()).size_bytes + room;
     if (!run_stopped(disk)) break;
     ++n_stopped;

@@ -1,4 +1,4 @@
-// The power goes at each sync in turn, and the disk keeps of what was not synced whatever it likes.
+// The power fails at each sync in turn, and the disk keeps whatever it likes of what was not synced.
 #include <cstdio>
 
 #include "tests/storage/support/fault_run.h"
@@ -17,7 +17,7 @@ bool is_directory_of(const std::string& path, const std::string& parent) {
   return std::filesystem::path(path).parent_path().filename() == parent;
 }
 
-// Syncs that must not be left out, by the path they are asked for.
+// Syncs that must not be left out, by the path that is synced.
 const Kind kKinds[] = {
     {"the log", [](const std::string& path) { return path.ends_with(".log"); }},
     {"tables", [](const std::string& path) { return path.ends_with(".sst"); }},

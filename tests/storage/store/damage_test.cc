@@ -1,5 +1,5 @@
-// Damage of every kind to every file of a context: named as kCorrupt or without effect, never wrong data, and never
-// any other context's business.
+// Damage of every kind to every file of a context. It is reported as kCorrupt or has no effect. It never gives wrong
+// data, and never concerns any other context.
 #include <fcntl.h>
 #include <rocksdb/db.h>
 #include <sys/stat.h>
@@ -25,7 +25,8 @@ const std::vector<int64_t> kParts = {1'300'001, 0, 31};
 
 class DamagedStore {
  public:
-  // Context "hurt": a checkpoint after the second of three chunks; complete, or cut off with the third in the log only.
+  // Context "hurt" has a checkpoint after the second of three chunks. It is complete, or interrupted with the third
+  // chunk in the log only.
   explicit DamagedStore(bool complete) {
     auto store = must(ContextStore::open(dir_.path(), account_));
     {
@@ -55,7 +56,7 @@ class DamagedStore {
     return found;
   }
 
-  // The first problem that opening and reading all of "hurt" meets. Whatever is read without one must be right.
+  // The first problem in opening and reading all of "hurt". Whatever is read without a problem must be right.
   Status read_all() {
     auto store = must(ContextStore::open(dir_.path(), account_));
     const auto entries = must(store->list());
@@ -75,7 +76,7 @@ class DamagedStore {
     return compare_checkpoint(*reader, 5096, kCheckpointSeed, kParts);
   }
 
-  // Harmless, or kCorrupt that names the context. True if it was noticed.
+  // Checks that damage is harmless, or kCorrupt that names the context. True if it was noticed.
   bool check_noticed() {
     const Status status = read_all();
     if (status.ok()) return false;
@@ -92,7 +93,7 @@ class DamagedStore {
   int64_t min_tokens_ = 0;
 };
 
-// Every n-th byte of a file, first and last included.
+// Evenly spaced places in a file, the first and last byte included.
 std::vector<size_t> places_in(size_t size, size_t n_places) {
   std::vector<size_t> places;
   const size_t step = std::max<size_t>(1, size / n_places);
@@ -101,7 +102,7 @@ std::vector<size_t> places_in(size_t size, size_t n_places) {
   return places;
 }
 
-// RocksDB keeps no checksum over these, and we read nothing of them.
+// RocksDB keeps no checksum over these files, and we read nothing from them.
 bool is_informative(const std::string& path) {
   const std::string name = std::filesystem::path(path).filename();
   return name.starts_with("OPTIONS") || name == "IDENTITY" || name == "LOCK";
@@ -125,7 +126,8 @@ TEST_CASE("a flipped bit in any file of a context is noticed or harmless, never 
       n_noticed += store.check_noticed();
     }
     write_file(path, good);
-    // A test that damages nothing would pass all of the above: data files must have been noticed nearly everywhere.
+    // A test that damages nothing would pass all of the above. So damage in data files must be noticed nearly
+    // everywhere.
     if (path.ends_with(".blob")) CHECK(n_noticed * 10 >= places.size() * 8);
     if (path.ends_with(".sst")) CHECK(n_noticed * 10 >= places.size() * 3);
     if (path.ends_with("context.json")) CHECK(n_noticed == places.size());
@@ -161,7 +163,7 @@ const uint64_t kPiece1 = schema::checkpoint_block(1, 1), kPiece2 = schema::check
 struct Tampering {
   const char* what;
   void (*apply)(DamagedStore& store, RawDatabase& db);
-  const char* message;  // part of it
+  const char* message;  // the error contains it
 };
 
 void swap_values(RawDatabase& db, Family family, uint64_t a, uint64_t b) {

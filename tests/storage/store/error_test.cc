@@ -1,4 +1,4 @@
-// Each read and each write fails in turn, with EIO, for want of space, or half done; and bits flip at rest.
+// Each read and each write fails in turn, with EIO, for lack of space, or half done; and bits flip at rest.
 #include <deque>
 
 #include "tests/storage/support/fault_run.h"
@@ -12,7 +12,7 @@ struct Trouble {
   const char* what;
   Failure failure;
   bool from_then_on;
-  Code code;  // of the operation that meets it
+  Code code;  // the failed operation's
 };
 
 const Trouble kWriteTroubles[] = {
@@ -27,7 +27,7 @@ const Trouble kReadTroubles[] = {
     {"the disk refuses all reads", Failure::kIo, true, Code::kIo},
 };
 
-// For each n one trouble and one path to the disk, in turn; with more seeds, all.
+// For each n, one trouble and one path to the disk, in turn. With more seeds, all of them.
 template <size_t n_troubles>
 void run_all(const Scenario& scenario, const Trouble (&troubles)[n_troubles], int64_t FaultPlan::*which,
              const std::string& what) {
@@ -47,7 +47,7 @@ void run_all(const Scenario& scenario, const Trouble (&troubles)[n_troubles], in
       const auto outcome = benches[path].run(plan, uint64_t(n), figures);
       INFO(outcome.status.message);
       CHECK(outcome.violation == "");
-      // A context that may be pinned, for all that can be read, does not go.
+      // If the record of pins cannot be read, the context may be pinned, so it is not evicted.
       const bool spared = outcome.status.message.find("No context may go") != std::string::npos;
       CHECK((outcome.status.ok() || outcome.status.code == trouble.code || spared));
       n_missed = outcome.ended ? n_missed + 1 : 0;

@@ -1,4 +1,5 @@
-// The store against a plain model of it, over random sequences of operations, everything closed and read after each.
+// The store against a plain model of it, over random sequences of operations. After each, everything is closed and
+// read.
 #include <map>
 #include <set>
 

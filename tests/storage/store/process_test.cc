@@ -113,7 +113,7 @@ TEST_CASE("child creates a context", "[.child]") {
   auto store = must(ContextStore::open(child_setting("STORE"), account));
   const auto made = store->create("x", 5, "");
   report_to_parent(std::to_string(int(made.status().code)));
-  ::pause();  // still holds it
+  ::pause();  // while it still holds the lock
 }
 
 TEST_CASE("of processes that create the same name at once exactly one wins", "[storage]") {
@@ -163,7 +163,7 @@ TEST_CASE("a writer killed at any instant loses nothing it has reported as saved
   int n_kills = 0, n_finished = 0;
   while (n_kills < 30) {
     ChildProcess child("child writes a context", {{"STORE", dir.path()}});
-    // From before the store exists to after the end; often in the middle of things.
+    // From before the store exists to after the end, and often in the middle of a write.
     const auto wait_us = random() % 4 == 0 ? random() % 20000 : random() % 200000;
     std::this_thread::sleep_for(std::chrono::microseconds(wait_us));
     child.kill_and_wait();

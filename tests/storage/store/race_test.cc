@@ -1,4 +1,4 @@
-// Readers and listers beside a writer that replaces and removes: what they find is whole, or plainly not there.
+// Readers and listers beside a writer that replaces and removes: what they find is whole, or plainly does not exist.
 #include <poll.h>
 #include <sys/inotify.h>
 
@@ -25,7 +25,7 @@ void write_text(ContextStore& store, uint64_t seed, Which which) {
   must(writer->finish("[]", "{}"));
 }
 
-// What it found, or the Status of a clean refusal; anything else fails the test.
+// What it found, or the Status of a clean refusal. Anything else fails the test.
 Status look(ContextStore& store) {
   TRY_ASSIGN(const ContextEntry found, store.find("book"));
   TRY(found.state);
@@ -41,13 +41,13 @@ Status look(ContextStore& store) {
   return {};
 }
 
-// Tells when a file is opened.
+// Notices when a file is opened.
 class OpenWatch {
  public:
   explicit OpenWatch(const std::string& path) : fd_(inotify_init1(IN_CLOEXEC)) {
     REQUIRE(inotify_add_watch(fd_.get(), path.c_str(), IN_OPEN) >= 0);
   }
-  // Blocks until it has been opened since the last call. The limit only keeps a broken test from hanging.
+  // Waits until the file has been opened since the last call. The time limit only keeps a broken test from hanging.
   bool wait_for_open() {
     pollfd ready = {fd_.get(), POLLIN, 0};
     alignas(inotify_event) char events[4096];
@@ -78,7 +78,7 @@ TEST_CASE("beside one who replaces, a reader always finds the context", "[storag
   });
   for (uint64_t seed = 2; seed < 30; ++seed) {
     write_text(*store, seed, Which::kReplacement);
-    (void)store->remove_replaced();  // busy while it is read: the next round's, then
+    (void)store->remove_replaced();  // busy while somebody reads: then the next round removes it
   }
   while (n_found == 0) std::this_thread::yield();
   done = true;
@@ -92,7 +92,7 @@ TEST_CASE("a context that is replaced and removed while a reader waits for its l
   auto store = must(ContextStore::open(dir.path(), account));
   write_text(*store, 1, Which::kCurrent);
   const std::string id = must(store->find("book")).meta.id;
-  // As who removes it does: the lock is held until the last of it is gone.
+  // As in a removal: the lock is held until the last of the context is gone.
   const FileLock removing = must(FileLock::acquire(dir.path("locks/" + id), FileLock::Mode::kExclusive));
   Status found;
   std::promise<void> opened;
@@ -103,7 +103,7 @@ TEST_CASE("a context that is replaced and removed while a reader waits for its l
     found = mine.ok() ? mine.value()->open_reader("book").status() : mine.status();
   });
   opened.get_future().wait();
-  // A reader that waits opens the lock's file again and again: the second time says that it has been refused once.
+  // A waiting reader opens the lock's file again and again. The second time shows that it was refused once.
   OpenWatch lock_file(dir.path("locks/" + id));
   CHECK(lock_file.wait_for_open());
   CHECK(lock_file.wait_for_open());

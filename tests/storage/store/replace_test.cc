@@ -1,4 +1,4 @@
-// A context is replaced in one instant, that of the new one's finish; before it nothing of the old one is touched.
+// A context is replaced in one instant, when the new one is finished. Before that nothing of the old one is touched.
 #include <algorithm>
 
 #include "tests/storage/support/store_fixture.h"
@@ -50,7 +50,7 @@ TEST_CASE("replace: the old context answers until the new one is finished, then 
   CHECK(b.store->create("book", kRowBytes, "{}").status().code == Code::kExists);
   CHECK(must(b.store->find("book", Which::kReplacement)).busy);
 
-  writer.reset();  // stopped half-way: a new process finds both
+  writer.reset();  // interrupted half-way: a new process finds both
   b.reopen();
   CHECK(b.is(1));
   const auto both = must(b.store->list());
@@ -79,15 +79,15 @@ TEST_CASE("replace: who reads the old context reads on, and it never comes back"
   must(compare_tokens(*reader, 1));
   must(compare_embeddings(*reader, 1));
 
-  // An append makes the new one incomplete again; it stays the current one.
+  // An append makes the new context incomplete again, but it stays the current one.
   auto writer = must(b.store->open_writer("book"));
   must(writer->truncate(0, "[]", "{}"));
   CHECK(must(b.store->find("book")).meta.n_tokens == 0);
   must(writer->commit_chunk(Chunk(3, 0, kChunk, kRowBytes).write()));
   writer.reset();
-  b.make(4, Which::kReplacement);  // replaced a second time, the first one still being read
+  b.make(4, Which::kReplacement);  // replaced a second time, while the first one is still being read
   CHECK(b.is(4));
-  CHECK(b.store->remove("book").code == Code::kBusy);  // or the first one would be current again
+  CHECK(b.store->remove("book").code == Code::kBusy);  // else the first one would be current again
   CHECK(b.is(4));
   reader.reset();
   b.reopen();
@@ -115,7 +115,7 @@ TEST_CASE("replace: a replacement whose context is gone has its name", "[storage
   b.make(1);
   const std::string id = must(b.store->find("book")).meta.id;
   b.begin(2, Which::kReplacement).reset();
-  std::filesystem::remove_all(b.dir.path("store/contexts/" + id));  // somebody's rm -r
+  std::filesystem::remove_all(b.dir.path("store/contexts/" + id));  // as somebody's rm -r does
   b.reopen();
   CHECK(b.is(2));
   CHECK_FALSE(must(b.store->find("book")).replacement);
@@ -132,7 +132,7 @@ TEST_CASE("replace: while a replacement is written, the context it will replace 
 }
 
 TEST_CASE("replace: a replacement with a damaged ledger does not stand before the sound context", "[storage]") {
-  for (int i = 0; i < 8; ++i) {  // ids are drawn: either may come first
+  for (int i = 0; i < 8; ++i) {  // ids are random, so either may come first
     Bench b;
     b.make(1);
     const std::string id = b.begin(2, Which::kReplacement)->meta().id;

@@ -1,4 +1,4 @@
-// What the store takes: bytes on disk, bytes of memory, and what happens when the disk has no more.
+// What the store takes: bytes on disk, bytes of memory, and what happens when the disk is full.
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -16,7 +16,7 @@ using namespace reform::test;
 namespace {
 
 constexpr uint64_t kSeed = 3;
-constexpr int32_t kRowBytes = 4 * 64 + 4 * 4;  // four heads of 64 INT8, an FP32 scale each
+constexpr int32_t kRowBytes = 4 * 64 + 4 * 4;  // four heads of 64 INT8, each with an FP32 scale
 
 ContextEntry entry_of(ContextStore& store, const std::string& name) {
   const ContextEntry entry = must(store.find(name));
@@ -64,10 +64,10 @@ TEST_CASE("replaced checkpoints and dropped rows give their bytes back", "[stora
     must(save(*writer, n, uint64_t(round), {kCheckpoint, 1}, keep));
     const auto live = int64_t(must(writer->checkpoints()).size());
     CHECK(live <= 2);
-    // Rows may be in the log and in a table at once.
+    // Rows may be in the log and in a table at the same time.
     CHECK(file_bytes_below(dir.path("contexts")) <= 2 * n * (kRowBytes + 8) + live * kCheckpoint + kSlack);
     if (round % 8 != 0) continue;
-    n -= 4 * kChunk;  // rows gone again
+    n -= 4 * kChunk;  // these rows are removed again
     must(writer->truncate(n, "[]", "{}"));
   }
   must(save(*writer, n, 99, {kCheckpoint, 1}));
@@ -93,7 +93,7 @@ TEST_CASE("a removed context leaves nothing on the disk", "[storage]") {
   must(store->open_reader("x"));
   must(store->remove("x"));
   CHECK(file_bytes_below(dir.path()) < 2000);
-  // Nobody holds an unlinked file of it, which would keep its bytes from the disk.
+  // Nobody holds an unlinked file of the store open, which would keep its bytes on the disk.
   for (const auto& open : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code gone;
     const std::string target = std::filesystem::read_symlink(open.path(), gone).string();
@@ -125,7 +125,8 @@ TEST_CASE("a checkpoint far larger than the memtables is written in bounded memo
   CHECK(child.wait() == 0);
   CAPTURE(*growth, *accounted);
   CHECK(std::stoll(*accounted) <= 64 << 20);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // one keeps freed memory, one shadows all of it
+// The address sanitizer keeps freed memory; the thread sanitizer shadows all memory.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   CHECK(std::stoll(*growth) <= 48 << 20);
 #endif
 }
@@ -140,7 +141,7 @@ TEST_CASE("under a cap of memory a store is refused, not overdrawn", "[storage]"
   CHECK(std::filesystem::is_empty(dir.path("trash")));
 }
 
-// A disk of 48 MiB, 20 of them taken away at first (opening again may need as much as the log holds, to empty it).
+// A disk of 48 MiB, 20 of them taken at first (opening again may need as much as the log holds, to empty it).
 TEST_CASE("child fills a disk", "[.child]") {
   const std::string dir = child_setting("STORE");
   const bool mounted = (::unshare(CLONE_NEWNS) == 0 || ::unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&

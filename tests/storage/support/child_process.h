@@ -1,5 +1,5 @@
-// Another process of this very test program that runs one hidden test case, for what only processes can show: locks
-// between them, and death at any instant. (A plain fork would be without RocksDB's threads.)
+// Another process of this same test program, which runs one hidden test case. It is for what only processes can show:
+// locks between them, and death at any instant. (A plain fork would lack RocksDB's threads.)
 #pragma once
 
 #include <sys/types.h>
@@ -19,10 +19,10 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
 
   pid_t pid() const { return pid_; }
-  // The next line the child reported; nullopt once it has ended, or when `timeout` has passed.
+  // The next line that the child reported; nullopt once it has ended, or when `timeout` has passed.
   std::optional<std::string> read_line(std::chrono::milliseconds timeout = std::chrono::milliseconds(60000));
   void kill_and_wait();
-  int wait();  // its exit status
+  int wait();  // returns its exit status
 
  private:
   pid_t pid_ = -1;
@@ -30,7 +30,7 @@ class ChildProcess {
   std::string buffer_;
 };
 
-// In the child: a line to the parent, whole or not at all; and what the parent set.
+// For the child: sends a line to the parent, whole or not at all; and reads what the parent set.
 void report_to_parent(const std::string& line);
 std::string child_setting(const std::string& name);
 

@@ -1,4 +1,4 @@
-// The fault file system itself: what was synced stays, what was not may do anything that a disk may do, and nothing
+// The fault file system itself. What was synced stays. What was not may do anything that a disk may do, and nothing
 // else.
 #include "tests/support/fault_file_system.h"
 
@@ -33,7 +33,7 @@ struct FaultyDisk {
     REQUIRE(files->NewWritableFile(dir.path(name), {}, &file, nullptr).ok());
     return file;
   }
-  // The next sync takes the power.
+  // The power fails at the next sync.
   void crash() {
     FaultPlan plan;
     plan.lose_power_at_sync = 1;
@@ -96,7 +96,7 @@ TEST_CASE("fault file system: of unsynced names any may be kept, and a rename is
     must(d.disk.rename_path(d.dir.path("from/x"), d.dir.path("to/y")));
     d.create("new");
     REQUIRE(d.files->DeleteFile(d.dir.path("gone"), {}, nullptr).ok());
-    if (seed % 2) must(d.disk.sync_directory(d.dir.path("to")));  // half of what makes the rename last
+    if (seed % 2) must(d.disk.sync_directory(d.dir.path("to")));  // half of what makes the rename durable
     d.crash();
     const auto from = names_in(d.dir.path("from")), to = names_in(d.dir.path("to"));
     CHECK(from.size() + to.size() == 1);
@@ -105,13 +105,13 @@ TEST_CASE("fault file system: of unsynced names any may be kept, and a rename is
     names.push_back(from.empty() ? "renamed" : "not renamed");
     seen.insert(names);
   }
-  CHECK(seen.size() == 8);  // made or not, gone or not, renamed or not
+  CHECK(seen.size() == 8);  // made or not, removed or not, renamed or not
 }
 
 TEST_CASE("fault file system: what was synced with its directory is there, whoever made it", "[storage][crash]") {
   for (uint64_t seed = 0; seed < 50; ++seed) {
     FaultyDisk d(seed);
-    fs::create_directories(d.dir.path("a/b"));  // behind its back
+    fs::create_directories(d.dir.path("a/b"));  // behind the disk's back
     must(d.disk.write_file_atomically(d.dir.path("a/b/x"), "old"));
     must(d.disk.sync_directory(d.dir.path("a")));
     must(d.disk.sync_directory(d.dir.path()));
@@ -144,7 +144,7 @@ TEST_CASE("fault file system: a failed call fails as planned, once or from then 
     }
   }
   FaultPlan plan;
-  plan.fail_read = 2;  // the first is the opening
+  plan.fail_read = 2;  // the first read is the opening
   d.files->arm(plan);
   CHECK(d.disk.read_small_file(d.dir.path("x")).status().code == Code::kIo);
   std::unique_ptr<rocksdb::FSRandomAccessFile> file;

@@ -15,13 +15,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kRoot = "disk";  // below it is what has faults
+constexpr const char* kRoot = "disk";  // faults happen below it
 
 std::string store_dir_of(const std::string& root, const Scenario& scenario) {
   return root + (scenario.makes_store ? "/some/where/store" : "/store");
 }
 
-// After a background write that failed, RocksDB waits a second before it tries again, and with it who closes it.
+// After a failed background write RocksDB waits a second before it tries again, and so does whoever closes it.
 class HastyClock final : public rocksdb::SystemClockWrapper {
  public:
   HastyClock() : SystemClockWrapper(rocksdb::SystemClock::Default()) {}
@@ -39,7 +39,7 @@ class HastyEnv final : public rocksdb::EnvWrapper {
   }
 };
 
-// Nothing half made or half removed stays behind.
+// Checks that nothing half made or half removed stays behind.
 std::string find_leftovers(const std::string& store_dir, const ExpectedStore& expected) {
   for (const auto& entry : fs::directory_iterator(store_dir + "/trash")) return "left over: " + entry.path().string();
   size_t n_contexts = 0, n_locks = 0;

@@ -1,4 +1,4 @@
-// A context's database, opened as anybody could: for what a store would never write.
+// A context's database, opened as anyone could open it, to write what a store would never write.
 #pragma once
 
 #include <rocksdb/db.h>
@@ -15,7 +15,7 @@ namespace reform::test {
 class RawDatabase {
  public:
   explicit RawDatabase(const std::string& dir) {
-    std::vector<std::string> names;  // by id, which is the order they were made in
+    std::vector<std::string> names;  // by id, the order of their making
     REQUIRE(rocksdb::DB::ListColumnFamilies({}, dir, &names).ok());
     std::vector<rocksdb::ColumnFamilyDescriptor> families;
     for (const std::string& name : names) families.push_back({name, {}});

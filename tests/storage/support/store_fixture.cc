@@ -15,7 +15,8 @@ uint64_t mix(uint64_t a, uint64_t b, uint64_t c) {
   return x ^ x >> 31;
 }
 
-// Where a sync costs nothing, if there is room: these tests are about what is written, and wait for disks otherwise.
+// A place where a sync costs nothing, if there is room. These tests are about what is written, and would otherwise wait
+// for disks.
 std::filesystem::path scratch_directory() {
   std::error_code error;
   const auto space = std::filesystem::space("/dev/shm", error);
@@ -39,7 +40,8 @@ TempDir::~TempDir() {
 int32_t token_id(uint64_t seed, int64_t t) { return int32_t(mix(seed, uint64_t(t), 1) % 151936); }
 uint32_t token_bytes(uint64_t seed, int64_t t) {
   const uint64_t h = mix(seed, uint64_t(t), 2);
-  return h % 97 == 0 ? uint32_t(h >> 40) % 1000 : uint32_t(h >> 32) % 9;  // 0 and some over a varint's first byte
+  // 0, and some that take more than one byte as a varint.
+  return h % 97 == 0 ? uint32_t(h >> 40) % 1000 : uint32_t(h >> 32) % 9;
 }
 std::byte row_byte(uint64_t seed, int64_t t, int64_t i) {
   return std::byte(mix(seed, uint64_t(t), 3) >> (i % 57) ^ uint64_t(i));

@@ -1,4 +1,5 @@
-// What the store's tests share: a directory that goes away, chunks made from a seed, and reads that must succeed.
+// What the store's tests share: a directory that is removed at the end, chunks made from a seed, and reads that must
+// succeed.
 #pragma once
 
 #include <catch2/catch.hpp>
@@ -27,8 +28,8 @@ class TempDir {
   std::string path_;
 };
 
-// Token t of a text made from `seed`: every value is a function of (seed, t), so that any process can tell what must
-// be stored at t. Texts of different seeds differ nearly everywhere.
+// Token t of a text made from `seed`. Every value is a function of (seed, t), so that any process can tell what must be
+// stored at t. Texts of different seeds differ nearly everywhere.
 int32_t token_id(uint64_t seed, int64_t t);
 uint32_t token_bytes(uint64_t seed, int64_t t);
 std::byte row_byte(uint64_t seed, int64_t t, int64_t i);
@@ -54,12 +55,12 @@ T must(Result<T> result) {
 }
 void must(const Status& status);
 
-// One checkpoint: parts of the given sizes, their bytes made from seed.
+// Saves one checkpoint: parts of the given sizes, with bytes made from seed.
 Status save(ContextWriter& writer, int64_t n_tokens, uint64_t seed, const std::vector<int64_t>& part_bytes,
             const std::vector<int64_t>& keep = {});
 
-// Reads all of a context and compares with what `seed` says; the Status of the first read that fails. A value read
-// that is wrong fails the test.
+// Reads all of a context and compares it with what `seed` says. Returns the Status of the first read that fails. A
+// value that is read wrong fails the test.
 Status compare_tokens(ContextData& data, uint64_t seed);
 Status compare_embeddings(ContextData& data, uint64_t seed);
 Status compare_checkpoint(ContextData& data, int64_t n_tokens, uint64_t seed, const std::vector<int64_t>& part_bytes);

@@ -1,7 +1,8 @@
-// What a store must hold: a plain map of what was reported as saved, and of what was begun since and may be there too.
+// What a store must hold: a plain map of what was reported as saved, and of what was begun since and may exist too.
 //
-// Every operation first says which state it leads to (may_become), and, once the store has reported it as saved, that
-// nothing earlier will do any more (is_saved). After a crash the store must hold exactly one of the states left.
+// Every operation first says which state it leads to (may_become). Once the store has reported that state as saved, it
+// says that no earlier state is right any more (is_saved). After a crash the store must hold exactly one of the
+// remaining states.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +17,13 @@
 
 namespace reform::test {
 
-// A context made by the tests' scripts: its bytes are functions of the seed.
+// A context made by the tests' scripts. Its bytes are functions of the seed.
 struct ExpectedContext {
   uint64_t seed = 0;
   int64_t n_tokens = 0;
   bool complete = false;
   std::string progress;
-  std::set<int64_t> checkpoints;  // by their tokens
+  std::set<int64_t> checkpoints;  // by their numbers of tokens
   bool operator==(const ExpectedContext&) const = default;
 };
 using ExpectedStore = std::map<std::pair<std::string, Which>, ExpectedContext>;
@@ -38,10 +39,10 @@ class Oracle {
   void is_saved() { possible_.erase(possible_.begin(), possible_.end() - 1); }
   const ExpectedStore& newest() const { return possible_.back(); }
 
-  // Reads everything; "" if it is one of the possible states byte for byte, else what is wrong. The state found is then
-  // the only one. What is said to be damaged of the context `damaged` may be anything; what is read of it, not.
+  // Reads everything. Returns "" if it is one of the possible states byte for byte, else what is wrong. The state found
+  // is then the only one. The context `damaged` may report any damage, but what is read of it must be right.
   std::string judge(ContextStore& store, const std::string& damaged = "");
-  // kInternal if what is read is wrong, else the first Status of reading that is not ok.
+  // kInternal if what is read is wrong, else the first Status of a read that is not ok.
   Status check_bytes(ContextData& data, const ExpectedContext& expected);
   int64_t bytes_checked() const { return bytes_checked_; }
 

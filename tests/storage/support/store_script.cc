@@ -14,7 +14,7 @@ constexpr int64_t kChunk = 40;
 constexpr const char* kSources = "[\"a.txt\"]";
 
 std::string progress_at(int64_t n_tokens) { return std::to_string(n_tokens); }
-// After every second chunk, counted from the beginning: wherever a resume starts, the same ones are made.
+// After every second chunk, counted from the beginning, so that a resume makes the same ones wherever it starts.
 bool is_checkpoint(int64_t n_tokens, const Text& text) {
   return n_tokens / kChunk % 2 == 0 || n_tokens == text.n_tokens;
 }
@@ -42,7 +42,7 @@ Status Session::write(const Text& text, Which which) {
   TRY_ASSIGN(const auto checkpoints, writer->checkpoints());
   int64_t start = 0;
   for (const int64_t n : checkpoints) {
-    // What an append continues is not the text's end, which it may change.
+    // An append does not continue from the text's end, which it may change.
     if (n % kChunk == 0 && n <= text.n_tokens) start = std::max(start, n);
   }
   if (meta.n_tokens != start || meta.complete) TRY(go_back(*writer, text, which, start));
@@ -84,7 +84,7 @@ Status Session::write_chunks(ContextWriter& writer, const Text& text, Which whic
   return {};
 }
 
-// Keeps the one before, as an ingest does for a later append.
+// Keeps the last one too, as an ingest does for a later append.
 Status Session::save_checkpoint(ContextWriter& writer, const Text& text, Which which, int64_t n_tokens) {
   TRY_ASSIGN(const auto present, writer.checkpoints());
   const std::vector<int64_t> keep(present.empty() ? present.end() : present.end() - 1, present.end());
@@ -98,7 +98,7 @@ Status Session::save_checkpoint(ContextWriter& writer, const Text& text, Which w
   return {};
 }
 
-// Also of one that is complete already: it may have stopped between that and taking another's place.
+// Also for a complete context: it may have stopped between that and replacing another.
 Status Session::finish(ContextWriter& writer, const Text& text, Which which) {
   oracle_.may_become([&](ExpectedStore& store) {
     store[{text.name, which}].complete = true;
@@ -144,7 +144,7 @@ Status Session::verify() {
   TRY_ASSIGN(const auto verdicts, store_->verify({}, {}));
   for (const ContextVerdict& verdict : verdicts) {
     if (verdict.n_damages == 0) continue;
-    // What cannot be read counts as damage there.
+    // There, what cannot be read counts as damage.
     const Status& first = verdict.damages.front();
     return {first.message.find("planned fault") != std::string::npos ? Code::kIo : first.code, first.message};
   }

@@ -1,5 +1,5 @@
-// What the fault tests do to a store, step by step, telling the oracle of each: like a command that is run again after
-// every crash until it has got through.
+// What the fault tests do to a store, step by step. They tell the oracle of each step. They are like a command that is
+// run again after every crash until it succeeds.
 #pragma once
 
 #include <memory>
@@ -22,15 +22,15 @@ class Session {
       : dir_(std::move(dir)), disk_(std::move(disk)), oracle_(oracle) {}
 
   Status open();
-  // Ingest, or its resume, or an append: whatever is missing for `text` to be there and complete.
+  // Ingest, its resume, or an append: whatever is missing until `text` exists and is complete.
   Status write(const Text& text, Which which = Which::kCurrent);
-  // As far as to n_tokens, and stops there.
+  // Writes up to n_tokens and stops there.
   Status begin(const Text& text, int64_t n_tokens);
   Status replace(const Text& text);  // by `text`
   Status read(const std::string& name);
   Status verify();
-  Status export_to_file(const std::string& name);  // beside the store; a file of that name is whole, or there is none
-  Status import(const Text& text);                 // from an archive of it
+  Status export_to_file(const std::string& name);  // beside the store; the file of that name is whole, or there is none
+  Status import(const Text& text);                 // from an archive of `text`
   Status evict(const std::string& name, const std::string& pinned);  // by a cap
   Status remove(const std::string& name);
   Status list();
@@ -50,13 +50,13 @@ class Session {
   std::unique_ptr<ContextStore> store_;
 };
 
-// One thing people do to a store, over which the fault tests let everything go wrong.
+// One thing that people do to a store. The fault tests let everything in it go wrong.
 struct Scenario {
   const char* name;
-  std::vector<Text> before;  // is there, complete
+  std::vector<Text> before;  // these exist and are complete
   Status (*act)(Session& session);
   bool makes_store = false;  // even the folder above it
-  int64_t begun_tokens = 0;  // of `book`, which is there and not complete
+  int64_t begun_tokens = 0;  // of `book`, which exists and is not complete
 };
 extern const std::vector<Scenario> kScenarios;
 extern const Text kBook;

@@ -1,4 +1,4 @@
-// File systems that a test puts under a store: one that measures the store at every write, one of limited room.
+// File systems that a test puts under a store: one measures the store at every write, one has limited room.
 #pragma once
 
 #include <rocksdb/file_system.h>
@@ -20,7 +20,7 @@ struct DiskUse {
 };
 DiskUse disk_use(const std::string& path);
 
-// Round every operation that makes files grow or go: `before` may refuse, `after` is told that it is done.
+// Wraps every operation that makes files grow or go. `before` may refuse it; `after` learns that it is done.
 class HookedFileSystem : public rocksdb::FileSystemWrapper {
  public:
   HookedFileSystem() : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
@@ -33,7 +33,7 @@ class HookedFileSystem : public rocksdb::FileSystemWrapper {
   rocksdb::IOStatus DeleteFile(const std::string& path, const rocksdb::IOOptions& options,
                                rocksdb::IODebugContext* dbg) override;
 
-  // Held from before to after.
+  // Held from before() to after().
   virtual std::unique_lock<std::mutex> enter() { return {}; }
   virtual rocksdb::IOStatus before_append(const std::string& /*path*/, int64_t /*bytes*/) {
     return rocksdb::IOStatus::OK();
@@ -42,8 +42,8 @@ class HookedFileSystem : public rocksdb::FileSystemWrapper {
   virtual void after_write() {}
 };
 
-// Remembers the most that was ever below `dir`. One operation at a time, so that a measurement never counts a file that
-// went and one that came after it together.
+// Remembers the most that was ever below `dir`. One operation runs at a time, so that a measurement never counts both a
+// file that went and one that came after it.
 class WatchedFileSystem final : public HookedFileSystem {
  public:
   explicit WatchedFileSystem(std::string dir) : dir_(std::move(dir)) {}
@@ -57,8 +57,8 @@ class WatchedFileSystem final : public HookedFileSystem {
   std::atomic<int64_t> most_bytes_ = 0;
 };
 
-// Says "no space" once what is below `dir` would pass `room_bytes`, or at the sync after `syncs_left` more: where
-// blocks are allocated late, a full disk shows only then. Room may be given later.
+// Says "no space" once what is below `dir` would pass `room_bytes`, or at the sync after `syncs_left` more (where
+// blocks are allocated late, a full disk shows only then). Room may be added later.
 class SmallDisk final : public HookedFileSystem {
  public:
   explicit SmallDisk(std::string dir) : dir_(std::move(dir)) {}

@@ -1,5 +1,5 @@
-// The part of the CUDA runtime's interface that kernels/cuda's host files call, for builds without CUDA's own: what
-// answers is fake_cuda.h. Names and signatures are CUDA's; values are ours.
+// The part of the CUDA runtime's interface that kernels/cuda's host files call, for builds without CUDA's own.
+// fake_cuda.h implements it. Names and signatures are CUDA's; values are ours.
 #pragma once
 
 #include <cstddef>

@@ -21,20 +21,21 @@ namespace {
 using Impl = FakeCuda::Impl;
 FakeCuda* current = nullptr;
 
-// A context and its kernels are the process's: they stay when a device is closed, and from one FakeCuda to the next.
+// A context and its kernels belong to the process: they stay when a device is closed, and from one FakeCuda to the
+// next.
 struct OfProcess {
   bool is_chosen = false, has_kernels = false;
 };
 std::map<int, OfProcess> of_process;
 
-constexpr int kPoison = 0xff;  // floats and scales of all formats are NaN
+constexpr int kPoison = 0xff;  // as floats and as scales of all formats, NaN
 constexpr size_t kGuardBytes = 1 << 16;
 const char kMemcpy = 0, kMemset = 0;  // their addresses name nodes of graphs
 
 std::byte* bytes_of(void* data) { return static_cast<std::byte*>(data); }
 const std::byte* bytes_of(const void* data) { return static_cast<const std::byte*>(data); }
 
-// A kernel's launch, by a thread that has chosen a chip.
+// Launches a kernel. The thread must have chosen a chip.
 void launch(void* stream, const void* kernel, const std::function<void()>& run) {
   if (current == nullptr || stream == nullptr) return run();
   current->enqueue(stream, kernel, run);
@@ -226,7 +227,7 @@ cudaError_t cudaMalloc(void** data, size_t bytes) {
   });
 }
 
-// A real one waits for the device; nothing here relies on that.
+// The real call waits for the device; nothing here relies on that.
 cudaError_t cudaFree(void* data) {
   return answer(
       "cudaFree",
@@ -278,9 +279,9 @@ cudaError_t cudaFreeHost(void* data) {
       /*gives_back=*/true);
 }
 
-// CUDA Runtime API, "API synchronization behavior": a copy from or to pageable memory "might be synchronous". It is
-// not: what it reads is read when it is carried out, as of pinned memory. What a copy will replace is anything from
-// when it may begin until it is done.
+// CUDA Runtime API, "API synchronization behavior": a copy from or to pageable memory "might be synchronous". Here it
+// is not: like a copy of pinned memory, it reads when it is carried out. The bytes that it will replace may hold
+// anything from the moment when it may begin until it is done.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   return answer("cudaMemcpyAsync", [&](Impl& fake) {
     const Range source{bytes_of(from), bytes}, target{bytes_of(to), bytes};

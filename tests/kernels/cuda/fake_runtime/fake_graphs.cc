@@ -27,7 +27,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   });
 }
 
-// Ends it in any case, without a graph where it has become invalid.
+// Ends the capture in any case. Without a graph if the capture has become invalid.
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   *graph = nullptr;
   const cudaError_t error = answer(
@@ -71,8 +71,8 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph, unsig
   });
 }
 
-// CUDA Runtime API, cudaGraphExecUpdate: the graph must be the same but for its nodes' parameters. A kernel's function
-// may change under conditions that are none of ours: here it may not.
+// CUDA Runtime API, cudaGraphExecUpdate: the graph must be the same except for its nodes' parameters. CUDA lets a
+// kernel's function change under conditions that we do not meet, so here it may not.
 cudaError_t cudaGraphExecUpdate(cudaGraphExec_t made, cudaGraph_t graph, cudaGraphExecUpdateResultInfo* info) {
   return answer("cudaGraphExecUpdate", [&](Impl& fake) {
     if (!fake.knows(fake.execs, made, "an executable graph") || !fake.knows(fake.graphs, graph, "a graph"))
@@ -86,7 +86,7 @@ cudaError_t cudaGraphExecUpdate(cudaGraphExec_t made, cudaGraph_t graph, cudaGra
   });
 }
 
-// One that is under way is freed when it is done.
+// A graph that is under way is freed when it is done.
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t made) {
   return answer(
       "cudaGraphExecDestroy", [&](Impl& fake) { return destroyed(fake.execs, made, fake, "an executable graph"); },

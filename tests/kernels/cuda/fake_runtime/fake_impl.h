@@ -1,4 +1,4 @@
-// What the fake runtime is made of: chips, memory, streams of items, events, graphs.
+// The parts of the fake runtime: chips, memory, streams of items, events, graphs.
 #pragma once
 
 #include <deque>
@@ -12,7 +12,7 @@
 
 namespace reform::test {
 
-// A place in a stream: all before it has been carried out.
+// A place in a stream. It is done once everything before it has been carried out.
 struct Mark {
   CUstream_st* stream;
   bool is_done = false;
@@ -27,14 +27,14 @@ struct Range {
 
 struct Item {
   std::function<void()> run = {};
-  const void* kernel = nullptr;          // none: the driver's own work
-  std::shared_ptr<Mark> waits_for = {};  // of another stream
-  bool at_once = false;                  // as soon as CUDA allows, whatever the schedule
-  std::vector<Range> touches = {};       // of memory, where that is known
+  const void* kernel = nullptr;          // null: the driver's own work
+  std::shared_ptr<Mark> waits_for = {};  // on another stream
+  bool at_once = false;                  // as soon as CUDA allows, whatever the schedule says
+  std::vector<Range> touches = {};       // of memory, if known
 };
 
 struct Node {
-  const void* function = nullptr;  // what a graph is compared by
+  const void* function = nullptr;  // graphs are compared by it
   std::function<void()> run = {};
   bool is_kernel = false;
 };
@@ -50,7 +50,7 @@ struct CUstream_st {
 };
 struct CUevent_st {
   bool is_timed = false;
-  std::shared_ptr<reform::test::Mark> last;  // as it was last recorded
+  std::shared_ptr<reform::test::Mark> last;  // where it was last recorded
 };
 struct CUgraph_st {
   std::vector<reform::test::Node> nodes;
@@ -113,24 +113,25 @@ struct FakeCuda::Impl {
   bool can_run(const CUstream_st& stream) const;
   bool is_early(const CUstream_st& stream) const;
   void carry_out(CUstream_st& stream);
-  void progress();  // what the schedule wants done now
+  void progress();  // carries out what the schedule wants now
   void progress_at_random();
-  std::vector<CUstream_st*> in_order() const;  // as they were made, a chip after the other
+  std::vector<CUstream_st*> in_order() const;  // in the order of their making, one chip after another
   CUstream_st* any_that_can_run();
   void step_towards(CUstream_st& stream);
   cudaError_t wait_for(const Mark& mark);
   cudaError_t wait_for(CUstream_st& stream);
   std::shared_ptr<Mark> mark(CUstream_st& stream);
-  void give_up();  // all work, after a fault
-  // CUDA Runtime API, cudaThreadExchangeStreamCaptureMode: what a thread may not call while it captures. It ends the
-  // capture here, too.
+  void give_up();  // drops all work, after a fault
+  // CUDA Runtime API, cudaThreadExchangeStreamCaptureMode: calls that a thread may not make while it captures. Such a
+  // call ends the capture here, too.
   bool is_forbidden_in_capture();
 };
 
 extern thread_local cudaError_t last_error;
 extern thread_local int chosen_chip;
 
-// Every call goes through here: counted, refused if a test or an earlier fault wants it so, its error remembered.
+// Every call goes through here. It is counted, it fails if a test or an earlier fault says so, and its error is
+// remembered.
 template <class Fn>
 cudaError_t answer(const char* function, Fn fn, bool gives_back = false) {
   if (FakeCuda::installed() == nullptr) return last_error = cudaErrorInsufficientDriver;
@@ -146,7 +147,7 @@ cudaError_t answer(const char* function, Fn fn, bool gives_back = false) {
     const cudaError_t own = fn(fake);
     if (error == cudaSuccess) error = own;
   }
-  if (error == cudaSuccess) error = fake.sticky;  // met while it waited
+  if (error == cudaSuccess) error = fake.sticky;  // a fault that came while it waited
   if (error != cudaSuccess) last_error = error;
   return error;
 }

@@ -8,7 +8,7 @@
 
 namespace reform::test {
 
-// While it lives, load_cublas_lt() returns what `make` makes. At other times it finds none.
+// While it lives, load_cublas_lt() returns what `make` makes. At other times it finds no library.
 class FakeLibrary {
  public:
   using Make = std::function<std::unique_ptr<cuda::ProductLibrary>(const std::string& path)>;

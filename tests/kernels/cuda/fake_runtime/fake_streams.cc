@@ -72,7 +72,7 @@ CUstream_st* Impl::any_that_can_run() {
   return able.empty() ? nullptr : able[random() % able.size()];
 }
 
-// Nothing, a few, or many: a stream may be far behind the host.
+// Carries out nothing, a few items, or many: a stream may be far behind the host.
 void Impl::progress_at_random() {
   if (random() % 4 != 0) return;
   for (uint64_t n = random() % 4 == 0 ? 64 : random() % 4; n > 0; --n) {
@@ -109,7 +109,7 @@ cudaError_t Impl::wait_for(CUstream_st& stream) {
 
 void Impl::enqueue(CUstream_st& stream, Item item) { stream.queue.push_back(std::move(item)); }
 
-// `items`, or in a capture `node`.
+// Issues `items` or, in a capture, `node`.
 cudaError_t Impl::issue(CUstream_st* stream, Node node, std::vector<Item> items) {
   if (!knows(streams, stream, "a stream")) return cudaErrorInvalidResourceHandle;
   if (stream->is_capturing) {
@@ -185,7 +185,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   return answer("cudaStreamWaitEvent", [&](Impl& fake) {
     if (!fake.knows(fake.streams, stream, "a stream") || !fake.knows(fake.events, event, "an event"))
       return cudaErrorInvalidResourceHandle;
-    if (stream->is_capturing) {  // for work that is not in the capture
+    if (stream->is_capturing) {  // work that is not in the capture
       stream->is_invalidated = true;
       return cudaErrorStreamCaptureIsolation;
     }
@@ -221,8 +221,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return answer("cudaEventRecord", [&](Impl& fake) {
     if (!fake.knows(fake.streams, stream, "a stream") || !fake.knows(fake.events, event, "an event"))
       return cudaErrorInvalidResourceHandle;
-    if (stream
-            ->is_capturing) {  // CUDA allows it, and other streams that join the capture: nobody here has a use for it
+    // CUDA allows this in a capture, and lets other streams join it. We use neither.
+    if (stream->is_capturing) {
       stream->is_invalidated = true;
       return cudaErrorStreamCaptureUnsupported;
     }

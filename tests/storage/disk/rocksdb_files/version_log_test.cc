@@ -1,4 +1,4 @@
-// A MANIFEST's damaged end, told by logs that RocksDB itself has written, and by RocksDB opening them.
+// A MANIFEST's damaged end: found in logs that RocksDB itself has written, and then opened by RocksDB.
 #include "storage/disk/rocksdb_files/version_log.h"
 
 #include <rocksdb/db.h>
@@ -17,11 +17,11 @@ using namespace reform::test;
 namespace {
 
 constexpr int kFlushes = 12;
-constexpr size_t kKeyBytes = 9001;  // each table's record holds two keys: records pass the ends of 32 KiB blocks
+constexpr size_t kKeyBytes = 9001;  // each table's record holds two keys, so records cross the ends of 32 KiB blocks
 
 std::string key_of(int i) { return std::string(kKeyBytes, char('a' + i)); }
 
-// A database of kFlushes tables, whose newest MANIFEST has a record for each.
+// A database of kFlushes tables. Its newest MANIFEST has a record for each.
 class LoggedDatabase {
  public:
   LoggedDatabase() {
@@ -39,7 +39,7 @@ class LoggedDatabase {
     }
     set_synced(0);
   }
-  // What the ledger beside the database calls synced.
+  // Sets how much the ledger beside the database calls synced.
   void set_synced(size_t bytes) const {
     Ledger ledger;
     ledger.id = "db";
@@ -49,7 +49,7 @@ class LoggedDatabase {
   }
   std::string log() const { return read_file(log_path_); }
   void set_log(const std::string& bytes) const { write_file(log_path_, bytes); }
-  // How many of the first keys are there, as `env` shows the files; -1 if RocksDB refuses them.
+  // How many of the first keys exist, as `env` shows the files; -1 if RocksDB refuses the files.
   int count_keys(rocksdb::Env* env) const {
     rocksdb::DB* opened = nullptr;
     if (!rocksdb::DB::OpenForReadOnly(options(env), dir_.path("db"), &opened).ok()) return -1;
@@ -88,7 +88,7 @@ TEST_CASE("version log: garbage after whole records ends it there, and RocksDB o
   std::mt19937_64 random(7);
   int n_refused = 0, n_short = 0;
   for (int i = 0; i < 60; ++i) {
-    // A cut anywhere ends the log at a record's end, and what comes after that changes nothing.
+    // A cut anywhere ends the log at a record's end, and nothing after that changes anything.
     const size_t whole = sound_log_bytes(log.substr(0, random() % log.size()), 0);
     const bool zeros = i % 4 == 0;
     const size_t n_after = 1 + random() % (i % 2 ? 200 : 50'000);
@@ -105,7 +105,7 @@ TEST_CASE("version log: garbage after whole records ends it there, and RocksDB o
     n_refused += database.count_keys(rocksdb::Env::Default()) != n_keys;
     n_short += n_keys < kFlushes;
   }
-  CHECK(n_refused > 10);  // else this wrapper would not be needed
+  CHECK(n_refused > 10);  // else this wrapper would be unnecessary
   CHECK(n_short > 10);
 }
 
@@ -123,9 +123,9 @@ TEST_CASE("version log: a hole in what was not synced ends it before, one in wha
     const size_t at = random() % (log.size() - n);
     std::string damaged = log;
     for (size_t k = 0; k < n; ++k) damaged[at + k] = char(damaged[at + k] ^ (1 + random() % 255));
-    if (sound_log_bytes(damaged, 0) == log.size()) continue;  // what fills up a block means nothing
+    if (sound_log_bytes(damaged, 0) == log.size()) continue;  // the damage is in a block's padding
     CAPTURE(at, n);
-    const size_t before = sound_log_bytes(log.substr(0, at), 0);  // where the record begins that the damage is in
+    const size_t before = sound_log_bytes(log.substr(0, at), 0);  // where the damaged record begins
     const bool was_synced = before < synced;
     CHECK(sound_log_bytes(damaged, synced) == (was_synced ? log.size() : before));
     n_synced += was_synced;
@@ -184,7 +184,7 @@ TEST_CASE("version log: a context's is damaged up to where its ledger says it wa
     CAPTURE(at);
     CHECK(verdict() > 0);
     if (i % 5 == 0) CHECK_FALSE(store->open_writer("book").ok());
-    CHECK(read_file(path) == damaged);  // nobody has tidied up
+    CHECK(read_file(path) == damaged);  // nobody has repaired the file
   }
   write_file(path, log);
   CHECK(verdict() == 0);

@@ -68,7 +68,7 @@ std::string read_whole(rocksdb::FileSystem& files, const std::string& path) {
   return bytes;
 }
 
-// What a read at `offset` of n bytes gives.
+// The bytes that a read of n bytes at `offset` gives.
 std::string expected(const std::string& bytes, uint64_t offset, size_t n) {
   return bytes.substr(std::min(bytes.size(), size_t(offset)), n);
 }
@@ -224,7 +224,7 @@ TEST_CASE("files: what fails is named in RocksDB's own terms", "[storage][uring]
   must(files->NewDirectory(dir.path(), {}, &directory, nullptr));
   must(directory->Fsync({}, nullptr));
   must(directory->Close({}, nullptr));
-  // A directory opens for reading and cannot be read: the error is each request's.
+  // A directory can be opened but not read: every request gets the error.
   must(files->NewRandomAccessFile(dir.path(), {}, &random_access, nullptr));
   char scratch[20];
   FSReadRequest requests[2];
@@ -303,7 +303,7 @@ TEST_CASE("child without io_uring", "[.child]") {
   auto writer = reform::test::must(store->create("x", 9, ""));
   reform::test::must(writer->commit_chunk(Chunk(4, 0, 5000, 9).write()));
   reform::test::must(compare_embeddings(*writer, 4));
-  // Without asking first, too: each thread makes plain calls then.
+  // Also without asking first: each thread then makes plain calls.
   const auto files = uring_files();
   write_whole(*files, dir + "/probe", "abc");
   CHECK(read_whole(*files, dir + "/probe") == "abc");
@@ -331,9 +331,9 @@ TEST_CASE("REFORM_IO chooses the way to the disk, and other words are refused", 
   const auto automatic = reform::test::must(Disk::chosen(dir.path("not/there/yet")));
   ::setenv("REFORM_IO", kept.c_str(), 1);
   CHECK(&plain->files() == rocksdb::FileSystem::Default().get());
-  CHECK(plain->remark().empty());  // it was asked for
+  CHECK(plain->remark().empty());  // the user asked for plain
   CHECK(refused.code == Code::kUsage);
   CHECK(refused.message.find("\"fast\"") != std::string::npos);
   CHECK((automatic->remark().empty() == automatic->direct_reads()));
-  CHECK(std::filesystem::is_empty(dir.path()));  // trying has left nothing
+  CHECK(std::filesystem::is_empty(dir.path()));  // the trial has left nothing
 }

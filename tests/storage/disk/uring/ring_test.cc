@@ -1,5 +1,5 @@
-// The ring's loop against a kernel of ours, which answers out of order, briefly, with errors, or not at all; and
-// against the real one.
+// The ring's loop against a kernel of ours, which answers out of order, partly, with errors, or not at all, and against
+// the real one.
 #include "storage/disk/uring/ring.h"
 
 #include <fcntl.h>
@@ -20,7 +20,7 @@ namespace {
 
 using Op = IoRequest::Op;
 
-// Does each piece when it hands out its completion, in a random order. Knows which buffers it still owns.
+// Does each piece when it hands out its completion, in random order. It knows which buffers it still owns.
 class FakeKernel : public RingQueue {
  public:
   FakeKernel(unsigned depth, uint64_t seed) : depth_(depth), random_(seed) {}
@@ -94,7 +94,7 @@ class FakeKernel : public RingQueue {
   bool refused_ = false;
 };
 
-// A file of `bytes`, each a function of its place.
+// A file of `bytes`; each byte is a function of its place.
 class TestFile {
  public:
   explicit TestFile(int64_t n) : fd(::open(dir_.path("f").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
@@ -192,7 +192,7 @@ TEST_CASE("ring: an error in the middle of a batch is its request's own, and not
   };
   Reads reads;
   reads.add(file, 100, 5);
-  reads.add(file, 1'000'000, 2'900'000);  // over it
+  reads.add(file, 1'000'000, 2'900'000);  // across the bad byte
   reads.add(file, kBad, 1);
   reads.add(file, kBad + 1, 1000);
   reads.add(file, 3'999'990, 70);
@@ -214,7 +214,7 @@ TEST_CASE("ring: a refusal that passes is waited out, one that lasts ends in pla
                                                                           {EPERM, 1, true},
                                                                           {EBADF, 1, true},
                                                                           {EBUSY, 100'000, true}}));
-  const int after = GENERATE(0, 2);  // so many submissions go well first, so that pieces are with the kernel
+  const int after = GENERATE(0, 2);  // this many submissions succeed first, so that the kernel has pieces
   const TestFile file(3'000'000);
   FakeKernel kernel(5, 4);
   kernel.takes_at_once = 3;
@@ -229,7 +229,7 @@ TEST_CASE("ring: a refusal that passes is waited out, one that lasts ends in pla
   CAPTURE(error, after);
   CHECK(run_requests(kernel, reads.ready()) != lasts);
   for (size_t i = 0; i < reads.requests.size(); ++i) reads.check(file, i);
-  CHECK(kernel.n_running() == 0);  // what the kernel had taken was waited for
+  CHECK(kernel.n_running() == 0);  // the ring waited for all that the kernel had
   if (lasts) CHECK_FALSE(kernel.pushed_after_refusal);
 }
 
@@ -262,7 +262,7 @@ TEST_CASE("ring: lengths past what the kernel takes at once are cut, at offsets 
   constexpr int64_t kBytes = (int64_t{5} << 30) + 12'345, kOffset = (int64_t{7} << 30) + 1;
   FakeKernel kernel(16, 2);
   std::vector<std::pair<int64_t, int64_t>> seen;
-  char* const nowhere = reinterpret_cast<char*>(uintptr_t{1} << 40);  // looked at by nobody
+  char* const nowhere = reinterpret_cast<char*>(uintptr_t{1} << 40);  // nobody looks at it
   kernel.answer = [&](const IoPiece& p) {
     CHECK(p.bytes <= (1 << 30));
     CHECK(p.data - nowhere == p.offset - kOffset);
@@ -330,7 +330,7 @@ TEST_CASE("ring: the plain calls and the real ring agree, in many threads and in
   int status = -1;
   REQUIRE(::waitpid(child, &status, 0) == child);
   CHECK(status == 0);
-  CHECK(work(3));  // its own ring is as it was
+  CHECK(work(3));  // its own ring still works
   std::vector<char> same(8, 0);
   {
     std::vector<std::jthread> threads;
