@@ -74,7 +74,7 @@ def stages():
         # Of the slow ones, the smallest model's and those without a model: the others' take ten minutes.
         Stage("slow", ("./dev", "slow", "-E", "qwen2.5|gemma3", *ctest_flags("slow.xml")), 300, needs=("build", "models"),
               junit="slow.xml"),
-        Stage("asan", ("./dev", "asan", *ctest_flags("asan.xml")), 1200, needs=("models",), junit="asan.xml"),
+        Stage("asan", ("./dev", "asan", *ctest_flags("asan.xml")), 1800, needs=("models",), junit="asan.xml"),
         Stage("tsan", ("./dev", "tsan", *ctest_flags("tsan.xml")), 600, junit="tsan.xml"),
         Stage("fuzz", ("./dev", "fuzz", str(FUZZ_S), *ctest_flags("fuzz.xml")), 600, junit="fuzz.xml"),
         Stage("torture", (sys.executable, "scripts/torture.py", "--kills", "50", "--seconds", "60"), 600, needs=("build",),
