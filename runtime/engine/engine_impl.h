@@ -34,7 +34,7 @@ struct Session {
   std::unique_ptr<Job> job;
 
   Session() = default;
-  Session(Session&&) = default;
+  Session(Session&&) noexcept = default;
   Session& operator=(Session&& o) noexcept {
     job = std::move(o.job), ops = std::move(o.ops), workspace = std::move(o.workspace);
     return *this;
