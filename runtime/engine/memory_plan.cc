@@ -34,17 +34,18 @@ MemoryPlan& MemoryPlan::operator+=(const MemoryPlan& o) {
   return *this;
 }
 
-MemoryPlan in_use(const MemoryAccount& account) {
+namespace {
+
+MemoryPlan per_category(const MemoryAccount& account, int64_t (MemoryAccount::*bytes)(MemoryCategory) const) {
   MemoryPlan plan;
-  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) plan.bytes[c] = account.current_bytes(MemoryCategory(c));
+  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) plan.bytes[c] = (account.*bytes)(MemoryCategory(c));
   return plan;
 }
 
-MemoryPlan peak_of(const MemoryAccount& account) {
-  MemoryPlan plan;
-  for (size_t c = 0; c < size_t(MemoryCategory::kCount); ++c) plan.bytes[c] = account.peak_bytes(MemoryCategory(c));
-  return plan;
-}
+}  // namespace
+
+MemoryPlan in_use(const MemoryAccount& account) { return per_category(account, &MemoryAccount::current_bytes); }
+MemoryPlan peak_of(const MemoryAccount& account) { return per_category(account, &MemoryAccount::peak_bytes); }
 
 void JobPlan::cover(const JobPlan& other) {
   const auto top_up = [](MemoryPlan& plan, const MemoryPlan& least) {
