@@ -65,6 +65,13 @@ class CiTest(unittest.TestCase):
         self.assertTrue(any("skipped: logits: models/gemma3-270m.gguf is not there" in line for line in lines), lines)
         self.assertTrue(any("not fetched, so not tested: gemma3-270m" in line for line in lines), lines)
 
+    def test_every_reason_that_a_test_gives_for_a_skip_is_judged(self):
+        said = {(path, why) for path in (ROOT / "tests").rglob("*_test.cc")
+                for why in re.findall(r'\bskip\("([^"]+)"\)', path.read_text())}
+        self.assertGreater(len(said), 5)
+        for path, why in said:
+            self.assertTrue(any(re.fullmatch(pattern, why) for pattern in ci.MAY_SKIP), f"{path}: {why}")
+
     def test_a_case_that_did_not_run_and_does_not_say_why_has_failed(self):
         for lost in (case("b", "notrun", '<skipped message="Unable to find executable"/>'), skipped("b", "no reason"),
                      case("b", "disabled", '<skipped message="Disabled"/>')):

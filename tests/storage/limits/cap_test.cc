@@ -199,6 +199,14 @@ TEST_CASE("cap: writers at once, in stores of their own, keep it together", "[st
     for (std::thread& thread : threads) thread.join();
   }
   CHECK(w.files->most_bytes() <= kCap);
+  // How far they came together is chance: each claims room for more than it then writes. What they had claimed is free
+  // again, so one that writes alone fills the store.
+  int64_t alone = 0;
+  auto writer = w.store->create("alone", kRowBytes, "{}");
+  const Status full = writer.ok() ? write_chunks(*writer.value(), kWriters, 1000, alone) : writer.status();
+  INFO(full.message);
+  CHECK(full.code == Code::kNoSpace);
+  CHECK(w.files->most_bytes() <= kCap);
   CHECK(w.files->most_bytes() > kCap / 2);
   for (int i = 0; i < kWriters; ++i) {
     INFO(stopped[i].message);
