@@ -76,7 +76,8 @@ def stages():
               junit="slow.xml"),
         Stage("asan", ("./dev", "asan", *ctest_flags("asan.xml")), 1800, needs=("models",), junit="asan.xml"),
         Stage("tsan", ("./dev", "tsan", *ctest_flags("tsan.xml")), 600, junit="tsan.xml"),
-        Stage("fuzz", ("./dev", "fuzz", str(FUZZ_S), *ctest_flags("fuzz.xml")), 600, junit="fuzz.xml"),
+        # These two run for a set time, so side by side.
+        Stage("fuzz", ("./dev", "fuzz", str(FUZZ_S), *ctest_flags("fuzz.xml")), 600, junit="fuzz.xml", cores=1),
         Stage("torture", (sys.executable, "scripts/torture.py", "--kills", "50", "--seconds", "60"), 600, needs=("build",),
               shows=2, cores=1),
         Stage("bench", ("./dev", "bench", "--tiny"), 180, needs=("build",)),
@@ -84,7 +85,8 @@ def stages():
                            "Which conditions must be met when the work is passed on?"), 300, needs=("build", "models"),
               cores=1),
         Stage("demo", ("./dev", "demo"), 600, needs=("build", "models"), shows=12),
-        Stage("needles", (sys.executable, "scripts/needles.py"), 900, needs=("build", "models"), shows=1),
+        # The demo reads with the default policy, this with another.
+        Stage("needles", (sys.executable, "scripts/needles.py", "--policy", "recent"), 900, needs=("build", "models"), shows=1),
     ]
     if any((ROOT / "kernels").rglob("*.cu")) and shutil.which("nvcc"):
         result.append(Stage("cuda", ("./dev", "cuda"), 900))

@@ -65,7 +65,7 @@ def main():
     asked = time.monotonic()
     for i, fact in enumerate(facts):
         in_full = i in answered
-        result = ask(arguments, store, name, fact, 64 if in_full else 1)
+        result = ask(arguments, store, name, fact, 64 if in_full else 0)
         found = haystack.covered(fact, result["sources"])
         n_found += found
         exact = in_full and haystack.has_value(result["answer"], fact.value)

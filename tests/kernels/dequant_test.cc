@@ -68,7 +68,7 @@ std::vector<float> dequantised(QuantType type, const std::vector<uint8_t>& block
 
 TEST_CASE("dequantise: every type equals the gguf package bit for bit", "[kernels][dequant]") {
   const auto all = read_golden();
-  std::vector<bool> seen(size_t(QuantType::kCount));
+  std::vector<bool> seen(static_cast<size_t>(QuantType::kCount));
   for (const Golden& golden : all) {
     const auto type = quant_type_from_gguf(golden.gguf_id);
     REQUIRE(type.has_value());

@@ -124,7 +124,6 @@ namespace {
 
 using State = FaultFileSystem::State;
 using StatePtr = std::shared_ptr<State>;
-const auto kNoNote = [](DiskModel&) {};
 
 // A read cut short is none that failed: it looks as if the file ended there.
 IOStatus finish_read(const State::Verdict& verdict, const IOStatus& done, Slice& result) {

@@ -64,7 +64,7 @@ class Context {
     makecontext(&context_, enter, 0);
     has_begun_ = false;
   }
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef REFORM_SANITIZED
   void switch_to(Context& to) { swapcontext(&context_, &to.context_); }
 #else
   void switch_to(Context& to) {
@@ -76,7 +76,7 @@ class Context {
 
  private:
   ucontext_t context_;
-  jmp_buf at_;
+  [[maybe_unused]] jmp_buf at_;
   bool has_begun_ = false;
 };
 

@@ -207,7 +207,7 @@ TEST_CASE("a policy may merge slots and keep state of its own, which a checkpoin
   // The state matters: with other weights, the rest of the text comes out differently.
   SavedParts planted = merged.middle;
   for (auto& [name, bytes] : planted) {
-    if (name == "weights 0 f32") std::ranges::rotate(bytes, bytes.end() - ptrdiff_t(sizeof(float)));
+    if (name == "weights 0 f32") std::rotate(bytes.begin(), bytes.end() - ptrdiff_t(sizeof(float)), bytes.end());
   }
   const auto c = bench.compressor();
   test::load_parts(*c, planted);

@@ -78,7 +78,7 @@ TEST_CASE("fake cuda: a whole job gives what its kernels give one by one, in wha
     Schedule schedule;
     WeightPlace place;
   };
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef REFORM_SANITIZED
   constexpr Run kRuns[] = {{Schedule::kRandom, WeightPlace::kHost}};
 #else
   constexpr Run kRuns[] = {{Schedule::kLate, WeightPlace::kAuto},

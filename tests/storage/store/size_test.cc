@@ -126,7 +126,7 @@ TEST_CASE("a checkpoint far larger than the memtables is written in bounded memo
   CAPTURE(*growth, *accounted);
   CHECK(std::stoll(*accounted) <= 64 << 20);
 // The address sanitizer keeps freed memory; the thread sanitizer shadows all memory.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef REFORM_SANITIZED
   CHECK(std::stoll(*growth) <= 48 << 20);
 #endif
 }

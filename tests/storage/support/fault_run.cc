@@ -180,7 +180,7 @@ std::string ScenarioBench::go_on(Oracle& oracle, const std::string& store_dir) c
 
 int64_t fault_stride() {
   if (std::getenv("REFORM_FAULT_SEEDS") != nullptr) return 1;
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#ifdef REFORM_SANITIZED
   return 29;
 #else
   return 7;

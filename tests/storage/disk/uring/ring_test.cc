@@ -290,7 +290,8 @@ TEST_CASE("ring: with O_DIRECT a read that ends between blocks has met the end o
     if (p.offset % 4096 != 0) return -EINVAL;
     return p.offset == 0 ? 8192 : 100;  // short at a block's border, then at the end
   };
-  IoRequest read = IoRequest::read(0, 0, nullptr, 5 * 4096, 4096);
+  std::string buffer(5 * 4096, '\0');
+  IoRequest read = IoRequest::read(0, 0, buffer.data(), buffer.size(), 4096);
   CHECK(run_requests(kernel, {&read, 1}));
   CHECK((read.error == 0 && read.done == 8292));
   CHECK(offsets == std::vector<int64_t>{0, 8192});
