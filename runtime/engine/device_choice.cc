@@ -7,10 +7,8 @@
 #include <vector>
 
 #include "base/try.h"
-#include "runtime/model/weights/source.h"
-#ifdef REFORM_CUDA
 #include "kernels/cuda/cuda_device.h"
-#endif
+#include "runtime/model/weights/source.h"
 
 namespace reform {
 namespace {
@@ -18,22 +16,7 @@ namespace {
 #ifdef REFORM_CUDA
 constexpr bool kCudaBuiltIn = true;
 #else
-// Stands in for kernels/cuda/cuda_device.h in a build without CUDA.
-constexpr bool kCudaBuiltIn = false;
-constexpr int kOldestCudaMajor = 0;
-struct CudaChip {
-  int index, major, minor;
-  std::string name;
-};
-std::vector<CudaChip> list_cuda_chips() { return {}; }
-struct CudaDeviceOptions {
-  int64_t max_bytes;
-  std::string cublas_lt;
-  bool fp8, warpgroups;
-};
-Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, const CudaDeviceOptions& /*options*/) {
-  return Status{Code::kUnavailable, "this reform was built without CUDA (docs/CUDA.md); --device cpu runs without it"};
-}
+constexpr bool kCudaBuiltIn = false;  // nothing of cuda_device.h may be called: nothing defines it
 #endif
 
 constexpr int kCpu = -1, kAuto = -2;
@@ -80,13 +63,20 @@ std::string unused_on_cpu(const EngineOptions& options) {
 int first_chip(std::string& why_none) {
   why_none = kCudaBuiltIn ? "no GPU is seen" : "this reform was built without CUDA";
   std::string too_old;
-  for (const CudaChip& chip : list_cuda_chips()) {
+  std::vector<CudaChip> chips;
+  if constexpr (kCudaBuiltIn) chips = list_cuda_chips();
+  for (const CudaChip& chip : chips) {
     if (chip.major >= kOldestCudaMajor) return chip.index;
     too_old += fmt::format("{}{} has compute capability {}.{}", too_old.empty() ? "" : ", ", chip.name, chip.major,
                            chip.minor);
   }
   if (!too_old.empty()) why_none = fmt::format("{}; {}.0 is the oldest supported", too_old, kOldestCudaMajor);
   return kCpu;
+}
+
+Result<std::unique_ptr<Device>> open_cuda(int index, const CudaDeviceOptions& options) {
+  if constexpr (kCudaBuiltIn) return open_cuda_device(index, options);
+  return Status{Code::kUnavailable, "this reform was built without CUDA (docs/CUDA.md); --device cpu runs without it"};
 }
 
 }  // namespace
@@ -124,10 +114,10 @@ Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPo
     }
     return chosen;
   }
-  TRY_ASSIGN(chosen.device, open_cuda_device(index, {.max_bytes = options.max_gpu_memory_bytes,
-                                                     .cublas_lt = options.cublas_lt_file,
-                                                     .fp8 = fp8,
-                                                     .warpgroups = warpgroups}));
+  TRY_ASSIGN(chosen.device, open_cuda(index, {.max_bytes = options.max_gpu_memory_bytes,
+                                              .cublas_lt = options.cublas_lt_file,
+                                              .fp8 = fp8,
+                                              .warpgroups = warpgroups}));
   const std::string library = chosen.device->product_library();
   chosen.remark = fmt::format(
       "the model runs on {}: {} of its memory are reserved for it, the driver uses {} more; matrices are "
