@@ -94,9 +94,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   if (!options.chat_template.empty() && !impl->chat.ok()) return impl->chat.status();
   impl->isa = chosen_isa(options.isa);
   impl->pool = std::make_unique<ThreadPool>(impl->isa == Isa::kRef ? 1 : options.n_threads);
-  TRY_ASSIGN(ChosenDevice chosen, open_device(options, impl->isa, *impl->pool, impl->account));
-  impl->device = std::move(chosen.device);
-  if (!chosen.remark.empty()) impl->remark(LogLevel::kInfo, chosen.remark);
+  TRY_ASSIGN(impl->device, open_device(options, impl->isa, *impl->pool, impl->account, impl->log));
   if (const int64_t head_dim = impl->model->shape().head_dim; head_dim > impl->device->max_head_dim()) {
     return Status{Code::kUnavailable,
                   fmt::format("{}: its heads of {} are larger than the {} that {} can take; --device "
