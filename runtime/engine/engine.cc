@@ -183,26 +183,25 @@ std::string Engine::Impl::cache_dir() const {
 Status Engine::Impl::fit_job(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel) {
   TRY(plan.fit(*device, model->weights(), needs.weights, account, needs.advice, cancel));
   note_gpu_plan(plan.device);
-  const WeightSummary& weights = model->weights().summary();
+  const WeightReport& weights = model->weights().report();
   const int64_t n = weights.resident_layers + weights.streamed_layers;
-  const std::string rate =
-      weights.tokens_per_s > 0 ? fmt::format("; at most about {:.3g} new tokens a second", weights.tokens_per_s) : "";
+  const double per_second = weights.planned_tokens_per_second;
+  const std::string rate = per_second > 0 ? fmt::format("; at most about {:.3g} new tokens a second", per_second) : "";
   if (weights.streamed_layers == 0) {
     if (!rate.empty()) remark(LogLevel::kInfo, fmt::format("all {} layers are on {}{}", n, device->name(), rate));
     return {};
   }
   remark(LogLevel::kInfo,
          fmt::format("{} of the {} layers stay on {}, the rest come from {} each time{}", weights.resident_layers, n,
-                     device->name(), std::string(weights.place) == "host" ? "host memory" : "the file", rate));
+                     device->name(), weights.place == "host" ? "host memory" : "the file", rate));
   return {};
 }
 
 void Engine::Impl::note_gpu_plan(MemoryPlan there) {
-  const WeightSummary& w = model->weights().summary();
-  there[MemoryCategory::kWeights] = w.planned_bytes;
+  there[MemoryCategory::kWeights] = model->weights().planned_bytes();
   const std::lock_guard lock(gpu_mutex);
   gpu_plan.raise_to(there);
-  gpu_weights = {w.place, w.resident_layers, w.streamed_layers, w.tokens_per_s};
+  gpu_weights = model->weights().report();
 }
 
 Result<Session<Decoder>> Engine::Impl::open_decoder(int64_t n_prompt_tokens, const SamplingOptions& sampling,
