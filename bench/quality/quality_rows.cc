@@ -162,7 +162,7 @@ class QualityRun {
       TRY(compressor.wait_for(chunk_rows));
       rows.insert(rows.end(), chunk_rows.bytes.begin(), chunk_rows.bytes.end());
     }
-    if (compress.policy->carry != Carry::kNothing) return {};
+    if (compress.policy->carries()) return {};
     return compressor.run_tail(ids.last(std::min(ids.size(), size_t(kQuestionTailTokens))), nullptr);
   }
 
