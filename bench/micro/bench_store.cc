@@ -93,7 +93,7 @@ void drop_page_cache(const std::string& dir) {
 class Scorer {
  public:
   Scorer(int n_threads, int64_t n_tokens)
-      : pool_(n_threads), question_(kLayout), block_(kLayout), gatherer_({kGatherTokens, kPassageTokens}) {
+      : pool_(n_threads), question_(kLayout), block_(kLayout), gatherer_(kGatherTokens, kPassageTokens) {
     const OpLimits limits = {kQuestionTokens, kLayout.row_bytes(), 1,
                              kLayout.n_heads, kLayout.n_heads,     kLayout.head_dim};
     for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {

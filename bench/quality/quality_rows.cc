@@ -33,7 +33,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kEdgeTokens = 256, kMaxQuestionTokens = 256, kSinkTokens = 4;
+constexpr int64_t kEdgeTokens = 256, kMaxQuestionTokens = 256, kSinkTokens = 4, kPoolWindow = 65;
 
 struct Options {
   std::string model, text, facts, policy = "h2o";
@@ -181,7 +181,7 @@ class QualityRun {
     std::vector<Gathered> all;
     const int64_t n_tokens = text_.n_tokens(), edge_tokens = kEdgeTokens;
     for (const int64_t budget : options_.gather_tokens) {
-      Gatherer gatherer({.budget_tokens = budget});
+      Gatherer gatherer(budget, kPoolWindow);
       gatherer.begin_context(n_tokens, kEdgeTokens);
       gatherer.add_scores(scores);
       gatherer.end_context();

@@ -35,7 +35,7 @@ Result<std::vector<Span>> select_by_score(Ask& ask, const Query& query) {
     return Status{Code::kInternal, "rows are scored by a query that has states for each context"};
   }
   const int64_t edge = edge_tokens_per_side(o.edge_tokens, o.gather_tokens, int64_t(ask.contexts.size()));
-  Gatherer gatherer({o.gather_tokens, o.pool_window});
+  Gatherer gatherer(o.gather_tokens, o.pool_window);
   std::vector<int64_t> n_tokens;
   for (size_t i = 0; i < ask.contexts.size(); ++i) {
     n_tokens.push_back(ask.contexts[i].n_tokens());

@@ -43,7 +43,7 @@ std::vector<int32_t> indices(const std::vector<Span>& spans) {
 }
 
 std::vector<int32_t> gather_all(std::span<const float> scores, int64_t budget, int64_t window, int64_t edge) {
-  Gatherer gatherer({budget, window});
+  Gatherer gatherer(budget, window);
   const int64_t n = int64_t(scores.size());
   gatherer.begin_context(n, edge);
   for (size_t begin = 0; begin < scores.size(); begin += 37)
