@@ -209,20 +209,18 @@ class QualityRun {
 // Each token's row has a cosine with the exact run's row, the mean over its heads. Gives the mean over tokens, and the
 // value below which one in a hundred lies.
 json row_cosines(const EmbeddingLayout& layout, std::span<const std::byte> rows, std::span<const std::byte> exact) {
-  SplitRows split_a(layout), split_b(layout);
-  const EmbeddingRows a = split_a.split(rows), b = split_b.split(exact);
   std::vector<double> cosines;
   double sum = 0;
-  for (int64_t r = 0; r < a.n_rows; ++r) {
+  for (int64_t r = 0; r < int64_t(rows.size()) / layout.row_bytes(); ++r) {
     double of_row = 0;
-    for (int64_t h = 0; h < a.n_heads; ++h) {
-      const int8_t* x = a.values + (r * a.n_heads + h) * a.head_dim;
-      const int8_t* y = b.values + (r * a.n_heads + h) * a.head_dim;
+    for (int64_t h = 0; h < layout.n_heads; ++h) {
+      const int8_t* x = layout.values(rows, r) + h * layout.head_dim;
+      const int8_t* y = layout.values(exact, r) + h * layout.head_dim;
       double xy = 0, xx = 0, yy = 0;
-      for (int64_t i = 0; i < a.head_dim; ++i) xy += x[i] * y[i], xx += x[i] * x[i], yy += y[i] * y[i];
+      for (int64_t i = 0; i < layout.head_dim; ++i) xy += x[i] * y[i], xx += x[i] * x[i], yy += y[i] * y[i];
       of_row += xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : double(xx == yy);
     }
-    cosines.push_back(of_row / double(a.n_heads));
+    cosines.push_back(of_row / double(layout.n_heads));
     sum += cosines.back();
   }
   const auto low = cosines.begin() + ptrdiff_t(cosines.size() / 100);
