@@ -160,9 +160,7 @@ Status Engine::Impl::prepare_decode() {
   if (device->is_host() || !model->weights().all_resident()) return {};
   SamplingOptions sampling;
   sampling.max_new_tokens = 0;
-  const MakeJob<Decoder> make = [&](const Site& site) {
-    return Decoder::create(*model, *tokenizer, site, kv_type(), 1, sampling);
-  };
+  const auto make = [&](const Site& site) { return Decoder::create(*model, *tokenizer, site, kv_type(), 1, sampling); };
   const OpLimits limits = Decoder::limits(model->shape(), *device, 1, 0);
   TRY_ASSIGN(const JobPlan plan, count_job(*device, limits, make));
   MemoryPlan all = plan.device;
@@ -212,7 +210,7 @@ Result<Session<Decoder>> Engine::Impl::open_decoder(int64_t n_prompt_tokens, con
                            .beside = beside,
                            .meanwhile = {},
                            .advice = advice};
-  const MakeJob<Decoder> make = [&](const Site& site) {
+  const auto make = [&](const Site& site) {
     return Decoder::create(*model, *tokenizer, site, kv_type(), n_prompt_tokens, sampling);
   };
   return open_session<Decoder>(needs, make, cancel);

@@ -28,8 +28,8 @@ Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64
   needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(ask.contexts.size()));
   // Weights stay as they are arranged here until the rows are scored, so scoring must fit beside them, too.
   const EmbeddingLayout layout{int64_t(s.heads.size()), s.head_dim};
-  TRY_ASSIGN(needs.meanwhile,
-             count_job(*engine.device, Scorer::limits(layout, n_call_tokens), make_scorer(layout, n_call_tokens)));
+  TRY_ASSIGN(needs.meanwhile, count_job(*engine.device, Scorer::limits(layout, n_call_tokens),
+                                        [&](const Site& site) { return make_scorer(site, layout, n_call_tokens); }));
   engine.note_gpu_plan(needs.meanwhile.device);
   return engine.open_session<Compressor>(
       needs, [&](const Site& site) { return Compressor::create(*engine.model, site, s.heads, options, sizes); },
