@@ -46,7 +46,7 @@ void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
   out.prompt = tokenizer.decode(answer.prompt.ids, /*special=*/true, /*at_start=*/true);
   out.question_tokens = answer.prompt.question_tokens;
   out.template_tokens = answer.prompt.template_tokens;
-  out.recomputed_tokens = int64_t(answer.prompt.ids.size());
+  out.recomputed_tokens = answer.text.n_prompt_tokens;
   out.timings.prompt_n = answer.text.n_prompt_tokens;
   out.timings.prompt_ms = answer.text.prefill_ms;
   out.timings.predicted_n = answer.text.n_tokens;
