@@ -26,6 +26,7 @@
 #include "runtime/model/fingerprint.h"
 #include "runtime/model/gguf.h"
 #include "runtime/model/model.h"
+#include "runtime/model/weights/plan.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace reform::bench {
@@ -252,7 +253,11 @@ json describe(const Options& options, const EmbeddingLayout& layout, const RunRe
 Status run_all(const Options& options) {
   if (find_policy(options.policy) == nullptr) return {Code::kUsage, "unknown policy " + options.policy};
   TRY_ASSIGN(const auto gguf, Gguf::open(options.model));
+  MemoryAccount account;
+  ThreadPool pool(1);
+  const auto host = make_cpu_device(best_isa(), pool, account);
   TRY_ASSIGN(const auto model, Model::create(*gguf));
+  TRY(model->move_to(*host, account, WeightPlace::kAuto));
   TRY_ASSIGN(const auto tokenizer, Tokenizer::create(*gguf));
   const std::string heads_json = shipped_heads_json(compute_fingerprint(*gguf));
   if (heads_json.empty()) return {Code::kUsage, options.model + ": no heads are shipped for it"};

@@ -55,16 +55,12 @@ WeightUse use_of_all(const ModelShape& shape) {
   return {.last_layer = shape.n_layers - 1, .stop_at_states = false, .output = true};
 }
 
-std::unique_ptr<WeightSource> mapped_weights(const Model& model, Reservation counted) {
-  return std::make_unique<MappedWeights>(model, std::move(counted));
-}
-
 Result<std::unique_ptr<WeightSource>> make_weight_source(const Gguf& gguf, const Model& model, Device& device,
                                                          MemoryAccount& host, WeightPlace place) {
   if (device.is_host()) {
     TRY_ASSIGN(auto counted, Reservation::create(host, MemoryCategory::kWeights, gguf.file_bytes()));
     TRY(gguf.materialise());
-    return mapped_weights(model, std::move(counted));
+    return std::unique_ptr<WeightSource>(std::make_unique<MappedWeights>(model, std::move(counted)));
   }
   TRY_ASSIGN(auto places, WeightPlaces::create(gguf, model, device, host, place));
   return std::unique_ptr<WeightSource>(std::move(places));

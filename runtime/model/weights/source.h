@@ -56,11 +56,8 @@ class WeightSource {
                                  const CancelToken* cancel) = 0;
 };
 
-// Weights in the file's mapping, or a synthetic model's in memory, for ops on host memory. `model` must outlive it.
-// `counted` is the host memory that they take.
-std::unique_ptr<WeightSource> mapped_weights(const Model& model, Reservation counted = {});
-
-// The WeightSource for this device. All arguments must outlive it. The host memory it takes is counted in `host`.
+// The WeightSource for this device. If its memory is the host's: the file's mapping, or a synthetic model's weights in
+// memory. All arguments must outlive it. The host memory it takes is counted in `host`.
 Result<std::unique_ptr<WeightSource>> make_weight_source(const Gguf& gguf, const Model& model, Device& device,
                                                          MemoryAccount& host, WeightPlace place);
 
