@@ -45,8 +45,8 @@ struct Query {
 };
 
 struct Answer {
-  Prompt prompt;  // the prompt for the full model
-  GeneratedText text;
+  Prompt prompt;             // the prompt for the full model
+  GenerateResult generated;  // as Decoder::run() gives it
 };
 
 // Each step may fail. A step that takes long must check Ask::cancel.

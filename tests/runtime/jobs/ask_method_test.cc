@@ -58,7 +58,7 @@ Result<Answer> answer_from_caches(Ask& ask, std::span<const Span>) {
   for (OpenContext& context : ask.contexts) {
     auto cache = load_cache(ask, context, 1);
     if (!cache.ok()) return cache.status();
-    answer.text.text += std::to_string(cache.value()->kv_len()) + " ";
+    answer.generated.text += std::to_string(cache.value()->kv_len()) + " ";
   }
   return answer;
 }
