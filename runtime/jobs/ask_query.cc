@@ -13,12 +13,7 @@ namespace {
 // An empty cache of the same shape as the context's.
 Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64_t n_call_tokens) {
   Engine::Impl& engine = ask.engine;
-  const CompressOptions options{.policy = find_policy(s.policy),
-                                .chunk_tokens = s.chunk_tokens,
-                                .cache_tokens = s.cache_tokens,
-                                .sink_tokens = s.sink_tokens,
-                                .overlap_tokens = s.overlap_tokens,
-                                .kv_type = engine.kv_type()};
+  const CompressOptions options = compress_options(s, engine.kv_type());
   const CompressSizes sizes = question_sizes(options, n_call_tokens);
   SessionNeeds needs{.limits = Compressor::limits(engine.model->shape(), *engine.device, sizes),
                      .weights = Compressor::weights(s.heads),

@@ -67,14 +67,9 @@ Status IngestJob::make_compressor() {
   TRY(check_products());
   const ModelShape& shape = engine_.model->shape();
   const bool wants_bos = engine_.tokenizer->add_bos() && engine_.tokenizer->bos() >= 0;
-  compress_ = {.policy = find_policy(settings_.policy),
-               .chunk_tokens = settings_.chunk_tokens,
-               .cache_tokens = settings_.cache_tokens,
-               .sink_tokens = settings_.sink_tokens,
-               .overlap_tokens = settings_.overlap_tokens,
-               .bos = wants_bos ? engine_.tokenizer->bos() : -1,
-               .kv_type = engine_.kv_type(),
-               .saves = true};
+  compress_ = compress_options(settings_, engine_.kv_type());
+  compress_.bos = wants_bos ? engine_.tokenizer->bos() : -1;
+  compress_.saves = true;
   const CompressSizes sizes = ingest_sizes(compress_);
   warn_past_window(sizes.capacity - (wants_bos ? 0 : 1));
   // The store has an account of its own; a chunk's rows are copied there.
