@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/ops.h"
@@ -84,10 +85,16 @@ class ForwardingOps : public Ops {
     using Elem = std::remove_const_t<T>;
     return static_cast<T*>(operand(const_cast<Elem*>(data), n_elems * int64_t(sizeof(T)), std::is_const_v<T>));
   }
+  // Numbers, and what the host has. An op with a view of another type does not compile until its memory is named here.
   template <class T>
-  T placed(const T& plain) {  // numbers, and what the host has
-    return plain;
+  requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) T placed(T number) { return number; }
+  template <class T>
+  HostSpan<T> placed(const HostSpan<T>& host) {
+    return host;
   }
+  const Rope& placed(const Rope& host) { return host; }
+  const KeptSlots& placed(const KeptSlots& numbers) { return numbers; }
+  const Draw& placed(const Draw& numbers) { return numbers; }
   int32_t* placed(int32_t* const& id) { return placed(id, 1); }
   template <class T>
   MatView<T> placed(const MatView<T>& m) {

@@ -25,9 +25,10 @@
 #include "base/memory.h"
 #include "base/thread_pool.h"
 #include "base/try.h"
-#include "kernels/ops.h"
+#include "kernels/device.h"
 #include "runtime/compress/embedding.h"
 #include "runtime/gather/gather.h"
+#include "runtime/gather/scorer.h"
 #include "storage/disk/disk.h"
 #include "storage/disk/files.h"
 #include "storage/store/context_store.h"
@@ -90,45 +91,40 @@ void drop_page_cache(const std::string& dir) {
 }
 
 // Does with each block what an ask does.
-class Scorer {
+class Scoring {
  public:
-  Scorer(int n_threads, int64_t n_tokens)
-      : pool_(n_threads), question_(kLayout), block_(kLayout), gatherer_({kGatherTokens, kPassageTokens}) {
-    const OpLimits limits = {kQuestionTokens, kLayout.row_bytes(), 1,
-                             kLayout.n_heads, kLayout.n_heads,     kLayout.head_dim};
-    for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
-      if (isa_supported(isa)) isa_ = isa;
-    }
-    auto workspace = Buffer<std::byte>::create(account_, MemoryCategory::kWorkspace,
-                                               cpu_workspace_bytes(isa_, limits, pool_.size()));
-    CHECK(workspace.ok());
-    workspace_ = std::move(workspace).value();
-    ops_ = make_cpu_ops(isa_, limits, pool_, workspace_.span());
-    question_rows_ = random_rows(kQuestionTokens, 2);
-    split_question_ = question_.split(question_rows_);
+  Scoring(int n_threads, int64_t n_tokens)
+      : pool_(n_threads),
+        device_(make_cpu_device(best_isa(), pool_, account_)),
+        gatherer_(kGatherTokens, kPassageTokens) {
+    const OpLimits limits = Scorer::limits(kLayout, kQuestionTokens);
+    workspace_ =
+        must(Buffer<std::byte>::create(account_, MemoryCategory::kWorkspace, device_->workspace_bytes(limits)));
+    ops_ = device_->make_ops(limits, workspace_.span());
+    const int64_t block_tokens = std::max<int64_t>(kChunkTokens, block_tokens_for(int32_t(kLayout.row_bytes())));
+    scorer_ = must(Scorer::create({*device_, ops_.get(), account_}, kLayout, kQuestionTokens, block_tokens));
+    CHECK(scorer_->set_question(random_rows(kQuestionTokens, 2)).ok());
     gatherer_.begin_context(n_tokens, 256);
   }
-  void score(std::span<const std::byte> rows) {
-    const EmbeddingRows stored = block_.split(rows);
-    scores_.resize(size_t(stored.n_rows));
-    ops_->score(stored, split_question_, scores_);
-    gatherer_.add_scores(scores_);
-  }
+  void score(std::span<const std::byte> rows) { gatherer_.add_scores(must(scorer_->score(rows))); }
 
  private:
+  template <class T>
+  static T must(Result<T> result) {
+    CHECK(result.ok());
+    return std::move(result).value();
+  }
+
   MemoryAccount account_;
   ThreadPool pool_;
-  Isa isa_ = Isa::kPortable;
+  std::unique_ptr<Device> device_;
   Buffer<std::byte> workspace_;
   std::unique_ptr<Ops> ops_;
-  SplitRows question_, block_;
-  std::vector<std::byte> question_rows_;
-  EmbeddingRows split_question_;
+  std::unique_ptr<Scorer> scorer_;
   Gatherer gatherer_;
-  std::vector<float> scores_;
 };
 
-Status pass_scan(ContextData& data, Scorer* scorer, int64_t& bytes) {
+Status pass_scan(ContextData& data, Scoring* scorer, int64_t& bytes) {
   return data.scan_embeddings([&](const EmbeddingBlock& block) -> Status {
     bytes += int64_t(block.rows.size());
     if (scorer != nullptr) scorer->score(block.rows);
@@ -136,7 +132,7 @@ Status pass_scan(ContextData& data, Scorer* scorer, int64_t& bytes) {
   });
 }
 
-void pass_score(Scorer& scorer, std::span<const std::byte> rows, int64_t n_tokens, int64_t& bytes) {
+void pass_score(Scoring& scorer, std::span<const std::byte> rows, int64_t n_tokens, int64_t& bytes) {
   const int64_t block_bytes = kChunkTokens * kLayout.row_bytes();
   for (int64_t begin = 0, i = 0; begin < n_tokens; begin += kChunkTokens, ++i) {
     scorer.score(rows.subspan(size_t(i % 64 * block_bytes), size_t(block_bytes)));
@@ -165,7 +161,7 @@ Status run_case(const Options& options, const std::string& which, const std::str
   drop_page_cache(options.dir);
   TRY_ASSIGN(auto data, store->open_reader(kName));
   const int64_t n_tokens = data->meta().n_tokens;
-  Scorer scorer(options.threads, n_tokens);
+  Scoring scorer(options.threads, n_tokens);
   // Larger than the caches, like blocks that come from the disk.
   const auto rows = random_rows(which == "score" ? 64 * kChunkTokens : 0, 3);
   int64_t bytes = 0;

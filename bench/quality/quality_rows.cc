@@ -26,6 +26,7 @@
 #include "runtime/model/fingerprint.h"
 #include "runtime/model/gguf.h"
 #include "runtime/model/model.h"
+#include "runtime/model/weights/plan.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace reform::bench {
@@ -33,7 +34,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kEdgeTokens = 256, kMaxQuestionTokens = 256, kSinkTokens = 4;
+constexpr int64_t kEdgeTokens = 256, kMaxQuestionTokens = 256, kSinkTokens = 4, kPoolWindow = 65;
 
 struct Options {
   std::string model, text, facts, policy = "h2o";
@@ -162,7 +163,7 @@ class QualityRun {
       TRY(compressor.wait_for(chunk_rows));
       rows.insert(rows.end(), chunk_rows.bytes.begin(), chunk_rows.bytes.end());
     }
-    if (compress.policy->carry != Carry::kNothing) return {};
+    if (compress.policy->carries()) return {};
     return compressor.run_tail(ids.last(std::min(ids.size(), size_t(kQuestionTailTokens))), nullptr);
   }
 
@@ -181,7 +182,7 @@ class QualityRun {
     std::vector<Gathered> all;
     const int64_t n_tokens = text_.n_tokens(), edge_tokens = kEdgeTokens;
     for (const int64_t budget : options_.gather_tokens) {
-      Gatherer gatherer({.budget_tokens = budget});
+      Gatherer gatherer(budget, kPoolWindow);
       gatherer.begin_context(n_tokens, kEdgeTokens);
       gatherer.add_scores(scores);
       gatherer.end_context();
@@ -209,20 +210,18 @@ class QualityRun {
 // Each token's row has a cosine with the exact run's row, the mean over its heads. Gives the mean over tokens, and the
 // value below which one in a hundred lies.
 json row_cosines(const EmbeddingLayout& layout, std::span<const std::byte> rows, std::span<const std::byte> exact) {
-  SplitRows split_a(layout), split_b(layout);
-  const EmbeddingRows a = split_a.split(rows), b = split_b.split(exact);
   std::vector<double> cosines;
   double sum = 0;
-  for (int64_t r = 0; r < a.n_rows; ++r) {
+  for (int64_t r = 0; r < int64_t(rows.size()) / layout.row_bytes(); ++r) {
     double of_row = 0;
-    for (int64_t h = 0; h < a.n_heads; ++h) {
-      const int8_t* x = a.values + (r * a.n_heads + h) * a.head_dim;
-      const int8_t* y = b.values + (r * a.n_heads + h) * a.head_dim;
+    for (int64_t h = 0; h < layout.n_heads; ++h) {
+      const int8_t* x = layout.values(rows, r) + h * layout.head_dim;
+      const int8_t* y = layout.values(exact, r) + h * layout.head_dim;
       double xy = 0, xx = 0, yy = 0;
-      for (int64_t i = 0; i < a.head_dim; ++i) xy += x[i] * y[i], xx += x[i] * x[i], yy += y[i] * y[i];
+      for (int64_t i = 0; i < layout.head_dim; ++i) xy += x[i] * y[i], xx += x[i] * x[i], yy += y[i] * y[i];
       of_row += xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : double(xx == yy);
     }
-    cosines.push_back(of_row / double(a.n_heads));
+    cosines.push_back(of_row / double(layout.n_heads));
     sum += cosines.back();
   }
   const auto low = cosines.begin() + ptrdiff_t(cosines.size() / 100);
@@ -254,7 +253,11 @@ json describe(const Options& options, const EmbeddingLayout& layout, const RunRe
 Status run_all(const Options& options) {
   if (find_policy(options.policy) == nullptr) return {Code::kUsage, "unknown policy " + options.policy};
   TRY_ASSIGN(const auto gguf, Gguf::open(options.model));
+  MemoryAccount account;
+  ThreadPool pool(1);
+  const auto host = make_cpu_device(best_isa(), pool, account);
   TRY_ASSIGN(const auto model, Model::create(*gguf));
+  TRY(model->move_to(*host, account, WeightPlace::kAuto));
   TRY_ASSIGN(const auto tokenizer, Tokenizer::create(*gguf));
   const std::string heads_json = shipped_heads_json(compute_fingerprint(*gguf));
   if (heads_json.empty()) return {Code::kUsage, options.model + ": no heads are shipped for it"};

@@ -9,6 +9,7 @@
 #include <memory>
 #include <streambuf>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/try.h"
@@ -90,6 +91,20 @@ reform_engine_options engine_defaults() {
   o.max_host_memory_bytes = d.max_host_memory_bytes, o.max_gpu_memory_bytes = d.max_gpu_memory_bytes;
   o.n_threads = d.n_threads;
   return o;
+}
+
+// A build without CUDA refuses options for GPUs, as the command does.
+Status check_gpu_options(const EngineOptions& o) {
+  if (cuda_built_in()) return {};
+  const std::pair<const char*, bool> given[] = {{"--max-gpu-memory", o.max_gpu_memory_bytes != 0},
+                                                {"--gpu-weights", !o.gpu_weights.empty()},
+                                                {"--gpu-products", !o.gpu_products.empty()},
+                                                {"--gpu-attention", !o.gpu_attention.empty()},
+                                                {"--cublas-lt", !o.cublas_lt_file.empty()}};
+  for (const auto& [option, is_given] : given) {
+    if (is_given) return {Code::kUsage, std::string(option) + ": this reform was built without CUDA (docs/CUDA.md)"};
+  }
+  return {};
 }
 
 reform_ingest_options ingest_defaults() {
@@ -194,6 +209,7 @@ reform_code reform_engine_open(const char* model_path, const reform_engine_optio
     o.gpu_weights = text_or_empty(c.gpu_weights), o.cublas_lt_file = text_or_empty(c.cublas_lt_file);
     o.gpu_products = text_or_empty(c.gpu_products), o.gpu_attention = text_or_empty(c.gpu_attention);
     o.n_threads = c.n_threads, o.max_host_memory_bytes = c.max_host_memory_bytes;
+    TRY(check_gpu_options(o));
     LogCallback log;
     if (c.log != nullptr) {
       log = [fn = c.log, user = c.log_user](LogLevel level, const std::string& line) {

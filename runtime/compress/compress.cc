@@ -9,13 +9,13 @@ namespace {
 
 // The most slots that a checkpoint holds.
 int64_t stored_slots(const CompressOptions& o) {
-  return o.policy->carry == Carry::kCache ? o.cache_tokens + 1 : ingest_sizes(o).capacity;
+  return o.policy->carries() ? o.cache_tokens + 1 : ingest_sizes(o).capacity;
 }
 
 }  // namespace
 
 CompressSizes ingest_sizes(const CompressOptions& o) {
-  if (o.policy->carry == Carry::kCache) return {1 + o.chunk_tokens, o.cache_tokens + 1 + o.chunk_tokens};
+  if (o.policy->carries()) return {1 + o.chunk_tokens, o.cache_tokens + 1 + o.chunk_tokens};
   const int64_t call = 1 + o.overlap_tokens + o.chunk_tokens;  // BOS, overlap, chunk
   return {call, std::max(call, 1 + kQuestionTailTokens)};
 }
@@ -51,7 +51,7 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const
   TRY_ASSIGN(c->cache_,
              KvCache::create(account, options.kv_type, c->exit_layer_, shape.n_kv_heads, shape.head_dim, capacity));
   TRY_ASSIGN(c->transformer_, Transformer::create(model, site, call, capacity));
-  if (options.policy->carry == Carry::kCache) {
+  if (options.policy->carries()) {
     TRY_ASSIGN(c->policy_, options.policy->make({.site = site,
                                                  .shape = shape,
                                                  .n_layers = c->exit_layer_,
@@ -99,7 +99,7 @@ void Compressor::evict() {
 Result<RowsForHost> Compressor::run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
                                           const std::function<void(double)>& on_progress, const CancelToken* cancel) {
   CHECK(int64_t(chunk.size()) <= options_.chunk_tokens && !chunk.empty());
-  const bool alone = options_.policy->carry == Carry::kNothing;
+  const bool alone = !options_.policy->carries();
   if (alone || cache_.kv_len() == 0) reset();
   ids_.clear();
   if (cache_.kv_len() == 0 && options_.bos >= 0) ids_.push_back(options_.bos);

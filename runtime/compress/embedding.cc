@@ -16,16 +16,4 @@ void capture_states(Ops& ops, const Heads& heads, const EmbeddingLayout& layout,
   }
 }
 
-EmbeddingRows SplitRows::split(std::span<const std::byte> rows) {
-  const int64_t n = int64_t(rows.size()) / layout_.row_bytes(), width = layout_.n_heads * layout_.head_dim;
-  if (int64_t(values_.size()) < n * width) values_.resize(size_t(n * width));
-  if (int64_t(scales_.size()) < n * layout_.n_heads) scales_.resize(size_t(n * layout_.n_heads));
-  for (int64_t r = 0; r < n; ++r) {
-    const std::byte* row = rows.data() + r * layout_.row_bytes();
-    std::memcpy(values_.data() + r * width, row, size_t(width));
-    std::memcpy(scales_.data() + r * layout_.n_heads, row + layout_.value_bytes(), size_t(layout_.n_heads) * 4);
-  }
-  return {values_.data(), scales_.data(), n, layout_.n_heads, layout_.head_dim};
-}
-
 }  // namespace reform

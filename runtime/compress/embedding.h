@@ -4,9 +4,7 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <span>
-#include <vector>
 
 #include "kernels/ops.h"
 #include "runtime/compress/heads.h"
@@ -19,6 +17,13 @@ struct EmbeddingLayout {
 
   int64_t value_bytes() const { return (n_heads * head_dim + 3) / 4 * 4; }  // padded so that the scales are aligned
   int64_t row_bytes() const { return value_bytes() + n_heads * 4; }
+  // The values [n_heads, head_dim] of row `r`, and the bytes of its scales, which may lie at any address.
+  const int8_t* values(std::span<const std::byte> rows, int64_t r) const {
+    return reinterpret_cast<const int8_t*>(rows.data() + r * row_bytes());
+  }
+  const std::byte* scales(std::span<const std::byte> rows, int64_t r) const {
+    return rows.data() + r * row_bytes() + value_bytes();
+  }
 };
 
 inline MatView<const float> states_of(const LayerStates& states, HeadRef::Part part) {
@@ -28,17 +33,5 @@ inline MatView<const float> states_of(const LayerStates& states, HeadRef::Part p
 // Writes the chosen heads' states of this layer, without the first skip_tokens, into rows [n_tokens, row_bytes].
 void capture_states(Ops& ops, const Heads& heads, const EmbeddingLayout& layout, int64_t layer,
                     const LayerStates& states, int64_t skip_tokens, std::byte* rows);
-
-// Splits rows into the arrays that Ops::score() takes. Reused block after block; grows to the largest.
-class SplitRows {
- public:
-  explicit SplitRows(const EmbeddingLayout& layout) : layout_(layout) {}
-  EmbeddingRows split(std::span<const std::byte> rows);
-
- private:
-  EmbeddingLayout layout_;
-  std::vector<int8_t> values_;
-  std::vector<float> scales_;
-};
 
 }  // namespace reform

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 
+#include "base/memory.h"
 #include "kernels/device.h"
 
 namespace reform {
@@ -23,15 +24,27 @@ struct RowsForHost {
 class RowOutlet {
  public:
   static Result<std::unique_ptr<RowOutlet>> create(const Site& site, int64_t max_bytes);
-  virtual ~RowOutlet() = default;
+  ~RowOutlet();
 
   // Room for a call's rows. Ops issued from now on may write it.
-  virtual Result<std::byte*> begin_call() = 0;
+  Result<std::byte*> begin_call();
   // Hands over the call's first `bytes` bytes. On a device with memory of its own they stay until the next call but one
   // begins, otherwise until the next call begins.
-  virtual Result<RowsForHost> end_call(int64_t bytes) = 0;
+  Result<RowsForHost> end_call(int64_t bytes);
   // Waits until `rows` may be read. kUnavailable: the device has failed.
-  virtual Status wait_for(const RowsForHost& rows) = 0;
+  Status wait_for(const RowsForHost& rows);
+
+ private:
+  struct Place {
+    Buffer<std::byte> rows;
+    PinnedBuffer host;
+    int64_t copy = -1;  // the last copy of `rows`
+  };
+  explicit RowOutlet(Copies* copies) : copies_(copies) {}
+
+  Copies* const copies_;  // nullptr: the host sees the device's memory, and only the first place is used
+  Place places_[2];
+  int now_ = 0;
 };
 
 }  // namespace reform

@@ -7,10 +7,8 @@
 #include <vector>
 
 #include "base/try.h"
-#include "runtime/model/weights/source.h"
-#ifdef REFORM_CUDA
 #include "kernels/cuda/cuda_device.h"
-#endif
+#include "runtime/model/weights/source.h"
 
 namespace reform {
 namespace {
@@ -18,22 +16,7 @@ namespace {
 #ifdef REFORM_CUDA
 constexpr bool kCudaBuiltIn = true;
 #else
-// Stands in for kernels/cuda/cuda_device.h in a build without CUDA.
-constexpr bool kCudaBuiltIn = false;
-constexpr int kOldestCudaMajor = 0;
-struct CudaChip {
-  int index, major, minor;
-  std::string name;
-};
-std::vector<CudaChip> list_cuda_chips() { return {}; }
-struct CudaDeviceOptions {
-  int64_t max_bytes;
-  std::string cublas_lt;
-  bool fp8, warpgroups;
-};
-Result<std::unique_ptr<Device> > open_cuda_device(int /*index*/, const CudaDeviceOptions& /*options*/) {
-  return Status{Code::kUnavailable, "this reform was built without CUDA (docs/CUDA.md); --device cpu runs without it"};
-}
+constexpr bool kCudaBuiltIn = false;  // nothing of cuda_device.h may be called: nothing defines it
 #endif
 
 constexpr int kCpu = -1, kAuto = -2;
@@ -80,13 +63,20 @@ std::string unused_on_cpu(const EngineOptions& options) {
 int first_chip(std::string& why_none) {
   why_none = kCudaBuiltIn ? "no GPU is seen" : "this reform was built without CUDA";
   std::string too_old;
-  for (const CudaChip& chip : list_cuda_chips()) {
+  std::vector<CudaChip> chips;
+  if constexpr (kCudaBuiltIn) chips = list_cuda_chips();
+  for (const CudaChip& chip : chips) {
     if (chip.major >= kOldestCudaMajor) return chip.index;
     too_old += fmt::format("{}{} has compute capability {}.{}", too_old.empty() ? "" : ", ", chip.name, chip.major,
                            chip.minor);
   }
   if (!too_old.empty()) why_none = fmt::format("{}; {}.0 is the oldest supported", too_old, kOldestCudaMajor);
   return kCpu;
+}
+
+Result<std::unique_ptr<Device>> open_cuda(int index, const CudaDeviceOptions& options) {
+  if constexpr (kCudaBuiltIn) return open_cuda_device(index, options);
+  return Status{Code::kUnavailable, "this reform was built without CUDA (docs/CUDA.md); --device cpu runs without it"};
 }
 
 }  // namespace
@@ -101,42 +91,43 @@ Status check_device_options(const EngineOptions& options) {
   return {};
 }
 
-Result<ChosenDevice> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool, MemoryAccount& account) {
+Result<std::unique_ptr<Device>> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool,
+                                            MemoryAccount& account, const LogCallback& log) {
   TRY_ASSIGN(int index, parse_device(options.device));
   TRY_ASSIGN(const bool fp8, parse_gpu_products(options.gpu_products));
   TRY_ASSIGN(const bool warpgroups, parse_gpu_attention(options.gpu_attention));
-  ChosenDevice chosen;
+  std::string remark;
   if (index == kAuto) {
     std::string why_none;
     index = first_chip(why_none);
-    if (index < 0) chosen.remark = fmt::format("the model runs on the CPU: {}", why_none);
+    if (index < 0) remark = fmt::format("the model runs on the CPU: {}", why_none);
   }
   if (index < 0 && fp8) {
-    return Status{Code::kUnavailable,
-                  fmt::format("--gpu-products fp8 is for a GPU{}; leave it out",
-                              chosen.remark.empty() ? " (--device cuda:0)" : ", and " + chosen.remark)};
+    return Status{Code::kUnavailable, fmt::format("--gpu-products fp8 is for a GPU{}; leave it out",
+                                                  remark.empty() ? " (--device cuda:0)" : ", and " + remark)};
   }
   if (index < 0) {
-    chosen.device = make_cpu_device(isa, pool, account);
     if (const std::string unused = unused_on_cpu(options); !unused.empty()) {
-      if (chosen.remark.empty()) chosen.remark = "the model runs on the CPU";
-      chosen.remark += fmt::format("; ignored there: {}", unused);
+      if (remark.empty()) remark = "the model runs on the CPU";
+      remark += fmt::format("; ignored there: {}", unused);
     }
-    return chosen;
+    if (log && !remark.empty()) log(LogLevel::kInfo, remark);
+    return make_cpu_device(isa, pool, account);
   }
-  TRY_ASSIGN(chosen.device, open_cuda_device(index, {.max_bytes = options.max_gpu_memory_bytes,
-                                                     .cublas_lt = options.cublas_lt_file,
-                                                     .fp8 = fp8,
-                                                     .warpgroups = warpgroups}));
-  const std::string library = chosen.device->product_library();
-  chosen.remark = fmt::format(
-      "the model runs on {}: {} of its memory are reserved for it, the driver uses {} more; matrices are "
-      "multiplied by {}{}, attention uses {}",
-      chosen.device->name(), format_bytes(chosen.device->account().cap_bytes()),
-      format_bytes(chosen.device->outside_bytes()),
-      library.empty() ? "our own kernels, as no cuBLASLt was found (--cublas-lt)" : library,
-      fp8 ? ", as FP8 while a text is read" : "", chosen.device->attention());
-  return chosen;
+  TRY_ASSIGN(auto device, open_cuda(index, {.max_bytes = options.max_gpu_memory_bytes,
+                                            .cublas_lt = options.cublas_lt_file,
+                                            .fp8 = fp8,
+                                            .warpgroups = warpgroups}));
+  const std::string library = device->product_library();
+  if (log) {
+    log(LogLevel::kInfo,
+        fmt::format("the model runs on {}: {} of its memory are reserved for it, the driver uses {} more; matrices are "
+                    "multiplied by {}{}, attention uses {}",
+                    device->name(), format_bytes(device->account().cap_bytes()), format_bytes(device->outside_bytes()),
+                    library.empty() ? "our own kernels, as no cuBLASLt was found (--cublas-lt)" : library,
+                    fp8 ? ", as FP8 while a text is read" : "", device->attention()));
+  }
+  return device;
 }
 
 }  // namespace reform

@@ -94,9 +94,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   if (!options.chat_template.empty() && !impl->chat.ok()) return impl->chat.status();
   impl->isa = chosen_isa(options.isa);
   impl->pool = std::make_unique<ThreadPool>(impl->isa == Isa::kRef ? 1 : options.n_threads);
-  TRY_ASSIGN(ChosenDevice chosen, open_device(options, impl->isa, *impl->pool, impl->account));
-  impl->device = std::move(chosen.device);
-  if (!chosen.remark.empty()) impl->remark(LogLevel::kInfo, chosen.remark);
+  TRY_ASSIGN(impl->device, open_device(options, impl->isa, *impl->pool, impl->account, impl->log));
   if (const int64_t head_dim = impl->model->shape().head_dim; head_dim > impl->device->max_head_dim()) {
     return Status{Code::kUnavailable,
                   fmt::format("{}: its heads of {} are larger than the {} that {} can take; --device "
@@ -162,9 +160,7 @@ Status Engine::Impl::prepare_decode() {
   if (device->is_host() || !model->weights().all_resident()) return {};
   SamplingOptions sampling;
   sampling.max_new_tokens = 0;
-  const MakeJob<Decoder> make = [&](const Site& site) {
-    return Decoder::create(*model, *tokenizer, site, kv_type(), 1, sampling);
-  };
+  const auto make = [&](const Site& site) { return Decoder::create(*model, *tokenizer, site, kv_type(), 1, sampling); };
   const OpLimits limits = Decoder::limits(model->shape(), *device, 1, 0);
   TRY_ASSIGN(const JobPlan plan, count_job(*device, limits, make));
   MemoryPlan all = plan.device;
@@ -185,26 +181,25 @@ std::string Engine::Impl::cache_dir() const {
 Status Engine::Impl::fit_job(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel) {
   TRY(plan.fit(*device, model->weights(), needs.weights, account, needs.advice, cancel));
   note_gpu_plan(plan.device);
-  const WeightSummary& weights = model->weights().summary();
+  const WeightReport& weights = model->weights().report();
   const int64_t n = weights.resident_layers + weights.streamed_layers;
-  const std::string rate =
-      weights.tokens_per_s > 0 ? fmt::format("; at most about {:.3g} new tokens a second", weights.tokens_per_s) : "";
+  const double per_second = weights.planned_tokens_per_second;
+  const std::string rate = per_second > 0 ? fmt::format("; at most about {:.3g} new tokens a second", per_second) : "";
   if (weights.streamed_layers == 0) {
     if (!rate.empty()) remark(LogLevel::kInfo, fmt::format("all {} layers are on {}{}", n, device->name(), rate));
     return {};
   }
   remark(LogLevel::kInfo,
          fmt::format("{} of the {} layers stay on {}, the rest come from {} each time{}", weights.resident_layers, n,
-                     device->name(), std::string(weights.place) == "host" ? "host memory" : "the file", rate));
+                     device->name(), weights.place == "host" ? "host memory" : "the file", rate));
   return {};
 }
 
 void Engine::Impl::note_gpu_plan(MemoryPlan there) {
-  const WeightSummary& w = model->weights().summary();
-  there[MemoryCategory::kWeights] = w.planned_bytes;
+  there[MemoryCategory::kWeights] = model->weights().planned_bytes();
   const std::lock_guard lock(gpu_mutex);
   gpu_plan.raise_to(there);
-  gpu_weights = {w.place, w.resident_layers, w.streamed_layers, w.tokens_per_s};
+  gpu_weights = model->weights().report();
 }
 
 Result<Session<Decoder>> Engine::Impl::open_decoder(int64_t n_prompt_tokens, const SamplingOptions& sampling,
@@ -215,7 +210,7 @@ Result<Session<Decoder>> Engine::Impl::open_decoder(int64_t n_prompt_tokens, con
                            .beside = beside,
                            .meanwhile = {},
                            .advice = advice};
-  const MakeJob<Decoder> make = [&](const Site& site) {
+  const auto make = [&](const Site& site) {
     return Decoder::create(*model, *tokenizer, site, kv_type(), n_prompt_tokens, sampling);
   };
   return open_session<Decoder>(needs, make, cancel);

@@ -5,7 +5,6 @@
 #include <reform/ingest.h>
 
 #include <condition_variable>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -107,14 +106,12 @@ struct Engine::Impl {
   // Prepares the step that a decode repeats. Called when the engine is opened, so that the driver takes its memory
   // then.
   Status prepare_decode();
-  // The one way in which a job gets its memory. `make` makes the job on a Site. It runs twice, first where memory is
+  // The one way in which a job gets its memory. `make(site)` makes the job. It runs twice, first where memory is
   // only counted, so that the plan cannot differ from what is allocated. The order: the plan is made and checked,
   // weights are arranged (and the user is told where they are), then the ops and the job are made. kMemoryCap comes
   // before any of the job's buffers is allocated.
-  template <class Job>
-  using MakeJob = std::function<Result<std::unique_ptr<Job>>(const Site&)>;
-  template <class Job>
-  Result<Session<Job>> open_session(const SessionNeeds& needs, const MakeJob<Job>& make, const CancelToken* cancel) {
+  template <class Job, class Make>
+  Result<Session<Job>> open_session(const SessionNeeds& needs, const Make& make, const CancelToken* cancel) {
     TRY_ASSIGN(JobPlan plan, count_job(*device, needs.limits, make));
     plan.cover(needs.meanwhile);
     plan.host += needs.beside;
@@ -122,8 +119,8 @@ struct Engine::Impl {
     return make_session<Job>(needs.limits, make);
   }
   // The same without a plan, for callers that have made room already.
-  template <class Job>
-  Result<Session<Job>> make_session(const OpLimits& limits, const MakeJob<Job>& make) {
+  template <class Job, class Make>
+  Result<Session<Job>> make_session(const OpLimits& limits, const Make& make) {
     Session<Job> session;
     TRY_ASSIGN(session.workspace, make_workspace(limits));
     session.ops = device->make_ops(limits, session.workspace.span());

@@ -57,7 +57,7 @@ Status IngestOptions::validate() const {
   if (cache_tokens != 0) TRY(in_range("cache tokens", cache_tokens, 64, 1 << 20));
   TRY(in_range("sink tokens", sink_tokens, 0, (cache_tokens == 0 ? 1 << 20 : cache_tokens) / 2));
   // Only a policy that carries nothing uses the overlap. Under others, a chunk may be shorter than it.
-  const bool overlaps = find_policy(policy)->carry == Carry::kNothing;
+  const bool overlaps = !find_policy(policy)->carries();
   TRY(in_range("overlap tokens", overlap_tokens, 0, overlaps && chunk_tokens != 0 ? chunk_tokens : 65536));
   return in_range("checkpoint seconds", checkpoint_seconds, 0.0, 86400.0);
 }

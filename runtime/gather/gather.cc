@@ -4,8 +4,9 @@
 
 namespace reform {
 
-Gatherer::Gatherer(const GatherOptions& options) : options_(options) {
-  heap_.reserve(size_t(options.budget_tokens) + 1);
+Gatherer::Gatherer(int64_t budget_tokens, int64_t pool_window)
+    : budget_tokens_(budget_tokens), pool_window_(pool_window) {
+  heap_.reserve(size_t(budget_tokens) + 1);
 }
 
 bool Gatherer::better(const Candidate& a, const Candidate& b) {
@@ -24,7 +25,7 @@ void Gatherer::begin_context(int64_t n_tokens, int64_t edge_tokens) {
 }
 
 void Gatherer::add_scores(std::span<const float> scores) {
-  const int64_t reach = options_.pool_window / 2;
+  const int64_t reach = pool_window_ / 2;
   for (const float score : scores) {
     // Only strictly smaller scores leave, so the first of equal ones stays the peak.
     while (!window_.empty() && window_.back().score < score) window_.pop_back();
@@ -37,14 +38,14 @@ void Gatherer::end_context() { settle_until(n_scored_); }
 
 // Scores are known for the whole window of each token below token_end.
 void Gatherer::settle_until(int64_t token_end) {
-  const int64_t reach = options_.pool_window / 2;
+  const int64_t reach = pool_window_ / 2;
   for (; n_settled_ < token_end; ++n_settled_) {
     const int64_t token = n_settled_;
     while (window_.front().token < token - reach) window_.pop_front();
-    if (token < edge_tokens_ || token >= n_tokens_ - edge_tokens_ || options_.budget_tokens <= 0) continue;
+    if (token < edge_tokens_ || token >= n_tokens_ - edge_tokens_ || budget_tokens_ <= 0) continue;
     const Peak& peak = window_.front();
     const Candidate candidate{peak.score, int32_t(std::abs(token - peak.token)), context_, token};
-    if (int64_t(heap_.size()) < options_.budget_tokens) {
+    if (int64_t(heap_.size()) < budget_tokens_) {
       heap_.push_back(candidate);
       std::push_heap(heap_.begin(), heap_.end(), better);
     } else if (better(candidate, heap_.front())) {

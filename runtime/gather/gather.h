@@ -13,11 +13,6 @@
 
 namespace reform {
 
-struct GatherOptions {
-  int64_t budget_tokens = 0;  // chosen by score, over all contexts
-  int64_t pool_window = 65;   // odd
-};
-
 struct GatheredToken {
   int32_t context = 0;  // 0 for the first begin_context()
   int64_t token = 0;
@@ -27,7 +22,8 @@ struct GatheredToken {
 // Takes the scores of one context after the other, in order within each; take() gives the chosen tokens.
 class Gatherer {
  public:
-  explicit Gatherer(const GatherOptions& options);
+  // Chooses budget_tokens by score, over all contexts. The max-pool is over pool_window tokens, an odd number.
+  Gatherer(int64_t budget_tokens, int64_t pool_window);
 
   // The first and last `edge_tokens` of the context's n_tokens are not candidates, since make_spans() adds them anyway.
   void begin_context(int64_t n_tokens, int64_t edge_tokens);
@@ -48,7 +44,7 @@ class Gatherer {
   static bool better(const Candidate& a, const Candidate& b);
   void settle_until(int64_t token_end);
 
-  GatherOptions options_;
+  const int64_t budget_tokens_, pool_window_;
   std::vector<Candidate> heap_;  // the worst on top
   int32_t context_ = -1;
   int64_t n_tokens_ = 0, edge_tokens_ = 0, n_scored_ = 0, n_settled_ = 0;

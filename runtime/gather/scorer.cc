@@ -1,5 +1,7 @@
 #include "runtime/gather/scorer.h"
 
+#include <cstring>
+
 #include "base/try.h"
 
 namespace reform {
@@ -21,8 +23,11 @@ Result<std::unique_ptr<Scorer>> Scorer::create(const Site& site, const Embedding
     const auto room = [&](int64_t bytes) {
       return Buffer<std::byte>::create(site.device.account(), MemoryCategory::kIndex, copy_bytes(site.device, bytes));
     };
-    TRY_ASSIGN(rows.values, room(n_rows * layout.n_heads * layout.head_dim));
-    TRY_ASSIGN(rows.scales, room(n_rows * layout.n_heads * int64_t(sizeof(float))));
+    const int64_t n_scales = n_rows * layout.n_heads, n_values = n_scales * layout.head_dim;
+    TRY_ASSIGN(rows.values, Buffer<int8_t>::create(site.host, MemoryCategory::kIndex, n_values));
+    TRY_ASSIGN(rows.scales, Buffer<float>::create(site.host, MemoryCategory::kIndex, n_scales));
+    TRY_ASSIGN(rows.values_there, room(n_values));
+    TRY_ASSIGN(rows.scales_there, room(n_scales * int64_t(sizeof(float))));
     return {};
   };
   TRY(allocate(s->question_, n_question_rows));
@@ -35,15 +40,17 @@ Result<std::unique_ptr<Scorer>> Scorer::create(const Site& site, const Embedding
 }
 
 Result<EmbeddingRows> Scorer::for_ops(Rows& rows, std::span<const std::byte> stored) {
-  EmbeddingRows seen = rows.split.split(stored);
-  const int64_t n_scales = seen.n_rows * seen.n_heads;
+  const int64_t n = n_rows(stored), n_heads = layout_.n_heads, width = n_heads * layout_.head_dim;
+  for (int64_t r = 0; r < n; ++r) {
+    std::memcpy(rows.values.data() + r * width, layout_.values(stored, r), size_t(width));
+    std::memcpy(rows.scales.data() + r * n_heads, layout_.scales(stored, r), size_t(n_heads) * sizeof(float));
+  }
   TRY_ASSIGN(const std::byte* const values,
-             seen_by_ops(device_, seen.values, n_scales * seen.head_dim, rows.values.data()));
+             seen_by_ops(device_, rows.values.data(), n * width, rows.values_there.data()));
   TRY_ASSIGN(const std::byte* const scales,
-             seen_by_ops(device_, seen.scales, n_scales * int64_t(sizeof(float)), rows.scales.data()));
-  seen.values = reinterpret_cast<const int8_t*>(values);
-  seen.scales = reinterpret_cast<const float*>(scales);
-  return seen;
+             seen_by_ops(device_, rows.scales.data(), n * n_heads * int64_t(sizeof(float)), rows.scales_there.data()));
+  return EmbeddingRows{reinterpret_cast<const int8_t*>(values), reinterpret_cast<const float*>(scales), n, n_heads,
+                       layout_.head_dim};
 }
 
 Status Scorer::set_question(std::span<const std::byte> rows) {

@@ -5,7 +5,6 @@
 
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "kernels/device.h"
 #include "runtime/compress/embedding.h"
@@ -24,17 +23,13 @@ class Scorer {
   Result<std::span<const float>> score(std::span<const std::byte> rows);
 
  private:
-  // Split rows, and room for them on the device if ops do not see the host's memory.
+  // Rows in the arrays that Ops::score() takes, and the device's copies if ops do not see the host's memory.
   struct Rows {
-    SplitRows split;
-    Buffer<std::byte> values, scales;
+    Buffer<int8_t> values;
+    Buffer<float> scales;
+    Buffer<std::byte> values_there, scales_there;
   };
-  Scorer(const Site& site, const EmbeddingLayout& layout)
-      : device_(site.device),
-        ops_(site.ops),
-        layout_(layout),
-        question_{SplitRows(layout), {}, {}},
-        block_{SplitRows(layout), {}, {}} {}
+  Scorer(const Site& site, const EmbeddingLayout& layout) : device_(site.device), ops_(site.ops), layout_(layout) {}
   Result<EmbeddingRows> for_ops(Rows& rows, std::span<const std::byte> stored);
 
   int64_t n_rows(std::span<const std::byte> rows) const { return int64_t(rows.size()) / layout_.row_bytes(); }

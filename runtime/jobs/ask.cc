@@ -41,16 +41,13 @@ Result<std::vector<Source>> sources_of(Ask& ask, std::span<const Span> spans) {
 }
 
 void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
-  out.answer = std::move(answer.text.text);
-  out.finish_reason = std::move(answer.text.finish_reason);
+  out.answer = std::move(answer.generated.text);
+  out.finish_reason = std::move(answer.generated.finish_reason);
   out.prompt = tokenizer.decode(answer.prompt.ids, /*special=*/true, /*at_start=*/true);
   out.question_tokens = answer.prompt.question_tokens;
   out.template_tokens = answer.prompt.template_tokens;
-  out.recomputed_tokens = int64_t(answer.prompt.ids.size());
-  out.timings.prompt_n = answer.text.n_prompt_tokens;
-  out.timings.prompt_ms = answer.text.prefill_ms;
-  out.timings.predicted_n = answer.text.n_tokens;
-  out.timings.predicted_ms = answer.text.decode_ms;
+  out.timings = std::move(answer.generated.timings);
+  out.recomputed_tokens = out.timings.prompt_n;
 }
 
 Result<AskResult> run(const AskMethod& method, Ask& ask) {

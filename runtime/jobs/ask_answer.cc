@@ -38,7 +38,7 @@ Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans) {
   return assemble_prompt(*ask.engine.tokenizer, ask.engine.chat.value(), ask.options.system, passages, ask.question);
 }
 
-Result<GeneratedText> run(Ask& ask, std::span<const int32_t> prompt) {
+Result<GenerateResult> run(Ask& ask, std::span<const int32_t> prompt) {
   MemoryPlan store;
   store[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(ask.contexts.size()));
   TRY_ASSIGN(auto decoder, ask.engine.open_decoder(int64_t(prompt.size()), ask.options.sampling, store,
@@ -60,9 +60,9 @@ Result<Answer> answer_by_recompute(Ask& ask, std::span<const Span> spans) {
                                             n_prompt, n_new, window, ask.options.gather_tokens)};
   }
   if (n_new > 0) {
-    TRY_ASSIGN(answer.text, run(ask, answer.prompt.ids));
+    TRY_ASSIGN(answer.generated, run(ask, answer.prompt.ids));
   } else {  // the model's run over the prompt takes nearly all of an ask's time, and nothing would use its result
-    answer.text.finish_reason = "length";
+    answer.generated.finish_reason = "length";
   }
   return answer;
 }

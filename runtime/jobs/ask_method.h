@@ -45,8 +45,8 @@ struct Query {
 };
 
 struct Answer {
-  Prompt prompt;  // the prompt for the full model
-  GeneratedText text;
+  Prompt prompt;             // the prompt for the full model
+  GenerateResult generated;  // as Decoder::run() gives it
 };
 
 // Each step may fail. A step that takes long must check Ask::cancel.
@@ -68,7 +68,7 @@ Result<std::vector<Span>> select_by_score(Ask& ask, const Query& query);
 Result<Answer> answer_by_recompute(Ask& ask, std::span<const Span> spans);
 
 // Makes the Scorer that compares a question's rows with a context's, block by block.
-Engine::Impl::MakeJob<Scorer> make_scorer(const EmbeddingLayout& layout, int64_t n_question_rows);
+Result<std::unique_ptr<Scorer>> make_scorer(const Site& site, const EmbeddingLayout& layout, int64_t n_question_rows);
 // Loads a context's stored cache, with room for calls of up to n_call_tokens tokens over it. Once the cache is gone,
 // there is room to score as many rows.
 Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens);

@@ -13,12 +13,7 @@ namespace {
 // An empty cache of the same shape as the context's.
 Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64_t n_call_tokens) {
   Engine::Impl& engine = ask.engine;
-  const CompressOptions options{.policy = find_policy(s.policy),
-                                .chunk_tokens = s.chunk_tokens,
-                                .cache_tokens = s.cache_tokens,
-                                .sink_tokens = s.sink_tokens,
-                                .overlap_tokens = s.overlap_tokens,
-                                .kv_type = engine.kv_type()};
+  const CompressOptions options = compress_options(s, engine.kv_type());
   const CompressSizes sizes = question_sizes(options, n_call_tokens);
   SessionNeeds needs{.limits = Compressor::limits(engine.model->shape(), *engine.device, sizes),
                      .weights = Compressor::weights(s.heads),
@@ -28,8 +23,8 @@ Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64
   needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(ask.contexts.size()));
   // Weights stay as they are arranged here until the rows are scored, so scoring must fit beside them, too.
   const EmbeddingLayout layout{int64_t(s.heads.size()), s.head_dim};
-  TRY_ASSIGN(needs.meanwhile,
-             count_job(*engine.device, Scorer::limits(layout, n_call_tokens), make_scorer(layout, n_call_tokens)));
+  TRY_ASSIGN(needs.meanwhile, count_job(*engine.device, Scorer::limits(layout, n_call_tokens),
+                                        [&](const Site& site) { return make_scorer(site, layout, n_call_tokens); }));
   engine.note_gpu_plan(needs.meanwhile.device);
   return engine.open_session<Compressor>(
       needs, [&](const Site& site) { return Compressor::create(*engine.model, site, s.heads, options, sizes); },

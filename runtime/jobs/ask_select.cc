@@ -10,8 +10,10 @@ Status score_rows(Ask& ask, OpenContext& context, std::span<const std::byte> que
                   const std::function<void(std::span<const float>)>& on_scores) {
   const EmbeddingLayout layout{int64_t(context.settings.heads.size()), context.settings.head_dim};
   const int64_t n_question_rows = int64_t(question_rows.size()) / layout.row_bytes();
-  TRY_ASSIGN(auto scorer, ask.engine.make_session<Scorer>(Scorer::limits(layout, n_question_rows),
-                                                          make_scorer(layout, n_question_rows)));
+  TRY_ASSIGN(auto scorer,
+             ask.engine.make_session<Scorer>(Scorer::limits(layout, n_question_rows), [&](const Site& site) {
+               return make_scorer(site, layout, n_question_rows);
+             }));
   TRY(scorer->set_question(question_rows));
   return context.data->scan_embeddings([&](const EmbeddingBlock& block) -> Status {
     if (ask.cancel != nullptr && ask.cancel->cancelled()) return {Code::kCancelled, "stopped"};
@@ -23,10 +25,8 @@ Status score_rows(Ask& ask, OpenContext& context, std::span<const std::byte> que
 
 }  // namespace
 
-Engine::Impl::MakeJob<Scorer> make_scorer(const EmbeddingLayout& layout, int64_t n_question_rows) {
-  return [=](const Site& site) {
-    return Scorer::create(site, layout, n_question_rows, block_tokens_for(int32_t(layout.row_bytes())));
-  };
+Result<std::unique_ptr<Scorer>> make_scorer(const Site& site, const EmbeddingLayout& layout, int64_t n_question_rows) {
+  return Scorer::create(site, layout, n_question_rows, block_tokens_for(int32_t(layout.row_bytes())));
 }
 
 Result<std::vector<Span>> select_by_score(Ask& ask, const Query& query) {
@@ -35,7 +35,7 @@ Result<std::vector<Span>> select_by_score(Ask& ask, const Query& query) {
     return Status{Code::kInternal, "rows are scored by a query that has states for each context"};
   }
   const int64_t edge = edge_tokens_per_side(o.edge_tokens, o.gather_tokens, int64_t(ask.contexts.size()));
-  Gatherer gatherer({o.gather_tokens, o.pool_window});
+  Gatherer gatherer(o.gather_tokens, o.pool_window);
   std::vector<int64_t> n_tokens;
   for (size_t i = 0; i < ask.contexts.size(); ++i) {
     n_tokens.push_back(ask.contexts[i].n_tokens());

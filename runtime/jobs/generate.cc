@@ -45,16 +45,9 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   }
   TRY_ASSIGN(auto decoder, engine.open_decoder(int64_t(ids.size()), options.sampling, {},
                                                "a shorter prompt or a smaller -n needs less", cancel));
-  TRY_ASSIGN(GeneratedText text, decoder->run(ids, on_text, {}, cancel));
-  GenerateResult out;
-  out.text = std::move(text.text);
-  out.finish_reason = text.finish_reason;
-  out.timings = {.prompt_n = int64_t(ids.size()),
-                 .prompt_ms = text.prefill_ms,
-                 .predicted_n = text.n_tokens,
-                 .predicted_ms = text.decode_ms,
-                 .phases_ms = {{"recompute_ms", text.prefill_ms}, {"decode_ms", text.decode_ms}},
-                 .total_ms = total.elapsed_ms()};
+  TRY_ASSIGN(GenerateResult out, decoder->run(ids, on_text, {}, cancel));
+  out.timings.phases_ms = {{"recompute_ms", out.timings.prompt_ms}, {"decode_ms", out.timings.predicted_ms}};
+  out.timings.total_ms = total.elapsed_ms();
   out.memory = memory_report(engine, nullptr);
   return out;
 }

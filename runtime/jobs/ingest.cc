@@ -26,7 +26,7 @@ IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
   const auto fitting = [](int64_t n) { return std::clamp<int64_t>(n / 64 * 64, 64, kUsualTokens); };
   int64_t& chunk = options.chunk_tokens;
   int64_t& cache = options.cache_tokens;
-  if (find_policy(options.policy)->carry == Carry::kNothing) {
+  if (!find_policy(options.policy)->carries()) {
     if (cache == 0) cache = kUsualTokens;  // no cache is made, but the settings need a number
     if (chunk == 0) chunk = fitting(slots - options.overlap_tokens);
   }

@@ -53,7 +53,7 @@ Status IngestJob::check_products() const {
     engine_.remark(LogLevel::kInfo,
                    fmt::format("context '{}' was begun without FP8 products and goes on without", name_));
   }
-  if (settings_.fp8_products && find_policy(settings_.policy)->carry == Carry::kCache) {
+  if (settings_.fp8_products && find_policy(settings_.policy)->carries()) {
     engine_.remark(
         LogLevel::kWarning,
         fmt::format("FP8 products can find fewer passages with the policy {}, as errors stay in its cache; with "
@@ -67,14 +67,9 @@ Status IngestJob::make_compressor() {
   TRY(check_products());
   const ModelShape& shape = engine_.model->shape();
   const bool wants_bos = engine_.tokenizer->add_bos() && engine_.tokenizer->bos() >= 0;
-  compress_ = {.policy = find_policy(settings_.policy),
-               .chunk_tokens = settings_.chunk_tokens,
-               .cache_tokens = settings_.cache_tokens,
-               .sink_tokens = settings_.sink_tokens,
-               .overlap_tokens = settings_.overlap_tokens,
-               .bos = wants_bos ? engine_.tokenizer->bos() : -1,
-               .kv_type = engine_.kv_type(),
-               .saves = true};
+  compress_ = compress_options(settings_, engine_.kv_type());
+  compress_.bos = wants_bos ? engine_.tokenizer->bos() : -1;
+  compress_.saves = true;
   const CompressSizes sizes = ingest_sizes(compress_);
   warn_past_window(sizes.capacity - (wants_bos ? 0 : 1));
   // The store has an account of its own; a chunk's rows are copied there.
@@ -104,7 +99,7 @@ Status IngestJob::open_context() {
   target_.state.append = {};
   target_.state.committed_hash = target_.pump->hash();
   TRY(target_.writer->truncate(target_.start, target_.sources_json(), to_json(target_.state)));
-  if (target_.start == 0 || compress_.policy->carry != Carry::kNothing) return {};
+  if (target_.start == 0 || compress_.policy->carries()) return {};
   TRY_ASSIGN(const Tokens before, target_.writer->read_tokens(
                                       std::max<int64_t>(0, target_.start - compress_.overlap_tokens), target_.start));
   overlap_ = before.ids;
@@ -154,7 +149,7 @@ Status IngestJob::claim_room(int64_t n_tokens) {
   const int64_t row_bytes = compressor_->layout().row_bytes();
   const int64_t checkpoint_bytes = compressor_->most_parts_bytes(n_done_ + n_tokens);
   // At the end the question's checkpoint replaces another one, and for a moment both are stored.
-  const bool saved_twice = compress_.policy->carry == Carry::kNothing;
+  const bool saved_twice = !compress_.policy->carries();
   const auto make = [&](int64_t n_chunks, int64_t n_chunks_tokens) {
     Status made = target_.writer->claim_room(n_chunks_tokens * (row_bytes + kSpanBytes) + n_chunks * kStateBytes,
                                              checkpoint_bytes * (saved_twice ? 2 : 1));
@@ -262,7 +257,7 @@ Status IngestJob::finish() {
   TRY(write_pending());
   report("finish", 0);
   if (!append_base_) TRY(save_append_start());
-  const bool carries_nothing = compress_.policy->carry == Carry::kNothing;
+  const bool carries_nothing = !compress_.policy->carries();
   if (carries_nothing) {
     Stopwatch watch;
     TRY_ASSIGN(const Tokens tail,

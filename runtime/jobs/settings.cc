@@ -7,7 +7,6 @@
 #include "base/parse_json.h"
 #include "base/try.h"
 #include "runtime/compress/embedding.h"
-#include "runtime/compress/policies/policy.h"
 #include "runtime/model/model.h"
 
 namespace reform {
@@ -96,6 +95,15 @@ Result<std::string> with_model_path(const std::string& text, const std::string& 
   TRY_ASSIGN(ContextSettings settings, parse_settings(text, context));
   settings.model_path = path;
   return to_json(settings);
+}
+
+CompressOptions compress_options(const ContextSettings& settings, KvView::Type kv_type) {
+  return {.policy = find_policy(settings.policy),
+          .chunk_tokens = settings.chunk_tokens,
+          .cache_tokens = settings.cache_tokens,
+          .sink_tokens = settings.sink_tokens,
+          .overlap_tokens = settings.overlap_tokens,
+          .kv_type = kv_type};
 }
 
 Status check_rows(const ContextSettings& settings, const ContextMeta& meta) {

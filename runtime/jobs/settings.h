@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "runtime/compress/compress.h"
 #include "runtime/compress/heads.h"
 #include "runtime/engine/engine_impl.h"
 #include "storage/store/context_store.h"
@@ -29,6 +30,9 @@ std::string to_json(const ContextSettings& settings);
 Result<ContextSettings> parse_settings(const std::string& json, const std::string& context);
 // The same settings with another path of the model: "" for an archive, which says nothing about this machine.
 Result<std::string> with_model_path(const std::string& json, const std::string& path, const std::string& context);
+
+// How the context's chunks are run. `bos` and `saves` are left to an ingest.
+CompressOptions compress_options(const ContextSettings& settings, KvView::Type kv_type);
 
 // Checks that the context's rows have the size its heads give, which parsing cannot know. kCorrupt.
 Status check_rows(const ContextSettings& settings, const ContextMeta& meta);

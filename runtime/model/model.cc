@@ -159,10 +159,8 @@ Model::~Model() = default;
 
 Status Model::move_to(Device& device, MemoryAccount& host, WeightPlace place) {
   weights_.reset();
-  auto made = make_weight_source(*gguf_, *this, device, host, place);
-  const Status status = made.status();
-  weights_ = status.ok() ? std::move(made).value() : mapped_weights(*this);
-  return status;
+  TRY_ASSIGN(weights_, make_weight_source(*gguf_, *this, device, host, place));
+  return {};
 }
 
 Result<std::unique_ptr<Model>> Model::create(const Gguf& gguf) {
@@ -176,7 +174,6 @@ Result<std::unique_ptr<Model>> Model::create(const Gguf& gguf) {
   for (int64_t i = 0; i < model->shape_.n_layers; ++i) TRY(loader.bind_layer(i));
   TRY(loader.apply_rope_factors());
   TRY(loader.check_all_used());
-  model->weights_ = mapped_weights(*model);
   return model;
 }
 

@@ -56,9 +56,10 @@ class Model {
 
   ~Model();
 
-  // From now on the model runs on `device`, which must outlive it, as must `host`. kMemoryCap, kIo.
+  // From now on the model runs on `device`, which must outlive it, as must `host`. Before this, and after kMemoryCap or
+  // kIo, it runs nowhere.
   Status move_to(Device& device, MemoryAccount& host, WeightPlace place);
-  WeightSource& weights() const { return *weights_; }  // for ops; in the file's mapping before move_to()
+  WeightSource& weights() const { return *weights_; }  // for ops
 
   // Weights at their host addresses, whatever device the model runs on.
   const ModelShape& shape() const { return shape_; }

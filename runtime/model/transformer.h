@@ -5,9 +5,12 @@
 #include <reform/cancel.h>
 #include <reform/status.h>
 
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 
+#include "base/memory.h"
 #include "runtime/model/kv_cache.h"
 #include "runtime/model/model.h"
 
@@ -55,12 +58,44 @@ class Transformer {
   Status logits(int64_t rows, MatView<float> out, const CancelToken* cancel = nullptr);
 
  private:
-  struct Impl;
-  explicit Transformer(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  // What a forward carries from op to op. Views of [n_tokens, ...] hold the whole call. Views of [block, ...] hold one
+  // block of its rows, so that the wide ones (gate, up) take less memory.
+  struct Activations {
+    MatView<float> hidden;    // [n_tokens, d_model] the residual stream
+    MatView<float> q;         // [n_tokens, n_heads * head_dim]
+    MatView<float> k, v;      // [n_tokens, n_kv_heads * head_dim]
+    MatView<float> lse;       // [n_heads, n_tokens] for hooks.on_attention
+    MatView<float> normed;    // [block, d_model] a norm's output; then a projection's, before its post-norm
+    MatView<float> attended;  // [block, n_heads * head_dim]
+    MatView<float> gate, up;  // [block, d_ff]
 
- public:
-  ~Transformer();
+    // Places every view after `base` (nullptr: only counts) and returns the number of floats.
+    int64_t place(const ModelShape& s, int64_t n_tokens, int64_t block_tokens, float* base);
+  };
+  Transformer(const Model& model, Ops* ops, int64_t max_tokens, int64_t max_kv_len, int64_t block_tokens);
+  bool is_local(int64_t layer) const { return shape_.is_local[size_t(layer)]; }
+  const Rope& rope_of(int64_t layer) const { return is_local(layer) ? local_rope_ : rope_; }
+  template <class Fn>
+  Status for_blocks(int64_t n_rows, Fn fn);
+  Status check(const ForwardArgs& args) const;
+  Status step(const ForwardHooks& hooks);
+  Status project(const LayerWeights& w, const ForwardHooks& hooks);
+  Status attend(int64_t layer, const LayerWeights& w, const ForwardArgs& args, const ForwardHooks& hooks);
+  void attend_block(const LayerWeights& w, const AttentionArgs& whole, int64_t begin, int64_t end, bool want_lse);
+  Status feed_forward(const LayerWeights& w, const ForwardHooks& hooks);
+  void add_output(const Weight& w, std::span<const float> bias, MatView<const float> x,
+                  std::span<const float> post_norm, MatView<float> hidden);
+
+  const Model& model_;
+  const ModelShape& shape_;
+  Ops* const ops_;
+  const int64_t max_tokens_, max_kv_len_, block_tokens_;
+  Buffer<float> storage_;
+  Rope rope_, local_rope_;  // of layers that see all tokens, and of those with a window
+  Activations act_;         // of the current call, n_tokens_ rows
+  int64_t n_tokens_ = 0;    // rows of the current call
+  int64_t logit_rows_ = 0;  // rows of the last full forward, for logits()
+  int64_t n_steps_ = 0, n_steps_done_ = 0;
 };
 
 }  // namespace reform

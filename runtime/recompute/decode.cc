@@ -85,15 +85,15 @@ Status Decoder::prepare_steps() {
   return {};
 }
 
-Result<GeneratedText> Decoder::run(std::span<const int32_t> prompt, const TextCallback& on_text,
-                                   const std::function<void()>& on_first_token, const CancelToken* cancel) {
-  GeneratedText out;
+Result<GenerateResult> Decoder::run(std::span<const int32_t> prompt, const TextCallback& on_text,
+                                    const std::function<void()>& on_first_token, const CancelToken* cancel) {
+  GenerateResult out;
   Stopwatch watch;
   TRY(prefill(prompt, cancel));
   // Taken even if no token is wanted: only after this has the device run the prompt.
   TRY_ASSIGN(int32_t token, next_->take());
-  out.prefill_ms = watch.lap_ms();
-  out.n_prompt_tokens = int64_t(prompt.size());
+  out.timings.prompt_ms = watch.lap_ms();
+  out.timings.prompt_n = int64_t(prompt.size());
 
   TextStream text;
   bool wanted = true;
@@ -102,19 +102,20 @@ Result<GeneratedText> Decoder::run(std::span<const int32_t> prompt, const TextCa
     if (!piece.empty() && on_text) wanted = on_text(piece);
   };
   out.finish_reason = "length";
-  while (out.n_tokens < sampling_.max_new_tokens) {
-    if (out.n_tokens++ == 0 && on_first_token) on_first_token();
+  int64_t& n_tokens = out.timings.predicted_n;
+  while (n_tokens < sampling_.max_new_tokens) {
+    if (n_tokens++ == 0 && on_first_token) on_first_token();
     if (!sampling_.ignore_end && tokenizer_.is_end(token)) {
       out.finish_reason = "stop";
       break;
     }
     emit(text.push(tokenizer_.token_bytes(token, /*special=*/false)));
     if (!wanted) out.finish_reason = "cancelled";
-    if (!wanted || out.n_tokens == sampling_.max_new_tokens) break;
+    if (!wanted || n_tokens == sampling_.max_new_tokens) break;
     TRY_ASSIGN(token, next_after(token, cancel));
   }
   if (wanted) emit(text.finish());
-  out.decode_ms = watch.lap_ms();
+  out.timings.predicted_ms = watch.lap_ms();
   return out;
 }
 

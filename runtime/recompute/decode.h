@@ -9,7 +9,6 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <string>
 
 #include "runtime/model/kv_cache.h"
 #include "runtime/model/model.h"
@@ -18,12 +17,6 @@
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace reform {
-
-struct GeneratedText {
-  std::string text, finish_reason;            // "stop", "length" or "cancelled"
-  int64_t n_prompt_tokens = 0, n_tokens = 0;  // run through the model, and generated
-  double prefill_ms = 0, decode_ms = 0;
-};
 
 class Decoder {
  public:
@@ -34,9 +27,10 @@ class Decoder {
                                                  KvView::Type kv_type, int64_t n_prompt_tokens,
                                                  const SamplingOptions& sampling);
 
-  // Prefill of the prompt into the cache, then decode. Pieces given to on_text are whole characters.
-  Result<GeneratedText> run(std::span<const int32_t> prompt, const TextCallback& on_text,
-                            const std::function<void()>& on_first_token, const CancelToken* cancel);
+  // Prefill of the prompt into the cache, then decode. Pieces given to on_text are whole characters. The
+  // result's memory, phases and total time are left to the caller.
+  Result<GenerateResult> run(std::span<const int32_t> prompt, const TextCallback& on_text,
+                             const std::function<void()>& on_first_token, const CancelToken* cancel);
 
   // Calls Device::prepare_step() for both kinds of step that a decode may repeat. All weights must be resident. After
   // it, run() must not be called.

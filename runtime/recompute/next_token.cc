@@ -4,6 +4,12 @@
 
 namespace reform {
 
+Draw next_draw(const SamplingOptions& options, std::mt19937_64& random) {
+  // Not std::uniform_real_distribution, whose numbers differ from library to library.
+  const double uniform = double(random() >> 11) * 0x1p-53;
+  return {options.top_k, options.top_p, options.min_p, options.temperature, uniform};
+}
+
 Result<NextToken> NextToken::create(Device& device, int64_t n_vocab, const SamplingOptions& options) {
   NextToken next(device, options);
   MemoryAccount& account = device.account();
@@ -14,7 +20,7 @@ Result<NextToken> NextToken::create(Device& device, int64_t n_vocab, const Sampl
 
 Status NextToken::issue(Transformer& transformer, Ops& ops, const CancelToken* cancel) {
   TRY(transformer.logits(1, MatView<float>(logits_.data(), 1, logits_.size()), cancel));
-  if (sampler_.is_greedy()) {
+  if (is_greedy()) {
     ops.argmax(logits_.span(), id_.data());
   } else {
     ops.draw(logits_.span(), draw_, id_.data());
@@ -25,7 +31,7 @@ Status NextToken::issue(Transformer& transformer, Ops& ops, const CancelToken* c
 Result<int32_t> NextToken::take() {
   int32_t id = 0;
   TRY(device_->to_host(&id, id_.data(), sizeof id));
-  draw_ = sampler_.next();
+  draw_ = next_draw(options_, random_);
   return id;
 }
 

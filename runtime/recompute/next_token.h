@@ -5,28 +5,34 @@
 #include <reform/generate.h>
 #include <reform/status.h>
 
+#include <random>
+
 #include "kernels/device.h"
 #include "runtime/model/transformer.h"
-#include "runtime/recompute/sampler.h"
 
 namespace reform {
+
+// How the next token of a text is drawn. The text's random numbers are those of its seed.
+Draw next_draw(const SamplingOptions& options, std::mt19937_64& random);
 
 class NextToken {
  public:
   // The logits and the id count as the device's activations.
   static Result<NextToken> create(Device& device, int64_t n_vocab, const SamplingOptions& options);
 
-  StepKind step_kind() const { return sampler_.is_greedy() ? StepKind::kBest : StepKind::kDrawn; }
+  StepKind step_kind() const { return is_greedy() ? StepKind::kBest : StepKind::kDrawn; }
   // Issues only ops if all weights are resident. May be repeated, with the same result, until take().
   Status issue(Transformer& transformer, Ops& ops, const CancelToken* cancel);
   Result<int32_t> take();
 
  private:
   NextToken(Device& device, const SamplingOptions& options)
-      : device_(&device), sampler_(options), draw_(sampler_.next()) {}
+      : device_(&device), options_(options), random_(options.seed), draw_(next_draw(options_, random_)) {}
+  bool is_greedy() const { return options_.temperature == 0; }
 
   Device* device_;
-  Sampler sampler_;
+  SamplingOptions options_;
+  std::mt19937_64 random_;
   Draw draw_;
   Buffer<float> logits_;
   Buffer<int32_t> id_;

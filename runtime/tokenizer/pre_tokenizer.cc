@@ -10,12 +10,11 @@ namespace reform {
 namespace {
 
 using Contractions = PreTokenizer::Contractions;
-using LetterPrefix = PreTokenizer::LetterPrefix;
 
 constexpr PreTokenizer kPreTokenizers[] = {
     {.name = "gpt-2",
      .contractions = Contractions::kLowerCase,
-     .letter_prefix = LetterPrefix::kSpace,
+     .mark_before_letters = false,
      .cased_words = false,
      .isolate_numbers = false,
      .max_numbers = 0,
@@ -25,7 +24,7 @@ constexpr PreTokenizer kPreTokenizers[] = {
      .add_bos = false},
     {.name = "smollm",
      .contractions = Contractions::kLowerCase,
-     .letter_prefix = LetterPrefix::kSpace,
+     .mark_before_letters = false,
      .cased_words = false,
      .isolate_numbers = true,
      .max_numbers = 1,
@@ -35,7 +34,7 @@ constexpr PreTokenizer kPreTokenizers[] = {
      .add_bos = false},
     {.name = "qwen2",
      .contractions = Contractions::kAnyCase,
-     .letter_prefix = LetterPrefix::kAnyMark,
+     .mark_before_letters = true,
      .cased_words = false,
      .isolate_numbers = false,
      .max_numbers = 1,
@@ -45,7 +44,7 @@ constexpr PreTokenizer kPreTokenizers[] = {
      .add_bos = false},
     {.name = "llama-bpe",
      .contractions = Contractions::kAnyCase,
-     .letter_prefix = LetterPrefix::kAnyMark,
+     .mark_before_letters = true,
      .cased_words = false,
      .isolate_numbers = false,
      .max_numbers = 3,
@@ -55,7 +54,7 @@ constexpr PreTokenizer kPreTokenizers[] = {
      .add_bos = true},
     {.name = "tekken",
      .contractions = Contractions::kNone,
-     .letter_prefix = LetterPrefix::kAnyMark,
+     .mark_before_letters = true,
      .cased_words = true,
      .isolate_numbers = false,
      .max_numbers = 1,
@@ -131,7 +130,7 @@ class Scanner {
   // The position after the optional prefix, or `begin` if there is no prefix.
   size_t after_letter_prefix(size_t begin) {
     const uint32_t c = at(begin);
-    if (pre_.letter_prefix == LetterPrefix::kSpace) return c == ' ' ? begin + 1 : begin;
+    if (!pre_.mark_before_letters) return c == ' ' ? begin + 1 : begin;
     const CharClass cls = char_class(c);
     const bool taken = c != '\r' && c != '\n' && !is_letter(cls) && cls != CharClass::kNumber;
     return taken ? after(begin) : begin;

@@ -19,8 +19,8 @@ struct PreTokenizer {
 
   enum class Contractions { kNone, kLowerCase, kAnyCase };  // 's 't 're 've 'm 'll 'd
   Contractions contractions;
-  // What may come before a word's letters: one space, or any character but \r \n, a letter or a number.
-  enum class LetterPrefix { kSpace, kAnyMark } letter_prefix;
+  // Whether any character but \r \n, a letter or a number may come before a word's letters; else only one space.
+  bool mark_before_letters;
   bool cased_words;              // a word is upper* lower+ or upper+ lower*; else a run of letters
   bool isolate_numbers;          // each number is cut out first; the text before it ends there as at the text's end
   int max_numbers;               // longest run of numbers; 0: any, with a space before it

@@ -1,5 +1,4 @@
-// Tokens drawn from logits by CUDA. The host's filters are tested with the sampler
-// (tests/runtime/recompute/sampler_test.cc).
+// Tokens drawn from logits by CUDA. The host's filters are tested in tests/runtime/recompute/next_token_test.cc.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>

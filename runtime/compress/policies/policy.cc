@@ -7,9 +7,9 @@ MakePolicy make_h2o, make_recent;  // each is defined in the file of its name
 namespace {
 
 constexpr Policy kPolicies[] = {
-    {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", Carry::kCache, make_h2o},
-    {"recent", "sinks and a window of recent tokens (StreamingLLM)", Carry::kCache, make_recent},
-    {"none", "independent chunks after a short overlap; nothing is carried", Carry::kNothing, nullptr,
+    {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", make_h2o},
+    {"recent", "sinks and a window of recent tokens (StreamingLLM)", make_recent},
+    {"none", "independent chunks after a short overlap; nothing is carried", nullptr,
      /*keeps_sinks=*/false},
 };
 

@@ -72,18 +72,16 @@ struct PolicySetup {
 // counted (kernels/counting_site.h). What the buffers hold at first is reset()'s.
 using MakePolicy = Result<std::unique_ptr<EvictionPolicy>>(const PolicySetup& setup);
 
-enum class Carry : uint8_t {
-  kCache,    // the evicted cache goes on to the next chunk
-  kNothing,  // chunks are independent; a short overlap before each is run again
-};
-
 // A row of the list.
 struct Policy {
   const char* name;
-  const char* summary;  // one line for --help
-  Carry carry;
+  const char* summary;      // one line for --help
   MakePolicy* make;         // nullptr if nothing is carried
   bool keeps_sinks = true;  // whether the first PolicySetup::sinks slots always stay
+
+  // Whether the evicted cache goes on to the next chunk. Otherwise chunks are independent; a short overlap before each
+  // is run again.
+  bool carries() const { return make != nullptr; }
 };
 
 std::span<const Policy> policies();                  // the first is the default

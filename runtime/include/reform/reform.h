@@ -64,7 +64,8 @@ typedef struct reform_engine_options {
   int32_t n_threads;             /* 0: one per core this process may run on */
   reform_log_fn log;
   void* log_user;
-  const char* device;           /* "" and cpu; cuda:0, ...; auto */
+  const char* device; /* "" and cpu; cuda:0, ...; auto */
+  /* For GPUs only. REFORM_USAGE in a build without CUDA, unless they are 0 and "". */
   int64_t max_gpu_memory_bytes; /* 0: all that is free except a reserve */
   const char* gpu_weights;      /* "" and auto, resident, host, file */
   const char* cublas_lt_file;   /* "": the loader finds it */

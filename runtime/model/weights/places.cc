@@ -127,13 +127,13 @@ Status WeightPlaces::arrange(const WeightUse& use, int64_t job_bytes, int64_t jo
   if (!fits_host(streamed, job_host_bytes)) {
     drop_host([&](int64_t i) { return !std::binary_search(streamed.begin(), streamed.end(), i); });
   }
-  summary_.place = "resident";
-  summary_.planned_bytes = layout->total_bytes + norm_bytes();
+  report_.place = "resident";
+  planned_bytes_ = layout->total_bytes + norm_bytes();
   if (layout->streams) {
     TRY_ASSIGN(const bool from_file, choose_file(streamed, job_host_bytes, cancel));
     TRY(stream(streamed, use, d.slot_bytes, from_file));
   }
-  summarise(use, d);
+  report_on(use, d);
   return {};
 }
 
@@ -234,27 +234,27 @@ Status WeightPlaces::stream(const std::vector<int64_t>& units, const WeightUse& 
     unit.n_parts = int64_t(parts.size()) - unit.first_part;
   }
   TRY_ASSIGN(stream_, WeightStream::create(gguf_, device_, host_, std::move(parts), std::move(from), slot_bytes));
-  summary_.place = from_file ? "file" : "host";
+  report_.place = from_file ? "file" : "host";
   return {};
 }
 
-void WeightPlaces::summarise(const WeightUse& use, const WeightDemand& demand) {
+void WeightPlaces::report_on(const WeightUse& use, const WeightDemand& demand) {
   double resident_bytes = 0, streamed_bytes = 0;
-  summary_.resident_layers = summary_.streamed_layers = 0;
+  report_.resident_layers = report_.streamed_layers = 0;
   for (const int64_t i : demand.wanted) {
     if (demand.embedding == i && !demand.embedding_is_output) continue;
     const bool resident = units_[size_t(i)].resident.size() > 0;
     (resident ? resident_bytes : streamed_bytes) += double(part_bytes(use, i));
-    if (i < n_layers()) ++(resident ? summary_.resident_layers : summary_.streamed_layers);
+    if (i < n_layers()) ++(resident ? report_.resident_layers : report_.streamed_layers);
   }
   Copies::Rates rates = copies_.rates();
-  if (stream_ != nullptr && summary_.place == std::string("file") && read_bytes_per_s_ > 0) {
+  if (stream_ != nullptr && report_.place == "file" && read_bytes_per_s_ > 0) {
     rates.copy_bytes_per_s = std::min(rates.copy_bytes_per_s, read_bytes_per_s_);
   }
   const bool known = rates.device_bytes_per_s > 0 && rates.copy_bytes_per_s > 0;
   const double seconds =
       known ? resident_bytes / rates.device_bytes_per_s + streamed_bytes / rates.copy_bytes_per_s : 0;
-  summary_.tokens_per_s = use.output && seconds > 0 ? 1 / seconds : 0;
+  report_.planned_tokens_per_second = use.output && seconds > 0 ? 1 / seconds : 0;
 }
 
 Result<const LayerWeights*> WeightPlaces::layer(int64_t i, const CancelToken* cancel) {

@@ -31,7 +31,8 @@ class WeightPlaces final : public WeightSource {
 
   int64_t least_bytes(const WeightUse& use) const override;
   Status arrange(const WeightUse& use, int64_t job_bytes, int64_t job_host_bytes, const CancelToken* cancel) override;
-  const WeightSummary& summary() const override { return summary_; }
+  const WeightReport& report() const override { return report_; }
+  int64_t planned_bytes() const override { return planned_bytes_; }
   bool all_resident() const override;
   bool streams() const override { return stream_ != nullptr; }
 
@@ -71,7 +72,7 @@ class WeightPlaces final : public WeightSource {
   bool fits_host(const std::vector<int64_t>& units, int64_t job_host_bytes) const;
   void drop_host(const std::function<bool(int64_t unit)>& unwanted);
   Status fill_host(const std::vector<int64_t>& units, const CancelToken* cancel);
-  void summarise(const WeightUse& use, const WeightDemand& demand);
+  void report_on(const WeightUse& use, const WeightDemand& demand);
 
   const Gguf& gguf_;
   const Model& model_;
@@ -86,7 +87,8 @@ class WeightPlaces final : public WeightSource {
   std::unique_ptr<EmbeddingLookup> lookup_;  // if the token embedding is not resident
   std::unique_ptr<WeightStream> stream_;
   double read_bytes_per_s_ = 0;  // of the file; 0: unknown
-  WeightSummary summary_;
+  WeightReport report_{.place = "resident"};
+  int64_t planned_bytes_ = 0;
   Reservation made_;  // host memory of a synthetic model's pattern
 };
 

@@ -6,49 +6,44 @@
 namespace reform {
 namespace {
 
-struct Candidate {
-  WeightLayout layout;
-  int64_t resident_bytes = 0;  // of wanted units
-};
-
 bool may_stay(const WeightDemand& d) { return d.place == WeightPlace::kAuto || d.place == WeightPlace::kResident; }
 
 // Fills the room that the stack's lowest units, `kept`, leave.
 class Filling {
  public:
   Filling(const WeightDemand& demand, std::span<const int64_t> kept) : d_(demand) {
-    c_.layout.n_kept = int64_t(kept.size());
-    for (const int64_t unit : kept) c_.layout.total_bytes += bytes(unit);
+    layout_.n_kept = int64_t(kept.size());
+    for (const int64_t unit : kept) layout_.total_bytes += bytes(unit);
     for (const int64_t unit : d_.wanted) {
       if (std::find(kept.begin(), kept.end(), unit) == kept.end()) {
         missing_.push_back(unit);
       } else {
-        c_.resident_bytes += bytes(unit);
+        layout_.resident_bytes += bytes(unit);
       }
     }
   }
 
-  std::optional<Candidate> run() {
-    if (may_stay(d_) && add_all()) return c_;
+  std::optional<WeightLayout> run() {
+    if (may_stay(d_) && add_all()) return layout_;
     const bool embedding_missing = !missing_.empty() && missing_.back() == d_.embedding;
-    c_.layout.host_embedding = embedding_missing;
-    if (embedding_missing) c_.layout.total_bytes += d_.embedding_scratch_bytes;
+    layout_.host_embedding = embedding_missing;
+    if (embedding_missing) layout_.total_bytes += d_.embedding_scratch_bytes;
     if (embedding_missing && !d_.embedding_is_output) {
       missing_.pop_back();
-      if (may_stay(d_) && add_all()) return c_;
+      if (may_stay(d_) && add_all()) return layout_;
     }
     if (d_.place == WeightPlace::kResident) return std::nullopt;
     stream();
-    return free_bytes() >= 0 ? std::optional(c_) : std::nullopt;
+    return free_bytes() >= 0 ? std::optional(layout_) : std::nullopt;
   }
 
  private:
   int64_t bytes(int64_t unit) const { return d_.unit_bytes[size_t(unit)]; }
-  int64_t free_bytes() const { return d_.room_bytes - c_.layout.total_bytes; }
+  int64_t free_bytes() const { return d_.room_bytes - layout_.total_bytes; }
   void add(int64_t unit) {
-    c_.layout.added.push_back(unit);
-    c_.layout.total_bytes += bytes(unit);
-    c_.resident_bytes += bytes(unit);
+    layout_.added.push_back(unit);
+    layout_.total_bytes += bytes(unit);
+    layout_.resident_bytes += bytes(unit);
   }
   bool add_all() {
     int64_t all_bytes = 0;
@@ -58,31 +53,31 @@ class Filling {
     return true;
   }
   void stream() {
-    c_.layout.streams = !missing_.empty();
-    if (c_.layout.streams) c_.layout.total_bytes += 2 * d_.slot_bytes;
+    layout_.streams = !missing_.empty();
+    if (layout_.streams) layout_.total_bytes += 2 * d_.slot_bytes;
     for (const int64_t unit : missing_) {
       const int64_t saved_bytes = unit == d_.embedding ? d_.embedding_scratch_bytes : 0;
       if (!may_stay(d_) || bytes(unit) > free_bytes() + saved_bytes) continue;
       add(unit);
-      c_.layout.total_bytes -= saved_bytes;
-      if (unit == d_.embedding) c_.layout.host_embedding = false;
+      layout_.total_bytes -= saved_bytes;
+      if (unit == d_.embedding) layout_.host_embedding = false;
     }
   }
 
   const WeightDemand& d_;
-  Candidate c_;
+  WeightLayout layout_;
   std::vector<int64_t> missing_;
 };
 
 }  // namespace
 
 std::optional<WeightLayout> lay_out(const WeightDemand& demand, std::span<const int64_t> stack) {
-  std::optional<Candidate> best;
+  std::optional<WeightLayout> best;
   for (int64_t n_kept = may_stay(demand) ? int64_t(stack.size()) : 0; n_kept >= 0; --n_kept) {
-    auto candidate = Filling(demand, stack.first(size_t(n_kept))).run();
-    if (candidate && (!best || candidate->resident_bytes > best->resident_bytes)) best = std::move(candidate);
+    auto layout = Filling(demand, stack.first(size_t(n_kept))).run();
+    if (layout && (!best || layout->resident_bytes > best->resident_bytes)) best = std::move(layout);
   }
-  return best ? std::optional(best->layout) : std::nullopt;
+  return best;
 }
 
 int64_t least_weight_bytes(const WeightDemand& d) {

@@ -30,7 +30,8 @@ struct WeightLayout {
   std::vector<int64_t> added;  // units that are copied on top of them
   bool streams = false;        // wanted units that are not resident, through two slots
   bool host_embedding = false;
-  int64_t total_bytes = 0;  // of all these, with kept units that are not wanted
+  int64_t total_bytes = 0;     // of all these, with kept units that are not wanted
+  int64_t resident_bytes = 0;  // of wanted units
 };
 
 // The layout with the most wanted bytes resident; of equal ones, the one that copies least. nullopt: not even two slots

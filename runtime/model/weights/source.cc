@@ -12,12 +12,13 @@ namespace {
 class MappedWeights final : public WeightSource {
  public:
   MappedWeights(const Model& model, Reservation counted) : model_(model), counted_(std::move(counted)) {
-    summary_.resident_layers = model.shape().n_layers;
+    report_.resident_layers = model.shape().n_layers;
   }
 
   int64_t least_bytes(const WeightUse&) const override { return 0; }
   Status arrange(const WeightUse&, int64_t, int64_t, const CancelToken*) override { return {}; }
-  const WeightSummary& summary() const override { return summary_; }
+  const WeightReport& report() const override { return report_; }
+  int64_t planned_bytes() const override { return 0; }
   bool all_resident() const override { return true; }
   bool streams() const override { return false; }
 
@@ -36,7 +37,7 @@ class MappedWeights final : public WeightSource {
  private:
   const Model& model_;
   Reservation counted_;
-  WeightSummary summary_;
+  WeightReport report_{.place = "resident"};
 };
 
 }  // namespace
@@ -54,16 +55,12 @@ WeightUse use_of_all(const ModelShape& shape) {
   return {.last_layer = shape.n_layers - 1, .stop_at_states = false, .output = true};
 }
 
-std::unique_ptr<WeightSource> mapped_weights(const Model& model, Reservation counted) {
-  return std::make_unique<MappedWeights>(model, std::move(counted));
-}
-
 Result<std::unique_ptr<WeightSource>> make_weight_source(const Gguf& gguf, const Model& model, Device& device,
                                                          MemoryAccount& host, WeightPlace place) {
   if (device.is_host()) {
     TRY_ASSIGN(auto counted, Reservation::create(host, MemoryCategory::kWeights, gguf.file_bytes()));
     TRY(gguf.materialise());
-    return mapped_weights(model, std::move(counted));
+    return std::unique_ptr<WeightSource>(std::make_unique<MappedWeights>(model, std::move(counted)));
   }
   TRY_ASSIGN(auto places, WeightPlaces::create(gguf, model, device, host, place));
   return std::unique_ptr<WeightSource>(std::move(places));

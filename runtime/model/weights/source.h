@@ -2,6 +2,7 @@
 #pragma once
 
 #include <reform/cancel.h>
+#include <reform/report.h>
 #include <reform/status.h>
 
 #include <cstdint>
@@ -26,14 +27,6 @@ struct WeightUse {
 };
 WeightUse use_of_all(const ModelShape& shape);
 
-// Where the weights are now.
-struct WeightSummary {
-  const char* place = "resident";  // "host" or "file" if anything is streamed from there
-  int64_t resident_layers = 0, streamed_layers = 0;
-  int64_t planned_bytes = 0;  // of a device with memory of its own, for all weights there
-  double tokens_per_s = 0;    // at most, for tokens one after another, if the output is used; 0: unknown
-};
-
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
@@ -45,7 +38,8 @@ class WeightSource {
   // be repeated.
   virtual Status arrange(const WeightUse& use, int64_t job_bytes, int64_t job_host_bytes,
                          const CancelToken* cancel) = 0;
-  virtual const WeightSummary& summary() const = 0;
+  virtual const WeightReport& report() const = 0;  // where the weights are now
+  virtual int64_t planned_bytes() const = 0;       // of a device with memory of its own, for all weights there
   virtual bool all_resident() const = 0;
   virtual bool streams() const = 0;  // whether layers come and go while the job runs
 
@@ -62,11 +56,8 @@ class WeightSource {
                                  const CancelToken* cancel) = 0;
 };
 
-// Weights in the file's mapping, or a synthetic model's in memory, for ops on host memory. `model` must outlive it.
-// `counted` is the host memory that they take.
-std::unique_ptr<WeightSource> mapped_weights(const Model& model, Reservation counted = {});
-
-// The WeightSource for this device. All arguments must outlive it. The host memory it takes is counted in `host`.
+// The WeightSource for this device. If its memory is the host's: the file's mapping, or a synthetic model's weights in
+// memory. All arguments must outlive it. The host memory it takes is counted in `host`.
 Result<std::unique_ptr<WeightSource>> make_weight_source(const Gguf& gguf, const Model& model, Device& device,
                                                          MemoryAccount& host, WeightPlace place);
 

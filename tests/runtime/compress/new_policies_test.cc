@@ -144,8 +144,8 @@ Result<std::unique_ptr<EvictionPolicy>> make_last_query(const PolicySetup& setup
       std::make_unique<LastQuery>(setup, std::move(scores), std::move(faded), std::move(keep)));
 }
 
-constexpr Policy kMerging = {"merging", "neighbours become one slot", Carry::kCache, make_merging};
-constexpr Policy kLastQuery = {"last-query", "what the last queries attended to", Carry::kCache, make_last_query};
+constexpr Policy kMerging = {"merging", "neighbours become one slot", make_merging};
+constexpr Policy kLastQuery = {"last-query", "what the last queries attended to", make_last_query};
 
 std::vector<float> floats_of(const SavedParts& parts, const std::string& name) {
   const auto found = std::ranges::find(parts, name, [](const auto& part) { return part.first; });

@@ -85,13 +85,11 @@ std::vector<int32_t> plain_h2o(const std::vector<float>& scores, int64_t budget,
 
 }  // namespace
 
-TEST_CASE("each policy has a name of its own, a summary, and something to make where a cache is carried",
-          "[runtime][policy]") {
+TEST_CASE("each policy has a name of its own and a summary", "[runtime][policy]") {
   for (const Policy& policy : policies()) {
     CAPTURE(policy.name);
     CHECK(find_policy(policy.name) == &policy);
     CHECK(std::strlen(policy.summary) > 0);
-    CHECK((policy.carry == Carry::kCache) == (policy.make != nullptr));
   }
   CHECK(find_policy("lru") == nullptr);
 }
@@ -100,7 +98,7 @@ TEST_CASE("every policy that carries a cache keeps exactly its budget, ascending
           "[runtime][policy]") {
   std::mt19937 rng(3);
   for (const Policy& policy : policies()) {
-    if (policy.carry == Carry::kNothing) continue;
+    if (!policy.carries()) continue;
     for (int round = 0; round < 100; ++round) {
       const int64_t budget = 2 + int64_t(rng() % 50), kv_len = budget + 1 + int64_t(rng() % 90),
                     sinks = int64_t(rng() % uint32_t(budget / 2 + 1));

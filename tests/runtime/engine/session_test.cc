@@ -19,8 +19,8 @@ constexpr MemoryCategory kJobCategories[] = {MemoryCategory::kKvCache, MemoryCat
                                              MemoryCategory::kCheckpoint};
 
 // Compares what is in use once the job is made with what was counted.
-template <class Job>
-void check_plan(Engine::Impl& engine, const OpLimits& limits, const Engine::Impl::MakeJob<Job>& make) {
+template <class Job, class Make>
+void check_plan(Engine::Impl& engine, const OpLimits& limits, const Make& make) {
   JobPlan plan = test::take(count_job(*engine.device, limits, make));
   const auto session = test::take(engine.make_session<Job>(limits, make));
   MemoryPlan used = in_use(engine.account), used_there;

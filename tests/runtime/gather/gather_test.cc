@@ -28,9 +28,9 @@ std::vector<int64_t> plain_gather(const std::vector<float>& scores, int64_t budg
   return chosen;
 }
 
-std::vector<GatheredToken> run(const std::vector<std::vector<float>>& contexts, GatherOptions options, int64_t edge,
-                               size_t step) {
-  Gatherer gatherer(options);
+std::vector<GatheredToken> run(const std::vector<std::vector<float>>& contexts, int64_t budget, int64_t window,
+                               int64_t edge, size_t step) {
+  Gatherer gatherer(budget, window);
   for (const auto& scores : contexts) {
     gatherer.begin_context(int64_t(scores.size()), edge);
     for (size_t b = 0; b < scores.size(); b += step)
@@ -49,7 +49,7 @@ TEST_CASE("the streaming gather is the plain one, on any lengths, windows, budge
                   window = 1 + 2 * int64_t(rng() % 20);
     std::vector<float> scores;
     for (int64_t i = 0; i < n; ++i) scores.push_back(float(rng() % (round % 2 ? 7 : 100000)) / 7.0f);
-    const auto got = run({scores}, {budget, window}, edge, 1 + rng() % 50);
+    const auto got = run({scores}, budget, window, edge, 1 + rng() % 50);
     std::vector<int64_t> tokens;
     for (const GatheredToken& t : got) tokens.push_back(t.token);
     CAPTURE(n, edge, budget, window);
@@ -61,7 +61,7 @@ TEST_CASE("several contexts share one ranking and one budget", "[runtime]") {
   const std::vector<float> low(50, 0.1f);
   std::vector<float> high(50, 0.0f);
   high[20] = 0.9f;
-  const auto got = run({low, high}, {.budget_tokens = 5, .pool_window = 3}, 0, 50);
+  const auto got = run({low, high}, /*budget=*/5, /*window=*/3, 0, 50);
   REQUIRE(got.size() == 5);
   CHECK(got[0].context == 0);
   CHECK(got[1].context == 0);

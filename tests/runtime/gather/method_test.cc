@@ -1,6 +1,7 @@
 // Compress, question and gather against a plain PyTorch form of the method (scripts/make_method_golden.py).
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstring>
 
 #include "runtime/gather/gather.h"
 #include "runtime/gather/scorer.h"
@@ -18,15 +19,17 @@ using Bench = test::MethodBench;
 // The cosines between the rows' stored head states and the golden ones.
 std::vector<double> cosines(const EmbeddingLayout& layout, std::span<const std::byte> rows,
                             const std::vector<float>& want) {
-  SplitRows split(layout);
-  const EmbeddingRows got = split.split(rows);
-  REQUIRE(size_t(got.n_rows * layout.n_heads * layout.head_dim) == want.size());
+  const int64_t n_states = int64_t(rows.size()) / layout.row_bytes() * layout.n_heads;
+  REQUIRE(size_t(n_states * layout.head_dim) == want.size());
   std::vector<double> all;
-  for (int64_t i = 0; i < got.n_rows * layout.n_heads; ++i) {
+  for (int64_t i = 0; i < n_states; ++i) {
+    const int64_t row = i / layout.n_heads, head = i % layout.n_heads;
+    const int8_t* const values = layout.values(rows, row) + head * layout.head_dim;
+    float scale = 0;
+    std::memcpy(&scale, layout.scales(rows, row) + head * 4, sizeof scale);
     double dot = 0, a = 0, b = 0;
     for (int64_t j = 0; j < layout.head_dim; ++j) {
-      const double x = double(got.scales[i]) * got.values[i * layout.head_dim + j],
-                   y = want[size_t(i * layout.head_dim + j)];
+      const double x = double(scale) * values[j], y = want[size_t(i * layout.head_dim + j)];
       dot += x * y, a += x * x, b += y * y;
     }
     all.push_back(dot / std::sqrt(a * b));
@@ -43,7 +46,7 @@ std::vector<int32_t> indices(const std::vector<Span>& spans) {
 }
 
 std::vector<int32_t> gather_all(std::span<const float> scores, int64_t budget, int64_t window, int64_t edge) {
-  Gatherer gatherer({budget, window});
+  Gatherer gatherer(budget, window);
   const int64_t n = int64_t(scores.size());
   gatherer.begin_context(n, edge);
   for (size_t begin = 0; begin < scores.size(); begin += 37)

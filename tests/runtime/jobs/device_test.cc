@@ -24,15 +24,15 @@ std::string long_text() {
 // The mean cosine of the head states in two strings of embedding rows.
 double mean_cosine(const EmbeddingLayout& layout, const std::string& a, const std::string& b) {
   REQUIRE(a.size() == b.size());
-  SplitRows split_a(layout), split_b(layout);
-  const EmbeddingRows x = split_a.split(std::as_bytes(std::span(a))), y = split_b.split(std::as_bytes(std::span(b)));
   double sum = 0;
-  const int64_t n = x.n_rows * x.n_heads;
+  const int64_t n = int64_t(a.size()) / layout.row_bytes() * layout.n_heads;
   for (int64_t i = 0; i < n; ++i) {
+    const int64_t row = i / layout.n_heads, begin = i % layout.n_heads * layout.head_dim;
+    const int8_t* const x = layout.values(std::as_bytes(std::span(a)), row) + begin;
+    const int8_t* const y = layout.values(std::as_bytes(std::span(b)), row) + begin;
     double xy = 0, xx = 0, yy = 0;
-    for (int64_t k = i * x.head_dim; k < (i + 1) * x.head_dim; ++k) {
-      xy += double(x.values[k]) * y.values[k], xx += double(x.values[k]) * x.values[k];
-      yy += double(y.values[k]) * y.values[k];
+    for (int64_t k = 0; k < layout.head_dim; ++k) {
+      xy += double(x[k]) * y[k], xx += double(x[k]) * x[k], yy += double(y[k]) * y[k];
     }
     sum += xy / std::sqrt(xx * yy);
   }

@@ -74,7 +74,7 @@ std::vector<std::byte> MethodBench::ingest(Compressor& c, const std::vector<int3
     REQUIRE(c.wait_for(out.value()).ok());
     rows.insert(rows.end(), out.value().bytes.begin(), out.value().bytes.end());
   }
-  if (options.policy->carry == Carry::kNothing && end == text.size()) REQUIRE(c.run_tail(text, nullptr).ok());
+  if (!options.policy->carries() && end == text.size()) REQUIRE(c.run_tail(text, nullptr).ok());
   return rows;
 }
 

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/float16.h"
+#include "runtime/model/weights/plan.h"
 #include "tests/support/skip.h"
 
 namespace reform::test {
@@ -74,10 +75,10 @@ std::vector<Isa> supported_isas() {
 
 LoadedModel::LoadedModel(const std::string& path, Isa isa, int64_t max_tokens, int64_t n_slots) : max_kv_len(n_slots) {
   gguf = take(Gguf::open(path));
-  REQUIRE(gguf->materialise().ok());
   model = take(Model::create(*gguf));
   const ModelShape& s = model->shape();
   device = make_cpu_device(isa, pool, account);
+  REQUIRE(model->move_to(*device, account, WeightPlace::kAuto).ok());
   const OpLimits limits = {.max_tokens = std::min(max_tokens, device->block_tokens()),
                            .max_cols = std::max({s.d_model, s.d_ff, s.n_heads * s.head_dim}),
                            .max_kv_len = max_kv_len,

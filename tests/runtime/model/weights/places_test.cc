@@ -64,7 +64,7 @@ class DeepModel {
 std::string text() { return made_text(41, 2500); }
 
 FencedDevice& device_of(IngestBench& bench) { return static_cast<FencedDevice&>(*bench.engine().impl().device); }
-const WeightSummary& summary(IngestBench& bench) { return bench.engine().impl().model->weights().summary(); }
+const WeightReport& report(IngestBench& bench) { return bench.engine().impl().model->weights().report(); }
 
 void ingest_twice(IngestBench& bench, const std::string& policy) {
   REQUIRE(bench.ingest("a", {text()}, IngestBench::options(policy)).status().message == "");
@@ -122,14 +122,14 @@ TEST_CASE("wherever weights are, ingest, append and ask give what the CPU gives"
         IngestBench there(2, model.path(), Memory::kFenced, {place, 0});
         ingest_twice(there, policy);
         const bool resident = place == WeightPlace::kResident;
-        CHECK(summary(there).streamed_layers == (resident ? 0 : 3));  // up to the exit layer
-        CHECK(summary(there).tokens_per_s == 0);
+        CHECK(report(there).streamed_layers == (resident ? 0 : 3));  // up to the exit layer
+        CHECK(report(there).planned_tokens_per_second == 0);
         check_same(want, there.snapshot("a"));
-        CHECK(summary(there).resident_layers == (resident ? 7 : 0));
-        CHECK(summary(there).place == std::string(resident                      ? "resident"
-                                                  : place == WeightPlace::kHost ? "host"
-                                                                                : "file"));
-        CHECK(summary(there).tokens_per_s > 0);
+        CHECK(report(there).resident_layers == (resident ? 7 : 0));
+        CHECK(report(there).place == std::string(resident                      ? "resident"
+                                                 : place == WeightPlace::kHost ? "host"
+                                                                               : "file"));
+        CHECK(report(there).planned_tokens_per_second > 0);
         check_only_weights(there);
       }
     }
@@ -160,7 +160,7 @@ TEST_CASE("under any cap a job is refused before it begins, or ends as it does w
       ++n_refused;
       continue;
     }
-    resident_at_ingest.insert(summary(there).resident_layers);
+    resident_at_ingest.insert(report(there).resident_layers);
     AskOptions options;
     options.gather_tokens = 48, options.edge_tokens = 8, options.pool_window = 5, options.sampling.max_new_tokens = 2;
     const auto answer = ask(there.engine(), there.store(), {"a"}, "where?", options);
@@ -171,7 +171,7 @@ TEST_CASE("under any cap a job is refused before it begins, or ends as it does w
     }
     ++n_done;
     check_same(want, there.snapshot("a"));
-    resident_at_ask.insert(summary(there).resident_layers);
+    resident_at_ask.insert(report(there).resident_layers);
     CHECK(device_of(there).account().peak_total_bytes() <= cap);
     check_only_weights(there);
   }
@@ -249,8 +249,8 @@ TEST_CASE("weights that stay are not copied again, and the planned rate follows 
   const Model& m = *streamed.engine().impl().model;
   const double layers = 7.0 * double(layer_blob(m.layer(0)).bytes), output = double(matrix_blob(m.output()).bytes);
   const auto rates = device_of(streamed).copies()->rates();
-  CHECK(summary(streamed).tokens_per_s == Approx(rates.copy_bytes_per_s / (layers + output)));
-  CHECK(summary(ample).tokens_per_s == Approx(rates.device_bytes_per_s / (layers + output)));
+  CHECK(report(streamed).planned_tokens_per_second == Approx(rates.copy_bytes_per_s / (layers + output)));
+  CHECK(report(ample).planned_tokens_per_second == Approx(rates.device_bytes_per_s / (layers + output)));
   CHECK(device_of(streamed).copies()->pinned_bytes() >= int64_t(layers + output));
   CHECK(streamed.engine().impl().account.current_bytes(MemoryCategory::kWeights) >= int64_t(layers + output));
 }

@@ -1,4 +1,4 @@
-#include "runtime/recompute/sampler.h"
+#include "runtime/recompute/next_token.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -9,22 +9,23 @@ using namespace reform;
 
 namespace {
 
-int32_t sample(Sampler& sampler, const std::vector<float>& logits) {
+int32_t best(const std::vector<float>& logits) {
   int32_t id = -7;
-  const auto ops = make_reference_ops();
-  if (sampler.is_greedy()) {
-    ops->argmax(logits, &id);
-  } else {
-    ops->draw(logits, sampler.next(), &id);
-  }
+  make_reference_ops()->argmax(logits, &id);
+  return id;
+}
+
+int32_t sample(const SamplingOptions& options, std::mt19937_64& random, const std::vector<float>& logits) {
+  int32_t id = -7;
+  make_reference_ops()->draw(logits, next_draw(options, random), &id);
   return id;
 }
 
 // How often each token comes in n draws.
 std::map<int32_t, int> draw(const SamplingOptions& options, const std::vector<float>& logits, int n) {
-  Sampler sampler(options);
+  std::mt19937_64 random(options.seed);
   std::map<int32_t, int> counts;
-  for (int i = 0; i < n; ++i) ++counts[sample(sampler, logits)];
+  for (int i = 0; i < n; ++i) ++counts[sample(options, random, logits)];
   return counts;
 }
 
@@ -39,12 +40,11 @@ const SamplingOptions kAllOff{.temperature = 1, .top_k = 0, .top_p = 1, .min_p =
 }  // namespace
 
 TEST_CASE("sampler: greedy takes the best, of equals the lower id, never a NaN", "[sampler]") {
-  Sampler greedy(SamplingOptions{.temperature = 0});
-  CHECK(sample(greedy, std::vector<float>{1, 3, 2}) == 1);
-  CHECK(sample(greedy, std::vector<float>{1, 3, 3}) == 1);
-  CHECK(sample(greedy, std::vector<float>{NAN, -5, NAN, -4}) == 3);
-  CHECK(sample(greedy, std::vector<float>{-INFINITY, -5}) == 1);
-  CHECK(sample(greedy, std::vector<float>{2, INFINITY, NAN}) == 1);
+  CHECK(best(std::vector<float>{1, 3, 2}) == 1);
+  CHECK(best(std::vector<float>{1, 3, 3}) == 1);
+  CHECK(best(std::vector<float>{NAN, -5, NAN, -4}) == 3);
+  CHECK(best(std::vector<float>{-INFINITY, -5}) == 1);
+  CHECK(best(std::vector<float>{2, INFINITY, NAN}) == 1);
 }
 
 TEST_CASE("sampler: with everything off it draws the model's distribution", "[sampler]") {
@@ -104,12 +104,12 @@ TEST_CASE("sampler: the same seed draws the same, another seed does not", "[samp
   for (size_t i = 0; i < logits.size(); ++i) logits[i] = float(i * 7919 % 997) / 200;
   SamplingOptions options{.temperature = 0.8, .seed = 5}, other = options;
   other.seed = 6;
-  Sampler a(options), b(options), c(other);
+  std::mt19937_64 a(options.seed), b(options.seed), c(other.seed);
   bool all_same = true, any_other = false;
   for (int i = 0; i < 200; ++i) {
-    const int32_t drawn = sample(a, logits);
-    all_same &= drawn == sample(b, logits);
-    any_other |= drawn != sample(c, logits);
+    const int32_t drawn = sample(options, a, logits);
+    all_same &= drawn == sample(options, b, logits);
+    any_other |= drawn != sample(other, c, logits);
   }
   CHECK(all_same);
   CHECK(any_other);
