@@ -27,7 +27,6 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& dir, const StoreOp
 }
 
 const std::string& Store::dir() const { return impl_->dir; }
-const std::string& Store::disk_access() const { return impl_->contexts->disk().description(); }
 
 Result<std::vector<ContextInfo>> Store::list() {
   TRY_ASSIGN(const std::vector<ContextEntry> entries, impl_->contexts->list());

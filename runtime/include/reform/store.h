@@ -65,8 +65,6 @@ class REFORM_API Store {
   ~Store();
 
   const std::string& dir() const;
-  // How files are read and written: "io_uring, O_DIRECT", or what is used instead.
-  const std::string& disk_access() const;
   Result<std::vector<ContextInfo>> list();
   Result<ContextInfo> find(const std::string& name);  // kNotFound names what there is
   Status remove(const std::string& name);             // its bytes are free on return; kBusy if it is in use
