@@ -112,25 +112,6 @@ std::string describe_section(Section kind, uint64_t number) {
   return fmt::format("a section of unknown kind {}", int(kind));
 }
 
-void Digest::Free::operator()(XXH3_state_s* state) const noexcept { XXH3_freeState(state); }
-Digest::Digest() : state_(XXH3_createState()) { XXH3_128bits_reset(state_.get()); }
-void Digest::add(std::span<const std::byte> bytes) { XXH3_128bits_update(state_.get(), bytes.data(), bytes.size()); }
-
-std::string Digest::bytes() const {
-  const XXH128_hash_t hash = XXH3_128bits_digest(state_.get());
-  std::string bytes;
-  ByteWriter out(bytes);
-  out.fixed(uint64_t(hash.low64));
-  out.fixed(uint64_t(hash.high64));
-  return bytes;
-}
-
-std::string digest_hex(std::string_view digest_bytes) {
-  ByteReader in(as_bytes(digest_bytes));
-  const auto low = in.fixed<uint64_t>(), high = in.fixed<uint64_t>();
-  return fmt::format("{:016x}{:016x}", high, low);
-}
-
 Status Writer::put(const std::string& bytes) {
   TRY(sink_(as_bytes(bytes)));
   bytes_ += int64_t(bytes.size());
@@ -142,7 +123,7 @@ Status Writer::begin() {
   ByteWriter out(header);
   out.fixed(kVersion);
   out.bytes(as_bytes(std::string_view("\0\0\0\0\0\0", 6)));
-  digest_.add(as_bytes(header));
+  hash_.add(header.data(), header.size());
   return put(header);
 }
 
@@ -155,16 +136,12 @@ Status Writer::add(Section kind, uint64_t number, std::span<const std::byte> pay
   out.fixed(number);
   out.bytes(payload);
   out.fixed(section_checksum(section_));
-  if (kind != Section::kEnd) digest_.add(as_bytes(section_));
+  if (kind != Section::kEnd) hash_.add(section_.data(), section_.size());
   ++n_sections_;
   return put(section_);
 }
 
-Status Writer::end() {
-  const std::string digest = digest_.bytes();
-  hex_ = digest_hex(digest);
-  return add(Section::kEnd, n_sections_, as_bytes(digest));
-}
+Status Writer::end() { return add(Section::kEnd, n_sections_, as_bytes(hash_.bytes())); }
 
 Status Reader::read(int64_t n_bytes, const std::string& what) {
   while (n_bytes > 0) {
@@ -210,7 +187,7 @@ Status Reader::begin() {
     return corrupt(fmt::format("has archive version {}, this program reads 1 to {}: it is damaged", version, kVersion));
   if (section_.find_first_not_of('\0', kMagic.size() + sizeof version) != std::string::npos)
     return corrupt("has a damaged header");
-  digest_.add(as_bytes(section_));
+  hash_.add(section_.data(), section_.size());
   return {};
 }
 
@@ -235,17 +212,15 @@ Result<std::span<const std::byte>> Reader::next(Section kind, uint64_t number, i
   ByteReader tail(as_bytes(std::string_view(section_).substr(covered.size())));
   if (tail.fixed<uint64_t>() != section_checksum(covered))
     return corrupt(fmt::format("its {} fails its checksum", what));
-  if (kind != Section::kEnd) digest_.add(as_bytes(section_));
+  if (kind != Section::kEnd) hash_.add(section_.data(), section_.size());
   ++n_sections_;
   return as_bytes(section_).subspan(kSectionHeaderBytes, size_t(n_bytes));
 }
 
 Status Reader::end() {
-  const std::string digest = digest_.bytes();
   TRY_ASSIGN(const auto payload, next(Section::kEnd, n_sections_, kEndPayloadBytes, kEndPayloadBytes));
-  if (std::memcmp(payload.data(), digest.data(), digest.size()) != 0)
+  if (std::memcmp(payload.data(), hash_.bytes().data(), kEndPayloadBytes) != 0)
     return corrupt("fails the checksum over all of it");
-  hex_ = digest_hex(digest);
   std::byte more;
   TRY_ASSIGN(const int64_t n_more, source_({&more, 1}));
   return n_more == 0 ? Status{} : corrupt("goes on after its end");

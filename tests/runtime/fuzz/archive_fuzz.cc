@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/try.h"
 #include "storage/archive/archive.h"
@@ -27,9 +28,9 @@ void put_checksums_right(std::string& bytes) {
     const size_t payload = in.fixed<uint32_t>();
     if (payload > bytes.size() - at - kHeader - kChecksum) return;
     if (kind == uint8_t(archive::Section::kEnd) && payload == archive::kEndPayloadBytes) {
-      archive::Digest digest;
-      digest.add(as_bytes(bytes).first(at));
-      bytes.replace(at + kHeader, payload, digest.bytes());
+      RunningHash hash;
+      hash.add(bytes.data(), at);
+      bytes.replace(at + kHeader, payload, hash.bytes());
     }
     std::string checksum;
     ByteWriter(checksum).fixed(uint64_t(XXH3_64bits(bytes.data() + at, kHeader + payload)));
