@@ -248,9 +248,9 @@ TEST_CASE("weights that stay are not copied again, and the planned rate follows 
   (void)streamed.snapshot("a");
   const Model& m = *streamed.engine().impl().model;
   const double layers = 7.0 * double(layer_blob(m.layer(0)).bytes), output = double(matrix_blob(m.output()).bytes);
-  const auto rates = device_of(streamed).copies()->rates();
-  CHECK(summary(streamed).tokens_per_s == Approx(rates.copy_bytes_per_s / (layers + output)));
-  CHECK(summary(ample).tokens_per_s == Approx(rates.device_bytes_per_s / (layers + output)));
+  const Copies& copies = *device_of(streamed).copies();
+  CHECK(summary(streamed).tokens_per_s == Approx(copies.copy_bytes_per_s() / (layers + output)));
+  CHECK(summary(ample).tokens_per_s == Approx(copies.device_bytes_per_s() / (layers + output)));
   CHECK(device_of(streamed).copies()->pinned_bytes() >= int64_t(layers + output));
   CHECK(streamed.engine().impl().account.current_bytes(MemoryCategory::kWeights) >= int64_t(layers + output));
 }
