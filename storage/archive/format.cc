@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "base/try.h"
-#include "storage/context/manifest.h"
 #include "storage/format/bytes.h"
 
 namespace reform::archive {
@@ -27,50 +26,51 @@ uint64_t section_checksum(std::string_view header_and_payload) {
   return XXH3_64bits(header_and_payload.data(), header_and_payload.size());
 }
 
-Status read_checkpoints(ByteReader& in, Manifest& manifest) {
+Status read_checkpoints(ByteReader& in, ContextState& state) {
   constexpr int64_t kMaxBytes = int64_t(schema::kMaxPiece) * schema::kPieceBytes;
   const uint64_t n = in.varint();
   if (n > kMaxCheckpoints) return impossible();
   for (uint64_t i = 0; i < n && in.ok(); ++i) {
-    const Checkpoint c{in.count(), in.count()};
-    const bool ordered = manifest.checkpoints.empty() || c.n_tokens > manifest.checkpoints.back().n_tokens;
-    if (!ordered || !manifest.blocks.is_chunk_boundary(c.n_tokens) || c.bytes > kMaxBytes) return impossible();
-    manifest.checkpoints.push_back(c);
+    const CheckpointRef ref{in.count(), state.next_generation++, in.count()};
+    const bool ordered = state.checkpoints.empty() || ref.n_tokens > state.checkpoints.back().n_tokens;
+    if (!ordered || !state.blocks.is_chunk_boundary(ref.n_tokens) || ref.bytes > kMaxBytes) return impossible();
+    state.checkpoints.push_back(ref);
   }
   return {};
 }
 
-Status read_extra_kinds(ByteReader& in, Manifest& manifest) {
+Status read_extra_kinds(ByteReader& in, Identity& identity) {
   if (!in.ok() || in.left() == 0) return {};
   const uint64_t n = in.varint();
   if (n < 1 || n > schema::kMaxFamilies) return impossible();
   for (uint64_t i = 0; i < n && in.ok(); ++i) {
     const std::string name = in.text();
-    if (!manifest.extra_kinds.emplace(name, in.fixed<int32_t>()).second) return impossible();
+    if (!identity.extra_kinds.emplace(name, in.fixed<int32_t>()).second) return impossible();
   }
-  TRY(kinds_of(manifest.row_bytes, manifest.extra_kinds));
-  const bool fit = manifest.block_tokens <= block_tokens_for(manifest.row_bytes, manifest.extra_kinds);
+  TRY(kinds_of(identity.row_bytes, identity.extra_kinds));
+  const bool fit = identity.block_tokens <= block_tokens_for(identity.row_bytes, identity.extra_kinds);
   return fit ? Status{} : impossible();
 }
 
 }  // namespace
 
 std::string encode_manifest(const Manifest& manifest) {
+  const auto& [identity, state] = manifest;
   std::string payload;
   ByteWriter out(payload);
-  out.text(manifest.name);
-  out.fixed(manifest.row_bytes);
-  out.fixed(manifest.block_tokens);
-  out.fixed(manifest.n_bytes);
-  encode_runs(out, manifest.blocks);
-  out.varint(manifest.checkpoints.size());
-  for (const Checkpoint& c : manifest.checkpoints) out.varint(uint64_t(c.n_tokens)), out.varint(uint64_t(c.bytes));
-  out.text(manifest.settings);
-  out.text(manifest.sources);
-  out.text(manifest.progress);
-  if (!manifest.extra_kinds.empty()) {  // a context without extra kinds has not a byte more
-    out.varint(manifest.extra_kinds.size());
-    for (const auto& [name, row_bytes] : manifest.extra_kinds) out.text(name), out.fixed(row_bytes);
+  out.text(identity.name);
+  out.fixed(identity.row_bytes);
+  out.fixed(identity.block_tokens);
+  out.fixed(state.n_bytes);
+  encode_runs(out, state.blocks);
+  out.varint(state.checkpoints.size());
+  for (const CheckpointRef& c : state.checkpoints) out.varint(uint64_t(c.n_tokens)), out.varint(uint64_t(c.bytes));
+  out.text(identity.settings);
+  out.text(state.sources);
+  out.text(state.progress);
+  if (!identity.extra_kinds.empty()) {  // a context without extra kinds has not a byte more
+    out.varint(identity.extra_kinds.size());
+    for (const auto& [name, row_bytes] : identity.extra_kinds) out.text(name), out.fixed(row_bytes);
   }
   return payload;
 }
@@ -78,21 +78,22 @@ std::string encode_manifest(const Manifest& manifest) {
 Result<Manifest> decode_manifest(std::span<const std::byte> payload) {
   ByteReader in(payload);
   Manifest manifest;
-  manifest.name = in.text();
-  manifest.row_bytes = in.fixed<int32_t>();
-  manifest.block_tokens = in.fixed<int32_t>();
-  manifest.n_bytes = in.fixed<int64_t>();
-  if (!in.ok() || manifest.n_bytes < 0 || manifest.row_bytes < 1 || manifest.row_bytes > schema::kMaxRowBytes ||
-      manifest.block_tokens < 1 || manifest.block_tokens > block_tokens_for(manifest.row_bytes)) {
+  auto& [identity, state] = manifest;
+  identity.name = in.text();
+  identity.row_bytes = in.fixed<int32_t>();
+  identity.block_tokens = in.fixed<int32_t>();
+  state.n_bytes = in.fixed<int64_t>();
+  if (!in.ok() || state.n_bytes < 0 || identity.row_bytes < 1 || identity.row_bytes > schema::kMaxRowBytes ||
+      identity.block_tokens < 1 || identity.block_tokens > block_tokens_for(identity.row_bytes)) {
     return impossible();
   }
-  manifest.blocks = BlockMap(manifest.block_tokens);
-  TRY(decode_runs(in, kMaxRuns, manifest.blocks));
-  TRY(read_checkpoints(in, manifest));
-  manifest.settings = in.text();
-  manifest.sources = in.text();
-  manifest.progress = in.text();
-  TRY(read_extra_kinds(in, manifest));
+  state.blocks = BlockMap(identity.block_tokens);
+  TRY(decode_runs(in, kMaxRuns, state.blocks));
+  TRY(read_checkpoints(in, state));
+  identity.settings = in.text();
+  state.sources = in.text();
+  state.progress = in.text();
+  TRY(read_extra_kinds(in, identity));
   if (!in.at_end()) return impossible();
   return manifest;
 }

@@ -9,13 +9,11 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "base/hash.h"
-#include "storage/context/database.h"
-#include "storage/format/block_map.h"
+#include "base/memory.h"
+#include "storage/context/manifest.h"
 #include "storage/format/byte_stream.h"
-#include "storage/format/chunk_kind.h"
 
 namespace reform {
 
@@ -38,18 +36,11 @@ constexpr size_t kFileHeaderBytes = 16, kSectionHeaderBytes = 16, kSectionChecks
 constexpr int64_t kMaxManifestBytes = int64_t{16} << 20, kMaxIndexBytes = int64_t{1} << 20;
 constexpr uint64_t kMaxRuns = uint64_t{1} << 20, kMaxCheckpoints = uint64_t{1} << 10;
 
-struct Checkpoint {
-  int64_t n_tokens = 0, bytes = 0;
-};
-
+// The context's own records. The archive leaves out of them what differs between equal contexts: id, date and sequence.
+// Its checkpoints have the generations 1, 2, …
 struct Manifest {
-  std::string name;
-  int32_t row_bytes = 0, block_tokens = 0;
-  int64_t n_bytes = 0;  // of source that the tokens cover
-  BlockMap blocks;
-  std::vector<Checkpoint> checkpoints;  // ordered by n_tokens
-  std::string settings, sources, progress;
-  ExtraKinds extra_kinds;
+  Identity identity;
+  ContextState state;
 };
 
 std::string encode_manifest(const Manifest& manifest);
@@ -70,7 +61,7 @@ class Writer {
  private:
   Status put(const std::string& bytes);
   ByteSink sink_;
-  RunningHash hash_;  // of all before the end section
+  RunningHash hash_;     // of all before the end section
   std::string section_;  // the section that is being assembled
   uint64_t n_sections_ = 0;
   int64_t bytes_ = 0;
@@ -94,7 +85,7 @@ class Reader {
   MemoryAccount& account_;
   Reservation memory_;
   int64_t reserved_ = 0;
-  RunningHash hash_;  // of all before the end section
+  RunningHash hash_;     // of all before the end section
   std::string section_;  // header, payload, checksum
   uint64_t n_sections_ = 0;
   int64_t bytes_ = 0;

@@ -43,18 +43,9 @@ Status ArchiveWriter::add(Section kind, uint64_t number, std::span<const std::by
 }
 
 Status ArchiveWriter::write_manifest(const ArchiveTexts& texts) {
-  const ContextState& state = context_.state();
-  archive::Manifest manifest{.name = context_.identity().name,
-                             .row_bytes = context_.identity().row_bytes,
-                             .block_tokens = context_.identity().block_tokens,
-                             .n_bytes = state.n_bytes,
-                             .blocks = state.blocks,
-                             .checkpoints = {},
-                             .settings = texts.settings,
-                             .sources = texts.sources,
-                             .progress = state.progress,
-                             .extra_kinds = context_.identity().extra_kinds};
-  for (const CheckpointRef& ref : state.checkpoints) manifest.checkpoints.push_back({ref.n_tokens, ref.bytes});
+  archive::Manifest manifest{context_.identity(), context_.state()};
+  manifest.identity.settings = texts.settings;
+  manifest.state.sources = texts.sources;
   total_bytes_ = estimated_archive_bytes(manifest);
   const std::string payload = archive::encode_manifest(manifest);
   // The writer makes sure that the archive can be read.
@@ -98,10 +89,10 @@ Result<ArchiveSummary> ArchiveWriter::run(const ArchiveTexts& texts) {
 
 int64_t estimated_archive_bytes(const archive::Manifest& manifest) {
   constexpr int64_t kSpanBytes = 5;  // per token: an id of 2 or 3 bytes, its length, and the frames
-  int64_t token_bytes = kSpanBytes + manifest.row_bytes;
-  for (const auto& [name, row_bytes] : manifest.extra_kinds) token_bytes += row_bytes;
-  int64_t bytes = manifest.blocks.n_tokens() * token_bytes;
-  for (const archive::Checkpoint& checkpoint : manifest.checkpoints) bytes += checkpoint.bytes;
+  int64_t token_bytes = kSpanBytes + manifest.identity.row_bytes;
+  for (const auto& [name, row_bytes] : manifest.identity.extra_kinds) token_bytes += row_bytes;
+  int64_t bytes = manifest.state.blocks.n_tokens() * token_bytes;
+  for (const CheckpointRef& checkpoint : manifest.state.checkpoints) bytes += checkpoint.bytes;
   return bytes;
 }
 

@@ -82,14 +82,14 @@ Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, 
   FileLock lock;
   {
     TRY_ASSIGN(const auto names, dir_.lock_names());
-    TRY(check_free(manifest.name, Which::kCurrent));
+    TRY(check_free(manifest.identity.name, Which::kCurrent));
     TRY_ASSIGN(lock, FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kExclusive, kPatience));
   }
   const auto make = [&]() -> Status {
     TRY_ASSIGN(lock, make_imported(dir_, share_, id, std::move(lock), space_->open_claim(id), in, manifest, progress));
     TRY_ASSIGN(const auto still_space, space_->hold_still());
     TRY_ASSIGN(const auto names, dir_.lock_names());
-    TRY(check_free(manifest.name, Which::kCurrent));  // the name may have been taken meanwhile
+    TRY(check_free(manifest.identity.name, Which::kCurrent));  // the name may have been taken meanwhile
     return dir_.move_in(id);
   };
   if (const Status made = make(); !made.ok()) {

@@ -52,11 +52,11 @@ Status read_archive(const std::string& bytes, MemoryAccount& account) {
   TRY_ASSIGN(const archive::Manifest manifest, read_archive_manifest(in));
   int64_t n_rows = 0;
   const auto put = [&](schema::Family family, schema::Kind, uint64_t, std::span<const std::byte> payload) -> Status {
-    if (family == schema::Family::kEmbeddings) n_rows += int64_t(payload.size()) / manifest.row_bytes;
+    if (family == schema::Family::kEmbeddings) n_rows += int64_t(payload.size()) / manifest.identity.row_bytes;
     return {};
   };
   TRY(read_archive_values(in, manifest, put));
-  CHECK(n_rows == manifest.blocks.n_tokens());
+  CHECK(n_rows == manifest.state.blocks.n_tokens());
   CHECK(in.bytes() == int64_t(bytes.size()));
   // What was read can be written and read again.
   CHECK(archive::decode_manifest(as_bytes(archive::encode_manifest(manifest))).ok());
