@@ -23,12 +23,12 @@ ContextProgressFn watched(const ArchiveProgressCallback& progress, const CancelT
   };
 }
 
-Result<ArchiveTexts> portable_texts(const ContextMeta& meta) {
-  ArchiveTexts texts;
-  TRY_ASSIGN(texts.settings, with_model_path(meta.settings, "", meta.name));
+// Leaves out what means something on this machine only.
+Status make_portable(ContextMeta& meta) {
+  TRY_ASSIGN(meta.settings, with_model_path(meta.settings, "", meta.name));
   TRY_ASSIGN(auto sources, parse_sources(meta.sources, meta.name));
-  texts.sources = to_json(without_folders(std::move(sources)));
-  return texts;
+  meta.sources = to_json(without_folders(std::move(sources)));
+  return {};
 }
 
 // The model path to store, after a check that the model there is the context's.
@@ -82,7 +82,7 @@ Result<ArchiveResult> export_context(Store& store, const std::string& name, cons
     sink = [&](std::span<const std::byte> bytes) { return file->append(bytes); };
   }
   TRY_ASSIGN(const ArchiveSummary summary,
-             contexts.export_context(name, portable_texts, sink, watched(progress, cancel)));
+             contexts.export_context(name, make_portable, sink, watched(progress, cancel)));
   if (file) TRY(file->commit());
   result.archive_bytes = summary.bytes;
   result.xxh3_128 = summary.digest;

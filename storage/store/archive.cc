@@ -59,20 +59,20 @@ Result<std::vector<ContextVerdict>> DirectoryStore::verify(const std::vector<std
   return verdicts;
 }
 
-Result<ArchiveSummary> DirectoryStore::export_context(
-    const std::string& name, const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts, const ByteSink& sink,
-    const ContextProgressFn& progress) {
+Result<ArchiveSummary> DirectoryStore::export_context(const std::string& name, const EditMeta& edit,
+                                                      const ByteSink& sink, const ContextProgressFn& progress) {
   TRY_ASSIGN(const NamedContext found, find_named(name, Which::kCurrent));
   TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kShared, {}));
   TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kRead));
   if (!context.meta().complete) {
     return Status{Code::kBusy, fmt::format("context \"{}\" is not finished: run its ingest to its end first", name)};
   }
-  TRY_ASSIGN(const ArchiveTexts changed, texts(context.meta()));
-  return write_archive(context, changed, sink, progress);
+  ContextMeta shown = context.meta();
+  if (edit) TRY(edit(shown));
+  return write_archive(context, shown, sink, progress);
 }
 
-Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, const AdmitArchive& admit,
+Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, const EditMeta& admit,
                                                       const ContextProgressFn& progress) {
   archive::Reader in(source, *share_.account);
   TRY_ASSIGN(archive::Manifest manifest, read_archive_manifest(in));

@@ -8,7 +8,7 @@
 
 namespace reform {
 
-Status admit_archive(archive::Manifest& manifest, const AdmitArchive& admit) {
+Status admit_archive(archive::Manifest& manifest, const EditMeta& admit) {
   ContextMeta meta = meta_of(manifest.identity, manifest.state);
   meta.complete = true;
   if (admit) TRY(admit(meta));

@@ -40,11 +40,9 @@ ByteSource source_of(std::string bytes) {
   };
 }
 
-Result<ArchiveTexts> own_texts(const ContextMeta& meta) { return ArchiveTexts{meta.settings, meta.sources}; }
-
 std::string exported(ContextStore& store, const std::string& name) {
   std::string bytes;
-  const ArchiveSummary summary = must(store.export_context(name, own_texts, append_to(bytes), {}));
+  const ArchiveSummary summary = must(store.export_context(name, {}, append_to(bytes), {}));
   CHECK(summary.bytes == int64_t(bytes.size()));
   CHECK(summary.digest.size() == 32);
   return bytes;
@@ -160,15 +158,15 @@ TEST_CASE("export: only what is finished and there; import: only under a free na
   MemoryAccount account;
   auto store = must(ContextStore::open(dir.path(), account));
   const std::string bytes = small_archive(*store);
-  CHECK(store->export_context("nobody", own_texts, append_to(*std::make_unique<std::string>()), {}).status().code ==
+  CHECK(store->export_context("nobody", {}, append_to(*std::make_unique<std::string>()), {}).status().code ==
         Code::kNotFound);
   {
     auto writer = must(store->create("half", 3, ""));
     must(writer->commit_chunk(Chunk(1, 0, 5, 3).write()));
     std::string none;
-    CHECK(store->export_context("half", own_texts, append_to(none), {}).status().code == Code::kBusy);
+    CHECK(store->export_context("half", {}, append_to(none), {}).status().code == Code::kBusy);
     writer.reset();
-    const Status half = store->export_context("half", own_texts, append_to(none), {}).status();
+    const Status half = store->export_context("half", {}, append_to(none), {}).status();
     CHECK(half.code == Code::kBusy);
     CHECK(half.message.find("not finished") != std::string::npos);
     CHECK(none.empty());
@@ -318,7 +316,8 @@ const Hostile kHostile[] = {
      "where its token block 0 should be"},
     {"rows of no bytes", [] { return with_manifest([](auto& m) { m.identity.row_bytes = 0; }); }, "impossible"},
     {"rows of negative bytes", [] { return with_manifest([](auto& m) { m.identity.row_bytes = -3; }); }, "impossible"},
-    {"rows too long", [] { return with_manifest([](auto& m) { m.identity.row_bytes = (1 << 20) + 1; }); }, "impossible"},
+    {"rows too long", [] { return with_manifest([](auto& m) { m.identity.row_bytes = (1 << 20) + 1; }); },
+     "impossible"},
     {"blocks too long", [] { return with_manifest([](auto& m) { m.identity.block_tokens = 5000; }); }, "impossible"},
     {"negative bytes", [] { return with_manifest([](auto& m) { m.state.n_bytes = -1; }); }, "impossible"},
     {"a checkpoint after no chunk", [] { return with_manifest([](auto& m) {
@@ -333,10 +332,10 @@ const Hostile kHostile[] = {
                                   m.state.checkpoints = {{4, 1, 5}, {4, 1, 5}};
                                 }); },
      "impossible"},
-    {"a checkpoint too large", [] { return with_manifest([](auto& m) {
-                                      m.state.checkpoints = {{4, 1, int64_t{1} << 60}};
-                                    }); },
-     "impossible"},
+    {"a checkpoint too large",
+     [] { return with_manifest([](auto& m) {
+            m.state.checkpoints = {{4, 1, int64_t{1} << 60}};
+          }); }, "impossible"},
     {"a large checkpoint that is not there",
      [] { return with_manifest([](auto& m) {
             m.state.checkpoints = {{4, 1, int64_t{1} << 43}};
@@ -416,7 +415,8 @@ const Hostile kHostile[] = {
      "has embedding block 4 where its end should be"},
     {"sections of two archives",
      [] {
-       std::string bytes = with_manifest([](auto&) {}), other = with_manifest([](auto&m) { m.identity.settings = "[]"; });
+       std::string bytes = with_manifest([](auto&) {}),
+                   other = with_manifest([](auto&m) { m.identity.settings = "[]"; });
        return other.substr(0, 100) + bytes.substr(100);
      },
      "fails the checksum over all of it"},
@@ -452,7 +452,7 @@ TEST_CASE("export and import: memory stays the same however long the text", "[st
   MemoryAccount small;
   auto again = must(ContextStore::open(dir.path(), small));
   std::string bytes;
-  must(again->export_context("long", own_texts, append_to(bytes), {}));
+  must(again->export_context("long", {}, append_to(bytes), {}));
   CHECK(bytes.size() > 70'000'000);
   CHECK(small.peak_total_bytes() <= planned_store_bytes(0, 1) + 8 * kMiB);
   const auto rename = [](ContextMeta& meta) { return meta.name = "again", Status{}; };
