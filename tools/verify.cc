@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <memory>
 
 #include "tools/flags.h"
@@ -55,16 +54,9 @@ Status run_verify(const VerifyFlags& flags, Output& out) {
   auto store = open_existing(dir, flags.names);
   if (!store.ok()) return store.status();
   const CancelScope scope;
-  std::string shown;
-  auto begun = std::chrono::steady_clock::now();
-  const auto show = [&](const VerifyProgress& p) {
-    if (p.context != shown) begun = std::chrono::steady_clock::now(), shown = p.context;
-    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begun;
-    out.progress().update(
-        [&](int columns) { return bytes_line(p.context, p.done_bytes, p.total_bytes, time.count(), columns); });
-  };
-  const auto verified = store.value() != nullptr ? verify(*store.value(), flags.names, show, &scope.token())
-                                                 : std::vector<VerifiedContext>();
+  const auto verified = store.value() != nullptr
+                            ? verify(*store.value(), flags.names, show_bytes(out.progress()), &scope.token())
+                            : std::vector<VerifiedContext>();
   if (verified.status().code == Code::kCancelled) return {Code::kCancelled, "stopped; nothing was changed"};
   if (!verified.ok()) return verified.status();
   for (const VerifiedContext& context : verified.value()) out.text(describe(context));

@@ -15,14 +15,6 @@
 namespace reform {
 namespace {
 
-ContextProgressFn watched(const ArchiveProgressCallback& progress, const CancelToken* cancel) {
-  return [&progress, cancel](const std::string&, int64_t done_bytes, int64_t total_bytes) -> Status {
-    if (cancel != nullptr && cancel->cancelled()) return {Code::kCancelled, "stopped"};
-    if (progress) progress({done_bytes, total_bytes});
-    return {};
-  };
-}
-
 // Leaves out what means something on this machine only.
 Status make_portable(ContextMeta& meta) {
   TRY_ASSIGN(meta.settings, with_model_path(meta.settings, "", meta.name));
@@ -68,7 +60,7 @@ ByteSource bytes_from(const ArchiveSource& source) {
 }  // namespace
 
 Result<ArchiveResult> export_context(Store& store, const std::string& name, const ExportTarget& to,
-                                     const ArchiveProgressCallback& progress, const CancelToken* cancel) {
+                                     const BytesProgressCallback& progress, const CancelToken* cancel) {
   ContextStore& contexts = *store.impl().contexts;
   ArchiveResult result;
   TRY_ASSIGN(result.context, store.find(name));
@@ -90,7 +82,7 @@ Result<ArchiveResult> export_context(Store& store, const std::string& name, cons
 }
 
 Result<ArchiveResult> import_context(Store& store, const ImportOrigin& from, const ImportOptions& options,
-                                     const ArchiveProgressCallback& progress, const CancelToken* cancel) {
+                                     const BytesProgressCallback& progress, const CancelToken* cancel) {
   ContextStore& contexts = *store.impl().contexts;
   ByteSource source;
   if (from.source) {

@@ -122,4 +122,12 @@ ContextInfo describe(const ContextEntry& entry) {
   return info;
 }
 
+ContextProgressFn watched(const BytesProgressCallback& progress, const CancelToken* cancel) {
+  return [&progress, cancel](const std::string& context, int64_t done_bytes, int64_t total_bytes) -> Status {
+    if (cancel != nullptr && cancel->cancelled()) return {Code::kCancelled, "stopped"};
+    if (progress) progress(context, done_bytes, total_bytes);
+    return {};
+  };
+}
+
 }  // namespace reform

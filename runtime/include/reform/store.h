@@ -8,6 +8,7 @@
 #include <reform/status.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,6 +57,9 @@ struct ContextInfo {
   bool pinned = false;            // never removed when the store is full
   int64_t last_asked_unix_s = 0;  // 0: never
 };
+
+// How far long work on one context has come. total_bytes is an estimate for an archive; 0: unknown.
+using BytesProgressCallback = std::function<void(const std::string& context, int64_t done_bytes, int64_t total_bytes)>;
 
 class REFORM_API Store {
  public:
