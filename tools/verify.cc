@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <memory>
 
 #include "tools/flags.h"
 #include "tools/interrupt.h"
@@ -16,11 +15,6 @@
 
 namespace reform::tool {
 namespace {
-
-struct VerifyFlags {
-  std::string store_dir;
-  std::vector<std::string> names;
-};
 
 std::string describe(const VerifiedContext& c) {
   const std::string name = printable(c.name.empty() ? c.id : c.name, false) + (c.replacement ? " (replacement)" : "");
@@ -49,7 +43,7 @@ Status verdict_of(const std::vector<VerifiedContext>& contexts, const std::vecto
   return {Code::kBusy, busy->problems.front()};
 }
 
-Status run_verify(const VerifyFlags& flags, Output& out) {
+Status run_verify(const StoreFlags& flags, Output& out) {
   const std::string dir = store_path(flags.store_dir);
   auto store = open_existing(dir, flags.names);
   if (!store.ok()) return store.status();
@@ -68,15 +62,12 @@ Status run_verify(const VerifyFlags& flags, Output& out) {
 }  // namespace
 
 void add_verify(CLI::App& app, Invocation& invocation) {
-  const auto flags = std::make_shared<VerifyFlags>();
-  CLI::App* verb = add_verb(app, invocation, "verify",
-                            "Read and check everything that contexts hold on the disk; all contexts by default.\n"
-                            "Damage is named by context and block or file; nothing is changed.",
-                            "  reform verify\n"
-                            "  reform verify bible",
-                            [flags](Output& out) { return run_verify(*flags, out); });
-  verb->add_option("NAME", flags->names, "Names of the contexts");
-  add_store_flag(*verb, flags->store_dir);
+  add_names_verb(app, invocation, "verify",
+                 "Read and check everything that contexts hold on the disk; all contexts by default.\n"
+                 "Damage is named by context and block or file; nothing is changed.",
+                 "  reform verify\n"
+                 "  reform verify bible",
+                 run_verify);
 }
 
 }  // namespace reform::tool
