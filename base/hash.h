@@ -17,13 +17,11 @@ class RunningHash {
   // Adds the length too, so that "ab", "c" and "a", "bc" differ.
   void add_text(std::string_view text);
   std::string hex() const;
+  std::string bytes() const;  // the 16 bytes, low half first, little-endian
   RunningHash copy() const;
 
  private:
-  struct Free {
-    void operator()(XXH3_state_s* state) const noexcept;
-  };
-  std::unique_ptr<XXH3_state_s, Free> state_;
+  std::unique_ptr<XXH3_state_s, void (*)(XXH3_state_s*)> state_;
 };
 
 }  // namespace reform

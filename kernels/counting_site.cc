@@ -24,7 +24,8 @@ class NoCopies final : public Copies {
   Result<int64_t> start(void*, const void*, int64_t) override { return 0; }
   Status ops_wait_for(int64_t) override { return {}; }
   Status wait_for(int64_t) override { return {}; }
-  Rates rates() const override { return {}; }
+  double device_bytes_per_s() const override { return 0; }
+  double copy_bytes_per_s() const override { return 0; }
 };
 
 class CountingDevice final : public Device {

@@ -35,12 +35,9 @@ class Copies {
   // The host waits for this copy and all before it. kUnavailable: the device has failed.
   virtual Status wait_for(int64_t copy) = 0;
 
-  // Measured when the device was opened.
-  struct Rates {
-    double device_bytes_per_s = 0;  // reading its own memory
-    double copy_bytes_per_s = 0;    // copying into it from pinned memory
-  };
-  virtual Rates rates() const = 0;
+  // Measured when the device was opened; 0: unknown.
+  virtual double device_bytes_per_s() const = 0;  // reading its own memory
+  virtual double copy_bytes_per_s() const = 0;    // copying into it from pinned memory
 };
 
 // Accounted pinned memory, as Buffer is for the rest; the host's account counts it. Move-only. No copy may be under way

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <memory>
 
 #include "tools/flags.h"
@@ -15,11 +16,6 @@
 
 namespace reform::tool {
 namespace {
-
-struct StoreFlags {
-  std::string store_dir;
-  std::vector<std::string> names;
-};
 
 constexpr size_t kColumns = 8;
 using Row = std::array<std::string, kColumns>;
@@ -52,8 +48,8 @@ std::string table(const std::vector<Row>& rows) {
   return text;
 }
 
-Status run_contexts(const StoreFlags& flags, Output& out) {
-  const std::string dir = store_path(flags.store_dir);
+Status run_contexts(const std::string& store_dir, Output& out) {
+  const std::string dir = store_path(store_dir);
   auto store = open_existing(dir, {});
   if (!store.ok()) return store.status();
   const bool exists = store.value() != nullptr;
@@ -117,79 +113,74 @@ Status check_names(Store& store, const std::vector<std::string>& names) {
   return {};
 }
 
-Status run_pin(const StoreFlags& flags, bool pinned, Output& out) {
+// Does `change` to each context and says what was done, as in "pinned".
+Status change_each(const StoreFlags& flags, const char* done,
+                   const std::function<Status(Store& store, const std::string& name)>& change, Output& out) {
   auto store = open_existing(flags.store_dir, flags.names);
   if (!store.ok()) return store.status();
   if (Status s = check_names(*store.value(), flags.names); !s.ok()) return s;
-  const char* what = pinned ? "pinned" : "unpinned";
   for (const std::string& name : flags.names) {
-    if (Status s = store.value()->set_pinned(name, pinned); !s.ok()) return s;
-    out.text(fmt::format("{} {}\n", what, printable(name, false)));
+    if (Status s = change(*store.value(), name); !s.ok()) return s;
+    out.text(fmt::format("{} {}\n", done, printable(name, false)));
   }
-  out.object(names_fields(store.value()->dir(), what, flags.names));
+  out.object(names_fields(store.value()->dir(), done, flags.names));
   return {};
 }
 
-Status run_rm(const StoreFlags& flags, Output& out) {
-  auto store = open_existing(flags.store_dir, flags.names);
-  if (!store.ok()) return store.status();
-  if (Status s = check_names(*store.value(), flags.names); !s.ok()) return s;
-  for (const std::string& name : flags.names) {
-    if (Status s = store.value()->remove(name); !s.ok()) return s;
-    out.text(fmt::format("removed {}\n", printable(name, false)));
-  }
-  out.object(names_fields(store.value()->dir(), "removed", flags.names));
-  return {};
+Status run_pin(const StoreFlags& flags, Output& out) {
+  const auto pin = [](Store& store, const std::string& name) { return store.set_pinned(name, true); };
+  return change_each(flags, "pinned", pin, out);
 }
+
+Status run_unpin(const StoreFlags& flags, Output& out) {
+  const auto unpin = [](Store& store, const std::string& name) { return store.set_pinned(name, false); };
+  return change_each(flags, "unpinned", unpin, out);
+}
+
+Status run_rm(const StoreFlags& flags, Output& out) { return change_each(flags, "removed", &Store::remove, out); }
 
 }  // namespace
 
 void add_contexts(CLI::App& app, Invocation& invocation) {
-  const auto flags = std::make_shared<StoreFlags>();
-  CLI::App* verb =
-      add_verb(app, invocation, "contexts",
-               "List the contexts in the store.\n"
-               "BYTES/TOKEN leaves out the checkpoint, which does not grow with the text.",
-               "  reform contexts --store ~/library", [flags](Output& out) { return run_contexts(*flags, out); });
-  add_store_flag(*verb, flags->store_dir);
+  const auto store_dir = std::make_shared<std::string>();
+  CLI::App* verb = add_verb(app, invocation, "contexts",
+                            "List the contexts in the store.\n"
+                            "BYTES/TOKEN leaves out the checkpoint, which does not grow with the text.",
+                            "  reform contexts --store ~/library",
+                            [store_dir](Output& out) { return run_contexts(*store_dir, out); });
+  add_store_flag(*verb, *store_dir);
 }
 
 void add_show(CLI::App& app, Invocation& invocation) {
-  const auto flags = std::make_shared<StoreFlags>();
-  CLI::App* verb = add_verb(app, invocation, "show",
-                            "Show one context: its files, its model, how it was read, what it takes on disk.\n"
-                            "With --json also every setting it was begun with.",
-                            "  reform show bible", [flags](Output& out) { return run_show(*flags, out); });
-  verb->add_option("NAME", flags->names, "Name of the context")->required()->expected(1);
-  add_store_flag(*verb, flags->store_dir);
+  add_names_verb(app, invocation, "show",
+                 "Show one context: its files, its model, how it was read, what it takes on disk.\n"
+                 "With --json also every setting it was begun with.",
+                 "  reform show bible", run_show)
+      ->description("Name of the context")
+      ->required()
+      ->expected(1);
 }
 
 void add_pin(CLI::App& app, Invocation& invocation) {
-  const auto flags = std::make_shared<StoreFlags>();
-  CLI::App* verb = add_verb(app, invocation, "pin",
-                            "Keep contexts when the store is full (ingest --max-store-bytes, --when-full evict).\n"
-                            "Only rm removes them then.",
-                            "  reform pin bible", [flags](Output& out) { return run_pin(*flags, true, out); });
-  verb->add_option("NAME", flags->names, "Names of the contexts")->required();
-  add_store_flag(*verb, flags->store_dir);
+  add_names_verb(app, invocation, "pin",
+                 "Keep contexts when the store is full (ingest --max-store-bytes, --when-full evict).\n"
+                 "Only rm removes them then.",
+                 "  reform pin bible", run_pin)
+      ->required();
 }
 
 void add_unpin(CLI::App& app, Invocation& invocation) {
-  const auto flags = std::make_shared<StoreFlags>();
-  CLI::App* verb = add_verb(app, invocation, "unpin", "Let contexts go again when the store is full.",
-                            "  reform unpin bible", [flags](Output& out) { return run_pin(*flags, false, out); });
-  verb->add_option("NAME", flags->names, "Names of the contexts")->required();
-  add_store_flag(*verb, flags->store_dir);
+  add_names_verb(app, invocation, "unpin", "Let contexts go again when the store is full.", "  reform unpin bible",
+                 run_unpin)
+      ->required();
 }
 
 void add_rm(CLI::App& app, Invocation& invocation) {
-  const auto flags = std::make_shared<StoreFlags>();
-  CLI::App* verb = add_verb(app, invocation, "rm",
-                            "Remove contexts from the store, whole or damaged.\n"
-                            "The texts they were made from are not touched.",
-                            "  reform rm bible", [flags](Output& out) { return run_rm(*flags, out); });
-  verb->add_option("NAME", flags->names, "Names of the contexts")->required();
-  add_store_flag(*verb, flags->store_dir);
+  add_names_verb(app, invocation, "rm",
+                 "Remove contexts from the store, whole or damaged.\n"
+                 "The texts they were made from are not touched.",
+                 "  reform rm bible", run_rm)
+      ->required();
 }
 
 }  // namespace reform::tool

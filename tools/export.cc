@@ -3,7 +3,6 @@
 #include <reform/archive.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <memory>
 
 #include "tools/flags.h"
@@ -46,13 +45,7 @@ Status run_export(const ExportFlags& flags, Output& out) {
       return out.broken_pipe() ? Status{Code::kIo, "standard output was closed"} : out.write_status();
     };
   }
-  const auto begun = std::chrono::steady_clock::now();
-  const auto show = [&](const ArchiveProgress& p) {
-    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begun;
-    out.progress().update(
-        [&](int columns) { return bytes_line(flags.name, p.done_bytes, p.total_bytes, time.count(), columns); });
-  };
-  const auto done = export_context(*store.value(), flags.name, to, show, &scope.token());
+  const auto done = export_context(*store.value(), flags.name, to, show_bytes(out.progress()), &scope.token());
   if (out.broken_pipe()) return {};  // the exit code says so
   if (done.status().code == Code::kCancelled) return {Code::kCancelled, "stopped; nothing was written"};
   if (done.status().code == Code::kExists) return {Code::kExists, done.status().message + "; --force replaces it"};

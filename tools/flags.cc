@@ -107,6 +107,16 @@ Result<std::unique_ptr<Store>> open_existing(const std::string& store_dir, const
                                              names.front(), path)};
 }
 
+CLI::Option* add_names_verb(CLI::App& app, Invocation& invocation, const std::string& name,
+                            const std::string& description, const std::string& example,
+                            const std::function<Status(const StoreFlags& flags, Output& out)>& run) {
+  const auto flags = std::make_shared<StoreFlags>();
+  CLI::App* verb =
+      add_verb(app, invocation, name, description, example, [flags, run](Output& out) { return run(*flags, out); });
+  add_store_flag(*verb, flags->store_dir);
+  return verb->add_option("NAME", flags->names, "Names of the contexts");
+}
+
 void add_store_limit_flags(CLI::App& verb, StoreOptions& options) {
   const char* group = "Store (kept there, for every process, until it is set again)";
   verb.add_option_function<std::string>("--max-store-bytes", set_size("--max-store-bytes", options.max_bytes),

@@ -7,9 +7,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "tools/verbs.h"
 
 namespace reform::tool {
 
@@ -27,6 +30,17 @@ std::string store_path(const std::string& store_dir);  // the default store if e
 // nothing behind. A missing store has none of the contexts `names`, so the result is kNotFound; without names it is
 // nullptr.
 Result<std::unique_ptr<Store>> open_existing(const std::string& store_dir, const std::vector<std::string>& names);
+
+// A store, and contexts in it.
+struct StoreFlags {
+  std::string store_dir;
+  std::vector<std::string> names;
+};
+// Adds a verb for contexts by their names, and returns the option for these.
+CLI::Option* add_names_verb(CLI::App& app, Invocation& invocation, const std::string& name,
+                            const std::string& description, const std::string& example,
+                            const std::function<Status(const StoreFlags& flags, Output& out)>& run);
+
 // For verbs that write contexts: the cap on the store.
 void add_store_limit_flags(CLI::App& verb, StoreOptions& options);
 

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <istream>
 #include <memory>
 
@@ -59,15 +58,10 @@ Status run_import(const ImportFlags& flags, Output& out) {
   std::istream standard_input(&input);
   ImportOrigin from{from_stdin ? "standard input" : flags.file, {}};
   if (from_stdin) from.source = read_from(standard_input, scope.token());
-  const auto begun = std::chrono::steady_clock::now();
-  const auto show = [&](const ArchiveProgress& p) {
-    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begun;
-    out.progress().update(
-        [&](int columns) { return bytes_line(from.path, p.done_bytes, p.total_bytes, time.count(), columns); });
-  };
   ImportOptions options = flags.options;
   options.log = out.log();
-  const auto done = import_context(*store.value(), from, options, show, &scope.token());
+  const auto done =
+      import_context(*store.value(), from, options, show_bytes(out.progress(), from.path), &scope.token());
   if (done.status().code == Code::kCancelled) return {Code::kCancelled, "stopped; nothing was imported"};
   if (!done.ok()) return done.status();
   print_result(flags, store.value()->dir(), done.value(), out);

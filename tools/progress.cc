@@ -76,6 +76,18 @@ std::string bytes_line(const std::string& what, int64_t done_bytes, int64_t tota
   return join_parts(parts, max_columns);
 }
 
+BytesProgressCallback show_bytes(ProgressLine& line, const std::string& what) {
+  using std::chrono::steady_clock;
+  return [&line, what, shown = std::string(), begun = steady_clock::now()](
+             const std::string& context, int64_t done_bytes, int64_t total_bytes) mutable {
+    if (context != shown) begun = steady_clock::now(), shown = context;
+    const std::chrono::duration<double> time = steady_clock::now() - begun;
+    line.update([&](int columns) {
+      return bytes_line(what.empty() ? context : what, done_bytes, total_bytes, time.count(), columns);
+    });
+  };
+}
+
 ProgressLine::ProgressLine(bool live, std::function<int()> columns, Sink sink, Clock clock)
     : live_(live), columns_(std::move(columns)), sink_(std::move(sink)), clock_(std::move(clock)) {}
 

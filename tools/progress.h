@@ -18,6 +18,10 @@ std::string ingest_line(const IngestProgress& progress, int max_columns);
 std::string bytes_line(const std::string& what, int64_t done_bytes, int64_t total_bytes, double seconds,
                        int max_columns);
 
+class ProgressLine;
+// Shows bytes_line() for each report, with the time that its context has taken. `what`: shown in place of its name.
+BytesProgressCallback show_bytes(ProgressLine& line, const std::string& what = "");
+
 // Thread-safe. While it is in use, everything for standard error must go through it, so that lines do not mix.
 class ProgressLine {
  public:

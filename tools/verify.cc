@@ -4,8 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
-#include <memory>
 
 #include "tools/flags.h"
 #include "tools/interrupt.h"
@@ -17,11 +15,6 @@
 
 namespace reform::tool {
 namespace {
-
-struct VerifyFlags {
-  std::string store_dir;
-  std::vector<std::string> names;
-};
 
 std::string describe(const VerifiedContext& c) {
   const std::string name = printable(c.name.empty() ? c.id : c.name, false) + (c.replacement ? " (replacement)" : "");
@@ -50,21 +43,14 @@ Status verdict_of(const std::vector<VerifiedContext>& contexts, const std::vecto
   return {Code::kBusy, busy->problems.front()};
 }
 
-Status run_verify(const VerifyFlags& flags, Output& out) {
+Status run_verify(const StoreFlags& flags, Output& out) {
   const std::string dir = store_path(flags.store_dir);
   auto store = open_existing(dir, flags.names);
   if (!store.ok()) return store.status();
   const CancelScope scope;
-  std::string shown;
-  auto begun = std::chrono::steady_clock::now();
-  const auto show = [&](const VerifyProgress& p) {
-    if (p.context != shown) begun = std::chrono::steady_clock::now(), shown = p.context;
-    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begun;
-    out.progress().update(
-        [&](int columns) { return bytes_line(p.context, p.done_bytes, p.total_bytes, time.count(), columns); });
-  };
-  const auto verified = store.value() != nullptr ? verify(*store.value(), flags.names, show, &scope.token())
-                                                 : std::vector<VerifiedContext>();
+  const auto verified = store.value() != nullptr
+                            ? verify(*store.value(), flags.names, show_bytes(out.progress()), &scope.token())
+                            : std::vector<VerifiedContext>();
   if (verified.status().code == Code::kCancelled) return {Code::kCancelled, "stopped; nothing was changed"};
   if (!verified.ok()) return verified.status();
   for (const VerifiedContext& context : verified.value()) out.text(describe(context));
@@ -76,15 +62,12 @@ Status run_verify(const VerifyFlags& flags, Output& out) {
 }  // namespace
 
 void add_verify(CLI::App& app, Invocation& invocation) {
-  const auto flags = std::make_shared<VerifyFlags>();
-  CLI::App* verb = add_verb(app, invocation, "verify",
-                            "Read and check everything that contexts hold on the disk; all contexts by default.\n"
-                            "Damage is named by context and block or file; nothing is changed.",
-                            "  reform verify\n"
-                            "  reform verify bible",
-                            [flags](Output& out) { return run_verify(*flags, out); });
-  verb->add_option("NAME", flags->names, "Names of the contexts");
-  add_store_flag(*verb, flags->store_dir);
+  add_names_verb(app, invocation, "verify",
+                 "Read and check everything that contexts hold on the disk; all contexts by default.\n"
+                 "Damage is named by context and block or file; nothing is changed.",
+                 "  reform verify\n"
+                 "  reform verify bible",
+                 run_verify);
 }
 
 }  // namespace reform::tool

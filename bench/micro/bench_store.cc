@@ -125,9 +125,9 @@ class Scoring {
 };
 
 Status pass_scan(ContextData& data, Scoring* scorer, int64_t& bytes) {
-  return data.scan_embeddings([&](const EmbeddingBlock& block) -> Status {
-    bytes += int64_t(block.rows.size());
-    if (scorer != nullptr) scorer->score(block.rows);
+  return data.scan(kEmbeddingRows, [&](TokenRange, std::span<const std::byte> rows) -> Status {
+    bytes += int64_t(rows.size());
+    if (scorer != nullptr) scorer->score(rows);
     return {};
   });
 }

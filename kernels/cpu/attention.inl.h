@@ -191,18 +191,16 @@ void column_sums_rows(const TileRows& rows, const float* minus_lse, const float*
 }
 
 void attend(const TileRows& rows, const float* v_tile, const SoftmaxState& state) {
-  using Fn = void (*)(const TileRows&, const float*, const SoftmaxState&);
-  constexpr Fn kByRows[] = {attend_rows<1>, attend_rows<2>, attend_rows<3>,
-                            attend_rows<4>, attend_rows<5>, attend_rows<6>};
-  static_assert(sizeof(kByRows) / sizeof(Fn) == kMaxBlockRows);
+  constexpr decltype(&attend_rows<1>) kByRows[] = {attend_rows<1>, attend_rows<2>, attend_rows<3>,
+                                                   attend_rows<4>, attend_rows<5>, attend_rows<6>};
+  static_assert(sizeof(kByRows) / sizeof(kByRows[0]) == kMaxBlockRows);
   kByRows[rows.n_rows - 1](rows, v_tile, state);
 }
 
 void column_sums(const TileRows& rows, const float* minus_lse, const float* weight, float* sums) {
-  using Fn = void (*)(const TileRows&, const float*, const float*, float*);
-  constexpr Fn kByRows[] = {column_sums_rows<1>, column_sums_rows<2>, column_sums_rows<3>,
-                            column_sums_rows<4>, column_sums_rows<5>, column_sums_rows<6>};
-  static_assert(sizeof(kByRows) / sizeof(Fn) == kMaxBlockRows);
+  constexpr decltype(&column_sums_rows<1>) kByRows[] = {column_sums_rows<1>, column_sums_rows<2>, column_sums_rows<3>,
+                                                        column_sums_rows<4>, column_sums_rows<5>, column_sums_rows<6>};
+  static_assert(sizeof(kByRows) / sizeof(kByRows[0]) == kMaxBlockRows);
   kByRows[rows.n_rows - 1](rows, minus_lse, weight, sums);
 }
 

@@ -35,28 +35,13 @@ struct Quantised {
   }
 };
 
-struct F32 {
-  static constexpr QuantType kType = QuantType::kF32;
-  static constexpr int64_t kBytesPerUnit = kUnitCols * 4;
-  static void row(const uint8_t* p, int64_t n, float* out) { __builtin_memcpy(out, p, size_t(n) * 4); }
-};
-struct F16 {
-  static constexpr QuantType kType = QuantType::kF16;
-  static constexpr int64_t kBytesPerUnit = kUnitCols * 2;
+template <class T>
+struct Float {
+  static constexpr int64_t kBytesPerUnit = kUnitCols * T::kBytes;
   static void row(const uint8_t* p, int64_t n, float* out) {
     int64_t c = 0;
-    for (; c + 8 <= n; c += 8) _mm256_store_ps(out + c, _mm256_cvtph_ps(load_16(p + 2 * c)));
-    for (; c < n; ++c) out[c] = _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(load_u16(p + 2 * c))));
-  }
-};
-struct BF16 {
-  static constexpr QuantType kType = QuantType::kBF16;
-  static constexpr int64_t kBytesPerUnit = kUnitCols * 2;
-  static void row(const uint8_t* p, int64_t n, float* out) {
-    for (int64_t c = 0; c < n; ++c) {
-      const uint32_t bits = uint32_t(load_u16(p + 2 * c)) << 16;
-      __builtin_memcpy(out + c, &bits, 4);
-    }
+    for (; c + 8 <= n; c += 8) _mm256_store_ps(out + c, T::load(p + c * T::kBytes));
+    for (; c < n; ++c) out[c] = T::load_one(p + c * T::kBytes);
   }
 };
 
@@ -104,10 +89,10 @@ void fill(const uint8_t* w, int64_t row_bytes, int n_rows, int64_t n_cols, int p
   }
 }
 
-template <class... Float, class... T>
-consteval PerType<FillPanelFn> fills(CodecList<Float...>, CodecList<T...>) {
+template <class... F, class... T>
+consteval PerType<FillPanelFn> fills(CodecList<F...>, CodecList<T...>) {
   PerType<FillPanelFn> all;
-  ((all.of[int(Float::kType)] = fill<Float>), ...);
+  ((all.of[int(F::kType)] = fill<Float<F>>), ...);
   ((all.of[int(T::kType)] = fill<Quantised<T>>), ...);
   return all;
 }

@@ -94,11 +94,10 @@ void unpack_panel(const uint8_t* w, int64_t row_bytes, int n_rows, int64_t n_col
 
 // --- the product
 
-using Plane = int8_t[kGroupCols / 4][kInt8Tokens][4];
-
 // dots[t][half] += columns [4 * begin, 4 * (begin + n)) of the group's plane.
 template <int n_tokens, int n>
-inline __attribute__((always_inline)) void add_plane(const uint8_t (*w)[kInt8Rows][4], const Plane& x, int begin,
+inline __attribute__((always_inline)) void add_plane(const uint8_t (*w)[kInt8Rows][4],
+                                                     const int8_t (*x)[kInt8Tokens][4], int begin,
                                                      __m512i (&dots)[n_tokens][2]) {
 #pragma GCC unroll 8
   for (int k = 0; k < n; ++k) {

@@ -85,33 +85,6 @@ void matvec(const uint8_t* w, int64_t row_bytes, int64_t n_rows, int64_t n_cols,
 
 // --- float weights: FP32 products and sums
 
-struct F32 {
-  static constexpr QuantType kType = QuantType::kF32;
-  static constexpr int kBytes = 4;
-  static __m256 load(const uint8_t* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
-  static float load_one(const uint8_t* p) {
-    float v;
-    __builtin_memcpy(&v, p, sizeof(v));
-    return v;
-  }
-};
-struct F16 {
-  static constexpr QuantType kType = QuantType::kF16;
-  static constexpr int kBytes = 2;
-  static __m256 load(const uint8_t* p) { return _mm256_cvtph_ps(load_16(p)); }
-  static float load_one(const uint8_t* p) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(load_u16(p)))); }
-};
-struct BF16 {
-  static constexpr QuantType kType = QuantType::kBF16;
-  static constexpr int kBytes = 2;
-  static __m256 load(const uint8_t* p) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_16(p)), 16));
-  }
-  static float load_one(const uint8_t* p) {
-    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(int(uint32_t(load_u16(p)) << 16))));
-  }
-};
-
 template <class T>
 float float_dot(const uint8_t* w, int64_t n_cols, const float* x) {
   __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};

@@ -218,6 +218,35 @@ struct Q3_K {
   }
 };
 
+// --- float types: 8 elements, or the one of a row's end
+
+struct F32 {
+  static constexpr QuantType kType = QuantType::kF32;
+  static constexpr int kBytes = 4;
+  static __m256 load(const uint8_t* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
+  static float load_one(const uint8_t* p) {
+    float v;
+    __builtin_memcpy(&v, p, sizeof(v));
+    return v;
+  }
+};
+struct F16 {
+  static constexpr QuantType kType = QuantType::kF16;
+  static constexpr int kBytes = 2;
+  static __m256 load(const uint8_t* p) { return _mm256_cvtph_ps(load_16(p)); }
+  static float load_one(const uint8_t* p) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(load_u16(p)))); }
+};
+struct BF16 {
+  static constexpr QuantType kType = QuantType::kBF16;
+  static constexpr int kBytes = 2;
+  static __m256 load(const uint8_t* p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_16(p)), 16));
+  }
+  static float load_one(const uint8_t* p) {
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(int(uint32_t(load_u16(p)) << 16))));
+  }
+};
+
 // The types that have kernels for this instruction set, in any order. Others take the next slower path (matmul.cc).
 using Codecs = CodecList<Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K>;
 

@@ -52,7 +52,7 @@ Status CudaCopies::measure(void* scratch, int64_t scratch_bytes) {
   if (half == 0) return {};
   TRY_ASSIGN(const double moved,
              time(scratch, static_cast<std::byte*>(scratch) + half, half, cudaMemcpyDeviceToDevice));
-  rates_.device_bytes_per_s = 2 * moved;  // each byte is read and written
+  device_bytes_per_s_ = 2 * moved;  // each byte is read and written
   const int64_t pinned_bytes = std::min(half, kMeasuredPinnedBytes);
   const auto allocated = allocate_pinned(pinned_bytes);
   if (!allocated.ok()) return allocated.status().code == Code::kMemoryCap ? Status{} : allocated.status();
@@ -61,7 +61,7 @@ Status CudaCopies::measure(void* scratch, int64_t scratch_bytes) {
   cudaStreamSynchronize(stream_);  // if the timing failed half way, earlier copies may still read the memory
   free_pinned(pinned);
   TRY(copied);
-  rates_.copy_bytes_per_s = copied.value();
+  copy_bytes_per_s_ = copied.value();
   return {};
 }
 

@@ -22,7 +22,8 @@ class CudaCopies final : public Copies {
   Result<int64_t> start(void* to, const void* from, int64_t bytes) override;
   Status ops_wait_for(int64_t copy) override;
   Status wait_for(int64_t copy) override;
-  Rates rates() const override { return rates_; }
+  double device_bytes_per_s() const override { return device_bytes_per_s_; }
+  double copy_bytes_per_s() const override { return copy_bytes_per_s_; }
 
  private:
   Status checked(cudaError_t error, const char* doing) const;
@@ -40,7 +41,7 @@ class CudaCopies final : public Copies {
   cudaEvent_t done_[kEvents] = {};               // copy n uses done_[n % kEvents]
   cudaEvent_t begin_ = nullptr, end_ = nullptr;  // these two record times
   int64_t n_started_ = 0;
-  Rates rates_;
+  double device_bytes_per_s_ = 0, copy_bytes_per_s_ = 0;
 };
 
 }  // namespace reform

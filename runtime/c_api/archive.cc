@@ -18,9 +18,11 @@ reform_import_options import_defaults() {
   return o;
 }
 
-ArchiveProgressCallback bytes_callback(reform_bytes_fn progress, void* user, const std::string& context) {
+BytesProgressCallback bytes_callback(reform_bytes_fn progress, void* user) {
   if (progress == nullptr) return {};
-  return [=](const ArchiveProgress& p) { progress(user, context.c_str(), p.done_bytes, p.total_bytes); };
+  return [=](const std::string& context, int64_t done_bytes, int64_t total_bytes) {
+    progress(user, context.c_str(), done_bytes, total_bytes);
+  };
 }
 
 ArchiveSink sink_of(const reform_export_options& o) {
@@ -61,13 +63,8 @@ reform_code reform_verify(reform_store* store, const char* const* names, size_t 
     TRY(read_options(options, &c));
     std::vector<std::string> wanted;
     for (size_t i = 0; i < n_names; ++i) wanted.push_back(text_or_empty(names[i]));
-    VerifyProgressCallback progress;
-    if (c.progress != nullptr) {
-      progress = [&c](const VerifyProgress& p) {
-        c.progress(c.progress_user, p.context.c_str(), p.done_bytes, p.total_bytes);
-      };
-    }
-    TRY_ASSIGN(auto contexts, verify(*store->store, wanted, progress, token_of(c.cancel)));
+    TRY_ASSIGN(auto contexts,
+               verify(*store->store, wanted, bytes_callback(c.progress, c.progress_user), token_of(c.cancel)));
     *list = CVerifiedList::make(std::move(contexts)).release();
     return {};
   });
@@ -89,7 +86,7 @@ reform_code reform_export(reform_store* store, const char* name, const char* pat
     TRY(read_options(options, &c));
     if (c.write == nullptr) TRY(need(path, "path"));
     TRY_ASSIGN(auto r, export_context(*store->store, name, {text_or_empty(path), c.overwrite != 0, sink_of(c)},
-                                      bytes_callback(c.progress, c.progress_user, name), token_of(c.cancel)));
+                                      bytes_callback(c.progress, c.progress_user), token_of(c.cancel)));
     *result = CArchiveResult::make(std::move(r)).release();
     return {};
   });
@@ -110,7 +107,7 @@ reform_code reform_import(reform_store* store, const char* path, const reform_im
     TRY(read_options(options, &c));
     const ImportOptions o{text_or_empty(c.name), text_or_empty(c.model_path), text_or_empty(c.cache_dir)};
     TRY_ASSIGN(auto r, import_context(*store->store, {path, source_of(c)}, o,
-                                      bytes_callback(c.progress, c.progress_user, o.name), token_of(c.cancel)));
+                                      bytes_callback(c.progress, c.progress_user), token_of(c.cancel)));
     *result = CArchiveResult::make(std::move(r)).release();
     return {};
   });

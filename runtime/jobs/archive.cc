@@ -15,20 +15,12 @@
 namespace reform {
 namespace {
 
-ContextProgressFn watched(const ArchiveProgressCallback& progress, const CancelToken* cancel) {
-  return [&progress, cancel](const std::string&, int64_t done_bytes, int64_t total_bytes) -> Status {
-    if (cancel != nullptr && cancel->cancelled()) return {Code::kCancelled, "stopped"};
-    if (progress) progress({done_bytes, total_bytes});
-    return {};
-  };
-}
-
-Result<ArchiveTexts> portable_texts(const ContextMeta& meta) {
-  ArchiveTexts texts;
-  TRY_ASSIGN(texts.settings, with_model_path(meta.settings, "", meta.name));
+// Leaves out what means something on this machine only.
+Status make_portable(ContextMeta& meta) {
+  TRY_ASSIGN(meta.settings, with_model_path(meta.settings, "", meta.name));
   TRY_ASSIGN(auto sources, parse_sources(meta.sources, meta.name));
-  texts.sources = to_json(without_folders(std::move(sources)));
-  return texts;
+  meta.sources = to_json(without_folders(std::move(sources)));
+  return {};
 }
 
 // The model path to store, after a check that the model there is the context's.
@@ -68,7 +60,7 @@ ByteSource bytes_from(const ArchiveSource& source) {
 }  // namespace
 
 Result<ArchiveResult> export_context(Store& store, const std::string& name, const ExportTarget& to,
-                                     const ArchiveProgressCallback& progress, const CancelToken* cancel) {
+                                     const BytesProgressCallback& progress, const CancelToken* cancel) {
   ContextStore& contexts = *store.impl().contexts;
   ArchiveResult result;
   TRY_ASSIGN(result.context, store.find(name));
@@ -82,7 +74,7 @@ Result<ArchiveResult> export_context(Store& store, const std::string& name, cons
     sink = [&](std::span<const std::byte> bytes) { return file->append(bytes); };
   }
   TRY_ASSIGN(const ArchiveSummary summary,
-             contexts.export_context(name, portable_texts, sink, watched(progress, cancel)));
+             contexts.export_context(name, make_portable, sink, watched(progress, cancel)));
   if (file) TRY(file->commit());
   result.archive_bytes = summary.bytes;
   result.xxh3_128 = summary.digest;
@@ -90,7 +82,7 @@ Result<ArchiveResult> export_context(Store& store, const std::string& name, cons
 }
 
 Result<ArchiveResult> import_context(Store& store, const ImportOrigin& from, const ImportOptions& options,
-                                     const ArchiveProgressCallback& progress, const CancelToken* cancel) {
+                                     const BytesProgressCallback& progress, const CancelToken* cancel) {
   ContextStore& contexts = *store.impl().contexts;
   ByteSource source;
   if (from.source) {

@@ -15,9 +15,9 @@ Status score_rows(Ask& ask, OpenContext& context, std::span<const std::byte> que
                return make_scorer(site, layout, n_question_rows);
              }));
   TRY(scorer->set_question(question_rows));
-  return context.data->scan_embeddings([&](const EmbeddingBlock& block) -> Status {
+  return context.data->scan(kEmbeddingRows, [&](TokenRange, std::span<const std::byte> rows) -> Status {
     if (ask.cancel != nullptr && ask.cancel->cancelled()) return {Code::kCancelled, "stopped"};
-    TRY_ASSIGN(const auto scores, scorer->score(block.rows));
+    TRY_ASSIGN(const auto scores, scorer->score(rows));
     on_scores(scores);
     return {};
   });

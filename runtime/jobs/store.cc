@@ -27,7 +27,6 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& dir, const StoreOp
 }
 
 const std::string& Store::dir() const { return impl_->dir; }
-const std::string& Store::disk_access() const { return impl_->contexts->disk().description(); }
 
 Result<std::vector<ContextInfo>> Store::list() {
   TRY_ASSIGN(const std::vector<ContextEntry> entries, impl_->contexts->list());
@@ -121,6 +120,14 @@ ContextInfo describe(const ContextEntry& entry) {
     }
   }
   return info;
+}
+
+ContextProgressFn watched(const BytesProgressCallback& progress, const CancelToken* cancel) {
+  return [&progress, cancel](const std::string& context, int64_t done_bytes, int64_t total_bytes) -> Status {
+    if (cancel != nullptr && cancel->cancelled()) return {Code::kCancelled, "stopped"};
+    if (progress) progress(context, done_bytes, total_bytes);
+    return {};
+  };
 }
 
 }  // namespace reform

@@ -1,6 +1,7 @@
 // What a Store is made of; private to runtime/.
 #pragma once
 
+#include <reform/cancel.h>
 #include <reform/store.h>
 
 #include <atomic>
@@ -27,5 +28,8 @@ void remark_disk(const Engine::Impl& engine, Store::Impl& store);
 std::vector<Eviction> take_evictions(ContextStore& contexts, const LogCallback& log);
 
 ContextInfo describe(const ContextEntry& entry);
+
+// Passes progress on, and stops the work once it is cancelled. Both must outlive it.
+ContextProgressFn watched(const BytesProgressCallback& progress, const CancelToken* cancel);
 
 }  // namespace reform

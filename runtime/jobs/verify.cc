@@ -22,13 +22,8 @@ VerifiedContext describe(const ContextVerdict& verdict) {
 }  // namespace
 
 Result<std::vector<VerifiedContext>> verify(Store& store, const std::vector<std::string>& names,
-                                            const VerifyProgressCallback& progress, const CancelToken* cancel) {
-  const auto on_bytes = [&](const std::string& context, int64_t done_bytes, int64_t total_bytes) -> Status {
-    if (cancel != nullptr && cancel->cancelled()) return {Code::kCancelled, "stopped"};
-    if (progress) progress({context, done_bytes, total_bytes});
-    return {};
-  };
-  TRY_ASSIGN(const auto verdicts, store.impl().contexts->verify(names, on_bytes));
+                                            const BytesProgressCallback& progress, const CancelToken* cancel) {
+  TRY_ASSIGN(const auto verdicts, store.impl().contexts->verify(names, watched(progress, cancel)));
   std::vector<VerifiedContext> contexts;
   for (const ContextVerdict& verdict : verdicts) {
     VerifiedContext context = describe(verdict);

@@ -19,27 +19,21 @@ struct Manifest;
 class Reader;
 }  // namespace archive
 
-// The texts that an archive holds in place of the context's own. They leave out what means something on this machine
-// only.
-struct ArchiveTexts {
-  std::string settings, sources;
-};
-
 struct ArchiveSummary {
   int64_t bytes = 0;
   std::string digest;  // XXH3-128 over all of it but the end section, 32 hexadecimal digits
 };
 
-// Sees what an archive holds before anything is written, and may change its name and settings. If its Status is not ok,
-// the archive is refused.
-using AdmitArchive = std::function<Status(ContextMeta& meta)>;
+// Sees what an archive holds, or is to hold, before anything is written. It may change the settings, and also the name
+// of what is imported, or the sources of what is exported. If its Status is not ok, nothing is written.
+using EditMeta = std::function<Status(ContextMeta& meta)>;
 
 // About how many bytes the archive of `manifest` has, for progress. Token spans are estimated. Values of kWhole count
 // nothing, as nobody knows their sizes beforehand.
 int64_t estimated_archive_bytes(const archive::Manifest& manifest);
 
-// Writes a complete context. The archive holds `texts` in place of the context's own.
-Result<ArchiveSummary> write_archive(StoredContext& context, const ArchiveTexts& texts, const ByteSink& sink,
+// Writes a complete context. The archive holds the settings and sources of `shown` in place of the context's own.
+Result<ArchiveSummary> write_archive(StoredContext& context, const ContextMeta& shown, const ByteSink& sink,
                                      const ContextProgressFn& progress);
 
 // Reads the archive's beginning: everything before blocks and checkpoints.

@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "base/try.h"
-#include "storage/context/manifest.h"
 #include "storage/format/bytes.h"
 
 namespace reform::archive {
@@ -27,50 +26,51 @@ uint64_t section_checksum(std::string_view header_and_payload) {
   return XXH3_64bits(header_and_payload.data(), header_and_payload.size());
 }
 
-Status read_checkpoints(ByteReader& in, Manifest& manifest) {
+Status read_checkpoints(ByteReader& in, ContextState& state) {
   constexpr int64_t kMaxBytes = int64_t(schema::kMaxPiece) * schema::kPieceBytes;
   const uint64_t n = in.varint();
   if (n > kMaxCheckpoints) return impossible();
   for (uint64_t i = 0; i < n && in.ok(); ++i) {
-    const Checkpoint c{in.count(), in.count()};
-    const bool ordered = manifest.checkpoints.empty() || c.n_tokens > manifest.checkpoints.back().n_tokens;
-    if (!ordered || !manifest.blocks.is_chunk_boundary(c.n_tokens) || c.bytes > kMaxBytes) return impossible();
-    manifest.checkpoints.push_back(c);
+    const CheckpointRef ref{in.count(), state.next_generation++, in.count()};
+    const bool ordered = state.checkpoints.empty() || ref.n_tokens > state.checkpoints.back().n_tokens;
+    if (!ordered || !state.blocks.is_chunk_boundary(ref.n_tokens) || ref.bytes > kMaxBytes) return impossible();
+    state.checkpoints.push_back(ref);
   }
   return {};
 }
 
-Status read_extra_kinds(ByteReader& in, Manifest& manifest) {
+Status read_extra_kinds(ByteReader& in, Identity& identity) {
   if (!in.ok() || in.left() == 0) return {};
   const uint64_t n = in.varint();
   if (n < 1 || n > schema::kMaxFamilies) return impossible();
   for (uint64_t i = 0; i < n && in.ok(); ++i) {
     const std::string name = in.text();
-    if (!manifest.extra_kinds.emplace(name, in.fixed<int32_t>()).second) return impossible();
+    if (!identity.extra_kinds.emplace(name, in.fixed<int32_t>()).second) return impossible();
   }
-  TRY(kinds_of(manifest.row_bytes, manifest.extra_kinds));
-  const bool fit = manifest.block_tokens <= block_tokens_for(manifest.row_bytes, manifest.extra_kinds);
+  TRY(kinds_of(identity.row_bytes, identity.extra_kinds));
+  const bool fit = identity.block_tokens <= block_tokens_for(identity.row_bytes, identity.extra_kinds);
   return fit ? Status{} : impossible();
 }
 
 }  // namespace
 
 std::string encode_manifest(const Manifest& manifest) {
+  const auto& [identity, state] = manifest;
   std::string payload;
   ByteWriter out(payload);
-  out.text(manifest.name);
-  out.fixed(manifest.row_bytes);
-  out.fixed(manifest.block_tokens);
-  out.fixed(manifest.n_bytes);
-  encode_runs(out, manifest.blocks);
-  out.varint(manifest.checkpoints.size());
-  for (const Checkpoint& c : manifest.checkpoints) out.varint(uint64_t(c.n_tokens)), out.varint(uint64_t(c.bytes));
-  out.text(manifest.settings);
-  out.text(manifest.sources);
-  out.text(manifest.progress);
-  if (!manifest.extra_kinds.empty()) {  // a context without extra kinds has not a byte more
-    out.varint(manifest.extra_kinds.size());
-    for (const auto& [name, row_bytes] : manifest.extra_kinds) out.text(name), out.fixed(row_bytes);
+  out.text(identity.name);
+  out.fixed(identity.row_bytes);
+  out.fixed(identity.block_tokens);
+  out.fixed(state.n_bytes);
+  encode_runs(out, state.blocks);
+  out.varint(state.checkpoints.size());
+  for (const CheckpointRef& c : state.checkpoints) out.varint(uint64_t(c.n_tokens)), out.varint(uint64_t(c.bytes));
+  out.text(identity.settings);
+  out.text(state.sources);
+  out.text(state.progress);
+  if (!identity.extra_kinds.empty()) {  // a context without extra kinds has not a byte more
+    out.varint(identity.extra_kinds.size());
+    for (const auto& [name, row_bytes] : identity.extra_kinds) out.text(name), out.fixed(row_bytes);
   }
   return payload;
 }
@@ -78,21 +78,22 @@ std::string encode_manifest(const Manifest& manifest) {
 Result<Manifest> decode_manifest(std::span<const std::byte> payload) {
   ByteReader in(payload);
   Manifest manifest;
-  manifest.name = in.text();
-  manifest.row_bytes = in.fixed<int32_t>();
-  manifest.block_tokens = in.fixed<int32_t>();
-  manifest.n_bytes = in.fixed<int64_t>();
-  if (!in.ok() || manifest.n_bytes < 0 || manifest.row_bytes < 1 || manifest.row_bytes > schema::kMaxRowBytes ||
-      manifest.block_tokens < 1 || manifest.block_tokens > block_tokens_for(manifest.row_bytes)) {
+  auto& [identity, state] = manifest;
+  identity.name = in.text();
+  identity.row_bytes = in.fixed<int32_t>();
+  identity.block_tokens = in.fixed<int32_t>();
+  state.n_bytes = in.fixed<int64_t>();
+  if (!in.ok() || state.n_bytes < 0 || identity.row_bytes < 1 || identity.row_bytes > schema::kMaxRowBytes ||
+      identity.block_tokens < 1 || identity.block_tokens > block_tokens_for(identity.row_bytes)) {
     return impossible();
   }
-  manifest.blocks = BlockMap(manifest.block_tokens);
-  TRY(decode_runs(in, kMaxRuns, manifest.blocks));
-  TRY(read_checkpoints(in, manifest));
-  manifest.settings = in.text();
-  manifest.sources = in.text();
-  manifest.progress = in.text();
-  TRY(read_extra_kinds(in, manifest));
+  state.blocks = BlockMap(identity.block_tokens);
+  TRY(decode_runs(in, kMaxRuns, state.blocks));
+  TRY(read_checkpoints(in, state));
+  identity.settings = in.text();
+  state.sources = in.text();
+  state.progress = in.text();
+  TRY(read_extra_kinds(in, identity));
   if (!in.at_end()) return impossible();
   return manifest;
 }
@@ -112,25 +113,6 @@ std::string describe_section(Section kind, uint64_t number) {
   return fmt::format("a section of unknown kind {}", int(kind));
 }
 
-void Digest::Free::operator()(XXH3_state_s* state) const noexcept { XXH3_freeState(state); }
-Digest::Digest() : state_(XXH3_createState()) { XXH3_128bits_reset(state_.get()); }
-void Digest::add(std::span<const std::byte> bytes) { XXH3_128bits_update(state_.get(), bytes.data(), bytes.size()); }
-
-std::string Digest::bytes() const {
-  const XXH128_hash_t hash = XXH3_128bits_digest(state_.get());
-  std::string bytes;
-  ByteWriter out(bytes);
-  out.fixed(uint64_t(hash.low64));
-  out.fixed(uint64_t(hash.high64));
-  return bytes;
-}
-
-std::string digest_hex(std::string_view digest_bytes) {
-  ByteReader in(as_bytes(digest_bytes));
-  const auto low = in.fixed<uint64_t>(), high = in.fixed<uint64_t>();
-  return fmt::format("{:016x}{:016x}", high, low);
-}
-
 Status Writer::put(const std::string& bytes) {
   TRY(sink_(as_bytes(bytes)));
   bytes_ += int64_t(bytes.size());
@@ -142,7 +124,7 @@ Status Writer::begin() {
   ByteWriter out(header);
   out.fixed(kVersion);
   out.bytes(as_bytes(std::string_view("\0\0\0\0\0\0", 6)));
-  digest_.add(as_bytes(header));
+  hash_.add(header.data(), header.size());
   return put(header);
 }
 
@@ -155,16 +137,12 @@ Status Writer::add(Section kind, uint64_t number, std::span<const std::byte> pay
   out.fixed(number);
   out.bytes(payload);
   out.fixed(section_checksum(section_));
-  if (kind != Section::kEnd) digest_.add(as_bytes(section_));
+  if (kind != Section::kEnd) hash_.add(section_.data(), section_.size());
   ++n_sections_;
   return put(section_);
 }
 
-Status Writer::end() {
-  const std::string digest = digest_.bytes();
-  hex_ = digest_hex(digest);
-  return add(Section::kEnd, n_sections_, as_bytes(digest));
-}
+Status Writer::end() { return add(Section::kEnd, n_sections_, as_bytes(hash_.bytes())); }
 
 Status Reader::read(int64_t n_bytes, const std::string& what) {
   while (n_bytes > 0) {
@@ -210,7 +188,7 @@ Status Reader::begin() {
     return corrupt(fmt::format("has archive version {}, this program reads 1 to {}: it is damaged", version, kVersion));
   if (section_.find_first_not_of('\0', kMagic.size() + sizeof version) != std::string::npos)
     return corrupt("has a damaged header");
-  digest_.add(as_bytes(section_));
+  hash_.add(section_.data(), section_.size());
   return {};
 }
 
@@ -235,17 +213,15 @@ Result<std::span<const std::byte>> Reader::next(Section kind, uint64_t number, i
   ByteReader tail(as_bytes(std::string_view(section_).substr(covered.size())));
   if (tail.fixed<uint64_t>() != section_checksum(covered))
     return corrupt(fmt::format("its {} fails its checksum", what));
-  if (kind != Section::kEnd) digest_.add(as_bytes(section_));
+  if (kind != Section::kEnd) hash_.add(section_.data(), section_.size());
   ++n_sections_;
   return as_bytes(section_).subspan(kSectionHeaderBytes, size_t(n_bytes));
 }
 
 Status Reader::end() {
-  const std::string digest = digest_.bytes();
   TRY_ASSIGN(const auto payload, next(Section::kEnd, n_sections_, kEndPayloadBytes, kEndPayloadBytes));
-  if (std::memcmp(payload.data(), digest.data(), digest.size()) != 0)
+  if (std::memcmp(payload.data(), hash_.bytes().data(), kEndPayloadBytes) != 0)
     return corrupt("fails the checksum over all of it");
-  hex_ = digest_hex(digest);
   std::byte more;
   TRY_ASSIGN(const int64_t n_more, source_({&more, 1}));
   return n_more == 0 ? Status{} : corrupt("goes on after its end");

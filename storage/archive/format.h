@@ -7,17 +7,13 @@
 #include <reform/status.h>
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
-#include "storage/context/database.h"
-#include "storage/format/block_map.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "storage/context/manifest.h"
 #include "storage/format/byte_stream.h"
-#include "storage/format/chunk_kind.h"
-
-struct XXH3_state_s;
 
 namespace reform {
 
@@ -40,18 +36,11 @@ constexpr size_t kFileHeaderBytes = 16, kSectionHeaderBytes = 16, kSectionChecks
 constexpr int64_t kMaxManifestBytes = int64_t{16} << 20, kMaxIndexBytes = int64_t{1} << 20;
 constexpr uint64_t kMaxRuns = uint64_t{1} << 20, kMaxCheckpoints = uint64_t{1} << 10;
 
-struct Checkpoint {
-  int64_t n_tokens = 0, bytes = 0;
-};
-
+// The context's own records. The archive leaves out of them what differs between equal contexts: id, date and sequence.
+// Its checkpoints have the generations 1, 2, …
 struct Manifest {
-  std::string name;
-  int32_t row_bytes = 0, block_tokens = 0;
-  int64_t n_bytes = 0;  // of source that the tokens cover
-  BlockMap blocks;
-  std::vector<Checkpoint> checkpoints;  // ordered by n_tokens
-  std::string settings, sources, progress;
-  ExtraKinds extra_kinds;
+  Identity identity;
+  ContextState state;
 };
 
 std::string encode_manifest(const Manifest& manifest);
@@ -60,21 +49,6 @@ Result<Manifest> decode_manifest(std::span<const std::byte> payload);  // kCorru
 // "token block 4096", "checkpoint piece 3", for messages.
 std::string describe_section(Section kind, uint64_t number);
 
-// XXH3-128, 32 hexadecimal digits.
-class Digest {
- public:
-  Digest();
-  void add(std::span<const std::byte> bytes);
-  std::string bytes() const;  // 16 bytes, as the end section holds them: low half first, little-endian
-
- private:
-  struct Free {
-    void operator()(XXH3_state_s* state) const noexcept;
-  };
-  std::unique_ptr<XXH3_state_s, Free> state_;
-};
-std::string digest_hex(std::string_view digest_bytes);  // high half first, as XXH3-128 is usually printed
-
 class Writer {
  public:
   explicit Writer(ByteSink sink) : sink_(std::move(sink)) {}
@@ -82,16 +56,15 @@ class Writer {
   Status add(Section kind, uint64_t number, std::span<const std::byte> payload);
   Status end();
   int64_t bytes() const { return bytes_; }            // written so far
-  const std::string& digest() const { return hex_; }  // after end()
+  std::string digest() const { return hash_.hex(); }  // after end()
 
  private:
   Status put(const std::string& bytes);
   ByteSink sink_;
-  Digest digest_;
+  RunningHash hash_;     // of all before the end section
   std::string section_;  // the section that is being assembled
   uint64_t n_sections_ = 0;
   int64_t bytes_ = 0;
-  std::string hex_;
 };
 
 // Reads an archive from its beginning and trusts no byte of it. Every error except the source's own is kCorrupt and
@@ -104,7 +77,7 @@ class Reader {
   Result<std::span<const std::byte>> next(Section kind, uint64_t number, int64_t min_bytes, int64_t max_bytes);
   Status end();  // the end section; nothing may follow it
   int64_t bytes() const { return bytes_; }
-  const std::string& digest() const { return hex_; }  // after end()
+  std::string digest() const { return hash_.hex(); }  // after end()
 
  private:
   Status read(int64_t n_bytes, const std::string& what);  // appends to section_
@@ -112,11 +85,10 @@ class Reader {
   MemoryAccount& account_;
   Reservation memory_;
   int64_t reserved_ = 0;
-  Digest digest_;
+  RunningHash hash_;     // of all before the end section
   std::string section_;  // header, payload, checksum
   uint64_t n_sections_ = 0;
   int64_t bytes_ = 0;
-  std::string hex_;
 };
 
 }  // namespace archive

@@ -22,32 +22,25 @@ constexpr int64_t kValueCopies = 2;
 // How much of the store's room is claimed at a time.
 constexpr int64_t kClaimBytes = int64_t{16} << 20;
 
-std::vector<CheckpointRef> checkpoint_refs(const archive::Manifest& manifest) {
-  std::vector<CheckpointRef> refs;
-  for (const archive::Checkpoint& c : manifest.checkpoints) refs.push_back({c.n_tokens, refs.size() + 1, c.bytes});
-  return refs;
-}
-
-Status read_kind(archive::Reader& in, const archive::Manifest& manifest, const ContextKind& held,
-                 const ValueSink& put) {
+Status read_kind(archive::Reader& in, const ContextState& state, const ContextKind& held, const ValueSink& put) {
   const ChunkKind& kind = *held.kind;
   const bool of_tokens = kind.shape == ChunkKind::Shape::kTokens;
   SpanChain spans;
-  for (int64_t i = 0; i < held.n_values(manifest.blocks); ++i) {
-    const BlockPlace place = held.place(manifest.blocks, i);
+  for (int64_t i = 0; i < held.n_values(state.blocks); ++i) {
+    const BlockPlace place = held.place(state.blocks, i);
     TRY_ASSIGN(const auto payload, in.next(Section(kind.section), place.block, place.at_most ? 0 : place.payload_bytes,
                                            place.payload_bytes));
     if (of_tokens) {
-      const Status added = spans.add(held.tokens(manifest.blocks, i), payload);
+      const Status added = spans.add(held.tokens(state.blocks, i), payload);
       if (!added.ok()) return {added.code, "its " + added.message};
     }
     TRY(put(kind.family, kind.kind, place.block, payload));
   }
   if (!of_tokens) return {};
-  const int64_t end_byte = spans.end_byte(manifest.blocks.n_tokens()).value_or(0);
-  if (end_byte == manifest.n_bytes) return {};
+  const int64_t end_byte = spans.end_byte(state.blocks.n_tokens()).value_or(0);
+  if (end_byte == state.n_bytes) return {};
   return {Code::kCorrupt,
-          fmt::format("its token blocks end at byte {} of the text, its manifest says {}", end_byte, manifest.n_bytes)};
+          fmt::format("its token blocks end at byte {} of the text, its manifest says {}", end_byte, state.n_bytes)};
 }
 
 Status read_one_checkpoint(archive::Reader& in, const CheckpointRef& ref, const ValueSink& put) {
@@ -78,9 +71,9 @@ Result<archive::Manifest> read_archive_manifest(archive::Reader& in) {
 }
 
 Status read_archive_values(archive::Reader& in, const archive::Manifest& manifest, const ValueSink& put) {
-  TRY_ASSIGN(const auto kinds, kinds_of(manifest.row_bytes, manifest.extra_kinds));
-  for (const ContextKind& held : kinds) TRY(read_kind(in, manifest, held, put));
-  for (const CheckpointRef& ref : checkpoint_refs(manifest)) TRY(read_one_checkpoint(in, ref, put));
+  TRY_ASSIGN(const auto kinds, kinds_of(manifest.identity.row_bytes, manifest.identity.extra_kinds));
+  for (const ContextKind& held : kinds) TRY(read_kind(in, manifest.state, held, put));
+  for (const CheckpointRef& ref : manifest.state.checkpoints) TRY(read_one_checkpoint(in, ref, put));
   return in.end();
 }
 
@@ -107,17 +100,12 @@ Status restore_archive(archive::Reader& in, const archive::Manifest& manifest, S
     rocksdb::WriteBatch batch;
     db.put(batch, family, kind, block, payload);
     TRY(db.write(batch, Database::Durability::kUnlogged));
-    return progress ? progress(manifest.name, std::min(in.bytes(), total_bytes), total_bytes) : Status{};
+    return progress ? progress(manifest.identity.name, std::min(in.bytes(), total_bytes), total_bytes) : Status{};
   };
   TRY(read_archive_values(in, manifest, put));
   TRY(db.flush(std::span(db.families()).subspan(1)));  // all families but the manifest, whose records are logged
-  ContextState state = context.state();
-  state.n_bytes = manifest.n_bytes;
-  state.blocks = manifest.blocks;
-  state.checkpoints = checkpoint_refs(manifest);
-  state.next_generation = state.checkpoints.size() + 1;
-  state.sources = manifest.sources;
-  state.progress = manifest.progress;
+  ContextState state = manifest.state;
+  state.sequence = context.state().sequence;
   context.set_state(std::move(state));
   return {};
 }

@@ -45,23 +45,18 @@ class BlockStream {
     }
   }
 
-  struct Batch {
-    int64_t begin = 0;  // index of the batch's first block
-    BlockBatch blocks;
-  };
-
   // The next batch in order, valid until the next call. Nothing at the end.
-  Result<std::optional<Batch>> next() {
+  Result<std::optional<BlockBatch>> next() {
     std::unique_lock lock(mutex_);
     if (n_taken_ > 0) ++n_released_, changed_.notify_all();
     if (readers_.empty()) read_next(lock);
     const auto is_there = [&] { return slots_[size_t(n_taken_ % kSlots)].has_value(); };
     changed_.wait(lock, [&] { return is_there() || (n_cut_ == n_taken_ && next_block_ == n_); });
-    if (!is_there()) return std::optional<Batch>();
+    if (!is_there()) return std::optional<BlockBatch>();
     auto batch = std::move(*slots_[size_t(n_taken_ % kSlots)]);
     slots_[size_t(n_taken_++ % kSlots)].reset();
     TRY(batch);
-    return std::optional<Batch>(std::move(batch).value());
+    return std::optional<BlockBatch>(std::move(batch).value());
   }
 
  private:
@@ -69,7 +64,7 @@ class BlockStream {
   bool read_next(std::unique_lock<std::mutex>& lock) {
     changed_.wait(lock, [&] { return stopped_ || next_block_ == n_ || n_cut_ < n_released_ + kSlots; });
     if (stopped_ || next_block_ == n_) return false;
-    const int64_t begin = next_block_, number = n_cut_++;
+    const int64_t number = n_cut_++;
     std::vector<BlockPlace> places;
     for (int64_t bytes = 0; next_block_ < n_; ++next_block_) {
       const BlockPlace place = place_(next_block_);
@@ -78,7 +73,7 @@ class BlockStream {
       places.push_back(place);
     }
     lock.unlock();
-    Result<Batch> batch = read(begin, places);
+    Result<BlockBatch> batch = read(places);
     lock.lock();
     if (!batch.ok()) next_block_ = n_;  // nobody will ask for what comes after it
     slots_[size_t(number % kSlots)] = std::move(batch);
@@ -86,14 +81,13 @@ class BlockStream {
     return true;
   }
 
-  Result<Batch> read(int64_t begin, const std::vector<BlockPlace>& places) const {
+  Result<BlockBatch> read(const std::vector<BlockPlace>& places) const {
     std::vector<uint64_t> blocks;
     blocks.reserve(places.size());
     for (const BlockPlace& place : places) blocks.push_back(place.block);
-    Batch batch{begin, {}};
-    TRY_ASSIGN(batch.blocks, db_.read(family_, kind_, blocks, checks_));
+    TRY_ASSIGN(BlockBatch batch, db_.read(family_, kind_, blocks, checks_));
     for (size_t i = 0; i < places.size(); ++i) {
-      TRY(check_size(db_.tag(), kind_, places[i], batch.blocks.payloads[i].size()));
+      TRY(check_size(db_.tag(), kind_, places[i], batch.payloads[i].size()));
     }
     return batch;
   }
@@ -107,9 +101,9 @@ class BlockStream {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  int64_t next_block_ = 0;                                  // the first block that is in no batch yet
-  int64_t n_cut_ = 0, n_taken_ = 0, n_released_ = 0;        // batches begun, given to the consumer, done with
-  std::array<std::optional<Result<Batch>>, kSlots> slots_;  // batch b in slot b % kSlots
+  int64_t next_block_ = 0;                                       // the first block that is in no batch yet
+  int64_t n_cut_ = 0, n_taken_ = 0, n_released_ = 0;             // batches begun, given to the consumer, done with
+  std::array<std::optional<Result<BlockBatch>>, kSlots> slots_;  // batch b in slot b % kSlots
   bool stopped_ = false;
   std::vector<std::jthread> readers_;  // destroyed first: waits for the threads
 };
@@ -134,11 +128,10 @@ Status stream_blocks(const Database& db, schema::Family family, schema::Kind kin
   BlockStream stream(db, checks, family, kind, n, place);
   // With one batch there is nothing to read ahead.
   if (total_bytes > kStreamBatchBytes) stream.start_readers(kStreamReaders);
-  for (;;) {
+  for (int64_t i = 0;;) {
     TRY_ASSIGN(const auto batch, stream.next());
     if (!batch) return {};
-    const auto& payloads = batch->blocks.payloads;
-    for (size_t i = 0; i < payloads.size(); ++i) TRY(consume(batch->begin + int64_t(i), payloads[i]));
+    for (const auto payload : batch->payloads) TRY(consume(i++, payload));
   }
 }
 

@@ -49,12 +49,6 @@ struct Tokens {
       begin_bytes;  // [end - begin + 1]: token i covers source bytes [begin_bytes[i], begin_bytes[i+1])
 };
 
-struct EmbeddingBlock {
-  int64_t begin_token = 0;
-  int64_t n_tokens = 0;
-  std::span<const std::byte> rows;  // [n_tokens, row_bytes]; valid during the call only
-};
-
 // What writer and reader share: reads of one context. Every value read is checked (a checksum over context id, kind,
 // block number and payload). Damage is kCorrupt and names the context and block.
 class ContextData {
@@ -70,7 +64,6 @@ class ContextData {
   // bytes live during the call. If fn fails, the scan ends with its Status. kNotFound if the context has no such kind.
   virtual Status scan(const ChunkKind& kind,
                       const std::function<Status(TokenRange tokens, std::span<const std::byte> bytes)>& fn) = 0;
-  Status scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn);
   // The checkpoints that exist, newest last: for each, the number of tokens before it.
   virtual Result<std::vector<int64_t>> checkpoints() = 0;
   // Reads checkpoint `n_tokens`: calls fn for each part in the order saved. fn must copy the bytes it wants to keep.

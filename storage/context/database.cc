@@ -256,12 +256,12 @@ Result<std::vector<LiveFile>> Database::live_files(const std::string& dir) const
   return Status{files.status().code, fmt::format("{}: {}", tag_.text(), files.status().message)};
 }
 
-Result<Database::VersionLog> Database::version_log() const {
+Result<LiveFile> Database::version_log() const {
   std::vector<std::string> names;
   uint64_t manifest_bytes = 0;
   TRY(status_of(db_->GetLiveFiles(names, &manifest_bytes, /*flush_memtable=*/false), "looking at its files"));
   for (const std::string& name : names) {
-    if (name.starts_with("/MANIFEST-")) return VersionLog{name.substr(1), int64_t(manifest_bytes)};
+    if (name.starts_with("/MANIFEST-")) return LiveFile{name.substr(1), int64_t(manifest_bytes), ""};
   }
   return Status{Code::kInternal, tag_.text() + ": RocksDB names no MANIFEST"};
 }

@@ -69,12 +69,8 @@ class Database {
   Result<std::string> read_one(schema::Family family, schema::Kind kind, uint64_t block) const;
   // What RocksDB holds for the family on disk and in memtables: at least the sum of its values' payloads.
   int64_t stored_bytes(schema::Family family) const;
-  // RocksDB's MANIFEST, and how much of it is synced.
-  struct VersionLog {
-    std::string name;
-    int64_t synced_bytes = 0;
-  };
-  Result<VersionLog> version_log() const;
+  // RocksDB's MANIFEST. Its bytes are those that are synced.
+  Result<LiveFile> version_log() const;
   // RocksDB's tables and blob files. `dir` is where this database is.
   Result<std::vector<LiveFile>> live_files(const std::string& dir) const;
   // Whether any key lies in [begin, end).

@@ -28,8 +28,8 @@ Status write_first_records(Database& db, const Identity& identity, const Context
 }
 
 Status note_version_log(const Database& db, Ledger& ledger) {
-  TRY_ASSIGN(const auto log, db.version_log());
-  ledger.version_log = log.name, ledger.version_log_bytes = log.synced_bytes;
+  TRY_ASSIGN(const LiveFile log, db.version_log());
+  ledger.version_log = log.name, ledger.version_log_bytes = log.bytes;
   return {};
 }
 

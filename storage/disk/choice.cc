@@ -50,21 +50,17 @@ FileDescriptor nameless_file(const std::string& dir, int flags) {
 std::optional<int> try_io(const std::string& dir, int flags) {
   const FileDescriptor file = nameless_file(dir, flags);
   if (!file.valid()) return errno == EINVAL ? std::optional(EINVAL) : std::nullopt;
-  struct FreeMemory {
-    void operator()(char* p) const noexcept { std::free(p); }
-  };
   constexpr auto kBytes = size_t(kDirectAlignment);
-  const std::unique_ptr<char, FreeMemory> memory(static_cast<char*>(std::aligned_alloc(kBytes, kBytes)));
-  if (memory == nullptr) return std::nullopt;
-  std::memset(memory.get(), 0x5a, kBytes);
-  IoRequest request = IoRequest::write(file.get(), 0, memory.get(), kBytes);
+  alignas(kBytes) char memory[kBytes];
+  std::memset(memory, 0x5a, kBytes);
+  IoRequest request = IoRequest::write(file.get(), 0, memory, kBytes);
   run_io({&request, 1});
   if (request.error == ENOSPC || request.error == EDQUOT) return std::nullopt;
   if (request.error != 0) return request.error;
-  std::memset(memory.get(), 0, kBytes);
-  request = IoRequest::read(file.get(), 0, memory.get(), kBytes, kDirectAlignment);
+  std::memset(memory, 0, kBytes);
+  request = IoRequest::read(file.get(), 0, memory, kBytes, kDirectAlignment);
   run_io({&request, 1});
-  const char last = memory.get()[kBytes - 1];
+  const char last = memory[kBytes - 1];
   return request.error != 0 ? std::optional(request.error) : last != 0x5a ? std::optional(EIO) : std::nullopt;
 }
 

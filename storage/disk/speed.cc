@@ -30,10 +30,6 @@ constexpr int64_t kLargeBytes = 1 * kMiB, kSmallBytes = 4 * kKiB;
 constexpr size_t kLargeDepth = 8, kSmallDepth = 64;
 constexpr milliseconds kWriteTime{700}, kReadTime{600};
 
-struct FreeBytes {
-  void operator()(char* bytes) const noexcept { std::free(bytes); }
-};
-
 // The type of the last mount that contains `path`, as the kernel lists them.
 std::string mounted_type(const std::string& path) {
   std::ifstream mounts("/proc/self/mountinfo");
@@ -93,8 +89,8 @@ class Measurement {
   Result<double> read(int64_t request_bytes, size_t depth, bool anywhere) {
     const int64_t n_places = bytes_ / request_bytes;
     if (n_places < int64_t(depth)) return 0.0;
-    const std::unique_ptr<char, FreeBytes> buffer(
-        static_cast<char*>(allocate_aligned_zeroed(int64_t(depth) * request_bytes)));
+    const std::unique_ptr<char, void (*)(void*)> buffer(
+        static_cast<char*>(allocate_aligned_zeroed(int64_t(depth) * request_bytes)), std::free);
     if (buffer == nullptr) return Status{Code::kMemoryCap, "out of memory"};
     (void)reader_->InvalidateCache(0, 0).ok();
     std::mt19937_64 random(2);
@@ -136,7 +132,7 @@ class Measurement {
 Result<FileSystemInfo> file_system_at(const std::string& dir) {
   struct statvfs room;
   if (::statvfs(dir.c_str(), &room) != 0) return os_error("look at", dir, errno);
-  const std::unique_ptr<char, FreeBytes> real(::realpath(dir.c_str(), nullptr));
+  const std::unique_ptr<char, void (*)(void*)> real(::realpath(dir.c_str(), nullptr), std::free);
   return FileSystemInfo{mounted_type(real == nullptr ? dir : real.get()),
                         int64_t(room.f_bavail) * int64_t(room.f_frsize),
                         int64_t(room.f_blocks) * int64_t(room.f_frsize)};

@@ -18,13 +18,12 @@ namespace reform {
 class Meter {
  public:
   static constexpr int64_t kNoCeiling = INT64_MAX;
-  using Measure = std::function<int64_t()>;  // bytes on the disk now
   // Returns the new ceiling. Arguments: the current ceiling, the bytes measured afresh, and the bytes to be written (or
   // 0).
   using SetCeiling = std::function<int64_t(int64_t ceiling, int64_t bytes, int64_t wanted_bytes)>;
 
-  // The meter calls `raise` under its lock before it refuses a write.
-  Meter(Measure measure, SetCeiling raise) : measure_(std::move(measure)), raise_(std::move(raise)) {}
+  // `measure`: the bytes on the disk now. The meter calls `raise` under its lock before it refuses a write.
+  Meter(std::function<int64_t()> measure, SetCeiling raise) : measure_(std::move(measure)), raise_(std::move(raise)) {}
   // Calls set() under the meter's lock, so nothing is written meanwhile.
   void adjust(const SetCeiling& set);
   // Whether `bytes` more may be written. If so, landed() must follow once they are written.
@@ -32,7 +31,7 @@ class Meter {
   void landed(int64_t bytes);
 
  private:
-  const Measure measure_;
+  const std::function<int64_t()> measure_;
   const SetCeiling raise_;
   std::mutex mutex_;
   int64_t ceiling_ = 0;

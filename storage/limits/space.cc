@@ -96,7 +96,7 @@ Result<int64_t> Space::taken_bytes(const std::string& id) const {
   return bytes;
 }
 
-Result<int64_t> Space::grant(const std::string& id, int64_t ceiling, Eviction eviction) {
+Result<int64_t> Space::grant(const std::string& id, int64_t ceiling, bool may_evict) {
   TRY_ASSIGN(const auto guard, FileLock::wait(lock_path("space")));
   TRY_ASSIGN(const StoreLimit limit, this->limit());
   if (limit.max_bytes == 0) {
@@ -115,7 +115,7 @@ Result<int64_t> Space::grant(const std::string& id, int64_t ceiling, Eviction ev
                                                   "needed now; remove contexts, or raise --max-store-bytes",
                                                   dir_, format_bytes(taken), format_bytes(limit.max_bytes),
                                                   format_bytes(ceiling - here + kHousekeepingBytes))};
-    if (!again || eviction == Eviction::kNever || !evict_) return full;
+    if (!again || !may_evict || !evict_) return full;
     TRY(evict_({lacking, taken, id, limit}));
   }
 }
@@ -149,8 +149,8 @@ SpaceClaim::SpaceClaim(std::shared_ptr<Space> space, std::string id)
       meter_(std::make_shared<Meter>([space = space_.get(), id = id_] { return space->context_bytes(id); },
                                      [space = space_.get(), id = id_](int64_t ceiling, int64_t bytes, int64_t wanted) {
                                        for (const int64_t spare : {kRaiseBytes, int64_t{0}}) {
-                                         const auto granted = space->grant(id, bytes + wanted + spare + kUseBytes,
-                                                                           Space::Eviction::kNever);
+                                         const auto granted =
+                                             space->grant(id, bytes + wanted + spare + kUseBytes, /*may_evict=*/false);
                                          if (granted.ok()) return own_part(granted.value());
                                        }
                                        return ceiling;
@@ -183,7 +183,7 @@ Status SpaceClaim::check_disk(int64_t growth) const {
                                       format_bytes(int64_t(free_bytes)), format_bytes(growth))};
 }
 
-Status SpaceClaim::move_ceiling(int64_t growth, bool may_lower, Space::Eviction eviction) {
+Status SpaceClaim::move_ceiling(int64_t growth, bool may_lower, bool may_evict) {
   TRY_ASSIGN(const StoreLimit limit, space_->limit());
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (true) {
@@ -193,7 +193,7 @@ Status SpaceClaim::move_ceiling(int64_t growth, bool may_lower, Space::Eviction 
     meter_->adjust([&](int64_t ceiling, int64_t bytes, int64_t) {
       const bool unlimited = ceiling == Meter::kNoCeiling;
       if (unlimited ? limit.max_bytes == 0 : !may_lower && bytes + growth <= ceiling) return ceiling;
-      const auto granted = space_->grant(id_, bytes + growth + kUseBytes, last ? eviction : Space::Eviction::kNever);
+      const auto granted = space_->grant(id_, bytes + growth + kUseBytes, last && may_evict);
       moved = granted.status();
       return granted.ok() ? own_part(granted.value()) : ceiling;
     });
@@ -203,17 +203,17 @@ Status SpaceClaim::move_ceiling(int64_t growth, bool may_lower, Space::Eviction 
 }
 
 Status SpaceClaim::ensure(const Growth& growth) {
-  return move_ceiling(growth_bytes(growth), /*may_lower=*/false, eviction_);
+  return move_ceiling(growth_bytes(growth), /*may_lower=*/false, may_evict_);
 }
 
 Status SpaceClaim::plan(const Growth& growth) {
   const int64_t bytes = growth_bytes(growth);
   TRY(check_disk(bytes));
-  return move_ceiling(bytes, /*may_lower=*/true, eviction_);
+  return move_ceiling(bytes, /*may_lower=*/true, may_evict_);
 }
 
 bool SpaceClaim::ensure_free(int64_t bytes) {
-  return move_ceiling(bytes, /*may_lower=*/false, Space::Eviction::kNever).ok();
+  return move_ceiling(bytes, /*may_lower=*/false, /*may_evict=*/false).ok();
 }
 
 }  // namespace reform

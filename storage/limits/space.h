@@ -67,7 +67,6 @@ class Space : public std::enable_shared_from_this<Space> {
 
  private:
   friend class SpaceClaim;
-  enum class Eviction { kAllowed, kNever };
 
   std::string lock_path(const std::string& id) const { return dir_ + "/locks/" + id; }
   int64_t context_bytes(const std::string& id) const;
@@ -75,7 +74,7 @@ class Space : public std::enable_shared_from_this<Space> {
   Result<int64_t> taken_bytes(const std::string& id) const;
   // Lets `id` take `ceiling` bytes and notes that. Returns the ceiling, or kNoCeiling if there is no cap. kNoSpace.
   // kBusy while there is a writer that knows of no cap.
-  Result<int64_t> grant(const std::string& id, int64_t ceiling, Eviction eviction);
+  Result<int64_t> grant(const std::string& id, int64_t ceiling, bool may_evict);
 
   const std::string dir_;
   const std::shared_ptr<const Disk> disk_;
@@ -98,7 +97,7 @@ class SpaceClaim {
   // bytes.
   Status plan(const Growth& growth);
   // From now on no context is evicted for this claim.
-  void spare_contexts() { eviction_ = Space::Eviction::kNever; }
+  void spare_contexts() { may_evict_ = false; }
   // Whether `bytes` more are free below the cap. For work that is not worth the loss of a context.
   bool ensure_free(int64_t bytes);
 
@@ -106,12 +105,12 @@ class SpaceClaim {
   int64_t growth_bytes(const Growth& growth) const;
   Status check_disk(int64_t growth) const;
   // Moves the ceiling to what is there and `growth` more.
-  Status move_ceiling(int64_t growth, bool may_lower, Space::Eviction eviction);
+  Status move_ceiling(int64_t growth, bool may_lower, bool may_evict);
 
   const std::shared_ptr<Space> space_;
   const std::string id_;
   const std::shared_ptr<Meter> meter_;
-  Space::Eviction eviction_ = Space::Eviction::kAllowed;
+  bool may_evict_ = true;
 };
 
 }  // namespace reform

@@ -59,20 +59,20 @@ Result<std::vector<ContextVerdict>> DirectoryStore::verify(const std::vector<std
   return verdicts;
 }
 
-Result<ArchiveSummary> DirectoryStore::export_context(
-    const std::string& name, const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts, const ByteSink& sink,
-    const ContextProgressFn& progress) {
+Result<ArchiveSummary> DirectoryStore::export_context(const std::string& name, const EditMeta& edit,
+                                                      const ByteSink& sink, const ContextProgressFn& progress) {
   TRY_ASSIGN(const NamedContext found, find_named(name, Which::kCurrent));
   TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kShared, {}));
   TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kRead));
   if (!context.meta().complete) {
     return Status{Code::kBusy, fmt::format("context \"{}\" is not finished: run its ingest to its end first", name)};
   }
-  TRY_ASSIGN(const ArchiveTexts changed, texts(context.meta()));
-  return write_archive(context, changed, sink, progress);
+  ContextMeta shown = context.meta();
+  if (edit) TRY(edit(shown));
+  return write_archive(context, shown, sink, progress);
 }
 
-Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, const AdmitArchive& admit,
+Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, const EditMeta& admit,
                                                       const ContextProgressFn& progress) {
   archive::Reader in(source, *share_.account);
   TRY_ASSIGN(archive::Manifest manifest, read_archive_manifest(in));
@@ -82,14 +82,14 @@ Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, 
   FileLock lock;
   {
     TRY_ASSIGN(const auto names, dir_.lock_names());
-    TRY(check_free(manifest.name, Which::kCurrent));
+    TRY(check_free(manifest.identity.name, Which::kCurrent));
     TRY_ASSIGN(lock, FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kExclusive, kPatience));
   }
   const auto make = [&]() -> Status {
     TRY_ASSIGN(lock, make_imported(dir_, share_, id, std::move(lock), space_->open_claim(id), in, manifest, progress));
     TRY_ASSIGN(const auto still_space, space_->hold_still());
     TRY_ASSIGN(const auto names, dir_.lock_names());
-    TRY(check_free(manifest.name, Which::kCurrent));  // the name may have been taken meanwhile
+    TRY(check_free(manifest.identity.name, Which::kCurrent));  // the name may have been taken meanwhile
     return dir_.move_in(id);
   };
   if (const Status made = make(); !made.ok()) {

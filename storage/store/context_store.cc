@@ -333,12 +333,6 @@ Result<Tokens> ContextData::read_tokens(int64_t begin, int64_t end) {
   return std::move(tokens[0]);
 }
 
-Status ContextData::scan_embeddings(const std::function<Status(const EmbeddingBlock&)>& fn) {
-  return scan(kEmbeddingRows, [&](TokenRange tokens, std::span<const std::byte> rows) {
-    return fn({tokens.begin, tokens.n_tokens(), rows});
-  });
-}
-
 Result<std::unique_ptr<ContextStore>> ContextStore::open(const std::string& dir, MemoryAccount& account,
                                                          std::shared_ptr<const Disk> disk) {
   if (disk == nullptr) {

@@ -87,12 +87,11 @@ class ContextStore {
                                                      const ContextProgressFn& progress) = 0;
   // Writes a complete context as one portable file (docs/FORMAT.md). The same context gives the same bytes. kBusy if it
   // is not complete, or being written.
-  virtual Result<ArchiveSummary> export_context(const std::string& name,
-                                                const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts,
-                                                const ByteSink& sink, const ContextProgressFn& progress) = 0;
+  virtual Result<ArchiveSummary> export_context(const std::string& name, const EditMeta& edit, const ByteSink& sink,
+                                                const ContextProgressFn& progress) = 0;
   // Makes a context from such a file. It appears once all of it is there, checked and synced; after an error nothing
   // stays. kExists if the name is taken. kCorrupt says which part is damaged, without the file's name.
-  virtual Result<ArchiveSummary> import_context(const ByteSource& source, const AdmitArchive& admit,
+  virtual Result<ArchiveSummary> import_context(const ByteSource& source, const EditMeta& admit,
                                                 const ContextProgressFn& progress) = 0;
   // Takes the exclusive lock, renames to trash/, unlinks. It can also remove a context that is too damaged to open.
   // kCurrent: removes its replacement too.

@@ -14,13 +14,7 @@ namespace {
 
 constexpr size_t kNamesInMessage = 3;
 
-struct Idle {
-  EvictionCandidate context;
-  FileLock lock;
-  int64_t bytes = 0;
-};
-
-Status full(const Shortage& shortage, const StoreDirectory& dir, const std::vector<Idle>& idle) {
+Status full(const Shortage& shortage, const StoreDirectory& dir, const std::vector<EvictionCandidate>& idle) {
   std::string message = fmt::format("the store {} is full: {} of at most {} are taken, and {} more are needed now",
                                     dir.path(), format_bytes(shortage.taken_bytes),
                                     format_bytes(shortage.limit.max_bytes), format_bytes(shortage.lacking_bytes));
@@ -32,9 +26,8 @@ Status full(const Shortage& shortage, const StoreDirectory& dir, const std::vect
   }
   std::vector<std::string> names;
   int64_t all_bytes = 0;
-  for (const Idle& one : idle) {
-    if (names.size() < kNamesInMessage)
-      names.push_back(fmt::format("\"{}\" ({})", one.context.name, format_bytes(one.bytes)));
+  for (const EvictionCandidate& one : idle) {
+    if (names.size() < kNamesInMessage) names.push_back(fmt::format("\"{}\" ({})", one.name, format_bytes(one.bytes)));
     all_bytes += one.bytes;
   }
   message += fmt::format(". Asked least recently: {}; ", fmt::join(names, ", "));
@@ -48,13 +41,13 @@ Status full(const Shortage& shortage, const StoreDirectory& dir, const std::vect
   return {Code::kNoSpace, message};
 }
 
-Status remove(const StoreDirectory& dir, Idle& one, std::vector<EvictedContext>& evicted) {
+Status remove(const StoreDirectory& dir, EvictionCandidate& one, std::vector<EvictedContext>& evicted) {
   {
     TRY_ASSIGN(const auto names, dir.lock_names());
-    TRY(dir.move_out(one.context.id));
+    TRY(dir.move_out(one.id));
   }
-  evicted.push_back({one.context.name, one.bytes, one.context.last_used_unix_ms / 1000});
-  TRY(dir.disk().remove_tree(dir.trash_dir(one.context.id)));
+  evicted.push_back({one.name, one.bytes, one.last_used_unix_ms / 1000});
+  TRY(dir.disk().remove_tree(dir.trash_dir(one.id)));
   return one.lock.unlink_and_release();
 }
 
@@ -66,22 +59,21 @@ Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidate
     return std::tie(a.last_used_unix_ms, a.last_asked_unix_ms, a.id) <
            std::tie(b.last_used_unix_ms, b.last_asked_unix_ms, b.id);
   });
-  std::vector<Idle> idle;  // the contexts to evict, with their locks, so that no reader opens one while we count
+  std::vector<EvictionCandidate> idle;  // the contexts to evict
   int64_t bytes = 0;
   for (EvictionCandidate& candidate : candidates) {
     if (shortage.limit.evict && bytes >= shortage.lacking_bytes) break;
-    FileLock lock;
     if (shortage.limit.evict) {
       auto taken = FileLock::acquire(dir.lock_path(candidate.id), FileLock::Mode::kExclusive);
       if (!taken.ok() || !path_exists(dir.context_dir(candidate.id))) continue;
-      lock = std::move(taken).value();
+      candidate.lock = std::move(taken).value();
     }
-    Idle& one = idle.emplace_back(Idle{std::move(candidate), std::move(lock), 0});
-    one.bytes = tree_bytes(dir.context_dir(one.context.id));
-    bytes += one.bytes;
+    candidate.bytes = tree_bytes(dir.context_dir(candidate.id));
+    bytes += candidate.bytes;
+    idle.push_back(std::move(candidate));
   }
   if (!shortage.limit.evict || bytes < shortage.lacking_bytes) return full(shortage, dir, idle);
-  for (Idle& one : idle) TRY(remove(dir, one, evicted));
+  for (EvictionCandidate& one : idle) TRY(remove(dir, one, evicted));
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "storage/disk/file_lock.h"
 #include "storage/limits/space.h"
 #include "storage/store/context_store.h"
 #include "storage/store/directory.h"
@@ -18,6 +19,8 @@ struct EvictionCandidate {
   std::string id, name;
   int64_t last_used_unix_ms = 0;
   int64_t last_asked_unix_ms = 0;  // decides between contexts last used in the same millisecond
+  int64_t bytes = 0;               // evict() finds them
+  FileLock lock = {};              // evict() takes it, so that no reader opens the context meanwhile
 };
 
 // Removes the least recently used contexts until the shortage is over, if the limit allows it and they suffice. Those

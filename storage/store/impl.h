@@ -55,10 +55,9 @@ class DirectoryStore final : public ContextStore {
   Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) override;
   Result<std::vector<ContextVerdict>> verify(const std::vector<std::string>& names,
                                              const ContextProgressFn& progress) override;
-  Result<ArchiveSummary> export_context(const std::string& name,
-                                        const std::function<Result<ArchiveTexts>(const ContextMeta&)>& texts,
-                                        const ByteSink& sink, const ContextProgressFn& progress) override;
-  Result<ArchiveSummary> import_context(const ByteSource& source, const AdmitArchive& admit,
+  Result<ArchiveSummary> export_context(const std::string& name, const EditMeta& edit, const ByteSink& sink,
+                                        const ContextProgressFn& progress) override;
+  Result<ArchiveSummary> import_context(const ByteSource& source, const EditMeta& admit,
                                         const ContextProgressFn& progress) override;
   Status remove(const std::string& name, Which which) override;
   Status remove_replaced() override { return remove_replaced(std::chrono::milliseconds{0}); }

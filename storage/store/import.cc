@@ -8,33 +8,21 @@
 
 namespace reform {
 
-Status admit_archive(archive::Manifest& manifest, const AdmitArchive& admit) {
-  ContextMeta meta;
-  meta.name = manifest.name;
-  meta.n_tokens = manifest.blocks.n_tokens();
+Status admit_archive(archive::Manifest& manifest, const EditMeta& admit) {
+  ContextMeta meta = meta_of(manifest.identity, manifest.state);
   meta.complete = true;
-  meta.row_bytes = manifest.row_bytes;
-  meta.extra_kinds = manifest.extra_kinds;
-  meta.settings = manifest.settings;
-  meta.sources = manifest.sources;
-  meta.progress = manifest.progress;
   if (admit) TRY(admit(meta));
-  manifest.name = meta.name;
-  manifest.settings = meta.settings;
-  return check_context_name(manifest.name);
+  manifest.identity.name = meta.name;
+  manifest.identity.settings = meta.settings;
+  return check_context_name(meta.name);
 }
 
 Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& share, const std::string& id,
                                FileLock lock, std::shared_ptr<SpaceClaim> claim, archive::Reader& in,
                                const archive::Manifest& manifest, const ContextProgressFn& progress) {
-  Identity identity;
+  Identity identity = manifest.identity;
   identity.id = id;
-  identity.name = manifest.name;
   identity.created_unix_s = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  identity.row_bytes = manifest.row_bytes;
-  identity.extra_kinds = manifest.extra_kinds;
-  identity.block_tokens = manifest.block_tokens;
-  identity.settings = manifest.settings;
   claim->spare_contexts();  // only at its end is an archive known to be whole
   TRY(claim->ensure({}));
   TRY(create_stored_context(dir.trash_dir(id), identity, /*replaces=*/"", share));
@@ -42,7 +30,7 @@ Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& s
              StoredContext::open(dir.trash_dir(id), std::move(lock), Database::Mode::kWrite, share, std::move(claim)));
   TRY(restore_archive(in, manifest, context, progress));
   TRY_ASSIGN(const auto writer, StoredWriter::create(std::move(context)));
-  TRY(writer->finish(manifest.sources, manifest.progress));
+  TRY(writer->finish(manifest.state.sources, manifest.state.progress));
   return writer->release_lock();
 }
 

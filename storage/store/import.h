@@ -16,7 +16,7 @@
 namespace reform {
 
 // Shows `admit` what the archive holds, takes the name and settings that it leaves, and checks the name.
-Status admit_archive(archive::Manifest& manifest, const AdmitArchive& admit);
+Status admit_archive(archive::Manifest& manifest, const EditMeta& admit);
 
 // Makes context `id` in trash/ from the rest of the archive, finished and on the disk. `lock` is the context's
 // exclusive lock. It is returned still held, for the move to contexts/.

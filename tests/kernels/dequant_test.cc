@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "kernels/ops.h"
-#include "kernels/quant_table.h"
 #include "tests/support/files.h"
 
 using namespace reform;

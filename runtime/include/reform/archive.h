@@ -40,11 +40,6 @@ struct ImportOptions {
   LogCallback log = {};   // gets a line for each context that is evicted because the store is full
 };
 
-struct ArchiveProgress {
-  int64_t done_bytes = 0, total_bytes = 0;  // the total is an estimate
-};
-using ArchiveProgressCallback = std::function<void(const ArchiveProgress&)>;
-
 struct ArchiveResult {
   ContextInfo context;
   int64_t archive_bytes = 0;
@@ -54,14 +49,14 @@ struct ArchiveResult {
 
 // kBusy: the context is being written or is not finished. kExists: the file exists.
 REFORM_API Result<ArchiveResult> export_context(Store& store, const std::string& name, const ExportTarget& to,
-                                                const ArchiveProgressCallback& progress = {},
+                                                const BytesProgressCallback& progress = {},
                                                 const CancelToken* cancel = nullptr);
 
 // The context appears once the whole archive has been read and checked; on failure nothing stays. kCorrupt: the file is
 // damaged, and the message says how. kExists: the name is taken. kWrongModel: the model at model_path is another one.
 // kNoSpace: the disk or the store is full.
 REFORM_API Result<ArchiveResult> import_context(Store& store, const ImportOrigin& from, const ImportOptions& options,
-                                                const ArchiveProgressCallback& progress = {},
+                                                const BytesProgressCallback& progress = {},
                                                 const CancelToken* cancel = nullptr);
 
 }  // namespace reform

@@ -8,6 +8,7 @@
 #include <reform/status.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,6 +58,9 @@ struct ContextInfo {
   int64_t last_asked_unix_s = 0;  // 0: never
 };
 
+// How far long work on one context has come. total_bytes is an estimate for an archive; 0: unknown.
+using BytesProgressCallback = std::function<void(const std::string& context, int64_t done_bytes, int64_t total_bytes)>;
+
 class REFORM_API Store {
  public:
   // "" is default_dir(). Creates the directory if it does not exist.
@@ -65,8 +69,6 @@ class REFORM_API Store {
   ~Store();
 
   const std::string& dir() const;
-  // How files are read and written: "io_uring, O_DIRECT", or what is used instead.
-  const std::string& disk_access() const;
   Result<std::vector<ContextInfo>> list();
   Result<ContextInfo> find(const std::string& name);  // kNotFound names what there is
   Status remove(const std::string& name);             // its bytes are free on return; kBusy if it is in use

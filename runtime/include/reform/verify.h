@@ -8,7 +8,6 @@
 #include <reform/store.h>
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,16 +23,10 @@ struct VerifiedContext {
   std::vector<std::string> problems;  // the first twenty damages, each with its block or file; or who is writing it
 };
 
-struct VerifyProgress {
-  std::string context;
-  int64_t done_bytes = 0, total_bytes = 0;  // of this context
-};
-using VerifyProgressCallback = std::function<void(const VerifyProgress&)>;
-
 // Checks the contexts named; if none is named, all in the store, replacements too. Damage is reported in the result.
 // The call itself fails only if a name does not exist, it was cancelled, or the machine cannot do it.
 REFORM_API Result<std::vector<VerifiedContext>> verify(Store& store, const std::vector<std::string>& names,
-                                                       const VerifyProgressCallback& progress = {},
+                                                       const BytesProgressCallback& progress = {},
                                                        const CancelToken* cancel = nullptr);
 
 }  // namespace reform

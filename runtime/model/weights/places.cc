@@ -247,13 +247,13 @@ void WeightPlaces::report_on(const WeightUse& use, const WeightDemand& demand) {
     (resident ? resident_bytes : streamed_bytes) += double(part_bytes(use, i));
     if (i < n_layers()) ++(resident ? report_.resident_layers : report_.streamed_layers);
   }
-  Copies::Rates rates = copies_.rates();
+  const double device_rate = copies_.device_bytes_per_s();
+  double copy_rate = copies_.copy_bytes_per_s();
   if (stream_ != nullptr && report_.place == "file" && read_bytes_per_s_ > 0) {
-    rates.copy_bytes_per_s = std::min(rates.copy_bytes_per_s, read_bytes_per_s_);
+    copy_rate = std::min(copy_rate, read_bytes_per_s_);
   }
-  const bool known = rates.device_bytes_per_s > 0 && rates.copy_bytes_per_s > 0;
-  const double seconds =
-      known ? resident_bytes / rates.device_bytes_per_s + streamed_bytes / rates.copy_bytes_per_s : 0;
+  const bool known = device_rate > 0 && copy_rate > 0;
+  const double seconds = known ? resident_bytes / device_rate + streamed_bytes / copy_rate : 0;
   report_.planned_tokens_per_second = use.output && seconds > 0 ? 1 / seconds : 0;
 }
 

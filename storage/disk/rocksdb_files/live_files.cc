@@ -24,17 +24,14 @@ constexpr size_t kReadBytes = size_t(1 * kMiB);
 class FileChecksum final : public rocksdb::FileChecksumGenerator {
  public:
   static constexpr const char* kName = "reform.XXH3-64";
-  FileChecksum() : state_(XXH3_createState()) { XXH3_64bits_reset(state_.get()); }
+  FileChecksum() { XXH3_64bits_reset(state_.get()); }
   void Update(const char* data, size_t n) override { XXH3_64bits_update(state_.get(), data, n); }
   void Finalize() override { ByteWriter(checksum_).fixed(uint64_t(XXH3_64bits_digest(state_.get()))); }
   std::string GetChecksum() const override { return checksum_; }
   const char* Name() const override { return kName; }
 
  private:
-  struct Free {
-    void operator()(XXH3_state_t* state) const noexcept { XXH3_freeState(state); }
-  };
-  std::unique_ptr<XXH3_state_t, Free> state_;
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_{XXH3_createState(), &XXH3_freeState};
   std::string checksum_;
 };
 

@@ -133,12 +133,9 @@ class UringRandomAccessFile final : public rocksdb::FSRandomAccessFile {
   IOStatus InvalidateCache(size_t offset, size_t length) override { return drop_from_cache(file_, offset, length); }
 
  private:
-  struct FreeMemory {
-    void operator()(char* p) const noexcept { std::free(p); }
-  };
   // A read through aligned memory, for a caller whose own is not aligned (RocksDB's readers align theirs).
   struct Detour {
-    std::unique_ptr<char, FreeMemory> memory;
+    std::unique_ptr<char, void (*)(void*)> memory{nullptr, std::free};
     size_t skip = 0;  // bytes before the wanted ones
   };
 

@@ -102,8 +102,8 @@ TEST_CASE("fake cuda: copies beside the ops are ordered with them both ways", "[
 TEST_CASE("fake cuda: the rates are those of the chip's memory and of the way to it", "[kernels][cuda][fake]") {
   FakeCuda cuda(Schedule::kRandom);
   const FakeBench bench;
-  CHECK(bench.device->copies()->rates().copy_bytes_per_s == Approx(1e8));
-  CHECK(bench.device->copies()->rates().device_bytes_per_s == Approx(4e9));
+  CHECK(bench.device->copies()->copy_bytes_per_s() == Approx(1e8));
+  CHECK(bench.device->copies()->device_bytes_per_s() == Approx(4e9));
 }
 
 TEST_CASE("fake cuda: the arena is what --max-gpu-memory leaves, and never more", "[kernels][cuda][fake]") {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/try.h"
 #include "storage/archive/archive.h"
@@ -27,9 +28,9 @@ void put_checksums_right(std::string& bytes) {
     const size_t payload = in.fixed<uint32_t>();
     if (payload > bytes.size() - at - kHeader - kChecksum) return;
     if (kind == uint8_t(archive::Section::kEnd) && payload == archive::kEndPayloadBytes) {
-      archive::Digest digest;
-      digest.add(as_bytes(bytes).first(at));
-      bytes.replace(at + kHeader, payload, digest.bytes());
+      RunningHash hash;
+      hash.add(bytes.data(), at);
+      bytes.replace(at + kHeader, payload, hash.bytes());
     }
     std::string checksum;
     ByteWriter(checksum).fixed(uint64_t(XXH3_64bits(bytes.data() + at, kHeader + payload)));
@@ -51,11 +52,11 @@ Status read_archive(const std::string& bytes, MemoryAccount& account) {
   TRY_ASSIGN(const archive::Manifest manifest, read_archive_manifest(in));
   int64_t n_rows = 0;
   const auto put = [&](schema::Family family, schema::Kind, uint64_t, std::span<const std::byte> payload) -> Status {
-    if (family == schema::Family::kEmbeddings) n_rows += int64_t(payload.size()) / manifest.row_bytes;
+    if (family == schema::Family::kEmbeddings) n_rows += int64_t(payload.size()) / manifest.identity.row_bytes;
     return {};
   };
   TRY(read_archive_values(in, manifest, put));
-  CHECK(n_rows == manifest.blocks.n_tokens());
+  CHECK(n_rows == manifest.state.blocks.n_tokens());
   CHECK(in.bytes() == int64_t(bytes.size()));
   // What was read can be written and read again.
   CHECK(archive::decode_manifest(as_bytes(archive::encode_manifest(manifest))).ok());

@@ -21,23 +21,25 @@ std::string archive_of(int64_t chunk_tokens, int64_t n_chunks, int32_t row_bytes
     return {};
   });
   archive::Manifest m;
-  m.name = "seed", m.settings = "{\"policy\":\"h2o\"}", m.sources = "[]", m.progress = "{}";
-  m.row_bytes = row_bytes, m.block_tokens = block_tokens;
-  m.blocks = BlockMap(block_tokens);
-  m.blocks.append_chunks(chunk_tokens, n_chunks);
-  m.n_bytes = 2 * m.blocks.n_tokens();
+  m.identity.name = "seed", m.identity.settings = "{\"policy\":\"h2o\"}";
+  m.state.sources = "[]", m.state.progress = "{}";
+  m.identity.row_bytes = row_bytes, m.identity.block_tokens = block_tokens;
+  BlockMap& blocks = m.state.blocks;
+  blocks = BlockMap(block_tokens);
+  blocks.append_chunks(chunk_tokens, n_chunks);
+  m.state.n_bytes = 2 * blocks.n_tokens();
   int64_t part_bytes = 0;
   for (const PartSize& part : parts) part_bytes += part.bytes;
-  if (!parts.empty()) m.checkpoints = {{chunk_tokens, part_bytes}};
+  if (!parts.empty()) m.state.checkpoints = {{chunk_tokens, 1, part_bytes}};
   bool ok = out.begin().ok() && out.add(archive::Section::kManifest, 0, as_bytes(archive::encode_manifest(m))).ok();
-  for (int64_t i = 0; i < m.blocks.n_blocks(); ++i) {
-    const TokenRange block = m.blocks.block(i);
+  for (int64_t i = 0; i < blocks.n_blocks(); ++i) {
+    const TokenRange block = blocks.block(i);
     const auto n = size_t(block.n_tokens());
     const std::string spans = encode_spans(2 * block.begin, std::vector<int32_t>(n, 300), std::vector<uint32_t>(n, 2));
     ok = ok && out.add(archive::Section(kTokenSpans.section), uint64_t(block.begin), as_bytes(spans)).ok();
   }
-  for (int64_t i = 0; i < m.blocks.n_blocks(); ++i) {
-    const TokenRange block = m.blocks.block(i);
+  for (int64_t i = 0; i < blocks.n_blocks(); ++i) {
+    const TokenRange block = blocks.block(i);
     const std::string rows(size_t(block.n_tokens() * row_bytes), 'r');
     ok = ok && out.add(archive::Section(kEmbeddingRows.section), uint64_t(block.begin), as_bytes(rows)).ok();
   }

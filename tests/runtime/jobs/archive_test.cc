@@ -205,14 +205,14 @@ TEST_CASE("import: texts of the runtime's that it cannot read are refused", "[ru
   ContextStore& store = *bench.store().impl().contexts;
   struct {
     const char* what;
-    std::function<void(ArchiveTexts&)> change;
+    std::function<void(ContextMeta&)> change;
   } cases[] = {
-      {"settings", [](ArchiveTexts& t) { t.settings = "{\"policy\":\"h2o\"}"; }},
-      {"settings", [](ArchiveTexts& t) { t.settings = std::string(100'000, '['); }},
-      {"sources", [](ArchiveTexts& t) { t.sources = "[{\"name\":\"a\"}]"; }},
+      {"settings", [](ContextMeta& t) { t.settings = "{\"policy\":\"h2o\"}"; }},
+      {"settings", [](ContextMeta& t) { t.settings = std::string(100'000, '['); }},
+      {"sources", [](ContextMeta& t) { t.sources = "[{\"name\":\"a\"}]"; }},
       {"sources",
-       [](ArchiveTexts& t) { t.sources = "[{\"name\":\"a\",\"begin_byte\":9223372036854775807,\"size_bytes\":1}]"; }},
-      {"heads", [](ArchiveTexts& t) {
+       [](ContextMeta& t) { t.sources = "[{\"name\":\"a\",\"begin_byte\":9223372036854775807,\"size_bytes\":1}]"; }},
+      {"heads", [](ContextMeta& t) {
          auto json = nlohmann::ordered_json::parse(t.settings);
          json["heads"].push_back("q0.0");
          t.settings = json.dump();
@@ -220,16 +220,15 @@ TEST_CASE("import: texts of the runtime's that it cannot read are refused", "[ru
   for (const auto& c : cases) {
     CAPTURE(c.what);
     std::string bytes;
-    const auto texts = [&](const ContextMeta& meta) -> Result<ArchiveTexts> {
-      ArchiveTexts changed{meta.settings, meta.sources};
-      c.change(changed);
-      return changed;
+    const auto edit = [&](ContextMeta& meta) -> Status {
+      c.change(meta);
+      return {};
     };
     const auto sink = [&](std::span<const std::byte> more) -> Status {
       bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
       return {};
     };
-    REQUIRE(store.export_context("c", texts, sink, {}).ok());
+    REQUIRE(store.export_context("c", edit, sink, {}).ok());
     const Status status = import_bytes(bench.store(), bytes).status();
     INFO(status.message);
     CHECK(status.code == Code::kCorrupt);

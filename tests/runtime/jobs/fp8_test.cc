@@ -127,10 +127,11 @@ std::vector<std::byte> rows_of(IngestBench& bench, const std::string& name) {
   const auto reader = bench.store().impl().contexts->open_reader(name);
   REQUIRE(reader.ok());
   REQUIRE(reader.value()
-              ->scan_embeddings([&](const EmbeddingBlock& block) -> Status {
-                rows.insert(rows.end(), block.rows.begin(), block.rows.end());
-                return {};
-              })
+              ->scan(kEmbeddingRows,
+                     [&](TokenRange, std::span<const std::byte> block) -> Status {
+                       rows.insert(rows.end(), block.begin(), block.end());
+                       return {};
+                     })
               .ok());
   return rows;
 }

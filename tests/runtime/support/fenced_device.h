@@ -57,7 +57,8 @@ class FencedCopies final : public Copies {
   Result<int64_t> start(void* to, const void* from, int64_t bytes) override;
   Status ops_wait_for(int64_t copy) override { return carry_out(copy); }
   Status wait_for(int64_t copy) override { return carry_out(copy); }
-  Rates rates() const override { return {.device_bytes_per_s = 2e9, .copy_bytes_per_s = 1e8}; }
+  double device_bytes_per_s() const override { return 2e9; }
+  double copy_bytes_per_s() const override { return 1e8; }
 
   int64_t bytes_in() const { return bytes_in_; }  // of copies into the device's memory that were started
   int64_t pinned_bytes() const;

@@ -182,10 +182,11 @@ Snapshot IngestBench::snapshot(const std::string& name) {
     auto tokens = data.read_tokens(0, data.meta().n_tokens);
     REQUIRE(tokens.status().message.empty());
     s.ids = tokens.value().ids, s.begin_bytes = tokens.value().begin_bytes;
-    REQUIRE(data.scan_embeddings([&](const EmbeddingBlock& block) -> Status {
-                  s.rows += bytes_of(block.rows);
-                  return {};
-                })
+    REQUIRE(data.scan(kEmbeddingRows,
+                      [&](TokenRange, std::span<const std::byte> rows) -> Status {
+                        s.rows += bytes_of(rows);
+                        return {};
+                      })
                 .ok());
     s.at = data.checkpoints().value();
     for (const int64_t n : s.at) {

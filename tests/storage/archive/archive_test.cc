@@ -40,11 +40,9 @@ ByteSource source_of(std::string bytes) {
   };
 }
 
-Result<ArchiveTexts> own_texts(const ContextMeta& meta) { return ArchiveTexts{meta.settings, meta.sources}; }
-
 std::string exported(ContextStore& store, const std::string& name) {
   std::string bytes;
-  const ArchiveSummary summary = must(store.export_context(name, own_texts, append_to(bytes), {}));
+  const ArchiveSummary summary = must(store.export_context(name, {}, append_to(bytes), {}));
   CHECK(summary.bytes == int64_t(bytes.size()));
   CHECK(summary.digest.size() == 32);
   return bytes;
@@ -160,15 +158,15 @@ TEST_CASE("export: only what is finished and there; import: only under a free na
   MemoryAccount account;
   auto store = must(ContextStore::open(dir.path(), account));
   const std::string bytes = small_archive(*store);
-  CHECK(store->export_context("nobody", own_texts, append_to(*std::make_unique<std::string>()), {}).status().code ==
+  CHECK(store->export_context("nobody", {}, append_to(*std::make_unique<std::string>()), {}).status().code ==
         Code::kNotFound);
   {
     auto writer = must(store->create("half", 3, ""));
     must(writer->commit_chunk(Chunk(1, 0, 5, 3).write()));
     std::string none;
-    CHECK(store->export_context("half", own_texts, append_to(none), {}).status().code == Code::kBusy);
+    CHECK(store->export_context("half", {}, append_to(none), {}).status().code == Code::kBusy);
     writer.reset();
-    const Status half = store->export_context("half", own_texts, append_to(none), {}).status();
+    const Status half = store->export_context("half", {}, append_to(none), {}).status();
     CHECK(half.code == Code::kBusy);
     CHECK(half.message.find("not finished") != std::string::npos);
     CHECK(none.empty());
@@ -270,10 +268,10 @@ class Forgery {
 
 archive::Manifest manifest_of(int64_t chunk_tokens, int64_t n_chunks, int64_t n_bytes) {
   archive::Manifest m;
-  m.name = "forged", m.settings = m.sources = m.progress = "{}";
-  m.row_bytes = 3, m.block_tokens = 4096, m.n_bytes = n_bytes;
-  m.blocks = BlockMap(4096);
-  m.blocks.append_chunks(chunk_tokens, n_chunks);
+  m.identity.name = "forged", m.identity.settings = m.state.sources = m.state.progress = "{}";
+  m.identity.row_bytes = 3, m.identity.block_tokens = 4096, m.state.n_bytes = n_bytes;
+  m.state.blocks = BlockMap(4096);
+  m.state.blocks.append_chunks(chunk_tokens, n_chunks);
   return m;
 }
 
@@ -309,37 +307,38 @@ const Hostile kHostile[] = {
     {"no manifest", [] { return Forgery().add(kSpanSection, 0, "x").end(); }, "where its manifest should be"},
     {"nothing but its end", [] { return Forgery().end(); }, "has end where its manifest should be"},
     {"more tokens than can be",
-     [] { return with_manifest([](auto& m) { m.blocks.append_chunks(int64_t{1} << 41, 1); }); },
+     [] { return with_manifest([](auto& m) { m.state.blocks.append_chunks(int64_t{1} << 41, 1); }); },
      "manifest holds impossible values"},
     {"as many tokens as can be, and none there",
      [] { return Forgery().manifest(manifest_of(4096, int64_t{1} << 28, 1)).end(); },
      "where its token block 0 should be"},
     {"a huge chunk, and nothing there", [] { return Forgery().manifest(manifest_of(int64_t{1} << 40, 1, 1)).end(); },
      "where its token block 0 should be"},
-    {"rows of no bytes", [] { return with_manifest([](auto& m) { m.row_bytes = 0; }); }, "impossible"},
-    {"rows of negative bytes", [] { return with_manifest([](auto& m) { m.row_bytes = -3; }); }, "impossible"},
-    {"rows too long", [] { return with_manifest([](auto& m) { m.row_bytes = (1 << 20) + 1; }); }, "impossible"},
-    {"blocks too long", [] { return with_manifest([](auto& m) { m.block_tokens = 5000; }); }, "impossible"},
-    {"negative bytes", [] { return with_manifest([](auto& m) { m.n_bytes = -1; }); }, "impossible"},
+    {"rows of no bytes", [] { return with_manifest([](auto& m) { m.identity.row_bytes = 0; }); }, "impossible"},
+    {"rows of negative bytes", [] { return with_manifest([](auto& m) { m.identity.row_bytes = -3; }); }, "impossible"},
+    {"rows too long", [] { return with_manifest([](auto& m) { m.identity.row_bytes = (1 << 20) + 1; }); },
+     "impossible"},
+    {"blocks too long", [] { return with_manifest([](auto& m) { m.identity.block_tokens = 5000; }); }, "impossible"},
+    {"negative bytes", [] { return with_manifest([](auto& m) { m.state.n_bytes = -1; }); }, "impossible"},
     {"a checkpoint after no chunk", [] { return with_manifest([](auto& m) {
-                                           m.checkpoints = {{3, 5}};
+                                           m.state.checkpoints = {{3, 1, 5}};
                                          }); },
      "impossible"},
     {"a checkpoint past the end", [] { return with_manifest([](auto& m) {
-                                         m.checkpoints = {{5, 5}};
+                                         m.state.checkpoints = {{5, 1, 5}};
                                        }); },
      "impossible"},
     {"a checkpoint twice", [] { return with_manifest([](auto& m) {
-                                  m.checkpoints = {{4, 5}, {4, 5}};
+                                  m.state.checkpoints = {{4, 1, 5}, {4, 1, 5}};
                                 }); },
      "impossible"},
-    {"a checkpoint too large", [] { return with_manifest([](auto& m) {
-                                      m.checkpoints = {{4, int64_t{1} << 60}};
-                                    }); },
-     "impossible"},
+    {"a checkpoint too large",
+     [] { return with_manifest([](auto& m) {
+            m.state.checkpoints = {{4, 1, int64_t{1} << 60}};
+          }); }, "impossible"},
     {"a large checkpoint that is not there",
      [] { return with_manifest([](auto& m) {
-            m.checkpoints = {{4, int64_t{1} << 43}};
+            m.state.checkpoints = {{4, 1, int64_t{1} << 43}};
           }); },
      "where its checkpoint index at 4 tokens should be"},
     {"a manifest that goes on",
@@ -348,7 +347,7 @@ const Hostile kHostile[] = {
     {"a manifest too long",
      [] { return Forgery().add(Section::kManifest, 0, std::string((16 << 20) + 1, '\0')).end(); },
      "manifest has 16777217 bytes"},
-    {"another text's length", [] { return with_manifest([](auto& m) { m.n_bytes = 9; }); }, "end at byte 8"},
+    {"another text's length", [] { return with_manifest([](auto& m) { m.state.n_bytes = 9; }); }, "end at byte 8"},
     {"a token block that leaves a gap",
      [] {
        return Forgery()
@@ -382,7 +381,7 @@ const Hostile kHostile[] = {
     {"an index of more than its bytes",
      [] {
        archive::Manifest m = manifest_of(4, 1, 8);
-       m.checkpoints = {{4, 5}};
+       m.state.checkpoints = {{4, 1, 5}};
        return Forgery()
            .manifest(m)
            .add(kSpanSection, 0, spans_of(0, 4))
@@ -394,7 +393,7 @@ const Hostile kHostile[] = {
     {"a piece of another length",
      [] {
        archive::Manifest m = manifest_of(4, 1, 8);
-       m.checkpoints = {{4, 5}};
+       m.state.checkpoints = {{4, 1, 5}};
        return Forgery()
            .manifest(m)
            .add(kSpanSection, 0, spans_of(0, 4))
@@ -416,7 +415,8 @@ const Hostile kHostile[] = {
      "has embedding block 4 where its end should be"},
     {"sections of two archives",
      [] {
-       std::string bytes = with_manifest([](auto&) {}), other = with_manifest([](auto&m) { m.settings = "[]"; });
+       std::string bytes = with_manifest([](auto&) {}),
+                   other = with_manifest([](auto&m) { m.identity.settings = "[]"; });
        return other.substr(0, 100) + bytes.substr(100);
      },
      "fails the checksum over all of it"},
@@ -452,7 +452,7 @@ TEST_CASE("export and import: memory stays the same however long the text", "[st
   MemoryAccount small;
   auto again = must(ContextStore::open(dir.path(), small));
   std::string bytes;
-  must(again->export_context("long", own_texts, append_to(bytes), {}));
+  must(again->export_context("long", {}, append_to(bytes), {}));
   CHECK(bytes.size() > 70'000'000);
   CHECK(small.peak_total_bytes() <= planned_store_bytes(0, 1) + 8 * kMiB);
   const auto rename = [](ContextMeta& meta) { return meta.name = "again", Status{}; };

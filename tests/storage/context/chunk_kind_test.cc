@@ -100,16 +100,12 @@ class ExtraStore {
   const std::string& id() const { return id_; }
   Result<std::string> exported(const std::string& name = "a") {
     std::string bytes;
-    TRY(reopen().export_context(
-        name,
-        [](const ContextMeta& meta) -> Result<ArchiveTexts> {
-          return ArchiveTexts{meta.settings, meta.sources};
-        },
-        [&](std::span<const std::byte> more) -> Status {
-          bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
-          return {};
-        },
-        {}));
+    TRY(reopen().export_context(name, {},
+                                [&](std::span<const std::byte> more) -> Status {
+                                  bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
+                                  return {};
+                                },
+                                {}));
     return bytes;
   }
   Status imported(const std::string& archive, const std::string& name) {

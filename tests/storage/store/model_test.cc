@@ -198,7 +198,7 @@ TEST_CASE("a scan stops at the first failed status and hands it back", "[storage
   auto writer = must(store->create("x", 1000, ""));
   for (int64_t c = 0; c < 6; ++c) must(writer->commit_chunk(Chunk(2, c * 4096, 4096, 1000).write()));
   int n_blocks = 0;
-  const Status stopped = writer->scan_embeddings([&](const EmbeddingBlock&) {
+  const Status stopped = writer->scan(kEmbeddingRows, [&](TokenRange, std::span<const std::byte>) {
     return ++n_blocks == 4 ? Status{Code::kCancelled, "enough"} : Status{};
   });
   CHECK(stopped.code == Code::kCancelled);

@@ -95,16 +95,16 @@ Status compare_tokens(ContextData& data, uint64_t seed) {
 Status compare_embeddings(ContextData& data, uint64_t seed) {
   const int64_t row_bytes = data.meta().row_bytes;
   int64_t expected_begin = 0;
-  TRY(data.scan_embeddings([&](const EmbeddingBlock& block) -> Status {
-    REQUIRE(block.begin_token == expected_begin);
-    REQUIRE(int64_t(block.rows.size()) == block.n_tokens * row_bytes);
+  TRY(data.scan(kEmbeddingRows, [&](TokenRange tokens, std::span<const std::byte> rows) -> Status {
+    REQUIRE(tokens.begin == expected_begin);
+    REQUIRE(int64_t(rows.size()) == tokens.n_tokens() * row_bytes);
     bool same = true;
-    for (int64_t i = 0; i < block.n_tokens * row_bytes; ++i) {
-      const int64_t t = block.begin_token + i / row_bytes;
-      same = same && block.rows[size_t(i)] == row_byte(seed, t, i % row_bytes);
+    for (int64_t i = 0; i < tokens.n_tokens() * row_bytes; ++i) {
+      const int64_t t = tokens.begin + i / row_bytes;
+      same = same && rows[size_t(i)] == row_byte(seed, t, i % row_bytes);
     }
     REQUIRE(same);
-    expected_begin += block.n_tokens;
+    expected_begin += tokens.n_tokens();
     return {};
   }));
   REQUIRE(expected_begin == data.meta().n_tokens);

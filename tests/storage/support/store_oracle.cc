@@ -42,14 +42,14 @@ Status Oracle::check_bytes(ContextData& data, const ExpectedContext& expected) {
     at += token_bytes(expected.seed, t);
   }
   int64_t row = 0;
-  TRY(data.scan_embeddings([&](const EmbeddingBlock& block) -> Status {
-    if (block.begin_token != row || int64_t(block.rows.size()) != block.n_tokens * kOracleRowBytes)
+  TRY(data.scan(kEmbeddingRows, [&](TokenRange range, std::span<const std::byte> rows) -> Status {
+    if (range.begin != row || int64_t(rows.size()) != range.n_tokens() * kOracleRowBytes)
       return wrong("an embedding block's place");
-    for (size_t i = 0; i < block.rows.size(); ++i) {
+    for (size_t i = 0; i < rows.size(); ++i) {
       const int64_t t = row + int64_t(i) / kOracleRowBytes;
-      if (block.rows[i] != row_byte(expected.seed, t, int64_t(i) % kOracleRowBytes)) return wrong("rows");
+      if (rows[i] != row_byte(expected.seed, t, int64_t(i) % kOracleRowBytes)) return wrong("rows");
     }
-    row += block.n_tokens;
+    row += range.n_tokens();
     return {};
   }));
   if (row != expected.n_tokens) return wrong("number of rows");

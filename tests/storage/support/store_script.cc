@@ -153,8 +153,6 @@ Status Session::verify() {
 
 namespace {
 
-Result<ArchiveTexts> own_texts(const ContextMeta& meta) { return ArchiveTexts{meta.settings, meta.sources}; }
-
 std::string archive_of(const Text& text) {
   const TempDir dir;
   Oracle oracle;
@@ -162,7 +160,7 @@ std::string archive_of(const Text& text) {
   must(session.open());
   must(session.write(text));
   std::string bytes;
-  must(session.store().export_context(text.name, own_texts,
+  must(session.store().export_context(text.name, {},
                                       [&](std::span<const std::byte> more) -> Status {
                                         bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
                                         return {};
@@ -180,7 +178,7 @@ Status Session::export_to_file(const std::string& name) {
   const std::string old_bytes{std::istreambuf_iterator<char>(before), {}};
   std::string bytes;
   TRY_ASSIGN(auto file, NewFile::create(store_->disk(), path, /*replace=*/true));
-  TRY(store_->export_context(name, own_texts,
+  TRY(store_->export_context(name, {},
                              [&](std::span<const std::byte> more) -> Status {
                                bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
                                return file.append(more);

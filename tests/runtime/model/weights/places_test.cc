@@ -248,9 +248,9 @@ TEST_CASE("weights that stay are not copied again, and the planned rate follows 
   (void)streamed.snapshot("a");
   const Model& m = *streamed.engine().impl().model;
   const double layers = 7.0 * double(layer_blob(m.layer(0)).bytes), output = double(matrix_blob(m.output()).bytes);
-  const auto rates = device_of(streamed).copies()->rates();
-  CHECK(report(streamed).planned_tokens_per_second == Approx(rates.copy_bytes_per_s / (layers + output)));
-  CHECK(report(ample).planned_tokens_per_second == Approx(rates.device_bytes_per_s / (layers + output)));
+  const Copies& copies = *device_of(streamed).copies();
+  CHECK(report(streamed).planned_tokens_per_second == Approx(copies.copy_bytes_per_s() / (layers + output)));
+  CHECK(report(ample).planned_tokens_per_second == Approx(copies.device_bytes_per_s() / (layers + output)));
   CHECK(device_of(streamed).copies()->pinned_bytes() >= int64_t(layers + output));
   CHECK(streamed.engine().impl().account.current_bytes(MemoryCategory::kWeights) >= int64_t(layers + output));
 }
