@@ -17,7 +17,7 @@ class RunningHash {
   // Adds the length too, so that "ab", "c" and "a", "bc" differ.
   void add_text(std::string_view text);
   std::string hex() const;
-  std::string bytes() const;  // the 16 bytes, low half first, little-endian
+  std::string bytes() const;  // the 16 bytes, low half first, little-endian: archives end with them
   RunningHash copy() const;
 
  private:

@@ -10,7 +10,8 @@
 namespace reform {
 namespace {
 
-// The definition of each QuantType, in the enum's order.
+// The definition of each QuantType, in the enum's order: [n_blocks * block_elems] values of n_blocks blocks, which may
+// have any alignment.
 constexpr std::pair<QuantType, void (*)(const uint8_t* blocks, int64_t n_blocks, float* out)> kDefinitions[] = {
     {QuantType::kF32, dequant_f32_ref},   {QuantType::kF16, dequant_f16_ref},   {QuantType::kBF16, dequant_bf16_ref},
     {QuantType::kQ4_0, dequant_q4_0_ref}, {QuantType::kQ4_1, dequant_q4_1_ref}, {QuantType::kQ5_0, dequant_q5_0_ref},
@@ -33,7 +34,8 @@ static_assert(in_enum_order(), "kDefinitions is indexed by QuantType");
 void dequantise(QuantType type, const void* blocks, int64_t n_elems, float* out) {
   const int64_t block_elems = geometry(type).block_elems;
   assert(n_elems % block_elems == 0);
-  kDefinitions[size_t(type)].second(static_cast<const uint8_t*>(blocks), n_elems / block_elems, out);
+  const auto& [_, definition] = kDefinitions[size_t(type)];
+  definition(static_cast<const uint8_t*>(blocks), n_elems / block_elems, out);
 }
 
 }  // namespace reform

@@ -3,7 +3,7 @@
 
 A text of at least 64k tokens with invented facts is ingested once, and each fact is asked for. A needle counts as found if
 every byte of its sentence lies inside the gathered passages. For some needles the whole answer is decoded and compared too;
-the number of exact answers is printed, not judged. Exits 1 when fewer than --recall of the needles are found. Standard library only.
+the number of exact answers is printed, not judged. The others are only gathered (-n 0). Exits 1 when fewer than --recall of the needles are found. Standard library only.
 """
 import argparse
 import hashlib

@@ -113,7 +113,7 @@ Status check_names(Store& store, const std::vector<std::string>& names) {
   return {};
 }
 
-// Does `change` to each context and says what was done, as in "pinned".
+// Makes the change to each context named, and says that it is done: "pinned NAME".
 Status change_each(const StoreFlags& flags, const char* done,
                    const std::function<Status(Store& store, const std::string& name)>& change, Output& out) {
   auto store = open_existing(flags.store_dir, flags.names);

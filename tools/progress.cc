@@ -80,7 +80,8 @@ BytesProgressCallback show_bytes(ProgressLine& line, const std::string& what) {
   using std::chrono::steady_clock;
   return [&line, what, shown = std::string(), begun = steady_clock::now()](
              const std::string& context, int64_t done_bytes, int64_t total_bytes) mutable {
-    if (context != shown) begun = steady_clock::now(), shown = context;
+    if (context != shown && !shown.empty()) begun = steady_clock::now();
+    shown = context;
     const std::chrono::duration<double> time = steady_clock::now() - begun;
     line.update([&](int columns) {
       return bytes_line(what.empty() ? context : what, done_bytes, total_bytes, time.count(), columns);

@@ -19,7 +19,7 @@ std::string bytes_line(const std::string& what, int64_t done_bytes, int64_t tota
                        int max_columns);
 
 class ProgressLine;
-// Shows bytes_line() for each report, with the time that its context has taken. `what`: shown in place of its name.
+// Shows bytes_line() for each report; the rate is since work on its context began. `what`: shown in place of its name.
 BytesProgressCallback show_bytes(ProgressLine& line, const std::string& what = "");
 
 // Thread-safe. While it is in use, everything for standard error must go through it, so that lines do not mix.

@@ -35,6 +35,7 @@ struct Quantised {
   }
 };
 
+// `out` is 32-byte aligned.
 template <class T>
 struct Float {
   static constexpr int64_t kBytesPerUnit = kUnitCols * T::kBytes;

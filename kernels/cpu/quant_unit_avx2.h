@@ -1,6 +1,7 @@
 // 256 elements of each quantised format as bytes, with a float scale and offset per 16 elements: value = scale * q +
 // offset, exactly as kernels/reference/dequant_*.cc define it (layouts are described there). q is unsigned and below
 // 64, except in Q8_0, where it is the stored signed value.
+// At the end: the float types, eight elements at a time.
 // For *_avx2.cc files only; everything has internal linkage.
 #pragma once
 
@@ -218,7 +219,7 @@ struct Q3_K {
   }
 };
 
-// --- float types: 8 elements, or the one of a row's end
+// --- float types: load() takes 8 elements, load_one() one at a row's end
 
 struct F32 {
   static constexpr QuantType kType = QuantType::kF32;

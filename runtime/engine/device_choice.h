@@ -13,8 +13,8 @@ namespace reform {
 // Checks that `device` and the gpu_* texts are known words. open_device() finds out whether the device exists. kUsage.
 Status check_device_options(const EngineOptions& options);
 
-// kUnavailable names what is missing: the chip, or CUDA in this build. "auto" takes the CPU instead. `log`, if set, is
-// told which device was chosen and why, and which options it ignores, if there is anything to say.
+// kUnavailable names what is missing: the chip, or CUDA in this build. "auto" takes the CPU instead. Tells `log` which
+// device was chosen and why, and which options it ignores. For "cpu" without such options it says nothing.
 Result<std::unique_ptr<Device>> open_device(const EngineOptions& options, Isa isa, ThreadPool& pool,
                                             MemoryAccount& account, const LogCallback& log);
 

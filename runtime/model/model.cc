@@ -157,6 +157,11 @@ struct ModelLoader {
 
 Model::~Model() = default;
 
+WeightSource& Model::weights() const {
+  CHECK(weights_ != nullptr);
+  return *weights_;
+}
+
 Status Model::move_to(Device& device, MemoryAccount& host, WeightPlace place) {
   weights_.reset();
   TRY_ASSIGN(weights_, make_weight_source(*gguf_, *this, device, host, place));

@@ -56,10 +56,9 @@ class Model {
 
   ~Model();
 
-  // From now on the model runs on `device`, which must outlive it, as must `host`. Before this, and after kMemoryCap or
-  // kIo, it runs nowhere.
+  // From now on the model runs on `device`, which must outlive it, as must `host`. kMemoryCap, kIo.
   Status move_to(Device& device, MemoryAccount& host, WeightPlace place);
-  WeightSource& weights() const { return *weights_; }  // for ops
+  WeightSource& weights() const;  // for ops, once move_to() has succeeded
 
   // Weights at their host addresses, whatever device the model runs on.
   const ModelShape& shape() const { return shape_; }

@@ -12,7 +12,8 @@
 
 namespace reform {
 
-// How the next token of a text is drawn. The text's random numbers are those of its seed.
+// How the next token is drawn. Takes one number from `random`, which the text's seed began: the same seed draws the
+// same text.
 Draw next_draw(const SamplingOptions& options, std::mt19937_64& random);
 
 class NextToken {

@@ -24,8 +24,9 @@ struct ArchiveSummary {
   std::string digest;  // XXH3-128 over all of it but the end section, 32 hexadecimal digits
 };
 
-// Sees what an archive holds, or is to hold, before anything is written. It may change the settings, and also the name
-// of what is imported, or the sources of what is exported. If its Status is not ok, nothing is written.
+// Sees what an archive holds, or is to hold, before anything is written. An import takes the name and the settings that
+// it leaves, an export the settings and the sources; other changes are ignored. If its Status is not ok, nothing is
+// written. May be empty.
 using EditMeta = std::function<Status(ContextMeta& meta)>;
 
 // About how many bytes the archive of `manifest` has, for progress. Token spans are estimated. Values of kWhole count

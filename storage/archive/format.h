@@ -36,8 +36,8 @@ constexpr size_t kFileHeaderBytes = 16, kSectionHeaderBytes = 16, kSectionChecks
 constexpr int64_t kMaxManifestBytes = int64_t{16} << 20, kMaxIndexBytes = int64_t{1} << 20;
 constexpr uint64_t kMaxRuns = uint64_t{1} << 20, kMaxCheckpoints = uint64_t{1} << 10;
 
-// The context's own records. The archive leaves out of them what differs between equal contexts: id, date and sequence.
-// Its checkpoints have the generations 1, 2, …
+// The context's own records. The archive leaves out what differs between equal contexts (id, date, sequence,
+// generations) and `complete`. decode_manifest() numbers the checkpoints' generations 1, 2, …
 struct Manifest {
   Identity identity;
   ContextState state;

@@ -22,7 +22,7 @@ class Meter {
   // 0).
   using SetCeiling = std::function<int64_t(int64_t ceiling, int64_t bytes, int64_t wanted_bytes)>;
 
-  // `measure`: the bytes on the disk now. The meter calls `raise` under its lock before it refuses a write.
+  // `measure` gives the bytes on the disk now. `raise` is called under the meter's lock before a write is refused.
   Meter(std::function<int64_t()> measure, SetCeiling raise) : measure_(std::move(measure)), raise_(std::move(raise)) {}
   // Calls set() under the meter's lock, so nothing is written meanwhile.
   void adjust(const SetCeiling& set);

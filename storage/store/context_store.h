@@ -85,8 +85,8 @@ class ContextStore {
   // itself had to end.
   virtual Result<std::vector<ContextVerdict>> verify(const std::vector<std::string>& names,
                                                      const ContextProgressFn& progress) = 0;
-  // Writes a complete context as one portable file (docs/FORMAT.md). The same context gives the same bytes. kBusy if it
-  // is not complete, or being written.
+  // Writes a complete context as one portable file (docs/FORMAT.md). The same context gives the same bytes. `edit`
+  // may change what it says about this machine. kBusy if it is not complete, or being written.
   virtual Result<ArchiveSummary> export_context(const std::string& name, const EditMeta& edit, const ByteSink& sink,
                                                 const ContextProgressFn& progress) = 0;
   // Makes a context from such a file. It appears once all of it is there, checked and synced; after an error nothing

@@ -30,6 +30,7 @@ struct EngineOptions {
   std::string isa;                    // ref, portable, avx2, avx512; "" takes the best this machine runs
   // Where the model runs. "" and cpu; in a build with CUDA also cuda:0, cuda:1, ..., and auto (a GPU if there is one).
   std::string device;
+  // The options for GPUs below do nothing on the CPU; the log then says so.
   // Hard cap on the process's GPU memory, the driver's share included. 0: all that is free except a reserve.
   int64_t max_gpu_memory_bytes = 0;
   // Where a GPU finds the weights. "" and auto: in GPU memory as far as they fit, the rest in host memory or the file.

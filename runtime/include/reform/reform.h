@@ -65,7 +65,7 @@ typedef struct reform_engine_options {
   reform_log_fn log;
   void* log_user;
   const char* device; /* "" and cpu; cuda:0, ...; auto */
-  /* For GPUs only. REFORM_USAGE in a build without CUDA, unless they are 0 and "". */
+  /* The five below are for GPUs only: in a build without CUDA they must be 0 and "", else REFORM_USAGE. */
   int64_t max_gpu_memory_bytes; /* 0: all that is free except a reserve */
   const char* gpu_weights;      /* "" and auto, resident, host, file */
   const char* cublas_lt_file;   /* "": the loader finds it */
@@ -209,7 +209,8 @@ REFORM_API void reform_ingest_result_free(const reform_ingest_result* result);
 
 /* --- verify, export and import (verify.h, archive.h) ------------------------------------------------------------- */
 
-/* Progress; total_bytes is 0 if it is unknown. */
+/* How far work on one context has come. context: its name; at an import, the name it gets. An archive's total_bytes is
+   an estimate; 0: unknown. */
 typedef void (*reform_bytes_fn)(void* user, const char* context, int64_t done_bytes, int64_t total_bytes);
 /* Takes all n bytes and returns 0; anything else is a failure. */
 typedef int (*reform_write_fn)(void* user, const char* bytes, size_t n);
@@ -310,7 +311,8 @@ typedef struct reform_ask_result {
   const char* prompt;
   size_t n_sources;
   const reform_source* const* sources;
-  int64_t gathered_tokens, edge_tokens, question_tokens, template_tokens, recomputed_tokens;
+  int64_t gathered_tokens, edge_tokens, question_tokens, template_tokens;
+  int64_t recomputed_tokens; /* their sum; 0 if the prompt is not run (max_new_tokens 0) */
   const reform_report* report;
 } reform_ask_result;
 

@@ -58,7 +58,8 @@ struct ContextInfo {
   int64_t last_asked_unix_s = 0;  // 0: never
 };
 
-// How far long work on one context has come. total_bytes is an estimate for an archive; 0: unknown.
+// How far long work on one context has come. `context`: its name; at an import, the name it gets. An archive's
+// total_bytes is an estimate; 0: unknown.
 using BytesProgressCallback = std::function<void(const std::string& context, int64_t done_bytes, int64_t total_bytes)>;
 
 class REFORM_API Store {

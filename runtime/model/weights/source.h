@@ -56,8 +56,8 @@ class WeightSource {
                                  const CancelToken* cancel) = 0;
 };
 
-// The WeightSource for this device. If its memory is the host's: the file's mapping, or a synthetic model's weights in
-// memory. All arguments must outlive it. The host memory it takes is counted in `host`.
+// The WeightSource for `device`. For a device on the host's memory it is the file's mapping, or a synthetic model's
+// weights in memory. All arguments must outlive the source. The host memory it takes is counted in `host`.
 Result<std::unique_ptr<WeightSource>> make_weight_source(const Gguf& gguf, const Model& model, Device& device,
                                                          MemoryAccount& host, WeightPlace place);
 

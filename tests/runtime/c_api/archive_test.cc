@@ -34,6 +34,8 @@ void count_calls(void* user, const char*, int64_t done_bytes, int64_t total_byte
   if (done_bytes <= total_bytes) ++*static_cast<int*>(user);
 }
 
+void note_name(void* user, const char* context, int64_t, int64_t) { *static_cast<std::string*>(user) = context; }
+
 }  // namespace
 
 TEST_CASE("C API: a context is exported, imported and verified", "[runtime]") {
@@ -69,8 +71,11 @@ TEST_CASE("C API: a context is exported, imported and verified", "[runtime]") {
   Input input{bytes};
   reform_import_options from;
   reform_import_options_init(&from, sizeof from);
+  std::string shown;
   from.name = "copy", from.read = Input::read, from.read_user = &input;
+  from.progress = note_name, from.progress_user = &shown;
   REQUIRE(reform_import(store, "callback", &from, &done) == REFORM_OK);
+  CHECK(shown == "copy");
   CHECK(std::string(done->context->name) == "copy");
   CHECK(std::string(done->context->state) == "complete");
   reform_archive_result_free(done);

@@ -9,12 +9,6 @@ using namespace reform;
 
 namespace {
 
-int32_t best(const std::vector<float>& logits) {
-  int32_t id = -7;
-  make_reference_ops()->argmax(logits, &id);
-  return id;
-}
-
 int32_t sample(const SamplingOptions& options, std::mt19937_64& random, const std::vector<float>& logits) {
   int32_t id = -7;
   make_reference_ops()->draw(logits, next_draw(options, random), &id);
@@ -39,15 +33,7 @@ const SamplingOptions kAllOff{.temperature = 1, .top_k = 0, .top_p = 1, .min_p =
 
 }  // namespace
 
-TEST_CASE("sampler: greedy takes the best, of equals the lower id, never a NaN", "[sampler]") {
-  CHECK(best(std::vector<float>{1, 3, 2}) == 1);
-  CHECK(best(std::vector<float>{1, 3, 3}) == 1);
-  CHECK(best(std::vector<float>{NAN, -5, NAN, -4}) == 3);
-  CHECK(best(std::vector<float>{-INFINITY, -5}) == 1);
-  CHECK(best(std::vector<float>{2, INFINITY, NAN}) == 1);
-}
-
-TEST_CASE("sampler: with everything off it draws the model's distribution", "[sampler]") {
+TEST_CASE("next token: with everything off it draws the model's distribution", "[next_token]") {
   const std::vector<double> p = {0.5, 0.1, 0.25, 0.15};
   const int n = 20000;
   auto counts = draw(kAllOff, logits_of(p), n);
@@ -58,7 +44,7 @@ TEST_CASE("sampler: with everything off it draws the model's distribution", "[sa
   }
 }
 
-TEST_CASE("sampler: each filter keeps exactly what its definition keeps", "[sampler]") {
+TEST_CASE("next token: each filter keeps exactly what its definition keeps", "[next_token]") {
   const std::vector<float> logits = logits_of({0.4, 0.05, 0.3, 0.15, 0.1});
   struct Row {
     const char* what;
@@ -91,7 +77,7 @@ TEST_CASE("sampler: each filter keeps exactly what its definition keeps", "[samp
   }
 }
 
-TEST_CASE("sampler: temperature sharpens and flattens", "[sampler]") {
+TEST_CASE("next token: temperature sharpens and flattens", "[next_token]") {
   const std::vector<float> logits = logits_of({0.6, 0.4});
   SamplingOptions cold = kAllOff, hot = kAllOff;
   cold.temperature = 0.05, hot.temperature = 50;
@@ -99,7 +85,7 @@ TEST_CASE("sampler: temperature sharpens and flattens", "[sampler]") {
   CHECK(std::abs(draw(hot, logits, 2000)[0] - 1000) < 150);
 }
 
-TEST_CASE("sampler: the same seed draws the same, another seed does not", "[sampler]") {
+TEST_CASE("next token: the same seed draws the same, another seed does not", "[next_token]") {
   std::vector<float> logits(997);
   for (size_t i = 0; i < logits.size(); ++i) logits[i] = float(i * 7919 % 997) / 200;
   SamplingOptions options{.temperature = 0.8, .seed = 5}, other = options;
@@ -115,13 +101,13 @@ TEST_CASE("sampler: the same seed draws the same, another seed does not", "[samp
   CHECK(any_other);
 }
 
-TEST_CASE("sampler: NaN and infinite logits are never drawn in place of a number", "[sampler]") {
+TEST_CASE("next token: NaN and infinite logits are never drawn in place of a number", "[next_token]") {
   for (const auto& [id, count] : draw(kAllOff, {NAN, 1, -INFINITY, 2, NAN}, 500)) CHECK((id == 1 || id == 3));
   CHECK(draw(kAllOff, {1, INFINITY, 2}, 10)[1] == 10);
   CHECK(draw(kAllOff, {NAN, NAN}, 10)[0] == 10);
 }
 
-TEST_CASE("sampling options: out of range is a usage error naming the option", "[sampler]") {
+TEST_CASE("sampling options: out of range is a usage error naming the option", "[next_token]") {
   CHECK(SamplingOptions{}.validate().ok());
   struct Row {
     const char* name;
