@@ -100,11 +100,14 @@ std::string store_path(const std::string& store_dir) { return store_dir.empty() 
 Result<std::unique_ptr<Store>> open_existing(const std::string& store_dir, const std::vector<std::string>& names) {
   const std::string path = store_path(store_dir);
   std::error_code error;
-  if (std::filesystem::exists(path, error) || error) return Store::open(path);
+  const auto found = std::filesystem::status(path, error);
+  if (std::filesystem::is_regular_file(found)) return Status{Code::kUsage, path + " is a file, not a store"};
+  const bool holds_nothing = std::filesystem::is_directory(found) && std::filesystem::is_empty(path, error) && !error;
+  const bool is_missing = found.type() == std::filesystem::file_type::not_found;
+  if (!is_missing && !holds_nothing) return Store::open(path);
   if (names.empty()) return std::unique_ptr<Store>();
-  return Status{Code::kNotFound, fmt::format("there is no context \"{}\": the store {} does not exist; --store names "
-                                             "another",
-                                             names.front(), path)};
+  return Status{Code::kNotFound, fmt::format("there is no context \"{}\": the store {} {}; --store names another",
+                                             names.front(), path, is_missing ? "does not exist" : "is empty")};
 }
 
 CLI::Option* add_names_verb(CLI::App& app, Invocation& invocation, const std::string& name,

@@ -21,7 +21,7 @@ Result<std::vector<int32_t>> encode_question(const Ask& ask) {
   if (int64_t(ids.size()) > window - ask.options.sampling.max_new_tokens) {
     return Status{Code::kUsage,
                   fmt::format("the question's {} tokens and {} to generate pass the model's window of {}; "
-                              "ask more briefly, or ingest what is long and ask about it",
+                              "lower -n, or ask more briefly and ingest what is long",
                               ids.size(), ask.options.sampling.max_new_tokens, window)};
   }
   return ids;

@@ -116,6 +116,12 @@ Status check_rows(const ContextSettings& settings, const ContextMeta& meta) {
 Status check_fingerprint(const ContextSettings& settings, const std::string& context, const std::string& fingerprint,
                          const std::string& path, const std::string& advice) {
   if (fingerprint == settings.model_fingerprint) return {};
+  if (path == settings.model_path) {
+    return {Code::kWrongModel,
+            fmt::format("context '{}' belongs to the model {}, and that file is another model now; say "
+                        "with --model where the context's is",
+                        context, describe_model(settings))};
+  }
   return {Code::kWrongModel, fmt::format("context '{}' belongs to the model {}, not to {}; {}", context,
                                          describe_model(settings), path, advice)};
 }

@@ -15,9 +15,9 @@ namespace {
 constexpr size_t kNamesInMessage = 3;
 
 Status full(const Shortage& shortage, const StoreDirectory& dir, const std::vector<EvictionCandidate>& idle) {
-  std::string message = fmt::format("the store {} is full: {} of at most {} are taken, and {} more are needed now",
-                                    dir.path(), format_bytes(shortage.taken_bytes),
-                                    format_bytes(shortage.limit.max_bytes), format_bytes(shortage.lacking_bytes));
+  std::string message = fmt::format(
+      "the store {} is full: {} of at most {} are taken, and what is to be written would pass that by {}", dir.path(),
+      format_bytes(shortage.taken_bytes), format_bytes(shortage.limit.max_bytes), format_bytes(shortage.lacking_bytes));
   if (idle.empty()) {
     message +=
         ". No context may go: those there are pinned, in use or unfinished; raise --max-store-bytes, or unpin "

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/files.h"
@@ -133,6 +134,14 @@ TEST_CASE("a store that does not exist is empty to the verbs that make none, and
     CHECK(one_object(box.run({verb, "--store", typo, "--json"}))["contexts"].empty());
   }
   CHECK_FALSE(std::filesystem::exists(typo));
+
+  const std::string empty = box.path("empty"), file = box.path("file");
+  std::filesystem::create_directory(empty);
+  CHECK(box.run({"contexts", "--store", empty}).out == "no contexts in " + empty + "\n");
+  check_error(box, {"show", "c", "--store", empty}, 3, "the store " + empty + " is empty; --store names another");
+  CHECK(std::filesystem::is_empty(empty));
+  std::ofstream(file) << "text";
+  check_error(box, {"contexts", "--store", file}, 2, file + " is a file, not a store");
 }
 
 TEST_CASE("version: tool, store format and JSON schema, for people and for programs", "[tools]") {
