@@ -76,9 +76,8 @@ def stages():
               junit="slow.xml"),
         Stage("asan", ("./dev", "asan", *ctest_flags("asan.xml")), 1800, needs=("models",), junit="asan.xml"),
         Stage("tsan", ("./dev", "tsan", *ctest_flags("tsan.xml")), 600, junit="tsan.xml"),
-        # It takes its programs from asan's build. It runs for a set time, so it leaves a core to torture.
-        Stage("fuzz", ("./dev", "fuzz", str(FUZZ_S), *ctest_flags("fuzz.xml")), 600, needs=("asan",), junit="fuzz.xml",
-              cores=1),
+        # Its programs are part of asan's build.
+        Stage("fuzz", ("./dev", "fuzz", str(FUZZ_S), *ctest_flags("fuzz.xml")), 600, needs=("asan",), junit="fuzz.xml"),
         Stage("torture", (sys.executable, "scripts/torture.py", "--kills", "50", "--seconds", "60"), 600, needs=("build",),
               shows=2, cores=1),
         Stage("bench", ("./dev", "bench", "--tiny"), 180, needs=("build",)),

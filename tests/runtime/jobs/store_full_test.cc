@@ -76,7 +76,9 @@ TEST_CASE("a full store stops an ingest with its text so far saved; with room it
 TEST_CASE("with eviction the context asked least recently makes room, and the ingest says so", "[runtime]") {
   IngestBench bench;
   const std::string text = made_text(7, 60'000);
-  for (const char* name : {"asked", "not asked", "pinned"}) REQUIRE(bench.ingest(name, {text}, options("h2o")).ok());
+  for (const char* name : {"asked", "not asked", "pinned"}) {
+    REQUIRE(bench.ingest(name, {text}, IngestBench::options("h2o")).ok());
+  }
   REQUIRE(bench.store().set_pinned("pinned", true).ok());
   CHECK(bench.store().find("asked").value().last_asked_unix_s == 0);
   AskOptions ask;
