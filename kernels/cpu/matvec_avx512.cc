@@ -9,27 +9,6 @@ namespace {
 
 inline __mmask16 first_lanes(int64_t n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : __mmask16((1u << n) - 1); }
 
-// Calls run<n>(t) for tokens [t, t + n): as many fours as there are, then the rest.
-template <class Run>
-inline __attribute__((always_inline)) void in_fours(int n_tokens, const Run& run) {
-  for (int t = 0; t < n_tokens; t += 4) {
-    switch (n_tokens - t) {
-      case 1:
-        run.template operator()<1>(t);
-        break;
-      case 2:
-        run.template operator()<2>(t);
-        break;
-      case 3:
-        run.template operator()<3>(t);
-        break;
-      default:
-        run.template operator()<4>(t);
-        break;
-    }
-  }
-}
-
 // value = scale * q + offset, so a sum over 16 elements is (scale * x_scale) * (q . x) + offset * x_sum.
 template <class T, int n_tokens>
 inline __attribute__((always_inline)) void add_unit(const uint8_t* block, int n_blocks, const ActivationUnit* x,
@@ -75,8 +54,24 @@ template <class T>
 void matvec(const uint8_t* w, int64_t row_bytes, int64_t n_rows, int64_t n_cols, const ActivationUnit* x,
             int64_t x_stride, int n_tokens, float* y, int64_t y_stride) {
   for (int64_t r = 0; r < n_rows; ++r, w += row_bytes, ++y) {
-    in_fours(n_tokens,
-             [&]<int n>(int t) { one_row<T, n>(w, n_cols, x + t * x_stride, x_stride, y + t * y_stride, y_stride); });
+    for (int t = 0; t < n_tokens; t += 4) {
+      const ActivationUnit* first = x + t * x_stride;
+      float* out = y + t * y_stride;
+      switch (n_tokens - t) {
+        case 1:
+          one_row<T, 1>(w, n_cols, first, x_stride, out, y_stride);
+          break;
+        case 2:
+          one_row<T, 2>(w, n_cols, first, x_stride, out, y_stride);
+          break;
+        case 3:
+          one_row<T, 3>(w, n_cols, first, x_stride, out, y_stride);
+          break;
+        default:
+          one_row<T, 4>(w, n_cols, first, x_stride, out, y_stride);
+          break;
+      }
+    }
   }
 }
 
@@ -123,8 +118,24 @@ template <class T>
 void float_matvec(const uint8_t* w, int64_t row_bytes, int64_t n_rows, int64_t n_cols, const float* x, int64_t x_stride,
                   int n_tokens, float* y, int64_t y_stride) {
   for (int64_t r = 0; r < n_rows; ++r, w += row_bytes, ++y) {
-    in_fours(n_tokens,
-             [&]<int n>(int t) { float_row<T, n>(w, n_cols, x + t * x_stride, x_stride, y + t * y_stride, y_stride); });
+    for (int t = 0; t < n_tokens; t += 4) {
+      const float* first = x + t * x_stride;
+      float* out = y + t * y_stride;
+      switch (n_tokens - t) {
+        case 1:
+          float_row<T, 1>(w, n_cols, first, x_stride, out, y_stride);
+          break;
+        case 2:
+          float_row<T, 2>(w, n_cols, first, x_stride, out, y_stride);
+          break;
+        case 3:
+          float_row<T, 3>(w, n_cols, first, x_stride, out, y_stride);
+          break;
+        default:
+          float_row<T, 4>(w, n_cols, first, x_stride, out, y_stride);
+          break;
+      }
+    }
   }
 }
 
