@@ -23,6 +23,11 @@ TEST_CASE("argmax: the first of the largest, whatever stands among them", "[kern
   };
   const Case cases[] = {{{3}, 0},
                         {{1, 2, 2, 0}, 1},
+                        {{1, 3, 2}, 1},
+                        {{1, 3, 3}, 1},
+                        {{kNan, -5, kNan, -4}, 3},
+                        {{-kInf, -5}, 1},
+                        {{2, kInf, kNan}, 1},
                         {{kNan, -5, kNan, -4, kNan}, 3},
                         {{-kInf, kNan, -kInf}, 0},
                         {{kNan, kNan}, 0},

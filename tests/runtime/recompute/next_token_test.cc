@@ -5,6 +5,8 @@
 #include <map>
 #include <vector>
 
+#include "base/thread_pool.h"
+
 using namespace reform;
 
 namespace {
@@ -32,6 +34,20 @@ std::vector<float> logits_of(const std::vector<double>& probabilities) {
 const SamplingOptions kAllOff{.temperature = 1, .top_k = 0, .top_p = 1, .min_p = 0, .seed = 11};
 
 }  // namespace
+
+TEST_CASE("next token: at temperature 0 the best is taken, at any other one is drawn", "[next_token]") {
+  MemoryAccount account;
+  ThreadPool pool(1);
+  const auto device = make_cpu_device(Isa::kPortable, pool, account);
+  const auto kind_at = [&](double temperature) {
+    auto next = NextToken::create(*device, 5, {.temperature = temperature});
+    REQUIRE(next.ok());
+    return next.value().step_kind();
+  };
+  CHECK(kind_at(0) == StepKind::kBest);
+  CHECK(kind_at(0.01) == StepKind::kDrawn);
+  CHECK(kind_at(1) == StepKind::kDrawn);
+}
 
 TEST_CASE("next token: with everything off it draws the model's distribution", "[next_token]") {
   const std::vector<double> p = {0.5, 0.1, 0.25, 0.15};
