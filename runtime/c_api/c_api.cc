@@ -9,12 +9,12 @@
 #include <memory>
 #include <streambuf>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/try.h"
 #include "runtime/c_api/calls.h"
 #include "runtime/c_api/results.h"
+#include "runtime/engine/device_choice.h"
 
 static_assert(REFORM_UNAVAILABLE == int(reform::Code::kUnavailable) &&
                   REFORM_CANCELLED == int(reform::Code::kCancelled),
@@ -95,16 +95,9 @@ reform_engine_options engine_defaults() {
 
 // A build without CUDA refuses options for GPUs, as the command does.
 Status check_gpu_options(const EngineOptions& o) {
-  if (cuda_built_in()) return {};
-  const std::pair<const char*, bool> given[] = {{"--max-gpu-memory", o.max_gpu_memory_bytes != 0},
-                                                {"--gpu-weights", !o.gpu_weights.empty()},
-                                                {"--gpu-products", !o.gpu_products.empty()},
-                                                {"--gpu-attention", !o.gpu_attention.empty()},
-                                                {"--cublas-lt", !o.cublas_lt_file.empty()}};
-  for (const auto& [option, is_given] : given) {
-    if (is_given) return {Code::kUsage, std::string(option) + ": this reform was built without CUDA (docs/CUDA.md)"};
-  }
-  return {};
+  const std::vector<std::string> given = given_gpu_options(o);
+  if (cuda_built_in() || given.empty()) return {};
+  return {Code::kUsage, given.front() + ": this reform was built without CUDA (docs/CUDA.md)"};
 }
 
 reform_ingest_options ingest_defaults() {

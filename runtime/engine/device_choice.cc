@@ -49,13 +49,11 @@ Result<bool> parse_gpu_attention(const std::string& text) {
   return Status{Code::kUsage, fmt::format("unknown GPU attention '{}'; expected auto or warps", text)};
 }
 
-// The options that were given and have no effect on the CPU, as in "--gpu-weights, --cublas-lt".
+// Those that have no effect on the CPU, as in "--gpu-weights, --cublas-lt". --gpu-products fp8 is refused there, and
+// half is what the CPU does anyway.
 std::string unused_on_cpu(const EngineOptions& options) {
-  std::vector<std::string> names;
-  if (options.max_gpu_memory_bytes != 0) names.emplace_back("--max-gpu-memory");
-  if (!options.gpu_weights.empty()) names.emplace_back("--gpu-weights");
-  if (!options.gpu_attention.empty()) names.emplace_back("--gpu-attention");
-  if (!options.cublas_lt_file.empty()) names.emplace_back("--cublas-lt");
+  std::vector<std::string> names = given_gpu_options(options);
+  std::erase(names, "--gpu-products");
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -82,6 +80,16 @@ Result<std::unique_ptr<Device>> open_cuda(int index, const CudaDeviceOptions& op
 }  // namespace
 
 bool cuda_built_in() { return kCudaBuiltIn; }
+
+std::vector<std::string> given_gpu_options(const EngineOptions& options) {
+  std::vector<std::string> names;
+  if (options.max_gpu_memory_bytes != 0) names.emplace_back("--max-gpu-memory");
+  if (!options.gpu_weights.empty()) names.emplace_back("--gpu-weights");
+  if (!options.gpu_products.empty()) names.emplace_back("--gpu-products");
+  if (!options.gpu_attention.empty()) names.emplace_back("--gpu-attention");
+  if (!options.cublas_lt_file.empty()) names.emplace_back("--cublas-lt");
+  return names;
+}
 
 Status check_device_options(const EngineOptions& options) {
   TRY(parse_device(options.device));

@@ -5,6 +5,8 @@
 #include <reform/log.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "kernels/device.h"
 
@@ -12,6 +14,9 @@ namespace reform {
 
 // Checks that `device` and the gpu_* texts are known words. open_device() finds out whether the device exists. kUsage.
 Status check_device_options(const EngineOptions& options);
+
+// The options for GPUs that were given, by the command's names, in --help's order.
+std::vector<std::string> given_gpu_options(const EngineOptions& options);
 
 // kUnavailable names what is missing: the chip, or CUDA in this build. "auto" takes the CPU instead. Tells `log` which
 // device was chosen and why, and which options it ignores. For "cpu" without such options it says nothing.
