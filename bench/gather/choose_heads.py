@@ -58,8 +58,9 @@ def budget_of(data, question, scores):
     wanted = {s for strides in data.wanted[question] for s in strides}
     taken = set()
     for window in np.argsort(-scores, kind="stable"):
-        taken.update((window, window + 1))
-        wanted -= taken
+        strides = {window, window + 1}
+        taken |= strides
+        wanted -= strides
         if not wanted:
             return len(taken) * data.stride
     return math.inf
@@ -72,6 +73,7 @@ def bm25(data, k1=1.2, b=.75):
     starts = [*data.begin_bytes[::data.stride]]
     windows = [collections.Counter(words(data.text[starts[i]:ends[min(i + 1, len(ends) - 1)]])) for i in range(data.n_windows)]
     lengths = np.array([sum(w.values()) for w in windows])
+    norms = k1 * (1 - b + b * lengths / lengths.mean())
     holders = collections.defaultdict(list)
     for i, window in enumerate(windows):
         for word, n in window.items():
@@ -82,7 +84,7 @@ def bm25(data, k1=1.2, b=.75):
             found = holders.get(word, [])
             rarity = math.log(1 + (data.n_windows - len(found) + .5) / (len(found) + .5))
             for i, n in found:
-                result[q, i] += rarity * n * (k1 + 1) / (n + k1 * (1 - b + b * lengths[i] / lengths.mean()))
+                result[q, i] += rarity * n * (k1 + 1) / (n + norms[i])
     return result
 
 
@@ -94,10 +96,10 @@ class Learner:
         sample = np.asarray(data.scores[heads][:, :, ::7], np.float32)
         self.spread = sample.std(1).mean(1) + 1e-6
 
-    def features(self, question, windows=slice(None)):
-        all_windows = np.asarray(self.data.scores[self.heads, :, question], np.float32)
-        all_windows = (all_windows - all_windows.mean(1, keepdims=True)) / self.spread[:, None]
-        return all_windows[:, windows].T
+    def features(self, question):
+        """[n_windows, n_heads]"""
+        scores = np.asarray(self.data.scores[self.heads, :, question], np.float32)
+        return ((scores - scores.mean(1, keepdims=True)) / self.spread[:, None]).T
 
     def learn(self, questions, c):
         xs, ys, ws = [], [], []
@@ -139,7 +141,7 @@ def main():
     show("BM25", data, [budget_of(data, q, lexical[q]) for q in everyone])
     sample = [q for q in everyone if q % 3 == 0]
     alone = {}
-    for h, head in enumerate(data.heads):
+    for h in range(len(data.heads)):
         of_head = np.asarray(data.scores[h], np.float32)
         alone[h] = np.mean([budget_of(data, q, of_head[:, q]) <= BUDGETS[1] for q in sample])
     for h in sorted(alone, key=alone.get, reverse=True)[:arguments.best]:

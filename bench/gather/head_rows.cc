@@ -1,5 +1,5 @@
 // Runs a text and its questions through phase 1 and writes the INT8 rows of every head of every layer
-// (runtime/compress/ embedding.h), so that scores can be tried on them without a model. Files in --out:
+// (runtime/compress/embedding.h), so that scores can be tried on them without a model. Files in --out:
 //   rows.bin, questions.bin   [n_tokens, row_bytes] of the text; of all questions, one after the other
 //   info.json                 heads, head_dim, row_bytes; ids and begin_bytes of the text; ids of each question
 #include <fmt/format.h>
@@ -7,38 +7,28 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/thread_pool.h"
 #include "base/try.h"
+#include "bench/phase1.h"
 #include "kernels/device.h"
-#include "runtime/compress/compress.h"
 #include "runtime/model/gguf.h"
 #include "runtime/model/model.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/model/weights/plan.h"
 
 namespace reform::bench {
 namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kMaxQuestionTokens = 256;
-
 struct Options {
-  std::string model, text, questions, out, policy = "recent";
+  ReadingOptions reading{.model = "", .text = "", .policy = "recent"};
+  std::string questions, out;
   double depth = 1.0;
-  int64_t chunk_tokens = 2048, cache_tokens = 2048, overlap_tokens = 256;
-  int threads = 0;
 };
-
-Result<std::string> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return Status{Code::kNotFound, path + ": cannot be read"};
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
 
 Heads all_heads(const ModelShape& shape, double depth) {
   Heads heads;
@@ -51,51 +41,29 @@ Heads all_heads(const ModelShape& shape, double depth) {
   return heads;
 }
 
-Status ingest(Compressor& compressor, const CompressOptions& options, std::span<const int32_t> ids,
-              std::ofstream& out) {
-  for (size_t begin = 0; begin < ids.size(); begin += size_t(options.chunk_tokens)) {
-    const size_t n = std::min(size_t(options.chunk_tokens), ids.size() - begin);
-    const size_t overlap = std::min(begin, size_t(options.overlap_tokens));
-    TRY_ASSIGN(const RowsForHost rows,
-               compressor.run_chunk(
-                   ids.subspan(begin - overlap, overlap), ids.subspan(begin, n), [](double) {}, nullptr));
-    TRY(compressor.wait_for(rows));
-    out.write(reinterpret_cast<const char*>(rows.bytes.data()), std::streamsize(rows.bytes.size()));
-    fmt::print(stderr, "\r{} of {} tokens", begin + n, ids.size());
+Result<std::vector<std::string>> read_questions(const std::string& path) {
+  TRY_ASSIGN(const std::string bytes, read_file(path));
+  const json list = json::parse(bytes, nullptr, /*allow_exceptions=*/false);
+  if (!list.is_array() || !std::all_of(list.begin(), list.end(), [](const json& q) { return q.is_string(); })) {
+    return Status{Code::kUsage, path + ": no list of questions"};
   }
-  fmt::print(stderr, "\n");
-  if (options.policy->carries()) return {};
-  return compressor.run_tail(ids.last(std::min(ids.size(), size_t(kQuestionTailTokens))), nullptr);
+  return list.get<std::vector<std::string>>();
 }
 
 Status run(const Options& o) {
-  TRY_ASSIGN(const auto gguf, Gguf::open(o.model));
+  TRY_ASSIGN(const auto gguf, Gguf::open(o.reading.model));
   TRY_ASSIGN(const auto model, Model::create(*gguf));
   TRY_ASSIGN(const auto tokenizer, Tokenizer::create(*gguf));
-  TRY_ASSIGN(const std::string bytes, read_file(o.text));
-  TRY_ASSIGN(const std::string list, read_file(o.questions));
-  TokenBatch text;
-  const auto stream = tokenizer->stream(/*lossy=*/false);
-  TRY(stream->feed(bytes, text));
-  TRY(stream->finish(text));
+  TRY_ASSIGN(const TokenisedText text, read_text(o.reading.text, *tokenizer));
+  TRY_ASSIGN(const std::vector<std::string> asked, read_questions(o.questions));
+  TRY_ASSIGN(const CompressOptions options, compress_options(o.reading, *tokenizer));
   const Heads heads = all_heads(model->shape(), o.depth);
-  const bool wants_bos = tokenizer->add_bos() && tokenizer->bos() >= 0;
-  const CompressOptions options{.policy = find_policy(o.policy),
-                                .chunk_tokens = o.chunk_tokens,
-                                .cache_tokens = o.cache_tokens,
-                                .sink_tokens = 4,
-                                .overlap_tokens = o.overlap_tokens,
-                                .bos = wants_bos ? tokenizer->bos() : -1,
-                                .kv_type = KvView::Type::kF16};
-  if (options.policy == nullptr) return {Code::kUsage, "unknown policy " + o.policy};
 
   MemoryAccount account;
-  ThreadPool pool(o.threads);
+  ThreadPool pool(o.reading.threads);
   const auto device = make_cpu_device(best_isa(), pool, account);
   TRY(model->move_to(*device, account, WeightPlace::kAuto));
-  CompressSizes sizes = ingest_sizes(options);
-  const CompressSizes asked = question_sizes(options, kMaxQuestionTokens);
-  sizes = {std::max(sizes.call_tokens, asked.call_tokens), std::max(sizes.capacity, asked.capacity)};
+  const CompressSizes sizes = sizes_for_both(options);
   const OpLimits limits = Compressor::limits(model->shape(), *device, sizes);
   TRY_ASSIGN(auto workspace,
              Buffer<std::byte>::create(account, MemoryCategory::kWorkspace, device->workspace_bytes(limits)));
@@ -103,17 +71,25 @@ Status run(const Options& o) {
   TRY_ASSIGN(auto compressor, Compressor::create(*model, {*device, ops.get(), account}, heads, options, sizes));
 
   std::ofstream rows(o.out + "/rows.bin", std::ios::binary), questions(o.out + "/questions.bin", std::ios::binary);
-  TRY(ingest(*compressor, options, text.ids, rows));
-  json info = {{"head_dim", compressor->layout().head_dim}, {"row_bytes", compressor->layout().row_bytes()}};
+  int64_t n_done = 0;
+  const auto write = [](std::ofstream& out, std::span<const std::byte> bytes) {
+    out.write(reinterpret_cast<const char*>(bytes.data()), std::streamsize(bytes.size()));
+  };
+  const EmbeddingLayout& layout = compressor->layout();
+  TRY(run_text(*compressor, options, text.tokens.ids, [&](std::span<const std::byte> bytes) {
+    write(rows, bytes);
+    n_done += int64_t(bytes.size()) / layout.row_bytes();
+    fmt::print(stderr, "\r{} of {} tokens", n_done, text.n_tokens());
+  }));
+  fmt::print(stderr, "\n");
+  json info = {{"head_dim", layout.head_dim}, {"row_bytes", layout.row_bytes()}, {"ids", text.tokens.ids}};
   for (const HeadRef& head : heads) info["heads"].push_back(to_string(head));
-  info["ids"] = text.ids;
-  int64_t at = 0;
-  for (const uint32_t n : text.byte_lengths) info["begin_bytes"].push_back(at), at += n;
-  for (const json& question : json::parse(list)) {
-    TRY_ASSIGN(std::vector<int32_t> ids, tokenizer->encode_plain(question.get<std::string>()));
+  info["begin_bytes"] = std::span(text.begin_bytes).first(size_t(text.n_tokens()));
+  for (const std::string& question : asked) {
+    TRY_ASSIGN(std::vector<int32_t> ids, tokenizer->encode_plain(question));
     ids.resize(std::min(ids.size(), size_t(kMaxQuestionTokens)));
     TRY_ASSIGN(const auto states, compressor->run_question(ids, nullptr));
-    questions.write(reinterpret_cast<const char*>(states.data()), std::streamsize(states.size()));
+    write(questions, states);
     info["question_ids"].push_back(ids);
   }
   std::ofstream(o.out + "/info.json") << info.dump();
@@ -126,15 +102,15 @@ Status run(const Options& o) {
 int main(int argc, char** argv) {
   reform::bench::Options options;
   CLI::App app{"The rows of every head for a text and its questions"};
-  app.add_option("--model", options.model)->required();
-  app.add_option("--text", options.text, "file to read")->required();
+  app.add_option("--model", options.reading.model)->required();
+  app.add_option("--text", options.reading.text, "file to read")->required();
   app.add_option("--questions", options.questions, "JSON list of strings")->required();
   app.add_option("--out", options.out, "folder for the files, which must be there")->required();
-  app.add_option("--policy", options.policy);
+  app.add_option("--policy", options.reading.policy);
   app.add_option("--depth", options.depth, "share of the layers");
-  app.add_option("--chunk-tokens", options.chunk_tokens);
-  app.add_option("--cache-tokens", options.cache_tokens);
-  app.add_option("--threads", options.threads);
+  app.add_option("--chunk-tokens", options.reading.chunk_tokens);
+  app.add_option("--cache-tokens", options.reading.cache_tokens);
+  app.add_option("--threads", options.reading.threads);
   CLI11_PARSE(app, argc, argv);
   const reform::Status status = reform::bench::run(options);
   if (!status.ok()) fmt::print(stderr, "head_rows: {}\n", status.message);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/try.h"
+#include "bench/phase1.h"
 #include "bench/quality/approximate_device.h"
 #include "runtime/compress/compress.h"
 #include "runtime/engine/memory_plan.h"
@@ -34,14 +35,13 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kEdgeTokens = 256, kMaxQuestionTokens = 256, kSinkTokens = 4, kPoolWindow = 65;
+constexpr int64_t kEdgeTokens = 256, kPoolWindow = 65;
 
 struct Options {
-  std::string model, text, facts, policy = "h2o";
+  ReadingOptions reading{.model = "", .text = "", .policy = "h2o"};
+  std::string facts;
   std::vector<std::string> rows;
   std::vector<int64_t> gather_tokens = {512, 2048};
-  int64_t chunk_tokens = 2048, cache_tokens = 2048, overlap_tokens = 256;
-  int threads = 0;
 };
 
 struct Fact {
@@ -49,12 +49,8 @@ struct Fact {
   int64_t begin_byte = 0, end_byte = 0;
 };
 
-struct Text {
-  TokenBatch tokens;
-  std::vector<int64_t> begin_bytes;  // [n_tokens + 1]
+struct Text : TokenisedText {
   std::vector<Fact> facts;
-
-  int64_t n_tokens() const { return int64_t(tokens.ids.size()); }
 };
 
 // What is gathered for one question with one budget.
@@ -69,21 +65,10 @@ struct RunResult {
   double seconds = 0;                           // of reading the text
 };
 
-Result<std::string> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return Status{Code::kNotFound, path + ": cannot be read"};
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-Result<Text> read_text(const Options& options, const Tokenizer& tokenizer) {
+Result<Text> read_text_and_facts(const Options& options, const Tokenizer& tokenizer) {
   Text text;
-  TRY_ASSIGN(const std::string bytes, read_file(options.text));
+  TRY_ASSIGN(static_cast<TokenisedText&>(text), read_text(options.reading.text, tokenizer));
   TRY_ASSIGN(const std::string facts, read_file(options.facts));
-  const auto stream = tokenizer.stream(/*lossy=*/false);
-  TRY(stream->feed(bytes, text.tokens));
-  TRY(stream->finish(text.tokens));
-  text.begin_bytes = {0};
-  for (const uint32_t n : text.tokens.byte_lengths) text.begin_bytes.push_back(text.begin_bytes.back() + n);
   const json root = json::parse(facts, nullptr, /*allow_exceptions=*/false);
   if (!root.is_array()) return Status{Code::kUsage, options.facts + ": no list of facts"};
   for (const json& fact : root) {
@@ -110,15 +95,13 @@ class QualityRun {
         tokenizer_(tokenizer),
         model_(model),
         heads_(heads),
-        pool_(options.threads),
+        pool_(options.reading.threads),
         device_(best_isa(), pool_, account_, rounded_) {}
 
   Result<RunResult> run(const Approximation& approximation) {
     RunResult result;
-    const CompressOptions compress = compress_options();
-    CompressSizes sizes = ingest_sizes(compress);
-    const CompressSizes asked = question_sizes(compress, kMaxQuestionTokens);
-    sizes = {std::max(sizes.call_tokens, asked.call_tokens), std::max(sizes.capacity, asked.capacity)};
+    TRY_ASSIGN(const CompressOptions compress, compress_options(options_.reading, tokenizer_));
+    const CompressSizes sizes = sizes_for_both(compress);
     const OpLimits limits = Compressor::limits(model_.shape(), device_, sizes);
     TRY_ASSIGN(auto workspace,
                Buffer<std::byte>::create(account_, MemoryCategory::kWorkspace, device_.workspace_bytes(limits)));
@@ -127,7 +110,9 @@ class QualityRun {
     layout_ = compressor->layout();
     device_.use(approximation);
     const auto begun = std::chrono::steady_clock::now();
-    TRY(ingest(*compressor, compress, result.rows));
+    TRY(run_text(*compressor, compress, text_.tokens.ids, [&](std::span<const std::byte> bytes) {
+      result.rows.insert(result.rows.end(), bytes.begin(), bytes.end());
+    }));
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     if (approximation.products != Products::kAsTheyAre)
       device_.use({"question", approximation.products <= Products::kBf16 ? approximation.products : Products::kBf16});
@@ -141,32 +126,6 @@ class QualityRun {
   const EmbeddingLayout& layout() const { return layout_; }
 
  private:
-  CompressOptions compress_options() const {
-    const bool wants_bos = tokenizer_.add_bos() && tokenizer_.bos() >= 0;
-    return {.policy = find_policy(options_.policy),
-            .chunk_tokens = options_.chunk_tokens,
-            .cache_tokens = options_.cache_tokens,
-            .sink_tokens = kSinkTokens,
-            .overlap_tokens = options_.overlap_tokens,
-            .bos = wants_bos ? tokenizer_.bos() : -1,
-            .kv_type = KvView::Type::kF16};
-  }
-
-  Status ingest(Compressor& compressor, const CompressOptions& compress, std::vector<std::byte>& rows) {
-    const std::span<const int32_t> ids = text_.tokens.ids;
-    for (size_t begin = 0; begin < ids.size(); begin += size_t(compress.chunk_tokens)) {
-      const size_t n = std::min(size_t(compress.chunk_tokens), ids.size() - begin);
-      const size_t overlap = std::min(begin, size_t(compress.overlap_tokens));
-      TRY_ASSIGN(const RowsForHost chunk_rows,
-                 compressor.run_chunk(
-                     ids.subspan(begin - overlap, overlap), ids.subspan(begin, n), [](double) {}, nullptr));
-      TRY(compressor.wait_for(chunk_rows));
-      rows.insert(rows.end(), chunk_rows.bytes.begin(), chunk_rows.bytes.end());
-    }
-    if (compress.policy->carries()) return {};
-    return compressor.run_tail(ids.last(std::min(ids.size(), size_t(kQuestionTailTokens))), nullptr);
-  }
-
   Result<std::vector<Gathered>> ask(Compressor& compressor, Ops& ops, std::span<const std::byte> rows,
                                     const Fact& fact) {
     TRY_ASSIGN(const std::vector<int32_t> ids, tokenizer_.encode_plain(fact.question));
@@ -251,8 +210,7 @@ json describe(const Options& options, const EmbeddingLayout& layout, const RunRe
 }
 
 Status run_all(const Options& options) {
-  if (find_policy(options.policy) == nullptr) return {Code::kUsage, "unknown policy " + options.policy};
-  TRY_ASSIGN(const auto gguf, Gguf::open(options.model));
+  TRY_ASSIGN(const auto gguf, Gguf::open(options.reading.model));
   MemoryAccount account;
   ThreadPool pool(1);
   const auto host = make_cpu_device(best_isa(), pool, account);
@@ -260,9 +218,9 @@ Status run_all(const Options& options) {
   TRY(model->move_to(*host, account, WeightPlace::kAuto));
   TRY_ASSIGN(const auto tokenizer, Tokenizer::create(*gguf));
   const std::string heads_json = shipped_heads_json(compute_fingerprint(*gguf));
-  if (heads_json.empty()) return {Code::kUsage, options.model + ": no heads are shipped for it"};
+  if (heads_json.empty()) return {Code::kUsage, options.reading.model + ": no heads are shipped for it"};
   TRY_ASSIGN(const Heads heads, parse_heads_json(heads_json, "heads", model->shape()));
-  TRY_ASSIGN(const Text text, read_text(options, *tokenizer));
+  TRY_ASSIGN(const Text text, read_text_and_facts(options, *tokenizer));
   QualityRun quality(options, text, *tokenizer, *model, heads);
   TRY_ASSIGN(const RunResult exact, quality.run(*find_approximation("exact")));
   json out = {{"n_tokens", text.n_tokens()}, {"rows", json::object()}};
@@ -283,15 +241,15 @@ Status run_all(const Options& options) {
 int main(int argc, char** argv) {
   reform::bench::Options options;
   CLI::App app{"What approximations of phase 1 cost in what is gathered from one text"};
-  app.add_option("--model", options.model, "GGUF whose heads are shipped")->required();
-  app.add_option("--text", options.text, "file to read")->required();
+  app.add_option("--model", options.reading.model, "GGUF whose heads are shipped")->required();
+  app.add_option("--text", options.reading.text, "file to read")->required();
   app.add_option("--facts", options.facts, "JSON list: question, begin_byte, end_byte of its sentence")->required();
-  app.add_option("--policy", options.policy);
+  app.add_option("--policy", options.reading.policy);
   app.add_option("--rows", options.rows, "approximations beside `exact`")->delimiter(',');
   app.add_option("--gather-tokens", options.gather_tokens)->delimiter(',');
-  app.add_option("--chunk-tokens", options.chunk_tokens);
-  app.add_option("--cache-tokens", options.cache_tokens);
-  app.add_option("--threads", options.threads);
+  app.add_option("--chunk-tokens", options.reading.chunk_tokens);
+  app.add_option("--cache-tokens", options.reading.cache_tokens);
+  app.add_option("--threads", options.reading.threads);
   CLI11_PARSE(app, argc, argv);
   const reform::Status status = reform::bench::run_all(options);
   if (!status.ok()) fmt::print(stderr, "quality_rows: {}\n", status.message);
