@@ -50,14 +50,13 @@ struct SoftmaxState {
 };
 constexpr float kNoLogit = -3.0e38f;  // finite, so that a difference of two is never NaN
 
-// A block of stored INT8 rows against packed queries (score_*.cc).
+// A block of stored INT8 rows, and packed queries (score_*.cc).
 struct ScoreArgs {
   const int8_t* stored;        // [n_rows, n_heads * head_dim]
   const float* stored_scales;  // [n_rows, n_heads]
   int64_t n_rows, n_heads, head_dim;
   const void* queries;  // as pack_queries lays them out
   int64_t n_query;
-  float* scores;  // [n_rows]; raised to the block's maximum
 };
 
 struct CpuKernels {
@@ -81,7 +80,7 @@ struct CpuKernels {
   int64_t (*packed_query_bytes)(int64_t n_query, int64_t n_heads, int64_t head_dim);
   void (*pack_queries)(const int8_t* values, const float* scales, int64_t n_query, int64_t n_heads, int64_t head_dim,
                        void* packed);
-  void (*score)(const ScoreArgs& args);
+  void (*score)(const ScoreArgs& args, float* scores);  // [n_rows]; raised to the block's maximum
 };
 
 const CpuKernels& kernels_portable();

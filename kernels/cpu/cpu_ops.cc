@@ -159,6 +159,33 @@ class CpuOps final : public Ops {
     });
   }
 
+  // Packs as many queries at a time as the workspace has room for, and calls fn(first, n_query) for each such pass.
+  template <class Fn>
+  void for_query_passes(const EmbeddingRows& query, Fn fn) {
+    const auto bytes = [&](int64_t n) { return kernels_.packed_query_bytes(n, query.n_heads, query.head_dim); };
+    int64_t per_pass = query.n_rows;
+    while (per_pass > 1 && bytes(per_pass) > int64_t(workspace_.size())) per_pass = ceil_div(per_pass, 2);
+    CHECK(bytes(per_pass) <= int64_t(workspace_.size()));
+    for (int64_t first = 0; first < query.n_rows; first += per_pass) {
+      const int64_t n_query = std::min(per_pass, query.n_rows - first), at = first * query.n_heads;
+      kernels_.pack_queries(query.values + at * query.head_dim, query.scales + at, n_query, query.n_heads,
+                            query.head_dim, workspace_.data());
+      fn(first, n_query);
+    }
+  }
+
+  // Stored rows [begin, end) and the packed queries.
+  ScoreArgs score_args(const EmbeddingRows& stored, int64_t begin, int64_t end, int64_t n_query) const {
+    const int64_t at = begin * stored.n_heads;
+    return {stored.values + at * stored.head_dim,
+            stored.scales + at,
+            end - begin,
+            stored.n_heads,
+            stored.head_dim,
+            workspace_.data(),
+            n_query};
+  }
+
   void store_head(const KvView& kv, const float* x, void* base, int64_t to) const {
     if (kv.type == KvView::Type::kF32) {
       std::memcpy(static_cast<float*>(base) + to, x, size_t(kv.head_dim) * sizeof(float));
@@ -176,24 +203,13 @@ class CpuOps final : public Ops {
 };
 
 void CpuOps::score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) {
-  const int64_t n_heads = stored.n_heads, head_dim = stored.head_dim;
   std::fill(scores.begin(), scores.end(), -std::numeric_limits<float>::infinity());
-  // Takes as many queries at a time as the packed copy has room for. The scores keep the maximum of the passes.
-  int64_t per_pass = query.n_rows;
-  while (per_pass > 1 && kernels_.packed_query_bytes(per_pass, n_heads, head_dim) > int64_t(workspace_.size())) {
-    per_pass = ceil_div(per_pass, 2);
-  }
-  CHECK(kernels_.packed_query_bytes(per_pass, n_heads, head_dim) <= int64_t(workspace_.size()));
-  for (int64_t first = 0; first < query.n_rows; first += per_pass) {
-    const int64_t n_query = std::min(per_pass, query.n_rows - first);
-    kernels_.pack_queries(query.values + first * n_heads * head_dim, query.scales + first * n_heads, n_query, n_heads,
-                          head_dim, workspace_.data());
+  for_query_passes(query, [&](int64_t, int64_t n_query) {  // the scores keep the maximum of the passes
     run_tasks(pool_, ceil_div(stored.n_rows, kScoreTaskRows), [&](int64_t task, int) {
       const int64_t begin = task * kScoreTaskRows, end = std::min(stored.n_rows, begin + kScoreTaskRows);
-      kernels_.score({stored.values + begin * n_heads * head_dim, stored.scales + begin * n_heads, end - begin, n_heads,
-                      head_dim, workspace_.data(), n_query, scores.data() + begin});
+      kernels_.score(score_args(stored, begin, end, n_query), scores.data() + begin);
     });
-  }
+  });
 }
 
 }  // namespace

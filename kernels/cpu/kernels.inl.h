@@ -12,7 +12,7 @@ namespace {
 // The kernels of the scores have files and names of their own.
 consteval CpuKernels with_score(int64_t (*packed_query_bytes)(int64_t, int64_t, int64_t),
                                 void (*pack_queries)(const int8_t*, const float*, int64_t, int64_t, int64_t, void*),
-                                void (*score)(const ScoreArgs&)) {
+                                void (*score)(const ScoreArgs&, float*)) {
   return {.rms_norm = rms_norm,
           .silu_gate = silu_gate,
           .gelu_gate = gelu_gate,

@@ -22,6 +22,7 @@ struct Layout {
         n_groups((head_dim + 1) / 2),
         value_bytes(n_heads * n_vecs * n_groups * 32),
         lane_bytes(n_heads * n_vecs * 32) {}
+  const float* scales(const void* queries) const { return (const float*)((const char*)queries + value_bytes); }
 };
 
 void widen(const int8_t* x, int64_t n, int16_t* out) {
@@ -59,11 +60,29 @@ inline __attribute__((always_inline)) void add_span(const int8_t* const* stored,
   }
 }
 
+// sum[r][v] = stored[r] . query vector `vec` + v.
+template <int kN, int kV>
+inline __attribute__((always_inline)) void dot_head(const int8_t* const* stored, int64_t head_dim, const Layout& layout,
+                                                    const void* queries, int64_t vec, __m256i (&sum)[kN][kV]) {
+  const int16_t* const query = (const int16_t*)queries + vec * layout.n_groups * 2 * kLanes;
+  for (int r = 0; r < kN; ++r) {
+    for (int v = 0; v < kV; ++v) sum[r][v] = _mm256_setzero_si256();
+  }
+  for (int64_t d = 0; d < head_dim; d += kSpan) {
+    add_span<kN, kV>(stored, d, head_dim - d < kSpan ? head_dim - d : kSpan, query, layout.n_groups, sum);
+  }
+}
+
+// All bits of the lanes of vector v that are queries.
+inline __m256i query_lanes(int64_t n_query, int64_t v) {
+  const int64_t n = n_query - v * kLanes;
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(int(n < kLanes ? n : kLanes)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
 // Rows [row0, row0 + kN) against query vectors [v0, v0 + kV).
 template <int kN, int kV>
-void score_block(const ScoreArgs& a, const Layout& layout, int64_t row0, int64_t v0) {
-  const int16_t* const values = (const int16_t*)a.queries;
-  const float* const scales = (const float*)((const char*)a.queries + layout.value_bytes);
+void score_block(const ScoreArgs& a, const Layout& layout, int64_t row0, int64_t v0, float* scores) {
+  const float* const scales = layout.scales(a.queries);
   __m256 total[kN][kV];
   for (int r = 0; r < kN; ++r) {
     for (int v = 0; v < kV; ++v) total[r][v] = _mm256_setzero_ps();
@@ -71,15 +90,9 @@ void score_block(const ScoreArgs& a, const Layout& layout, int64_t row0, int64_t
   for (int64_t h = 0; h < a.n_heads; ++h) {
     const int64_t vec = h * layout.n_vecs + v0;
     const int8_t* stored[kN];
+    for (int r = 0; r < kN; ++r) stored[r] = a.stored + ((row0 + r) * a.n_heads + h) * a.head_dim;
     __m256i sum[kN][kV];
-    for (int r = 0; r < kN; ++r) {
-      stored[r] = a.stored + ((row0 + r) * a.n_heads + h) * a.head_dim;
-      for (int v = 0; v < kV; ++v) sum[r][v] = _mm256_setzero_si256();
-    }
-    for (int64_t d = 0; d < a.head_dim; d += kSpan) {
-      const int64_t n = a.head_dim - d < kSpan ? a.head_dim - d : kSpan;
-      add_span<kN, kV>(stored, d, n, values + vec * layout.n_groups * 2 * kLanes, layout.n_groups, sum);
-    }
+    dot_head<kN, kV>(stored, a.head_dim, layout, a.queries, vec, sum);
     for (int v = 0; v < kV; ++v) {
       const __m256 query_scale = _mm256_loadu_ps(scales + (vec + v) * kLanes);
       for (int r = 0; r < kN; ++r) {
@@ -88,24 +101,22 @@ void score_block(const ScoreArgs& a, const Layout& layout, int64_t row0, int64_t
       }
     }
   }
-  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   for (int r = 0; r < kN; ++r) {
     for (int v = 0; v < kV; ++v) {
-      const int64_t n = a.n_query - (v0 + v) * kLanes;
-      const __m256i queries = _mm256_cmpgt_epi32(_mm256_set1_epi32(int(n < kLanes ? n : kLanes)), lane);
+      const __m256i queries = query_lanes(a.n_query, v0 + v);
       const __m256 none = _mm256_set1_ps(-__builtin_inff());
       const float best =
           reduce_max(_mm256_blendv_ps(none, total[r][v], _mm256_castsi256_ps(queries))) / float(a.n_heads);
-      if (best > a.scores[row0 + r]) a.scores[row0 + r] = best;
+      if (best > scores[row0 + r]) scores[row0 + r] = best;
     }
   }
 }
 
 template <int kN>
-void score_rows(const ScoreArgs& a, const Layout& layout, int64_t row0) {
+void score_rows(const ScoreArgs& a, const Layout& layout, int64_t row0, float* scores) {
   int64_t v = 0;
-  for (; v + 2 <= layout.n_vecs; v += 2) score_block<kN, 2>(a, layout, row0, v);
-  if (v < layout.n_vecs) score_block<kN, 1>(a, layout, row0, v);
+  for (; v + 2 <= layout.n_vecs; v += 2) score_block<kN, 2>(a, layout, row0, v, scores);
+  if (v < layout.n_vecs) score_block<kN, 1>(a, layout, row0, v, scores);
 }
 
 }  // namespace
@@ -135,11 +146,11 @@ void pack_queries_avx2(const int8_t* values, const float* scales, int64_t n_quer
   }
 }
 
-void score_avx2(const ScoreArgs& a) {
+void score_avx2(const ScoreArgs& a, float* scores) {
   const Layout layout(a.n_query, a.n_heads, a.head_dim);
   int64_t row = 0;
-  for (; row + kRows <= a.n_rows; row += kRows) score_rows<kRows>(a, layout, row);
-  for (; row < a.n_rows; ++row) score_rows<1>(a, layout, row);
+  for (; row + kRows <= a.n_rows; row += kRows) score_rows<kRows>(a, layout, row, scores);
+  for (; row < a.n_rows; ++row) score_rows<1>(a, layout, row, scores);
 }
 
 }  // namespace reform::cpu

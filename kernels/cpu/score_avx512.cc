@@ -44,6 +44,8 @@ inline __attribute__((always_inline)) void add_group(const int8_t* const* stored
   const __m512i top_bits = _mm512_set1_epi8(int8_t(0x80));
   __m512i q[kV];
   for (int v = 0; v < kV; ++v) q[v] = _mm512_loadu_si512(query + (v * n_groups + g) * 64);
+// Unless it unrolls early, g++ 12 keeps the sums in memory around the loop over groups and moves them about in it.
+#pragma GCC unroll 8
   for (int r = 0; r < kN; ++r) {
     int32_t four = 0;
     memcpy(&four, stored[r] + g * 4, size_t(n_bytes));
@@ -52,25 +54,42 @@ inline __attribute__((always_inline)) void add_group(const int8_t* const* stored
   }
 }
 
+// sum[r][v] = stored[r] . query vector v0 + v, of head h.
+template <int kN, int kV>
+inline __attribute__((always_inline)) void dot_head(const int8_t* const* stored, int64_t head_dim, const Layout& layout,
+                                                    const Packed& packed, int64_t h, int64_t v0,
+                                                    __m512i (&sum)[kN][kV]) {
+  const int64_t vec = h * layout.n_vecs + v0, n_whole = head_dim / 4, tail = head_dim % 4;
+  const int8_t* const query = packed.values + vec * layout.n_groups * 64;
+#pragma GCC unroll 8
+  for (int r = 0; r < kN; ++r) {
+    for (int v = 0; v < kV; ++v) sum[r][v] = _mm512_loadu_si512(packed.starts + (vec + v) * kLanes);
+  }
+#pragma GCC unroll 2
+  for (int64_t g = 0; g < n_whole; ++g) add_group<kN, kV>(stored, g, 4, query, layout.n_groups, sum);
+  if (tail > 0) add_group<kN, kV>(stored, n_whole, tail, query, layout.n_groups, sum);
+}
+
+// The lanes of vector v that are queries.
+inline __mmask16 query_lanes(int64_t n_query, int64_t v) {
+  const int64_t n = n_query - v * kLanes;
+  return n < kLanes ? __mmask16((1u << n) - 1) : __mmask16(0xffff);
+}
+
 // Rows [row0, row0 + kN) against query vectors [v0, v0 + kV).
 template <int kN, int kV>
-void score_block(const ScoreArgs& a, const Layout& layout, const Packed& packed, int64_t row0, int64_t v0) {
-  const int64_t n_whole = a.head_dim / 4, tail = a.head_dim % 4;
+void score_block(const ScoreArgs& a, const Layout& layout, const Packed& packed, int64_t row0, int64_t v0,
+                 float* scores) {
   __m512 total[kN][kV];
   for (int r = 0; r < kN; ++r) {
     for (int v = 0; v < kV; ++v) total[r][v] = _mm512_setzero_ps();
   }
   for (int64_t h = 0; h < a.n_heads; ++h) {
     const int64_t lanes_at = (h * layout.n_vecs + v0) * kLanes;
-    const int8_t* query = packed.values + (h * layout.n_vecs + v0) * layout.n_groups * 64;
     const int8_t* stored[kN];
+    for (int r = 0; r < kN; ++r) stored[r] = a.stored + ((row0 + r) * a.n_heads + h) * a.head_dim;
     __m512i sum[kN][kV];
-    for (int r = 0; r < kN; ++r) {
-      stored[r] = a.stored + ((row0 + r) * a.n_heads + h) * a.head_dim;
-      for (int v = 0; v < kV; ++v) sum[r][v] = _mm512_loadu_si512(packed.starts + lanes_at + v * kLanes);
-    }
-    for (int64_t g = 0; g < n_whole; ++g) add_group<kN, kV>(stored, g, 4, query, layout.n_groups, sum);
-    if (tail > 0) add_group<kN, kV>(stored, n_whole, tail, query, layout.n_groups, sum);
+    dot_head<kN, kV>(stored, a.head_dim, layout, packed, h, v0, sum);
     for (int v = 0; v < kV; ++v) {
       const __m512 query_scale = _mm512_loadu_ps(packed.scales + lanes_at + v * kLanes);
       for (int r = 0; r < kN; ++r) {
@@ -81,19 +100,18 @@ void score_block(const ScoreArgs& a, const Layout& layout, const Packed& packed,
   }
   for (int r = 0; r < kN; ++r) {
     for (int v = 0; v < kV; ++v) {
-      const int64_t n = a.n_query - (v0 + v) * kLanes;
-      const __mmask16 queries = n < kLanes ? __mmask16((1u << n) - 1) : __mmask16(0xffff);
+      const __mmask16 queries = query_lanes(a.n_query, v0 + v);
       const float best = _mm512_mask_reduce_max_ps(queries, total[r][v]) / float(a.n_heads);
-      if (best > a.scores[row0 + r]) a.scores[row0 + r] = best;
+      if (best > scores[row0 + r]) scores[row0 + r] = best;
     }
   }
 }
 
 template <int kN>
-void score_rows(const ScoreArgs& a, const Layout& layout, const Packed& packed, int64_t row0) {
+void score_rows(const ScoreArgs& a, const Layout& layout, const Packed& packed, int64_t row0, float* scores) {
   int64_t v = 0;
-  for (; v + 2 <= layout.n_vecs; v += 2) score_block<kN, 2>(a, layout, packed, row0, v);
-  if (v < layout.n_vecs) score_block<kN, 1>(a, layout, packed, row0, v);
+  for (; v + 2 <= layout.n_vecs; v += 2) score_block<kN, 2>(a, layout, packed, row0, v, scores);
+  if (v < layout.n_vecs) score_block<kN, 1>(a, layout, packed, row0, v, scores);
 }
 
 }  // namespace
@@ -127,12 +145,12 @@ void pack_queries_avx512(const int8_t* values, const float* scales, int64_t n_qu
   }
 }
 
-void score_avx512(const ScoreArgs& a) {
+void score_avx512(const ScoreArgs& a, float* scores) {
   const Layout layout(a.n_query, a.n_heads, a.head_dim);
   const Packed packed(a.queries, layout);
   int64_t row = 0;
-  for (; row + kRows <= a.n_rows; row += kRows) score_rows<kRows>(a, layout, packed, row);
-  for (; row < a.n_rows; ++row) score_rows<1>(a, layout, packed, row);
+  for (; row + kRows <= a.n_rows; row += kRows) score_rows<kRows>(a, layout, packed, row, scores);
+  for (; row < a.n_rows; ++row) score_rows<1>(a, layout, packed, row, scores);
 }
 
 }  // namespace reform::cpu

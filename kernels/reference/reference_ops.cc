@@ -185,16 +185,7 @@ class ReferenceOps final : public Ops {
       double best = -INFINITY;
       for (int64_t t = 0; t < query.n_rows; ++t) {
         double sum = 0;
-        for (int64_t h = 0; h < stored.n_heads; ++h) {
-          int64_t dot = 0;
-          for (int64_t d = 0; d < stored.head_dim; ++d) {
-            dot += int64_t(stored.values[(i * stored.n_heads + h) * stored.head_dim + d]) *
-                   int64_t(query.values[(t * query.n_heads + h) * query.head_dim + d]);
-          }
-          const double scale =
-              double(stored.scales[i * stored.n_heads + h]) * double(query.scales[t * query.n_heads + h]);
-          sum += scale * double(dot);
-        }
+        for (int64_t h = 0; h < stored.n_heads; ++h) sum += cosine(stored, i, query, t, h);
         best = std::max(best, sum / double(stored.n_heads));
       }
       scores[size_t(i)] = float(best);
@@ -202,6 +193,16 @@ class ReferenceOps final : public Ops {
   }
 
  private:
+  // Of head h of stored row i and query row t.
+  static double cosine(const EmbeddingRows& stored, int64_t i, const EmbeddingRows& query, int64_t t, int64_t h) {
+    const int64_t a = i * stored.n_heads + h, b = t * query.n_heads + h;
+    int64_t dot = 0;
+    for (int64_t d = 0; d < stored.head_dim; ++d) {
+      dot += int64_t(stored.values[a * stored.head_dim + d]) * int64_t(query.values[b * query.head_dim + d]);
+    }
+    return double(stored.scales[a]) * double(query.scales[b]) * double(dot);
+  }
+
   static void dequantise_row(const Weight& w, int64_t r, float* out) {
     dequantise(w.type, static_cast<const std::byte*>(w.data) + r * row_bytes(w.type, w.cols), w.cols, out);
   }
