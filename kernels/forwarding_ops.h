@@ -58,6 +58,10 @@ class ForwardingOps : public Ops {
   void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override {
     pass(&Ops::score, stored, query, scores);
   }
+  void best_cosines(const EmbeddingRows& stored, const EmbeddingRows& query, HostSpan<const int32_t> segment_ends,
+                    std::span<float> best) override {
+    pass(&Ops::best_cosines, stored, query, segment_ends, best);
+  }
   void argmax(std::span<const float> logits, int32_t* id) override { pass(&Ops::argmax, logits, id); }
   void draw(std::span<const float> logits, const Draw& draw, int32_t* id) override {
     pass(&Ops::draw, logits, draw, id);

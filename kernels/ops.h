@@ -158,6 +158,13 @@ class Ops {
   // stored [n_rows, n_heads * head_dim] INT8 with scales [n_rows, n_heads]; query likewise [n_query, ...].
   virtual void score(const struct EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) = 0;
 
+  // best[s, h, t] = max over the stored rows i of segment s of scale_i * scale_t * (stored_i . query_t) of head h. With
+  // normalised rows it is the largest cosine: what late interaction (ColBERT, arXiv 2004.12832) sums over query rows.
+  // Segment s is the rows [segment_ends[s - 1], segment_ends[s]), the first from row 0 on. None is empty, and the last
+  // ends at stored.n_rows. Scales are >= 0. best [n_segments, n_heads, n_query], contiguous.
+  virtual void best_cosines(const EmbeddingRows& stored, const EmbeddingRows& query,
+                            HostSpan<const int32_t> segment_ends, std::span<float> best) = 0;
+
   // id[0] = the index of the largest logit, the first of equal ones. NaN never wins. 0 if none is above -infinity.
   // Defined here for ops on the host's memory.
   virtual void argmax(std::span<const float> logits, int32_t* id);

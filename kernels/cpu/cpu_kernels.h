@@ -81,6 +81,8 @@ struct CpuKernels {
   void (*pack_queries)(const int8_t* values, const float* scales, int64_t n_query, int64_t n_heads, int64_t head_dim,
                        void* packed);
   void (*score)(const ScoreArgs& args, float* scores);  // [n_rows]; raised to the block's maximum
+  // The rows are one segment. best [n_heads, n_query], whose rows lie `stride` apart.
+  void (*best_cosines)(const ScoreArgs& segment, int64_t stride, float* best);
 };
 
 const CpuKernels& kernels_portable();

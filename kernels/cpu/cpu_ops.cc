@@ -139,6 +139,8 @@ class CpuOps final : public Ops {
   }
 
   void score(const EmbeddingRows& stored, const EmbeddingRows& query, std::span<float> scores) override;
+  void best_cosines(const EmbeddingRows& stored, const EmbeddingRows& query, HostSpan<const int32_t> segment_ends,
+                    std::span<float> best) override;
 
   static int64_t workspace_bytes(Isa isa, const OpLimits& limits, int n_threads) {
     const int64_t ropes = n_threads * rope_table_floats(limits.head_dim / 2) * int64_t(sizeof(float));
@@ -208,6 +210,24 @@ void CpuOps::score(const EmbeddingRows& stored, const EmbeddingRows& query, std:
     run_tasks(pool_, ceil_div(stored.n_rows, kScoreTaskRows), [&](int64_t task, int) {
       const int64_t begin = task * kScoreTaskRows, end = std::min(stored.n_rows, begin + kScoreTaskRows);
       kernels_.score(score_args(stored, begin, end, n_query), scores.data() + begin);
+    });
+  });
+}
+
+void CpuOps::best_cosines(const EmbeddingRows& stored, const EmbeddingRows& query, HostSpan<const int32_t> segment_ends,
+                          std::span<float> best) {
+  const int64_t n_segments = int64_t(segment_ends.size()), segment_floats = stored.n_heads * query.n_rows;
+  CHECK((n_segments == 0 ? 0 : segment_ends.back()) == stored.n_rows);
+  CHECK(int64_t(best.size()) == n_segments * segment_floats);
+  const int64_t per_task = std::max<int64_t>(1, n_segments * kScoreTaskRows / std::max<int64_t>(stored.n_rows, 1));
+  for_query_passes(query, [&](int64_t first, int64_t n_query) {
+    run_tasks(pool_, ceil_div(n_segments, per_task), [&](int64_t task, int) {
+      const int64_t end = std::min(n_segments, (task + 1) * per_task);
+      for (int64_t s = task * per_task; s < end; ++s) {
+        const int64_t begin_row = s == 0 ? 0 : segment_ends[size_t(s - 1)], end_row = segment_ends[size_t(s)];
+        kernels_.best_cosines(score_args(stored, begin_row, end_row, n_query), query.n_rows,
+                              best.data() + s * segment_floats + first);
+      }
     });
   });
 }

@@ -12,7 +12,8 @@ namespace {
 // The kernels of the scores have files and names of their own.
 consteval CpuKernels with_score(int64_t (*packed_query_bytes)(int64_t, int64_t, int64_t),
                                 void (*pack_queries)(const int8_t*, const float*, int64_t, int64_t, int64_t, void*),
-                                void (*score)(const ScoreArgs&, float*)) {
+                                void (*score)(const ScoreArgs&, float*),
+                                void (*best_cosines)(const ScoreArgs&, int64_t, float*)) {
   return {.rms_norm = rms_norm,
           .silu_gate = silu_gate,
           .gelu_gate = gelu_gate,
@@ -27,7 +28,8 @@ consteval CpuKernels with_score(int64_t (*packed_query_bytes)(int64_t, int64_t, 
           .column_sums = column_sums,
           .packed_query_bytes = packed_query_bytes,
           .pack_queries = pack_queries,
-          .score = score};
+          .score = score,
+          .best_cosines = best_cosines};
 }
 
 }  // namespace

@@ -5,7 +5,8 @@
 namespace reform::cpu {
 
 const CpuKernels& kernels_avx512() {
-  static constexpr CpuKernels kKernels = with_score(packed_query_bytes_avx512, pack_queries_avx512, score_avx512);
+  static constexpr CpuKernels kKernels =
+      with_score(packed_query_bytes_avx512, pack_queries_avx512, score_avx512, best_cosines_avx512);
   return kKernels;
 }
 

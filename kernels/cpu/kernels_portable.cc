@@ -5,7 +5,8 @@
 namespace reform::cpu {
 
 const CpuKernels& kernels_portable() {
-  static constexpr CpuKernels kKernels = with_score(packed_query_bytes_portable, pack_queries_portable, score_portable);
+  static constexpr CpuKernels kKernels =
+      with_score(packed_query_bytes_portable, pack_queries_portable, score_portable, best_cosines_portable);
   return kKernels;
 }
 

@@ -11,6 +11,7 @@ using reform::cpu::ScoreArgs;
 
 constexpr int64_t kLanes = 8;
 constexpr int kRows = 3;        // x 2 vectors of queries: 6 sums and 6 totals in registers
+constexpr int kBestRows = 4;    // x 2 vectors of queries: 8 sums in registers
 constexpr int64_t kSpan = 256;  // dimensions widened at a time
 
 // Packed queries: values INT16 [n_heads, n_vecs, n_groups, 8 lanes, 2 dimensions], then scales FP32
@@ -119,6 +120,38 @@ void score_rows(const ScoreArgs& a, const Layout& layout, int64_t row0, float* s
   if (v < layout.n_vecs) score_block<kN, 1>(a, layout, row0, v, scores);
 }
 
+// Head h of kBestRows rows of a segment, row0 the first, against query vectors [v0, v0 + kV); best is the head's. The
+// query's scale is >= 0, so the largest product with it is the product with the largest.
+template <int kV>
+void best_of_block(const ScoreArgs& a, const Layout& layout, int64_t h, int64_t row0, int64_t v0, float* best) {
+  const int64_t vec = h * layout.n_vecs + v0;
+  const int8_t* stored[kBestRows];
+  float scale[kBestRows];
+  for (int r = 0; r < kBestRows; ++r) {
+    // Past the segment's end it is the last row once more, which does not change the maximum.
+    const int64_t at = (row0 + r < a.n_rows ? row0 + r : a.n_rows - 1) * a.n_heads + h;
+    stored[r] = a.stored + at * a.head_dim;
+    scale[r] = a.stored_scales[at];
+    // The next block's: the rows are read head by head, in strides that the processor does not foresee.
+    const char* const next = (const char*)a.stored + ((row0 + kBestRows + r) * a.n_heads + h) * a.head_dim;
+    for (int64_t d = 0; d < a.head_dim; d += 64) _mm_prefetch(next + d, _MM_HINT_T0);
+  }
+  __m256i sum[kBestRows][kV];
+  dot_head<kBestRows, kV>(stored, a.head_dim, layout, a.queries, vec, sum);
+  for (int v = 0; v < kV; ++v) {
+    __m256 largest = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[0][v]), _mm256_set1_ps(scale[0]));
+    for (int r = 1; r < kBestRows; ++r) {
+      const __m256 cosine = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r][v]), _mm256_set1_ps(scale[r]));
+      largest = _mm256_max_ps(largest, cosine);
+    }
+    largest = _mm256_mul_ps(largest, _mm256_loadu_ps(layout.scales(a.queries) + (vec + v) * kLanes));
+    const __m256i queries = query_lanes(a.n_query, v0 + v);
+    float* const out = best + (v0 + v) * kLanes;
+    if (row0 > 0) largest = _mm256_max_ps(largest, _mm256_maskload_ps(out, queries));
+    _mm256_maskstore_ps(out, queries, largest);
+  }
+}
+
 }  // namespace
 
 namespace reform::cpu {
@@ -151,6 +184,17 @@ void score_avx2(const ScoreArgs& a, float* scores) {
   int64_t row = 0;
   for (; row + kRows <= a.n_rows; row += kRows) score_rows<kRows>(a, layout, row, scores);
   for (; row < a.n_rows; ++row) score_rows<1>(a, layout, row, scores);
+}
+
+void best_cosines_avx2(const ScoreArgs& a, int64_t stride, float* best) {
+  const Layout layout(a.n_query, a.n_heads, a.head_dim);
+  for (int64_t row = 0; row < a.n_rows; row += kBestRows) {
+    for (int64_t h = 0; h < a.n_heads; ++h) {
+      int64_t v = 0;
+      for (; v + 2 <= layout.n_vecs; v += 2) best_of_block<2>(a, layout, h, row, v, best + h * stride);
+      if (v < layout.n_vecs) best_of_block<1>(a, layout, h, row, v, best + h * stride);
+    }
+  }
 }
 
 }  // namespace reform::cpu

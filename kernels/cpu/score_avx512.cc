@@ -13,7 +13,8 @@ namespace {
 using reform::cpu::ScoreArgs;
 
 constexpr int64_t kLanes = 16;
-constexpr int kRows = 6;  // x 2 vectors of queries: 12 sums and 12 means in registers
+constexpr int kRows = 6;      // x 2 vectors of queries: 12 sums and 12 means in registers
+constexpr int kBestRows = 8;  // x 2 vectors of queries: 16 sums in registers
 
 // Packed queries: values [n_heads, n_vecs, n_groups, 16 lanes, 4 dimensions], then starts INT32 and scales FP32
 // [n_heads, n_vecs, 16]. Lanes and dimensions beyond the queries' are zeros.
@@ -114,6 +115,38 @@ void score_rows(const ScoreArgs& a, const Layout& layout, const Packed& packed, 
   if (v < layout.n_vecs) score_block<kN, 1>(a, layout, packed, row0, v, scores);
 }
 
+// Head h of kBestRows rows of a segment, row0 the first, against query vectors [v0, v0 + kV); best is the head's. The
+// query's scale is >= 0, so the largest product with it is the product with the largest.
+template <int kV>
+void best_of_block(const ScoreArgs& a, const Layout& layout, const Packed& packed, int64_t h, int64_t row0, int64_t v0,
+                   float* best) {
+  const int8_t* stored[kBestRows];
+  float scale[kBestRows];
+  for (int r = 0; r < kBestRows; ++r) {
+    // Past the segment's end it is the last row once more, which does not change the maximum.
+    const int64_t at = (row0 + r < a.n_rows ? row0 + r : a.n_rows - 1) * a.n_heads + h;
+    stored[r] = a.stored + at * a.head_dim;
+    scale[r] = a.stored_scales[at];
+    // The next block's: the rows are read head by head, in strides that the processor does not foresee.
+    const char* const next = (const char*)a.stored + ((row0 + kBestRows + r) * a.n_heads + h) * a.head_dim;
+    for (int64_t d = 0; d < a.head_dim; d += 64) _mm_prefetch(next + d, _MM_HINT_T0);
+  }
+  __m512i sum[kBestRows][kV];
+  dot_head<kBestRows, kV>(stored, a.head_dim, layout, packed, h, v0, sum);
+  for (int v = 0; v < kV; ++v) {
+    __m512 largest = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[0][v]), _mm512_set1_ps(scale[0]));
+    for (int r = 1; r < kBestRows; ++r) {
+      const __m512 cosine = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r][v]), _mm512_set1_ps(scale[r]));
+      largest = _mm512_max_ps(largest, cosine);
+    }
+    largest = _mm512_mul_ps(largest, _mm512_loadu_ps(packed.scales + (h * layout.n_vecs + v0 + v) * kLanes));
+    const __mmask16 queries = query_lanes(a.n_query, v0 + v);
+    float* const out = best + (v0 + v) * kLanes;
+    if (row0 > 0) largest = _mm512_max_ps(largest, _mm512_maskz_loadu_ps(queries, out));
+    _mm512_mask_storeu_ps(out, queries, largest);
+  }
+}
+
 }  // namespace
 
 namespace reform::cpu {
@@ -151,6 +184,18 @@ void score_avx512(const ScoreArgs& a, float* scores) {
   int64_t row = 0;
   for (; row + kRows <= a.n_rows; row += kRows) score_rows<kRows>(a, layout, packed, row, scores);
   for (; row < a.n_rows; ++row) score_rows<1>(a, layout, packed, row, scores);
+}
+
+void best_cosines_avx512(const ScoreArgs& a, int64_t stride, float* best) {
+  const Layout layout(a.n_query, a.n_heads, a.head_dim);
+  const Packed packed(a.queries, layout);
+  for (int64_t row = 0; row < a.n_rows; row += kBestRows) {
+    for (int64_t h = 0; h < a.n_heads; ++h) {
+      int64_t v = 0;
+      for (; v + 2 <= layout.n_vecs; v += 2) best_of_block<2>(a, layout, packed, h, row, v, best + h * stride);
+      if (v < layout.n_vecs) best_of_block<1>(a, layout, packed, h, row, v, best + h * stride);
+    }
+  }
 }
 
 }  // namespace reform::cpu

@@ -43,4 +43,18 @@ void score_portable(const ScoreArgs& a, float* scores) {
   }
 }
 
+void best_cosines_portable(const ScoreArgs& a, int64_t stride, float* best) {
+  const float* query_scales = static_cast<const float*>(a.queries);
+  for (int64_t i = 0; i < a.n_rows; ++i) {
+    for (int64_t h = 0; h < a.n_heads; ++h) {
+      for (int64_t t = 0; t < a.n_query; ++t) {
+        const float scale = a.stored_scales[i * a.n_heads + h] * query_scales[t * a.n_heads + h];
+        const float cosine = scale * float(dot(a, i, t, h));
+        float& largest = best[h * stride + t];
+        if (i == 0 || cosine > largest) largest = cosine;
+      }
+    }
+  }
+}
+
 }  // namespace reform::cpu

@@ -145,6 +145,21 @@ class CudaOps final : public Ops {
     launch(stream_, score_kernel, {unsigned((stored.n_rows + kWarps - 1) / kWarps)}, {kRowThreads}, 0, stored, query,
            scores.data());
   }
+  void best_cosines(const EmbeddingRows& stored, const EmbeddingRows& query, HostSpan<const int32_t> segment_ends,
+                    std::span<float> best) override {
+    if (query.n_rows == 0) return;
+    matmul_.wrote(best.data(), int64_t(best.size_bytes()));
+    const int64_t n_segments = int64_t(segment_ends.size()), segment_floats = stored.n_heads * query.n_rows;
+    for (int64_t first = 0; first < n_segments; first += kPassedSegments) {
+      const auto ends =
+          segment_ends.subspan(size_t(first), size_t(std::min<int64_t>(kPassedSegments, n_segments - first)));
+      Segments segments{int32_t(ends.size()), first == 0 ? 0 : segment_ends[size_t(first - 1)], {}};
+      std::copy(ends.begin(), ends.end(), segments.end);
+      const int64_t n_blocks = (segments.n * segment_floats + kRowThreads - 1) / kRowThreads;
+      launch(stream_, best_cosines_kernel, {unsigned(n_blocks)}, {kRowThreads}, 0, stored, query, segments,
+             best.data() + first * segment_floats);
+    }
+  }
 
   void forget() override {
     matmul_.forget();

@@ -145,5 +145,31 @@ __global__ void score_kernel(EmbeddingRows stored, EmbeddingRows query, float* s
   if (lane == 0) scores[i] = best;
 }
 
+// The ends of some neighbouring segments fit into a launch's arguments (kPassedWords in words.cuh), so that the device
+// needs no copy of them. Emulation carries fewer, so that tests have several launches.
+constexpr int kPassedSegments = kOnChip ? 900 : 3;
+struct Segments {
+  int32_t n, begin;  // begin: the first one's
+  int32_t end[kPassedSegments];
+};
+
+// A thread per best [segments.n, n_heads, n_query].
+__global__ void best_cosines_kernel(EmbeddingRows stored, EmbeddingRows query, Segments segments, float* best) {
+  const int64_t out = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  const int64_t t = out % query.n_rows, h = out / query.n_rows % stored.n_heads,
+                s = out / query.n_rows / stored.n_heads;
+  if (s >= segments.n) return;
+  const int8_t* b = query.values + (t * query.n_heads + h) * query.head_dim;
+  const float query_scale = query.scales[t * query.n_heads + h];
+  float largest = -INFINITY;
+  for (int64_t i = s == 0 ? segments.begin : segments.end[s - 1]; i < segments.end[s]; ++i) {
+    const int8_t* a = stored.values + (i * stored.n_heads + h) * stored.head_dim;
+    int dot = 0;
+    for (int64_t d = 0; d < stored.head_dim; ++d) dot += int(a[d]) * int(b[d]);
+    largest = fmaxf(largest, stored.scales[i * stored.n_heads + h] * query_scale * float(dot));
+  }
+  best[out] = largest;
+}
+
 }  // namespace REFORM_CUDA_SIDE
 }  // namespace reform::cuda

@@ -192,6 +192,22 @@ class ReferenceOps final : public Ops {
     }
   }
 
+  void best_cosines(const EmbeddingRows& stored, const EmbeddingRows& query, HostSpan<const int32_t> segment_ends,
+                    std::span<float> best) override {
+    size_t out = 0;
+    int64_t begin = 0;
+    for (const int64_t end : segment_ends) {
+      for (int64_t h = 0; h < stored.n_heads; ++h) {
+        for (int64_t t = 0; t < query.n_rows; ++t) {
+          double largest = -INFINITY;
+          for (int64_t i = begin; i < end; ++i) largest = std::max(largest, cosine(stored, i, query, t, h));
+          best[out++] = float(largest);
+        }
+      }
+      begin = end;
+    }
+  }
+
  private:
   // Of head h of stored row i and query row t.
   static double cosine(const EmbeddingRows& stored, int64_t i, const EmbeddingRows& query, int64_t t, int64_t h) {

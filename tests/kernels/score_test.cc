@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 
 #include "tests/kernels/cuda/emulated_ops.h"
 #include "tests/kernels/op_fixture.h"
@@ -145,6 +146,102 @@ TEST_CASE("score: a maximum below zero stays below zero", "[kernels][score]") {
     std::vector<float> scores(1);
     ops.score({stored.data(), one.data(), 1, 1, 64}, {query.data(), one.data(), 1, 1, 64}, scores);
     CHECK(scores[0] == -640'000.0f);
+  });
+}
+
+std::vector<int32_t> ends_of(const std::vector<int32_t>& lengths) {
+  std::vector<int32_t> ends(lengths.size());
+  std::partial_sum(lengths.begin(), lengths.end(), ends.begin());
+  return ends;
+}
+
+// Guards stand before and after `best`.
+std::vector<float> best_cosines(Ops& ops, const Rows& stored, const Rows& query, std::vector<int32_t> segment_ends) {
+  const size_t n = segment_ends.size() * size_t(stored.n_heads * query.n_rows);
+  std::vector<float> guarded(n + 2, -77.0f);
+  ops.best_cosines(stored.view(), query.view(), segment_ends, std::span(guarded).subspan(1, n));
+  CHECK(guarded.front() == -77.0f);
+  CHECK(guarded.back() == -77.0f);
+  return {guarded.begin() + 1, guarded.end() - 1};
+}
+
+TEST_CASE("best_cosines: the reference agrees with an example worked by hand", "[kernels][score]") {
+  // Two heads of two dimensions. The rows: scales 1 and 0.5 | 2 and 1 | 1 and 4. The queries are score's.
+  const std::vector<int8_t> stored = {10, 20, 30, 40, 1, 1, -1, -1, -3, 0, 0, -5}, query = {1, 2, 3, 4, -1, 0, 0, 1};
+  const std::vector<float> stored_scales = {1, 0.5f, 2, 1, 1, 4}, query_scales = {1, 0.5f, 1, 2};
+  const std::vector<int32_t> ends = {2, 3};
+  std::vector<float> best(8);
+  make_reference_ops()->best_cosines({stored.data(), stored_scales.data(), 3, 2, 2},
+                                     {query.data(), query_scales.data(), 2, 2, 2}, ends, best);
+  // Head 0: rows 0 and 1 have 50 and 6 with query 0, -10 and -2 with query 1. Head 1: 62.5 and -3.5; 40 and -2.
+  CHECK(best == std::vector<float>{50, -2, 62.5f, 40, -3, 3, -40, -40});
+}
+
+TEST_CASE("best_cosines: every isa agrees with ref on odd shapes", "[kernels][score]") {
+  struct Case {
+    int64_t n_query, n_heads, head_dim;
+    std::vector<int32_t> lengths;
+  };
+  std::vector<Case> cases = {{1100, 8, 128, {2, 9, 1}}, {3, 70, 66, {5, 4, 3, 2}}, {18, 2, 1000, {7, 8, 9}}};
+  for (int64_t n_query : {1, 15, 16, 17, 33}) {
+    for (int64_t n_heads : {1, 3, 8}) {
+      for (int64_t head_dim : {7, 64, 80, 128}) cases.push_back({n_query, n_heads, head_dim, {1, 31, 2, 97, 32}});
+    }
+  }
+  Random random(9);
+  for (const Case& c : cases) {
+    const std::vector<int32_t> ends = ends_of(c.lengths);
+    const Rows query(c.n_query, c.n_heads, c.head_dim, random);
+    Rows stored(ends.back(), c.n_heads, c.head_dim, random);
+    std::fill_n(stored.values.end() - c.n_heads * c.head_dim, c.n_heads * c.head_dim, int8_t(0));  // a zero row
+    std::fill_n(stored.scales.end() - c.n_heads, c.n_heads, 0.0f);
+    const auto reference = make_reference_ops();
+    const std::vector<float> want = best_cosines(*reference, stored, query, ends);
+    // Integer sums are exact; three roundings of scale^2 * 127^2 * head_dim at most.
+    const Tolerance tol = {3 * 0x1p-24 * 1e-4 * 127 * 127 * double(c.head_dim), 0};
+    INFO("queries " << c.n_query << " heads " << c.n_heads << " dim " << c.head_dim);
+    for_each_ops({1, 3}, [&](Ops& ops) { CHECK(compare(best_cosines(ops, stored, query, ends), want, tol)); });
+    for (int64_t end = c.head_dim; end <= int64_t(stored.values.size()); end += c.head_dim) {
+      int8_t& last = stored.values[size_t(end - 1)];
+      last = last > 0 ? int8_t(-127) : int8_t(127);
+    }
+    CHECK_FALSE(compare(best_cosines(*reference, stored, query, ends), want, tol));
+  }
+}
+
+TEST_CASE("best_cosines: many segments are the same on any number of threads", "[kernels][score]") {
+  Random random(10);
+  std::vector<int32_t> lengths;
+  for (int64_t i = 0; i < 200; ++i) lengths.push_back(int32_t(1 + random.below(i % 50 == 7 ? 900 : 40)));
+  const std::vector<int32_t> ends = ends_of(lengths);
+  const Rows stored(ends.back(), 2, 24, random), query(19, 2, 24, random);
+  const Tolerance tol = {3 * 0x1p-24 * 1e-4 * 127 * 127 * 24, 0};
+  const std::vector<float> want = best_cosines(*make_reference_ops(), stored, query, ends);
+  for (Isa isa : supported_isas()) {
+    INFO(name(isa));
+    CpuUnderTest one(isa, kLimits, 1);
+    const std::vector<float> of_one = best_cosines(*one, stored, query, ends);
+    CHECK(compare(of_one, want, tol));
+    for (int n_threads : {2, 3, 7}) {
+      CpuUnderTest ops(isa, kLimits, n_threads);
+      CHECK(best_cosines(*ops, stored, query, ends) == of_one);
+    }
+  }
+  std::vector<int32_t> wrong = ends;
+  for (size_t s = 0; s + 1 < wrong.size(); ++s) ++wrong[s];
+  CHECK_FALSE(compare(best_cosines(*make_reference_ops(), stored, query, wrong), want, tol));
+}
+
+TEST_CASE("best_cosines: a maximum below zero stays below zero, and a zero row is zero", "[kernels][score]") {
+  std::vector<int8_t> stored(size_t(4 * 64), int8_t(100)), query(64, int8_t(-100));
+  const std::vector<float> stored_scales = {1, 1, 0, 0}, one = {1.0f};
+  std::fill(stored.begin() + 2 * 64, stored.end(), int8_t(0));
+  const std::vector<int32_t> ends = {1, 3, 4};
+  for_each_ops({1}, [&](Ops& ops) {
+    std::vector<float> best(3, NAN);
+    ops.best_cosines({stored.data(), stored_scales.data(), 4, 1, 64}, {query.data(), one.data(), 1, 1, 64}, ends, best);
+    CHECK(best == std::vector<float>{-640'000.0f, 0, 0});
+    ops.best_cosines({nullptr, nullptr, 0, 1, 64}, {query.data(), one.data(), 1, 1, 64}, {}, {});
   });
 }
 

@@ -80,6 +80,13 @@ const Writer kWriters[] = {
        const float scales[] = {0.5f, 0.25f, 2.0f};
        ops.score({values, scales, 3, 1, 1}, {values + 2, scales + 1, 1, 1, 1}, {b.x().row(1), 3});
      }},
+    {"best cosines",
+     [](Bench& b, Ops& ops) {
+       const int8_t values[] = {1, 2, 3};
+       const float scales[] = {0.5f, 0.25f, 2.0f};
+       const std::vector<int32_t> ends = {2, 3};
+       ops.best_cosines({values, scales, 3, 1, 1}, {values + 2, scales + 1, 1, 1, 1}, ends, {b.x().row(1), 2});
+     }},
     {"embedding rows",
      [](Bench& b, Ops& ops) {
        int8_t q[48];
