@@ -70,14 +70,18 @@ Status SamplingOptions::validate() const {
   return in_range("new tokens", max_new_tokens, 0, 1 << 20);
 }
 
-Status AskOptions::validate() const {
-  TRY(sampling.validate());
+Status GatherOptions::validate() const {
   TRY(in_range("gather tokens", gather_tokens, 0, 1 << 20));
   TRY(in_range("edge tokens", edge_tokens, 0, 1 << 16));
   TRY(in_range("pool window", pool_window, 1, 4095));
   if (pool_window % 2 == 0)
     return {Code::kUsage, fmt::format("pool window is {}; expected an odd number", pool_window)};
   return {};
+}
+
+Status AskOptions::validate() const {
+  TRY(sampling.validate());
+  return GatherOptions::validate();
 }
 
 }  // namespace reform

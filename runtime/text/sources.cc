@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "runtime/text/lines.h"
 #include "runtime/tokenizer/unicode.h"
 
 namespace reform {
@@ -43,6 +44,7 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
   for (const Span& span : spans) ranges.push_back(range_of(span, data.meta().n_tokens));
   TRY_ASSIGN(const std::vector<Tokens> tokens, data.read_token_ranges(ranges));
   std::vector<Source> sources;
+  std::vector<int64_t> starts;  // for each source where its file and where it begins, in the joined text
   for (size_t i = 0; i < spans.size(); ++i) {
     const Span& span = spans[i];
     const Piece piece = make_piece(tokenizer, tokens[i], ranges[i].begin, span.begin_token, span.end_token);
@@ -52,6 +54,7 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
       if (begin >= end) continue;
       // A lossy read and SentencePiece's prefix space make the text's length differ from its bytes. So the text is cut
       // by byte offsets only where two files meet.
+      starts.insert(starts.end(), {file.begin_byte, begin});
       const bool whole = begin == piece.begin_byte && end == piece.end_byte;
       const size_t from = std::min(piece.text.size(), size_t(begin - piece.begin_byte));
       sources.push_back({.context = data.meta().name,
@@ -60,10 +63,19 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
                          .end_byte = end - file.begin_byte,
                          .edge = span.edge,
                          .score = span.score,
-                         .text = whole ? piece.text : piece.text.substr(from, size_t(end - begin))});
+                         .text = whole ? piece.text : piece.text.substr(from, size_t(end - begin)),
+                         .begin_line = 0});
     }
   }
+  TRY_ASSIGN(const auto feeds, feeds_before(data, tokenizer, starts));
+  for (size_t i = 0; i < sources.size(); ++i) sources[i].begin_line = 1 + feeds[2 * i + 1] - feeds[2 * i];
   return sources;
+}
+
+void rank_sources(std::vector<Source>& sources) {
+  std::stable_sort(sources.begin(), sources.end(), [](const Source& a, const Source& b) {
+    return a.edge != b.edge ? b.edge : !a.edge && a.score > b.score;
+  });
 }
 
 }  // namespace reform

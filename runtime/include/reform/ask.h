@@ -1,6 +1,7 @@
 // ask: answers a question from one or more contexts (phase 2: gather and recompute; arXiv 2506.01215 section 3).
 #pragma once
 
+#include <reform/gather.h>
 #include <reform/generate.h>
 #include <reform/store.h>
 
@@ -10,30 +11,17 @@
 
 namespace reform {
 
-struct AskOptions {
+struct AskOptions : GatherOptions {
   SamplingOptions sampling;
-  std::string system;            // system text; "" leaves the model's default
-  int64_t gather_tokens = 2048;  // tokens chosen by score, over all contexts
-  // In addition, this many first and last tokens of the text. Several contexts share a quarter of gather_tokens.
-  int64_t edge_tokens = 256;
-  int64_t pool_window = 65;  // each score becomes the maximum over this many tokens around it; odd
+  std::string system;  // system text; "" leaves the model's default
 
   REFORM_API Status validate() const;
-};
-
-// A passage that the model saw. Adjacent passages of one kind are merged; each is widened to whole characters.
-struct Source {
-  std::string context, file;
-  int64_t begin_byte = 0, end_byte = 0;  // in the original file
-  bool edge = false;                     // the beginning or end of the text, not chosen by score
-  double score = 0;                      // of its best token, a mean of cosines in [-1, 1]; meaningless for edges
-  std::string text;
 };
 
 struct AskResult {
   std::string answer;
   std::string finish_reason;    // as in generate.h
-  std::vector<Source> sources;  // in the order of the contexts given, then of the text
+  std::vector<Source> sources;  // what the model saw, in the order of the contexts given, then of the text
   std::string prompt;           // as the model saw it, special tokens spelled out
   int64_t gathered_tokens = 0, edge_tokens = 0, question_tokens = 0, template_tokens = 0;
   int64_t recomputed_tokens = 0;  // the whole prompt, the sum of these four; 0 if it is not run (max_new_tokens 0)
