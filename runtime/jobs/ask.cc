@@ -12,34 +12,6 @@
 namespace reform {
 namespace {
 
-Result<std::vector<int32_t>> encode_question(const Ask& ask) {
-  if (ask.question.find_first_not_of(" \t\r\n") == std::string::npos)
-    return Status{Code::kUsage, "the question is empty"};
-  TRY_ASSIGN(std::vector<int32_t> ids, ask.engine.tokenizer->encode_plain(ask.question));
-  if (ids.empty()) return Status{Code::kUsage, "the model's vocabulary has no tokens for the question"};
-  const int64_t window = ask.engine.model->shape().trained_window_tokens;
-  if (int64_t(ids.size()) > window - ask.options.sampling.max_new_tokens) {
-    return Status{Code::kUsage,
-                  fmt::format("the question's {} tokens and {} to generate pass the model's window of {}; "
-                              "lower -n, or ask more briefly and ingest what is long",
-                              ids.size(), ask.options.sampling.max_new_tokens, window)};
-  }
-  return ids;
-}
-
-Result<std::vector<Source>> sources_of(Ask& ask, std::span<const Span> spans) {
-  std::vector<Source> all;
-  for (size_t c = 0; c < ask.contexts.size(); ++c) {
-    std::vector<Span> own;
-    std::copy_if(spans.begin(), spans.end(), std::back_inserter(own),
-                 [&](const Span& s) { return size_t(s.context) == c; });
-    const OpenContext& context = ask.contexts[c];
-    TRY_ASSIGN(const auto sources, make_sources(*context.data, *ask.engine.tokenizer, context.files, own));
-    all.insert(all.end(), sources.begin(), sources.end());
-  }
-  return all;
-}
-
 void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
   out.answer = std::move(answer.generated.text);
   out.finish_reason = std::move(answer.generated.finish_reason);
@@ -52,14 +24,12 @@ void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
 
 Result<AskResult> run(const AskMethod& method, Ask& ask) {
   AskResult out;
-  TRY_ASSIGN(const std::vector<int32_t> ids, encode_question(ask));
-  Stopwatch watch;
-  const double opened_ms = ask.load_ms;
+  TRY_ASSIGN(const Ids ids, encode_question(ask.engine, ask.question, ask.options.sampling.max_new_tokens));
   ask.enter("query");
-  TRY_ASSIGN(const Query query, method.query(ask, ids));
-  const double query_ms = watch.lap_ms() - (ask.load_ms - opened_ms);
+  TRY_ASSIGN(const std::vector<Query> queries, run_query(method, ask, {&ids, 1}));
   ask.enter("gather");
-  TRY_ASSIGN(const std::vector<Span> spans, method.select(ask, query));
+  Stopwatch watch;
+  TRY_ASSIGN(const std::vector<Span> spans, method.select(ask, queries[0]));
   for (const Span& s : spans) (s.edge ? out.edge_tokens : out.gathered_tokens) += s.end_token - s.begin_token;
   TRY_ASSIGN(out.sources, sources_of(ask, spans));
   const double gather_ms = watch.lap_ms();
@@ -68,7 +38,7 @@ Result<AskResult> run(const AskMethod& method, Ask& ask) {
   TRY_ASSIGN(Answer answer, method.answer(ask, spans));
   take_answer(std::move(answer), *ask.engine.tokenizer, out);
   out.timings.phases_ms = {{"load_ms", ask.load_ms},
-                           {"query_ms", query_ms},
+                           {"query_ms", queries[0].run_ms},
                            {"gather_ms", gather_ms},
                            {"recompute_ms", out.timings.prompt_ms},
                            {"decode_ms", out.timings.predicted_ms}};
@@ -76,6 +46,40 @@ Result<AskResult> run(const AskMethod& method, Ask& ask) {
 }
 
 }  // namespace
+
+Result<Ids> encode_question(const Engine::Impl& engine, const std::string& question, int64_t max_new_tokens) {
+  if (question.find_first_not_of(" \t\r\n") == std::string::npos) return Status{Code::kUsage, "the question is empty"};
+  TRY_ASSIGN(Ids ids, engine.tokenizer->encode_plain(question));
+  if (ids.empty()) return Status{Code::kUsage, "the model's vocabulary has no tokens for the question"};
+  const int64_t n = int64_t(ids.size()), window = engine.model->shape().trained_window_tokens;
+  if (n + max_new_tokens <= window) return ids;
+  if (max_new_tokens == 0) {
+    return Status{Code::kUsage,
+                  fmt::format("the question's {} tokens pass the model's window of {}; ask more briefly", n, window)};
+  }
+  return Status{Code::kUsage, fmt::format("the question's {} tokens and {} to generate pass the model's window of {}; "
+                                          "lower -n, or ask more briefly and ingest what is long",
+                                          n, max_new_tokens, window)};
+}
+
+Result<std::vector<Source>> sources_of(Ask& ask, std::span<const Span> spans) {
+  std::vector<Source> all;
+  for (size_t c = 0; c < ask.contexts.size(); ++c) {
+    std::vector<Span> own;
+    std::copy_if(spans.begin(), spans.end(), std::back_inserter(own),
+                 [&](const Span& s) { return size_t(s.context) == c; });
+    const OpenContext& context = ask.contexts[c];
+    TRY_ASSIGN(auto sources, make_sources(*context.data, *ask.engine.tokenizer, context.files, own));
+    std::move(sources.begin(), sources.end(), std::back_inserter(all));
+  }
+  return all;
+}
+
+Result<std::vector<Query>> run_query(const AskMethod& method, Ask& ask, std::span<const Ids> questions) {
+  TRY_ASSIGN(std::vector<Query> queries, method.query(ask, questions));
+  if (queries.size() != questions.size()) return Status{Code::kInternal, "a query must be made for each question"};
+  return queries;
+}
 
 AskMethod reform_method() { return {.query = query_states, .select = select_by_score, .answer = answer_by_recompute}; }
 

@@ -1,9 +1,10 @@
 // How a question is answered: query -> select -> answer, three functions over the open contexts. REFORM is one method;
 // another method has other functions. ask() does the rest for all of them: it checks the options, opens the contexts,
-// names the sources, and measures.
+// names the sources, and measures. search() does the same without the answer.
 #pragma once
 
 #include <reform/ask.h>
+#include <reform/search.h>
 
 #include <cstddef>
 #include <functional>
@@ -22,10 +23,10 @@
 
 namespace reform {
 
-// One call of ask(), as its steps see it.
+// One call of ask() or search(), as its steps see it.
 struct Ask {
   Engine::Impl& engine;
-  const std::string& question;
+  const std::string& question;  // of a search: the one that is looked for now
   const AskOptions& options;
   const AskCallbacks& callbacks;
   const CancelToken* cancel = nullptr;
@@ -37,11 +38,14 @@ struct Ask {
   }
 };
 
+using Ids = std::vector<int32_t>;
+
 // What select looks for.
 struct Query {
-  std::vector<int32_t> ids;  // the question's, without a template
+  Ids ids;  // the question's, without a template
   // One for each context, or none. Only the method's own select understands these bytes.
   std::vector<std::vector<std::byte>> states;
+  double run_ms = 0;  // what it took, without loading caches
 };
 
 struct Answer {
@@ -51,8 +55,9 @@ struct Answer {
 
 // Each step may fail. A step that takes long must check Ask::cancel.
 struct AskMethod {
-  // `ids` are the question's and fit the model's window.
-  std::function<Result<Query>(Ask&, std::span<const int32_t> ids)> query;
+  // A Query for each question. A question's ids fit the model's window. An ask has one question; a search may have
+  // several, so that what is loaded serves them all.
+  std::function<Result<std::vector<Query>>(Ask&, std::span<const Ids> questions)> query;
   // Spans in the order of Ask::contexts, then by position, without overlaps. They become the sources.
   std::function<Result<std::vector<Span>>(Ask&, const Query&)> select;
   std::function<Result<Answer>(Ask&, std::span<const Span>)> answer;
@@ -60,8 +65,9 @@ struct AskMethod {
 
 // REFORM's own steps (arXiv 2506.01215 section 3.2).
 AskMethod reform_method();
-// The question's states over each context's stored cache, since a question needs text before it. One row for each id.
-Result<Query> query_states(Ask& ask, std::span<const int32_t> ids);
+// The questions' states over each context's stored cache, since a question needs text before it. One row for each id.
+// Each cache is loaded once.
+Result<std::vector<Query>> query_states(Ask& ask, std::span<const Ids> questions);
 // The tokens of all contexts whose rows are most similar to the question's, and the edges of each context.
 Result<std::vector<Span>> select_by_score(Ask& ask, const Query& query);
 // The full model over the spans' tokens and the question.
@@ -73,10 +79,20 @@ Result<std::unique_ptr<Scorer>> make_scorer(const Site& site, const EmbeddingLay
 // there is room to score as many rows.
 Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens);
 
-// ask() by another method.
+// What every ask and search does. The ids of a question, which fits the model's window together with max_new_tokens:
+Result<Ids> encode_question(const Engine::Impl& engine, const std::string& question, int64_t max_new_tokens);
+// The method's query, checked:
+Result<std::vector<Query>> run_query(const AskMethod& method, Ask& ask, std::span<const Ids> questions);
+// The passages of the spans that select gave, in their order:
+Result<std::vector<Source>> sources_of(Ask& ask, std::span<const Span> spans);
+
+// ask() and search() by another method. A search only queries and selects.
 Result<AskResult> ask_with(const AskMethod& method, Engine& engine, Store& store,
                            const std::vector<std::string>& contexts, const std::string& question,
                            const AskOptions& options, const AskCallbacks& callbacks = {},
                            const CancelToken* cancel = nullptr);
+Status search_with(const AskMethod& method, Engine& engine, Store& store, const std::vector<std::string>& contexts,
+                   const std::vector<SearchQuestion>& questions, const SearchOptions& options,
+                   const SearchCallbacks& callbacks, const CancelToken* cancel = nullptr);
 
 }  // namespace reform

@@ -46,15 +46,23 @@ Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n
   return cache;
 }
 
-Result<Query> query_states(Ask& ask, std::span<const int32_t> ids) {
-  Query query;
-  query.ids.assign(ids.begin(), ids.end());
-  for (OpenContext& context : ask.contexts) {
-    TRY_ASSIGN(auto cache, load_cache(ask, context, int64_t(ids.size())));
-    TRY_ASSIGN(const auto rows, cache->run_question(ids, ask.cancel));
-    query.states.emplace_back(rows.begin(), rows.end());
+Result<std::vector<Query>> query_states(Ask& ask, std::span<const Ids> questions) {
+  std::vector<Query> queries;
+  size_t longest = 0;
+  for (const Ids& ids : questions) {
+    queries.push_back({.ids = ids, .states = {}});
+    longest = std::max(longest, ids.size());
   }
-  return query;
+  for (OpenContext& context : ask.contexts) {
+    TRY_ASSIGN(auto cache, load_cache(ask, context, int64_t(longest)));
+    for (Query& query : queries) {
+      const Stopwatch watch;
+      TRY_ASSIGN(const auto rows, cache->run_question(query.ids, ask.cancel));
+      query.states.emplace_back(rows.begin(), rows.end());
+      query.run_ms += watch.elapsed_ms();
+    }
+  }
+  return queries;
 }
 
 }  // namespace reform

@@ -15,7 +15,7 @@ struct Timings {
   int64_t predicted_n = 0;  // tokens generated
   double predicted_ms = 0;
   // In the order they ran: ingest {tokenise_ms, compress_ms, store_ms, heads_ms}; ask {load_ms, query_ms,
-  // gather_ms, recompute_ms, decode_ms}.
+  // gather_ms, recompute_ms, decode_ms}; search the first three of these.
   std::vector<std::pair<std::string, double>> phases_ms;
   double total_ms = 0;
 };

@@ -21,7 +21,11 @@ AskOptions few_tokens() {
   return options;
 }
 
-Result<Query> query_words(Ask&, std::span<const int32_t> ids) { return Query{{ids.begin(), ids.end()}, {}}; }
+Result<std::vector<Query>> query_words(Ask&, std::span<const Ids> questions) {
+  std::vector<Query> queries;
+  for (const Ids& ids : questions) queries.push_back({.ids = ids, .states = {}});
+  return queries;
+}
 
 // Lexical retrieval: stored tokens that also occur in the question, with `reach` tokens on either side.
 Result<std::vector<Span>> select_by_words(Ask& ask, const Query& query, int64_t reach) {

@@ -1,0 +1,112 @@
+#include <fmt/format.h>
+#include <reform/search.h>
+
+#include <algorithm>
+#include <span>
+
+#include "base/stopwatch.h"
+#include "base/try.h"
+#include "runtime/jobs/ask_method.h"
+#include "runtime/jobs/store_impl.h"
+
+namespace reform {
+namespace {
+
+// So many questions are run on a cache before it makes room for their scoring. Then the first results come soon, and
+// states do not pile up: with SmolLM2-135M a question runs for 28 ms, and loading the cache again takes 75.
+constexpr size_t kBatch = 32;
+
+Result<std::vector<Ids>> encode_questions(const Engine::Impl& engine, const std::vector<SearchQuestion>& questions) {
+  std::vector<Ids> all;
+  for (const SearchQuestion& question : questions) {
+    auto ids = encode_question(engine, question.text, /*max_new_tokens=*/0);
+    if (!ids.ok()) {
+      std::string name = question.name;
+      if (name.empty() && questions.size() > 1) name = fmt::format("question {}", all.size() + 1);
+      return Status{ids.status().code, (name.empty() ? "" : name + ": ") + ids.status().message};
+    }
+    all.push_back(std::move(ids).value());
+  }
+  return all;
+}
+
+// The result of the question that `ask` holds.
+Result<SearchResult> gather(const AskMethod& method, Ask& ask, const Query& query) {
+  ask.enter("gather");
+  const Stopwatch watch;
+  SearchResult out;
+  out.question = ask.question;
+  out.question_tokens = int64_t(query.ids.size());
+  TRY_ASSIGN(const std::vector<Span> spans, method.select(ask, query));
+  for (const Span& s : spans) (s.edge ? out.edge_tokens : out.gathered_tokens) += s.end_token - s.begin_token;
+  TRY_ASSIGN(out.sources, sources_of(ask, spans));
+  rank_sources(out.sources);
+  const double gather_ms = watch.elapsed_ms();
+  out.timings.total_ms = query.run_ms + gather_ms;
+  out.timings.phases_ms = {{"load_ms", ask.load_ms}, {"query_ms", query.run_ms}, {"gather_ms", gather_ms}};
+  return out;
+}
+
+}  // namespace
+
+Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_handle,
+                   const std::vector<std::string>& contexts, const std::vector<SearchQuestion>& questions,
+                   const SearchOptions& options, const SearchCallbacks& callbacks, const CancelToken* cancel) {
+  TRY(options.validate());
+  Engine::Impl& engine = engine_handle.impl();
+  Store::Impl& store = store_handle.impl();
+  TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
+  remark_disk(engine, store);
+  if (contexts.empty()) return Status{Code::kUsage, "name at least one context to search"};
+  if (questions.empty()) return Status{Code::kUsage, "there is no question"};
+  TRY_ASSIGN(const std::vector<Ids> ids, encode_questions(engine, questions));
+
+  AskOptions ask_options;
+  static_cast<GatherOptions&>(ask_options) = options;
+  const AskCallbacks ask_callbacks{.on_sources = {}, .on_phase = callbacks.on_phase, .on_text = {}};
+  std::string question;  // the one that is looked for now
+  Ask ask{engine, question, ask_options, ask_callbacks, cancel, /*contexts=*/{}};
+  Stopwatch watch;
+  ask.enter("load");
+  TRY_ASSIGN(ask.contexts, open_contexts(engine, *store.contexts, contexts));
+  ask.load_ms = watch.elapsed_ms();
+  const auto answer_all = [&]() -> Status {
+    for (size_t begin = 0; begin < ids.size(); begin += kBatch) {
+      ask.enter("query");
+      const auto batch = std::span(ids).subspan(begin, std::min(kBatch, ids.size() - begin));
+      TRY_ASSIGN(const std::vector<Query> queries, run_query(method, ask, batch));
+      for (size_t i = 0; i < queries.size(); ++i) {
+        question = questions[begin + i].text;
+        TRY_ASSIGN(SearchResult result, gather(method, ask, queries[i]));
+        result.memory = memory_report(engine, &store.account);
+        if (callbacks.on_result && !callbacks.on_result(result)) return {};
+      }
+    }
+    return {};
+  };
+  const Status status = answer_all();
+  // Eviction goes by last use, so a search that fails counts, too.
+  for (const OpenContext& context : ask.contexts) store.contexts->note_asked(context.name());
+  return status;
+}
+
+Status search(Engine& engine, Store& store, const std::vector<std::string>& contexts,
+              const std::vector<SearchQuestion>& questions, const SearchOptions& options,
+              const SearchCallbacks& callbacks, const CancelToken* cancel) {
+  return search_with(reform_method(), engine, store, contexts, questions, options, callbacks, cancel);
+}
+
+Result<SearchResult> search(Engine& engine, Store& store, const std::vector<std::string>& contexts,
+                            const std::string& question, const SearchOptions& options, const CancelToken* cancel) {
+  SearchResult found;
+  const SearchCallbacks callbacks{.on_result =
+                                      [&](const SearchResult& result) {
+                                        found = result;
+                                        return true;
+                                      },
+                                  .on_phase = {}};
+  TRY(search(engine, store, contexts, {{question}}, options, callbacks, cancel));
+  return found;
+}
+
+}  // namespace reform
