@@ -3,7 +3,6 @@
 #include <reform/verify.h>
 
 #include <string>
-#include <vector>
 
 #include "base/try.h"
 #include "runtime/c_api/calls.h"
@@ -61,10 +60,8 @@ reform_code reform_verify(reform_store* store, const char* const* names, size_t 
     if (n_names > 0) TRY(need(names, "names"));
     reform_verify_options c = {};
     TRY(read_options(options, &c));
-    std::vector<std::string> wanted;
-    for (size_t i = 0; i < n_names; ++i) wanted.push_back(text_or_empty(names[i]));
-    TRY_ASSIGN(auto contexts,
-               verify(*store->store, wanted, bytes_callback(c.progress, c.progress_user), token_of(c.cancel)));
+    TRY_ASSIGN(auto contexts, verify(*store->store, texts_of(names, n_names),
+                                     bytes_callback(c.progress, c.progress_user), token_of(c.cancel)));
     *list = CVerifiedList::make(std::move(contexts)).release();
     return {};
   });

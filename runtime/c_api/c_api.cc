@@ -341,11 +341,10 @@ reform_code reform_ask(reform_engine* engine, reform_store* store, const char* c
     o.sampling = sampling_of(c);
     o.system = text_or_empty(c.system);
     o.gather_tokens = c.gather_tokens, o.edge_tokens = c.edge_tokens, o.pool_window = c.pool_window;
-    std::vector<std::string> names;
-    for (size_t i = 0; i < n_contexts; ++i) names.push_back(text_or_empty(contexts[i]));
     AskCallbacks callbacks;
     callbacks.on_text = text_callback(c);
-    TRY_ASSIGN(auto r, ask(*engine->engine, *store->store, names, question, o, callbacks, token_of(c.cancel)));
+    TRY_ASSIGN(auto r, ask(*engine->engine, *store->store, texts_of(contexts, n_contexts), question, o, callbacks,
+                           token_of(c.cancel)));
     *result = CAskResult::make(std::move(r)).release();
     return {};
   });

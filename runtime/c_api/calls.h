@@ -14,6 +14,7 @@
 #include <new>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 struct reform_cancel {
   reform::CancelToken token;
@@ -48,6 +49,12 @@ reform_code guarded(Fn&& fn) noexcept {
 }
 
 inline std::string text_or_empty(const char* text) { return text == nullptr ? "" : text; }
+
+inline std::vector<std::string> texts_of(const char* const* texts, size_t n) {
+  std::vector<std::string> all;
+  for (size_t i = 0; i < n; ++i) all.push_back(text_or_empty(texts[i]));
+  return all;
+}
 
 inline Status need(const void* argument, const char* name) {
   if (argument != nullptr) return {};

@@ -7,6 +7,7 @@
 #include <reform/generate.h>
 #include <reform/ingest.h>
 #include <reform/reform.h>
+#include <reform/search.h>
 #include <reform/verify.h>
 
 #include <memory>
@@ -159,28 +160,67 @@ struct CArchiveResult : reform_archive_result {
   std::string digest;
 };
 
+struct CSources {
+  void set(const std::vector<Source>& sources) {
+    owned.reserve(sources.size());
+    for (const Source& s : sources) {
+      owned.push_back({s.context.c_str(), s.file.c_str(), s.text.c_str(), s.text.size(), s.begin_byte, s.end_byte,
+                       s.edge, s.edge ? 0.0 : s.score, s.begin_line});
+      list.push_back(&owned.back());
+    }
+  }
+
+  std::vector<reform_source> owned;
+  std::vector<const reform_source*> list;
+};
+
 struct CAskResult : reform_ask_result {
   static std::unique_ptr<CAskResult> make(AskResult result) {
     auto made = std::make_unique<CAskResult>();
     AskResult& r = made->value = std::move(result);
-    made->owned.reserve(r.sources.size());
-    for (const Source& s : r.sources) {
-      made->owned.push_back({s.context.c_str(), s.file.c_str(), s.text.c_str(), s.text.size(), s.begin_byte, s.end_byte,
-                             s.edge, s.edge ? 0.0 : s.score});
-      made->list.push_back(&made->owned.back());
-    }
+    made->owned_sources.set(r.sources);
+    const std::vector<const reform_source*>& sources = made->owned_sources.list;
     made->owned_report.set(std::move(r.timings), std::move(r.memory));
     static_cast<reform_ask_result&>(*made) = {r.answer.c_str(),    r.finish_reason.c_str(), r.prompt.c_str(),
-                                              made->list.size(),   made->list.data(),       r.gathered_tokens,
+                                              sources.size(),      sources.data(),          r.gathered_tokens,
                                               r.edge_tokens,       r.question_tokens,       r.template_tokens,
                                               r.recomputed_tokens, &made->owned_report};
     return made;
   }
 
   AskResult value;
-  std::vector<reform_source> owned;
-  std::vector<const reform_source*> list;
+  CSources owned_sources;
   CReport owned_report;
+};
+
+struct CSearchResult : reform_search_result {
+  static std::unique_ptr<CSearchResult> make(SearchResult result) {
+    auto made = std::make_unique<CSearchResult>();
+    SearchResult& r = made->value = std::move(result);
+    made->owned_sources.set(r.sources);
+    made->owned_report.set(std::move(r.timings), std::move(r.memory));
+    const std::vector<const reform_source*>& sources = made->owned_sources.list;
+    static_cast<reform_search_result&>(*made) = {r.question.c_str(), sources.size(), sources.data(),
+                                                 r.gathered_tokens,  r.edge_tokens,  r.question_tokens,
+                                                 &made->owned_report};
+    return made;
+  }
+
+  SearchResult value;
+  CSources owned_sources;
+  CReport owned_report;
+};
+
+struct CSearchList : reform_search_list {
+  const reform_search_result* add(SearchResult result) {
+    owned.push_back(CSearchResult::make(std::move(result)));
+    list.push_back(owned.back().get());
+    static_cast<reform_search_list&>(*this) = {list.size(), list.data()};
+    return list.back();
+  }
+
+  std::vector<std::unique_ptr<CSearchResult>> owned;
+  std::vector<const reform_search_result*> list;
 };
 
 struct CGenerateResult : reform_generate_result {

@@ -1,5 +1,5 @@
-/* reform.h: the C API. It has the meaning of the C++ one (engine.h, store.h, ingest.h, ask.h, generate.h), whose
- * headers explain each field.
+/* reform.h: the C API. It has the meaning of the C++ one (engine.h, store.h, ingest.h, ask.h, search.h, generate.h),
+ * whose headers explain each field.
  *
  * Errors: a call that can fail returns a reform_code. reform_last_error() then says what was wrong, for this thread,
  *   until its next failing call. Outputs are NULL on failure.
@@ -279,7 +279,8 @@ REFORM_API reform_code reform_import(reform_store* store, const char* path, cons
                                      const reform_archive_result** result);
 REFORM_API void reform_archive_result_free(const reform_archive_result* result);
 
-/* --- ask and generate ------------------------------------------------------------------------------------------- */
+/* --- ask, search and generate
+ * ------------------------------------------------------------------------------------------- */
 
 /* A piece of text: whole characters, without a NUL at its end. Return 0 to stop, anything else to continue. */
 typedef int (*reform_text_fn)(void* user, const char* piece, size_t bytes);
@@ -303,6 +304,7 @@ typedef struct reform_source {
   int64_t begin_byte, end_byte;
   int32_t edge; /* 1: an edge, without a score */
   double score;
+  int64_t begin_line; /* of begin_byte, from 1 */
 } reform_source;
 
 typedef struct reform_ask_result {
@@ -321,6 +323,39 @@ REFORM_API reform_code reform_ask(reform_engine* engine, reform_store* store, co
                                   size_t n_contexts, const char* question, const reform_ask_options* options,
                                   const reform_ask_result** result);
 REFORM_API void reform_ask_result_free(const reform_ask_result* result);
+
+typedef struct reform_search_result {
+  const char* question;
+  size_t n_sources; /* ranked: the best match first, edges last */
+  const reform_source* const* sources;
+  int64_t gathered_tokens, edge_tokens, question_tokens;
+  const reform_report* report; /* phases load_ms (the whole call's until now), query_ms, gather_ms */
+} reform_search_result;
+
+typedef struct reform_search_list {
+  size_t n; /* a result for each question, in order; fewer if the callback stopped the call */
+  const reform_search_result* const* results;
+} reform_search_list;
+
+/* Gets each result as soon as it is found. It stays in the list; if the call fails, it lives until the call returns.
+ * Return 0 to stop, anything else to continue. */
+typedef int (*reform_search_fn)(void* user, const reform_search_result* result);
+
+typedef struct reform_search_options {
+  size_t size;
+  int64_t gather_tokens, edge_tokens, pool_window; /* edge_tokens: 0 by default */
+  reform_search_fn result;
+  void* result_user;
+  const reform_cancel* cancel;
+} reform_search_options;
+
+REFORM_API void reform_search_options_init(reform_search_options* options, size_t size);
+/* Many questions take less time in one call, as what is stored of the contexts is loaded once for 32 of them. A
+ * message about a question names its number, from 1. */
+REFORM_API reform_code reform_search(reform_engine* engine, reform_store* store, const char* const* contexts,
+                                     size_t n_contexts, const char* const* questions, size_t n_questions,
+                                     const reform_search_options* options, const reform_search_list** list);
+REFORM_API void reform_search_list_free(const reform_search_list* list);
 
 typedef struct reform_generate_options {
   size_t size;
