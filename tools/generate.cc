@@ -3,13 +3,10 @@
 #include <reform/generate.h>
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <memory>
-#include <sstream>
 
 #include "tools/flags.h"
+#include "tools/input.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
 #include "tools/output.h"
@@ -27,20 +24,6 @@ struct GenerateFlags {
   GenerateOptions options;
 };
 
-Result<std::string> read_prompt(const GenerateFlags& flags) {
-  if (flags.file.empty()) return flags.prompt;
-  errno = 0;
-  std::ifstream in(flags.file, std::ios::binary);
-  std::ostringstream text;
-  if (in.is_open() && in.peek() != std::ifstream::traits_type::eof()) text << in.rdbuf();
-  if (!in.is_open() || in.bad() || text.bad()) {
-    const int error = errno;
-    return Status{error == ENOENT ? Code::kNotFound : Code::kIo,
-                  fmt::format("{}: cannot be read: {}", flags.file, std::strerror(error))};
-  }
-  return std::move(text).str();
-}
-
 void print_cost(Output& out, const GenerateResult& r) {
   const Timings& t = r.timings;
   const auto rate = [](int64_t n, double ms) { return ms > 0 ? double(n) * 1000 / ms : 0.0; };
@@ -55,7 +38,7 @@ Status run_generate(const GenerateFlags& flags, Output& out) {
   options.sampling = sampling_options(flags.sampling);
   if (!options.system.empty() && !options.chat) return {Code::kUsage, "--system needs --chat"};
   if (Status s = options.sampling.validate(); !s.ok()) return s;
-  const Result<std::string> prompt = read_prompt(flags);
+  const Result<std::string> prompt = flags.file.empty() ? flags.prompt : read_file(flags.file);
   if (!prompt.ok()) return prompt.status();
 
   out.progress().phase("loading the model");

@@ -1,10 +1,15 @@
 #include "tools/input.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <ios>
+#include <istream>
+#include <sstream>
 #include <system_error>
 
 namespace reform::tool {
@@ -29,6 +34,30 @@ InterruptibleInput::int_type InterruptibleInput::underflow() {
     setg(buffer_.data(), buffer_.data(), buffer_.data() + n);
     return traits_type::to_int_type(buffer_[0]);
   }
+}
+
+Result<std::string> read_file(const std::string& path) {
+  errno = 0;
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  if (in.is_open() && in.peek() != std::ifstream::traits_type::eof()) text << in.rdbuf();
+  if (!in.is_open() || in.bad() || text.bad()) {
+    const int error = errno;
+    return Status{error == ENOENT ? Code::kNotFound : Code::kIo,
+                  fmt::format("{}: cannot be read: {}", path, std::strerror(error))};
+  }
+  return std::move(text).str();
+}
+
+Result<std::string> read_file_or_input(const std::string& path, const CancelToken& cancel) {
+  if (path != "-") return read_file(path);
+  InterruptibleInput input(STDIN_FILENO, cancel);
+  std::istream in(&input);
+  std::ostringstream text;
+  if (in.peek() != std::istream::traits_type::eof()) text << in.rdbuf();
+  if (cancel.cancelled()) return Status{Code::kCancelled, "stopped"};
+  if (in.bad()) return Status{Code::kIo, "standard input cannot be read"};
+  return std::move(text).str();
 }
 
 }  // namespace reform::tool

@@ -1,10 +1,12 @@
-// Standard input as a stream that Ctrl-C can interrupt. (std::cin would wait in read() until the writer sends
-// something.)
+// Files that are read whole, and standard input as a stream that Ctrl-C can interrupt. (std::cin would wait in read()
+// until the writer sends something.)
 #pragma once
 
 #include <reform/cancel.h>
+#include <reform/status.h>
 
 #include <streambuf>
+#include <string>
 #include <vector>
 
 namespace reform::tool {
@@ -23,5 +25,9 @@ class InterruptibleInput : public std::streambuf {
   const CancelToken& cancel_;
   std::vector<char> buffer_;
 };
+
+Result<std::string> read_file(const std::string& path);
+// "-" is standard input.
+Result<std::string> read_file_or_input(const std::string& path, const CancelToken& cancel);
 
 }  // namespace reform::tool
