@@ -3,10 +3,10 @@
 #include <reform/ask.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <filesystem>
 #include <memory>
+#include <optional>
 
+#include "tools/asking.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
@@ -25,58 +25,13 @@ struct AskFlags {
   SamplingFlags sampling;
   AskOptions options;
   bool sources = false, show_prompt = false;
+  std::optional<int64_t> top;
 };
 
-// A match is shown whole unless it is very long, as the answer may be anywhere in it. The edges are the same for every
-// question, so they are shown shortened.
-constexpr int kMatchChars = 1000, kEdgeChars = 160;
-
-// Several names of which one is missing are usually a question without quotes.
-Status with_quotes_advice(const Status& status, const std::vector<std::string>& names) {
-  if (status.code != Code::kNotFound || names.size() < 2) return status;
-  return {Code::kNotFound, status.message + "; the last argument is the question, in quotes"};
-}
-
-// The path from --model, or else the path of the model that made the first context. Contexts that cannot be asked are
-// refused here, before anyone waits for a model to load.
-Result<std::string> find_model(Store& store, const std::vector<std::string>& names, const std::string& given) {
-  std::string path = given;
-  for (const std::string& name : names) {
-    const Result<ContextInfo> found = store.find(name);
-    if (!found.ok()) return with_quotes_advice(found.status(), names);
-    const ContextInfo& context = found.value();
-    if (context.state == "damaged")
-      return Status{Code::kCorrupt, fmt::format("context '{}' is damaged: {}", name, context.problem)};
-    if (context.state == "busy")
-      return Status{Code::kBusy,
-                    fmt::format("context '{}' is being written by another process; ask when it is done", name)};
-    if (!path.empty()) continue;
-    if (context.model_path.empty())
-      return Status{
-          Code::kNotFound,
-          fmt::format("context '{}' was imported without its model, {} (fingerprint {}); say where that is with "
-                      "--model FILE",
-                      name, context.model_name, context.model_fingerprint)};
-    std::error_code error;
-    if (!context.model_path.starts_with(kSyntheticModel) && !std::filesystem::exists(context.model_path, error))
-      return Status{Code::kNotFound,
-                    fmt::format("the model of context '{}' is no longer at {}; say with --model FILE where it is", name,
-                                context.model_path)};
-    path = context.model_path;
-  }
-  return path;
-}
-
-void print_sources(Output& out, const std::vector<Source>& sources) {
-  double best = -1;
-  for (const Source& s : sources) best = std::max(best, s.edge ? -1.0 : double(s.score));
+void print_sources(Output& out, std::vector<Source> sources, int64_t top) {
+  rank_sources(sources);
   out.text("\nSources:\n");
-  for (const Source& s : sources) {
-    const std::string kind =
-        s.edge ? "edge" : fmt::format("score {:.3f}{}", s.score, double(s.score) == best ? ", the best" : "");
-    out.text(fmt::format("  [{}] {} bytes {}-{} ({})\n    {}\n", printable(s.context, false), printable(s.file, false),
-                         s.begin_byte, s.end_byte, kind, quote(s.text, s.edge ? kEdgeChars : kMatchChars)));
-  }
+  print_ranked(out, sources, top);
 }
 
 void print_cost(Output& out, const AskResult& r) {
@@ -96,19 +51,15 @@ Status run_ask(const AskFlags& flags, Output& out) {
   options.sampling = sampling_options(flags.sampling);
   if (Status s = options.validate(); !s.ok()) return s;
 
-  auto store = open_existing(flags.store_dir, names);
-  if (!store.ok()) return with_quotes_advice(store.status(), names);
-  const Result<std::string> model = find_model(*store.value(), names, flags.engine.model);
-  if (!model.ok()) return model.status();
-  out.progress().phase("loading the model");
-  auto engine = Engine::open(model.value(), flags.engine.options, out.log());
-  if (!engine.ok()) return engine.status();
+  auto asked = open_asked(flags.store_dir, names, flags.engine, /*with_question=*/true, out);
+  if (!asked.ok()) return asked.status();
+  const auto& [store, engine] = asked.value();
 
   const CancelScope scope;
   AskCallbacks callbacks;
   callbacks.on_phase = [&](const std::string& phase) { out.progress().phase(phase); };
   callbacks.on_text = [&](const std::string& piece) { return out.text(piece); };
-  auto result = ask(*engine.value(), *store.value(), names, question, options, callbacks, &scope.token());
+  auto result = ask(*engine, *store, names, question, options, callbacks, &scope.token());
   if (!result.ok()) {
     if (result.status().code == Code::kCancelled) {
       out.text("\n");
@@ -119,8 +70,13 @@ Status run_ask(const AskFlags& flags, Output& out) {
   const AskResult& answer = result.value();
   out.text("\n");
   if (flags.show_prompt) out.text("\nPrompt:\n" + answer.prompt + "\n");
-  if (flags.sources) print_sources(out, answer.sources);
+  if (flags.sources) print_sources(out, answer.sources, flags.top.value_or(kTopPassages));
   out.object(ask_fields(names, question, answer, flags.show_prompt));
+  const SamplingOptions& sampling = options.sampling;
+  if (answer.finish_reason == "length" && sampling.max_new_tokens > 0 && !sampling.ignore_end) {
+    out.progress().remark(
+        fmt::format("[the answer was cut at {} tokens; -n N allows more]", format_count(sampling.max_new_tokens)));
+  }
   print_cost(out, answer);
   return {};
 }
@@ -145,14 +101,10 @@ void add_ask(CLI::App& app, Invocation& invocation) {
                    "chatml, llama3, gemma or mistral, where the model's own is not recognised")
       ->type_name("NAME");
   verb->add_option("--system", o.system, "System text, before everything else")->type_name("TEXT");
-  verb->add_flag("--sources", flags->sources, "Show the passages the answer was made from");
+  verb->add_flag("--sources", flags->sources, "Show the passages the answer was made from, the best match first");
+  add_top_flag(*verb, flags->top, "With --sources: show the N best; 5 by default, 0: all");
   verb->add_flag("--show-prompt", flags->show_prompt, "Show the prompt as the model saw it");
-  const auto add = [&](const char* name, int64_t& value, const char* help) {
-    verb->add_option(name, value, help)->type_name("N")->capture_default_str()->group("Gather");
-  };
-  add("--gather-tokens", o.gather_tokens, "Tokens chosen by score");
-  add("--edge-tokens", o.edge_tokens, "First and last tokens of the text, on top of those");
-  add("--pool-window", o.pool_window, "Window of the scores' maximum; odd");
+  add_gather_flags(*verb, o);
   add_sampling_flags(*verb, flags->sampling);
 }
 

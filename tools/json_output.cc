@@ -48,6 +48,7 @@ Json source_json(const Source& source) {
           {"file", source.file},
           {"begin_byte", source.begin_byte},
           {"end_byte", source.end_byte},
+          {"begin_line", source.begin_line},
           {"kind", source.edge ? "edge" : "match"},
           {"score", source.edge ? Json() : Json(source.score)},
           {"text", source.text}};
@@ -233,6 +234,24 @@ Json ask_fields(const std::vector<std::string>& contexts, const std::string& que
                {"gpu_weights", weights_json(result.memory.gpu_weights)}};
   if (with_prompt) json["prompt"] = result.prompt;
   return json;
+}
+
+Json search_fields(const std::vector<std::string>& contexts, const SearchResult& result, int64_t top) {
+  Json sources = Json::array(), timings = {{"total_ms", result.timings.total_ms}};
+  for (const Source& source : result.sources) {
+    if (top == 0 || int64_t(sources.size()) < top) sources.push_back(source_json(source));
+  }
+  for (const auto& [phase, ms] : result.timings.phases_ms) timings[phase] = ms;
+  return {{"contexts", contexts},
+          {"question", result.question},
+          {"sources", std::move(sources)},
+          {"gathered_tokens", result.gathered_tokens},
+          {"edge_tokens", result.edge_tokens},
+          {"question_tokens", result.question_tokens},
+          {"timings", std::move(timings)},
+          {"memory_bytes", memory_json(result.memory)},
+          {"gpu_memory_bytes", gpu_memory_json(result.memory)},
+          {"gpu_weights", weights_json(result.memory.gpu_weights)}};
 }
 
 Json generate_fields(const ModelInfo& model, const GenerateResult& result) {

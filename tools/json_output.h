@@ -7,6 +7,7 @@
 #include <reform/doctor.h>
 #include <reform/generate.h>
 #include <reform/ingest.h>
+#include <reform/search.h>
 #include <reform/store.h>
 #include <reform/verify.h>
 
@@ -35,6 +36,8 @@ Json import_fields(const std::string& store_dir, const std::string& file, const 
 Json ingest_fields(const IngestResult& result);
 Json ask_fields(const std::vector<std::string>& contexts, const std::string& question, const AskResult& result,
                 bool with_prompt);
+// The first `top` sources; 0: all.
+Json search_fields(const std::vector<std::string>& contexts, const SearchResult& result, int64_t top);
 Json generate_fields(const ModelInfo& model, const GenerateResult& result);
 
 Json doctor_fields(const DoctorReport& report);

@@ -49,9 +49,13 @@ bool Output::text(std::string_view bytes) {
 }
 
 void Output::object(const nlohmann::ordered_json& fields) {
+  line(fields);
+  object_written_ = true;
+}
+
+void Output::line(const nlohmann::ordered_json& fields) {
   if (!json_) return;
   progress_.clear();
-  object_written_ = true;
   write_all(dump(with_header(verb_, fields)) + "\n");
 }
 

@@ -1,4 +1,5 @@
-// Standard output of one run of the command: text as it comes or, with --json, exactly one object at the end.
+// Standard output of one run of the command: text as it comes or, with --json, exactly one object at the end (a line
+// for each question that search reads from a file).
 #pragma once
 
 #include <reform/log.h>
@@ -32,6 +33,8 @@ class Output {
   bool broken_pipe() const { return broken_pipe_; }
   Status write_status() const { return write_status_; }
   bool stdout_is_terminal() const { return stdout_is_terminal_; }
+  // One of many objects, a line each. An error after them is still an object of its own, the last line.
+  void line(const nlohmann::ordered_json& fields);
   // The run's object. `schema_version` and `verb` are put before its fields. Written only with --json.
   void object(const nlohmann::ordered_json& fields);
   // Ends the run and returns the exit code. An error becomes a line on standard error and, with --json, the object.

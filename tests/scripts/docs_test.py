@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REFORM = os.environ.get("REFORM_BINARY", str(ROOT / "build/release/bin/reform"))
 MODEL = ROOT / "tests/golden/tiny_qwen2.gguf"
-VERBS = ("ingest", "ask", "contexts", "show", "pin", "unpin", "rm", "verify", "export", "import", "generate", "doctor")
+VERBS = ("ingest", "ask", "search", "contexts", "show", "pin", "unpin", "rm", "verify", "export", "import", "generate", "doctor")
 MAYBE_NONE = " (maybe none)"  # of a list that may be empty
 TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "null": type(None)}
 
@@ -102,6 +102,7 @@ class Json(unittest.TestCase):
             "ingest": cls.reform(*ingest),
             "ask": cls.reform(*ask, "--show-prompt", "book", "Who keeps the gate?"),
             "ask without --show-prompt": cls.reform(*ask, "book", "Who keeps the gate?"),
+            "search": cls.reform("search", "--gather-tokens", "32", "--edge-tokens", "8", "book", "Who keeps the gate?"),
             "generate": cls.reform("generate", "--model", MODEL, "-n", "4", "The keeper"),
             "contexts": cls.reform("contexts"),
             "show": cls.reform("show", "book"),
@@ -142,7 +143,8 @@ class Json(unittest.TestCase):
                 self.assertEqual(differences(list(leaves(self.objects[name])), documented), [])
 
     def test_both_kinds_of_source_were_seen(self):
-        self.assertEqual({s["kind"] for s in self.objects["ask"]["sources"]}, {"match", "edge"})
+        for verb in ("ask", "search"):
+            self.assertEqual({s["kind"] for s in self.objects[verb]["sources"]}, {"match", "edge"})
 
     def test_the_prompt_is_there_only_when_asked_for(self):
         documented = {path: kind for path, kind in self.documented["ask"].items() if path != "prompt"}
@@ -219,7 +221,7 @@ class Options(unittest.TestCase):
         for verb in ("", *VERBS):
             with self.subTest(verb=verb):
                 added = set(documented_options(page, verb, True)) - set(documented_options(page, verb, False))
-                self.assertEqual(added, gpu if verb in ("ingest", "ask", "generate") else set())
+                self.assertEqual(added, gpu if verb in ("ingest", "ask", "search", "generate") else set())
 
     @staticmethod
     def reform(*arguments):

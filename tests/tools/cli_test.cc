@@ -19,7 +19,8 @@ using Json = nlohmann::json;
 namespace {
 
 const std::string kModel = test::golden_path("tiny_llama3.gguf");
-constexpr const char* kVerbs[] = {"ingest", "ask", "contexts", "show", "rm", "verify", "export", "import", "generate"};
+constexpr const char* kVerbs[] = {"ingest", "ask",    "search", "contexts", "show",
+                                  "rm",     "verify", "export", "import",   "generate"};
 
 // Checks that the output is exactly one line with one object.
 Json one_object(const CommandResult& r) {

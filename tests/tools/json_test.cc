@@ -31,11 +31,20 @@ AskResult hostile_answer() {
   return r;
 }
 
+SearchResult hostile_result() {
+  SearchResult r;
+  r.question = kHostile;
+  r.sources = hostile_answer().sources;
+  r.timings.phases_ms = {{"load_ms", 1.5}, {"gather_ms", 2.5}};
+  return r;
+}
+
 }  // namespace
 
 TEST_CASE("no bytes of a text, a name or a message can break the JSON", "[tools]") {
   const Json objects[] = {
       ask_fields({kHostile}, kHostile, hostile_answer(), true),
+      search_fields({kHostile}, hostile_result(), 0),
       contexts_fields(kHostile, {hostile_context()}, {}),
       show_fields(kHostile, hostile_context()),
       names_fields(kHostile, "removed", {kHostile}),
@@ -70,6 +79,16 @@ TEST_CASE("ask: kinds, scores, rates and categories come out as documented", "[t
   CHECK(json["gpu_memory_bytes"] == Json::parse(R"({"kv_cache": {"planned": 4, "peak": 3}})"));
   CHECK(generate_fields({}, {"", "", {}, {}})["gpu_memory_bytes"].is_null());  // no GPU
   CHECK(Json::parse(dump(json))["sources"][0]["score"].is_null());             // NaN
+}
+
+TEST_CASE("search: the best sources and the timings come out as documented", "[tools]") {
+  const SearchResult r = hostile_result();
+  CHECK(search_fields({"a"}, r, 0)["sources"].size() == 2);
+  CHECK(search_fields({"a"}, r, 5)["sources"].size() == 2);
+  const Json one = search_fields({"a"}, r, 1);
+  REQUIRE(one["sources"].size() == 1);
+  CHECK(dump(one["sources"][0]) == dump(ask_fields({"a"}, "q", hostile_answer(), false)["sources"][0]));
+  CHECK(one["timings"] == Json::parse(R"({"total_ms": 0.0, "load_ms": 1.5, "gather_ms": 2.5})"));
 }
 
 TEST_CASE("every code has a name of its own", "[tools]") {

@@ -1,0 +1,105 @@
+#include "tools/asking.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "tools/progress.h"
+#include "tools/text.h"
+
+namespace reform::tool {
+namespace {
+
+// A match is shown whole unless it is very long, as the answer may be anywhere in it. The edges are the same for every
+// question, so they are shown shortened.
+constexpr int kMatchChars = 1000, kEdgeChars = 160;
+
+// Several names of which one is missing are usually a question without quotes.
+Status with_quotes_advice(const Status& status, const std::vector<std::string>& names) {
+  if (status.code != Code::kNotFound || names.size() < 2) return status;
+  return {Code::kNotFound, status.message + "; the last argument is the question, in quotes"};
+}
+
+// `given`, or else the path of the model that made the first context. Looks at each context.
+Result<std::string> find_model(Store& store, const std::vector<std::string>& names, const std::string& given) {
+  std::string path = given;
+  for (const std::string& name : names) {
+    const Result<ContextInfo> found = store.find(name);
+    if (!found.ok()) return found.status();
+    const ContextInfo& context = found.value();
+    if (context.state == "damaged")
+      return Status{Code::kCorrupt, fmt::format("context '{}' is damaged: {}", name, context.problem)};
+    if (context.state == "busy")
+      return Status{Code::kBusy,
+                    fmt::format("context '{}' is being written by another process; ask when it is done", name)};
+    if (!path.empty()) continue;
+    if (context.model_path.empty())
+      return Status{
+          Code::kNotFound,
+          fmt::format("context '{}' was imported without its model, {} (fingerprint {}); say where that is with "
+                      "--model FILE",
+                      name, context.model_name, context.model_fingerprint)};
+    std::error_code error;
+    if (!context.model_path.starts_with(kSyntheticModel) && !std::filesystem::exists(context.model_path, error))
+      return Status{Code::kNotFound,
+                    fmt::format("the model of context '{}' is no longer at {}; say with --model FILE where it is", name,
+                                context.model_path)};
+    path = context.model_path;
+  }
+  return path;
+}
+
+// file:line, of the first character shown.
+std::string place_of(const Source& source) {
+  const size_t shown = std::min(source.text.find_first_not_of(" \t\r\n"), source.text.size());
+  const auto skipped = std::count(source.text.begin(), source.text.begin() + int64_t(shown), '\n');
+  return fmt::format("{}:{}", printable(source.file, false), source.begin_line + skipped);
+}
+
+}  // namespace
+
+void add_gather_flags(CLI::App& verb, GatherOptions& options) {
+  const auto add = [&](const char* name, int64_t& value, const char* help) {
+    verb.add_option(name, value, help)->type_name("N")->capture_default_str()->group("Gather");
+  };
+  add("--gather-tokens", options.gather_tokens, "Tokens chosen by score");
+  add("--edge-tokens", options.edge_tokens, "First and last tokens of the text, on top of those");
+  add("--pool-window", options.pool_window, "Window of the scores' maximum; odd");
+}
+
+void add_top_flag(CLI::App& verb, std::optional<int64_t>& top, const std::string& about) {
+  const auto check = [](const std::string& text) {
+    return text.starts_with('-') ? fmt::format("is {}; expected 0 or more", text) : std::string();
+  };
+  verb.add_option("--top", top, about)->type_name("N")->check(check);
+}
+
+Result<Asked> open_asked(const std::string& store_dir, const std::vector<std::string>& names, const EngineFlags& engine,
+                         bool with_question, Output& out) {
+  Asked asked;
+  const auto advised = [&](const Status& status) { return with_question ? with_quotes_advice(status, names) : status; };
+  auto store = open_existing(store_dir, names);
+  if (!store.ok()) return advised(store.status());
+  asked.store = std::move(store).value();
+  const Result<std::string> model = find_model(*asked.store, names, engine.model);
+  if (!model.ok()) return advised(model.status());
+  out.progress().phase("loading the model");
+  auto opened = Engine::open(model.value(), engine.options, out.log());
+  if (!opened.ok()) return opened.status();
+  asked.engine = std::move(opened).value();
+  return asked;
+}
+
+void print_ranked(Output& out, const std::vector<Source>& ranked, int64_t top) {
+  const size_t n = top == 0 ? ranked.size() : std::min(size_t(top), ranked.size());
+  for (size_t i = 0; i < n; ++i) {
+    const Source& s = ranked[i];
+    const std::string kind = s.edge ? "edge" : fmt::format("score {:.3f}", s.score);
+    out.text(fmt::format("  [{}] {} bytes {}-{} ({})\n    {}\n", printable(s.context, false), place_of(s), s.begin_byte,
+                         s.end_byte, kind, quote(s.text, s.edge ? kEdgeChars : kMatchChars)));
+  }
+  if (n < ranked.size()) out.text(fmt::format("  … and {} more; --top 0 shows all\n", ranked.size() - n));
+}
+
+}  // namespace reform::tool
