@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Recall of evidence at equal token budgets, on texts that no head was chosen on (README.md).
+
+    python3 bench/gather/evaluate.py --rows baselines
+    python3 bench/gather/evaluate.py --rows baselines late-fast late-balanced paper --size 64
+
+Everything goes to build/gather/: downloads, texts, contexts, a JSON file per cell, the table and the plot. A cell that is there
+is not run again, so a run that was stopped goes on with the same command. --show prints questions with their evidence.
+"""
+import argparse
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+from evaluation import baselines, engine, fetch, paths, report, sets  # noqa: E402
+from evaluation.test_text import TestText  # noqa: E402
+
+BUDGETS = (512, 1024, 2048, 4096)
+BASE = "bm25"
+QUICK = {"size": 16, "texts": ["perlfaq", "needles"], "budgets": [1024], "rows": ["bm25", "fused", "defaults"], "questions": 8}
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=64, help="size of each text in thousands (1,024) of tokens, about")
+    parser.add_argument("--texts", nargs="+", default=list(sets.TEXTS), choices=sets.TEXTS, metavar="TEXT", help=", ".join(sets.TEXTS))
+    parser.add_argument("--rows", nargs="+", default=["baselines", *list(engine.ROWS)[1:]], metavar="ROW",
+                        help=f"baselines (all of {', '.join(baselines.ROWS)}), one of these, or of {', '.join(engine.ROWS)}")
+    parser.add_argument("--budgets", nargs="+", type=int, default=list(BUDGETS), metavar="TOKENS")
+    parser.add_argument("--questions", type=int, help="so many of each text's questions, drawn; all by default")
+    parser.add_argument("--model", type=Path, default=paths.ROOT / "models/qwen2.5-coder-0.5b.gguf")
+    parser.add_argument("--binary", type=Path, default=paths.ROOT / "build/release/bin/reform")
+    parser.add_argument("--store", type=Path, help="contexts; by default a folder of the binary's own, so that an old index is not taken for a new one")
+    parser.add_argument("--threads", type=int, help="of reform")
+    parser.add_argument("--work-dir", type=Path, default=paths.WORK)
+    parser.add_argument("--quick", action="store_true", help=f"a small run: {QUICK}")
+    parser.add_argument("--kept", action="store_true", help="run nothing: the table of the cells that are there")
+    parser.add_argument("--show", type=int, metavar="N", help="print N questions of each text with their evidence, and end")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        vars(arguments).update(QUICK)
+    rows = [r for row in arguments.rows for r in (baselines.ROWS if row == "baselines" else [row])]
+    arguments.rows = list(dict.fromkeys(rows))
+    for row in arguments.rows:
+        if row not in baselines.ROWS and row not in engine.ROWS:
+            parser.error(f"no row {row}; there are baselines, {', '.join([*baselines.ROWS, *engine.ROWS])}")
+    return arguments
+
+
+def sha256(*parts):
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode())
+    return digest.hexdigest()[:12]
+
+
+def load_texts(arguments, fetcher):
+    """[(TestText, path of its text)], made anew when the code that makes them has changed."""
+    folder = Path(sets.__file__).parent
+    made_by = sha256(*(p.read_bytes() for p in sorted([*folder.glob("*.py"), *(folder.parent / n for n in
+                                                                               ("fetch.py", "markup.py", "test_text.py"))])))
+    (arguments.work_dir / "texts").mkdir(parents=True, exist_ok=True)
+    tests = []
+    for name in arguments.texts:
+        stem = arguments.work_dir / "texts" / f"{name}-{arguments.size}k"
+        test = TestText.read(stem, made_by)
+        if test is None:
+            test = sets.TEXTS[name](fetcher, arguments.size * 1024)
+            test.write(stem, made_by)
+        if arguments.questions is not None and arguments.questions < len(test.questions):
+            test.questions = random.Random(1).sample(test.questions, arguments.questions)
+        tests.append((test, stem.with_suffix(".txt")))
+    return tests
+
+
+def show(tests, n):
+    for test, path in tests:
+        print(f"===== {path.name}: {len(test.text):,} bytes, {len(test.questions)} questions; {test.versions}")
+        for question in random.Random(4).sample(test.questions, min(n, len(test.questions))):
+            print(f"\n{question['id']}: {question['question']}")
+            for begin, end in question["evidence"]:
+                print(f"  [{begin}, {end}) {test.text[begin:end].decode()[:700]!r}")
+
+
+class Run:
+    def __init__(self, arguments, fetcher):
+        self.arguments, self.cells = arguments, arguments.work_dir / "results"
+        self.cells.mkdir(parents=True, exist_ok=True)
+        binary_id = sha256(arguments.binary.read_bytes())
+        store = arguments.store or arguments.work_dir / f"store-{binary_id}"
+        self.engine = engine.Engine(arguments.binary, arguments.model, store, arguments.threads)
+        self.baselines = baselines.Baselines(fetcher, arguments.work_dir / "embeddings")
+        self.model = arguments.model.stem
+
+    def tokens_per_byte(self, test, path):
+        """Of this model in this text, as the engine counts; any way of ingesting gives the same, so it is kept."""
+        kept = self.arguments.work_dir / "tokens" / f"{sha256(test.text)}-{self.model}.json"
+        if not kept.exists():
+            row = next((engine.ROWS[r] for r in self.arguments.rows if r in engine.ROWS), engine.ROWS["defaults"])
+            say(f"{path.stem}: counting tokens by an ingest")
+            _, count = self.engine.ingest(path, test.text, row)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(count))
+        return json.loads(kept.read_text())
+
+    def cell_path(self, test, path, row, budget):
+        key = [self.model, sha256(test.text), test.questions, row]
+        if row in engine.ROWS:
+            key += [self.engine.version, engine.ROWS[row].ingest, engine.ROWS[row].search]
+        return self.cells / f"{path.stem}_{row}_{budget}_{sha256(key)}.json"
+
+    def missing(self, test, path, row):
+        return [b for b in self.arguments.budgets if not self.cell_path(test, path, row, b).exists()]
+
+    def write(self, test, path, row, budget, gathered, seconds):
+        cell = {"row": row, "text": path.stem, "budget_tokens": budget, "model": self.model, "commit": commit(),
+                "versions": test.versions, "tokens_per_byte": self.tokens_per_byte(test, path), "seconds": round(seconds, 2),
+                "gathered": gathered}
+        if row in engine.ROWS:
+            cell["binary"] = self.engine.version
+            cell["options"] = {"ingest": engine.ROWS[row].ingest, "search": engine.ROWS[row].search}
+        out = self.cell_path(test, path, row, budget)
+        part = out.with_suffix(".part")
+        part.write_text(json.dumps(cell))
+        part.replace(out)
+
+    def fill(self, test, path, row):
+        missing = self.missing(test, path, row)
+        if not missing:
+            return
+        begun = time.monotonic()
+        if row in baselines.ROWS:
+            gathered = self.baselines.gather(row, test, self.tokens_per_byte(test, path), missing)
+            for budget in missing:
+                self.write(test, path, row, budget, gathered[budget], (time.monotonic() - begun) / len(missing))
+        else:
+            name, _ = self.engine.ingest(path, test.text, engine.ROWS[row])
+            for budget in missing:
+                asked = time.monotonic()
+                self.write(test, path, row, budget, self.engine.gather(engine.ROWS[row], name, test, budget), time.monotonic() - asked)
+        say(f"{path.stem} {row}: {time.monotonic() - begun:.0f} s")
+
+    def results(self, tests):
+        results = report.Results()
+        for test, path in tests:
+            for row in self.arguments.rows:
+                for budget in self.arguments.budgets:
+                    cell = self.cell_path(test, path, row, budget)
+                    if cell.exists():
+                        results.add(test, row, budget, json.loads(cell.read_text())["gathered"])
+        return results
+
+    def facts(self, tests):
+        rows = [r for r in self.arguments.rows if r in engine.ROWS]
+        lines = [f"Tokens are counted as {self.model} does. Windows of the baselines hold 64 tokens (BM25 also 100 words)."
+                 + (f" reform {self.engine.version['version']}, binary {self.engine.version['sha256']}, commit {commit()}." if rows else ""),
+                 "", "| text | tokens | bytes | questions | made of |", "|---|--:|--:|--:|---|"]
+        for test, path in tests:
+            n = len(test.text) * self.tokens_per_byte(test, path)
+            made_of = ", ".join(f"{name} {version}" for name, version in test.versions.items())
+            lines.append(f"| {path.stem} | {n:,.0f} | {len(test.text):,} | {len(test.questions)} | {made_of} |")
+        for row in rows:
+            options = engine.ROWS[row]
+            lines += ["", f"`{row}`: ingest {' '.join(options.ingest) or '(defaults)'}, search {' '.join(options.search) or '(defaults)'}"]
+        return lines
+
+
+def commit():
+    done = subprocess.run(["git", "-C", str(paths.ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def shown(path):
+    return path.relative_to(paths.ROOT) if path.is_relative_to(paths.ROOT) else path
+
+
+def main():
+    arguments = parse()
+    fetcher = fetch.Fetcher(arguments.work_dir / "downloads")
+    tests = load_texts(arguments, fetcher)
+    if arguments.show is not None:
+        show(tests, arguments.show)
+        return 0
+    run = Run(arguments, fetcher)
+    if not arguments.kept:
+        problems = [p for row in arguments.rows if row in engine.ROWS and (p := run.engine.problem(engine.ROWS[row]))]
+        if problems:
+            raise fetch.FetchError("; ".join(problems))
+        for test, path in tests:
+            for row in arguments.rows:
+                run.fill(test, path, row)
+    results = run.results(tests)
+    words = [f"--{name} {' '.join(map(str, getattr(arguments, name)))}" for name in ("texts", "rows", "budgets")]
+    repeat = f"python3 bench/gather/evaluate.py --size {arguments.size} --model models/{arguments.model.name} {' '.join(words)}"
+    stem = arguments.work_dir / ("quick" if arguments.quick else f"recall-{arguments.size}k-{run.model}")
+    text = report.markdown(results, arguments.rows, arguments.budgets, sets.SETS, BASE, run.facts(tests),
+                           "python3 bench/gather/evaluate.py --quick" if arguments.quick else repeat)
+    stem.with_suffix(".md").write_text(text)
+    drawn = report.plot(results, arguments.rows, arguments.budgets, sets.SETS, stem.with_suffix(".svg"))
+    print(text)
+    print(f"written: {shown(stem.with_suffix('.md'))}" + (f", {shown(stem.with_suffix('.svg'))}" if drawn else "; no plot: matplotlib is missing"))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (fetch.FetchError, engine.reform_cli.CommandFailed, ValueError, RuntimeError, OSError) as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        sys.exit(1)

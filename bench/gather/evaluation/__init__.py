@@ -1,0 +1,1 @@
+"""What evaluate.py is made of: test sets, baselines, the engine's rows, the report."""

@@ -1,0 +1,94 @@
+"""Rows of reform itself: a text is ingested once per model and way of ingesting, then all its questions are searched."""
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from evaluation.paths import ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import reform_cli  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    ingest: tuple = ()  # options beyond model and store
+    search: tuple = ()
+
+
+ROWS = {row.name: row for row in (
+    Row("defaults"),
+    Row("late-fast", ("--depth", "fast"), ("--gather-score", "late", "--rounds", "1")),
+    Row("late-balanced", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1")),
+    Row("late-deep", ("--depth", "deep"), ("--gather-score", "late", "--rounds", "1")),
+    Row("late-balanced-2", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "2")),
+    Row("paper", ("--depth", "paper"), ("--gather-score", "paper", "--rounds", "1")),
+)}
+SECONDS_PER_TEXT = 6 * 3600
+
+
+def context_name(text, options):
+    return "t" + hashlib.sha256(text + "\0".join(options).encode()).hexdigest()[:16]
+
+
+class Engine:
+    def __init__(self, binary, model, store, threads):
+        self.binary, self.model, self.store = binary, model, store
+        self.threads = () if threads is None else ("--threads", threads)
+        raw = binary.read_bytes()
+        self.version = {**reform_cli.run("--version", binary=binary), "sha256": hashlib.sha256(raw).hexdigest()[:12]}
+        self.help = {}
+
+    def knows(self, verb, *options):
+        """Whether the binary has the verb and these options, by its own help."""
+        if verb not in self.help:
+            done = subprocess.run([str(self.binary), verb, "--help"], capture_output=True, text=True)
+            self.help[verb] = done.stdout.split() if done.returncode == 0 and f"reform {verb} " in done.stdout else None
+        said = self.help[verb]
+        return said is not None and all(any(w.split("=")[0].split(",")[-1] == o for w in said) for o in options if o.startswith("--"))
+
+    def problem(self, row):
+        """Why this binary cannot run the row; None if it can."""
+        verb = "search" if self.knows("search") or row.search else "ask"
+        for what, options in (("ingest", row.ingest), (verb, row.search)):
+            if not self.knows(what):
+                return f"row {row.name} needs `reform {what}`, which {self.binary} does not have"
+            missing = [o for o in options if o.startswith("--") and not self.knows(what, o)]
+            if missing:
+                return f"row {row.name} needs `reform {what} {missing[0]}`, which {self.binary} does not have"
+        return None
+
+    def ingest(self, path, text, row):
+        """(context's name, tokens per byte); the same text is not read twice, and a stopped ingest goes on."""
+        name = context_name(text, row.ingest)
+        self.store.parent.mkdir(parents=True, exist_ok=True)
+        read = reform_cli.run("ingest", name, path, "--model", self.model, "--store", self.store, *row.ingest, *self.threads,
+                              binary=self.binary, show_progress=sys.stderr.isatty(), timeout_s=SECONDS_PER_TEXT)
+        return name, read["context"]["n_tokens"] / read["context"]["source_bytes"]
+
+    def gather(self, row, name, test, budget):
+        """{question's id: ranges}"""
+        questions = [" ".join(q["question"].split()) for q in test.questions]
+        answers = (self.search if self.knows("search") else self.ask)(row, name, questions, budget)
+        return {q["id"]: [[s["begin_byte"], s["end_byte"]] for s in answer["sources"] if s["kind"] != "edge"]
+                for q, answer in zip(test.questions, answers)}
+
+    def search(self, row, name, questions, budget):
+        asked = self.store.parent / "questions.txt"
+        asked.write_text("".join(q + "\n" for q in questions))
+        command = [self.binary, "search", name, "--file", asked, "--json", "--store", self.store, "--gather-tokens", budget,
+                   "--edge-tokens", 0, *row.search, *self.threads]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        answers = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
+        if done.returncode != 0 or len(answers) != len(questions):
+            said = " ".join(done.stderr.split("\n")[-3:])
+            raise reform_cli.CommandFailed(f"{' '.join(map(str, command))}: exit status {done.returncode}, {len(answers)} answers to "
+                                           f"{len(questions)} questions: {said}")
+        return answers
+
+    def ask(self, row, name, questions, budget):
+        """For a binary without `search`: a process per question."""
+        return [reform_cli.run("ask", name, question, "-n", 0, "--store", self.store, "--gather-tokens", budget, "--edge-tokens", 1,
+                               *row.search, *self.threads, binary=self.binary) for question in questions]
