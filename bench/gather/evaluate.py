@@ -92,6 +92,9 @@ class Run:
     def __init__(self, arguments, fetcher):
         self.arguments, self.cells = arguments, arguments.work_dir / "results"
         self.cells.mkdir(parents=True, exist_ok=True)
+        for path, advice in ((arguments.binary, "./dev build"), (arguments.model, "./dev model")):
+            if not path.is_file():
+                raise fetch.FetchError(f"{path} is missing: {advice} makes it, or name another one")
         binary_id = sha256(arguments.binary.read_bytes())
         store = arguments.store or arguments.work_dir / f"store-{binary_id}"
         self.engine = engine.Engine(arguments.binary, arguments.model, store, arguments.threads)
@@ -99,15 +102,12 @@ class Run:
         self.model = arguments.model.stem
 
     def tokens_per_byte(self, test, path):
-        """Of this model in this text, as the engine counts; any way of ingesting gives the same, so it is kept."""
+        """Of this model in this text, as the engine counts; kept."""
         kept = self.arguments.work_dir / "tokens" / f"{sha256(test.text)}-{self.model}.json"
         if not kept.exists():
-            row = next((engine.ROWS[r] for r in self.arguments.rows if r in engine.ROWS), engine.ROWS["defaults"])
-            say(f"{path.stem}: counting tokens by an ingest")
-            _, count = self.engine.ingest(path, test.text, row)
             kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(count))
-        return json.loads(kept.read_text())
+            kept.write_text(json.dumps(self.engine.count_tokens(path)))
+        return json.loads(kept.read_text()) / len(test.text)
 
     def cell_path(self, test, path, row, budget):
         key = [self.model, sha256(test.text), test.questions, row]
@@ -140,7 +140,7 @@ class Run:
             for budget in missing:
                 self.write(test, path, row, budget, gathered[budget], (time.monotonic() - begun) / len(missing))
         else:
-            name, _ = self.engine.ingest(path, test.text, engine.ROWS[row])
+            name = self.engine.ingest(path, test.text, engine.ROWS[row])
             for budget in missing:
                 asked = time.monotonic()
                 self.write(test, path, row, budget, self.engine.gather(engine.ROWS[row], name, test, budget), time.monotonic() - asked)
@@ -201,14 +201,16 @@ def main():
                 run.fill(test, path, row)
     results = run.results(tests)
     words = [f"--{name} {' '.join(map(str, getattr(arguments, name)))}" for name in ("texts", "rows", "budgets")]
-    repeat = f"python3 bench/gather/evaluate.py --size {arguments.size} --model models/{arguments.model.name} {' '.join(words)}"
+    words += [f"--questions {arguments.questions}"] if arguments.questions is not None else []
+    repeat = f"python3 bench/gather/evaluate.py --model models/{arguments.model.name} "
+    repeat += "--quick" if arguments.quick else f"--size {arguments.size} {' '.join(words)}"
     stem = arguments.work_dir / ("quick" if arguments.quick else f"recall-{arguments.size}k-{run.model}")
-    text = report.markdown(results, arguments.rows, arguments.budgets, sets.SETS, BASE, run.facts(tests),
-                           "python3 bench/gather/evaluate.py --quick" if arguments.quick else repeat)
-    stem.with_suffix(".md").write_text(text)
-    drawn = report.plot(results, arguments.rows, arguments.budgets, sets.SETS, stem.with_suffix(".svg"))
+    written = [stem.with_name(stem.name + suffix) for suffix in (".md", ".svg")]
+    text = report.markdown(results, arguments.rows, arguments.budgets, sets.SETS, BASE, run.facts(tests), repeat)
+    written[0].write_text(text)
+    drawn = report.plot(results, arguments.rows, arguments.budgets, sets.SETS, written[1])
     print(text)
-    print(f"written: {shown(stem.with_suffix('.md'))}" + (f", {shown(stem.with_suffix('.svg'))}" if drawn else "; no plot: matplotlib is missing"))
+    print(f"written: {shown(written[0])}" + (f", {shown(written[1])}" if drawn else "; no plot: matplotlib is missing"))
     return 0
 
 

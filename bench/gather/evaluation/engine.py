@@ -3,7 +3,9 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from evaluation.paths import ROOT
 
@@ -60,13 +62,22 @@ class Engine:
                 return f"row {row.name} needs `reform {what} {missing[0]}`, which {self.binary} does not have"
         return None
 
+    def count_tokens(self, path):
+        """Of the model in a text: an ingest with a head of the first layer ends there, so it takes a second."""
+        with tempfile.TemporaryDirectory() as folder:
+            heads = Path(folder) / "heads.json"
+            heads.write_text('{"heads": ["v0.0"]}')
+            read = reform_cli.run("ingest", "count", path, "--model", self.model, "--store", Path(folder) / "store",
+                                  "--heads", heads, *self.threads, binary=self.binary, timeout_s=SECONDS_PER_TEXT)
+        return read["context"]["n_tokens"]
+
     def ingest(self, path, text, row):
-        """(context's name, tokens per byte); the same text is not read twice, and a stopped ingest goes on."""
+        """The context's name; the same text is not read twice, and a stopped ingest goes on."""
         name = context_name(text, row.ingest)
         self.store.parent.mkdir(parents=True, exist_ok=True)
-        read = reform_cli.run("ingest", name, path, "--model", self.model, "--store", self.store, *row.ingest, *self.threads,
-                              binary=self.binary, show_progress=sys.stderr.isatty(), timeout_s=SECONDS_PER_TEXT)
-        return name, read["context"]["n_tokens"] / read["context"]["source_bytes"]
+        reform_cli.run("ingest", name, path, "--model", self.model, "--store", self.store, *row.ingest, *self.threads,
+                       binary=self.binary, show_progress=sys.stderr.isatty(), timeout_s=SECONDS_PER_TEXT)
+        return name
 
     def gather(self, row, name, test, budget):
         """{question's id: ranges}"""

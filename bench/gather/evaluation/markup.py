@@ -57,7 +57,8 @@ def pod_plain(text):
             return f"{section} in {page}" if section and page and " " not in section else page or section
         return content
     def protect(match):
-        return shown(match[1], match[3].replace("<", LESS).replace(">", GREATER))
+        content = re.sub(r"E<(\w+)>", lambda m: shown("E", m[1]), match[3])
+        return shown(match[1], content.replace("<", LESS).replace(">", GREATER))
     text = re.sub(r"([A-Z])(<<+)\s(.*?)\s>>+", protect, text, flags=re.S)
     while (after := re.sub(r"([A-Z])<([^<>]*)>", lambda m: shown(m[1], m[2]), text)) != text:
         text = after

@@ -8,13 +8,13 @@ import re
 
 from evaluation.test_text import Builder, TestText
 
-BYTES_PER_TOKEN = 3.7
+BYTES_PER_TOKEN = 3.8
 PACKAGES = ("boltons", "more-itertools", "networkx", "sortedcontainers", "toolz")
 MOST_QUESTIONS = 120
 LEAST_WORDS, MOST_WORDS = 6, 40
 LEAST_LINES = 3  # of code, without the docstring
-LARGEST_MODULE_BYTES = 60_000
-OF_A_MODULE = 8  # questions at most
+LARGEST_MODULE_BYTES = 40_000
+OF_A_MODULE = 10  # questions at most
 
 
 def modules(fetcher):
@@ -72,32 +72,34 @@ def plain(text):
     return re.sub(r"[\W_]+", " ", text.lower())
 
 
+def asked_of(source, everything, rng):
+    """Some of a module's functions, in order: none within another, none whose question stands in any other place."""
+    chosen, candidates = [], functions(source)
+    rng.shuffle(candidates)
+    for function in candidates:
+        apart = all(other[3] < function[0] or function[3] < other[0] for other in chosen)
+        if len(chosen) < OF_A_MODULE and apart and everything.count(plain(function[4]).strip()) == 1:
+            chosen.append(function)
+    return sorted(chosen)
+
+
 def make(fetcher, size_tokens):
     size_bytes = int(size_tokens * BYTES_PER_TOKEN)
     rng = random.Random(f"code {size_bytes}")
-    chosen, total = [], 0
-    for package, name, source in in_turn(modules(fetcher), rng):
-        if total < size_bytes:
-            chosen.append((package, name, source))
-            total += len(source.encode())
-    asked = {}  # module: functions
-    candidates = [(name, f) for _, name, source in chosen for f in functions(source)]
-    rng.shuffle(candidates)
-    everything = plain("\n".join(source for _, _, source in chosen))
-    for name, function in candidates:
-        once = everything.count(plain(function[4]).strip()) == 1
-        nested = any(f[0] <= function[3] and function[0] <= f[3] for f in asked.get(name, []))
-        if once and not nested and len(asked.get(name, [])) < OF_A_MODULE and sum(map(len, asked.values())) < MOST_QUESTIONS:
-            asked.setdefault(name, []).append(function)
+    found = modules(fetcher)
+    everything = plain("\n".join(source for _, _, source in found))
     builder, questions = Builder(), []
-    for _, name, source in chosen:
+    for _, name, source in in_turn(found, rng):
+        if builder.size_bytes + len(source.encode()) > 1.05 * size_bytes:
+            continue
         lines, at = source.splitlines(keepends=True), 0
         builder.add(f"# {name}\n\n")
-        for begin, doc_begin, doc_end, end, sentence in sorted(asked.get(name, [])):
+        for begin, doc_begin, doc_end, end, sentence in asked_of(source, everything, rng):
             builder.add("".join(lines[at:begin - 1]))
             evidence = builder.add("".join(lines[begin - 1:doc_begin - 1] + lines[doc_end:end]))
             questions.append({"id": f"code-{len(questions)}", "set": "code", "kind": "docstring", "question": sentence,
                               "evidence": [evidence]})
             at = end
         builder.add("".join(lines[at:]) + "\n\n")
-    return TestText("code", builder.text(), questions, fetcher.versions_of(*PACKAGES))
+    questions = rng.sample(questions, min(MOST_QUESTIONS, len(questions)))
+    return TestText("code", builder.text(), sorted(questions, key=lambda q: q["evidence"]), fetcher.versions_of(*PACKAGES))

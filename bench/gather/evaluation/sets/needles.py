@@ -10,7 +10,7 @@ from evaluation.test_text import TestText, spread, take_bytes
 sys.path.insert(0, str(ROOT / "scripts"))
 import haystack  # noqa: E402
 
-BYTES_PER_TOKEN = 3.9
+BYTES_PER_TOKEN = 3.6
 VERSES = "psalms1:1-revelation22:21"
 PLACES = ("Ashford", "Bramley", "Caldwell", "Dunmore", "Elmstead", "Farnham", "Glenfield", "Hartley", "Ilkeston", "Kirkby",
           "Langford", "Marlow", "Norwood", "Oakham", "Penrith", "Redhill", "Selby", "Thornton", "Upton", "Wakefield", "Yardley",

@@ -4,7 +4,7 @@ import random
 from evaluation.sets import fortunes
 from evaluation.test_text import TestText, spread
 
-BYTES_PER_TOKEN = 3.7
+BYTES_PER_TOKEN = 3.8
 PAIRS = (
     ("The veterinarian says the puppy should get its shots on the ninth of May.", "When is the young dog due to be vaccinated?"),
     ("Our flat has been without heating since the boiler broke on Sunday.", "Why is the apartment so cold?"),
@@ -49,7 +49,7 @@ PAIRS = (
     ("The hotel refunds the whole sum if you cancel a day ahead.", "Until when can guests get their money back for a booking?"),
     ("The choir rehearses in the fire station while the hall is painted.", "Where do the singers practise at the moment?"),
     ("The shepherd counts his flock with dried beans.", "What does the man use to keep track of his sheep?"),
-    ("The judge sent the forger to prison for four years.", "How long a sentence did the counterfeiter receive?"),
+    ("The judge put the forger behind bars for four years.", "How long a sentence did the counterfeiter receive?"),
     ("The oak in the schoolyard was felled by the gale.", "What happened to the big tree in the storm?"),
     ("The professor speaks nine languages but cannot drive.", "What ordinary skill does the polyglot scholar lack?"),
     ("The submarine has to surface every eleven hours for air.", "How often must the vessel come up so that the crew can breathe?"),

@@ -2,7 +2,7 @@
 from evaluation import markup
 from evaluation.sets import faq
 
-BYTES_PER_TOKEN = 3.6
+BYTES_PER_TOKEN = 3.9
 DROPPED = {  # say nothing without their place in the FAQ
     "How do I do (anything)?", "Can I do [task] in Perl?", "When I tried to run my script, I got this message. What does it mean?",
     "How do I skip some return values?",

@@ -7,7 +7,7 @@ import random
 from evaluation.sets import fortunes
 from evaluation.test_text import TestText, spread
 
-BYTES_PER_TOKEN = 3.7
+BYTES_PER_TOKEN = 3.8
 LEAST_APART = 0.15  # of the text
 PEOPLE = """Alistair Beatrix Conrad Dagmar Edwina Fabian Gretchen Horatio Imogen Jasper Katrina Leopold Marigold Nigel Ottilie
 Percival Quentin Rosalind Sigmund Tabitha Ursula Valentin Winifred Xenia Yvette Zoltan Ambrose Bridget Clarissa Desmond Eleanora
