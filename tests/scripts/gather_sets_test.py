@@ -21,14 +21,15 @@ class Gold(unittest.TestCase):
     TEXT = b"x" * 99 + b" " + b"y" * 1900
 
     def test_all_of_a_short_range_but_white_space(self):
-        for gathered, right in (([[0, 200]], True), ([[0, 99], [100, 200]], True), ([[0, 98], [100, 200]], False), ([[0, 99], [101, 200]], False),
-                                ([[100, 300], [0, 99]], True), ([[50, 200], [0, 60]], True), ([], False)):
+        for gathered, right in (([[0, 200]], True), ([[0, 99], [100, 200]], True), ([[0, 98], [100, 200]], False),
+                                ([[0, 99], [101, 200]], False), ([[100, 300], [0, 99]], True), ([[50, 200], [0, 60]], True), ([], False)):
             with self.subTest(gathered=gathered):
                 self.assertEqual(gold.is_gathered(self.TEXT, [0, 200], gathered), right)
 
     def test_half_of_a_long_range_or_400_bytes(self):
-        for evidence, gathered, right in (([0, 201], [[0, 101]], True), ([0, 201], [[0, 100]], False), ([0, 2000], [[1600, 2000]], True),
-                                          ([0, 2000], [[1601, 2000]], False), ([0, 600], [[0, 200], [100, 200], [500, 600]], True),
+        for evidence, gathered, right in (([0, 201], [[0, 101]], True), ([0, 201], [[0, 100]], False),
+                                          ([0, 2000], [[1600, 2000]], True), ([0, 2000], [[1601, 2000]], False),
+                                          ([0, 600], [[0, 200], [100, 200], [500, 600]], True),
                                           ([0, 600], [[0, 200], [100, 200], [501, 700]], False), ([700, 1000], [[0, 700], [1000, 1900]], False)):
             with self.subTest(evidence=evidence, gathered=gathered):
                 self.assertEqual(gold.is_gathered(self.TEXT, evidence, gathered), right)
@@ -118,7 +119,8 @@ class Sets(unittest.TestCase):
                 self.assertEqual(test.text[begin:end].decode(), (f"Answer {number}. " * 20).strip())
 
     def test_functions_and_their_docstrings(self):
-        source = 'import x\n\n\n@x.y\ndef f(a):\n    """Give back the sum of all\n    items in `a`. More.\n    """\n    n = 0\n    for i in a:\n        n += i\n    return n\n'
+        source = ('import x\n\n\n@x.y\ndef f(a):\n    """Give back the sum of all\n    items in `a`. More.\n    """\n'
+                  "    n = 0\n    for i in a:\n        n += i\n    return n\n")
         self.assertEqual(code.functions(source), [(4, 6, 8, 12, "Give back the sum of all items in a.")])
         self.assertEqual(code.functions(source.replace("the sum of all\n    items in `a`", "it")), [])
 

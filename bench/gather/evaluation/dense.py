@@ -36,8 +36,9 @@ class MiniLM:
         sentences, cosines = CHECK
         states = self.embed(sentences)
         for i, j, cosine in cosines:
-            if abs(states[i] @ states[j] - cosine) > 1e-3:
-                raise ValueError(f"MiniLM: the cosine of {sentences[i]!r} and {sentences[j]!r} is {states[i] @ states[j]:.4f}, expected {cosine}")
+            found = states[i] @ states[j]
+            if abs(found - cosine) > 1e-3:
+                raise ValueError(f"MiniLM: the cosine of {sentences[i]!r} and {sentences[j]!r} is {found:.4f}, expected {cosine}")
 
     def linear(self, x, name):
         return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
