@@ -59,6 +59,8 @@ def functions(source):
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or not ast.get_docstring(node):
             continue
+        if node.name.startswith("__"):
+            continue  # which class's __getitem__ it is, its source does not say
         doc, begin = node.body[0], min([node.lineno, *(d.lineno for d in node.decorator_list)])
         n_code = node.end_lineno - begin + 1 - (doc.end_lineno - doc.lineno + 1)
         if doc.lineno > node.lineno and n_code >= LEAST_LINES + 1 and len(node.body) > 1:

@@ -7,7 +7,7 @@ from evaluation.sets import faq
 BYTES_PER_TOKEN = 4.4
 DROPPED = {  # say nothing without their place in the FAQ
     "And are there yet other ways of booting a Debian system?", "And how about Debian and traditional System V init?", "What is this FAQ?",
-    "Who wrote all that software?", "You are talking about testing being broken. What do you mean by that?",
+    "Who wrote all that software?", "Where do these codenames come from?", "You are talking about testing being broken. What do you mean by that?",
 }
 
 
