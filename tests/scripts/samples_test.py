@@ -29,6 +29,20 @@ class SamplesTest(unittest.TestCase):
                     self.assertEqual(text.count(evidence), 1, f"{name}: {evidence}")
                     self.assertNotIn("\n", evidence)
 
+    def test_answers_are_short_strings_that_the_question_does_not_hold(self):
+        answered = [q for sample in self.samples.values() for q in sample["questions"] if "answer" in q]
+        self.assertGreaterEqual(len(answered), 300)
+        for question in answered:
+            self.assertIsInstance(question["answer"], list, question)
+            self.assertTrue(question["answer"], question)
+            for entry in question["answer"]:
+                strings = entry if isinstance(entry, list) else [entry]
+                self.assertTrue(strings, question)
+                for string in strings:
+                    self.assertIsInstance(string, str, question)
+                    self.assertTrue(string.strip(), question)
+                    self.assertNotIn(string.lower(), question["question"].lower(), question)
+
     def test_no_question_is_asked_twice(self):
         asked = [q["question"] for sample in self.samples.values() for q in sample["questions"]]
         self.assertEqual(len(asked), len(set(asked)))
