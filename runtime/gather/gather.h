@@ -60,7 +60,10 @@ struct Span {
   int32_t context = 0;
   int64_t begin_token = 0, end_token = 0;
   bool edge = false;
-  float score = 0;  // the best of its tokens'; 0 for edges
+  float score = 0;  // the best of its tokens' or passages'; 0 for edges
+  // Of the best passage, if it was chosen by late interaction: its round, and the parts of its score (late_score.h).
+  int round = 0;
+  std::vector<double> parts = {};
 };
 
 // The chosen tokens and each context's edges as spans, by context and position. A span is all edge or all match; two

@@ -16,7 +16,7 @@ OpLimits Scorer::limits(const EmbeddingLayout& layout, int64_t n_question_rows) 
 }
 
 Result<std::unique_ptr<Scorer>> Scorer::create(const Site& site, const EmbeddingLayout& layout, int64_t n_question_rows,
-                                               int64_t max_block_rows) {
+                                               int64_t max_block_rows, int64_t max_segments) {
   std::unique_ptr<Scorer> s(new Scorer(site, layout));
   s->n_question_rows_ = n_question_rows;
   const auto allocate = [&](Rows& rows, int64_t n_rows) -> Status {
@@ -32,10 +32,10 @@ Result<std::unique_ptr<Scorer>> Scorer::create(const Site& site, const Embedding
   };
   TRY(allocate(s->question_, n_question_rows));
   TRY(allocate(s->block_, max_block_rows));
-  TRY_ASSIGN(s->scores_, Buffer<float>::create(site.device.account(), MemoryCategory::kIndex, max_block_rows));
-  TRY_ASSIGN(s->host_scores_,
-             Buffer<std::byte>::create(site.host, MemoryCategory::kIndex,
-                                       copy_bytes(site.device, max_block_rows * int64_t(sizeof(float)))));
+  const int64_t n_scores = max_segments > 0 ? max_segments * layout.n_heads * n_question_rows : max_block_rows;
+  TRY_ASSIGN(s->scores_, Buffer<float>::create(site.device.account(), MemoryCategory::kIndex, n_scores));
+  TRY_ASSIGN(s->host_scores_, Buffer<std::byte>::create(site.host, MemoryCategory::kIndex,
+                                                        copy_bytes(site.device, n_scores * int64_t(sizeof(float)))));
   return s;
 }
 
@@ -59,13 +59,26 @@ Status Scorer::set_question(std::span<const std::byte> rows) {
   return {};
 }
 
+Result<std::span<const float>> Scorer::for_host(int64_t n_scores) {
+  TRY_ASSIGN(const std::byte* const scores,
+             seen_by_host(device_, scores_.data(), n_scores * int64_t(sizeof(float)), host_scores_.data()));
+  return std::span(reinterpret_cast<const float*>(scores), size_t(n_scores));
+}
+
 Result<std::span<const float>> Scorer::score(std::span<const std::byte> rows) {
   CHECK(n_rows(rows) <= scores_.size());
   TRY_ASSIGN(const EmbeddingRows block, for_ops(block_, rows));
   ops_->score(block, question_rows_, scores_.span().first(size_t(block.n_rows)));
-  TRY_ASSIGN(const std::byte* const scores,
-             seen_by_host(device_, scores_.data(), block.n_rows * int64_t(sizeof(float)), host_scores_.data()));
-  return std::span(reinterpret_cast<const float*>(scores), size_t(block.n_rows));
+  return for_host(block.n_rows);
+}
+
+Result<std::span<const float>> Scorer::best_cosines(std::span<const std::byte> rows,
+                                                    std::span<const int32_t> segment_ends) {
+  const int64_t n_scores = int64_t(segment_ends.size()) * layout_.n_heads * question_rows_.n_rows;
+  CHECK(n_scores <= scores_.size());
+  TRY_ASSIGN(const EmbeddingRows block, for_ops(block_, rows));
+  ops_->best_cosines(block, question_rows_, segment_ends, scores_.span().first(size_t(n_scores)));
+  return for_host(n_scores);
 }
 
 }  // namespace reform

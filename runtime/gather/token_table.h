@@ -1,0 +1,53 @@
+// What gather knows of a token from its text alone: which word it is, and whether a line or a sentence ends with it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace reform {
+
+class TokenTable {
+ public:
+  explicit TokenTable(const Tokenizer& tokenizer);
+  // The memory it takes, that for making it included.
+  static int64_t bytes(int64_t n_vocab) {
+    return n_vocab * int64_t(sizeof(int32_t) + sizeof(uint8_t) + sizeof(std::pair<uint64_t, int32_t>));
+  }
+
+  int64_t n_vocab() const { return int64_t(words_.size()); }
+  // Tokens with the same number are the same word: case and spaces around it do not count.
+  int32_t word(int32_t id) const { return words_[size_t(id)]; }
+  bool has_newline(int32_t id) const { return (flags_[size_t(id)] & kNewline) != 0; }
+  bool has_blank_line(int32_t id) const { return (flags_[size_t(id)] & kBlankLine) != 0; }
+  bool is_blank(int32_t id) const { return (flags_[size_t(id)] & kBlank) != 0; }
+  bool begins_with_space(int32_t id) const { return (flags_[size_t(id)] & kLeadingSpace) != 0; }
+  bool begins_small(int32_t id) const { return (flags_[size_t(id)] & kSmall) != 0; }  // with a small letter
+  // Ends with a full stop or its like. A sentence ends there if a space follows, or at once in scripts without spaces.
+  bool has_stop(int32_t id) const { return (flags_[size_t(id)] & kStop) != 0; }
+  bool has_wide_stop(int32_t id) const { return (flags_[size_t(id)] & kWideStop) != 0; }
+
+ private:
+  enum Flag : uint8_t {
+    kNewline = 1,
+    kBlankLine = 2,
+    kBlank = 4,
+    kLeadingSpace = 8,
+    kSmall = 16,
+    kStop = 32,
+    kWideStop = 64,
+  };
+  static uint8_t flags_of(std::string_view text);
+
+  std::vector<int32_t> words_;
+  std::vector<uint8_t> flags_;
+};
+
+// A text without case and without spaces around it. Case: the pairs of ASCII, Latin-1, Greek and Cyrillic.
+std::string fold(std::string_view text);
+
+}  // namespace reform

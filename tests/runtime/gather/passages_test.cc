@@ -1,0 +1,200 @@
+// What happens to scored passages: neighbours, the best of them, the choice within a budget, and the spans.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <random>
+#include <vector>
+
+#include "runtime/gather/best_passages.h"
+#include "runtime/gather/neighbours.h"
+#include "runtime/gather/passage_spans.h"
+#include "tests/runtime/support/plain_gather.h"
+
+using namespace reform;
+using namespace reform::test;
+
+namespace {
+
+// The passages of some contexts, one after the other, without gaps.
+struct Passages {
+  std::vector<int64_t> n_tokens;  // of each context
+  std::vector<ScoredPassage> all;
+
+  // Scores are few, so that there are ties, if `ties`.
+  Passages(std::mt19937& rng, bool ties) {
+    for (size_t c = 0, n = 1 + rng() % 3; c < n; ++c) {
+      int64_t begin = 0;
+      for (size_t p = 0, n_passages = 1 + rng() % 40; p < n_passages; ++p) {
+        const int64_t end = begin + 1 + int64_t(rng() % 96);
+        const double score = ties ? double(rng() % 5) : double(rng()) / 1e9 - 2;
+        all.push_back({int32_t(c), begin, end, score, {score, double(p)}});
+        begin = end;
+      }
+      n_tokens.push_back(begin);
+    }
+  }
+};
+
+bool same(const ScoredPassage& a, const ScoredPassage& b) {
+  return a.context == b.context && a.begin_token == b.begin_token && a.end_token == b.end_token && a.score == b.score &&
+         a.parts == b.parts;
+}
+
+std::vector<ScoredPassage> sorted(std::vector<ScoredPassage> all) {  // equal ones stay as they stand in the text
+  std::ranges::stable_sort(all, std::greater<>(), &ScoredPassage::score);
+  return all;
+}
+
+int64_t tokens_of(const std::vector<ChosenPassage>& chosen) {
+  int64_t n = 0;
+  for (const ChosenPassage& c : chosen) n += c.passage.n_tokens();
+  return n;
+}
+
+ScoredPassage passage(int32_t context, int64_t begin, int64_t end, double score) {
+  return {context, begin, end, score, {score}};
+}
+
+}  // namespace
+
+TEST_CASE("neighbours: each score is raised by 0.4 of the better neighbour's own", "[runtime][gather]") {
+  std::vector<std::vector<double>> contexts = {{1, 5, 2, -3}, {-2}, {4, -1}};
+  std::vector<ScoredPassage> raised;
+  Neighbours neighbours([&](ScoredPassage p) { raised.push_back(std::move(p)); });
+  for (size_t c = 0; c < contexts.size(); ++c) {
+    for (size_t p = 0; p < contexts[c].size(); ++p)
+      neighbours.add({int32_t(c), int64_t(p), int64_t(p) + 1, contexts[c][p], {double(c), double(p)}});
+    neighbours.end_context();
+  }
+  const std::vector<double> want = {1 + 0.4 * 5,   5 + 0.4 * 2, 2 + 0.4 * 5, -3 + 0.4 * 2,
+                                    -2 + 0.4 * -2,  // alone, so its own
+                                    4 + 0.4 * -1,  -1 + 0.4 * 4};
+  REQUIRE(raised.size() == want.size());
+  size_t i = 0;
+  for (size_t c = 0; c < contexts.size(); ++c) {
+    for (size_t p = 0; p < contexts[c].size(); ++p, ++i) {
+      CAPTURE(c, p);
+      CHECK(raised[i].score == Approx(want[i]));
+      CHECK((raised[i].context == int32_t(c) && raised[i].begin_token == int64_t(p)));
+      CHECK(raised[i].parts == std::vector<double>{double(c), double(p)});
+    }
+  }
+}
+
+TEST_CASE("best passages: those of a sort of all, as many as fill the budget, in whatever order they come",
+          "[runtime][gather]") {
+  std::mt19937 rng(17);
+  for (int round = 0; round < 200; ++round) {
+    const Passages passages(rng, round % 2 == 0);
+    const int64_t budget = int64_t(rng() % (round % 3 == 0 ? 5000 : 300)) + 1;
+    std::vector<ScoredPassage> want;
+    int64_t n = 0;
+    for (const ScoredPassage& p : sorted(passages.all)) {
+      if (n >= budget) break;
+      want.push_back(p);
+      n += p.n_tokens();
+    }
+    for (const bool in_order : {true, false}) {
+      std::vector<ScoredPassage> coming = passages.all;
+      if (!in_order) std::shuffle(coming.begin(), coming.end(), rng);
+      BestPassages best(budget);
+      for (const ScoredPassage& p : coming) {
+        if (!in_order || best.wants(p.score)) best.add(p);
+      }
+      CAPTURE(round, budget, in_order);
+      const auto got = best.take();
+      CHECK(std::ranges::equal(got, want, same));
+      CHECK(best.take().empty());
+    }
+  }
+  CHECK_FALSE(BestPassages(0).wants(1e9));
+}
+
+TEST_CASE("chosen passages: best first while they fit, and the very first is cut if it must be", "[runtime][gather]") {
+  const std::vector<ScoredPassage> best = {passage(0, 100, 160, 9), passage(1, 0, 50, 8), passage(0, 160, 200, 7),
+                                           passage(0, 10, 20, 6)};
+  const auto chosen = [&](int64_t budget) {
+    std::vector<ChosenPassage> all;
+    choose_passages(best, 1, budget, all);
+    std::vector<std::pair<int64_t, int64_t>> places;
+    for (const ChosenPassage& c : all) places.emplace_back(c.passage.begin_token, c.passage.end_token);
+    return places;
+  };
+  using Places = std::vector<std::pair<int64_t, int64_t>>;
+  CHECK(chosen(0) == Places{});
+  CHECK(chosen(1) == Places{{100, 101}});
+  CHECK(chosen(59) == Places{{100, 159}});
+  CHECK(chosen(60) == Places{{100, 160}});
+  CHECK(chosen(69) == Places{{100, 160}});
+  CHECK(chosen(70) == Places{{100, 160}, {10, 20}});  // the second and third are passed over
+  CHECK(chosen(109) == Places{{100, 160}, {160, 200}});
+  CHECK(chosen(110) == Places{{100, 160}, {0, 50}});
+  CHECK(chosen(160) == Places{{100, 160}, {0, 50}, {160, 200}, {10, 20}});
+}
+
+TEST_CASE("chosen passages: a second round takes what the first left, and none twice", "[runtime][gather]") {
+  std::vector<ChosenPassage> chosen;
+  choose_passages({passage(0, 0, 50, 9), passage(0, 50, 90, 5)}, 1, 75, chosen);
+  REQUIRE(chosen.size() == 1);
+  choose_passages({passage(0, 0, 50, 99), passage(1, 0, 10, 8), passage(0, 50, 90, 7), passage(1, 10, 20, 6)}, 2, 100,
+                  chosen);
+  REQUIRE(chosen.size() == 3);
+  CHECK((chosen[0].round == 1 && chosen[0].passage.score == 9));
+  CHECK((chosen[1].round == 2 && chosen[1].passage.context == 1 && chosen[1].passage.begin_token == 0));
+  CHECK((chosen[2].round == 2 && chosen[2].passage.begin_token == 50));
+  CHECK(tokens_of(chosen) == 100);
+}
+
+TEST_CASE("spans of passages: by place, touching ones joined, edges clipped", "[runtime][gather]") {
+  const std::vector<ChosenPassage> chosen = {{passage(1, 3, 5, 1), 1},   {passage(0, 40, 60, 2), 1},
+                                             {passage(0, 60, 70, 3), 2}, {passage(0, 5, 12, 4), 1},
+                                             {passage(0, 71, 72, 9), 1}, {passage(0, 95, 100, 5), 1}};
+  const std::vector<Span> got = make_passage_spans(chosen, std::vector<int64_t>{100, 5}, 10);
+  const std::vector<Span> want = {{0, 0, 5, true, 0},
+                                  {0, 5, 12, false, 4, 1, {4}},
+                                  {0, 40, 70, false, 3, 2, {3}},
+                                  {0, 71, 72, false, 9, 1, {9}},
+                                  {0, 90, 95, true, 0},
+                                  {0, 95, 100, false, 5, 1, {5}},
+                                  {1, 0, 3, true, 0},
+                                  {1, 3, 5, false, 1, 1, {1}}};
+  REQUIRE(got.size() == want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    CAPTURE(i);
+    CHECK((got[i].context == want[i].context && got[i].edge == want[i].edge));
+    CHECK((got[i].begin_token == want[i].begin_token && got[i].end_token == want[i].end_token));
+    CHECK((got[i].score == want[i].score && got[i].round == want[i].round && got[i].parts == want[i].parts));
+  }
+}
+
+TEST_CASE("spans of passages: of two contexts none are joined", "[runtime][gather]") {
+  const auto spans =
+      make_passage_spans({{passage(0, 50, 60, 1), 1}, {passage(1, 60, 70, 1), 1}}, std::vector<int64_t>{60, 90}, 0);
+  REQUIRE(spans.size() == 2);
+  CHECK((spans[0].context == 0 && spans[0].end_token == 60));
+  CHECK((spans[1].context == 1 && spans[1].begin_token == 60));
+}
+
+TEST_CASE("spans of passages: never more tokens than the budget, and what arrays say of each token",
+          "[runtime][gather]") {
+  std::mt19937 rng(29);
+  for (int round = 0; round < 300; ++round) {
+    const Passages passages(rng, round % 2 == 0);
+    const int64_t budget = int64_t(rng() % (round % 3 == 0 ? 4000 : 200)), edge = int64_t(rng() % 150);
+    std::vector<ChosenPassage> chosen;
+    choose_passages(sorted(passages.all), 1, budget - budget / 4, chosen);
+    CHECK(tokens_of(chosen) <= budget - budget / 4);
+    std::vector<ScoredPassage> others = passages.all;
+    std::shuffle(others.begin(), others.end(), rng);
+    choose_passages(others, 2, budget, chosen);
+    CHECK(tokens_of(chosen) <= budget);
+    std::shuffle(chosen.begin(), chosen.end(), rng);
+    const std::vector<Span> got = make_passage_spans(chosen, passages.n_tokens, edge);
+    std::ranges::sort(chosen, {}, [](const ChosenPassage& c) { return c.passage.begin_token; });  // of ties the earlier
+    const std::vector<Span> want = plain_spans(chosen, passages.n_tokens, edge);
+    CAPTURE(round, budget, edge);
+    CHECK(std::ranges::equal(got, want, [](const Span& a, const Span& b) {
+      return a.context == b.context && a.begin_token == b.begin_token && a.end_token == b.end_token &&
+             a.edge == b.edge && a.score == b.score && a.round == b.round && a.parts == b.parts;
+    }));
+  }
+}
