@@ -152,6 +152,13 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
     verb->add_option(name, value, help)->type_name(type)->capture_default_str()->group(group);
   };
   add("--policy", o.policy, policy_help(), "NAME");
+  verb->add_option(
+          "--depth", o.depth,
+          "How deep the model reads:\nfast: less than a third of its layers\nbalanced: up to 60 % of them (the "
+          "default where the heads for it are known)\ndeep: as deep as it helps\npaper: the heads for the "
+          "paper's own score")
+      ->type_name("NAME")
+      ->group(group);
   const auto add_size = [&](const char* name, int64_t& value, const char* help) {
     verb->add_option(name, value, help)
         ->type_name("N")

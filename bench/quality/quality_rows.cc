@@ -21,6 +21,7 @@
 #include "bench/phase1.h"
 #include "bench/quality/approximate_device.h"
 #include "runtime/compress/compress.h"
+#include "runtime/compress/head_set.h"
 #include "runtime/engine/memory_plan.h"
 #include "runtime/gather/gather.h"
 #include "runtime/gather/scorer.h"
@@ -219,9 +220,10 @@ Status run_all(const Options& options) {
   TRY_ASSIGN(const auto tokenizer, Tokenizer::create(*gguf));
   const std::string heads_json = shipped_heads_json(compute_fingerprint(*gguf));
   if (heads_json.empty()) return {Code::kUsage, options.reading.model + ": no heads are shipped for it"};
-  TRY_ASSIGN(const Heads heads, parse_heads_json(heads_json, "heads", model->shape()));
+  TRY_ASSIGN(const HeadSets sets, parse_heads_file(heads_json, "heads", model->shape()));
+  TRY_ASSIGN(const HeadSet set, choose_set(sets, "paper"));  // what it compares is gathered by the paper's score
   TRY_ASSIGN(const Text text, read_text_and_facts(options, *tokenizer));
-  QualityRun quality(options, text, *tokenizer, *model, heads);
+  QualityRun quality(options, text, *tokenizer, *model, set.heads);
   TRY_ASSIGN(const RunResult exact, quality.run(*find_approximation("exact")));
   json out = {{"n_tokens", text.n_tokens()}, {"rows", json::object()}};
   out["rows"]["exact"] = describe(options, quality.layout(), exact, exact);

@@ -4,10 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
 
-#include "base/parse_json.h"
-#include "base/try.h"
 #include "runtime/model/model.h"
 
 namespace reform {
@@ -63,38 +60,6 @@ Status check_heads(const Heads& heads, const ModelShape& shape) {
     }
   }
   return {};
-}
-
-Result<Heads> parse_heads_json(const std::string& json, const std::string& label, const ModelShape& shape,
-                               const std::string& fingerprint) {
-  const auto root = parse_json(json);
-  if (!root.is_object() || !root.contains("heads") || !root["heads"].is_array()) {
-    return Status{Code::kUsage, fmt::format("{}: expected a JSON object with an array \"heads\"", label)};
-  }
-  const auto whose = root.find("fingerprint");
-  if (!fingerprint.empty() && whose != root.end() && whose->is_string() && !whose->get<std::string>().empty() &&
-      whose->get<std::string>() != fingerprint) {
-    return Status{Code::kWrongModel,
-                  fmt::format("{}: these heads were chosen for another model ({}, this one is {}); without the "
-                              "\"fingerprint\" they are taken all the same",
-                              label, whose->get<std::string>(), fingerprint)};
-  }
-  Heads heads;
-  for (const auto& entry : root["heads"]) {
-    if (!entry.is_string()) return Status{Code::kUsage, fmt::format("{}: a head must be a string like q14.9", label)};
-    TRY_ASSIGN(HeadRef head, parse_head(entry.get<std::string>()));
-    heads.push_back(head);
-  }
-  if (Status s = check_heads(heads, shape); !s.ok()) return Status{s.code, label + ": " + s.message};
-  return heads;
-}
-
-std::string heads_json(const Heads& heads, const std::string& model_name, const std::string& fingerprint) {
-  nlohmann::ordered_json root;
-  root["model"] = model_name;
-  root["fingerprint"] = fingerprint;
-  for (const HeadRef& h : heads) root["heads"].push_back(to_string(h));
-  return root.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 Heads synthetic_heads(const ModelShape& shape) {

@@ -1,6 +1,6 @@
-// Which attention heads' states make a token's embedding. Heads are data: a small JSON per model fingerprint. It is
-// shipped for the models we test; for any other, heads are searched once (head_search.h) and kept in the cache
-// directory.
+// Which attention heads' states make a token's embedding. Heads are data: a small JSON per model fingerprint
+// (head_set.h). It is shipped for the models we test; for any other, heads are searched once (head_search.h) and kept
+// in the cache directory.
 #pragma once
 
 #include <reform/status.h>
@@ -32,10 +32,6 @@ Result<HeadRef> parse_head(const std::string& text);
 // The topmost layer with a chosen head: phase 1 stops after its projections.
 int64_t exit_layer(const Heads& heads);
 
-// {"heads": ["q14.9", …], "model": …, "fingerprint": …}. Checked against the shape.
-Result<Heads> parse_heads_json(const std::string& json, const std::string& label, const ModelShape& shape,
-                               const std::string& fingerprint = "");
-std::string heads_json(const Heads& heads, const std::string& model_name, const std::string& fingerprint);
 Status check_heads(const Heads& heads, const ModelShape& shape);
 
 // The heads of every synthetic model. In noise there is nothing to find, but the work is the same with any choice.

@@ -103,7 +103,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   }
   TRY_ASSIGN(impl->info, describe(*impl));
   TRY_ASSIGN(impl->tokenizer_tables,
-             Reservation::create(impl->account, MemoryCategory::kTokens, impl->tokenizer->table_bytes()));
+             Reservation::create(impl->account, MemoryCategory::kTokens,
+                                 impl->tokenizer->table_bytes() + TokenTable::bytes(impl->tokenizer->n_vocab())));
   if (impl->gguf->is_synthetic() && impl->device->is_host()) TRY(machine_has(*impl->gguf));
   TRY(impl->take_weights());
   TRY(impl->prepare_decode());
@@ -140,6 +141,11 @@ Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
 int64_t Turns::n_waiting() const {
   const std::lock_guard lock(mutex_);
   return n_waiting_;
+}
+
+const TokenTable& Engine::Impl::known_tokens() {
+  if (token_table == nullptr) token_table = std::make_unique<TokenTable>(*tokenizer);
+  return *token_table;
 }
 
 // On the CPU weights stay in the file's mapping. A device with memory of its own gets copies of them.

@@ -13,8 +13,9 @@
 #include "base/memory.h"
 #include "base/thread_pool.h"
 #include "kernels/device.h"
-#include "runtime/compress/heads.h"
+#include "runtime/compress/head_set.h"
 #include "runtime/engine/memory_plan.h"
+#include "runtime/gather/token_table.h"
 #include "runtime/model/chat_template.h"
 #include "runtime/model/gguf.h"
 #include "runtime/model/kv_cache.h"
@@ -84,11 +85,12 @@ struct Engine::Impl {
   std::unique_ptr<Model> model;  // its weights may be in the device's memory
   std::unique_ptr<Tokenizer> tokenizer;
   Reservation tokenizer_tables;
+  std::unique_ptr<TokenTable> token_table;  // nullptr until a gather needs it
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
   Isa isa = Isa::kPortable;
   ModelInfo info;
-  Turns turns;  // for calls that run the model
-  Heads heads;  // empty until resolved
+  Turns turns;     // for calls that run the model
+  HeadSets heads;  // empty until resolved
 
   // What memory() reports about a GPU, from any thread.
   mutable std::mutex gpu_mutex;
@@ -130,14 +132,18 @@ struct Engine::Impl {
   // A decode with the whole model, after a prompt of n_prompt_tokens.
   Result<Session<Decoder>> open_decoder(int64_t n_prompt_tokens, const SamplingOptions& sampling,
                                         const MemoryPlan& beside, const std::string& advice, const CancelToken* cancel);
-  // The heads for a new context's embeddings: from the user's file, the shipped ones, the cache, or a search.
-  Result<Heads> resolve_heads(const IngestProgressCallback& progress, const CancelToken* cancel);
+  // The heads for a new context's embeddings, of a depth (head_set.h): from the user's file, the shipped ones, the
+  // cache, or a search.
+  Result<HeadSet> resolve_heads(const std::string& depth, const IngestProgressCallback& progress,
+                                const CancelToken* cancel);
+  const TokenTable& known_tokens();      // made when a gather first wants it
   void note_gpu_plan(MemoryPlan there);  // call it once weights are arranged
   void remark(LogLevel level, const std::string& line) const {
     if (log) log(level, line);
   }
 
  private:
+  Result<HeadSets> find_heads(const IngestProgressCallback& progress, const CancelToken* cancel);
   Status fit_job(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel);
   Result<Buffer<std::byte>> make_workspace(const OpLimits& limits);
 };

@@ -7,6 +7,7 @@
 
 #include "base/try.h"
 #include "kernels/ops.h"
+#include "runtime/compress/head_set.h"
 #include "runtime/compress/policies/policy.h"
 #include "runtime/engine/device_choice.h"
 
@@ -53,6 +54,8 @@ Status IngestOptions::validate() const {
   if (find_policy(policy) == nullptr) {
     return {Code::kUsage, fmt::format("unknown policy '{}'; expected one of {}", policy, policy_names())};
   }
+  if (!depth.empty() && std::count(std::begin(kDepths), std::end(kDepths), depth) == 0)
+    return {Code::kUsage, fmt::format("unknown depth '{}'; expected one of {}", depth, fmt::join(kDepths, ", "))};
   if (chunk_tokens != 0) TRY(in_range("chunk tokens", chunk_tokens, 64, 65536));
   if (cache_tokens != 0) TRY(in_range("cache tokens", cache_tokens, 64, 1 << 20));
   TRY(in_range("sink tokens", sink_tokens, 0, (cache_tokens == 0 ? 1 << 20 : cache_tokens) / 2));
@@ -71,8 +74,11 @@ Status SamplingOptions::validate() const {
 }
 
 Status GatherOptions::validate() const {
-  TRY(in_range("gather tokens", gather_tokens, 0, 1 << 20));
-  TRY(in_range("edge tokens", edge_tokens, 0, 1 << 16));
+  TRY(in_range("gather tokens", gather_tokens == kAuto ? 0 : gather_tokens, 0, 1 << 20));
+  TRY(in_range("edge tokens", edge_tokens == kAuto ? 0 : edge_tokens, 0, 1 << 16));
+  if (!gather_score.empty() && gather_score != "late" && gather_score != "paper")
+    return {Code::kUsage, fmt::format("unknown gather score '{}'; expected late or paper", gather_score)};
+  TRY(in_range("rounds", rounds, 1, 2));
   TRY(in_range("pool window", pool_window, 1, 4095));
   if (pool_window % 2 == 0)
     return {Code::kUsage, fmt::format("pool window is {}; expected an odd number", pool_window)};

@@ -31,36 +31,35 @@ Result<Heads> search_heads(Engine::Impl& engine, const IngestProgressCallback& p
   return search->run(engine.info.n_params, progress, cancel);
 }
 
-Result<Heads> Engine::Impl::resolve_heads(const IngestProgressCallback& progress, const CancelToken* cancel) {
-  if (!heads.empty()) return heads;
+Result<HeadSets> Engine::Impl::find_heads(const IngestProgressCallback& progress, const CancelToken* cancel) {
   const ModelShape& shape = model->shape();
   if (!options.heads_file.empty()) {
     TRY_ASSIGN(const std::string json, read_small_file(options.heads_file, kMaxHeadsFileBytes));
-    TRY_ASSIGN(heads, parse_heads_json(json, options.heads_file, shape, info.fingerprint));
-    return heads;
+    return parse_heads_file(json, options.heads_file, shape, info.fingerprint);
   }
-  if (gguf->is_synthetic()) {
-    heads = synthetic_heads(shape);
-    return heads;
-  }
-  if (const std::string json = shipped_heads_json(info.fingerprint); !json.empty()) {
-    TRY_ASSIGN(heads, parse_heads_json(json, "the shipped heads of " + info.name, shape));
-    return heads;
-  }
+  if (gguf->is_synthetic()) return HeadSets{{"paper", {synthetic_heads(shape), {}}}};
+  if (const std::string json = shipped_heads_json(info.fingerprint); !json.empty())
+    return parse_heads_file(json, "the shipped heads of " + info.name, shape);
   const std::string cached = fmt::format("{}/heads/{}.json", cache_dir(), info.fingerprint);
   if (auto json = read_small_file(cached, kMaxHeadsFileBytes); json.ok()) {
-    if (auto parsed = parse_heads_json(json.value(), cached, shape); parsed.ok()) {
-      heads = parsed.value();
-      return heads;
-    }
+    if (auto parsed = parse_heads_file(json.value(), cached, shape); parsed.ok()) return parsed;
     remark(LogLevel::kWarning, cached + " is damaged; the heads are searched again");
   }
   remark(LogLevel::kInfo, fmt::format("no heads are known for {} yet: searching once, on synthetic text", info.name));
-  TRY_ASSIGN(heads, search_heads(*this, progress, cancel));
-  if (Status s = replace_file(cached, heads_json(heads, info.name, info.fingerprint)); !s.ok()) {
+  TRY_ASSIGN(Heads found, search_heads(*this, progress, cancel));
+  HeadSets sets{{"paper", {std::move(found), {}}}};
+  if (Status s = replace_file(cached, heads_file_json(sets, info.name, info.fingerprint)); !s.ok()) {
     remark(LogLevel::kWarning, "the heads found could not be kept: " + s.message);
   }
-  return heads;
+  return sets;
+}
+
+Result<HeadSet> Engine::Impl::resolve_heads(const std::string& depth, const IngestProgressCallback& progress,
+                                            const CancelToken* cancel) {
+  if (heads.empty()) {
+    TRY_ASSIGN(heads, find_heads(progress, cancel));
+  }
+  return choose_set(heads, depth);
 }
 
 }  // namespace reform

@@ -38,9 +38,9 @@ IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
 Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
   const Engine::Impl& engine = call.engine;
   const IngestOptions& options = call.options;
-  if (!engine.options.heads_file.empty()) {
-    TRY_ASSIGN(const Heads heads, call.engine.resolve_heads(call.progress, call.cancel));
-    if (heads != s.heads) return false;
+  if (!engine.options.heads_file.empty() || !options.depth.empty()) {
+    TRY_ASSIGN(const HeadSet set, call.engine.resolve_heads(options.depth, call.progress, call.cancel));
+    if (set.heads != s.heads) return false;
   }
   return s.fp8_products == engine.fp8_products() && s.policy == options.policy &&
          s.chunk_tokens == options.chunk_tokens && s.cache_tokens == options.cache_tokens &&
@@ -150,6 +150,7 @@ Result<IngestTarget> begin(IngestCall& call, Which which) {
                      .overlap_tokens = options.overlap_tokens,
                      .lossy = options.lossy,
                      .heads = {},
+                     .maps = {},
                      .head_dim = engine.model->shape().head_dim,
                      .kv_type = engine.kv_type_name(),
                      .fp8_products = engine.fp8_products()};
@@ -157,7 +158,8 @@ Result<IngestTarget> begin(IngestCall& call, Which which) {
   TRY(target.pump->fill(1));
   if (target.pump->waiting() == 0) return empty_text(call);
   call.tokenise_ms += watch.lap_ms();
-  TRY_ASSIGN(target.settings.heads, call.engine.resolve_heads(call.progress, call.cancel));
+  TRY_ASSIGN(HeadSet set, call.engine.resolve_heads(options.depth, call.progress, call.cancel));
+  target.settings.heads = std::move(set.heads), target.settings.maps = std::move(set.maps);
   call.heads_ms += watch.lap_ms();
   return target;
 }

@@ -38,6 +38,7 @@ std::string to_json(const ContextSettings& s) {
   root["overlap_tokens"] = s.overlap_tokens;
   root["lossy"] = s.lossy;
   for (const HeadRef& h : s.heads) root["heads"].push_back(to_string(h));
+  if (!s.maps.empty()) root["maps"] = maps_json(s.maps);
   root["head_dim"] = s.head_dim;
   root["embedding"] = s.embedding;
   root["kv_type"] = s.kv_type;
@@ -58,12 +59,12 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
     model.at("path").get_to(s.model_path);
     model.at("architecture").get_to(s.architecture);
     root.at("policy").get_to(s.policy);
-    root.at("chunk_tokens").get_to(s.chunk_tokens);
-    root.at("cache_tokens").get_to(s.cache_tokens);
-    root.at("sink_tokens").get_to(s.sink_tokens);
-    root.at("overlap_tokens").get_to(s.overlap_tokens);
+    s.chunk_tokens = parse_integer(root.at("chunk_tokens"));
+    s.cache_tokens = parse_integer(root.at("cache_tokens"));
+    s.sink_tokens = parse_integer(root.at("sink_tokens"));
+    s.overlap_tokens = parse_integer(root.at("overlap_tokens"));
     root.at("lossy").get_to(s.lossy);
-    root.at("head_dim").get_to(s.head_dim);
+    s.head_dim = parse_integer(root.at("head_dim"));
     root.at("embedding").get_to(s.embedding);
     root.at("kv_type").get_to(s.kv_type);
     if (root.contains("products")) {
@@ -74,6 +75,7 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
       TRY_ASSIGN(const HeadRef head, parse_head(entry.get<std::string>()));
       s.heads.push_back(head);
     }
+    if (root.contains("maps")) s.maps = parse_maps(root.at("maps"), s.heads.size());
   } catch (const json::exception& e) {
     return bad(e.what());
   }

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "runtime/compress/compress.h"
-#include "runtime/compress/heads.h"
+#include "runtime/compress/head_set.h"
 #include "runtime/engine/engine_impl.h"
 #include "storage/store/context_store.h"
 
@@ -20,6 +20,7 @@ struct ContextSettings {
   int64_t chunk_tokens = 0, cache_tokens = 0, sink_tokens = 0, overlap_tokens = 0;
   bool lossy = false;
   Heads heads;
+  ScoreMaps maps;  // empty in contexts of before there were maps
   int64_t head_dim = 0;
   std::string embedding = "int8";
   std::string kv_type = "f16";  // of the checkpoint

@@ -38,11 +38,11 @@ json part_json(const PartStart& p) {
 
 PartStart parse_part(const json& j) {
   PartStart p;
-  j.at("begin_tokens").get_to(p.begin_tokens);
-  j.at("source_begin_byte").get_to(p.source_begin_byte);
-  j.at("stable_bytes").get_to(p.stable_bytes);
-  j.at("seed_ids").get_to(p.seed_ids);
-  j.at("seed_byte_lengths").get_to(p.seed_byte_lengths);
+  p.begin_tokens = parse_integer(j.at("begin_tokens"));
+  p.source_begin_byte = parse_integer(j.at("source_begin_byte"));
+  p.stable_bytes = parse_integer(j.at("stable_bytes"));
+  for (const json& id : j.at("seed_ids")) p.seed_ids.push_back(int32_t(parse_integer(id)));
+  for (const json& n : j.at("seed_byte_lengths")) p.seed_byte_lengths.push_back(uint32_t(parse_integer(n)));
   p.held_back = from_hex(j.at("held_back").get<std::string>());
   for (const int64_t offset : {p.begin_tokens, p.source_begin_byte, p.stable_bytes}) check_offset(offset);
   if (p.seed_ids.size() != p.seed_byte_lengths.size()) {
@@ -85,7 +85,7 @@ Result<std::vector<SourceFile>> parse_sources(const std::string& text, const std
     std::vector<SourceFile> sources;
     for (const json& j : root) {
       sources.push_back(
-          {j.at("name").get<std::string>(), j.at("begin_byte").get<int64_t>(), j.at("size_bytes").get<int64_t>()});
+          {j.at("name").get<std::string>(), parse_integer(j.at("begin_byte")), parse_integer(j.at("size_bytes"))});
       check_offset(sources.back().begin_byte), check_offset(sources.back().size_bytes);
     }
     return sources;
@@ -106,7 +106,7 @@ Result<ProgressState> parse_progress(const std::string& text, const std::string&
     s.part = parse_part(root.at("part"));
     root.at("committed_hash").get_to(s.committed_hash);
     for (const json& j : root.at("read"))
-      s.read.push_back({j.at("bytes").get<int64_t>(), j.at("xxh3_128").get<std::string>()});
+      s.read.push_back({parse_integer(j.at("bytes")), j.at("xxh3_128").get<std::string>()});
     s.can_append = root.contains("append");
     if (s.can_append) s.append = parse_part(root.at("append"));
     return s;

@@ -24,6 +24,9 @@ REFORM_API std::vector<PolicyInfo> list_policies();
 struct IngestOptions {
   // Changes results; fixed when the context is begun.
   std::string policy = "h2o";  // what one chunk passes to the next: a name of list_policies()
+  // How deep the model reads: fast (less than a third of its layers), balanced, deep, or paper (the heads for the
+  // paper's own score). "": balanced, or paper if the model's heads have no other.
+  std::string depth = "";
   // Tokens run at a time, in [64, 65536], and tokens in each layer's cache after eviction, at least 64 (every policy
   // but none). A chunk's positions follow the cache's, so the two together should fit the window that the model was
   // trained on. 0: 4,096, or less if that window is short.

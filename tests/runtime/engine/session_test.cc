@@ -5,6 +5,7 @@
 #include "runtime/compress/head_search.h"
 #include "runtime/engine/engine_impl.h"
 #include "runtime/gather/scorer.h"
+#include "runtime/jobs/ask_method.h"
 #include "runtime/recompute/decode.h"
 #include "tests/runtime/support/ingest_support.h"
 #include "tests/support/take.h"
@@ -38,7 +39,7 @@ TEST_CASE("a job's plan is to the byte what it allocates, wherever memory is", "
   IngestBench bench(2, "qwen2", memory);
   Engine::Impl& engine = bench.engine().impl();
   const ModelShape& shape = engine.model->shape();
-  const Heads heads = test::take(engine.resolve_heads({}, nullptr));
+  const Heads heads = test::take(engine.resolve_heads("", {}, nullptr)).heads;
 
   SECTION("compress") {
     const Policy& policy = policies()[size_t(GENERATE(range(0, int(policies().size()))))];
@@ -60,6 +61,11 @@ TEST_CASE("a job's plan is to the byte what it allocates, wherever memory is", "
     const EmbeddingLayout layout{int64_t(heads.size()), shape.head_dim};
     check_plan<Scorer>(engine, Scorer::limits(layout, 13),
                        [&](const Site& site) { return Scorer::create(site, layout, 13, 1021); });
+  }
+  SECTION("score passages") {
+    const EmbeddingLayout layout{int64_t(heads.size()), shape.head_dim};
+    check_plan<Scorer>(engine, Scorer::limits(layout, 13),
+                       [&](const Site& site) { return make_late_scorer(site, layout, 13); });
   }
   SECTION("recompute") {
     SamplingOptions sampling;
