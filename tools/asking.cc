@@ -57,22 +57,33 @@ std::string place_of(const Source& source) {
   return fmt::format("{}:{}", printable(source.file, false), source.begin_line + skipped);
 }
 
+// For CLI11's check(): what is wrong with the number, or "".
+std::string not_negative(const std::string& text) {
+  return text.starts_with('-') ? fmt::format("is {}; expected 0 or more", text) : std::string();
+}
+
 }  // namespace
 
 void add_gather_flags(CLI::App& verb, GatherOptions& options) {
   const auto add = [&](const char* name, int64_t& value, const char* help) {
-    verb.add_option(name, value, help)->type_name("N")->capture_default_str()->group("Gather");
+    CLI::Option* const option =
+        verb.add_option(name, value, help)->type_name("N")->check(not_negative)->group("Gather");
+    value == GatherOptions::kAuto ? option->default_str("auto") : option->capture_default_str();
   };
   add("--gather-tokens", options.gather_tokens, "Tokens chosen by score");
   add("--edge-tokens", options.edge_tokens, "First and last tokens of the text, on top of those");
-  add("--pool-window", options.pool_window, "Window of the scores' maximum; odd");
+  verb.add_option("--gather-score", options.gather_score,
+                  "late: whole passages, by late interaction (the default where the context's heads allow it)\n"
+                  "paper: runs of tokens, by the paper's score")
+      ->type_name("NAME")
+      ->group("Gather");
+  add("--rounds", options.rounds,
+      "late: with 2, a quarter of the tokens is for a second round, asked with the best passage of the first");
+  add("--pool-window", options.pool_window, "paper: window of the scores' maximum; odd");
 }
 
 void add_top_flag(CLI::App& verb, std::optional<int64_t>& top, const std::string& about) {
-  const auto check = [](const std::string& text) {
-    return text.starts_with('-') ? fmt::format("is {}; expected 0 or more", text) : std::string();
-  };
-  verb.add_option("--top", top, about)->type_name("N")->check(check);
+  verb.add_option("--top", top, about)->type_name("N")->check(not_negative);
 }
 
 Result<Asked> open_asked(const std::string& store_dir, const std::vector<std::string>& names, const EngineFlags& engine,

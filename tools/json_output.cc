@@ -43,7 +43,11 @@ Json weights_json(const WeightReport& w) {
           {"planned_tokens_per_second", w.planned_tokens_per_second}};
 }
 
+Json confidence_json(double confidence) { return confidence < 0 ? Json() : Json(confidence); }
+
 Json source_json(const Source& source) {
+  Json parts = Json::array();
+  for (const ScorePart& part : source.parts) parts.push_back({{"name", part.name}, {"score", part.score}});
   return {{"context", source.context},
           {"file", source.file},
           {"begin_byte", source.begin_byte},
@@ -51,6 +55,8 @@ Json source_json(const Source& source) {
           {"begin_line", source.begin_line},
           {"kind", source.edge ? "edge" : "match"},
           {"score", source.edge ? Json() : Json(source.score)},
+          {"round", source.round == 0 ? Json() : Json(source.round)},
+          {"parts", std::move(parts)},
           {"text", source.text}};
 }
 
@@ -222,6 +228,7 @@ Json ask_fields(const std::vector<std::string>& contexts, const std::string& que
                {"question", question},
                {"answer", result.answer},
                {"finish_reason", result.finish_reason},
+               {"confidence", confidence_json(result.confidence)},
                {"sources", std::move(sources)},
                {"gathered_tokens", result.gathered_tokens},
                {"edge_tokens", result.edge_tokens},
@@ -244,6 +251,7 @@ Json search_fields(const std::vector<std::string>& contexts, const SearchResult&
   for (const auto& [phase, ms] : result.timings.phases_ms) timings[phase] = ms;
   return {{"contexts", contexts},
           {"question", result.question},
+          {"confidence", confidence_json(result.confidence)},
           {"sources", std::move(sources)},
           {"gathered_tokens", result.gathered_tokens},
           {"edge_tokens", result.edge_tokens},

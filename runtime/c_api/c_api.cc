@@ -103,7 +103,7 @@ Status check_gpu_options(const EngineOptions& o) {
 reform_ingest_options ingest_defaults() {
   static const IngestOptions d;
   reform_ingest_options o = {};
-  o.policy = d.policy.c_str();
+  o.policy = d.policy.c_str(), o.depth = "";
   o.chunk_tokens = d.chunk_tokens, o.cache_tokens = d.cache_tokens;
   o.sink_tokens = d.sink_tokens, o.overlap_tokens = d.overlap_tokens;
   o.checkpoint_seconds = d.checkpoint_seconds;
@@ -117,6 +117,7 @@ reform_ask_options ask_defaults() {
   set_sampling(o);
   o.system = "";
   o.gather_tokens = d.gather_tokens, o.edge_tokens = d.edge_tokens, o.pool_window = d.pool_window;
+  o.gather_score = "", o.rounds = d.rounds;
   return o;
 }
 
@@ -129,7 +130,7 @@ reform_generate_options generate_defaults() {
 
 Result<IngestOptions> ingest_options(const reform_ingest_options& c) {
   IngestOptions o;
-  o.policy = text_or_empty(c.policy);
+  o.policy = text_or_empty(c.policy), o.depth = text_or_empty(c.depth);
   o.chunk_tokens = c.chunk_tokens, o.cache_tokens = c.cache_tokens;
   o.sink_tokens = c.sink_tokens, o.overlap_tokens = c.overlap_tokens;
   o.checkpoint_seconds = c.checkpoint_seconds;
@@ -341,6 +342,7 @@ reform_code reform_ask(reform_engine* engine, reform_store* store, const char* c
     o.sampling = sampling_of(c);
     o.system = text_or_empty(c.system);
     o.gather_tokens = c.gather_tokens, o.edge_tokens = c.edge_tokens, o.pool_window = c.pool_window;
+    o.gather_score = text_or_empty(c.gather_score), o.rounds = c.rounds;
     AskCallbacks callbacks;
     callbacks.on_text = text_callback(c);
     TRY_ASSIGN(auto r, ask(*engine->engine, *store->store, texts_of(contexts, n_contexts), question, o, callbacks,

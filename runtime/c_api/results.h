@@ -163,14 +163,18 @@ struct CArchiveResult : reform_archive_result {
 struct CSources {
   void set(const std::vector<Source>& sources) {
     owned.reserve(sources.size());
+    parts.reserve(sources.size());
     for (const Source& s : sources) {
+      std::vector<reform_score_part>& own = parts.emplace_back();
+      for (const ScorePart& part : s.parts) own.push_back({part.name.c_str(), part.score});
       owned.push_back({s.context.c_str(), s.file.c_str(), s.text.c_str(), s.text.size(), s.begin_byte, s.end_byte,
-                       s.edge, s.edge ? 0.0 : s.score, s.begin_line});
+                       s.edge, s.edge ? 0.0 : s.score, s.begin_line, s.round, own.size(), own.data()});
       list.push_back(&owned.back());
     }
   }
 
   std::vector<reform_source> owned;
+  std::vector<std::vector<reform_score_part>> parts;
   std::vector<const reform_source*> list;
 };
 
@@ -184,7 +188,7 @@ struct CAskResult : reform_ask_result {
     static_cast<reform_ask_result&>(*made) = {r.answer.c_str(),    r.finish_reason.c_str(), r.prompt.c_str(),
                                               sources.size(),      sources.data(),          r.gathered_tokens,
                                               r.edge_tokens,       r.question_tokens,       r.template_tokens,
-                                              r.recomputed_tokens, &made->owned_report};
+                                              r.recomputed_tokens, &made->owned_report,     r.confidence};
     return made;
   }
 
@@ -200,9 +204,9 @@ struct CSearchResult : reform_search_result {
     made->owned_sources.set(r.sources);
     made->owned_report.set(std::move(r.timings), std::move(r.memory));
     const std::vector<const reform_source*>& sources = made->owned_sources.list;
-    static_cast<reform_search_result&>(*made) = {r.question.c_str(), sources.size(), sources.data(),
-                                                 r.gathered_tokens,  r.edge_tokens,  r.question_tokens,
-                                                 &made->owned_report};
+    static_cast<reform_search_result&>(*made) = {r.question.c_str(),  sources.size(), sources.data(),
+                                                 r.gathered_tokens,   r.edge_tokens,  r.question_tokens,
+                                                 &made->owned_report, r.confidence};
     return made;
   }
 

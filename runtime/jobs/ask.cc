@@ -12,6 +12,14 @@
 namespace reform {
 namespace {
 
+// The parts of a score are the heads', the words' and the length's.
+void name_parts(Source& source, const Heads& heads) {
+  if (source.parts.empty()) return;
+  for (size_t h = 0; h < heads.size(); ++h) source.parts[h].name = to_string(heads[h]);
+  source.parts[heads.size()].name = "lexical";
+  source.parts[heads.size() + 1].name = "length";
+}
+
 void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
   out.answer = std::move(answer.generated.text);
   out.finish_reason = std::move(answer.generated.finish_reason);
@@ -29,7 +37,9 @@ Result<AskResult> run(const AskMethod& method, Ask& ask) {
   TRY_ASSIGN(const std::vector<Query> queries, run_query(method, ask, {&ids, 1}));
   ask.enter("gather");
   Stopwatch watch;
-  TRY_ASSIGN(const std::vector<Span> spans, method.select(ask, queries[0]));
+  TRY_ASSIGN(const Selection selection, method.select(ask, queries[0]));
+  const std::vector<Span>& spans = selection.spans;
+  out.confidence = selection.confidence;
   for (const Span& s : spans) (s.edge ? out.edge_tokens : out.gathered_tokens) += s.end_token - s.begin_token;
   TRY_ASSIGN(out.sources, sources_of(ask, spans));
   const double gather_ms = watch.lap_ms();
@@ -70,6 +80,7 @@ Result<std::vector<Source>> sources_of(Ask& ask, std::span<const Span> spans) {
                  [&](const Span& s) { return size_t(s.context) == c; });
     const OpenContext& context = ask.contexts[c];
     TRY_ASSIGN(auto sources, make_sources(*context.data, *ask.engine.tokenizer, context.files, own));
+    for (Source& source : sources) name_parts(source, context.settings.heads);
     std::move(sources.begin(), sources.end(), std::back_inserter(all));
   }
   return all;
@@ -81,7 +92,7 @@ Result<std::vector<Query>> run_query(const AskMethod& method, Ask& ask, std::spa
   return queries;
 }
 
-AskMethod reform_method() { return {.query = query_states, .select = select_by_score, .answer = answer_by_recompute}; }
+AskMethod reform_method() { return {.query = query_states, .select = select_spans, .answer = answer_by_recompute}; }
 
 Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store& store_handle,
                            const std::vector<std::string>& contexts, const std::string& question,
@@ -94,9 +105,11 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
   const Stopwatch total;
   if (contexts.empty()) return Status{Code::kUsage, "name at least one context to ask"};
   TRY(engine.chat);
-  Ask ask{engine, question, options, callbacks, cancel, /*contexts=*/{}};
+  AskOptions chosen = options;
+  Ask ask{engine, question, chosen, callbacks, cancel, /*contexts=*/{}};
   ask.enter("load");
   TRY_ASSIGN(ask.contexts, open_contexts(engine, *store.contexts, contexts));
+  chosen = chosen_options(options, ask.contexts, engine);
   ask.load_ms = total.elapsed_ms();
   auto result = run(method, ask);
   if (result.ok()) {

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
+#include <string_view>
 
 #include "base/try.h"
 #include "runtime/jobs/ask_method.h"
@@ -22,18 +24,70 @@ Result<std::vector<Tokens>> read_spans(Ask& ask, std::span<const Span> spans) {
   return tokens;
 }
 
+// The part of a span that lies in one file.
+struct FilePiece {
+  int32_t context = 0;
+  size_t file = 0;
+  bool begins_file = false, continues = false;  // it continues the piece before: no text lies between them
+  std::span<const int32_t> ids;
+};
+
+// Cuts the spans where one file ends and the next begins.
+std::vector<FilePiece> cut_at_files(const Ask& ask, std::span<const Span> spans, const std::vector<Tokens>& tokens) {
+  std::vector<FilePiece> pieces;
+  for (size_t i = 0; i < spans.size(); ++i) {
+    const Span& span = spans[i];
+    const std::vector<SourceFile>& files = ask.contexts[size_t(span.context)].files;
+    const std::vector<int64_t>& bytes = tokens[i].begin_bytes;
+    const bool touches = i > 0 && spans[i - 1].context == span.context && spans[i - 1].end_token == span.begin_token;
+    for (size_t f = 0; f < files.size(); ++f) {
+      const auto at = [&](int64_t byte) {
+        return size_t(std::lower_bound(bytes.begin(), bytes.end() - 1, byte) - bytes.begin());
+      };
+      const size_t begin = at(files[f].begin_byte), end = at(files[f].begin_byte + files[f].size_bytes);
+      if (begin >= end) continue;
+      const bool same_file = !pieces.empty() && pieces.back().context == span.context && pieces.back().file == f;
+      pieces.push_back({span.context, f, bytes[begin] <= files[f].begin_byte, touches && same_file,
+                        std::span(tokens[i].ids).subspan(begin, end - begin)});
+    }
+  }
+  return pieces;
+}
+
+// The length of the folder's name that all of a context's files begin with.
+size_t common_folder(const std::vector<SourceFile>& files) {
+  std::string_view common = files[0].name;
+  for (const SourceFile& file : files) {
+    const auto differ = std::mismatch(common.begin(), common.end(), file.name.begin(), file.name.end());
+    common = common.substr(0, size_t(differ.first - common.begin()));
+  }
+  const size_t slash = common.rfind('/');
+  return slash == std::string_view::npos ? 0 : slash + 1;
+}
+
+// What the model is told about where a passage is from: the context if there are several, the file if that has several.
+std::string heading_of(const Ask& ask, const FilePiece& piece) {
+  const OpenContext& context = ask.contexts[size_t(piece.context)];
+  const bool several_files = context.files.size() > 1;
+  const std::string file = several_files ? context.files[piece.file].name.substr(common_folder(context.files)) : "";
+  if (ask.contexts.size() == 1) return file;
+  return context.name() + (several_files ? ": " + file : "");
+}
+
 Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans) {
   TRY_ASSIGN(const std::vector<Tokens> tokens, read_spans(ask, spans));
-  const bool several = ask.contexts.size() > 1;
+  for (size_t i = 0; i < spans.size(); ++i)
+    TRY(check_ids(ask.contexts[size_t(spans[i].context)], ask.engine, tokens[i].ids));
+  const std::vector<FilePiece> pieces = cut_at_files(ask, spans, tokens);
   std::vector<Passage> passages;
-  for (size_t i = 0; i < spans.size(); ++i) {
-    const Span& s = spans[i];
-    const bool first_of_context = i == 0 || spans[i - 1].context != s.context;
-    const std::string header = several && first_of_context ? fmt::format("{}[{}]\n", i == 0 ? "" : "\n\n",
-                                                                         ask.contexts[size_t(s.context)].name())
-                                                           : "";
-    const bool skipped = first_of_context ? s.begin_token > 0 && !several : spans[i - 1].end_token < s.begin_token;
-    passages.push_back({header, skipped, tokens[i].ids});
+  std::string last_heading;
+  for (const FilePiece& piece : pieces) {
+    const std::string heading = heading_of(ask, piece);
+    const bool new_heading = heading != last_heading;
+    last_heading = heading;
+    const std::string header =
+        new_heading ? fmt::format("{}[{}]\n", passages.empty() ? "" : "\n\n", heading) : std::string();
+    passages.push_back({header, !new_heading && !piece.begins_file && !piece.continues, piece.ids});
   }
   return assemble_prompt(*ask.engine.tokenizer, ask.engine.chat.value(), ask.options.system, passages, ask.question);
 }

@@ -32,6 +32,7 @@ struct Ask {
   const CancelToken* cancel = nullptr;
   std::vector<OpenContext> contexts;  // at least one
   double load_ms = 0;                 // opening contexts and loading caches; a step that loads one adds to it
+  bool told_of_score = false;         // that a context's heads allow the paper's score only; once for all questions
 
   void enter(const char* phase) const {
     if (callbacks.on_phase) callbacks.on_phase(phase);
@@ -48,6 +49,13 @@ struct Query {
   double run_ms = 0;  // what it took, without loading caches
 };
 
+// What select chose.
+struct Selection {
+  // In the order of Ask::contexts, then by position, without overlaps. They become the sources.
+  std::vector<Span> spans;
+  double confidence = -1;  // the chance that the text answers the question; < 0: not known
+};
+
 struct Answer {
   Prompt prompt;             // the prompt for the full model
   GenerateResult generated;  // as Decoder::run() gives it
@@ -58,8 +66,7 @@ struct AskMethod {
   // A Query for each question. A question's ids fit the model's window. An ask has one question; a search may have
   // several, so that what is loaded serves them all.
   std::function<Result<std::vector<Query>>(Ask&, std::span<const Ids> questions)> query;
-  // Spans in the order of Ask::contexts, then by position, without overlaps. They become the sources.
-  std::function<Result<std::vector<Span>>(Ask&, const Query&)> select;
+  std::function<Result<Selection>(Ask&, const Query&)> select;
   std::function<Result<Answer>(Ask&, std::span<const Span>)> answer;
 };
 
@@ -68,18 +75,27 @@ AskMethod reform_method();
 // The questions' states over each context's stored cache, since a question needs text before it. One row for each id.
 // Each cache is loaded once.
 Result<std::vector<Query>> query_states(Ask& ask, std::span<const Ids> questions);
+// select by Ask::options: the first of the two below, or the paper's.
+Result<Selection> select_spans(Ask& ask, const Query& query);
+// The passages of all contexts that fit the question best by late interaction, and the edges of each context.
+Result<Selection> select_by_late_interaction(Ask& ask, const Query& query);
 // The tokens of all contexts whose rows are most similar to the question's, and the edges of each context.
-Result<std::vector<Span>> select_by_score(Ask& ask, const Query& query);
+Result<Selection> select_by_score(Ask& ask, const Query& query);
 // The full model over the spans' tokens and the question.
 Result<Answer> answer_by_recompute(Ask& ask, std::span<const Span> spans);
 
 // Makes the Scorer that compares a question's rows with a context's, block by block.
 Result<std::unique_ptr<Scorer>> make_scorer(const Site& site, const EmbeddingLayout& layout, int64_t n_question_rows);
+// Makes one for late interaction.
+Result<std::unique_ptr<Scorer>> make_late_scorer(const Site& site, const EmbeddingLayout& layout,
+                                                 int64_t n_question_rows);
 // Loads a context's stored cache, with room for calls of up to n_call_tokens tokens over it. Once the cache is gone,
 // there is room to score as many rows.
 Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens);
 
-// What every ask and search does. The ids of a question, which fits the model's window together with max_new_tokens:
+// What every ask and search does. The options with kAuto replaced, for these contexts:
+AskOptions chosen_options(AskOptions options, std::span<const OpenContext> contexts, const Engine::Impl& engine);
+// The ids of a question, which fits the model's window together with max_new_tokens:
 Result<Ids> encode_question(const Engine::Impl& engine, const std::string& question, int64_t max_new_tokens);
 // The method's query, checked:
 Result<std::vector<Query>> run_query(const AskMethod& method, Ask& ask, std::span<const Ids> questions);

@@ -23,6 +23,14 @@ Status check_same_heads(std::span<const OpenContext> contexts) {
 
 }  // namespace
 
+Status check_ids(const OpenContext& context, const Engine::Impl& engine, std::span<const int32_t> ids) {
+  const int64_t n_vocab = engine.tokenizer->n_vocab();
+  const auto wrong = std::ranges::find_if(ids, [&](int32_t id) { return id < 0 || id >= n_vocab; });
+  if (wrong == ids.end()) return {};
+  return {Code::kCorrupt,
+          fmt::format("context '{}' has a token {}, and its model has {}", context.name(), *wrong, n_vocab)};
+}
+
 Result<std::vector<OpenContext>> open_contexts(const Engine::Impl& engine, ContextStore& store,
                                                std::span<const std::string> names) {
   std::vector<OpenContext> contexts;

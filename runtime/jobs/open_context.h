@@ -29,4 +29,8 @@ struct OpenContext {
 Result<std::vector<OpenContext>> open_contexts(const Engine::Impl& engine, ContextStore& store,
                                                std::span<const std::string> names);
 
+// Checks that the model has these tokens of the context. A stored number is only as good as whoever wrote the file, and
+// tables are looked up by it. kCorrupt.
+Status check_ids(const OpenContext& context, const Engine::Impl& engine, std::span<const int32_t> ids);
+
 }  // namespace reform

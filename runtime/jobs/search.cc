@@ -37,7 +37,9 @@ Result<SearchResult> gather(const AskMethod& method, Ask& ask, const Query& quer
   SearchResult out;
   out.question = ask.question;
   out.question_tokens = int64_t(query.ids.size());
-  TRY_ASSIGN(const std::vector<Span> spans, method.select(ask, query));
+  TRY_ASSIGN(const Selection selection, method.select(ask, query));
+  const std::vector<Span>& spans = selection.spans;
+  out.confidence = selection.confidence;
   for (const Span& s : spans) (s.edge ? out.edge_tokens : out.gathered_tokens) += s.end_token - s.begin_token;
   TRY_ASSIGN(out.sources, sources_of(ask, spans));
   rank_sources(out.sources);
@@ -69,6 +71,7 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
   Stopwatch watch;
   ask.enter("load");
   TRY_ASSIGN(ask.contexts, open_contexts(engine, *store.contexts, contexts));
+  ask_options = chosen_options(ask_options, ask.contexts, engine);
   ask.load_ms = watch.elapsed_ms();
   const auto answer_all = [&]() -> Status {
     for (size_t begin = 0; begin < ids.size(); begin += kBatch) {

@@ -64,7 +64,10 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
                          .edge = span.edge,
                          .score = span.score,
                          .text = whole ? piece.text : piece.text.substr(from, size_t(end - begin)),
-                         .begin_line = 0});
+                         .begin_line = 0,
+                         .round = span.round,
+                         .parts = {}});
+      for (const double part : span.parts) sources.back().parts.push_back({"", part});
     }
   }
   TRY_ASSIGN(const auto feeds, feeds_before(data, tokenizer, starts));

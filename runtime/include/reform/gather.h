@@ -11,12 +11,27 @@
 namespace reform {
 
 struct GatherOptions {
-  int64_t gather_tokens = 2048;  // tokens chosen by score, over all contexts
-  // In addition, this many first and last tokens of the text. Several contexts share a quarter of gather_tokens.
-  int64_t edge_tokens = 256;
-  int64_t pool_window = 65;  // each score becomes the maximum over this many tokens around it; odd
+  static constexpr int64_t kAuto = -1;
+  // Tokens chosen by score, over all contexts. kAuto: what a model of this size answers best from (late), or 2,048.
+  int64_t gather_tokens = kAuto;
+  // In addition, this many first and last tokens of the text. Several contexts share a quarter of gather_tokens. kAuto:
+  // none (late), or 256.
+  int64_t edge_tokens = kAuto;
+  // How passages are scored. late: by late interaction, whole passages. paper: the paper's score, runs of tokens. "":
+  // late, or paper if the context's heads have no maps for it (those made before reform had them).
+  std::string gather_score = "";
+  // late: with 2, a quarter of gather_tokens goes to what a second round finds, which is asked with the best passage of
+  // the first.
+  int64_t rounds = 1;
+  int64_t pool_window = 65;  // paper: each score becomes the maximum over this many tokens around it; odd
 
   REFORM_API Status validate() const;
+};
+
+// What a head, such as "k6.0", the words that passage and question share ("lexical"), or "length" adds to a score.
+struct ScorePart {
+  std::string name;
+  double score = 0;
 };
 
 // A passage. Adjacent passages of one kind are merged; each is widened to whole characters.
@@ -24,9 +39,14 @@ struct Source {
   std::string context, file;
   int64_t begin_byte = 0, end_byte = 0;  // in the original file
   bool edge = false;                     // the beginning or end of the text, not chosen by score
-  double score = 0;                      // of its best token, a mean of cosines in [-1, 1]; meaningless for edges
+  // late: of its best passage, its neighbours' share included. paper: of its best token, a mean of cosines in [-1, 1].
+  // Meaningless for edges.
+  double score = 0;
   std::string text;
   int64_t begin_line = 0;  // the line of begin_byte in the original file, from 1
+  // late: the round that found it, and what brought it: the parts of its best passage's own score.
+  int round = 0;
+  std::vector<ScorePart> parts = {};
 };
 
 // Puts the best match first. Edges come last, in the order they had, and so do equal scores.

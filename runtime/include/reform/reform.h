@@ -184,6 +184,7 @@ typedef struct reform_ingest_options {
   reform_ingest_progress_fn progress;
   void* progress_user;
   const reform_cancel* cancel;
+  const char* depth; /* fast, balanced, deep, paper; "": balanced if the model's heads have it */
 } reform_ingest_options;
 
 typedef struct reform_eviction {
@@ -291,12 +292,20 @@ typedef struct reform_ask_options {
   int64_t top_k, max_new_tokens;
   uint64_t seed;
   const char* system;
-  int64_t gather_tokens, edge_tokens, pool_window;
+  int64_t gather_tokens, edge_tokens; /* -1: auto, as `reform ask` chooses them */
+  int64_t pool_window;
   reform_text_fn text;
   void* text_user;
   const reform_cancel* cancel;
-  int32_t ignore_end; /* 1: always max_new_tokens, past any end token; for measuring */
+  int32_t ignore_end;       /* 1: always max_new_tokens, past any end token; for measuring */
+  const char* gather_score; /* late, paper; "": late where the context's heads allow it */
+  int64_t rounds;
 } reform_ask_options;
+
+typedef struct reform_score_part {
+  const char* name; /* a head such as k6.0, lexical, length */
+  double score;
+} reform_score_part;
 
 typedef struct reform_source {
   const char *context, *file, *text;
@@ -305,6 +314,9 @@ typedef struct reform_source {
   int32_t edge; /* 1: an edge, without a score */
   double score;
   int64_t begin_line; /* of begin_byte, from 1 */
+  int32_t round;      /* of late interaction, from 1; 0: not found by it */
+  size_t n_parts;     /* of the score, by late interaction */
+  const reform_score_part* parts;
 } reform_source;
 
 typedef struct reform_ask_result {
@@ -316,6 +328,7 @@ typedef struct reform_ask_result {
   int64_t gathered_tokens, edge_tokens, question_tokens, template_tokens;
   int64_t recomputed_tokens; /* their sum; 0 if the prompt is not run (max_new_tokens 0) */
   const reform_report* report;
+  double confidence; /* late: the chance that the text answers the question; < 0: not known */
 } reform_ask_result;
 
 REFORM_API void reform_ask_options_init(reform_ask_options* options, size_t size);
@@ -330,6 +343,7 @@ typedef struct reform_search_result {
   const reform_source* const* sources;
   int64_t gathered_tokens, edge_tokens, question_tokens;
   const reform_report* report; /* phases load_ms (the whole call's until now), query_ms, gather_ms */
+  double confidence;           /* as an ask's */
 } reform_search_result;
 
 typedef struct reform_search_list {
@@ -347,6 +361,8 @@ typedef struct reform_search_options {
   reform_search_fn result;
   void* result_user;
   const reform_cancel* cancel;
+  const char* gather_score; /* as an ask's */
+  int64_t rounds;
 } reform_search_options;
 
 REFORM_API void reform_search_options_init(reform_search_options* options, size_t size);

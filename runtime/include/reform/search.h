@@ -13,7 +13,7 @@
 namespace reform {
 
 struct SearchOptions : GatherOptions {
-  SearchOptions() { edge_tokens = 0; }  // edges match nothing
+  SearchOptions() { gather_tokens = 2048, edge_tokens = 0; }  // edges match nothing
 };
 
 struct SearchQuestion {
@@ -24,6 +24,8 @@ struct SearchQuestion {
 struct SearchResult {
   std::string question;
   std::vector<Source> sources;  // as rank_sources() leaves them
+  // late: the chance that the text answers the question, by how well its best passage fits. < 0: not known.
+  double confidence = -1;
   int64_t gathered_tokens = 0, edge_tokens = 0, question_tokens = 0;
   // Phases {load_ms, query_ms, gather_ms}. load_ms is the whole call's until now. The others and total_ms, their sum,
   // are this question's own.

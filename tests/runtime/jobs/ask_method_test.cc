@@ -28,7 +28,7 @@ Result<std::vector<Query>> query_words(Ask&, std::span<const Ids> questions) {
 }
 
 // Lexical retrieval: stored tokens that also occur in the question, with `reach` tokens on either side.
-Result<std::vector<Span>> select_by_words(Ask& ask, const Query& query, int64_t reach) {
+Result<Selection> select_by_words(Ask& ask, const Query& query, int64_t reach) {
   std::vector<Span> spans;
   for (size_t c = 0; c < ask.contexts.size(); ++c) {
     const int64_t n = ask.contexts[c].n_tokens();
@@ -43,7 +43,7 @@ Result<std::vector<Span>> select_by_words(Ask& ask, const Query& query, int64_t 
       if (!touches) spans.push_back(span);
     }
   }
-  return spans;
+  return Selection{spans};
 }
 
 Result<Answer> answer_nothing(Ask&, std::span<const Span>) { return Answer{}; }
@@ -54,7 +54,7 @@ AskMethod lexical(int64_t reach) {
           .answer = answer_nothing};
 }
 
-Result<std::vector<Span>> select_nothing(Ask&, const Query&) { return std::vector<Span>(); }
+Result<Selection> select_nothing(Ask&, const Query&) { return Selection{}; }
 
 // From the compressed cache alone, over which an answer would be decoded. Here the answer is only each cache's length.
 Result<Answer> answer_from_caches(Ask& ask, std::span<const Span>) {
@@ -152,7 +152,7 @@ TEST_CASE("ask: a step that fails is the answer, and what every ask checks no me
   CHECK(code({"b"}, "the") == Code::kNotFound);
   CHECK(bench.store().find("a").value().last_asked_unix_s == 0);
   CHECK(code({"a"}, " \n") == Code::kUsage);
-  method.select = [](Ask&, const Query&) -> Result<std::vector<Span>> { return Status{Code::kIo, "no index"}; };
+  method.select = [](Ask&, const Query&) -> Result<Selection> { return Status{Code::kIo, "no index"}; };
   CHECK(code({"a"}, "the") == Code::kIo);
   CHECK(bench.store().find("a").value().last_asked_unix_s > 0);
 }

@@ -83,6 +83,12 @@ void IngestBench::move_to(std::unique_ptr<Device> device, WeightPlace place) {
   REQUIRE(impl.prepare_decode().ok());
 }
 
+void IngestBench::use_heads(const std::string& json) {
+  Engine::Impl& impl = engine_->impl();
+  std::ofstream(impl.options.heads_file) << json;
+  impl.heads.clear();  // as an engine that is opened now
+}
+
 IngestBench::~IngestBench() {
   store_.reset();
   std::error_code ignored;
@@ -227,7 +233,8 @@ void check_same(const Snapshot& a, const Snapshot& b) {
   CHECK((a.checkpoints == b.checkpoints));
   CHECK(a.append_start == b.append_start);
   CHECK(a.fixed_settings == b.fixed_settings);
-  CHECK(a.answer == b.answer);
+  // The prompt names the files if there are several.
+  if (a.info.files.size() == b.info.files.size()) CHECK(a.answer == b.answer);
   CHECK(a.passages == b.passages);
   CHECK(a.info.source_bytes == b.info.source_bytes);
 }

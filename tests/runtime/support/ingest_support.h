@@ -73,6 +73,8 @@ class IngestBench {
   std::string file_path(int i) const;  // of the i-th text that came in a file
   Snapshot snapshot(const std::string& name);
   Engine& engine() { return *engine_; }
+  // From now on the heads file holds this.
+  void use_heads(const std::string& json);
   // From now on the model runs on `device`, which has memory of its own.
   void move_to(std::unique_ptr<Device> device, WeightPlace place = WeightPlace::kAuto);
   Store& store() { return *store_; }

@@ -1,0 +1,163 @@
+// Gather by late interaction: whole passages, ranked over all contexts, in one round or two.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "base/try.h"
+#include "runtime/gather/best_passages.h"
+#include "runtime/gather/late_score.h"
+#include "runtime/gather/neighbours.h"
+#include "runtime/gather/passage_scorer.h"
+#include "runtime/gather/passage_spans.h"
+#include "runtime/gather/rarity.h"
+#include "runtime/jobs/ask_method.h"
+
+namespace reform {
+namespace {
+
+constexpr int64_t kReadTokens = 64 * 1024;
+
+// What one round looks for.
+struct RoundQuery {
+  std::vector<int32_t> ids;
+  std::vector<std::span<const std::byte>> rows;  // for each context
+  std::vector<double> weights;                   // of the ids
+};
+
+struct RoundResult {
+  std::vector<ScoredPassage> passages;  // best first
+  // The passage that is best without its neighbours, and its stored rows.
+  ScoredPassage best;
+  std::vector<std::byte> best_rows;
+};
+
+class LateSelect {
+ public:
+  LateSelect(Ask& ask, const TokenTable& table) : ask_(ask), table_(table), maps_(ask.contexts[0].settings.maps) {}
+
+  Result<Selection> run(const Query& query);
+
+ private:
+  Result<Rarity> count_words(std::span<const int32_t> ids);
+  Result<RoundResult> run_round(const RoundQuery& query);
+  Status scan(size_t context, Scorer& scorer, const RoundQuery& query, const PassageScorer::OnPassage& on_passage);
+  Result<RoundResult> second_round(const Query& question, const RoundResult& first);
+  int64_t budget() const { return ask_.options.gather_tokens; }
+
+  Ask& ask_;
+  const TokenTable& table_;
+  const ScoreMaps& maps_;
+};
+
+Result<Rarity> LateSelect::count_words(std::span<const int32_t> ids) {
+  Rarity rarity(table_, ids);
+  for (OpenContext& context : ask_.contexts) {
+    for (int64_t begin = 0, n = context.n_tokens(); begin < n; begin += kReadTokens) {
+      TRY_ASSIGN(const Tokens tokens, context.data->read_tokens(begin, std::min(n, begin + kReadTokens)));
+      TRY(check_ids(context, ask_.engine, tokens.ids));  // the first reading of all that is used below
+      rarity.add(tokens.ids);
+    }
+    rarity.end_context();
+  }
+  return rarity;
+}
+
+Status LateSelect::scan(size_t context, Scorer& scorer, const RoundQuery& query,
+                        const PassageScorer::OnPassage& on_passage) {
+  ContextData& data = *ask_.contexts[context].data;
+  TRY(scorer.set_question(query.rows[context]));
+  PassageScorer passages(scorer, table_, query.ids, on_passage);
+  TRY(data.scan(kEmbeddingRows, [&](TokenRange range, std::span<const std::byte> rows) -> Status {
+    if (ask_.cancel != nullptr && ask_.cancel->cancelled()) return {Code::kCancelled, "stopped"};
+    TRY_ASSIGN(const Tokens tokens, data.read_tokens(range.begin, range.end));
+    return passages.add(tokens.ids, rows);
+  }));
+  return passages.end();
+}
+
+Result<RoundResult> LateSelect::run_round(const RoundQuery& query) {
+  const EmbeddingLayout layout{int64_t(ask_.contexts[0].settings.heads.size()), ask_.contexts[0].settings.head_dim};
+  const auto n_query = int64_t(query.ids.size());
+  TRY_ASSIGN(auto scorer, ask_.engine.make_session<Scorer>(Scorer::limits(layout, n_query), [&](const Site& site) {
+    return make_late_scorer(site, layout, n_query);
+  }));
+  const LateScore score(maps_, query.weights);
+  RoundResult result;
+  BestPassages best(budget());
+  Neighbours neighbours([&](ScoredPassage passage) {
+    if (best.wants(passage.score)) best.add(std::move(passage));
+  });
+  for (size_t c = 0; c < ask_.contexts.size(); ++c) {
+    TRY(scan(c, *scorer, query, [&](const PassageScorer::Passage& p) {
+      ScoredPassage passage{int32_t(c), p.begin_token, p.end_token, 0,
+                            score.parts(p.end_token - p.begin_token, p.cosines, p.has_word)};
+      passage.score = std::accumulate(passage.parts.begin(), passage.parts.end(), 0.0);
+      if (result.best_rows.empty() || passage.score > result.best.score) {
+        result.best = passage;
+        result.best_rows.assign(p.rows.begin(), p.rows.end());
+      }
+      neighbours.add(std::move(passage));
+    }));
+    neighbours.end_context();
+  }
+  result.passages = best.take();
+  return result;
+}
+
+// Asked with the stored rows of the best passage. Words of the question do not count, so that what else stands there
+// is looked for: the second hop of "X took the lantern", "X went to the cellar", "where is the lantern?".
+Result<RoundResult> LateSelect::second_round(const Query& question, const RoundResult& first) {
+  const ScoredPassage& best = first.best;
+  TRY_ASSIGN(const Tokens tokens,
+             ask_.contexts[size_t(best.context)].data->read_tokens(best.begin_token, best.end_token));
+  RoundQuery query{tokens.ids, {}, {}};
+  query.rows.assign(ask_.contexts.size(), first.best_rows);
+  TRY_ASSIGN(const Rarity rarity, count_words(tokens.ids));
+  for (const int32_t id : tokens.ids) {
+    const bool asked = std::any_of(question.ids.begin(), question.ids.end(),
+                                   [&](int32_t q) { return table_.word(q) == table_.word(id); });
+    query.weights.push_back(asked ? 0 : rarity.of(id));
+  }
+  return run_round(query);
+}
+
+Result<Selection> LateSelect::run(const Query& query) {
+  TRY_ASSIGN(const Rarity rarity, count_words(query.ids));
+  RoundQuery first{query.ids, {}, {}};
+  for (const auto& states : query.states) first.rows.emplace_back(states);
+  for (const int32_t id : query.ids) first.weights.push_back(rarity.of(id));
+  TRY_ASSIGN(RoundResult found, run_round(first));
+  double confidence = -1;
+  if (!found.passages.empty()) {
+    const double logit = maps_.confidence_offset + maps_.confidence_slope * found.passages.front().score;
+    confidence = 1 / (1 + std::exp(-logit));
+  }
+  std::vector<ChosenPassage> chosen;
+  const bool again = ask_.options.rounds > 1 && !found.passages.empty();
+  choose_passages(found.passages, 1, again ? budget() - budget() / 4 : budget(), chosen);
+  if (again) {
+    TRY_ASSIGN(RoundResult more, second_round(query, found));
+    choose_passages(std::move(more.passages), 2, budget(), chosen);
+  }
+  std::vector<int64_t> n_tokens;
+  for (const OpenContext& context : ask_.contexts) n_tokens.push_back(context.n_tokens());
+  const int64_t edge = edge_tokens_per_side(ask_.options.edge_tokens, budget(), int64_t(n_tokens.size()));
+  return Selection{make_passage_spans(std::move(chosen), n_tokens, edge), confidence};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Scorer>> make_late_scorer(const Site& site, const EmbeddingLayout& layout,
+                                                 int64_t n_question_rows) {
+  return Scorer::create(site, layout, n_question_rows, block_tokens_for(int32_t(layout.row_bytes())),
+                        PassageScorer::kMaxPassages);
+}
+
+Result<Selection> select_by_late_interaction(Ask& ask, const Query& query) {
+  if (query.states.size() != ask.contexts.size())
+    return Status{Code::kInternal, "rows are scored by a query that has states for each context"};
+  return LateSelect(ask, ask.engine.known_tokens()).run(query);
+}
+
+}  // namespace reform

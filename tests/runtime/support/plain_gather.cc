@@ -1,0 +1,299 @@
+#include "tests/runtime/support/plain_gather.h"
+
+#include <utf8cpp/utf8.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <set>
+
+#include "runtime/gather/token_table.h"
+#include "runtime/tokenizer/unicode.h"
+#include "tests/runtime/tokenizer/tokenizer_documents.h"
+
+namespace reform::test {
+namespace {
+
+using Words = std::vector<std::string>;  // one for each token
+
+std::string trimmed(const std::string& text, const std::string& before, const std::string& after) {
+  const size_t begin = text.find_first_not_of(before);
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(after) + 1 - begin);
+}
+
+bool ends_with_any(const std::string& text, const Words& ends) {
+  return std::ranges::any_of(ends, [&](const std::string& end) { return text.ends_with(end); });
+}
+
+// What a reader sees at the place before token p.
+struct Place {
+  bool line_end = false, blank_line = false, wrapped = false, sentence_end = false;
+
+  Place(const Words& tokens, size_t p) {
+    const std::string kSpaces = " \t\r\n", &last = tokens[p - 1], &next = tokens[p];
+    const auto has_feed = [](const std::string& text) { return text.find('\n') != std::string::npos; };
+    const std::string end = trimmed(last, kSpaces, kSpaces + "\"')]");
+    const bool stop = ends_with_any(end, {".", "!", "?"}), wide = ends_with_any(end, {"。", "！", "？", "؟", "۔"});
+    line_end = has_feed(last);
+    blank_line = std::ranges::count(last, '\n') > 1 ||
+                 (line_end && trimmed(last, kSpaces, kSpaces).empty() && p > 1 && has_feed(tokens[p - 2]));
+    const bool small = !next.empty() && char_class(decode_utf8(next, 0).code_point) == CharClass::kLower;
+    wrapped = line_end && !blank_line && !stop && !wide && small;
+    const bool space = !next.empty() && kSpaces.find(next[0]) != std::string::npos;
+    sentence_end = (line_end && !wrapped) || wide || (stop && (line_end || space));
+  }
+};
+
+// What a passage scores without its neighbours.
+double own_score(const ScoredPassage& p) { return std::accumulate(p.parts.begin(), p.parts.end(), 0.0); }
+
+double cosine(const EmbeddingLayout& layout, std::span<const std::byte> a, int64_t i, std::span<const std::byte> b,
+              int64_t t, int64_t head) {
+  const auto scale = [&](std::span<const std::byte> rows, int64_t row) {
+    float value = 0;
+    std::memcpy(&value, layout.scales(rows, row) + head * 4, sizeof value);
+    return double(value);
+  };
+  double dot = 0;
+  for (int64_t d = head * layout.head_dim; d < (head + 1) * layout.head_dim; ++d)
+    dot += double(layout.values(a, i)[d]) * double(layout.values(b, t)[d]);
+  return dot * scale(a, i) * scale(b, t);
+}
+
+class PlainGather {
+ public:
+  PlainGather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const ScoreMaps& maps,
+              const std::vector<PlainContext>& contexts)
+      : tokenizer_(tokenizer), layout_(layout), maps_(maps), contexts_(contexts) {
+    for (const PlainContext& c : contexts) words_.push_back(words(c.ids));
+  }
+
+  Words texts(const std::vector<int32_t>& ids) const {
+    Words all;
+    for (const int32_t id : ids) all.push_back(tokenizer_.token_bytes(id, true));
+    return all;
+  }
+  Words words(const std::vector<int32_t>& ids) const {
+    Words all = texts(ids);
+    for (std::string& text : all) text = fold(text);
+    return all;
+  }
+  double rarity(const std::string& word) const { return plain_rarity(words_, word); }
+
+  // All passages, best first. rows[c] are the query's for context c.
+  std::vector<ScoredPassage> ranked(const Words& query, std::vector<double> weights,
+                                    const std::vector<std::span<const std::byte>>& rows) const {
+    const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+    for (double& w : weights) w = sum > 0 ? w / sum : 1 / double(weights.size());
+    std::vector<ScoredPassage> all;
+    for (size_t c = 0; c < contexts_.size(); ++c) {
+      const size_t first = all.size();
+      int64_t begin = 0;
+      for (const int64_t end : plain_cuts(texts(contexts_[c].ids))) {
+        all.push_back({int32_t(c), begin, end, 0, parts(c, begin, end, query, weights, rows[c])});
+        begin = end;
+      }
+      for (size_t i = first; i < all.size(); ++i) {
+        double better = -INFINITY;
+        if (i > first) better = own_score(all[i - 1]);
+        if (i + 1 < all.size()) better = std::max(better, own_score(all[i + 1]));
+        all[i].score = own_score(all[i]) + 0.4 * (std::isinf(better) ? own_score(all[i]) : better);
+      }
+    }
+    std::ranges::stable_sort(all, std::greater<>(), &ScoredPassage::score);
+    return all;
+  }
+
+ private:
+  std::vector<double> parts(size_t c, int64_t begin, int64_t end, const Words& query,
+                            const std::vector<double>& weights, std::span<const std::byte> rows) const {
+    std::vector<double> sums(size_t(layout_.n_heads) + 2);
+    for (size_t t = 0; t < query.size(); ++t) {
+      for (int64_t h = 0; h < layout_.n_heads; ++h) {
+        double best = -INFINITY;
+        for (int64_t i = begin; i < end; ++i)
+          best = std::max(best, cosine(layout_, contexts_[c].rows, i, rows, int64_t(t), h));
+        sums[size_t(h)] += weights[t] * maps_.heads[size_t(h)](best);
+      }
+      const auto own = words_[c].begin();
+      const bool has_word = std::find(own + begin, own + end, query[t]) != own + end;
+      sums[size_t(layout_.n_heads)] += weights[t] * maps_.lexical(has_word);
+    }
+    sums.back() = maps_.length_weight * std::log(double(end - begin));
+    return sums;
+  }
+
+  const Tokenizer& tokenizer_;
+  const EmbeddingLayout layout_;
+  const ScoreMaps& maps_;
+  const std::vector<PlainContext>& contexts_;
+  std::vector<Words> words_;
+};
+
+// Those that lie behind a whole budget of better ones are not looked at.
+void choose(const std::vector<ScoredPassage>& ranked, int round, int64_t limit, int64_t budget,
+            std::vector<ChosenPassage>& chosen) {
+  int64_t before = 0;
+  for (ScoredPassage p : ranked) {
+    if (before >= budget) return;
+    before += p.n_tokens();
+    int64_t left = limit;
+    bool again = false;
+    for (const ChosenPassage& c : chosen) {
+      left -= c.passage.n_tokens();
+      again = again || (c.passage.context == p.context && c.passage.begin_token == p.begin_token);
+    }
+    if (left <= 0 || again) continue;
+    if (chosen.empty()) p.end_token = std::min(p.end_token, p.begin_token + left);
+    if (p.n_tokens() <= left) chosen.push_back({p, round});
+  }
+}
+
+// A tokenizer of a model's kind, whose token i is texts[i] as the file would write it.
+std::unique_ptr<Tokenizer> tokenizer_of(const std::string& model, const Words& texts) {
+  GgufWriter w;
+  w.add("tokenizer.ggml.model", model);
+  w.add("tokenizer.ggml.tokens", texts);
+  w.add("tokenizer.ggml.scores", std::vector<float>(texts.size(), 0.0f));
+  if (model == "gpt2") w.add("tokenizer.ggml.pre", std::string("qwen2"));
+  if (model == "gpt2") w.add("tokenizer.ggml.merges", Words{});
+  return make_tokenizer(w);
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> sentencepiece_of(const std::vector<std::string>& texts) {
+  Words written;
+  for (const std::string& text : texts) {
+    std::string& all = written.emplace_back();
+    for (const char c : text) c == ' ' ? all += "▁" : all += c;
+  }
+  return tokenizer_of("llama", written);
+}
+
+std::unique_ptr<Tokenizer> byte_level_of(const std::vector<std::string>& texts) {
+  Words written;
+  for (const std::string& text : texts) {
+    std::string& all = written.emplace_back();
+    for (const char c : text) {
+      // GPT-2's table: what cannot be printed is written as the code points from 256 on, in order.
+      const auto printable = [](uint32_t b) { return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b != 0xad); };
+      const auto byte = uint32_t(static_cast<unsigned char>(c));
+      uint32_t place = 256;
+      for (uint32_t b = 0; b < byte; ++b) place += !printable(b);
+      utf8::append(char32_t(printable(byte) ? byte : place), all);
+    }
+  }
+  return tokenizer_of("gpt2", written);
+}
+
+std::vector<int64_t> plain_cuts(const std::vector<std::string>& tokens) {
+  std::vector<int64_t> ends;
+  size_t begin = 0;
+  for (size_t p = 1; p < tokens.size(); ++p) {
+    const Place here(tokens, p);
+    const size_t length = p - begin;
+    size_t end = 0;
+    if (here.line_end && !here.wrapped && length >= (here.blank_line ? 24 : 48)) {
+      end = p;
+    } else if (length >= 96) {
+      end = p;
+      for (size_t q = begin + 24; q <= p; ++q) {
+        if (Place(tokens, q).line_end) end = q;
+      }
+      for (size_t q = begin + 24; q <= p; ++q) {
+        if (Place(tokens, q).sentence_end) end = q;
+      }
+    }
+    if (end > 0) ends.push_back(int64_t(end)), begin = end;
+  }
+  if (!tokens.empty()) ends.push_back(int64_t(tokens.size()));
+  return ends;
+}
+
+double plain_rarity(const std::vector<std::vector<std::string>>& contexts, const std::string& word) {
+  double n_blocks = 0, n_with = 0;
+  for (const Words& words : contexts) {
+    for (size_t begin = 0; begin < words.size(); begin += 64) {
+      const auto end = words.begin() + ptrdiff_t(std::min(words.size(), begin + 64));
+      n_with += std::find(words.begin() + ptrdiff_t(begin), end, word) != end;
+      ++n_blocks;
+    }
+  }
+  return std::log(1 + (n_blocks - n_with + 0.5) / (n_with + 0.5));
+}
+
+// From what each token is: nothing, of an edge, or of a passage.
+std::vector<Span> plain_spans(const std::vector<ChosenPassage>& chosen, const std::vector<int64_t>& n_tokens,
+                              int64_t edge_tokens) {
+  std::vector<Span> spans;
+  const ChosenPassage edge;
+  for (size_t c = 0; c < n_tokens.size(); ++c) {
+    std::vector<const ChosenPassage*> owners(size_t(n_tokens[c]), nullptr);
+    for (int64_t t = 0; t < n_tokens[c]; ++t) {
+      if (t < edge_tokens || t >= n_tokens[c] - edge_tokens) owners[size_t(t)] = &edge;
+    }
+    for (const ChosenPassage& p : chosen) {
+      if (p.passage.context == int32_t(c))
+        std::fill(owners.begin() + p.passage.begin_token, owners.begin() + p.passage.end_token, &p);
+    }
+    for (int64_t t = 0; t < n_tokens[c]; ++t) {
+      const ChosenPassage *const owner = owners[size_t(t)], *const before = t > 0 ? owners[size_t(t - 1)] : nullptr;
+      if (owner == nullptr) continue;
+      const bool is_edge = owner == &edge, goes_on = before != nullptr && (before == &edge) == is_edge;
+      const auto score = float(owner->passage.score);
+      if (!goes_on) spans.push_back({int32_t(c), t, t, is_edge, is_edge ? 0 : -INFINITY});
+      Span& span = spans.back();
+      span.end_token = t + 1;
+      if (!is_edge && score > span.score)
+        span.score = score, span.round = owner->round, span.parts = owner->passage.parts;
+    }
+  }
+  return spans;
+}
+
+PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const ScoreMaps& maps,
+                            const std::vector<PlainContext>& contexts, const std::vector<int32_t>& question_ids,
+                            const GatherOptions& options) {
+  const PlainGather gather(tokenizer, layout, maps, contexts);
+  const int64_t budget = options.gather_tokens;
+  PlainSelection out;
+  const auto note_gaps = [&](const std::vector<ScoredPassage>& all) {
+    for (size_t i = 1; i < all.size(); ++i)
+      out.smallest_gap = std::min(out.smallest_gap, all[i - 1].score - all[i].score);
+  };
+  const Words question = gather.words(question_ids);
+  std::vector<double> weights;
+  for (const std::string& word : question) weights.push_back(gather.rarity(word));
+  std::vector<std::span<const std::byte>> rows;
+  for (const PlainContext& c : contexts) rows.emplace_back(c.question);
+  const std::vector<ScoredPassage> first = gather.ranked(question, weights, rows);
+  note_gaps(first);
+  std::vector<ChosenPassage> chosen;
+  const bool again = options.rounds > 1 && budget > 0;
+  choose(first, 1, again ? budget - budget / 4 : budget, budget, chosen);
+  if (again) {
+    const ScoredPassage& best = *std::ranges::max_element(first, {}, own_score);
+    const PlainContext& there = contexts[size_t(best.context)];
+    const Words query = gather.words({there.ids.begin() + best.begin_token, there.ids.begin() + best.end_token});
+    std::vector<double> others;
+    for (const std::string& word : query)
+      others.push_back(std::ranges::count(question, word) > 0 ? 0 : gather.rarity(word));
+    const auto best_rows =
+        std::span(there.rows)
+            .subspan(size_t(best.begin_token * layout.row_bytes()), size_t(best.n_tokens() * layout.row_bytes()));
+    const auto second = gather.ranked(query, others, std::vector(contexts.size(), std::span(best_rows)));
+    note_gaps(second);
+    choose(second, 2, budget, budget, chosen);
+  }
+  if (budget > 0) out.confidence = 1 / (1 + std::exp(-maps.confidence_offset - maps.confidence_slope * first[0].score));
+  std::vector<int64_t> n_tokens;
+  for (const PlainContext& c : contexts) n_tokens.push_back(int64_t(c.ids.size()));
+  out.spans =
+      plain_spans(chosen, n_tokens, edge_tokens_per_side(options.edge_tokens, budget, int64_t(n_tokens.size())));
+  return out;
+}
+
+}  // namespace reform::test
