@@ -2,6 +2,7 @@
 // so deep nesting would overflow the stack there.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -19,6 +20,13 @@ inline nlohmann::json parse_json(std::string_view text) {
   };
   auto value = nlohmann::json::parse(text, watch, /*allow_exceptions=*/false);
   return too_deep ? nlohmann::json(nlohmann::json::value_t::discarded) : value;
+}
+
+// An integer. Throws the library's exception on any other kind. Its own accessor would convert 1e300, which is
+// undefined, and cut 3.5.
+inline int64_t parse_integer(const nlohmann::json& value) {
+  if (!value.is_number_integer()) throw nlohmann::json::other_error::create(500, "expected an integer", nullptr);
+  return value.get<int64_t>();
 }
 
 }  // namespace reform

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs/method.svg"
 
-CHUNK_TOKENS, CACHE_TOKENS, GATHER_TOKENS, EDGE_TOKENS = 4096, 4096, 2048, 256
+CHUNK_TOKENS, CACHE_TOKENS, GATHER_TOKENS = 4096, 4096, 2048
 N_HEADS, HEAD_DIM = 4, 64
 ROW_BYTES = N_HEADS * HEAD_DIM + N_HEADS * 4  # INT8 values, an FP32 scale per head
 
@@ -143,14 +143,14 @@ SCORES = [3, 4, 6, 5, 8, 7, 10, 24, 31, 22, 9, 7, 6, 8, 5, 7, 12, 27, 20, 9, 6, 
 def gather():
     x, width = GATHER
     at, inner = x + 14, width - 28
-    taken = {0, 7, 8, 9, 17, 18, len(SCORES) - 1}
+    taken = {7, 8, 9, 17, 18}
     bars = "".join(box(at + 7.1 * i, TOP + 42 - score, 5, score, "best" if i in taken else "edge", 1)
                    for i, score in enumerate(SCORES))
     return [
         heading(GATHER, "2", "Gather", "reform ask"),
         bars,
-        text(at, TOP + 62, "the best spans", "ink strong"),
-        text(at, TOP + 79, f"{GATHER_TOKENS:,} tokens, first and last {EDGE_TOKENS}", "soft small"),
+        text(at, TOP + 62, "the best passages", "ink strong"),
+        text(at, TOP + 79, f"up to {GATHER_TOKENS:,} tokens", "soft small"),
         layers(at, MIDDLE + 18, inner, ["exit layer", "⋯", "layer 1", "layer 0"], "cache-tint cache-line thin"),
         text(at, MIDDLE + 132, "run over the cache", "ink strong"),
         text(at, MIDDLE + 149, "scored against every row", "soft small"),
