@@ -116,6 +116,7 @@ TEST_CASE("chosen passages: best first while they fit, and the very first is cut
     std::vector<ChosenPassage> all;
     choose_passages(best, 1, budget, all);
     std::vector<std::pair<int64_t, int64_t>> places;
+    places.reserve(all.size());
     for (const ChosenPassage& c : all) places.emplace_back(c.passage.begin_token, c.passage.end_token);
     return places;
   };

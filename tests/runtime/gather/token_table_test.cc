@@ -82,6 +82,7 @@ TEST_CASE("token table: what a line, a sentence and the next sentence look like"
       {"\xc3", ""},     {"\xbc", ""},    {"\xe3\x80", ""},     {"水", ""},
       {": ", ""}};
   std::vector<std::string> texts;
+  texts.reserve(rows.size());
   for (const auto& row : rows) texts.push_back(row.first);
   for (const bool sentencepiece : {false, true}) {
     const TokenTable table(*(sentencepiece ? sentencepiece_of(texts) : byte_level_of(texts)));

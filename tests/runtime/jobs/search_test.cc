@@ -186,6 +186,7 @@ TEST_CASE("search: the first results of many questions come before the last is r
   IngestBench bench;
   REQUIRE(bench.ingest("a", {made_text(8, 400)}, IngestBench::options("h2o")).ok());
   std::vector<SearchQuestion> questions;
+  questions.reserve(70);
   for (int i = 0; i < 70; ++i) questions.push_back({"question " + std::to_string(i)});
   std::vector<size_t> sizes, found_before;
   std::vector<SearchResult> results;

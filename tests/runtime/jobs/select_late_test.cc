@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -139,7 +138,7 @@ void import_bytes(Store& store, const std::string& bytes, const std::string& nam
   ImportOrigin from{"the bytes", {}};
   from.source = [&](char* buffer, size_t capacity) -> Result<size_t> {
     const size_t n = std::min(capacity, bytes.size() - at);
-    std::memcpy(buffer, bytes.data() + at, n);
+    std::copy_n(bytes.data() + at, n, buffer);
     at += n;
     return n;
   };

@@ -268,6 +268,7 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
   std::vector<double> weights;
   for (const std::string& word : question) weights.push_back(gather.rarity(word));
   std::vector<std::span<const std::byte>> rows;
+  rows.reserve(contexts.size());
   for (const PlainContext& c : contexts) rows.emplace_back(c.question);
   const std::vector<ScoredPassage> first = gather.ranked(question, weights, rows);
   note_gaps(first);
@@ -290,6 +291,7 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
   }
   if (budget > 0) out.confidence = 1 / (1 + std::exp(-maps.confidence_offset - maps.confidence_slope * first[0].score));
   std::vector<int64_t> n_tokens;
+  n_tokens.reserve(contexts.size());
   for (const PlainContext& c : contexts) n_tokens.push_back(int64_t(c.ids.size()));
   out.spans =
       plain_spans(chosen, n_tokens, edge_tokens_per_side(options.edge_tokens, budget, int64_t(n_tokens.size())));
