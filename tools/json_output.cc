@@ -128,6 +128,33 @@ Json names_fields(const std::string& store_dir, const char* what, const std::vec
   return {{"store", store_dir}, {what, names}};
 }
 
+Json heads_fields(const HeadSearchResult& r, const std::string& out_file) {
+  Json layers = Json::array(), depths = Json::array(), sets = Json::array();
+  for (const auto& layer : r.layers)
+    layers.push_back({{"layer", layer.layer}, {"best_head", layer.best_head}, {"recall", layer.recall}});
+  for (const auto& d : r.depths) {
+    depths.push_back({{"depth", d.share}, {"last_layer", d.last_layer}, {"n_heads", d.n_heads}, {"recall", d.recall}});
+  }
+  for (const auto& set : r.sets) {
+    sets.push_back({{"name", set.name}, {"exit_layer", set.exit_layer}, {"heads", set.heads}, {"recall", set.recall}});
+  }
+  Json timings = {{"total_ms", r.timings.total_ms}};
+  for (const auto& [phase, ms] : r.timings.phases_ms) timings[phase] = ms;
+  return {{"out", out_file.empty() ? Json() : Json(out_file)},
+          {"kept_at", r.kept_at.empty() ? Json() : Json(r.kept_at)},
+          {"n_layers", r.n_layers},
+          {"samples", {{"texts", r.n_texts}, {"questions", r.n_questions}, {"tokens", r.n_tokens}}},
+          {"recall_tokens", kHeadRecallTokens},
+          {"words_recall", r.words_recall},
+          {"layers", std::move(layers)},
+          {"depths", std::move(depths)},
+          {"sets", std::move(sets)},
+          {"timings", std::move(timings)},
+          {"memory_bytes", memory_json(r.memory)},
+          {"gpu_memory_bytes", gpu_memory_json(r.memory)},
+          {"gpu_weights", weights_json(r.memory.gpu_weights)}};
+}
+
 Json doctor_fields(const DoctorReport& r) {
   Json advice = Json::array();
   for (const DoctorAdvice& a : r.advice) advice.push_back({{"about", a.about}, {"text", a.text}});

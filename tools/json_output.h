@@ -6,6 +6,7 @@
 #include <reform/ask.h>
 #include <reform/doctor.h>
 #include <reform/generate.h>
+#include <reform/heads.h>
 #include <reform/ingest.h>
 #include <reform/search.h>
 #include <reform/store.h>
@@ -40,6 +41,7 @@ Json ask_fields(const std::vector<std::string>& contexts, const std::string& que
 Json search_fields(const std::vector<std::string>& contexts, const SearchResult& result, int64_t top);
 Json generate_fields(const ModelInfo& model, const GenerateResult& result);
 
+Json heads_fields(const HeadSearchResult& result, const std::string& out_file);
 Json doctor_fields(const DoctorReport& report);
 
 const char* outcome_name(IngestResult::Outcome outcome);  // "ingested", "resumed", …

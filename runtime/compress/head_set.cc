@@ -16,8 +16,6 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr const char* kPaper = "paper";
-
 // Throws as the library does, so that one catch serves for all that a file can have wrong.
 [[noreturn]] void throw_bad(const char* what) { throw json::other_error::create(500, what, nullptr); }
 
@@ -71,7 +69,7 @@ Result<HeadSet> parse_set(const json& set) {
 Result<HeadSets> parse_sets(const json& root) {
   HeadSets sets;
   if (root.contains("heads")) {
-    HeadSet& paper = sets[kPaper];
+    HeadSet& paper = sets[kPaperDepth];
     for (const json& name : array(root.at("heads"))) {
       TRY_ASSIGN(const HeadRef head, parse_name(name));
       paper.heads.push_back(head);
@@ -79,7 +77,7 @@ Result<HeadSets> parse_sets(const json& root) {
   }
   if (!root.contains("sets")) return sets;
   for (const auto& [depth, set] : root.at("sets").items()) {
-    if (depth == kPaper || std::count(std::begin(kDepths), std::end(kDepths), depth) == 0)
+    if (depth == kPaperDepth || std::count(std::begin(kDepths), std::end(kDepths), depth) == 0)
       return Status{Code::kUsage, fmt::format("\"{}\" is no depth: expected fast, balanced or deep", depth)};
     TRY_ASSIGN(sets[depth], parse_set(set));
   }
@@ -120,26 +118,49 @@ Result<HeadSets> parse_heads_file(const std::string& text, const std::string& la
   return sets;
 }
 
+// A head, and what else is a list of numbers, takes one line.
 std::string heads_file_json(const HeadSets& sets, const std::string& model_name, const std::string& fingerprint) {
-  ordered_json root = {{"model", model_name}, {"fingerprint", fingerprint}};
+  const auto plain = [](const ordered_json& value) {
+    return value.dump(-1, ' ', false, json::error_handler_t::replace);
+  };
+  const auto text = [&](const ordered_json& value) {
+    if (!value.is_array()) return plain(value);
+    std::string list;
+    for (const ordered_json& entry : value) list += (list.empty() ? "" : ", ") + plain(entry);
+    return "[" + list + "]";
+  };
+  std::string file = fmt::format("{{\n  \"model\": {},\n  \"fingerprint\": {}", text(model_name), text(fingerprint));
+  if (const auto paper = sets.find(kPaperDepth); paper != sets.end()) {
+    ordered_json names;
+    for (const HeadRef& head : paper->second.heads) names.push_back(to_string(head));
+    file += fmt::format(",\n  \"heads\": {}", text(names));
+  }
+  std::string with_maps;
   for (const char* depth : kDepths) {
     const auto found = sets.find(depth);
-    if (found == sets.end()) continue;
+    if (found == sets.end() || depth == std::string(kPaperDepth)) continue;
     const auto& [heads, maps] = found->second;
-    if (depth == std::string(kPaper)) {
-      for (const HeadRef& head : heads) root["heads"].push_back(to_string(head));
-      continue;
+    const ordered_json rest = maps_json(maps);
+    std::string lines;
+    for (size_t i = 0; i < heads.size(); ++i) {
+      const ScoreMap& map = maps.heads[i];
+      lines += fmt::format("{}        {}", i == 0 ? "" : ",\n",
+                           text(ordered_json::array({to_string(heads[i]), map.mu, map.sigma, map.weight})));
     }
-    ordered_json& set = root["sets"][depth] = maps_json(maps);
-    for (size_t i = 0; i < heads.size(); ++i) set["heads"][i].insert(set["heads"][i].begin(), to_string(heads[i]));
+    with_maps +=
+        fmt::format("{}    \"{}\": {{\n      \"heads\": [\n{}\n      ]", with_maps.empty() ? "" : ",\n", depth, lines);
+    for (const char* key : {"lexical", "length", "confidence"})
+      with_maps += fmt::format(",\n      \"{}\": {}", key, text(rest.at(key)));
+    with_maps += "\n    }";
   }
-  return root.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  if (!with_maps.empty()) file += fmt::format(",\n  \"sets\": {{\n{}\n  }}", with_maps);
+  return file + "\n}\n";
 }
 
 Result<HeadSet> choose_set(const HeadSets& sets, const std::string& depth) {
   const auto found = sets.find(depth.empty() ? kUsualDepth : depth);
   if (found != sets.end()) return found->second;
-  const auto paper = sets.find(kPaper);
+  const auto paper = sets.find(kPaperDepth);
   if (depth.empty() && paper != sets.end()) return paper->second;
   std::string known;
   for (const auto& [name, set] : sets) known += (known.empty() ? "" : ", ") + name;

@@ -42,6 +42,7 @@ struct HeadSet {
 // The depths that a set can have, shallowest first, and the paper's own choice of heads.
 inline constexpr const char* kDepths[] = {"fast", "balanced", "deep", "paper"};
 inline constexpr const char* kUsualDepth = "balanced";
+inline constexpr const char* kPaperDepth = "paper";
 
 using HeadSets = std::map<std::string, HeadSet>;  // by depth
 

@@ -1,6 +1,6 @@
 // Which attention heads' states make a token's embedding. Heads are data: a small JSON per model fingerprint
-// (head_set.h). It is shipped for the models we test; for any other, heads are searched once (head_search.h) and kept
-// in the cache directory.
+// (head_set.h). It is shipped for the models we test; for any other, heads are chosen once (runtime/heads) and kept in the
+// cache directory.
 #pragma once
 
 #include <reform/status.h>
@@ -35,7 +35,7 @@ int64_t exit_layer(const Heads& heads);
 Status check_heads(const Heads& heads, const ModelShape& shape);
 
 // The heads of every synthetic model. In noise there is nothing to find, but the work is the same with any choice.
-// There are four; the topmost is at 70 % of the depth, as deep as a search looks (head_search.h).
+// There are four; the topmost is at 70 % of the depth, where the paper's own often are.
 Heads synthetic_heads(const ModelShape& shape);
 
 // JSON of the heads compiled in for this fingerprint; empty when there are none.

@@ -91,6 +91,7 @@ struct Engine::Impl {
   ModelInfo info;
   Turns turns;     // for calls that run the model
   HeadSets heads;  // empty until resolved
+  double head_search_minutes = 2;  // that the first ingest with an unknown model may take longer
 
   // What memory() reports about a GPU, from any thread.
   mutable std::mutex gpu_mutex;
@@ -142,14 +143,20 @@ struct Engine::Impl {
     if (log) log(level, line);
   }
 
+  // The heads file in the cache directory, where searched heads are kept.
+  std::string kept_heads_path() const;
+  // Heads for the paper's score, from a shipped or kept file; no heads if there are none.
+  Heads paper_heads() const;
+  bool has_shipped_sets() const;  // and not only heads for the paper's score
+
  private:
-  Result<HeadSets> find_heads(const IngestProgressCallback& progress, const CancelToken* cancel);
+  Result<HeadSets> find_heads(const std::string& depth, const IngestProgressCallback& progress,
+                              const CancelToken* cancel);
+  Result<HeadSets> first_heads(const std::string& depth, const IngestProgressCallback& progress,
+                               const CancelToken* cancel);
   Status fit_job(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel);
   Result<Buffer<std::byte>> make_workspace(const OpLimits& limits);
 };
-
-// Searches heads on synthetic text (compress/head_search.h), even if some are known already.
-Result<Heads> search_heads(Engine::Impl& engine, const IngestProgressCallback& progress, const CancelToken* cancel);
 
 MemoryReport memory_report(const Engine::Impl& engine, const MemoryAccount* store);
 

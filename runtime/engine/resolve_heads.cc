@@ -3,61 +3,87 @@
 
 #include "base/small_file.h"
 #include "base/try.h"
-#include "runtime/compress/head_search.h"
 #include "runtime/engine/engine_impl.h"
+#include "runtime/engine/head_search.h"
 
 namespace reform {
 namespace {
 
 constexpr int64_t kMaxHeadsFileBytes = 1 << 20;
+constexpr double kSearchDepth = 0.6;  // gives the sets fast and balanced
 
 }  // namespace
 
-Result<Heads> search_heads(Engine::Impl& engine, const IngestProgressCallback& progress, const CancelToken* cancel) {
-  const ModelShape& shape = engine.model->shape();
-  constexpr int64_t kLength = HeadSearch::kCallTokens;
-  const SessionNeeds needs{
-      .limits = Transformer::limits(shape, *engine.device, kLength, kLength),
-      .weights = {.last_layer = HeadSearch::last_layer(shape), .stop_at_states = true, .output = false},
-      .beside = {},
-      .meanwhile = {},
-      .advice = fmt::format("a larger {} would fit", engine.cap_flag())};
-  TRY_ASSIGN(auto search, engine.open_session<HeadSearch>(
-                              needs,
-                              [&](const Site& site) {
-                                return HeadSearch::create(*engine.model, *engine.tokenizer, site, engine.kv_type());
-                              },
-                              cancel));
-  return search->run(engine.info.n_params, progress, cancel);
+std::string Engine::Impl::kept_heads_path() const {
+  return fmt::format("{}/heads/{}.json", cache_dir(), info.fingerprint);
 }
 
-Result<HeadSets> Engine::Impl::find_heads(const IngestProgressCallback& progress, const CancelToken* cancel) {
+Heads Engine::Impl::paper_heads() const {
+  const auto in = [&](const std::string& json) {
+    auto sets = parse_heads_file(json, "", model->shape());
+    return sets.ok() ? sets.value()[kPaperDepth].heads : Heads{};
+  };
+  if (Heads shipped = in(shipped_heads_json(info.fingerprint)); !shipped.empty()) return shipped;
+  const auto kept = read_small_file(kept_heads_path(), kMaxHeadsFileBytes);
+  return kept.ok() ? in(kept.value()) : Heads{};
+}
+
+bool Engine::Impl::has_shipped_sets() const {
+  const auto shipped = parse_heads_file(shipped_heads_json(info.fingerprint), "", model->shape());
+  return shipped.ok() && shipped.value().contains(kUsualDepth);
+}
+
+Result<HeadSets> Engine::Impl::find_heads(const std::string& depth, const IngestProgressCallback& progress,
+                                          const CancelToken* cancel) {
   const ModelShape& shape = model->shape();
   if (!options.heads_file.empty()) {
     TRY_ASSIGN(const std::string json, read_small_file(options.heads_file, kMaxHeadsFileBytes));
     return parse_heads_file(json, options.heads_file, shape, info.fingerprint);
   }
-  if (gguf->is_synthetic()) return HeadSets{{"paper", {synthetic_heads(shape), {}}}};
-  if (const std::string json = shipped_heads_json(info.fingerprint); !json.empty())
-    return parse_heads_file(json, "the shipped heads of " + info.name, shape);
-  const std::string cached = fmt::format("{}/heads/{}.json", cache_dir(), info.fingerprint);
-  if (auto json = read_small_file(cached, kMaxHeadsFileBytes); json.ok()) {
-    if (auto parsed = parse_heads_file(json.value(), cached, shape); parsed.ok()) return parsed;
-    remark(LogLevel::kWarning, cached + " is damaged; the heads are searched again");
+  if (gguf->is_synthetic()) return HeadSets{{kPaperDepth, {synthetic_heads(shape), {}}}};
+  if (has_shipped_sets())
+    return parse_heads_file(shipped_heads_json(info.fingerprint), "the shipped heads of " + info.name, shape);
+  const std::string kept = kept_heads_path();
+  if (auto json = read_small_file(kept, kMaxHeadsFileBytes); json.ok()) {
+    auto parsed = parse_heads_file(json.value(), kept, shape);
+    if (parsed.ok() && parsed.value().contains(kUsualDepth)) return parsed;
+    if (!parsed.ok()) remark(LogLevel::kWarning, kept + " is damaged; the heads are chosen again");
   }
-  remark(LogLevel::kInfo, fmt::format("no heads are known for {} yet: searching once, on synthetic text", info.name));
-  TRY_ASSIGN(Heads found, search_heads(*this, progress, cancel));
-  HeadSets sets{{"paper", {std::move(found), {}}}};
-  if (Status s = replace_file(cached, heads_file_json(sets, info.name, info.fingerprint)); !s.ok()) {
+  return first_heads(depth, progress, cancel);
+}
+
+// Of a model that none are known for, but perhaps the paper's.
+Result<HeadSets> Engine::Impl::first_heads(const std::string& depth, const IngestProgressCallback& progress,
+                                           const CancelToken* cancel) {
+  const Heads paper = paper_heads();
+  if (depth == kPaperDepth) {
+    if (!paper.empty()) return HeadSets{{kPaperDepth, {paper, {}}}};
+    return Status{Code::kUsage,
+                  fmt::format("no heads for the paper's score are known for {}: they ship for some models, "
+                              "and --heads FILE takes others; without --depth paper, heads for the usual "
+                              "score are chosen",
+                              info.name)};
+  }
+  if (depth == "deep")
+    return Status{
+        Code::kUsage,
+        fmt::format("no heads for the depth 'deep' are known for {}; `reform heads` chooses them", info.name)};
+  remark(LogLevel::kInfo,
+         fmt::format("no heads are known for {} yet: choosing them on sample texts, once, which takes about {:.0f} "
+                     "minutes; `reform heads` takes longer and chooses better",
+                     info.name, head_search_minutes));
+  const HeadSearchOptions search{.n_questions = 0, .minutes = head_search_minutes, .depth = kSearchDepth};
+  TRY_ASSIGN(HeadSearch found, run_head_search(*this, search, /*with_curve=*/false, progress, cancel));
+  if (!paper.empty()) found.sets[kPaperDepth] = {paper, {}};
+  if (Status s = replace_file(kept_heads_path(), heads_file_json(found.sets, info.name, info.fingerprint)); !s.ok())
     remark(LogLevel::kWarning, "the heads found could not be kept: " + s.message);
-  }
-  return sets;
+  return found.sets;
 }
 
 Result<HeadSet> Engine::Impl::resolve_heads(const std::string& depth, const IngestProgressCallback& progress,
                                             const CancelToken* cancel) {
-  if (heads.empty()) {
-    TRY_ASSIGN(heads, find_heads(progress, cancel));
+  if (heads.empty() || !heads.contains(depth.empty() ? kUsualDepth : depth)) {
+    TRY_ASSIGN(heads, find_heads(depth, progress, cancel));
   }
   return choose_set(heads, depth);
 }

@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REFORM = os.environ.get("REFORM_BINARY", str(ROOT / "build/release/bin/reform"))
 MODEL = ROOT / "tests/golden/tiny_qwen2.gguf"
-VERBS = ("ingest", "ask", "search", "contexts", "show", "pin", "unpin", "rm", "verify", "export", "import", "generate", "doctor")
+VERBS = ("ingest", "ask", "search", "contexts", "show", "pin", "unpin", "rm", "verify", "export", "import", "generate", "heads",
+         "doctor")
 MAYBE_NONE = " (maybe none)"  # of a list that may be empty
 TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "null": type(None)}
 
@@ -111,6 +112,7 @@ class Json(unittest.TestCase):
             "verify": cls.damaged(home),
             "pin": cls.reform("pin", "book"),
             "unpin": cls.reform("unpin", "book"),
+            "heads": cls.reform("heads", "--model", MODEL, "--questions", "45"),
             "doctor": cls.reform("doctor"),
             "rm": cls.reform("rm", "book"),
             "error": cls.reform("rm", "book", code=3),
@@ -221,7 +223,7 @@ class Options(unittest.TestCase):
         for verb in ("", *VERBS):
             with self.subTest(verb=verb):
                 added = set(documented_options(page, verb, True)) - set(documented_options(page, verb, False))
-                self.assertEqual(added, gpu if verb in ("ingest", "ask", "search", "generate") else set())
+                self.assertEqual(added, gpu if verb in ("ingest", "ask", "search", "generate", "heads") else set())
 
     @staticmethod
     def reform(*arguments):

@@ -44,7 +44,7 @@ struct Bench : Sandbox {
                  "-t",
                  "1",
                  "--heads",
-                 write("heads.json", R"({"heads": ["v0.0", "q1.1"]})"),
+                 heads_file(),
                  "--cache-tokens",
                  "128",
                  "--chunk-tokens",

@@ -35,6 +35,8 @@ class Sandbox {
   // Bytes of the files below the default store whose names end in `suffix`.
   int64_t store_bytes(const std::string& suffix) const;
   std::string write(const std::string& name, const std::string& bytes) const;  // the path
+  // For ingest --heads, so that no test waits for a search.
+  std::string heads_file() const { return write("heads.json", R"({"heads": ["v0.0", "q1.1"]})"); }
 
   // reform ARGS…
   CommandResult run(const std::vector<std::string>& args, const CommandInput& input = {}) const;

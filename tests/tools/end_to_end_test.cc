@@ -34,8 +34,8 @@ std::string story(int n_sentences, uint32_t seed) {
 
 struct Tool : Sandbox {
   Args ingest_args(const std::string& name, const Args& more) const {
-    Args args = {"ingest", "--json",         "--model", model("qwen2"),   "--threads", "2",
-                 name,     "--chunk-tokens", "128",     "--cache-tokens", "128"};
+    Args args = {"ingest", "--json", "--model",        model("qwen2"), "--heads",        heads_file(), "--threads",
+                 "2",      name,     "--chunk-tokens", "128",          "--cache-tokens", "128"};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }

@@ -39,7 +39,8 @@ struct Bench : Sandbox {
   const std::string text = write("text.txt", words(300));
 
   Args ingest_args(const std::string& name, const Args& more, const std::string& model = tiny("qwen2")) const {
-    Args args = {"ingest", "--model", model, "-t", "1", "--cache-tokens", "128", "--chunk-tokens", "128"};
+    Args args = {"ingest", "--model",        model, "--heads",        heads_file(), "-t",
+                 "1",      "--cache-tokens", "128", "--chunk-tokens", "128"};
     args.insert(args.end(), more.begin(), more.end());
     args.insert(args.end(), {"--", name});
     return args;
@@ -238,13 +239,23 @@ TEST_CASE("a full disk is said, with an exit code of its own", "[tools]") {
   if (code == -1) return skip("no small disk can be mounted here");
   CHECK(code == 10);
   CHECK(read(b.path("err")).find("full") != std::string::npos);
+
+  // What a search for heads computes lies in the cache, and is not left on a disk that it fills.
+  const std::string heads =
+      b.write("heads.sh", "export XDG_CACHE_HOME=" + small + "; " REFORM_BINARY " heads -q --model " + tiny("qwen2") +
+                              " --questions 400 2>" + b.path("err") + "\ncode=$?\ntest -z \"$(find " + small +
+                              " -name '*.features')\" || code=99\nexit $code\n");
+  CHECK(run_on_small_disk(small, "3m", "sh " + heads) == 10);
+  CHECK(read(b.path("err")).find(".features") != std::string::npos);
 }
 
 TEST_CASE("the cap on memory: refused beforehand with what was asked and what would do", "[tools]") {
   const Bench b;
   check_refused(b.ingest("c", b.text, {"--max-host-memory", "100KiB"}), 11, {"weights", "--max-host-memory"});
   check_refused(b.ingest("c", b.text, {"--max-host-memory", "1MiB"}), 11,
-                {"needs", "the cap is 1.0 MiB", "--max-host-memory"});  // from the search for heads
+                {"needs", "the cap is 1.0 MiB", "--chunk-tokens"});
+  check_refused(b.run({"heads", "--model", tiny("qwen2"), "--max-host-memory", "1MiB"}), 11,
+                {"needs", "the cap is 1.0 MiB", "fewer --questions or a larger --max-host-memory"});
   CHECK(b.n_contexts() == 0);
   REQUIRE(b.ingest("c", b.text).exit_code == 0);
   check_refused(b.ingest("d", b.text, {"--max-host-memory", "1MiB"}), 11, {"needs", "the cap is 1.0 MiB"});

@@ -25,8 +25,8 @@ struct Bench : Sandbox {
 
   Bench() {
     for (const std::string name : {"a", "b"}) {
-      REQUIRE(run({"ingest", "--model", golden_path("tiny_qwen2.gguf"), "-t", "1", "--cache-tokens", "128",
-                   "--chunk-tokens", "128", name, file})
+      REQUIRE(run({"ingest", "--model", golden_path("tiny_qwen2.gguf"), "--heads", heads_file(), "-t", "1",
+                   "--cache-tokens", "128", "--chunk-tokens", "128", name, file})
                   .exit_code == 0);
     }
   }

@@ -13,7 +13,7 @@ using Args = std::vector<std::string>;
 namespace {
 
 struct Tool : Sandbox {
-  std::string heads = write("heads.json", R"({"heads": ["v0.0", "q1.1"]})");
+  std::string heads = heads_file();
   std::string store = path("store");
 
   CommandResult ingest(const std::string& name, const std::string& text, const Args& more = {}) const {

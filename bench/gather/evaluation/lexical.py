@@ -1,4 +1,4 @@
-"""BM25 with k1 1.2 and b 0.75 over words in lower case, as the heads were compared with it (choose_heads.py)."""
+"""BM25 with k1 1.2 and b 0.75 over words in lower case."""
 import collections
 import math
 import re

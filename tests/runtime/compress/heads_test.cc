@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
-#include "runtime/compress/head_search.h"
 #include "runtime/compress/head_set.h"
 #include "runtime/model/model.h"
 #include "tests/support/take.h"
@@ -161,11 +160,4 @@ TEST_CASE("heads: the usual depth is balanced, else paper; one that is missing n
   const Status none = choose_set({{"deep", set("q2.0")}}, "").status();
   CHECK(none.code == Code::kUsage);
   CHECK(none.message.find("known: deep") != std::string::npos);
-}
-
-TEST_CASE("mean normalised rank is 0 for the best token, near 1 for the worst", "[runtime]") {
-  const std::vector<float> scores = {0.1f, 0.9f, 0.4f, 0.2f};
-  CHECK(mean_normalised_rank(scores, {false, true, false, false}) == 0.0);
-  CHECK(mean_normalised_rank(scores, {true, false, false, false}) == 0.75);
-  CHECK(mean_normalised_rank(scores, {false, true, true, false}) == 0.125);
 }

@@ -2,9 +2,9 @@
 #include <catch2/catch.hpp>
 
 #include "runtime/compress/compress.h"
-#include "runtime/compress/head_search.h"
 #include "runtime/engine/engine_impl.h"
 #include "runtime/gather/scorer.h"
+#include "runtime/heads/feature_pass.h"
 #include "runtime/jobs/ask_method.h"
 #include "runtime/recompute/decode.h"
 #include "tests/runtime/support/ingest_support.h"
@@ -75,10 +75,11 @@ TEST_CASE("a job's plan is to the byte what it allocates, wherever memory is", "
     });
   }
   SECTION("the search for heads") {
-    constexpr int64_t kLength = HeadSearch::kCallTokens;
-    check_plan<HeadSearch>(engine, Transformer::limits(shape, *engine.device, kLength, kLength), [&](const Site& site) {
-      return HeadSearch::create(*engine.model, *engine.tokenizer, site, engine.kv_type());
-    });
+    const SearchText text = test::take(make_search_text(*engine.tokenizer, engine.known_tokens(), 1, 512));
+    const FeaturePassOptions options{.last_layer = 2, .bos = -1, .kv_type = engine.kv_type()};
+    check_plan<FeaturePass>(
+        engine, FeaturePass::limits(shape, *engine.device, text),
+        [&](const Site& site) { return FeaturePass::create(*engine.model, site, text, options); });
   }
 }
 

@@ -219,12 +219,3 @@ TEST_CASE("a device is named cpu, auto or cuda:N, and what is not there is said"
   options.device = "cuda:4321";
   CHECK(Engine::open(tiny_path("qwen2"), options).status().code == Code::kUnavailable);
 }
-
-TEST_CASE("the search for heads finds the same ones wherever memory is", "[runtime][device]") {
-  IngestBench here, there(2, "qwen2", IngestBench::Memory::kFenced);
-  const auto found = search_heads(here.engine().impl(), {}, nullptr);
-  REQUIRE(found.ok());
-  const auto found_there = search_heads(there.engine().impl(), {}, nullptr);
-  REQUIRE(found_there.ok());
-  CHECK(found.value() == found_there.value());
-}

@@ -1,0 +1,35 @@
+#include <fmt/format.h>
+#include <reform/heads.h>
+
+#include "base/small_file.h"
+#include "base/try.h"
+#include "runtime/engine/head_search.h"
+
+namespace reform {
+
+Status HeadSearchOptions::validate() const {
+  if (n_questions < 0 || !(minutes >= 0)) return {Code::kUsage, "questions and minutes must not be negative"};
+  if (!(depth > 0 && depth <= 1)) return {Code::kUsage, "the depth must be above 0 and at most 1"};
+  return {};
+}
+
+Result<HeadSearchResult> search_heads(Engine& engine_handle, const HeadSearchOptions& options,
+                                      const IngestProgressCallback& progress, const CancelToken* cancel) {
+  TRY(options.validate());
+  Engine::Impl& engine = engine_handle.impl();
+  TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
+  if (engine.gguf->is_synthetic())
+    return Status{Code::kUsage, engine.info.name + ": a model with random weights has no heads to choose"};
+  TRY_ASSIGN(HeadSearch found, run_head_search(engine, options, /*with_curve=*/true, progress, cancel));
+  if (Heads paper = engine.paper_heads(); !paper.empty()) found.sets[kPaperDepth] = {std::move(paper), {}};
+  HeadSearchResult& result = found.report;
+  result.heads_file = heads_file_json(found.sets, engine.info.name, engine.info.fingerprint);
+  if (!engine.has_shipped_sets()) {
+    result.kept_at = engine.kept_heads_path();
+    TRY(replace_file(result.kept_at, result.heads_file));
+    engine.heads = found.sets;
+  }
+  return std::move(found.report);
+}
+
+}  // namespace reform
