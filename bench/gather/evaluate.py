@@ -29,7 +29,8 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=64, help="size of each text in thousands (1,024) of tokens, about")
     parser.add_argument("--texts", nargs="+", default=list(sets.TEXTS), choices=sets.TEXTS, metavar="TEXT", help=", ".join(sets.TEXTS))
-    parser.add_argument("--rows", nargs="+", default=["baselines", *list(engine.ROWS)[1:]], metavar="ROW",
+    parser.add_argument("--rows", nargs="+", default=["baselines", *(name for name in list(engine.ROWS)[1:] if not name.startswith("form-"))],
+                        metavar="ROW",
                         help=f"baselines (all of {', '.join(baselines.ROWS)}), one of these, or of {', '.join(engine.ROWS)}")
     parser.add_argument("--budgets", nargs="+", type=int, default=list(BUDGETS), metavar="TOKENS")
     parser.add_argument("--base", default="bm25", help="the row that the others are compared with")
@@ -114,6 +115,7 @@ class Run:
         key = [self.model, sha256(test.text), test.questions, row]
         if row in engine.ROWS:
             key += [self.engine.version, engine.ROWS[row].ingest, engine.ROWS[row].search]
+            key += [engine.ROWS[row].form] if engine.ROWS[row].form != engine.Row.form else []
         return self.cells / f"{path.stem}_{row}_{budget}_{sha256(key)}.json"
 
     def missing(self, test, path, row):

@@ -1,6 +1,7 @@
 """Rows of reform itself: a text is ingested once per model and way of ingesting, then all its questions are searched."""
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ class Row:
     name: str
     ingest: tuple = ()  # options beyond model and store
     search: tuple = ()
+    form: str = "{question}"  # what is asked: see asked()
 
 
 ROWS = {row.name: row for row in (
@@ -25,10 +27,27 @@ ROWS = {row.name: row for row in (
     Row("late-fast", ("--depth", "fast"), ("--gather-score", "late", "--rounds", "1")),
     Row("late-balanced", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1")),
     Row("late-deep", ("--depth", "deep"), ("--gather-score", "late", "--rounds", "1")),
+    Row("form-answer", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1"), "{question} Answer:"),
+    Row("form-statement", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1"), "{statement}"),
+    Row("form-turn-before", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1"), "{before} {question}"),
     Row("late-balanced-2", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "2")),
     Row("paper", ("--depth", "paper"), ("--gather-score", "paper", "--rounds", "1")),
 )}
 SECONDS_PER_TEXT = 6 * 3600
+
+
+def statement(question):
+    """"Where is the key kept?" -> "the key kept is": its words in the order in which a text would have them, roughly."""
+    parts = re.fullmatch(r"(?i)(?:what|where|who|when|why|how|which)(?: \w+)?? (is|are|was|were|do|does|did|can|should) (.+?)[ ?]*", question)
+    if parts is None:
+        return question.rstrip(" ?")
+    verb, rest = parts.groups()
+    return f"{rest} {verb}" if verb.lower() in ("is", "are", "was", "were") else rest
+
+
+def asked(form, questions):
+    """The questions in a form: {question}, {statement}, and {before}, which is the set's question before it."""
+    return [form.format(question=q, statement=statement(q), before=before) for q, before in zip(questions, questions[-1:] + questions)]
 
 
 def context_name(text, options):
@@ -81,7 +100,7 @@ class Engine:
 
     def gather(self, row, name, test, budget):
         """{question's id: ranges}"""
-        questions = [" ".join(q["question"].split()) for q in test.questions]
+        questions = asked(row.form, [" ".join(q["question"].split()) for q in test.questions])
         answers = (self.search if self.knows("search") else self.ask)(row, name, questions, budget)
         return {q["id"]: [[s["begin_byte"], s["end_byte"]] for s in answer["sources"] if s["kind"] != "edge"]
                 for q, answer in zip(test.questions, answers)}
