@@ -34,7 +34,7 @@ struct RoundResult {
 
 class LateSelect {
  public:
-  LateSelect(Ask& ask, const TokenTable& table) : ask_(ask), table_(table), maps_(ask.contexts[0].settings.maps) {}
+  LateSelect(Ask& ask, const TokenTable& table) : ask_(ask), table_(table) {}
 
   Result<Selection> run(const Query& query);
 
@@ -43,11 +43,12 @@ class LateSelect {
   Result<RoundResult> run_round(const RoundQuery& query);
   Status scan(size_t context, Scorer& scorer, const RoundQuery& query, const PassageScorer::OnPassage& on_passage);
   Result<RoundResult> second_round(const Query& question, const RoundResult& first);
+  double confidence(const ScoredPassage& best) const;
+  const ScoreMaps& maps(int32_t context) const { return ask_.contexts[size_t(context)].settings.maps; }
   int64_t budget() const { return ask_.options.gather_tokens; }
 
   Ask& ask_;
   const TokenTable& table_;
-  const ScoreMaps& maps_;
 };
 
 Result<Rarity> LateSelect::count_words(std::span<const int32_t> ids) {
@@ -82,13 +83,13 @@ Result<RoundResult> LateSelect::run_round(const RoundQuery& query) {
   TRY_ASSIGN(auto scorer, ask_.engine.make_session<Scorer>(Scorer::limits(layout, n_query), [&](const Site& site) {
     return make_late_scorer(site, layout, n_query);
   }));
-  const LateScore score(maps_, query.weights);
   RoundResult result;
   BestPassages best(budget());
   Neighbours neighbours([&](ScoredPassage passage) {
     if (best.wants(passage.score)) best.add(std::move(passage));
   });
   for (size_t c = 0; c < ask_.contexts.size(); ++c) {
+    const LateScore score(maps(int32_t(c)), query.weights);
     TRY(scan(c, *scorer, query, [&](const PassageScorer::Passage& p) {
       ScoredPassage passage{int32_t(c), p.begin_token, p.end_token, 0,
                             score.parts(p.end_token - p.begin_token, p.cosines, p.has_word)};
@@ -122,17 +123,18 @@ Result<RoundResult> LateSelect::second_round(const Query& question, const RoundR
   return run_round(query);
 }
 
+double LateSelect::confidence(const ScoredPassage& best) const {
+  const ScoreMaps& own = maps(best.context);
+  return 1 / (1 + std::exp(-(own.confidence_offset + own.confidence_slope * best.score)));
+}
+
 Result<Selection> LateSelect::run(const Query& query) {
   TRY_ASSIGN(const Rarity rarity, count_words(query.ids));
   RoundQuery first{query.ids, {}, {}};
   for (const auto& states : query.states) first.rows.emplace_back(states);
   for (const int32_t id : query.ids) first.weights.push_back(rarity.of(id));
   TRY_ASSIGN(RoundResult found, run_round(first));
-  double confidence = -1;
-  if (!found.passages.empty()) {
-    const double logit = maps_.confidence_offset + maps_.confidence_slope * found.passages.front().score;
-    confidence = 1 / (1 + std::exp(-logit));
-  }
+  const double sure = found.passages.empty() ? -1 : confidence(found.passages.front());
   std::vector<ChosenPassage> chosen;
   const bool again = ask_.options.rounds > 1 && !found.passages.empty();
   choose_passages(found.passages, 1, again ? budget() - budget() / 4 : budget(), chosen);
@@ -143,7 +145,7 @@ Result<Selection> LateSelect::run(const Query& query) {
   std::vector<int64_t> n_tokens;
   for (const OpenContext& context : ask_.contexts) n_tokens.push_back(context.n_tokens());
   const int64_t edge = edge_tokens_per_side(ask_.options.edge_tokens, budget(), int64_t(n_tokens.size()));
-  return Selection{make_passage_spans(std::move(chosen), n_tokens, edge), confidence};
+  return Selection{make_passage_spans(std::move(chosen), n_tokens, edge), sure};
 }
 
 }  // namespace

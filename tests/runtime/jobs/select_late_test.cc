@@ -30,6 +30,10 @@ constexpr char kWithMaps[] = R"({"heads": ["q1.1", "k1.0", "v2.1"], "sets": {
   "balanced": {"heads": [["q1.1", 0.3, 0.2, 1], ["k1.0", 0.5, 0.1, -0.4], ["v2.1", 0.1, 0.25, 0.8]],
                "lexical": [0.05, 0.2, 0.6], "length": -0.2, "confidence": [-1, 0.5]},
   "fast": {"heads": [["k0.1", 0.2, 0.3, 1]], "lexical": [0, 1, 0.5], "length": 0, "confidence": [0, 1]}}})";
+// The same heads, each number of their maps another.
+constexpr char kOtherMaps[] = R"({"sets": {
+  "balanced": {"heads": [["q1.1", -0.2, 0.3, 0.6], ["k1.0", 0.2, 0.3, 1.1], ["v2.1", 0.4, 0.15, -0.3]],
+               "lexical": [0.3, 0.4, -0.5], "length": 0.7, "confidence": [2, -0.25]}}})";
 constexpr char kWithoutMaps[] = R"({"heads": ["q1.1", "k1.0", "v2.1"]})";
 
 const std::vector<SearchQuestion> kQuestions = {{"where are the blue stones of Müller?"}, {"4711"}};
@@ -87,7 +91,7 @@ std::string shown(const std::vector<SearchResult>& results) {
 }
 
 PlainContext whole(OpenContext& context, const std::vector<std::byte>& question) {
-  PlainContext all{take(context.data->read_tokens(0, context.n_tokens())).ids, {}, question};
+  PlainContext all{take(context.data->read_tokens(0, context.n_tokens())).ids, {}, question, context.settings.maps};
   REQUIRE(context.data
               ->scan(kEmbeddingRows,
                      [&](TokenRange, std::span<const std::byte> rows) -> Status {
@@ -105,7 +109,7 @@ Result<Selection> select_and_compare(Ask& ask, const Query& query) {
   for (size_t c = 0; c < ask.contexts.size(); ++c) contexts.push_back(whole(ask.contexts[c], query.states[c]));
   const ContextSettings& settings = ask.contexts[0].settings;
   const PlainSelection want = plain_gather(*ask.engine.tokenizer, {int64_t(settings.heads.size()), settings.head_dim},
-                                           settings.maps, contexts, query.ids, ask.options);
+                                           contexts, query.ids, ask.options);
   CHECK(got.confidence == Approx(want.confidence).margin(1e-4));
   const auto same_places = [](const Span& a, const Span& b) {
     return a.context == b.context && a.begin_token == b.begin_token && a.end_token == b.end_token && a.edge == b.edge;
@@ -220,6 +224,22 @@ TEST_CASE("late gather: passages, scores, rounds and confidence are the plain fo
             }());
         }
       }
+    }
+  }
+}
+
+TEST_CASE("late gather: each context is scored by its own maps, in any order", "[runtime][late]") {
+  LateBench bench;
+  bench.use_heads(kOtherMaps);
+  REQUIRE(bench.ingest("other", {text_of(4, 2500)}, in_chunks(64)).ok());
+  AskMethod method = reform_method();
+  method.select = select_and_compare;
+  for (const auto& names : {std::vector<std::string>{"other", "a"}, {"a", "other"}, {"b", "other", "c"}}) {
+    for (const int64_t rounds : {1, 2}) {
+      CAPTURE(names, rounds);
+      for (const SearchResult& r : found(bench, names, gathering(1 << 20, rounds), method))
+        CHECK(r.sources.size() == names.size());  // all of each
+      found(bench, names, gathering(300, rounds), method);
     }
   }
 }

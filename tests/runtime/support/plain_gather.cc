@@ -64,9 +64,8 @@ double cosine(const EmbeddingLayout& layout, std::span<const std::byte> a, int64
 
 class PlainGather {
  public:
-  PlainGather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const ScoreMaps& maps,
-              const std::vector<PlainContext>& contexts)
-      : tokenizer_(tokenizer), layout_(layout), maps_(maps), contexts_(contexts) {
+  PlainGather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const std::vector<PlainContext>& contexts)
+      : tokenizer_(tokenizer), layout_(layout), contexts_(contexts) {
     for (const PlainContext& c : contexts) words_.push_back(words(c.ids));
   }
 
@@ -110,24 +109,24 @@ class PlainGather {
   std::vector<double> parts(size_t c, int64_t begin, int64_t end, const Words& query,
                             const std::vector<double>& weights, std::span<const std::byte> rows) const {
     std::vector<double> sums(size_t(layout_.n_heads) + 2);
+    const ScoreMaps& maps = contexts_[c].maps;
     for (size_t t = 0; t < query.size(); ++t) {
       for (int64_t h = 0; h < layout_.n_heads; ++h) {
         double best = -INFINITY;
         for (int64_t i = begin; i < end; ++i)
           best = std::max(best, cosine(layout_, contexts_[c].rows, i, rows, int64_t(t), h));
-        sums[size_t(h)] += weights[t] * maps_.heads[size_t(h)](best);
+        sums[size_t(h)] += weights[t] * maps.heads[size_t(h)](best);
       }
       const auto own = words_[c].begin();
       const bool has_word = std::find(own + begin, own + end, query[t]) != own + end;
-      sums[size_t(layout_.n_heads)] += weights[t] * maps_.lexical(has_word);
+      sums[size_t(layout_.n_heads)] += weights[t] * maps.lexical(has_word);
     }
-    sums.back() = maps_.length_weight * std::log(double(end - begin));
+    sums.back() = maps.length_weight * std::log(double(end - begin));
     return sums;
   }
 
   const Tokenizer& tokenizer_;
   const EmbeddingLayout layout_;
-  const ScoreMaps& maps_;
   const std::vector<PlainContext>& contexts_;
   std::vector<Words> words_;
 };
@@ -254,10 +253,10 @@ std::vector<Span> plain_spans(const std::vector<ChosenPassage>& chosen, const st
   return spans;
 }
 
-PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const ScoreMaps& maps,
+PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& layout,
                             const std::vector<PlainContext>& contexts, const std::vector<int32_t>& question_ids,
                             const GatherOptions& options) {
-  const PlainGather gather(tokenizer, layout, maps, contexts);
+  const PlainGather gather(tokenizer, layout, contexts);
   const int64_t budget = options.gather_tokens;
   PlainSelection out;
   const auto note_gaps = [&](const std::vector<ScoredPassage>& all) {
@@ -289,7 +288,10 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
     note_gaps(second);
     choose(second, 2, budget, budget, chosen);
   }
-  if (budget > 0) out.confidence = 1 / (1 + std::exp(-maps.confidence_offset - maps.confidence_slope * first[0].score));
+  if (budget > 0) {
+    const ScoreMaps& maps = contexts[size_t(first[0].context)].maps;
+    out.confidence = 1 / (1 + std::exp(-maps.confidence_offset - maps.confidence_slope * first[0].score));
+  }
   std::vector<int64_t> n_tokens;
   n_tokens.reserve(contexts.size());
   for (const PlainContext& c : contexts) n_tokens.push_back(int64_t(c.ids.size()));
