@@ -85,9 +85,7 @@ Result<RoundResult> LateSelect::run_round(const RoundQuery& query) {
   }));
   RoundResult result;
   BestPassages best(budget());
-  Neighbours neighbours([&](ScoredPassage passage) {
-    if (best.wants(passage.score)) best.add(std::move(passage));
-  });
+  Neighbours neighbours([&](ScoredPassage passage) { best.add(std::move(passage)); });
   for (size_t c = 0; c < ask_.contexts.size(); ++c) {
     const LateScore score(maps(int32_t(c)), query.weights);
     TRY(scan(c, *scorer, query, [&](const PassageScorer::Passage& p) {

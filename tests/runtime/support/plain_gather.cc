@@ -131,13 +131,8 @@ class PlainGather {
   std::vector<Words> words_;
 };
 
-// Those that lie behind a whole budget of better ones are not looked at.
-void choose(const std::vector<ScoredPassage>& ranked, int round, int64_t limit, int64_t budget,
-            std::vector<ChosenPassage>& chosen) {
-  int64_t before = 0;
+void choose(const std::vector<ScoredPassage>& ranked, int round, int64_t limit, std::vector<ChosenPassage>& chosen) {
   for (ScoredPassage p : ranked) {
-    if (before >= budget) return;
-    before += p.n_tokens();
     int64_t left = limit;
     bool again = false;
     for (const ChosenPassage& c : chosen) {
@@ -273,7 +268,7 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
   note_gaps(first);
   std::vector<ChosenPassage> chosen;
   const bool again = options.rounds > 1 && budget > 0;
-  choose(first, 1, again ? budget - budget / 4 : budget, budget, chosen);
+  choose(first, 1, again ? budget - budget / 4 : budget, chosen);
   if (again) {
     const ScoredPassage& best = *std::ranges::max_element(first, {}, own_score);
     const PlainContext& there = contexts[size_t(best.context)];
@@ -286,7 +281,7 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
             .subspan(size_t(best.begin_token * layout.row_bytes()), size_t(best.n_tokens() * layout.row_bytes()));
     const auto second = gather.ranked(query, others, std::vector(contexts.size(), std::span(best_rows)));
     note_gaps(second);
-    choose(second, 2, budget, budget, chosen);
+    choose(second, 2, budget, chosen);
   }
   if (budget > 0) {
     const ScoreMaps& maps = contexts[size_t(first[0].context)].maps;
