@@ -32,6 +32,13 @@ struct RoundResult {
   std::vector<std::byte> best_rows;
 };
 
+// Shortens a list to the first that fill n_tokens.
+void keep_first(std::vector<ScoredPassage>& passages, int64_t n_tokens) {
+  size_t n = 0;
+  for (int64_t sum = 0; n < passages.size() && sum < n_tokens; ++n) sum += passages[n].n_tokens();
+  passages.resize(n);
+}
+
 class LateSelect {
  public:
   LateSelect(Ask& ask, const TokenTable& table) : ask_(ask), table_(table) {}
@@ -134,12 +141,14 @@ Result<Selection> LateSelect::run(const Query& query) {
   TRY_ASSIGN(RoundResult found, run_round(first));
   const double sure = found.passages.empty() ? -1 : confidence(found.passages.front());
   std::vector<ChosenPassage> chosen;
-  const bool again = ask_.options.rounds > 1 && !found.passages.empty();
-  choose_passages(found.passages, 1, again ? budget() - budget() / 4 : budget(), chosen);
-  if (again) {
+  if (ask_.options.rounds > 1 && !found.passages.empty()) {
+    const int64_t best_tokens = std::min(budget(), found.passages.front().n_tokens());
+    choose_passages(found.passages, 1, std::max(best_tokens, budget() - budget() / 4), chosen);
     TRY_ASSIGN(RoundResult more, second_round(query, found));
+    keep_first(more.passages, budget());  // the first round's next ones are as good as what lies behind
     choose_passages(std::move(more.passages), 2, budget(), chosen);
   }
+  choose_passages(std::move(found.passages), 1, budget(), chosen);
   std::vector<int64_t> n_tokens;
   for (const OpenContext& context : ask_.contexts) n_tokens.push_back(context.n_tokens());
   const int64_t edge = edge_tokens_per_side(ask_.options.edge_tokens, budget(), int64_t(n_tokens.size()));

@@ -261,6 +261,20 @@ TEST_CASE("late gather: a second round finds what the first does not", "[runtime
   CHECK(n_of_second > 0);
 }
 
+TEST_CASE("late gather: the first round has what the second leaves over, down to the smallest budget",
+          "[runtime][late]") {
+  LateBench bench;
+  AskMethod method = reform_method();
+  method.select = select_and_compare;
+  for (const int64_t budget : {2, 24, 40, 60, 80, 100, 120, 150, 200, 250}) {
+    for (const SearchResult& r : found(bench, {"a", "c"}, gathering(budget, 2), method)) {
+      CAPTURE(budget, r.question, r.gathered_tokens);
+      CHECK((r.gathered_tokens <= budget && r.gathered_tokens > budget - 96));  // no further passage has room
+      if (budget <= 24) CHECK(r.gathered_tokens == budget);
+    }
+  }
+}
+
 TEST_CASE("late gather: ask finds what search finds", "[runtime][late]") {
   LateBench bench;
   AskOptions options;

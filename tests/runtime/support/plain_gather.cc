@@ -267,9 +267,8 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
   const std::vector<ScoredPassage> first = gather.ranked(question, weights, rows);
   note_gaps(first);
   std::vector<ChosenPassage> chosen;
-  const bool again = options.rounds > 1 && budget > 0;
-  choose(first, 1, again ? budget - budget / 4 : budget, chosen);
-  if (again) {
+  if (options.rounds > 1 && budget > 0) {
+    choose(first, 1, std::max(budget - budget / 4, std::min(budget, first[0].n_tokens())), chosen);
     const ScoredPassage& best = *std::ranges::max_element(first, {}, own_score);
     const PlainContext& there = contexts[size_t(best.context)];
     const Words query = gather.words({there.ids.begin() + best.begin_token, there.ids.begin() + best.end_token});
@@ -281,8 +280,11 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
             .subspan(size_t(best.begin_token * layout.row_bytes()), size_t(best.n_tokens() * layout.row_bytes()));
     const auto second = gather.ranked(query, others, std::vector(contexts.size(), std::span(best_rows)));
     note_gaps(second);
-    choose(second, 2, budget, chosen);
+    size_t n = 0;
+    for (int64_t before = 0; n < second.size() && before < budget; ++n) before += second[n].n_tokens();
+    choose({second.begin(), second.begin() + ptrdiff_t(n)}, 2, budget, chosen);
   }
+  choose(first, 1, budget, chosen);
   if (budget > 0) {
     const ScoreMaps& maps = contexts[size_t(first[0].context)].maps;
     out.confidence = 1 / (1 + std::exp(-maps.confidence_offset - maps.confidence_slope * first[0].score));
