@@ -1,6 +1,7 @@
 // Gather by late interaction: whole passages, ranked over all contexts, in one round or two.
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <numeric>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "runtime/gather/neighbours.h"
 #include "runtime/gather/passage_scorer.h"
 #include "runtime/gather/passage_spans.h"
+#include "runtime/gather/question_parts.h"
 #include "runtime/gather/rarity.h"
 #include "runtime/jobs/ask_method.h"
 
@@ -22,14 +24,22 @@ constexpr int64_t kReadTokens = 64 * 1024;
 struct RoundQuery {
   std::vector<int32_t> ids;
   std::vector<std::span<const std::byte>> rows;  // for each context
-  std::vector<double> weights;                   // of the ids
+  std::vector<std::vector<double>> weights;      // of the ids, for each part (question_parts.h)
 };
 
 struct RoundResult {
-  std::vector<ScoredPassage> passages;  // best first
+  std::vector<std::vector<ScoredPassage>> rankings;  // for each part, best first
   // The passage that is best without its neighbours, and its stored rows.
   ScoredPassage best;
   std::vector<std::byte> best_rows;
+};
+
+// The passages that a part of the question has found so far.
+struct RankedPart {
+  explicit RankedPart(int64_t budget_tokens)
+      : best(budget_tokens), neighbours([this](ScoredPassage passage) { best.add(std::move(passage)); }) {}
+  BestPassages best;
+  Neighbours neighbours;
 };
 
 // Shortens a list to the first that fill n_tokens.
@@ -91,23 +101,26 @@ Result<RoundResult> LateSelect::run_round(const RoundQuery& query) {
     return make_late_scorer(site, layout, n_query);
   }));
   RoundResult result;
-  BestPassages best(budget());
-  Neighbours neighbours([&](ScoredPassage passage) { best.add(std::move(passage)); });
+  std::deque<RankedPart> ranked;
+  for (size_t part = 0; part < query.weights.size(); ++part) ranked.emplace_back(budget());
   for (size_t c = 0; c < ask_.contexts.size(); ++c) {
-    const LateScore score(maps(int32_t(c)), query.weights);
+    std::vector<LateScore> scores;
+    for (const std::vector<double>& weights : query.weights) scores.emplace_back(maps(int32_t(c)), weights);
     TRY(scan(c, *scorer, query, [&](const PassageScorer::Passage& p) {
-      ScoredPassage passage{int32_t(c), p.begin_token, p.end_token, 0,
-                            score.parts(p.end_token - p.begin_token, p.cosines, p.has_word)};
-      passage.score = std::accumulate(passage.parts.begin(), passage.parts.end(), 0.0);
-      if (result.best_rows.empty() || passage.score > result.best.score) {
-        result.best = passage;
-        result.best_rows.assign(p.rows.begin(), p.rows.end());
+      for (size_t part = 0; part < scores.size(); ++part) {
+        ScoredPassage passage{int32_t(c), p.begin_token, p.end_token, 0,
+                              scores[part].parts(p.end_token - p.begin_token, p.cosines, p.has_word)};
+        passage.score = std::accumulate(passage.parts.begin(), passage.parts.end(), 0.0);
+        if (result.best_rows.empty() || passage.score > result.best.score) {
+          result.best = passage;
+          result.best_rows.assign(p.rows.begin(), p.rows.end());
+        }
+        ranked[part].neighbours.add(std::move(passage));
       }
-      neighbours.add(std::move(passage));
     }));
-    neighbours.end_context();
+    for (RankedPart& part : ranked) part.neighbours.end_context();
   }
-  result.passages = best.take();
+  for (RankedPart& part : ranked) result.rankings.push_back(part.best.take());
   return result;
 }
 
@@ -117,13 +130,13 @@ Result<RoundResult> LateSelect::second_round(const Query& question, const RoundR
   const ScoredPassage& best = first.best;
   TRY_ASSIGN(const Tokens tokens,
              ask_.contexts[size_t(best.context)].data->read_tokens(best.begin_token, best.end_token));
-  RoundQuery query{tokens.ids, {}, {}};
+  RoundQuery query{tokens.ids, {}, {{}}};
   query.rows.assign(ask_.contexts.size(), first.best_rows);
   TRY_ASSIGN(const Rarity rarity, count_words(tokens.ids));
   for (const int32_t id : tokens.ids) {
     const bool asked = std::any_of(question.ids.begin(), question.ids.end(),
                                    [&](int32_t q) { return table_.word(q) == table_.word(id); });
-    query.weights.push_back(asked ? 0 : rarity.of(id));
+    query.weights[0].push_back(asked ? 0 : rarity.of(id));
   }
   return run_round(query);
 }
@@ -137,18 +150,23 @@ Result<Selection> LateSelect::run(const Query& query) {
   TRY_ASSIGN(const Rarity rarity, count_words(query.ids));
   RoundQuery first{query.ids, {}, {}};
   for (const auto& states : query.states) first.rows.emplace_back(states);
-  for (const int32_t id : query.ids) first.weights.push_back(rarity.of(id));
+  std::vector<double> weights;
+  for (const int32_t id : query.ids) weights.push_back(rarity.of(id));
+  first.weights = question_parts(table_, query.ids, weights);
   TRY_ASSIGN(RoundResult found, run_round(first));
-  const double sure = found.passages.empty() ? -1 : confidence(found.passages.front());
-  std::vector<ChosenPassage> chosen;
-  if (ask_.options.rounds > 1 && !found.passages.empty()) {
-    const int64_t best_tokens = std::min(budget(), found.passages.front().n_tokens());
-    choose_passages(found.passages, 1, std::max(best_tokens, budget() - budget() / 4), chosen);
-    TRY_ASSIGN(RoundResult more, second_round(query, found));
-    keep_first(more.passages, budget());  // the first round's next ones are as good as what lies behind
-    choose_passages(std::move(more.passages), 2, budget(), chosen);
+  const ScoredPassage* best = nullptr;
+  for (const auto& ranking : found.rankings) {
+    if (!ranking.empty() && (best == nullptr || ranking.front().score > best->score)) best = &ranking.front();
   }
-  choose_passages(std::move(found.passages), 1, budget(), chosen);
+  const double sure = best == nullptr ? -1 : confidence(*best);
+  std::vector<ChosenPassage> chosen;
+  if (ask_.options.rounds > 1 && best != nullptr) {
+    choose_passages(found.rankings, 1, std::max(std::min(budget(), best->n_tokens()), budget() - budget() / 4), chosen);
+    TRY_ASSIGN(RoundResult more, second_round(query, found));
+    keep_first(more.rankings[0], budget());  // the first round's next ones are as good as what lies behind
+    choose_passages(more.rankings, 2, budget(), chosen);
+  }
+  choose_passages(found.rankings, 1, budget(), chosen);
   std::vector<int64_t> n_tokens;
   for (const OpenContext& context : ask_.contexts) n_tokens.push_back(context.n_tokens());
   const int64_t edge = edge_tokens_per_side(ask_.options.edge_tokens, budget(), int64_t(n_tokens.size()));

@@ -51,6 +51,11 @@ int64_t tokens_of(const std::vector<ChosenPassage>& chosen) {
   return n;
 }
 
+// Of one ranking.
+void choose(const std::vector<ScoredPassage>& ranking, int round, int64_t budget, std::vector<ChosenPassage>& chosen) {
+  choose_passages(std::span(&ranking, 1), round, budget, chosen);
+}
+
 ScoredPassage passage(int32_t context, int64_t begin, int64_t end, double score) {
   return {context, begin, end, score, {score}};
 }
@@ -102,8 +107,8 @@ TEST_CASE("best passages: what is chosen from them is what is chosen from a sort
     };
     const auto chosen = [&](std::vector<ScoredPassage> first, std::vector<ScoredPassage> second) {
       std::vector<ChosenPassage> all;
-      choose_passages(std::move(first), 1, budget - budget / 4, all);
-      choose_passages(std::move(second), 2, budget, all);
+      choose(std::move(first), 1, budget - budget / 4, all);
+      choose(std::move(second), 2, budget, all);
       return all;
     };
     const std::vector<ChosenPassage> got = chosen(best_of(passages.all), best_of(others.all)),
@@ -121,7 +126,7 @@ TEST_CASE("best passages: a short one is found behind long ones that have no roo
                                  passage(1, 0, 11, 6), passage(1, 11, 21, 5), passage(1, 21, 22, 4)})
     best.add(p);
   std::vector<ChosenPassage> chosen;
-  choose_passages(best.take(), 1, 100, chosen);
+  choose(best.take(), 1, 100, chosen);
   REQUIRE(chosen.size() == 2);
   CHECK((chosen[0].passage.begin_token == 0 && chosen[1].passage.begin_token == 11));
 }
@@ -149,7 +154,7 @@ TEST_CASE("chosen passages: best first while they fit, and the very first is cut
                                            passage(0, 10, 20, 6)};
   const auto chosen = [&](int64_t budget) {
     std::vector<ChosenPassage> all;
-    choose_passages(best, 1, budget, all);
+    choose(best, 1, budget, all);
     std::vector<std::pair<int64_t, int64_t>> places;
     places.reserve(all.size());
     for (const ChosenPassage& c : all) places.emplace_back(c.passage.begin_token, c.passage.end_token);
@@ -169,9 +174,9 @@ TEST_CASE("chosen passages: best first while they fit, and the very first is cut
 
 TEST_CASE("chosen passages: a second round takes what the first left, and none twice", "[runtime][gather]") {
   std::vector<ChosenPassage> chosen;
-  choose_passages({passage(0, 0, 50, 9), passage(0, 50, 90, 5)}, 1, 75, chosen);
+  choose({passage(0, 0, 50, 9), passage(0, 50, 90, 5)}, 1, 75, chosen);
   REQUIRE(chosen.size() == 1);
-  choose_passages({passage(0, 0, 50, 99), passage(1, 0, 10, 8), passage(0, 50, 90, 7), passage(1, 10, 20, 6)}, 2, 100,
+  choose({passage(0, 0, 50, 99), passage(1, 0, 10, 8), passage(0, 50, 90, 7), passage(1, 10, 20, 6)}, 2, 100,
                   chosen);
   REQUIRE(chosen.size() == 3);
   CHECK((chosen[0].round == 1 && chosen[0].passage.score == 9));
@@ -217,11 +222,11 @@ TEST_CASE("spans of passages: never more tokens than the budget, and what arrays
     const Passages passages(rng, round % 2 == 0);
     const int64_t budget = int64_t(rng() % (round % 3 == 0 ? 4000 : 200)), edge = int64_t(rng() % 150);
     std::vector<ChosenPassage> chosen;
-    choose_passages(sorted(passages.all), 1, budget - budget / 4, chosen);
+    choose(sorted(passages.all), 1, budget - budget / 4, chosen);
     CHECK(tokens_of(chosen) <= budget - budget / 4);
     std::vector<ScoredPassage> others = passages.all;
     std::shuffle(others.begin(), others.end(), rng);
-    choose_passages(others, 2, budget, chosen);
+    choose(others, 2, budget, chosen);
     CHECK(tokens_of(chosen) <= budget);
     std::shuffle(chosen.begin(), chosen.end(), rng);
     const std::vector<Span> got = make_passage_spans(chosen, passages.n_tokens, edge);
@@ -233,4 +238,28 @@ TEST_CASE("spans of passages: never more tokens than the budget, and what arrays
              a.edge == b.edge && a.score == b.score && a.round == b.round && a.parts == b.parts;
     }));
   }
+}
+
+TEST_CASE("chosen passages: rankings take turns by tokens, and no passage is taken twice", "[runtime][gather]") {
+  const std::vector<std::vector<ScoredPassage>> rankings = {
+      {passage(0, 0, 50, 2), passage(0, 100, 150, 1), passage(0, 300, 350, 0)},
+      {passage(0, 200, 290, 3), passage(0, 100, 150, 2), passage(1, 0, 50, 1)},
+      {}};
+  const auto begins = [&](int64_t budget) {
+    std::vector<ChosenPassage> chosen;
+    choose_passages(rankings, 1, budget, chosen);
+    std::vector<int64_t> all;
+    for (const ChosenPassage& c : chosen) all.push_back(c.passage.context * 1000 + c.passage.begin_token);
+    return all;
+  };
+  using Begins = std::vector<int64_t>;
+  CHECK(begins(1000) == Begins{200, 0, 100, 1000, 300});
+  CHECK(begins(189) == Begins{200, 0});
+  CHECK(begins(139) == Begins{200});
+  CHECK(begins(60) == Begins{200});  // cut
+  CHECK(begins(0).empty());
+  std::vector<ChosenPassage> chosen = {{passage(0, 0, 50, 9), 1}};
+  choose_passages(rankings, 2, 110, chosen);
+  REQUIRE(chosen.size() == 2);
+  CHECK((chosen[1].passage.begin_token == 100 && chosen[1].passage.score == 2 && chosen[1].round == 2));
 }

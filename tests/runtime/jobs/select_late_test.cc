@@ -36,7 +36,9 @@ constexpr char kOtherMaps[] = R"({"sets": {
                "lexical": [0.3, 0.4, -0.5], "length": 0.7, "confidence": [2, -0.25]}}})";
 constexpr char kWithoutMaps[] = R"({"heads": ["q1.1", "k1.0", "v2.1"]})";
 
-const std::vector<SearchQuestion> kQuestions = {{"where are the blue stones of Müller?"}, {"4711"}};
+const std::vector<SearchQuestion> kQuestions = {{"where are the blue stones of Müller?"},
+                                                {"4711"},
+                                                {"who saw the green river? and where are the stones?"}};
 
 // With line ends, so that passages end at lines, at sentences and at a length.
 std::string text_of(uint64_t seed, size_t n_bytes) {

@@ -131,17 +131,50 @@ class PlainGather {
   std::vector<Words> words_;
 };
 
-void choose(const std::vector<ScoredPassage>& ranked, int round, int64_t limit, std::vector<ChosenPassage>& chosen) {
-  for (ScoredPassage p : ranked) {
+// Which part each token of a question is in (question_parts.h).
+std::vector<size_t> part_of_each(const Words& tokens, const std::vector<double>& weights) {
+  const auto asks = [&](size_t t) { return ends_with_any(trimmed(tokens[t], " \t\r\n", " \t\r\n\"')]"), {"?", "？", "؟"}); };
+  std::vector<size_t> part(tokens.size(), 0);
+  for (size_t t = 1; t < tokens.size(); ++t) {
+    bool more = false;
+    for (size_t u = t; u < tokens.size(); ++u) more = more || asks(u);
+    part[t] = part[t - 1] + (more && asks(t - 1) && Place(tokens, t).sentence_end ? 1 : 0);
+  }
+  if (part.back() >= 8) return std::vector<size_t>(tokens.size(), 0);
+  while (true) {
+    std::vector<double> sums(part.back() + 1);
+    for (size_t t = 0; t < tokens.size(); ++t) sums[part[t]] += weights[t];
+    const double least = 0.25 * *std::ranges::max_element(sums);
+    const auto light = size_t(std::ranges::find_if(sums, [&](double sum) { return sum < least; }) - sums.begin());
+    if (light == sums.size()) return part;
+    for (size_t& p : part) p -= p >= std::max<size_t>(light, 1) ? 1 : 0;
+  }
+}
+
+// In turns: of the next passages that the rankings could take, always that of the ranking with fewest tokens so far.
+void choose(const std::vector<std::vector<ScoredPassage>>& rankings, int round, int64_t limit,
+            std::vector<ChosenPassage>& chosen) {
+  std::vector<int64_t> n_taken(rankings.size());
+  while (true) {
     int64_t left = limit;
-    bool again = false;
-    for (const ChosenPassage& c : chosen) {
-      left -= c.passage.n_tokens();
-      again = again || (c.passage.context == p.context && c.passage.begin_token == p.begin_token);
+    for (const ChosenPassage& c : chosen) left -= c.passage.n_tokens();
+    const ScoredPassage* next = nullptr;
+    size_t turn = 0;
+    for (size_t r = 0; r < rankings.size(); ++r) {
+      const auto found = std::ranges::find_if(rankings[r], [&](const ScoredPassage& p) {
+        return (p.n_tokens() <= left || chosen.empty()) && std::ranges::none_of(chosen, [&](const ChosenPassage& c) {
+                 return c.passage.context == p.context && c.passage.begin_token == p.begin_token;
+               });
+      });
+      if (found == rankings[r].end()) continue;
+      if (next == nullptr || n_taken[r] < n_taken[turn] || (n_taken[r] == n_taken[turn] && found->score > next->score))
+        next = &*found, turn = r;
     }
-    if (left <= 0 || again) continue;
-    if (chosen.empty()) p.end_token = std::min(p.end_token, p.begin_token + left);
-    if (p.n_tokens() <= left) chosen.push_back({p, round});
+    if (next == nullptr || left <= 0) return;
+    ScoredPassage passage = *next;
+    if (passage.n_tokens() > left) passage.end_token = passage.begin_token + left;
+    n_taken[turn] += passage.n_tokens();
+    chosen.push_back({passage, round});
   }
 }
 
@@ -264,12 +297,23 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
   std::vector<std::span<const std::byte>> rows;
   rows.reserve(contexts.size());
   for (const PlainContext& c : contexts) rows.emplace_back(c.question);
-  const std::vector<ScoredPassage> first = gather.ranked(question, weights, rows);
-  note_gaps(first);
+  const std::vector<size_t> part = part_of_each(gather.texts(question_ids), weights);
+  std::vector<std::vector<ScoredPassage>> rankings;
+  for (size_t p = 0; p <= part.back(); ++p) {
+    std::vector<double> own = weights;
+    for (size_t t = 0; t < own.size(); ++t) own[t] *= part[t] == p ? 1 : 0.1;
+    rankings.push_back(gather.ranked(question, own, rows));
+    note_gaps(rankings.back());
+  }
+  const ScoredPassage& front = std::ranges::max_element(rankings, {}, [](const auto& r) { return r[0].score; })->front();
   std::vector<ChosenPassage> chosen;
   if (options.rounds > 1 && budget > 0) {
-    choose(first, 1, std::max(budget - budget / 4, std::min(budget, first[0].n_tokens())), chosen);
-    const ScoredPassage& best = *std::ranges::max_element(first, {}, own_score);
+    choose(rankings, 1, std::max(budget - budget / 4, std::min(budget, front.n_tokens())), chosen);
+    ScoredPassage best = rankings[0][0];
+    for (const auto& ranking : rankings) {
+      const ScoredPassage& own = *std::ranges::max_element(ranking, {}, own_score);
+      if (own_score(own) > own_score(best)) best = own;
+    }
     const PlainContext& there = contexts[size_t(best.context)];
     const Words query = gather.words({there.ids.begin() + best.begin_token, there.ids.begin() + best.end_token});
     std::vector<double> others;
@@ -282,12 +326,12 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
     note_gaps(second);
     size_t n = 0;
     for (int64_t before = 0; n < second.size() && before < budget; ++n) before += second[n].n_tokens();
-    choose({second.begin(), second.begin() + ptrdiff_t(n)}, 2, budget, chosen);
+    choose({{second.begin(), second.begin() + ptrdiff_t(n)}}, 2, budget, chosen);
   }
-  choose(first, 1, budget, chosen);
+  choose(rankings, 1, budget, chosen);
   if (budget > 0) {
-    const ScoreMaps& maps = contexts[size_t(first[0].context)].maps;
-    out.confidence = 1 / (1 + std::exp(-maps.confidence_offset - maps.confidence_slope * first[0].score));
+    const ScoreMaps& maps = contexts[size_t(front.context)].maps;
+    out.confidence = 1 / (1 + std::exp(-maps.confidence_offset - maps.confidence_slope * front.score));
   }
   std::vector<int64_t> n_tokens;
   n_tokens.reserve(contexts.size());
