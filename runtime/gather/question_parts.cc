@@ -6,7 +6,7 @@
 namespace reform {
 namespace {
 
-constexpr double kLeastShare = 0.25;    // of the heaviest part's weight: what has less is no part of its own
+constexpr double kLeastShare = 0.25;      // of the heaviest part's weight: what has less is no part of its own
 constexpr double kOtherPartsShare = 0.1;  // of a token's weight where another part is looked for: "When did she die?"
 
 // Where the sentences that ask end; the last end is the question's.
@@ -14,7 +14,8 @@ std::vector<size_t> sentence_ends(const TokenTable& table, std::span<const int32
   std::vector<size_t> ends;
   for (size_t t = 0; t + 1 < ids.size(); ++t) {
     const int32_t next = ids[t + 1];
-    if (table.has_question_mark(ids[t]) && (table.has_wide_stop(ids[t]) || table.has_newline(ids[t]) || table.begins_with_space(next)))
+    if (table.has_question_mark(ids[t]) &&
+        (table.has_wide_stop(ids[t]) || table.has_newline(ids[t]) || table.begins_with_space(next)))
       ends.push_back(t + 1);
   }
   // What comes after the last question mark asks nothing, and belongs to what was asked before it.

@@ -14,8 +14,9 @@ namespace reform {
 // More sentences with a question mark are one part, as are none.
 inline constexpr size_t kMostQuestionParts = 8;
 
-// For each part the weights [n_tokens] of all tokens in it. A part ends with a question mark at a sentence's end; one of
-// common words only ("And why?") belongs to the part before it. `weights` [n_tokens]: of the tokens in the whole question.
+// For each part the weights [n_tokens] of all tokens in it. A part ends with a question mark at a sentence's end; one
+// of common words only ("And why?") belongs to the part before it. `weights` [n_tokens]: of the tokens in the whole
+// question.
 std::vector<std::vector<double>> question_parts(const TokenTable& table, std::span<const int32_t> ids,
                                                 std::span<const double> weights);
 

@@ -176,8 +176,7 @@ TEST_CASE("chosen passages: a second round takes what the first left, and none t
   std::vector<ChosenPassage> chosen;
   choose({passage(0, 0, 50, 9), passage(0, 50, 90, 5)}, 1, 75, chosen);
   REQUIRE(chosen.size() == 1);
-  choose({passage(0, 0, 50, 99), passage(1, 0, 10, 8), passage(0, 50, 90, 7), passage(1, 10, 20, 6)}, 2, 100,
-                  chosen);
+  choose({passage(0, 0, 50, 99), passage(1, 0, 10, 8), passage(0, 50, 90, 7), passage(1, 10, 20, 6)}, 2, 100, chosen);
   REQUIRE(chosen.size() == 3);
   CHECK((chosen[0].round == 1 && chosen[0].passage.score == 9));
   CHECK((chosen[1].round == 2 && chosen[1].passage.context == 1 && chosen[1].passage.begin_token == 0));

@@ -46,7 +46,8 @@ TEST_CASE("question parts: sentences with a question mark", "[runtime][gather]")
   CHECK(sizes_of_parts({"Where", " is", " Ann", "?"}) == Sizes{4});
   CHECK(sizes_of_parts({"Where", " is", " Ann", "?", " Who", " has", " Bob", "?"}) == Sizes{4, 4});
   CHECK(sizes_of_parts({"Where", " is", " Ann", "?\n", "Who", " has", " Bob"}) == Sizes{7});
-  CHECK(sizes_of_parts({"My", " Dog", ".", " Where", "?", " Who", " has", " Bob", "?", " Say", " it", "."}) == Sizes{5, 7});
+  CHECK(sizes_of_parts({"My", " Dog", ".", " Where", "?", " Who", " has", " Bob", "?", " Say", " it", "."}) ==
+        Sizes{5, 7});
   CHECK(sizes_of_parts({"谁", "？", "哪", "？"}) == Sizes{2, 2});
   CHECK(sizes_of_parts({"No", " mark", " Here"}) == Sizes{3});
   CHECK(sizes_of_parts({"?"}) == Sizes{1});

@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -62,6 +63,23 @@ double cosine(const EmbeddingLayout& layout, std::span<const std::byte> a, int64
   return dot * scale(a, i) * scale(b, t);
 }
 
+// Where the sentences of a passage end that has these tokens.
+std::vector<int64_t> plain_sentences(const Words& tokens) {
+  std::vector<int64_t> ends = {0};
+  for (size_t p = 1; p < tokens.size(); ++p) {
+    if (Place(tokens, p).sentence_end && int64_t(p) - ends.back() >= 6) ends.push_back(int64_t(p));
+  }
+  ends.erase(ends.begin());
+  ends.push_back(int64_t(tokens.size()));
+  return ends;
+}
+
+struct Sentence {
+  double fit = 0;
+  std::vector<int32_t> ids;
+  std::vector<std::byte> rows;
+};
+
 class PlainGather {
  public:
   PlainGather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const std::vector<PlainContext>& contexts)
@@ -84,8 +102,7 @@ class PlainGather {
   // All passages, best first. rows[c] are the query's for context c.
   std::vector<ScoredPassage> ranked(const Words& query, std::vector<double> weights,
                                     const std::vector<std::span<const std::byte>>& rows) const {
-    const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
-    for (double& w : weights) w = sum > 0 ? w / sum : 1 / double(weights.size());
+    weights = shares(std::move(weights));
     std::vector<ScoredPassage> all;
     for (size_t c = 0; c < contexts_.size(); ++c) {
       const size_t first = all.size();
@@ -105,7 +122,48 @@ class PlainGather {
     return all;
   }
 
+  // The sentences of the eight passages that are best by themselves, best first.
+  std::vector<Sentence> best_sentences(const std::vector<std::vector<ScoredPassage>>& rankings, const Words& question,
+                                       const std::vector<std::vector<double>>& weights,
+                                       const std::vector<std::span<const std::byte>>& rows) const {
+    std::map<std::pair<int32_t, int64_t>, std::pair<ScoredPassage, size_t>> passages;  // with the part they fit best
+    for (size_t part = 0; part < rankings.size(); ++part) {
+      for (const ScoredPassage& p : rankings[part]) {
+        const auto [at, is_new] = passages.insert({{p.context, p.begin_token}, {p, part}});
+        if (!is_new && own_score(p) > own_score(at->second.first)) at->second = {p, part};
+      }
+    }
+    std::vector<std::pair<ScoredPassage, size_t>> leads;
+    for (const auto& [place, lead] : passages) leads.push_back(lead);
+    std::ranges::stable_sort(leads, std::greater<>(), [](const auto& lead) { return own_score(lead.first); });
+    leads.resize(std::min<size_t>(leads.size(), 8));
+    std::vector<Sentence> sentences;
+    for (const auto& [p, part] : leads) {
+      const PlainContext& there = contexts_[size_t(p.context)];
+      int64_t begin = p.begin_token;
+      for (const int64_t end :
+           plain_sentences(texts({there.ids.begin() + p.begin_token, there.ids.begin() + p.end_token}))) {
+        const auto row = [&](int64_t t) { return there.rows.begin() + t * layout_.row_bytes(); };
+        const int64_t ends_at = p.begin_token + end;
+        const auto sums =
+            parts(size_t(p.context), begin, ends_at, question, shares(weights[part]), rows[size_t(p.context)]);
+        sentences.push_back({std::accumulate(sums.begin(), sums.end() - 1, 0.0),
+                             {there.ids.begin() + begin, there.ids.begin() + ends_at},
+                             {row(begin), row(ends_at)}});
+        begin = ends_at;
+      }
+    }
+    std::ranges::stable_sort(sentences, std::greater<>(), &Sentence::fit);
+    return sentences;
+  }
+
  private:
+  static std::vector<double> shares(std::vector<double> weights) {
+    const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+    for (double& w : weights) w = sum > 0 ? w / sum : 1 / double(weights.size());
+    return weights;
+  }
+
   std::vector<double> parts(size_t c, int64_t begin, int64_t end, const Words& query,
                             const std::vector<double>& weights, std::span<const std::byte> rows) const {
     std::vector<double> sums(size_t(layout_.n_heads) + 2);
@@ -133,7 +191,9 @@ class PlainGather {
 
 // Which part each token of a question is in (question_parts.h).
 std::vector<size_t> part_of_each(const Words& tokens, const std::vector<double>& weights) {
-  const auto asks = [&](size_t t) { return ends_with_any(trimmed(tokens[t], " \t\r\n", " \t\r\n\"')]"), {"?", "？", "؟"}); };
+  const auto asks = [&](size_t t) {
+    return ends_with_any(trimmed(tokens[t], " \t\r\n", " \t\r\n\"')]"), {"?", "？", "؟"});
+  };
   std::vector<size_t> part(tokens.size(), 0);
   for (size_t t = 1; t < tokens.size(); ++t) {
     bool more = false;
@@ -299,34 +359,43 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
   for (const PlainContext& c : contexts) rows.emplace_back(c.question);
   const std::vector<size_t> part = part_of_each(gather.texts(question_ids), weights);
   std::vector<std::vector<ScoredPassage>> rankings;
+  std::vector<std::vector<double>> part_weights;
   for (size_t p = 0; p <= part.back(); ++p) {
     std::vector<double> own = weights;
     for (size_t t = 0; t < own.size(); ++t) own[t] *= part[t] == p ? 1 : 0.1;
     rankings.push_back(gather.ranked(question, own, rows));
+    part_weights.push_back(own);
     note_gaps(rankings.back());
   }
-  const ScoredPassage& front = std::ranges::max_element(rankings, {}, [](const auto& r) { return r[0].score; })->front();
+  const ScoredPassage& front =
+      std::ranges::max_element(rankings, {}, [](const auto& r) { return r[0].score; })->front();
   std::vector<ChosenPassage> chosen;
   if (options.rounds > 1 && budget > 0) {
     choose(rankings, 1, std::max(budget - budget / 4, std::min(budget, front.n_tokens())), chosen);
-    ScoredPassage best = rankings[0][0];
-    for (const auto& ranking : rankings) {
-      const ScoredPassage& own = *std::ranges::max_element(ranking, {}, own_score);
-      if (own_score(own) > own_score(best)) best = own;
+    const std::vector<Sentence> sentences = gather.best_sentences(rankings, question, part_weights, rows);
+    for (size_t i = 1; i < sentences.size(); ++i)
+      out.smallest_gap = std::min(out.smallest_gap, sentences[i - 1].fit - sentences[i].fit);
+    const auto n_asked = std::min<size_t>(sentences.size(), 4);
+    std::vector<int32_t> ids;
+    std::vector<std::byte> asked_rows;
+    for (size_t i = 0; i < n_asked; ++i) {
+      ids.insert(ids.end(), sentences[i].ids.begin(), sentences[i].ids.end());
+      asked_rows.insert(asked_rows.end(), sentences[i].rows.begin(), sentences[i].rows.end());
     }
-    const PlainContext& there = contexts[size_t(best.context)];
-    const Words query = gather.words({there.ids.begin() + best.begin_token, there.ids.begin() + best.end_token});
-    std::vector<double> others;
-    for (const std::string& word : query)
-      others.push_back(std::ranges::count(question, word) > 0 ? 0 : gather.rarity(word));
-    const auto best_rows =
-        std::span(there.rows)
-            .subspan(size_t(best.begin_token * layout.row_bytes()), size_t(best.n_tokens() * layout.row_bytes()));
-    const auto second = gather.ranked(query, others, std::vector(contexts.size(), std::span(best_rows)));
-    note_gaps(second);
-    size_t n = 0;
-    for (int64_t before = 0; n < second.size() && before < budget; ++n) before += second[n].n_tokens();
-    choose({{second.begin(), second.begin() + ptrdiff_t(n)}}, 2, budget, chosen);
+    const Words query = gather.words(ids);
+    std::vector<std::vector<ScoredPassage>> second;
+    for (size_t i = 0, begin = 0; i < n_asked; begin += sentences[i].ids.size(), ++i) {
+      std::vector<double> others(query.size());
+      for (size_t t = begin; t < begin + sentences[i].ids.size(); ++t)
+        others[t] = std::ranges::count(question, query[t]) > 0 ? 0 : gather.rarity(query[t]);
+      second.push_back(
+          gather.ranked(query, others, std::vector(contexts.size(), std::span<const std::byte>(asked_rows))));
+      note_gaps(second.back());
+      size_t n = 0;
+      for (int64_t before = 0; n < second.back().size() && before < budget; ++n) before += second.back()[n].n_tokens();
+      second.back().resize(n);
+    }
+    choose(second, 2, budget, chosen);
   }
   choose(rankings, 1, budget, chosen);
   if (budget > 0) {
