@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <string_view>
 
 namespace reform {
@@ -27,6 +29,13 @@ inline nlohmann::json parse_json(std::string_view text) {
 inline int64_t parse_integer(const nlohmann::json& value) {
   if (!value.is_number_integer()) throw nlohmann::json::other_error::create(500, "expected an integer", nullptr);
   return value.get<int64_t>();
+}
+
+// The message of an exception, without the name that the library puts before its own: "[json.exception.type_error.302]
+// ".
+inline std::string what_is_wrong(const std::exception& e) {
+  const std::string text = e.what();
+  return text.starts_with("[json.exception.") ? text.substr(text.find(']') + 2) : text;
 }
 
 }  // namespace reform

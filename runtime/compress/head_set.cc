@@ -16,70 +16,96 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-// Throws as the library does, so that one catch serves for all that a file can have wrong.
-[[noreturn]] void throw_bad(const char* what) { throw json::other_error::create(500, what, nullptr); }
-
-double finite(const json& number) {
-  constexpr double kLargest = 1e6;  // sums of such numbers stay far from infinity
-  const double x = number.get<double>();
-  if (!number.is_number() || !(std::abs(x) <= kLargest)) throw_bad("a number is too large");
-  return x;
+// `place` is where a value stands in its file, as in sets.fast.heads[2].
+Status unlike(const std::string& place, const std::string& expected, const json& found) {
+  std::string what = found.is_number() ? found.dump() : fmt::format("a {}", found.type_name());
+  if (found.is_array()) what = fmt::format("an array of {}", found.size());
+  if (found.is_object()) what = "an object";
+  if (found.is_null()) what = "nothing";
+  return {Code::kUsage, fmt::format("{}: expected {}, found {}", place, expected, what)};
 }
 
-// Other kinds could be iterated, too: an object's values, or a string as one element.
-const json& array(const json& elements) {
-  if (!elements.is_array()) throw_bad("expected an array");
-  return elements;
+// Null if there is none.
+const json& member(const json& object, const char* key) {
+  static const json kNone;
+  const auto found = object.find(key);
+  return found == object.end() ? kNone : *found;
 }
+
+std::string element(const std::string& place, size_t i) { return fmt::format("{}[{}]", place, i); }
 
 ordered_json map_json(const ScoreMap& map) { return {map.mu, map.sigma, map.weight}; }
 
-ScoreMap parse_map(const json& map, size_t first = 0) {
-  if (!map.is_array() || map.size() != first + 3) throw_bad("a map is not [mu, sigma, weight]");
-  const ScoreMap parsed{finite(map[first]), finite(map[first + 1]), finite(map[first + 2])};
-  if (parsed.sigma < 1e-6) throw_bad("a sigma is not positive");
+Result<double> parse_number(const json& number, const std::string& place) {
+  constexpr double kLargest = 1e6;  // sums of such numbers stay far from infinity
+  if (!number.is_number() || !(std::abs(number.get<double>()) <= kLargest))
+    return unlike(place, "a number from -1e6 to 1e6", number);
+  return number.get<double>();
+}
+
+// The map's numbers follow `first` other elements.
+Result<ScoreMap> parse_map(const json& map, const std::string& place, size_t first = 0) {
+  if (!map.is_array() || map.size() != first + 3)
+    return unlike(place, first == 0 ? "[mu, sigma, weight]" : "[head, mu, sigma, weight]", map);
+  ScoreMap parsed;
+  TRY_ASSIGN(parsed.mu, parse_number(map[first], element(place, first)));
+  TRY_ASSIGN(parsed.sigma, parse_number(map[first + 1], element(place, first + 1)));
+  TRY_ASSIGN(parsed.weight, parse_number(map[first + 2], element(place, first + 2)));
+  if (parsed.sigma < 1e-6) return unlike(element(place, first + 1), "a sigma of 1e-6 or more", map[first + 1]);
   return parsed;
 }
 
-void parse_rest(const json& maps, ScoreMaps& parsed) {
-  parsed.lexical = parse_map(maps.at("lexical"));
-  parsed.length_weight = finite(maps.at("length"));
-  const json& confidence = maps.at("confidence");
-  if (!confidence.is_array() || confidence.size() != 2) throw_bad("confidence is not [offset, slope]");
-  parsed.confidence_offset = finite(confidence[0]), parsed.confidence_slope = finite(confidence[1]);
+Status parse_rest(const json& maps, const std::string& place, ScoreMaps& parsed) {
+  TRY_ASSIGN(parsed.lexical, parse_map(member(maps, "lexical"), place + ".lexical"));
+  TRY_ASSIGN(parsed.length_weight, parse_number(member(maps, "length"), place + ".length"));
+  const json& confidence = member(maps, "confidence");
+  const std::string here = place + ".confidence";
+  if (!confidence.is_array() || confidence.size() != 2) return unlike(here, "[offset, slope]", confidence);
+  TRY_ASSIGN(parsed.confidence_offset, parse_number(confidence[0], element(here, 0)));
+  TRY_ASSIGN(parsed.confidence_slope, parse_number(confidence[1], element(here, 1)));
+  return {};
 }
 
-Result<HeadRef> parse_name(const json& name) {
-  if (!name.is_string()) return Status{Code::kUsage, "a head must be a string like q14.9"};
-  return parse_head(name.get<std::string>());
+Result<HeadRef> parse_name(const json& name, const std::string& place) {
+  if (!name.is_string()) return unlike(place, "a head like \"q14.9\"", name);
+  const auto head = parse_head(name.get<std::string>());
+  if (!head.ok()) return Status{head.status().code, place + ": " + head.status().message};
+  return head;
 }
 
 // A set with maps: each head is [name, mu, sigma, weight].
-Result<HeadSet> parse_set(const json& set) {
+Result<HeadSet> parse_set(const json& set, const std::string& place) {
   HeadSet parsed;
-  for (const json& entry : array(set.at("heads"))) {
-    TRY_ASSIGN(const HeadRef head, parse_name(entry.at(0)));
+  const json& heads = member(set, "heads");
+  const std::string here = place + ".heads";
+  if (!heads.is_array()) return unlike(here, "an array", heads);
+  for (size_t i = 0; i < heads.size(); ++i) {
+    TRY_ASSIGN(const ScoreMap map, parse_map(heads[i], element(here, i), 1));
+    TRY_ASSIGN(const HeadRef head, parse_name(heads[i][0], element(here, i)));
     parsed.heads.push_back(head);
-    parsed.maps.heads.push_back(parse_map(entry, 1));
+    parsed.maps.heads.push_back(map);
   }
-  parse_rest(set, parsed.maps);
+  TRY(parse_rest(set, place, parsed.maps));
   return parsed;
 }
 
 Result<HeadSets> parse_sets(const json& root) {
   HeadSets sets;
-  if (root.contains("heads")) {
+  if (const auto heads = root.find("heads"); heads != root.end()) {
     HeadSet& paper = sets[kPaperDepth];
-    for (const json& name : array(root.at("heads"))) {
-      TRY_ASSIGN(const HeadRef head, parse_name(name));
+    if (!heads->is_array()) return unlike("heads", "an array", *heads);
+    for (size_t i = 0; i < heads->size(); ++i) {
+      TRY_ASSIGN(const HeadRef head, parse_name((*heads)[i], element("heads", i)));
       paper.heads.push_back(head);
     }
   }
-  if (!root.contains("sets")) return sets;
-  for (const auto& [depth, set] : root.at("sets").items()) {
+  const auto with_maps = root.find("sets");
+  if (with_maps == root.end()) return sets;
+  if (!with_maps->is_object()) return unlike("sets", "an object", *with_maps);
+  for (const auto& [depth, set] : with_maps->items()) {
     if (depth == kPaperDepth || std::count(std::begin(kDepths), std::end(kDepths), depth) == 0)
-      return Status{Code::kUsage, fmt::format("\"{}\" is no depth: expected fast, balanced or deep", depth)};
-    TRY_ASSIGN(sets[depth], parse_set(set));
+      return Status{Code::kUsage, fmt::format("sets: \"{}\" is no depth: expected fast, balanced or deep", depth)};
+    TRY_ASSIGN(sets[depth], parse_set(set, "sets." + depth));
   }
   return sets;
 }
@@ -99,14 +125,14 @@ Result<HeadSets> parse_checked(const std::string& text, const ModelShape& shape,
   if (!root.is_object() || !(root.contains("heads") || root.contains("sets")))
     return Status{Code::kUsage, "expected a JSON object with \"heads\" or \"sets\""};
   TRY(check_fingerprint(root, fingerprint));
-  try {
-    TRY_ASSIGN(HeadSets sets, parse_sets(root));
-    for (const auto& [depth, set] : sets) TRY(check_heads(set.heads, shape));
-    if (sets.empty()) return Status{Code::kUsage, "it has no heads"};
-    return sets;
-  } catch (const json::exception& e) {
-    return Status{Code::kUsage, e.what()};
+  TRY_ASSIGN(HeadSets sets, parse_sets(root));
+  for (const auto& [depth, set] : sets) {
+    const Status heads = check_heads(set.heads, shape);
+    if (!heads.ok())
+      return Status{heads.code, (depth == kPaperDepth ? "heads" : "sets." + depth) + ": " + heads.message};
   }
+  if (sets.empty()) return Status{Code::kUsage, "it has no heads"};
+  return sets;
 }
 
 }  // namespace
@@ -177,11 +203,16 @@ ordered_json maps_json(const ScoreMaps& maps) {
   return root;
 }
 
-ScoreMaps parse_maps(const json& maps, size_t n_heads) {
+Result<ScoreMaps> parse_maps(const json& maps, const std::string& place, size_t n_heads) {
   ScoreMaps parsed;
-  for (const json& head : array(maps.at("heads"))) parsed.heads.push_back(parse_map(head));
-  if (parsed.heads.size() != n_heads) throw_bad("maps and heads differ in number");
-  parse_rest(maps, parsed);
+  const json& heads = member(maps, "heads");
+  const std::string here = place + ".heads";
+  if (!heads.is_array() || heads.size() != n_heads) return unlike(here, fmt::format("an array of {}", n_heads), heads);
+  for (size_t i = 0; i < n_heads; ++i) {
+    TRY_ASSIGN(const ScoreMap map, parse_map(heads[i], element(here, i)));
+    parsed.heads.push_back(map);
+  }
+  TRY(parse_rest(maps, place, parsed));
   return parsed;
 }
 

@@ -54,9 +54,9 @@ std::string heads_file_json(const HeadSets& sets, const std::string& model_name,
 // The set of a depth; "" takes kUsualDepth, or else `paper`. kUsage: there is none, and which there are.
 Result<HeadSet> choose_set(const HeadSets& sets, const std::string& depth);
 
-// Maps as a context's settings and a heads file keep them. Throws nlohmann::json::exception, as the library's own
-// accessors do, unless they are maps of n_heads heads with finite numbers.
+// Maps as a context's settings and a heads file keep them.
 nlohmann::ordered_json maps_json(const ScoreMaps& maps);
-ScoreMaps parse_maps(const nlohmann::json& maps, size_t n_heads);
+// kUsage, with the place below `place`, unless they are maps of n_heads heads with finite numbers.
+Result<ScoreMaps> parse_maps(const nlohmann::json& maps, const std::string& place, size_t n_heads);
 
 }  // namespace reform

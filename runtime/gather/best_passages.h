@@ -1,6 +1,7 @@
 // Keeps the best passages that a budget of tokens has room for.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -15,22 +16,25 @@ struct ScoredPassage {
   int64_t n_tokens() const { return end_token - begin_token; }
 };
 
-// Takes passages one by one, in any order, and forgets those that cannot be among the chosen.
+// Takes passages one by one, in any order, and forgets those that choose_passages() (passage_spans.h) would not take
+// from a list of all. A passage is taken only if all better ones that are no longer are, since they found as much room.
+// So it can go once those fill the budget, and of each length no more is kept than a budget's tokens and one passage.
 class BestPassages {
  public:
   explicit BestPassages(int64_t budget_tokens) : budget_tokens_(budget_tokens) {}
 
-  bool wants(double score) const;  // whether add() would keep a passage with this score
   void add(ScoredPassage passage);
-  // Best first; of equal ones the earlier. Their tokens fill the budget or pass it by less than one passage.
+  // Best first; of equal ones the earlier. The first that fill the budget are those of a list of all.
   std::vector<ScoredPassage> take();
 
  private:
-  static bool better(const ScoredPassage& a, const ScoredPassage& b);
+  static constexpr size_t kLeast = 64;
+
+  void forget();
 
   const int64_t budget_tokens_;
-  int64_t n_tokens_ = 0;             // of the heap
-  std::vector<ScoredPassage> heap_;  // the worst on top
+  size_t full_ = kLeast;  // so many are kept before some are forgotten
+  std::vector<ScoredPassage> kept_;
 };
 
 }  // namespace reform

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "runtime/gather/token_table.h"
+#include "runtime/gather/sentences.h"
 
 namespace reform {
 
@@ -17,7 +17,7 @@ class PassageCutter {
   static constexpr int64_t kMinTokens = 48;  // a shorter line is joined with the next
   static constexpr int64_t kMaxTokens = 96;  // a longer line is cut
 
-  explicit PassageCutter(const TokenTable& table) : table_(table) {}
+  explicit PassageCutter(const TokenTable& table) : finder_(table) {}
 
   // Where passages end, as token numbers from the context's first token: those ends that these ids settle. They may lie
   // before this piece.
@@ -25,13 +25,9 @@ class PassageCutter {
   int64_t n_tokens() const { return n_tokens_; }
 
  private:
-  // Looks at the place between the last token and `next`. Returns whether a line ends there.
-  bool look_at(int32_t next);
-
-  const TokenTable& table_;
+  SentenceFinder finder_;
   int64_t n_tokens_ = 0, begin_ = 0;
   int64_t sentence_end_ = 0, line_end_ = 0;  // the last ones seen; a line may end within a sentence
-  bool newline_ = false, blank_line_ = false, stop_ = false, wide_stop_ = false;  // of the last token
 };
 
 }  // namespace reform

@@ -1,10 +1,25 @@
 #include "runtime/gather/passage_spans.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace reform {
 namespace {
+
+// What a part of the question may still take.
+struct Ranking {
+  explicit Ranking(std::span<const ScoredPassage> passages) : rest(passages) {}
+
+  static bool before(const Ranking& a, const Ranking& b) {
+    if (a.rest.empty() || b.rest.empty()) return !a.rest.empty() && b.rest.empty();
+    if (a.n_taken != b.n_taken) return a.n_taken < b.n_taken;
+    return a.rest.front().score > b.rest.front().score;
+  }
+
+  std::span<const ScoredPassage> rest;  // best first
+  int64_t n_taken = 0;                  // tokens
+};
 
 void add_match(std::vector<Span>& spans, const ChosenPassage& chosen) {
   const ScoredPassage& p = chosen.passage;
@@ -32,19 +47,29 @@ void add_edges(std::vector<Span>& spans, int32_t context, int64_t begin, int64_t
 
 }  // namespace
 
-void choose_passages(std::vector<ScoredPassage> best_first, int round, int64_t budget_tokens,
+void choose_passages(std::span<const std::vector<ScoredPassage>> rankings, int round, int64_t budget_tokens,
                      std::vector<ChosenPassage>& chosen) {
   int64_t left = budget_tokens;
-  for (const ChosenPassage& c : chosen) left -= c.passage.n_tokens();
-  for (ScoredPassage& p : best_first) {
-    const auto same = [&](const ChosenPassage& c) {
-      return c.passage.context == p.context && c.passage.begin_token == p.begin_token;
-    };
-    if (left <= 0 || std::any_of(chosen.begin(), chosen.end(), same)) continue;
-    if (chosen.empty()) p.end_token = std::min(p.end_token, p.begin_token + left);
-    if (p.n_tokens() > left) continue;
-    left -= p.n_tokens();
-    chosen.push_back({std::move(p), round});
+  std::set<std::pair<int32_t, int64_t>> taken;
+  for (const ChosenPassage& c : chosen) {
+    left -= c.passage.n_tokens();
+    taken.insert({c.passage.context, c.passage.begin_token});
+  }
+  std::vector<Ranking> turns(rankings.begin(), rankings.end());
+  const auto can_take = [&](const ScoredPassage& p) {
+    return left > 0 && (p.n_tokens() <= left || chosen.empty()) && !taken.contains({p.context, p.begin_token});
+  };
+  while (true) {
+    for (Ranking& r : turns) {
+      while (!r.rest.empty() && !can_take(r.rest.front())) r.rest = r.rest.subspan(1);
+    }
+    const auto turn = std::min_element(turns.begin(), turns.end(), Ranking::before);
+    if (turn == turns.end() || turn->rest.empty()) return;
+    ScoredPassage passage = turn->rest.front();
+    passage.end_token = std::min(passage.end_token, passage.begin_token + left);
+    left -= passage.n_tokens(), turn->n_taken += passage.n_tokens();
+    taken.insert({passage.context, passage.begin_token});
+    chosen.push_back({std::move(passage), round});
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/stopwatch.h"
 #include "base/try.h"
+#include "runtime/gather/leads.h"
 #include "runtime/gather/passage_cutter.h"
 #include "runtime/gather/scorer.h"
 #include "runtime/jobs/ask_method.h"
@@ -27,7 +28,8 @@ Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64
   TRY_ASSIGN(needs.meanwhile, count_job(*engine.device, Scorer::limits(layout, n_call_tokens),
                                         [&](const Site& site) { return make_scorer(site, layout, n_call_tokens); }));
   if (!s.maps.empty()) {
-    const int64_t n_rows = std::max(n_call_tokens, PassageCutter::kMaxTokens);  // a second round asks with a passage
+    // A second round asks with sentences of passages.
+    const int64_t n_rows = std::max(n_call_tokens, int64_t(kMostSentences) * PassageCutter::kMaxTokens);
     TRY_ASSIGN(const JobPlan late, count_job(*engine.device, Scorer::limits(layout, n_rows),
                                              [&](const Site& site) { return make_late_scorer(site, layout, n_rows); }));
     needs.meanwhile.cover(late);

@@ -1,53 +1,81 @@
 // Gather by late interaction: whole passages, ranked over all contexts, in one round or two.
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <numeric>
 #include <utility>
 
 #include "base/try.h"
 #include "runtime/gather/best_passages.h"
 #include "runtime/gather/late_score.h"
+#include "runtime/gather/leads.h"
 #include "runtime/gather/neighbours.h"
 #include "runtime/gather/passage_scorer.h"
 #include "runtime/gather/passage_spans.h"
+#include "runtime/gather/question_parts.h"
 #include "runtime/gather/rarity.h"
+#include "runtime/gather/sentences.h"
 #include "runtime/jobs/ask_method.h"
 
 namespace reform {
 namespace {
 
 constexpr int64_t kReadTokens = 64 * 1024;
+constexpr int64_t kLeastSentenceTokens = 6;
 
 // What one round looks for.
 struct RoundQuery {
   std::vector<int32_t> ids;
   std::vector<std::span<const std::byte>> rows;  // for each context
-  std::vector<double> weights;                   // of the ids
+  std::vector<std::vector<double>> weights;      // of the ids, for each part (question_parts.h)
+};
+
+struct Sentence {
+  double fit = 0;
+  std::vector<int32_t> ids;
+  std::vector<std::byte> rows;
 };
 
 struct RoundResult {
-  std::vector<ScoredPassage> passages;  // best first
-  // The passage that is best without its neighbours, and its stored rows.
-  ScoredPassage best;
-  std::vector<std::byte> best_rows;
+  std::vector<std::vector<ScoredPassage>> rankings;  // for each part, best first
+  Leads leads;
+  std::vector<Sentence> best;  // of the leads
 };
+
+// The passages that a part of the question has found so far.
+struct RankedPart {
+  explicit RankedPart(int64_t budget_tokens)
+      : best(budget_tokens), neighbours([this](ScoredPassage passage) { best.add(std::move(passage)); }) {}
+  BestPassages best;
+  Neighbours neighbours;
+};
+
+// Shortens a list to the first that fill n_tokens.
+void keep_first(std::vector<ScoredPassage>& passages, int64_t n_tokens) {
+  size_t n = 0;
+  for (int64_t sum = 0; n < passages.size() && sum < n_tokens; ++n) sum += passages[n].n_tokens();
+  passages.resize(n);
+}
 
 class LateSelect {
  public:
-  LateSelect(Ask& ask, const TokenTable& table) : ask_(ask), table_(table), maps_(ask.contexts[0].settings.maps) {}
+  LateSelect(Ask& ask, const TokenTable& table) : ask_(ask), table_(table) {}
 
   Result<Selection> run(const Query& query);
 
  private:
   Result<Rarity> count_words(std::span<const int32_t> ids);
   Result<RoundResult> run_round(const RoundQuery& query);
+  std::vector<uint8_t> words_in(std::span<const int32_t> query, std::span<const int32_t> ids) const;
   Status scan(size_t context, Scorer& scorer, const RoundQuery& query, const PassageScorer::OnPassage& on_passage);
-  Result<RoundResult> second_round(const Query& question, const RoundResult& first);
+  Result<std::vector<Sentence>> find_best_sentences(const RoundQuery& query, Scorer& scorer, const Leads& leads);
+  Result<RoundResult> second_round(const Query& question, const std::vector<Sentence>& sentences);
+  double confidence(const ScoredPassage& best) const;
+  const ScoreMaps& maps(int32_t context) const { return ask_.contexts[size_t(context)].settings.maps; }
   int64_t budget() const { return ask_.options.gather_tokens; }
 
   Ask& ask_;
   const TokenTable& table_;
-  const ScoreMaps& maps_;
 };
 
 Result<Rarity> LateSelect::count_words(std::span<const int32_t> ids) {
@@ -61,6 +89,15 @@ Result<Rarity> LateSelect::count_words(std::span<const int32_t> ids) {
     rarity.end_context();
   }
   return rarity;
+}
+
+// For each token of the query, whether its word is among those of `ids`.
+std::vector<uint8_t> LateSelect::words_in(std::span<const int32_t> query, std::span<const int32_t> ids) const {
+  std::vector<uint8_t> found;
+  for (const int32_t q : query) {
+    found.push_back(std::any_of(ids.begin(), ids.end(), [&](int32_t id) { return table_.word(id) == table_.word(q); }));
+  }
+  return found;
 }
 
 Status LateSelect::scan(size_t context, Scorer& scorer, const RoundQuery& query,
@@ -82,68 +119,115 @@ Result<RoundResult> LateSelect::run_round(const RoundQuery& query) {
   TRY_ASSIGN(auto scorer, ask_.engine.make_session<Scorer>(Scorer::limits(layout, n_query), [&](const Site& site) {
     return make_late_scorer(site, layout, n_query);
   }));
-  const LateScore score(maps_, query.weights);
   RoundResult result;
-  BestPassages best(budget());
-  Neighbours neighbours([&](ScoredPassage passage) {
-    if (best.wants(passage.score)) best.add(std::move(passage));
-  });
+  std::deque<RankedPart> ranked;
+  for (size_t part = 0; part < query.weights.size(); ++part) ranked.emplace_back(budget());
   for (size_t c = 0; c < ask_.contexts.size(); ++c) {
+    std::vector<LateScore> scores;
+    for (const std::vector<double>& weights : query.weights) scores.emplace_back(maps(int32_t(c)), weights);
     TRY(scan(c, *scorer, query, [&](const PassageScorer::Passage& p) {
-      ScoredPassage passage{int32_t(c), p.begin_token, p.end_token, 0,
-                            score.parts(p.end_token - p.begin_token, p.cosines, p.has_word)};
-      passage.score = std::accumulate(passage.parts.begin(), passage.parts.end(), 0.0);
-      if (result.best_rows.empty() || passage.score > result.best.score) {
-        result.best = passage;
-        result.best_rows.assign(p.rows.begin(), p.rows.end());
+      for (size_t part = 0; part < scores.size(); ++part) {
+        ScoredPassage passage{int32_t(c), p.begin_token, p.end_token, 0,
+                              scores[part].parts(p.end_token - p.begin_token, p.cosines, p.has_word)};
+        passage.score = std::accumulate(passage.parts.begin(), passage.parts.end(), 0.0);
+        if (ask_.options.rounds > 1) result.leads.add(passage, part, p.rows);
+        ranked[part].neighbours.add(std::move(passage));
       }
-      neighbours.add(std::move(passage));
     }));
-    neighbours.end_context();
+    for (RankedPart& part : ranked) part.neighbours.end_context();
   }
-  result.passages = best.take();
+  for (RankedPart& part : ranked) result.rankings.push_back(part.best.take());
+  TRY_ASSIGN(result.best, find_best_sentences(query, *scorer, result.leads));
   return result;
 }
 
-// Asked with the stored rows of the best passage. Words of the question do not count, so that what else stands there
-// is looked for: the second hop of "X took the lantern", "X went to the cellar", "where is the lantern?".
-Result<RoundResult> LateSelect::second_round(const Query& question, const RoundResult& first) {
-  const ScoredPassage& best = first.best;
-  TRY_ASSIGN(const Tokens tokens,
-             ask_.contexts[size_t(best.context)].data->read_tokens(best.begin_token, best.end_token));
-  RoundQuery query{tokens.ids, {}, {}};
-  query.rows.assign(ask_.contexts.size(), first.best_rows);
-  TRY_ASSIGN(const Rarity rarity, count_words(tokens.ids));
-  for (const int32_t id : tokens.ids) {
-    const bool asked = std::any_of(question.ids.begin(), question.ids.end(),
-                                   [&](int32_t q) { return table_.word(q) == table_.word(id); });
-    query.weights.push_back(asked ? 0 : rarity.of(id));
+// The sentences of the leads that fit the question best, best first. What else stands in a passage may speak of
+// anything.
+Result<std::vector<Sentence>> LateSelect::find_best_sentences(const RoundQuery& query, Scorer& scorer,
+                                                              const Leads& leads) {
+  std::vector<Sentence> sentences;
+  for (const Lead& lead : leads.best_first()) {
+    const auto context = size_t(lead.passage.context);
+    TRY_ASSIGN(const Tokens tokens,
+               ask_.contexts[context].data->read_tokens(lead.passage.begin_token, lead.passage.end_token));
+    const std::vector<int32_t> ends = sentence_ends(table_, tokens.ids, kLeastSentenceTokens);
+    TRY(scorer.set_question(query.rows[context]));
+    TRY_ASSIGN(const auto cosines, scorer.best_cosines(lead.rows, ends));
+    const LateScore score(maps(lead.passage.context), query.weights[lead.part]);
+    const size_t row_bytes = lead.rows.size() / tokens.ids.size(), per_sentence = cosines.size() / ends.size();
+    size_t begin = 0;
+    for (size_t s = 0; s < ends.size(); ++s) {
+      const auto n = size_t(ends[s]) - begin;
+      const auto ids = std::span(tokens.ids).subspan(begin, n);
+      const auto rows = std::span(lead.rows).subspan(begin * row_bytes, n * row_bytes);
+      const auto parts =
+          score.parts(int64_t(n), cosines.subspan(s * per_sentence, per_sentence), words_in(query.ids, ids));
+      sentences.push_back({std::accumulate(parts.begin(), parts.end() - 1, 0.0),  // without that of the length
+                           {ids.begin(), ids.end()},
+                           {rows.begin(), rows.end()}});
+      begin += n;
+    }
+  }
+  std::stable_sort(sentences.begin(), sentences.end(), [](const auto& a, const auto& b) { return a.fit > b.fit; });
+  sentences.resize(std::min(sentences.size(), kMostSentences));
+  return sentences;
+}
+
+// Asked with the stored rows of the best sentences, each as a part of its own. Words of the question do not count, so
+// that what else stands there is looked for: the second hop of "X took the lantern", "X went to the cellar", "where is
+// the lantern?".
+Result<RoundResult> LateSelect::second_round(const Query& question, const std::vector<Sentence>& sentences) {
+  RoundQuery query;
+  std::vector<std::byte> rows;
+  for (const Sentence& s : sentences) {
+    query.ids.insert(query.ids.end(), s.ids.begin(), s.ids.end());
+    rows.insert(rows.end(), s.rows.begin(), s.rows.end());
+  }
+  query.rows.assign(ask_.contexts.size(), rows);
+  TRY_ASSIGN(const Rarity rarity, count_words(query.ids));
+  size_t begin = 0;
+  for (const Sentence& s : sentences) {
+    std::vector<double>& weights = query.weights.emplace_back(query.ids.size());
+    for (size_t t = begin; t < begin + s.ids.size(); ++t) {
+      const bool asked = words_in({&query.ids[t], 1}, question.ids)[0] != 0;
+      weights[t] = asked ? 0 : rarity.of(query.ids[t]);
+    }
+    begin += s.ids.size();
   }
   return run_round(query);
+}
+
+double LateSelect::confidence(const ScoredPassage& best) const {
+  const ScoreMaps& own = maps(best.context);
+  return 1 / (1 + std::exp(-(own.confidence_offset + own.confidence_slope * best.score)));
 }
 
 Result<Selection> LateSelect::run(const Query& query) {
   TRY_ASSIGN(const Rarity rarity, count_words(query.ids));
   RoundQuery first{query.ids, {}, {}};
   for (const auto& states : query.states) first.rows.emplace_back(states);
-  for (const int32_t id : query.ids) first.weights.push_back(rarity.of(id));
+  std::vector<double> weights;
+  for (const int32_t id : query.ids) weights.push_back(rarity.of(id));
+  first.weights = question_parts(table_, query.ids, weights);
   TRY_ASSIGN(RoundResult found, run_round(first));
-  double confidence = -1;
-  if (!found.passages.empty()) {
-    const double logit = maps_.confidence_offset + maps_.confidence_slope * found.passages.front().score;
-    confidence = 1 / (1 + std::exp(-logit));
+  const ScoredPassage* best = nullptr;
+  for (const auto& ranking : found.rankings) {
+    if (!ranking.empty() && (best == nullptr || ranking.front().score > best->score)) best = &ranking.front();
   }
+  const double sure = best == nullptr ? -1 : confidence(*best);
   std::vector<ChosenPassage> chosen;
-  const bool again = ask_.options.rounds > 1 && !found.passages.empty();
-  choose_passages(found.passages, 1, again ? budget() - budget() / 4 : budget(), chosen);
-  if (again) {
-    TRY_ASSIGN(RoundResult more, second_round(query, found));
-    choose_passages(std::move(more.passages), 2, budget(), chosen);
+  if (ask_.options.rounds > 1 && best != nullptr) {
+    choose_passages(found.rankings, 1, std::max(std::min(budget(), best->n_tokens()), budget() - budget() / 4), chosen);
+    TRY_ASSIGN(RoundResult more, second_round(query, found.best));
+    for (auto& ranking : more.rankings)
+      keep_first(ranking, budget());  // the first round's next ones are as good as what lies behind
+    choose_passages(more.rankings, 2, budget(), chosen);
   }
+  choose_passages(found.rankings, 1, budget(), chosen);
   std::vector<int64_t> n_tokens;
   for (const OpenContext& context : ask_.contexts) n_tokens.push_back(context.n_tokens());
   const int64_t edge = edge_tokens_per_side(ask_.options.edge_tokens, budget(), int64_t(n_tokens.size()));
-  return Selection{make_passage_spans(std::move(chosen), n_tokens, edge), confidence};
+  return Selection{make_passage_spans(std::move(chosen), n_tokens, edge), sure};
 }
 
 }  // namespace

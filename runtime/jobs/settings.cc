@@ -75,9 +75,13 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
       TRY_ASSIGN(const HeadRef head, parse_head(entry.get<std::string>()));
       s.heads.push_back(head);
     }
-    if (root.contains("maps")) s.maps = parse_maps(root.at("maps"), s.heads.size());
+    if (root.contains("maps")) {
+      auto maps = parse_maps(root.at("maps"), "maps", s.heads.size());
+      if (!maps.ok()) return bad(maps.status().message);
+      s.maps = std::move(maps).value();
+    }
   } catch (const json::exception& e) {
-    return bad(e.what());
+    return bad(what_is_wrong(e));
   }
   if (s.chunk_tokens == 0 || s.cache_tokens == 0) return bad("chunk or cache of 0 tokens");
   const IngestOptions options{.policy = s.policy,

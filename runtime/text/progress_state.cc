@@ -57,7 +57,7 @@ auto parse(const std::string& text, const std::string& context, const char* what
   try {  // accessors throw on a missing key or a wrong type; nothing escapes from here
     return fn(parse_json(text));
   } catch (const std::exception& e) {
-    return Status{Code::kCorrupt, fmt::format("context '{}': its {} is damaged: {}", context, what, e.what())};
+    return Status{Code::kCorrupt, fmt::format("context '{}': its {} is damaged: {}", context, what, what_is_wrong(e))};
   }
 }
 

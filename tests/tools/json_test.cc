@@ -91,6 +91,25 @@ TEST_CASE("search: the best sources and the timings come out as documented", "[t
   CHECK(one["timings"] == Json::parse(R"({"total_ms": 0.0, "load_ms": 1.5, "gather_ms": 2.5})"));
 }
 
+TEST_CASE("ask and search: parts, round and confidence come out as documented", "[tools]") {
+  const Source match{"a", "a.txt", 3, 17, false, 1.5, "text", 2, 2, {{"k1.0", 1.25}, {"length", -0.5}}};
+  const Source edge{"a", "a.txt", 17, 20, true, 0, "edge"};
+  AskResult asked;
+  asked.sources = {match, edge}, asked.confidence = 0.875;
+  SearchResult searched;
+  searched.sources = asked.sources, searched.confidence = asked.confidence;
+  for (const Json& json : {ask_fields({"a"}, "q", asked, false), search_fields({"a"}, searched, 0)}) {
+    CHECK(json["confidence"] == 0.875);
+    CHECK(json["sources"][0]["round"] == 2);
+    CHECK(json["sources"][0]["parts"] ==
+          Json::parse(R"([{"name": "k1.0", "score": 1.25}, {"name": "length", "score": -0.5}])"));
+    CHECK(json["sources"][1]["round"].is_null());
+    CHECK(json["sources"][1]["parts"] == Json::array());
+  }
+  CHECK(ask_fields({"a"}, "q", {}, false)["confidence"].is_null());
+  CHECK(search_fields({"a"}, {}, 0)["confidence"].is_null());
+}
+
 TEST_CASE("every code has a name of its own", "[tools]") {
   std::vector<std::string> names;
   for (int code = 0; code <= 13; ++code) names.push_back(code_name(Code(code)));

@@ -133,8 +133,38 @@ TEST_CASE("heads: a bad map is one error that names the file", "[runtime][heads]
     CHECK(status.code == Code::kUsage);
     CHECK(status.message.starts_with("my heads.json: "));
     CHECK(status.message.find('\n') == std::string::npos);
+    CHECK(status.message.find("json.exception") == std::string::npos);
     if (file.depth != "balanced") CHECK(status.message.find("expected fast, balanced or deep") != std::string::npos);
   }
+}
+
+TEST_CASE("heads: an error says where in the file, what was expected and what was found", "[runtime][heads]") {
+  const auto message = [](const File& file) { return parse(file.json()).status().message; };
+  const std::string sure = R"(, "length": 0, "confidence": [0, 1])";
+  const std::pair<File, std::string> cases[] = {
+      {{.heads = R"([["k0.1", 0.5, "NaN", 1]])"},
+       "sets.balanced.heads[0][2]: expected a number from -1e6 to 1e6, found a string"},
+      {{.heads = R"([["k0.1", 0, 1, 1], ["q3.5", 0, 1]])"},
+       "sets.balanced.heads[1]: expected [head, mu, sigma, weight], found an array of 3"},
+      {{.heads = R"([["k0.1", 0, 1, 1], [3, 0, 1, 1]])"},
+       "sets.balanced.heads[1]: expected a head like \"q14.9\", found 3"},
+      {{.heads = "[]"}, "sets.balanced: 0 heads chosen; expected 1 to 16"},
+      {{.heads = R"([["k0.9", 0, 1, 1]])"},
+       "sets.balanced: head k0.9 does not exist: the model has 4 layers, 6 query and 2 KV heads"},
+      {{.heads = R"([["k0.1", 0, -0.5, 1]])"},
+       "sets.balanced.heads[0][2]: expected a sigma of 1e-6 or more, found -0.5"},
+      {{.depth = "fast", .rest = R"("lexical": {})" + sure},
+       "sets.fast.lexical: expected [mu, sigma, weight], found an object"},
+      {{.depth = "fast", .rest = R"("lexical": [0, 1, 1e300])" + sure},
+       "sets.fast.lexical[2]: expected a number from -1e6 to 1e6, found 1e+300"},
+      {{.rest = R"("lexical": [0, 1, 1], "confidence": [0, 1])"},
+       "sets.balanced.length: expected a number from -1e6 to 1e6, found nothing"},
+      {{.rest = R"("lexical": [0, 1, 1], "length": 0, "confidence": [0, true])"},
+       "sets.balanced.confidence[1]: expected a number from -1e6 to 1e6, found a boolean"}};
+  for (const auto& [file, want] : cases) CHECK(message(file) == "my heads.json: " + want);
+  CHECK(parse(R"({"sets": 3})").status().message == "my heads.json: sets: expected an object, found 3");
+  CHECK(parse(R"({"heads": ["q1.0", null]})").status().message ==
+        "my heads.json: heads[1]: expected a head like \"q14.9\", found nothing");
 }
 
 TEST_CASE("heads: the usual depth is balanced, else paper; one that is missing names what there is",

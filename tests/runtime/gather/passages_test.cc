@@ -1,6 +1,7 @@
 // What happens to scored passages: neighbours, the best of them, the choice within a budget, and the spans.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <map>
 #include <random>
 #include <vector>
 
@@ -50,6 +51,11 @@ int64_t tokens_of(const std::vector<ChosenPassage>& chosen) {
   return n;
 }
 
+// Of one ranking.
+void choose(const std::vector<ScoredPassage>& ranking, int round, int64_t budget, std::vector<ChosenPassage>& chosen) {
+  choose_passages(std::span(&ranking, 1), round, budget, chosen);
+}
+
 ScoredPassage passage(int32_t context, int64_t begin, int64_t end, double score) {
   return {context, begin, end, score, {score}};
 }
@@ -80,33 +86,67 @@ TEST_CASE("neighbours: each score is raised by 0.4 of the better neighbour's own
   }
 }
 
-TEST_CASE("best passages: those of a sort of all, as many as fill the budget, in whatever order they come",
-          "[runtime][gather]") {
+TEST_CASE("best passages: what is chosen from them is what is chosen from a sort of all", "[runtime][gather]") {
   std::mt19937 rng(17);
-  for (int round = 0; round < 200; ++round) {
-    const Passages passages(rng, round % 2 == 0);
+  for (int round = 0; round < 400; ++round) {
+    const Passages passages(rng, round % 2 == 0), others(rng, round % 2 == 0);
     const int64_t budget = int64_t(rng() % (round % 3 == 0 ? 5000 : 300)) + 1;
-    std::vector<ScoredPassage> want;
-    int64_t n = 0;
-    for (const ScoredPassage& p : sorted(passages.all)) {
-      if (n >= budget) break;
-      want.push_back(p);
-      n += p.n_tokens();
-    }
-    for (const bool in_order : {true, false}) {
-      std::vector<ScoredPassage> coming = passages.all;
-      if (!in_order) std::shuffle(coming.begin(), coming.end(), rng);
+    const auto best_of = [&](const std::vector<ScoredPassage>& text) {
+      std::vector<ScoredPassage> coming = text;
+      std::shuffle(coming.begin(), coming.end(), rng);
       BestPassages best(budget);
-      for (const ScoredPassage& p : coming) {
-        if (!in_order || best.wants(p.score)) best.add(p);
-      }
-      CAPTURE(round, budget, in_order);
-      const auto got = best.take();
-      CHECK(std::ranges::equal(got, want, same));
+      for (const ScoredPassage& p : coming) best.add(p);
+      auto kept = best.take();
       CHECK(best.take().empty());
-    }
+      const std::vector<ScoredPassage> all = sorted(text);
+      size_t n_first = 0;
+      for (int64_t n = 0; n_first < all.size() && n < budget; ++n_first) n += all[n_first].n_tokens();
+      REQUIRE(kept.size() >= n_first);
+      CHECK(std::equal(all.begin(), all.begin() + ptrdiff_t(n_first), kept.begin(), same));
+      return kept;
+    };
+    const auto chosen = [&](std::vector<ScoredPassage> first, std::vector<ScoredPassage> second) {
+      std::vector<ChosenPassage> all;
+      choose(std::move(first), 1, budget - budget / 4, all);
+      choose(std::move(second), 2, budget, all);
+      return all;
+    };
+    const std::vector<ChosenPassage> got = chosen(best_of(passages.all), best_of(others.all)),
+                                     want = chosen(sorted(passages.all), sorted(others.all));
+    CAPTURE(round, budget);
+    CHECK(std::ranges::equal(got, want, [](const ChosenPassage& a, const ChosenPassage& b) {
+      return a.round == b.round && same(a.passage, b.passage);
+    }));
   }
-  CHECK_FALSE(BestPassages(0).wants(1e9));
+}
+
+TEST_CASE("best passages: a short one is found behind long ones that have no room", "[runtime][gather]") {
+  BestPassages best(100);
+  for (const ScoredPassage& p : {passage(0, 0, 90, 9), passage(0, 90, 180, 8), passage(0, 180, 271, 7),
+                                 passage(1, 0, 11, 6), passage(1, 11, 21, 5), passage(1, 21, 22, 4)})
+    best.add(p);
+  std::vector<ChosenPassage> chosen;
+  choose(best.take(), 1, 100, chosen);
+  REQUIRE(chosen.size() == 2);
+  CHECK((chosen[0].passage.begin_token == 0 && chosen[1].passage.begin_token == 11));
+}
+
+TEST_CASE("best passages: of each length hardly more than a budget's tokens are kept, of any text",
+          "[runtime][gather]") {
+  std::mt19937 rng(23);
+  BestPassages best(500);
+  for (int64_t i = 0, begin = 0; i < 50'000; ++i) {
+    const int64_t end = begin + 24 + int64_t(rng() % 73);
+    best.add(passage(0, begin, end, double(i)));  // each is better than all before it
+    begin = end;
+  }
+  std::map<int64_t, int64_t> n_of_length;
+  for (const ScoredPassage& p : best.take()) n_of_length[p.n_tokens()] += p.n_tokens();
+  CHECK(n_of_length.size() > 10);
+  for (const auto& [length, n_tokens] : n_of_length) CHECK(n_tokens < 500 + length);
+  BestPassages none(0);
+  none.add(passage(0, 0, 10, 1));
+  CHECK(none.take().empty());
 }
 
 TEST_CASE("chosen passages: best first while they fit, and the very first is cut if it must be", "[runtime][gather]") {
@@ -114,7 +154,7 @@ TEST_CASE("chosen passages: best first while they fit, and the very first is cut
                                            passage(0, 10, 20, 6)};
   const auto chosen = [&](int64_t budget) {
     std::vector<ChosenPassage> all;
-    choose_passages(best, 1, budget, all);
+    choose(best, 1, budget, all);
     std::vector<std::pair<int64_t, int64_t>> places;
     places.reserve(all.size());
     for (const ChosenPassage& c : all) places.emplace_back(c.passage.begin_token, c.passage.end_token);
@@ -134,10 +174,9 @@ TEST_CASE("chosen passages: best first while they fit, and the very first is cut
 
 TEST_CASE("chosen passages: a second round takes what the first left, and none twice", "[runtime][gather]") {
   std::vector<ChosenPassage> chosen;
-  choose_passages({passage(0, 0, 50, 9), passage(0, 50, 90, 5)}, 1, 75, chosen);
+  choose({passage(0, 0, 50, 9), passage(0, 50, 90, 5)}, 1, 75, chosen);
   REQUIRE(chosen.size() == 1);
-  choose_passages({passage(0, 0, 50, 99), passage(1, 0, 10, 8), passage(0, 50, 90, 7), passage(1, 10, 20, 6)}, 2, 100,
-                  chosen);
+  choose({passage(0, 0, 50, 99), passage(1, 0, 10, 8), passage(0, 50, 90, 7), passage(1, 10, 20, 6)}, 2, 100, chosen);
   REQUIRE(chosen.size() == 3);
   CHECK((chosen[0].round == 1 && chosen[0].passage.score == 9));
   CHECK((chosen[1].round == 2 && chosen[1].passage.context == 1 && chosen[1].passage.begin_token == 0));
@@ -182,11 +221,11 @@ TEST_CASE("spans of passages: never more tokens than the budget, and what arrays
     const Passages passages(rng, round % 2 == 0);
     const int64_t budget = int64_t(rng() % (round % 3 == 0 ? 4000 : 200)), edge = int64_t(rng() % 150);
     std::vector<ChosenPassage> chosen;
-    choose_passages(sorted(passages.all), 1, budget - budget / 4, chosen);
+    choose(sorted(passages.all), 1, budget - budget / 4, chosen);
     CHECK(tokens_of(chosen) <= budget - budget / 4);
     std::vector<ScoredPassage> others = passages.all;
     std::shuffle(others.begin(), others.end(), rng);
-    choose_passages(others, 2, budget, chosen);
+    choose(others, 2, budget, chosen);
     CHECK(tokens_of(chosen) <= budget);
     std::shuffle(chosen.begin(), chosen.end(), rng);
     const std::vector<Span> got = make_passage_spans(chosen, passages.n_tokens, edge);
@@ -198,4 +237,28 @@ TEST_CASE("spans of passages: never more tokens than the budget, and what arrays
              a.edge == b.edge && a.score == b.score && a.round == b.round && a.parts == b.parts;
     }));
   }
+}
+
+TEST_CASE("chosen passages: rankings take turns by tokens, and no passage is taken twice", "[runtime][gather]") {
+  const std::vector<std::vector<ScoredPassage>> rankings = {
+      {passage(0, 0, 50, 2), passage(0, 100, 150, 1), passage(0, 300, 350, 0)},
+      {passage(0, 200, 290, 3), passage(0, 100, 150, 2), passage(1, 0, 50, 1)},
+      {}};
+  const auto begins = [&](int64_t budget) {
+    std::vector<ChosenPassage> chosen;
+    choose_passages(rankings, 1, budget, chosen);
+    std::vector<int64_t> all;
+    for (const ChosenPassage& c : chosen) all.push_back(c.passage.context * 1000 + c.passage.begin_token);
+    return all;
+  };
+  using Begins = std::vector<int64_t>;
+  CHECK(begins(1000) == Begins{200, 0, 100, 1000, 300});
+  CHECK(begins(189) == Begins{200, 0});
+  CHECK(begins(139) == Begins{200});
+  CHECK(begins(60) == Begins{200});  // cut
+  CHECK(begins(0).empty());
+  std::vector<ChosenPassage> chosen = {{passage(0, 0, 50, 9), 1}};
+  choose_passages(rankings, 2, 110, chosen);
+  REQUIRE(chosen.size() == 2);
+  CHECK((chosen[1].passage.begin_token == 100 && chosen[1].passage.score == 2 && chosen[1].round == 2));
 }

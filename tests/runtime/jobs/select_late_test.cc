@@ -16,7 +16,7 @@
 #include "runtime/jobs/store_impl.h"
 #include "storage/format/chunk_kind.h"
 #include "tests/runtime/support/fenced_device.h"
-#include "tests/runtime/support/ingest_support.h"
+#include "tests/runtime/support/late_bench.h"
 #include "tests/runtime/support/plain_gather.h"
 #include "tests/support/take.h"
 
@@ -26,35 +26,14 @@ using namespace reform::test;
 namespace {
 
 // The heads of the bench's usual file, with maps: what is passed and what is weighed differ from head to head.
-constexpr char kWithMaps[] = R"({"heads": ["q1.1", "k1.0", "v2.1"], "sets": {
-  "balanced": {"heads": [["q1.1", 0.3, 0.2, 1], ["k1.0", 0.5, 0.1, -0.4], ["v2.1", 0.1, 0.25, 0.8]],
-               "lexical": [0.05, 0.2, 0.6], "length": -0.2, "confidence": [-1, 0.5]},
-  "fast": {"heads": [["k0.1", 0.2, 0.3, 1]], "lexical": [0, 1, 0.5], "length": 0, "confidence": [0, 1]}}})";
+// The first heads, each number of their maps another.
+constexpr char kOtherMaps[] = R"({"sets": {
+  "balanced": {"heads": [["q1.1", -0.2, 0.3, 0.6], ["k1.0", 0.2, 0.3, 1.1], ["v2.1", 0.4, 0.15, -0.3]],
+               "lexical": [0.3, 0.4, -0.5], "length": 0.7, "confidence": [2, -0.25]}}})";
 constexpr char kWithoutMaps[] = R"({"heads": ["q1.1", "k1.0", "v2.1"]})";
 
-const std::vector<SearchQuestion> kQuestions = {{"where are the blue stones of Müller?"}, {"4711"}};
-
-// With line ends, so that passages end at lines, at sentences and at a length.
-std::string text_of(uint64_t seed, size_t n_bytes) {
-  std::string text = made_text(seed, n_bytes);
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == ' ' && i % 11 == seed % 11) text[i] = '\n';
-  }
-  return text;
-}
-
-IngestOptions in_chunks(int64_t chunk_tokens) {
-  IngestOptions options = IngestBench::options("h2o");
-  options.chunk_tokens = chunk_tokens;
-  return options;
-}
-
-SearchOptions gathering(int64_t gather_tokens, int64_t rounds = 1, int64_t edge_tokens = 0) {
-  SearchOptions options;
-  options.gather_tokens = gather_tokens, options.rounds = rounds, options.edge_tokens = edge_tokens;
-  options.pool_window = 5;
-  return options;
-}
+const std::vector<SearchQuestion> kQuestions = {
+    {"where are the blue stones of Müller?"}, {"4711"}, {"who saw the green river? and where are the stones?"}};
 
 // All of a source but where its file stands, to the last bit.
 std::string shown(const std::vector<Source>& sources) {
@@ -87,7 +66,7 @@ std::string shown(const std::vector<SearchResult>& results) {
 }
 
 PlainContext whole(OpenContext& context, const std::vector<std::byte>& question) {
-  PlainContext all{take(context.data->read_tokens(0, context.n_tokens())).ids, {}, question};
+  PlainContext all{take(context.data->read_tokens(0, context.n_tokens())).ids, {}, question, context.settings.maps};
   REQUIRE(context.data
               ->scan(kEmbeddingRows,
                      [&](TokenRange, std::span<const std::byte> rows) -> Status {
@@ -105,7 +84,7 @@ Result<Selection> select_and_compare(Ask& ask, const Query& query) {
   for (size_t c = 0; c < ask.contexts.size(); ++c) contexts.push_back(whole(ask.contexts[c], query.states[c]));
   const ContextSettings& settings = ask.contexts[0].settings;
   const PlainSelection want = plain_gather(*ask.engine.tokenizer, {int64_t(settings.heads.size()), settings.head_dim},
-                                           settings.maps, contexts, query.ids, ask.options);
+                                           contexts, query.ids, ask.options);
   CHECK(got.confidence == Approx(want.confidence).margin(1e-4));
   const auto same_places = [](const Span& a, const Span& b) {
     return a.context == b.context && a.begin_token == b.begin_token && a.end_token == b.end_token && a.edge == b.edge;
@@ -152,50 +131,6 @@ ContextSettings settings_of(IngestBench& bench, const std::string& name) {
   return take(parse_settings(data->meta().settings, name));
 }
 
-// As many heads as there can be, so that scoring takes more memory than the question does.
-std::string many_heads() {
-  std::string heads;
-  for (const char* head : {"q0.0", "q0.1", "q0.2", "q0.3", "q1.0", "q1.1", "q1.2", "q1.3", "k0.0", "k0.1", "k1.0",
-                           "k1.1", "v0.0", "v0.1", "v1.0", "v1.1"})
-    heads += fmt::format("{}[\"{}\", 0.5, 0.1, 1]", heads.empty() ? "" : ", ", head);
-  return R"({"sets": {"balanced": {"heads": [)" + heads +
-         R"(], "lexical": [0, 1, 1], "length": 0, "confidence": [0, 1]}}})";
-}
-
-// A context's data, with one wrong token wherever tokens are read.
-class OtherId final : public ContextData {
- public:
-  OtherId(std::unique_ptr<ContextData> data, int32_t id) : data_(std::move(data)), id_(id) {}
-  const ContextMeta& meta() const override { return data_->meta(); }
-  Result<std::vector<Tokens>> read_token_ranges(std::span<const TokenRange> ranges) override {
-    auto read = data_->read_token_ranges(ranges);
-    if (read.ok()) read.value().back().ids.back() = id_;
-    return read;
-  }
-  Status scan(const ChunkKind& kind, const std::function<Status(TokenRange, std::span<const std::byte>)>& fn) override {
-    return data_->scan(kind, fn);
-  }
-  Result<std::vector<int64_t>> checkpoints() override { return data_->checkpoints(); }
-  Status load_checkpoint(int64_t n_tokens,
-                         const std::function<Status(const std::string&, std::span<const std::byte>)>& fn) override {
-    return data_->load_checkpoint(n_tokens, fn);
-  }
-
- private:
-  const std::unique_ptr<ContextData> data_;
-  const int32_t id_;
-};
-
-// A bench with contexts a, b and c, and the first heads file.
-struct LateBench : IngestBench {
-  explicit LateBench(int n_threads = 2, Memory memory = Memory::kHost) : IngestBench(n_threads, "qwen2", memory) {
-    use_heads(kWithMaps);
-    REQUIRE(ingest("a", {text_of(1, 3500)}, in_chunks(64)).ok());
-    REQUIRE(ingest("b", {text_of(2, 300)}, in_chunks(200)).ok());
-    REQUIRE(ingest("c", {text_of(3, 2500)}, in_chunks(1000)).ok());
-  }
-};
-
 }  // namespace
 
 TEST_CASE("late gather: passages, scores, rounds and confidence are the plain form's", "[runtime][late]") {
@@ -224,6 +159,22 @@ TEST_CASE("late gather: passages, scores, rounds and confidence are the plain fo
   }
 }
 
+TEST_CASE("late gather: each context is scored by its own maps, in any order", "[runtime][late]") {
+  LateBench bench;
+  bench.use_heads(kOtherMaps);
+  REQUIRE(bench.ingest("other", {text_of(4, 2500)}, in_chunks(64)).ok());
+  AskMethod method = reform_method();
+  method.select = select_and_compare;
+  for (const auto& names : {std::vector<std::string>{"other", "a"}, {"a", "other"}, {"b", "other", "c"}}) {
+    for (const int64_t rounds : {1, 2}) {
+      CAPTURE(names, rounds);
+      for (const SearchResult& r : found(bench, names, gathering(1 << 20, rounds), method))
+        CHECK(r.sources.size() == names.size());  // all of each
+      found(bench, names, gathering(300, rounds), method);
+    }
+  }
+}
+
 TEST_CASE("late gather: a second round finds what the first does not", "[runtime][late]") {
   LateBench bench;
   int64_t n_of_second = 0;
@@ -239,6 +190,20 @@ TEST_CASE("late gather: a second round finds what the first does not", "[runtime
     }
   }
   CHECK(n_of_second > 0);
+}
+
+TEST_CASE("late gather: the first round has what the second leaves over, down to the smallest budget",
+          "[runtime][late]") {
+  LateBench bench;
+  AskMethod method = reform_method();
+  method.select = select_and_compare;
+  for (const int64_t budget : {2, 24, 40, 60, 80, 100, 120, 150, 200, 250}) {
+    for (const SearchResult& r : found(bench, {"a", "c"}, gathering(budget, 2), method)) {
+      CAPTURE(budget, r.question, r.gathered_tokens);
+      CHECK((r.gathered_tokens <= budget && r.gathered_tokens > budget - 96));  // no further passage has room
+      if (budget <= 24) CHECK(r.gathered_tokens == budget);
+    }
+  }
 }
 
 TEST_CASE("late gather: ask finds what search finds", "[runtime][late]") {
@@ -388,79 +353,5 @@ TEST_CASE("late gather: appended text is found as if it had been read at once", 
       for (Source& s : r.sources) s.context = "x";
     }
     CHECK(shown(joined) == shown(found(bench, {"x"}, gathering(200, rounds, 15))));
-  }
-}
-
-TEST_CASE("late gather: a cap without room for the scorer is told before anything is gathered", "[runtime][late]") {
-  IngestBench bench;
-  bench.use_heads(many_heads());
-  REQUIRE(bench.ingest("a", {text_of(1, 2000)}, in_chunks(64)).ok());
-  // A question of one token, as a second round asks with a whole passage.
-  const auto status = [&](Engine& engine, Store& store, bool& gathers) {
-    gathers = false;
-    const SearchCallbacks note{.on_result = {},
-                               .on_phase = [&](const std::string& phase) { gathers = gathers || phase == "gather"; }};
-    return search(engine, store, {"a"}, {{"4"}}, gathering(200, 2), note);
-  };
-  const auto n_refused = [&](int64_t enough, const std::function<Status(int64_t cap, bool& gathers)>& under_cap) {
-    int n = 0;
-    for (int64_t cap = enough; n < 25; cap -= 3000) {
-      REQUIRE(cap > 0);
-      bool gathers = false;
-      const Status s = under_cap(cap, gathers);
-      CAPTURE(cap, enough, s.message);
-      CHECK(gathers == s.ok());
-      if (s.ok()) continue;
-      CHECK(s.code == Code::kMemoryCap);
-      CHECK(s.message.find("a larger --max-") != std::string::npos);
-      ++n;
-    }
-    return n;
-  };
-  const auto open_engine = [&](int64_t cap) {
-    EngineOptions options = bench.engine().impl().options;
-    options.max_host_memory_bytes = cap;
-    return take(Engine::open(bench.engine().model().path, options));
-  };
-  bool gathers = false;
-  const auto ample = open_engine(0);
-  REQUIRE(status(*ample, bench.store(), gathers).ok());
-  const int64_t store_bytes = planned_store_bytes(0, 1);
-  CHECK(n_refused(ample->impl().account.peak_total_bytes() + store_bytes,
-                  [&](int64_t cap, bool& g) { return status(*open_engine(cap), bench.store(), g); }) == 25);
-  // On a device with memory of its own the cap is that memory's.
-  IngestBench there(2, "qwen2", IngestBench::Memory::kFenced);
-  there.use_heads(many_heads());
-  REQUIRE(there.ingest("a", {text_of(1, 2000)}, in_chunks(64)).ok());
-  Engine::Impl& impl = there.engine().impl();
-  const auto move_to = [&](int64_t cap) { there.move_to(fenced_cpu(impl.isa, *impl.pool, cap)); };
-  const auto search_there = [&](bool& g) { return status(there.engine(), there.store(), g); };
-  REQUIRE(search_there(gathers).ok());
-  const MemoryAccount& account = impl.device->account();
-  const int64_t weights = account.peak_bytes(MemoryCategory::kWeights),
-                enough = weights + account.peak_bytes(MemoryCategory::kIndex) + (1 << 20);
-  CHECK(n_refused(enough, [&](int64_t cap, bool& g) {
-          move_to(cap);
-          return search_there(g);
-        }) == 25);
-}
-
-TEST_CASE("late gather: a token that the model does not have is damage, and is never looked up", "[runtime][late]") {
-  LateBench bench;
-  for (const int32_t wrong : {-1, int32_t(bench.engine().impl().tokenizer->n_vocab()), INT32_MAX}) {
-    for (const char* score : {"late", "paper"}) {
-      CAPTURE(wrong, score);
-      AskMethod method = reform_method();
-      method.select = [&](Ask& ask, const Query& query) {
-        ask.contexts[0].data = std::make_unique<OtherId>(std::move(ask.contexts[0].data), wrong);
-        return select_spans(ask, query);
-      };
-      AskOptions options;
-      static_cast<GatherOptions&>(options) = gathering(200, 2);
-      options.gather_score = score, options.sampling.max_new_tokens = 1;
-      const Status status = ask_with(method, bench.engine(), bench.store(), {"b"}, "why?", options).status();
-      CHECK(status.code == Code::kCorrupt);
-      CHECK(status.message.starts_with(fmt::format("context 'b' has a token {}, and its model has ", wrong)));
-    }
   }
 }

@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -62,11 +63,27 @@ double cosine(const EmbeddingLayout& layout, std::span<const std::byte> a, int64
   return dot * scale(a, i) * scale(b, t);
 }
 
+// Where the sentences of a passage end that has these tokens.
+std::vector<int64_t> plain_sentences(const Words& tokens) {
+  std::vector<int64_t> ends = {0};
+  for (size_t p = 1; p < tokens.size(); ++p) {
+    if (Place(tokens, p).sentence_end && int64_t(p) - ends.back() >= 6) ends.push_back(int64_t(p));
+  }
+  ends.erase(ends.begin());
+  ends.push_back(int64_t(tokens.size()));
+  return ends;
+}
+
+struct Sentence {
+  double fit = 0;
+  std::vector<int32_t> ids;
+  std::vector<std::byte> rows;
+};
+
 class PlainGather {
  public:
-  PlainGather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const ScoreMaps& maps,
-              const std::vector<PlainContext>& contexts)
-      : tokenizer_(tokenizer), layout_(layout), maps_(maps), contexts_(contexts) {
+  PlainGather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const std::vector<PlainContext>& contexts)
+      : tokenizer_(tokenizer), layout_(layout), contexts_(contexts) {
     for (const PlainContext& c : contexts) words_.push_back(words(c.ids));
   }
 
@@ -85,8 +102,7 @@ class PlainGather {
   // All passages, best first. rows[c] are the query's for context c.
   std::vector<ScoredPassage> ranked(const Words& query, std::vector<double> weights,
                                     const std::vector<std::span<const std::byte>>& rows) const {
-    const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
-    for (double& w : weights) w = sum > 0 ? w / sum : 1 / double(weights.size());
+    weights = shares(std::move(weights));
     std::vector<ScoredPassage> all;
     for (size_t c = 0; c < contexts_.size(); ++c) {
       const size_t first = all.size();
@@ -106,48 +122,119 @@ class PlainGather {
     return all;
   }
 
+  // The sentences of the eight passages that are best by themselves, best first.
+  std::vector<Sentence> best_sentences(const std::vector<std::vector<ScoredPassage>>& rankings, const Words& question,
+                                       const std::vector<std::vector<double>>& weights,
+                                       const std::vector<std::span<const std::byte>>& rows) const {
+    std::map<std::pair<int32_t, int64_t>, std::pair<ScoredPassage, size_t>> passages;  // with the part they fit best
+    for (size_t part = 0; part < rankings.size(); ++part) {
+      for (const ScoredPassage& p : rankings[part]) {
+        const auto [at, is_new] = passages.insert({{p.context, p.begin_token}, {p, part}});
+        if (!is_new && own_score(p) > own_score(at->second.first)) at->second = {p, part};
+      }
+    }
+    std::vector<std::pair<ScoredPassage, size_t>> leads;
+    for (const auto& [place, lead] : passages) leads.push_back(lead);
+    std::ranges::stable_sort(leads, std::greater<>(), [](const auto& lead) { return own_score(lead.first); });
+    leads.resize(std::min<size_t>(leads.size(), 8));
+    std::vector<Sentence> sentences;
+    for (const auto& [p, part] : leads) {
+      const PlainContext& there = contexts_[size_t(p.context)];
+      int64_t begin = p.begin_token;
+      for (const int64_t end :
+           plain_sentences(texts({there.ids.begin() + p.begin_token, there.ids.begin() + p.end_token}))) {
+        const auto row = [&](int64_t t) { return there.rows.begin() + t * layout_.row_bytes(); };
+        const int64_t ends_at = p.begin_token + end;
+        const auto sums =
+            parts(size_t(p.context), begin, ends_at, question, shares(weights[part]), rows[size_t(p.context)]);
+        sentences.push_back({std::accumulate(sums.begin(), sums.end() - 1, 0.0),
+                             {there.ids.begin() + begin, there.ids.begin() + ends_at},
+                             {row(begin), row(ends_at)}});
+        begin = ends_at;
+      }
+    }
+    std::ranges::stable_sort(sentences, std::greater<>(), &Sentence::fit);
+    return sentences;
+  }
+
  private:
+  static std::vector<double> shares(std::vector<double> weights) {
+    const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+    for (double& w : weights) w = sum > 0 ? w / sum : 1 / double(weights.size());
+    return weights;
+  }
+
   std::vector<double> parts(size_t c, int64_t begin, int64_t end, const Words& query,
                             const std::vector<double>& weights, std::span<const std::byte> rows) const {
     std::vector<double> sums(size_t(layout_.n_heads) + 2);
+    const ScoreMaps& maps = contexts_[c].maps;
     for (size_t t = 0; t < query.size(); ++t) {
       for (int64_t h = 0; h < layout_.n_heads; ++h) {
         double best = -INFINITY;
         for (int64_t i = begin; i < end; ++i)
           best = std::max(best, cosine(layout_, contexts_[c].rows, i, rows, int64_t(t), h));
-        sums[size_t(h)] += weights[t] * maps_.heads[size_t(h)](best);
+        sums[size_t(h)] += weights[t] * maps.heads[size_t(h)](best);
       }
       const auto own = words_[c].begin();
       const bool has_word = std::find(own + begin, own + end, query[t]) != own + end;
-      sums[size_t(layout_.n_heads)] += weights[t] * maps_.lexical(has_word);
+      sums[size_t(layout_.n_heads)] += weights[t] * maps.lexical(has_word);
     }
-    sums.back() = maps_.length_weight * std::log(double(end - begin));
+    sums.back() = maps.length_weight * std::log(double(end - begin));
     return sums;
   }
 
   const Tokenizer& tokenizer_;
   const EmbeddingLayout layout_;
-  const ScoreMaps& maps_;
   const std::vector<PlainContext>& contexts_;
   std::vector<Words> words_;
 };
 
-// Those that lie behind a whole budget of better ones are not looked at.
-void choose(const std::vector<ScoredPassage>& ranked, int round, int64_t limit, int64_t budget,
+// Which part each token of a question is in (question_parts.h).
+std::vector<size_t> part_of_each(const Words& tokens, const std::vector<double>& weights) {
+  const auto asks = [&](size_t t) {
+    return ends_with_any(trimmed(tokens[t], " \t\r\n", " \t\r\n\"')]"), {"?", "？", "؟"});
+  };
+  std::vector<size_t> part(tokens.size(), 0);
+  for (size_t t = 1; t < tokens.size(); ++t) {
+    bool more = false;
+    for (size_t u = t; u < tokens.size(); ++u) more = more || asks(u);
+    part[t] = part[t - 1] + (more && asks(t - 1) && Place(tokens, t).sentence_end ? 1 : 0);
+  }
+  if (part.back() >= 8) return std::vector<size_t>(tokens.size(), 0);
+  while (true) {
+    std::vector<double> sums(part.back() + 1);
+    for (size_t t = 0; t < tokens.size(); ++t) sums[part[t]] += weights[t];
+    const double least = 0.25 * *std::ranges::max_element(sums);
+    const auto light = size_t(std::ranges::find_if(sums, [&](double sum) { return sum < least; }) - sums.begin());
+    if (light == sums.size()) return part;
+    for (size_t& p : part) p -= p >= std::max<size_t>(light, 1) ? 1 : 0;
+  }
+}
+
+// In turns: of the next passages that the rankings could take, always that of the ranking with fewest tokens so far.
+void choose(const std::vector<std::vector<ScoredPassage>>& rankings, int round, int64_t limit,
             std::vector<ChosenPassage>& chosen) {
-  int64_t before = 0;
-  for (ScoredPassage p : ranked) {
-    if (before >= budget) return;
-    before += p.n_tokens();
+  std::vector<int64_t> n_taken(rankings.size());
+  while (true) {
     int64_t left = limit;
-    bool again = false;
-    for (const ChosenPassage& c : chosen) {
-      left -= c.passage.n_tokens();
-      again = again || (c.passage.context == p.context && c.passage.begin_token == p.begin_token);
+    for (const ChosenPassage& c : chosen) left -= c.passage.n_tokens();
+    const ScoredPassage* next = nullptr;
+    size_t turn = 0;
+    for (size_t r = 0; r < rankings.size(); ++r) {
+      const auto found = std::ranges::find_if(rankings[r], [&](const ScoredPassage& p) {
+        return (p.n_tokens() <= left || chosen.empty()) && std::ranges::none_of(chosen, [&](const ChosenPassage& c) {
+                 return c.passage.context == p.context && c.passage.begin_token == p.begin_token;
+               });
+      });
+      if (found == rankings[r].end()) continue;
+      if (next == nullptr || n_taken[r] < n_taken[turn] || (n_taken[r] == n_taken[turn] && found->score > next->score))
+        next = &*found, turn = r;
     }
-    if (left <= 0 || again) continue;
-    if (chosen.empty()) p.end_token = std::min(p.end_token, p.begin_token + left);
-    if (p.n_tokens() <= left) chosen.push_back({p, round});
+    if (next == nullptr || left <= 0) return;
+    ScoredPassage passage = *next;
+    if (passage.n_tokens() > left) passage.end_token = passage.begin_token + left;
+    n_taken[turn] += passage.n_tokens();
+    chosen.push_back({passage, round});
   }
 }
 
@@ -254,10 +341,10 @@ std::vector<Span> plain_spans(const std::vector<ChosenPassage>& chosen, const st
   return spans;
 }
 
-PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const ScoreMaps& maps,
+PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& layout,
                             const std::vector<PlainContext>& contexts, const std::vector<int32_t>& question_ids,
                             const GatherOptions& options) {
-  const PlainGather gather(tokenizer, layout, maps, contexts);
+  const PlainGather gather(tokenizer, layout, contexts);
   const int64_t budget = options.gather_tokens;
   PlainSelection out;
   const auto note_gaps = [&](const std::vector<ScoredPassage>& all) {
@@ -270,26 +357,51 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
   std::vector<std::span<const std::byte>> rows;
   rows.reserve(contexts.size());
   for (const PlainContext& c : contexts) rows.emplace_back(c.question);
-  const std::vector<ScoredPassage> first = gather.ranked(question, weights, rows);
-  note_gaps(first);
-  std::vector<ChosenPassage> chosen;
-  const bool again = options.rounds > 1 && budget > 0;
-  choose(first, 1, again ? budget - budget / 4 : budget, budget, chosen);
-  if (again) {
-    const ScoredPassage& best = *std::ranges::max_element(first, {}, own_score);
-    const PlainContext& there = contexts[size_t(best.context)];
-    const Words query = gather.words({there.ids.begin() + best.begin_token, there.ids.begin() + best.end_token});
-    std::vector<double> others;
-    for (const std::string& word : query)
-      others.push_back(std::ranges::count(question, word) > 0 ? 0 : gather.rarity(word));
-    const auto best_rows =
-        std::span(there.rows)
-            .subspan(size_t(best.begin_token * layout.row_bytes()), size_t(best.n_tokens() * layout.row_bytes()));
-    const auto second = gather.ranked(query, others, std::vector(contexts.size(), std::span(best_rows)));
-    note_gaps(second);
-    choose(second, 2, budget, budget, chosen);
+  const std::vector<size_t> part = part_of_each(gather.texts(question_ids), weights);
+  std::vector<std::vector<ScoredPassage>> rankings;
+  std::vector<std::vector<double>> part_weights;
+  for (size_t p = 0; p <= part.back(); ++p) {
+    std::vector<double> own = weights;
+    for (size_t t = 0; t < own.size(); ++t) own[t] *= part[t] == p ? 1 : 0.1;
+    rankings.push_back(gather.ranked(question, own, rows));
+    part_weights.push_back(own);
+    note_gaps(rankings.back());
   }
-  if (budget > 0) out.confidence = 1 / (1 + std::exp(-maps.confidence_offset - maps.confidence_slope * first[0].score));
+  const ScoredPassage& front =
+      std::ranges::max_element(rankings, {}, [](const auto& r) { return r[0].score; })->front();
+  std::vector<ChosenPassage> chosen;
+  if (options.rounds > 1 && budget > 0) {
+    choose(rankings, 1, std::max(budget - budget / 4, std::min(budget, front.n_tokens())), chosen);
+    const std::vector<Sentence> sentences = gather.best_sentences(rankings, question, part_weights, rows);
+    for (size_t i = 1; i < sentences.size(); ++i)
+      out.smallest_gap = std::min(out.smallest_gap, sentences[i - 1].fit - sentences[i].fit);
+    const auto n_asked = std::min<size_t>(sentences.size(), 4);
+    std::vector<int32_t> ids;
+    std::vector<std::byte> asked_rows;
+    for (size_t i = 0; i < n_asked; ++i) {
+      ids.insert(ids.end(), sentences[i].ids.begin(), sentences[i].ids.end());
+      asked_rows.insert(asked_rows.end(), sentences[i].rows.begin(), sentences[i].rows.end());
+    }
+    const Words query = gather.words(ids);
+    std::vector<std::vector<ScoredPassage>> second;
+    for (size_t i = 0, begin = 0; i < n_asked; begin += sentences[i].ids.size(), ++i) {
+      std::vector<double> others(query.size());
+      for (size_t t = begin; t < begin + sentences[i].ids.size(); ++t)
+        others[t] = std::ranges::count(question, query[t]) > 0 ? 0 : gather.rarity(query[t]);
+      second.push_back(
+          gather.ranked(query, others, std::vector(contexts.size(), std::span<const std::byte>(asked_rows))));
+      note_gaps(second.back());
+      size_t n = 0;
+      for (int64_t before = 0; n < second.back().size() && before < budget; ++n) before += second.back()[n].n_tokens();
+      second.back().resize(n);
+    }
+    choose(second, 2, budget, chosen);
+  }
+  choose(rankings, 1, budget, chosen);
+  if (budget > 0) {
+    const ScoreMaps& maps = contexts[size_t(front.context)].maps;
+    out.confidence = 1 / (1 + std::exp(-maps.confidence_offset - maps.confidence_slope * front.score));
+  }
   std::vector<int64_t> n_tokens;
   n_tokens.reserve(contexts.size());
   for (const PlainContext& c : contexts) n_tokens.push_back(int64_t(c.ids.size()));

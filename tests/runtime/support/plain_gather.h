@@ -34,13 +34,14 @@ struct PlainContext {
   std::vector<int32_t> ids;
   std::vector<std::byte> rows;      // [ids.size()], as stored
   std::vector<std::byte> question;  // [question_ids.size()], likewise
+  ScoreMaps maps;
 };
 struct PlainSelection {
   std::vector<Span> spans;
   double confidence = -1;
   double smallest_gap = 1e9;  // between the scores of two passages: nearer ones may change places by rounding
 };
-PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const ScoreMaps& maps,
+PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& layout,
                             const std::vector<PlainContext>& contexts, const std::vector<int32_t>& question_ids,
                             const GatherOptions& options);
 

@@ -1,0 +1,29 @@
+#include "runtime/gather/sentences.h"
+
+namespace reform {
+
+// In text with lines of a fixed width, most lines end within a sentence: the next begins with a small letter.
+SentenceFinder::Place SentenceFinder::before(int32_t next) {
+  Place place{.newline = newline_, .blank_line = blank_line_};
+  const bool wrapped = newline_ && !blank_line_ && !stop_ && !wide_stop_ && table_.begins_small(next);
+  place.line = newline_ && !wrapped;
+  place.sentence = place.line || wide_stop_ || (stop_ && (newline_ || table_.begins_with_space(next)));
+  const bool was_newline = newline_;
+  newline_ = table_.has_newline(next);
+  blank_line_ = table_.has_blank_line(next) || (was_newline && newline_ && table_.is_blank(next));
+  stop_ = table_.has_stop(next), wide_stop_ = table_.has_wide_stop(next);
+  return place;
+}
+
+std::vector<int32_t> sentence_ends(const TokenTable& table, std::span<const int32_t> ids, int64_t min_tokens) {
+  SentenceFinder finder(table);
+  std::vector<int32_t> ends;
+  int64_t begin = 0;
+  for (int64_t t = 0; t < int64_t(ids.size()); ++t) {
+    if (finder.before(ids[size_t(t)]).sentence && t - begin >= min_tokens) ends.push_back(int32_t(t)), begin = t;
+  }
+  if (!ids.empty()) ends.push_back(int32_t(ids.size()));
+  return ends;
+}
+
+}  // namespace reform

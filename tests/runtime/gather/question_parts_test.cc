@@ -1,0 +1,73 @@
+#include "runtime/gather/question_parts.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/runtime/support/plain_gather.h"
+
+using namespace reform;
+using namespace reform::test;
+
+namespace {
+
+// A question given as its tokens: how many tokens each part has. Words with capitals weigh 4, others 1, the rest 0.
+std::vector<int> sizes_of_parts(const std::vector<std::string>& tokens) {
+  const std::set<std::string> different(tokens.begin(), tokens.end());
+  const std::vector<std::string> texts(different.begin(), different.end());
+  const TokenTable table(*sentencepiece_of(texts));
+  std::vector<int32_t> ids;
+  std::vector<double> weights;
+  for (const std::string& token : tokens) {
+    ids.push_back(int32_t(std::find(texts.begin(), texts.end(), token) - texts.begin()));
+    const char first = token[token.find_first_not_of(' ')];
+    weights.push_back(first >= 'A' && first <= 'Z' ? 4 : first >= 'a' && first <= 'z' ? 1 : 0.1);
+  }
+  std::vector<int> sizes;
+  for (const std::vector<double>& part : question_parts(table, ids, weights)) {
+    REQUIRE(part.size() == ids.size());
+    int own = 0;
+    for (size_t t = 0; t < ids.size(); ++t) {
+      own += part[t] == weights[t];
+      CHECK((part[t] == weights[t] || part[t] == weights[t] * 0.1));
+    }
+    sizes.push_back(own);
+  }
+  return sizes;
+}
+
+using Sizes = std::vector<int>;
+
+}  // namespace
+
+TEST_CASE("question parts: sentences with a question mark", "[runtime][gather]") {
+  CHECK(sizes_of_parts({"Where", " is", " Ann", "?"}) == Sizes{4});
+  CHECK(sizes_of_parts({"Where", " is", " Ann", "?", " Who", " has", " Bob", "?"}) == Sizes{4, 4});
+  CHECK(sizes_of_parts({"Where", " is", " Ann", "?\n", "Who", " has", " Bob"}) == Sizes{7});
+  CHECK(sizes_of_parts({"My", " Dog", ".", " Where", "?", " Who", " has", " Bob", "?", " Say", " it", "."}) ==
+        Sizes{5, 7});
+  CHECK(sizes_of_parts({"谁", "？", "哪", "？"}) == Sizes{2, 2});
+  CHECK(sizes_of_parts({"No", " mark", " Here"}) == Sizes{3});
+  CHECK(sizes_of_parts({"?"}) == Sizes{1});
+}
+
+TEST_CASE("question parts: a mark within a sentence ends none", "[runtime][gather]") {
+  CHECK(sizes_of_parts({"What", " is", " x", "?", "y", "=", "1", " For", "?"}) == Sizes{9});
+  CHECK(sizes_of_parts({"Who", "?", "?", " Where", " Ann", "?"}) == Sizes{3, 3});
+}
+
+TEST_CASE("question parts: one of common words belongs to its neighbour", "[runtime][gather]") {
+  CHECK(sizes_of_parts({"Where", " is", " Ann", "?", " why", "?"}) == Sizes{6});
+  CHECK(sizes_of_parts({"hm", "?", " Where", " is", " Ann", "?"}) == Sizes{6});
+  CHECK(sizes_of_parts({"Where", " is", " Ann", "?", " why", "?", " Who", " has", " Bob", "?"}) == Sizes{6, 4});
+}
+
+TEST_CASE("question parts: more than eight are one", "[runtime][gather]") {
+  std::vector<std::string> tokens;
+  for (int i = 0; i < 8; ++i) tokens.insert(tokens.end(), {" Who", "?"});
+  CHECK(sizes_of_parts(tokens) == Sizes(8, 2));
+  tokens.insert(tokens.end(), {" Who", "?"});
+  CHECK(sizes_of_parts(tokens) == Sizes{18});
+}
