@@ -78,7 +78,7 @@ void add_gather_flags(CLI::App& verb, GatherOptions& options) {
       ->type_name("NAME")
       ->group("Gather");
   add("--rounds", options.rounds,
-      "late: with 2, a quarter of the tokens is for a second round, asked with the best passage of the first");
+      "late: with 2, a quarter of the tokens is for a second round, asked with the sentences that fit best");
   add("--pool-window", options.pool_window, "paper: window of the scores' maximum; odd");
 }
 

@@ -8,18 +8,15 @@ Everything goes to build/gather/: downloads, texts, contexts, a JSON file per ce
 is not run again, so a run that was stopped goes on with the same command. --show prints questions with their evidence.
 """
 import argparse
-import hashlib
 import json
 import os
 import random
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
-from evaluation import baselines, engine, fetch, paths, report, sets  # noqa: E402
-from evaluation.test_text import TestText  # noqa: E402
+from evaluation import baselines, engine, fetch, report, sets  # noqa: E402
+from evaluation.shared import add_options, commit, drawn, load_texts, open_engine, say, sha256, shown, write_json  # noqa: E402
 
 BUDGETS = (512, 1024, 2048, 4096)
 QUICK = {"size": 16, "texts": ["perlfaq", "needles"], "budgets": [1024], "rows": ["bm25", "fused", "defaults"], "questions": 8}
@@ -27,22 +24,13 @@ QUICK = {"size": 16, "texts": ["perlfaq", "needles"], "budgets": [1024], "rows":
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=64, help="size of each text in thousands (1,024) of tokens, about")
-    parser.add_argument("--texts", nargs="+", default=list(sets.TEXTS), choices=sets.TEXTS, metavar="TEXT", help=", ".join(sets.TEXTS))
+    add_options(parser, sets.TEXTS, 64)
     parser.add_argument("--rows", nargs="+", default=["baselines", *(name for name in list(engine.ROWS)[1:] if not name.startswith("form-"))],
                         metavar="ROW",
                         help=f"baselines (all of {', '.join(baselines.ROWS)}), one of these, or of {', '.join(engine.ROWS)}")
     parser.add_argument("--budgets", nargs="+", type=int, default=list(BUDGETS), metavar="TOKENS")
     parser.add_argument("--base", default="bm25", help="the row that the others are compared with")
-    parser.add_argument("--questions", type=int, help="so many of each text's questions, drawn; all by default")
-    parser.add_argument("--model", type=Path, default=paths.ROOT / "models/qwen2.5-coder-0.5b.gguf")
-    parser.add_argument("--binary", type=Path, default=paths.ROOT / "build/release/bin/reform")
-    parser.add_argument("--store", type=Path,
-                        help="contexts; by default a folder of the binary's own, so that an old index is not taken for a new one")
-    parser.add_argument("--threads", type=int, help="of reform")
-    parser.add_argument("--work-dir", type=Path, default=paths.WORK)
     parser.add_argument("--quick", action="store_true", help=f"a small run: {QUICK}")
-    parser.add_argument("--kept", action="store_true", help="run nothing: the table of the cells that are there")
     parser.add_argument("--show", type=int, metavar="N", help="print N questions of each text with their evidence, and end")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -53,32 +41,6 @@ def parse():
         if row not in baselines.ROWS and row not in engine.ROWS:
             parser.error(f"no row {row}; there are baselines, {', '.join([*baselines.ROWS, *engine.ROWS])}")
     return arguments
-
-
-def sha256(*parts):
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode())
-    return digest.hexdigest()[:12]
-
-
-def load_texts(arguments, fetcher):
-    """[(TestText, path of its text)], made anew when the code that makes them has changed."""
-    folder = Path(sets.__file__).parent
-    made_by = sha256(*(p.read_bytes() for p in sorted([*folder.glob("*.py"), *(folder.parent / n for n in
-                                                                               ("fetch.py", "markup.py", "test_text.py"))])))
-    (arguments.work_dir / "texts").mkdir(parents=True, exist_ok=True)
-    tests = []
-    for name in arguments.texts:
-        stem = arguments.work_dir / "texts" / f"{name}-{arguments.size}k"
-        test = TestText.read(stem, made_by)
-        if test is None:
-            test = sets.TEXTS[name](fetcher, arguments.size * 1024)
-            test.write(stem, made_by)
-        if arguments.questions is not None and arguments.questions < len(test.questions):
-            test.questions = random.Random(1).sample(test.questions, arguments.questions)
-        tests.append((test, stem.with_suffix(".txt")))
-    return tests
 
 
 def show(tests, n):
@@ -94,12 +56,7 @@ class Run:
     def __init__(self, arguments, fetcher):
         self.arguments, self.cells = arguments, arguments.work_dir / "results"
         self.cells.mkdir(parents=True, exist_ok=True)
-        for path, advice in ((arguments.binary, "./dev build"), (arguments.model, "./dev model")):
-            if not path.is_file():
-                raise fetch.FetchError(f"{path} is missing: {advice} makes it, or name another one")
-        binary_id = sha256(arguments.binary.read_bytes())
-        store = arguments.store or arguments.work_dir / f"store-{binary_id}"
-        self.engine = engine.Engine(arguments.binary, arguments.model, store, arguments.threads)
+        self.engine = open_engine(arguments)
         self.baselines = baselines.Baselines(fetcher, arguments.work_dir / "embeddings")
         self.model = arguments.model.stem
 
@@ -128,10 +85,7 @@ class Run:
         if row in engine.ROWS:
             cell["binary"] = self.engine.version
             cell["options"] = {"ingest": engine.ROWS[row].ingest, "search": engine.ROWS[row].search}
-        out = self.cell_path(test, path, row, budget)
-        part = out.with_suffix(".part")
-        part.write_text(json.dumps(cell))
-        part.replace(out)
+        write_json(self.cell_path(test, path, row, budget), cell)
 
     def fill(self, test, path, row):
         missing = self.missing(test, path, row)
@@ -177,23 +131,12 @@ class Run:
         return lines
 
 
-def commit():
-    done = subprocess.run(["git", "-C", str(paths.ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
-
-
-def say(text):
-    print(text, flush=True)
-
-
-def shown(path):
-    return path.relative_to(paths.ROOT) if path.is_relative_to(paths.ROOT) else path
-
-
 def main():
     arguments = parse()
     fetcher = fetch.Fetcher(arguments.work_dir / "downloads")
     tests = load_texts(arguments, fetcher)
+    for test, _ in tests:
+        test.questions = drawn(test.questions, arguments.questions)
     if arguments.show is not None:
         show(tests, arguments.show)
         return 0
@@ -215,9 +158,9 @@ def main():
     written = [stem.with_name(stem.name + suffix) for suffix in (".md", ".svg")]
     text = report.markdown(results, arguments.rows, arguments.budgets, sets.SETS, arguments.base, run.facts(tests), repeat)
     written[0].write_text(text)
-    drawn = report.plot(results, arguments.rows, arguments.budgets, sets.SETS, written[1])
+    plotted = report.plot(results, arguments.rows, arguments.budgets, sets.SETS, written[1])
     print(text)
-    print(f"written: {shown(written[0])}" + (f", {shown(written[1])}" if drawn else "; no plot: matplotlib is missing"))
+    print(f"written: {shown(written[0])}" + (f", {shown(written[1])}" if plotted else "; no plot: matplotlib is missing"))
     return 0
 
 

@@ -34,6 +34,7 @@ ROWS = {row.name: row for row in (
     Row("paper", ("--depth", "paper"), ("--gather-score", "paper", "--rounds", "1")),
 )}
 SECONDS_PER_TEXT = 6 * 3600
+SECONDS_PER_REPLY = 3600
 
 
 def statement(question):
@@ -73,12 +74,16 @@ class Engine:
     def problem(self, row):
         """Why this binary cannot run the row; None if it can."""
         verb = "search" if self.knows("search") or row.search else "ask"
-        for what, options in (("ingest", row.ingest), (verb, row.search)):
+        return self.lacks(row.name, (("ingest", row.ingest), (verb, row.search)))
+
+    def lacks(self, row_name, uses):
+        """What this binary does not have of `uses`, pairs of a verb and its options; None if it has everything."""
+        for what, options in uses:
             if not self.knows(what):
-                return f"row {row.name} needs `reform {what}`, which {self.binary} does not have"
+                return f"row {row_name} needs `reform {what}`, which {self.binary} does not have"
             missing = [o for o in options if o.startswith("--") and not self.knows(what, o)]
             if missing:
-                return f"row {row.name} needs `reform {what} {missing[0]}`, which {self.binary} does not have"
+                return f"row {row_name} needs `reform {what} {missing[0]}`, which {self.binary} does not have"
         return None
 
     def count_tokens(self, path):
@@ -101,7 +106,7 @@ class Engine:
     def gather(self, row, name, test, budget):
         """{question's id: ranges}"""
         questions = asked(row.form, [" ".join(q["question"].split()) for q in test.questions])
-        answers = (self.search if self.knows("search") else self.ask)(row, name, questions, budget)
+        answers = (self.search if self.knows("search") else self.ask_each)(row, name, questions, budget)
         return {q["id"]: [[s["begin_byte"], s["end_byte"]] for s in answer["sources"] if s["kind"] != "edge"]
                 for q, answer in zip(test.questions, answers)}
 
@@ -118,7 +123,16 @@ class Engine:
                                            f"{len(questions)} questions: {said}")
         return answers
 
-    def ask(self, row, name, questions, budget):
-        """For a binary without `search`: a process per question."""
-        return [reform_cli.run("ask", name, question, "-n", 0, "--store", self.store, "--gather-tokens", budget, "--edge-tokens", 1,
-                               *row.search, *self.threads, binary=self.binary) for question in questions]
+    def ask_each(self, row, name, questions, budget):
+        """For a binary without `search`."""
+        options = ("-n", 0, "--gather-tokens", budget, "--edge-tokens", 1, *row.search)
+        return [self.ask(name, question, options) for question in questions]
+
+    def ask(self, name, question, options):
+        return reform_cli.run("ask", "--store", self.store, *options, *self.threads, name, question, binary=self.binary,
+                              timeout_s=SECONDS_PER_REPLY)
+
+    def generate(self, prompt, options):
+        """With the model's chat template, without a context."""
+        return reform_cli.run("generate", "--chat", "--model", self.model, *options, *self.threads, prompt, binary=self.binary,
+                              timeout_s=SECONDS_PER_REPLY)

@@ -6,6 +6,11 @@ from evaluation import gold
 RESAMPLES = 4000
 
 
+def resampled_means(values, rng):
+    """[RESAMPLES], of as many values as there are, drawn with replacement."""
+    return values[rng.integers(0, len(values), (RESAMPLES, len(values)))].mean(1)
+
+
 class Results:
     """found[row, budget]: {question's id: found or not}; a question's set is in `set_of`."""
 
@@ -43,7 +48,7 @@ class Results:
                 return None
             gap = one - other
             means.append(gap.mean())
-            draws.append(gap[rng.integers(0, len(gap), (RESAMPLES, len(gap)))].mean(1))
+            draws.append(resampled_means(gap, rng))
         low, high = np.percentile(np.mean(draws, 0), (2.5, 97.5))
         return float(np.mean(means)), float(low), float(high)
 
