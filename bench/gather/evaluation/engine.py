@@ -30,6 +30,7 @@ ROWS = {row.name: row for row in (
     Row("form-answer", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1"), "{question} Answer:"),
     Row("form-statement", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1"), "{statement}"),
     Row("form-turn-before", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1"), "{before} {question}"),
+    Row("late-fast-2", ("--depth", "fast"), ("--gather-score", "late", "--rounds", "2")),
     Row("late-balanced-2", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "2")),
     Row("paper", ("--depth", "paper"), ("--gather-score", "paper", "--rounds", "1")),
 )}
