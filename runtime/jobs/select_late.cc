@@ -193,7 +193,10 @@ Result<RoundResult> LateSelect::second_round(const Query& question, const std::v
       weights[t] = asked ? 0 : rarity.of(query.ids[t]);
     }
     begin += s.ids.size();
+    // A sentence that repeats the question, as a FAQ's heading does, leads nowhere.
+    if (std::all_of(weights.begin(), weights.end(), [](double w) { return w == 0; })) query.weights.pop_back();
   }
+  if (query.weights.empty()) return RoundResult();
   return run_round(query, /*is_last=*/true);
 }
 

@@ -388,6 +388,7 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
       std::vector<double> others(query.size());
       for (size_t t = begin; t < begin + sentences[i].ids.size(); ++t)
         others[t] = std::ranges::count(question, query[t]) > 0 ? 0 : gather.rarity(query[t]);
+      if (std::ranges::count(others, 0.0) == std::ssize(others)) continue;  // it says nothing but the question's words
       second.push_back(
           gather.ranked(query, others, std::vector(contexts.size(), std::span<const std::byte>(asked_rows))));
       note_gaps(second.back());
