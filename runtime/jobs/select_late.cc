@@ -130,6 +130,7 @@ Result<RoundResult> LateSelect::run_round(const RoundQuery& query, bool is_last)
         ScoredPassage passage{int32_t(c), p.begin_token, p.end_token, 0,
                               scores[part].parts(p.end_token - p.begin_token, p.cosines, p.has_word)};
         passage.score = std::accumulate(passage.parts.begin(), passage.parts.end(), 0.0);
+        if (std::isnan(passage.score)) continue;  // a scale in an imported row; NaN has no place in a ranking
         if (!is_last) leads.add(passage, part, p.rows);
         ranked[part].neighbours.add(std::move(passage));
       }
