@@ -201,10 +201,11 @@ std::vector<size_t> part_of_each(const Words& tokens, const std::vector<double>&
     part[t] = part[t - 1] + (more && asks(t - 1) && Place(tokens, t).sentence_end ? 1 : 0);
   }
   if (part.back() >= 8) return std::vector<size_t>(tokens.size(), 0);
+  double least = -1;
   while (true) {
     std::vector<double> sums(part.back() + 1);
     for (size_t t = 0; t < tokens.size(); ++t) sums[part[t]] += weights[t];
-    const double least = 0.25 * *std::ranges::max_element(sums);
+    if (least < 0) least = 0.25 * *std::ranges::max_element(sums);  // before any are joined
     const auto light = size_t(std::ranges::find_if(sums, [&](double sum) { return sum < least; }) - sums.begin());
     if (light == sums.size()) return part;
     for (size_t& p : part) p -= p >= std::max<size_t>(light, 1) ? 1 : 0;
