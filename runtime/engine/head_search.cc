@@ -238,7 +238,7 @@ Result<HeadSearch> Search::run() {
   HeadSearchResult& report = found.report;
   int64_t n = n_samples();
   const int64_t per_sample = int64_t(join_samples(n).questions.size()) / n;
-  if (options_.n_questions > 0) n = std::clamp((options_.n_questions + per_sample - 1) / per_sample, kFewestSamples, n);
+  if (options_.n_questions > 0) n = std::clamp((options_.n_questions - 1) / per_sample + 1, kFewestSamples, n);
   if (options_.minutes > 0) {
     TRY_ASSIGN(const int64_t affordable, affordable_samples());
     // What was begun goes on, though a second estimate may be a little less.
