@@ -89,8 +89,8 @@ struct Engine::Impl {
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
   Isa isa = Isa::kPortable;
   ModelInfo info;
-  Turns turns;     // for calls that run the model
-  HeadSets heads;  // empty until resolved
+  Turns turns;                     // for calls that run the model
+  HeadSets heads;                  // empty until resolved
   double head_search_minutes = 2;  // for choosing an unknown model's heads at its first ingest
 
   // What memory() reports about a GPU, from any thread.
