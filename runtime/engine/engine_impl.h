@@ -89,9 +89,9 @@ struct Engine::Impl {
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
   Isa isa = Isa::kPortable;
   ModelInfo info;
-  Turns turns;     // for calls that run the model
-  HeadSets heads;  // empty until resolved
-  double head_search_minutes = 2;  // that the first ingest with an unknown model may take longer
+  Turns turns;                     // for calls that run the model
+  HeadSets heads;                  // empty until resolved
+  double head_search_minutes = 2;  // for choosing an unknown model's heads at its first ingest
 
   // What memory() reports about a GPU, from any thread.
   mutable std::mutex gpu_mutex;
@@ -143,7 +143,7 @@ struct Engine::Impl {
     if (log) log(level, line);
   }
 
-  // The heads file in the cache directory, where searched heads are kept.
+  // The heads file in the cache directory, where heads that were chosen here are kept.
   std::string kept_heads_path() const;
   // Heads for the paper's score, from a shipped or kept file; no heads if there are none.
   Heads paper_heads() const;

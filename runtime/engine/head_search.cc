@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "base/stopwatch.h"
@@ -145,6 +147,8 @@ Result<int64_t> Search::affordable_samples() {
   TRY(pass->ask_questions([](double) {}, cancel_));
   const double asking_ms = watch.lap_ms();
   const std::string path = file_path() + ".trial";
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);  // a whole one, of a process that was killed, would leave nothing to run
   FeatureShape shape{"trial", 1, int64_t(heads_.size()), text.n_questions(), {text.sections.front().size()}};
   TRY_ASSIGN(FeatureFile file, FeatureFile::open(path, std::move(shape)));
   TRY(pass->run_section(
@@ -234,7 +238,7 @@ Result<HeadSearch> Search::run() {
   HeadSearchResult& report = found.report;
   int64_t n = n_samples();
   const int64_t per_sample = int64_t(join_samples(n).questions.size()) / n;
-  if (options_.n_questions > 0) n = std::clamp((options_.n_questions + per_sample - 1) / per_sample, kFewestSamples, n);
+  if (options_.n_questions > 0) n = std::clamp((options_.n_questions - 1) / per_sample + 1, kFewestSamples, n);
   if (options_.minutes > 0) {
     TRY_ASSIGN(const int64_t affordable, affordable_samples());
     // What was begun goes on, though a second estimate may be a little less.

@@ -17,8 +17,9 @@ struct ScoredPassage {
 };
 
 // Takes passages one by one, in any order, and forgets those that choose_passages() (passage_spans.h) would not take
-// from a list of all. A passage is taken only if all better ones that are no longer are, since they found as much room.
-// So it can go once those fill the budget, and of each length no more is kept than a budget's tokens and one passage.
+// from a list of all. It takes a passage only after all better ones of at most the same length, since they came first
+// and needed no more room. So a passage can go once those fill the budget, and of each length no more is kept than a
+// budget's tokens and one passage.
 class BestPassages {
  public:
   explicit BestPassages(int64_t budget_tokens) : budget_tokens_(budget_tokens) {}

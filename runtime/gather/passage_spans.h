@@ -15,9 +15,9 @@ struct ChosenPassage {
   int round = 1;  // that found it
 };
 
-// Takes passages while they fit into what is left of the budget. Of rankings, one for each part of the question, best
-// first, that which has had fewest tokens so far takes its next; a passage that is too large is passed over, and the
-// very first is cut if it must be. Passages that are chosen already do not count again.
+// Takes passages while they fit into what is left of the budget. There is a ranking, best first, for each part of the
+// question; the one that has had fewest tokens in this call takes its next. A passage that is too large is passed over,
+// and the very first is cut if it must be. Passages that are chosen already do not count again.
 void choose_passages(std::span<const std::vector<ScoredPassage>> rankings, int round, int64_t budget_tokens,
                      std::vector<ChosenPassage>& chosen);
 

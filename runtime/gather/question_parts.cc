@@ -10,7 +10,7 @@ constexpr double kLeastShare = 0.25;      // of the heaviest part's weight: what
 constexpr double kOtherPartsShare = 0.1;  // of a token's weight where another part is looked for: "When did she die?"
 
 // Where the sentences that ask end; the last end is the question's.
-std::vector<size_t> sentence_ends(const TokenTable& table, std::span<const int32_t> ids) {
+std::vector<size_t> question_ends(const TokenTable& table, std::span<const int32_t> ids) {
   std::vector<size_t> ends;
   for (size_t t = 0; t + 1 < ids.size(); ++t) {
     const int32_t next = ids[t + 1];
@@ -47,7 +47,7 @@ void join_light_parts(std::vector<size_t>& ends, std::span<const double> weights
 
 std::vector<std::vector<double>> question_parts(const TokenTable& table, std::span<const int32_t> ids,
                                                 std::span<const double> weights) {
-  std::vector<size_t> ends = sentence_ends(table, ids);
+  std::vector<size_t> ends = question_ends(table, ids);
   if (ends.size() > kMostQuestionParts) ends = {ids.size()};
   join_light_parts(ends, weights);
   std::vector<std::vector<double>> parts;

@@ -28,8 +28,8 @@ class SentenceFinder {
   bool newline_ = false, blank_line_ = false, stop_ = false, wide_stop_ = false;  // of the last token
 };
 
-// Where sentences end, as token numbers; the last is the text's end. A shorter one than min_tokens is joined with the
-// next.
+// Where sentences end, as token numbers; the last is the text's end. One shorter than min_tokens is joined with the
+// next; the last may be shorter.
 std::vector<int32_t> sentence_ends(const TokenTable& table, std::span<const int32_t> ids, int64_t min_tokens);
 
 }  // namespace reform

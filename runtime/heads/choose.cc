@@ -47,7 +47,8 @@ HeadChooser::HeadChooser(FeatureTable& table, const Heads& heads, ThreadPool& po
     : table_(table), text_(table.text()), heads_(heads), pool_(pool), cancel_(cancel) {}
 
 int64_t HeadChooser::bytes(const SearchText& text) {
-  const int64_t columns = (kMostHeads + 2) * text.n_questions() * text.n_passages() * int64_t(sizeof(float));
+  // Of the heads, the words and the length, and their sum.
+  const int64_t columns = (kMostHeads + 3) * text.n_questions() * text.n_passages() * int64_t(sizeof(float));
   return columns + kFolds * ListFit::bytes(FeatureTable::most_rows(text));
 }
 

@@ -18,7 +18,7 @@ constexpr auto kOpenMode = std::ios::in | std::ios::out | std::ios::binary;
 
 std::string header(const FeatureShape& shape) {
   RunningHash hash;
-  hash.add_text("reform head features");
+  hash.add_text("reform head features 1");  // another number when they are computed otherwise
   hash.add_text(shape.key);
   hash.add(&shape.n_heads, sizeof(shape.n_heads));
   hash.add(&shape.n_questions, sizeof(shape.n_questions));
@@ -49,6 +49,7 @@ Result<FeatureFile> FeatureFile::open(const std::string& path, FeatureShape shap
 Status FeatureFile::create() {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), error);
+  std::filesystem::remove(path_, error);  // another process may still read and write what was here
   file_ = std::fstream(path_, kOpenMode | std::ios::trunc);
   const std::string bytes = header(shape_);
   if (!file_.write(bytes.data(), std::streamsize(bytes.size())).flush()) return failed("written");

@@ -19,7 +19,7 @@ using Feature = int16_t;  // in steps of 1 / 32,767, as some heads' cosines all 
 inline constexpr double kFeatureSteps = 32767;
 
 struct FeatureShape {
-  std::string key;  // what determines the features: the model, the samples, this program's way
+  std::string key;  // what determines the features: the model, the samples' tokens
   int64_t n_samples = 0, n_heads = 0, n_questions = 0;
   std::vector<int64_t> section_passages;  // [n_sections]
 

@@ -61,7 +61,7 @@ int64_t FeatureTable::most_rows(const SearchText& text) {
 
 int64_t FeatureTable::bytes(const SearchText& text, int64_t n_heads) {
   const int64_t n_pairs = text.n_questions() * text.n_passages();
-  return most_rows(text) * (n_heads * int64_t(sizeof(int16_t)) + 16) +
+  return most_rows(text) * (n_heads * int64_t(sizeof(int16_t)) + 5 * int64_t(sizeof(float))) +
          n_pairs * int64_t(2 * sizeof(float) + sizeof(Feature));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <reform/cancel.h>
+#include <reform/heads.h>
 #include <reform/status.h>
 
 #include <algorithm>
@@ -20,10 +21,10 @@
 
 namespace reform {
 
-inline constexpr std::array<int64_t, 4> kRecallBudgets = {512, 1024, 2048, 4096};
+inline constexpr auto kRecallBudgets = kHeadRecallTokens;
 
 // The share of questions whose evidence lies, whole, in the best passages of so many tokens.
-using Recall = std::array<double, kRecallBudgets.size()>;
+using Recall = HeadRecall;
 
 // How well scores find what answers questions.
 class FoundCount {

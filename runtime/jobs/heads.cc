@@ -24,10 +24,10 @@ Result<HeadSearchResult> search_heads(Engine& engine_handle, const HeadSearchOpt
   if (Heads paper = engine.paper_heads(); !paper.empty()) found.sets[kPaperDepth] = {std::move(paper), {}};
   HeadSearchResult& result = found.report;
   result.heads_file = heads_file_json(found.sets, engine.info.name, engine.info.fingerprint);
-  if (!engine.has_shipped_sets()) {
+  if (!engine.has_shipped_sets() && found.sets.contains(kUsualDepth)) {
     result.kept_at = engine.kept_heads_path();
     TRY(replace_file(result.kept_at, result.heads_file));
-    engine.heads = found.sets;
+    engine.heads.clear();  // the next ingest finds them, or those of its heads file
   }
   return std::move(found.report);
 }

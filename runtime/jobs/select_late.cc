@@ -38,8 +38,7 @@ struct Sentence {
 
 struct RoundResult {
   std::vector<std::vector<ScoredPassage>> rankings;  // for each part, best first
-  Leads leads;
-  std::vector<Sentence> best;  // of the leads
+  std::vector<Sentence> best;                        // for the next round, if there is one
 };
 
 // The passages that a part of the question has found so far.
@@ -65,7 +64,7 @@ class LateSelect {
 
  private:
   Result<Rarity> count_words(std::span<const int32_t> ids);
-  Result<RoundResult> run_round(const RoundQuery& query);
+  Result<RoundResult> run_round(const RoundQuery& query, bool is_last);
   std::vector<uint8_t> words_in(std::span<const int32_t> query, std::span<const int32_t> ids) const;
   Status scan(size_t context, Scorer& scorer, const RoundQuery& query, const PassageScorer::OnPassage& on_passage);
   Result<std::vector<Sentence>> find_best_sentences(const RoundQuery& query, Scorer& scorer, const Leads& leads);
@@ -113,13 +112,14 @@ Status LateSelect::scan(size_t context, Scorer& scorer, const RoundQuery& query,
   return passages.end();
 }
 
-Result<RoundResult> LateSelect::run_round(const RoundQuery& query) {
+Result<RoundResult> LateSelect::run_round(const RoundQuery& query, bool is_last) {
   const EmbeddingLayout layout{int64_t(ask_.contexts[0].settings.heads.size()), ask_.contexts[0].settings.head_dim};
   const auto n_query = int64_t(query.ids.size());
   TRY_ASSIGN(auto scorer, ask_.engine.make_session<Scorer>(Scorer::limits(layout, n_query), [&](const Site& site) {
     return make_late_scorer(site, layout, n_query);
   }));
   RoundResult result;
+  Leads leads;
   std::deque<RankedPart> ranked;
   for (size_t part = 0; part < query.weights.size(); ++part) ranked.emplace_back(budget());
   for (size_t c = 0; c < ask_.contexts.size(); ++c) {
@@ -130,14 +130,15 @@ Result<RoundResult> LateSelect::run_round(const RoundQuery& query) {
         ScoredPassage passage{int32_t(c), p.begin_token, p.end_token, 0,
                               scores[part].parts(p.end_token - p.begin_token, p.cosines, p.has_word)};
         passage.score = std::accumulate(passage.parts.begin(), passage.parts.end(), 0.0);
-        if (ask_.options.rounds > 1) result.leads.add(passage, part, p.rows);
+        if (std::isnan(passage.score)) continue;  // a scale in an imported row; NaN has no place in a ranking
+        if (!is_last) leads.add(passage, part, p.rows);
         ranked[part].neighbours.add(std::move(passage));
       }
     }));
     for (RankedPart& part : ranked) part.neighbours.end_context();
   }
   for (RankedPart& part : ranked) result.rankings.push_back(part.best.take());
-  TRY_ASSIGN(result.best, find_best_sentences(query, *scorer, result.leads));
+  TRY_ASSIGN(result.best, find_best_sentences(query, *scorer, leads));
   return result;
 }
 
@@ -193,8 +194,11 @@ Result<RoundResult> LateSelect::second_round(const Query& question, const std::v
       weights[t] = asked ? 0 : rarity.of(query.ids[t]);
     }
     begin += s.ids.size();
+    // A sentence that repeats the question, as a FAQ's heading does, leads nowhere.
+    if (std::all_of(weights.begin(), weights.end(), [](double w) { return w == 0; })) query.weights.pop_back();
   }
-  return run_round(query);
+  if (query.weights.empty()) return RoundResult();
+  return run_round(query, /*is_last=*/true);
 }
 
 double LateSelect::confidence(const ScoredPassage& best) const {
@@ -209,7 +213,7 @@ Result<Selection> LateSelect::run(const Query& query) {
   std::vector<double> weights;
   for (const int32_t id : query.ids) weights.push_back(rarity.of(id));
   first.weights = question_parts(table_, query.ids, weights);
-  TRY_ASSIGN(RoundResult found, run_round(first));
+  TRY_ASSIGN(RoundResult found, run_round(first, /*is_last=*/ask_.options.rounds == 1));
   const ScoredPassage* best = nullptr;
   for (const auto& ranking : found.rankings) {
     if (!ranking.empty() && (best == nullptr || ranking.front().score > best->score)) best = &ranking.front();

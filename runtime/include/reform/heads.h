@@ -55,7 +55,8 @@ struct HeadSearchResult {
   };
   std::vector<Set> sets;
   std::string heads_file;  // JSON, as EngineOptions::heads_file names one; heads known for the paper's score stay in it
-  std::string kept_at;     // where ingest finds it; "" if the heads of this model are shipped
+  // Where ingest finds it; "" if the heads of this model are shipped, or the depth left no room for the set balanced.
+  std::string kept_at;
   Timings timings;
   MemoryReport memory;
 };

@@ -201,10 +201,11 @@ std::vector<size_t> part_of_each(const Words& tokens, const std::vector<double>&
     part[t] = part[t - 1] + (more && asks(t - 1) && Place(tokens, t).sentence_end ? 1 : 0);
   }
   if (part.back() >= 8) return std::vector<size_t>(tokens.size(), 0);
+  double least = -1;
   while (true) {
     std::vector<double> sums(part.back() + 1);
     for (size_t t = 0; t < tokens.size(); ++t) sums[part[t]] += weights[t];
-    const double least = 0.25 * *std::ranges::max_element(sums);
+    if (least < 0) least = 0.25 * *std::ranges::max_element(sums);  // before any are joined
     const auto light = size_t(std::ranges::find_if(sums, [&](double sum) { return sum < least; }) - sums.begin());
     if (light == sums.size()) return part;
     for (size_t& p : part) p -= p >= std::max<size_t>(light, 1) ? 1 : 0;
@@ -388,6 +389,7 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
       std::vector<double> others(query.size());
       for (size_t t = begin; t < begin + sentences[i].ids.size(); ++t)
         others[t] = std::ranges::count(question, query[t]) > 0 ? 0 : gather.rarity(query[t]);
+      if (std::ranges::count(others, 0.0) == std::ssize(others)) continue;  // it says nothing but the question's words
       second.push_back(
           gather.ranked(query, others, std::vector(contexts.size(), std::span<const std::byte>(asked_rows))));
       note_gaps(second.back());
