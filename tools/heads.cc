@@ -1,6 +1,7 @@
 // reform heads: chooses the heads that find passages, for a model.
 #include <fmt/format.h>
 #include <reform/heads.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
@@ -64,16 +65,19 @@ Status write_heads(const std::string& path, const std::string& json) {
 }
 
 // Looked at first, so that nobody waits for an error.
-Status check_folder(const std::string& file) {
-  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+Status check_writable(const std::string& file) {
   std::error_code error;
-  if (folder.empty() || std::filesystem::is_directory(folder, error)) return {};
-  return {Code::kNotFound, fmt::format("{}: no such folder", folder.string())};
+  if (std::filesystem::is_directory(file, error)) return {Code::kIo, fmt::format("{}: is a folder", file)};
+  if (file.empty() || ::access(file.c_str(), W_OK) == 0) return {};
+  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+  if (errno == ENOENT && ::access(folder.empty() ? "." : folder.c_str(), W_OK) == 0) return {};
+  return {errno == ENOENT ? Code::kNotFound : Code::kIo,
+          fmt::format("{}: cannot be written: {}", file, std::strerror(errno))};
 }
 
 Status run_heads(const HeadsFlags& flags, Output& out) {
   if (Status s = flags.options.validate(); !s.ok()) return s;
-  if (Status s = check_folder(flags.out_file); !s.ok()) return s;
+  if (Status s = check_writable(flags.out_file); !s.ok()) return s;
   out.progress().phase("loading the model");
   auto engine = Engine::open(flags.engine.model, flags.engine.options, out.log());
   if (!engine.ok()) return engine.status();

@@ -78,7 +78,7 @@ Status GatherOptions::validate() const {
   TRY(in_range("edge tokens", edge_tokens == kAuto ? 0 : edge_tokens, 0, 1 << 16));
   if (!gather_score.empty() && gather_score != "late" && gather_score != "paper")
     return {Code::kUsage, fmt::format("unknown gather score '{}'; expected late or paper", gather_score)};
-  TRY(in_range("rounds", rounds, 1, 2));
+  TRY(in_range("rounds", rounds == kAuto ? 1 : rounds, 1, 2));
   TRY(in_range("pool window", pool_window, 1, 4095));
   if (pool_window % 2 == 0)
     return {Code::kUsage, fmt::format("pool window is {}; expected an odd number", pool_window)};

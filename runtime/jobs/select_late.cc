@@ -213,7 +213,7 @@ Result<Selection> LateSelect::run(const Query& query) {
   std::vector<double> weights;
   for (const int32_t id : query.ids) weights.push_back(rarity.of(id));
   first.weights = question_parts(table_, query.ids, weights);
-  TRY_ASSIGN(RoundResult found, run_round(first, /*is_last=*/ask_.options.rounds == 1));
+  TRY_ASSIGN(RoundResult found, run_round(first, /*is_last=*/ask_.options.rounds < 2));
   const ScoredPassage* best = nullptr;
   for (const auto& ranking : found.rankings) {
     if (!ranking.empty() && (best == nullptr || ranking.front().score > best->score)) best = &ranking.front();

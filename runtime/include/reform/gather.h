@@ -20,9 +20,9 @@ struct GatherOptions {
   // How passages are scored. late: by late interaction, whole passages. paper: the paper's score, runs of tokens. "":
   // late, or paper if the context's heads have no maps for it (those made before reform had them).
   std::string gather_score = "";
-  // late: with 2, a quarter of gather_tokens goes to what a second round finds, which is asked with the best sentences
-  // of the first.
-  int64_t rounds = 1;
+  // late: with 2, a quarter of gather_tokens goes to what a second round finds, which is asked with the sentences of
+  // the first that fit best. kAuto: 2 from 512 gather_tokens on, else 1.
+  int64_t rounds = kAuto;
   int64_t pool_window = 65;  // paper: each score becomes the maximum over this many tokens around it; odd
 
   REFORM_API Status validate() const;

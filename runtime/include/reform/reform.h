@@ -299,7 +299,7 @@ typedef struct reform_ask_options {
   const reform_cancel* cancel;
   int32_t ignore_end;       /* 1: always max_new_tokens, past any end token; for measuring */
   const char* gather_score; /* late, paper; "": late where the context's heads allow it */
-  int64_t rounds;
+  int64_t rounds;           /* -1: auto */
 } reform_ask_options;
 
 typedef struct reform_score_part {
@@ -362,7 +362,7 @@ typedef struct reform_search_options {
   void* result_user;
   const reform_cancel* cancel;
   const char* gather_score; /* as an ask's */
-  int64_t rounds;
+  int64_t rounds;           /* as an ask's */
 } reform_search_options;
 
 REFORM_API void reform_search_options_init(reform_search_options* options, size_t size);
