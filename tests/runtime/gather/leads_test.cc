@@ -25,7 +25,7 @@ std::vector<int64_t> begins(const Leads& leads) {
 
 TEST_CASE("leads: the eight best stay, of equal ones the earlier", "[runtime][gather]") {
   Leads leads;
-  for (int64_t i = 0; i < 6; ++i) add(leads, i, double(i / 2));
+  for (int i = 0; i < 6; ++i) add(leads, i, i < 2 ? 0 : i < 4 ? 1 : 2);
   CHECK(begins(leads) == std::vector<int64_t>{4, 5, 2, 3, 0, 1});
   for (int64_t i = 6; i < 12; ++i) add(leads, i, 1);
   CHECK(begins(leads) == std::vector<int64_t>{4, 5, 2, 3, 6, 7, 8, 9});

@@ -105,10 +105,10 @@ TEST_CASE("best passages: what is chosen from them is what is chosen from a sort
       CHECK(std::equal(all.begin(), all.begin() + ptrdiff_t(n_first), kept.begin(), same));
       return kept;
     };
-    const auto chosen = [&](std::vector<ScoredPassage> first, std::vector<ScoredPassage> second) {
+    const auto chosen = [&](const std::vector<ScoredPassage>& first, const std::vector<ScoredPassage>& second) {
       std::vector<ChosenPassage> all;
-      choose(std::move(first), 1, budget - budget / 4, all);
-      choose(std::move(second), 2, budget, all);
+      choose(first, 1, budget - budget / 4, all);
+      choose(second, 2, budget, all);
       return all;
     };
     const std::vector<ChosenPassage> got = chosen(best_of(passages.all), best_of(others.all)),
@@ -248,6 +248,7 @@ TEST_CASE("chosen passages: rankings take turns by tokens, and no passage is tak
     std::vector<ChosenPassage> chosen;
     choose_passages(rankings, 1, budget, chosen);
     std::vector<int64_t> all;
+    all.reserve(chosen.size());
     for (const ChosenPassage& c : chosen) all.push_back(c.passage.context * 1000 + c.passage.begin_token);
     return all;
   };

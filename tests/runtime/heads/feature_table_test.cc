@@ -17,7 +17,7 @@ TEST_CASE("found: scores are raised by their neighbours as gather raises them", 
     std::vector<float> scores;
     for (size_t p = 0; p < n; ++p) scores.push_back(normal(rng));
     std::vector<double> want;
-    Neighbours neighbours([&](ScoredPassage passage) { want.push_back(passage.score); });
+    Neighbours neighbours([&](const ScoredPassage& passage) { want.push_back(passage.score); });
     for (const float score : scores) neighbours.add({0, 0, 0, double(score), {}});
     neighbours.end_context();
     const std::vector<float> got = with_neighbours(scores);
