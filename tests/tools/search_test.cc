@@ -78,7 +78,8 @@ TEST_CASE("search: one question gives its passages, best first, and where they a
   const CommandResult r = b.search({"a", "Where is the gate?", "--json"});
   REQUIRE(r.exit_code == 0);
   REQUIRE(objects(r).size() == 1);
-  const Json found = objects(r)[0], sources = found["sources"];
+  const Json found = objects(r)[0];
+  const Json& sources = found["sources"];
   CHECK(found["contexts"] == Json{"a"});
   CHECK(found["question"] == "Where is the gate?");
   CHECK(found["gathered_tokens"] == 60);

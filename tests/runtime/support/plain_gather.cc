@@ -134,6 +134,7 @@ class PlainGather {
       }
     }
     std::vector<std::pair<ScoredPassage, size_t>> leads;
+    leads.reserve(passages.size());
     for (const auto& [place, lead] : passages) leads.push_back(lead);
     std::ranges::stable_sort(leads, std::greater<>(), [](const auto& lead) { return own_score(lead.first); });
     leads.resize(std::min<size_t>(leads.size(), 8));
