@@ -2,10 +2,10 @@
 """The demo: a small model answers from a text of twice its window, read once, and shows where the answers stand.
 
 `./dev demo` installs and builds, then runs this. Four questions are about facts drawn from a printed seed and put deep inside
-a real text, so that no model can know them. Two are about the text itself. Eleven of those were tried; the small model
-misreads about half of them although the passage is there, and these two are among those it reads right under several
-wordings of the prompt. The demo exits 1 if a passage was not gathered or an answer is wrong. A second run finds the
-context on disk and only asks. Standard library only.
+a real text, so that no model can know them. Three are about the text itself, the last in words that the text does not use.
+Twenty such questions were tried: of those in other words about half of the passages are found, and the small model misreads
+about half of the passages that are there. These three are among those that it reads right. The demo exits 1 if a passage was
+not gathered or an answer is wrong. A second run finds the context on disk and only asks. Standard library only.
 """
 import argparse
 import hashlib
@@ -53,8 +53,10 @@ def make_text(seed):
     questions = [Question(f.question, f.value, f) for f in facts]
     questions += [
         about_the_text(text, "How old was Eli when he died?", "ninety and eight", "Now Eli was ninety and eight years old"),
-        about_the_text(text, "What was the height of Goliath?", "six cubits and a span",
+        about_the_text(text, "What was the height of Goliath?", "six cubits",
                        "whose height was six cubits and a span"),
+        about_the_text(text, "Which woman killed a sleeping general with a tent peg?", "Jael",
+                       "Jael Heber's wife took a nail of the tent"),
     ]
     DEMO_DIR.mkdir(parents=True, exist_ok=True)
     path = DEMO_DIR / f"text-{seed}.txt"
