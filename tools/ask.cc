@@ -43,10 +43,6 @@ void print_cost(Output& out, const AskResult& r) {
                                     format_duration(t.total_ms / 1000), format_bytes(r.memory.peak_host_bytes)));
 }
 
-// Of the sample questions (heads/samples/, Qwen2.5-Coder-0.5B, fast), 2 in 100 are below this, and about half of them
-// once the texts that answer them are taken out.
-constexpr double kLowConfidence = 0.2;
-
 Status run_ask(const AskFlags& flags, Output& out) {
   std::vector<std::string> names = flags.names_and_question;
   const std::string question = names.back();
@@ -76,7 +72,7 @@ Status run_ask(const AskFlags& flags, Output& out) {
   if (flags.show_prompt) out.text("\nPrompt:\n" + answer.prompt + "\n");
   if (flags.sources) print_sources(out, answer.sources, flags.top.value_or(kTopPassages));
   out.object(ask_fields(names, question, answer, flags.show_prompt));
-  if (answer.confidence >= 0 && answer.confidence < kLowConfidence)
+  if (is_far(answer.confidence))
     out.progress().remark("[nothing in the text is close to this question; the answer may be invented]");
   const SamplingOptions& sampling = options.sampling;
   if (answer.finish_reason == "length" && sampling.max_new_tokens > 0 && !sampling.ignore_end) {

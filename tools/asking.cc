@@ -106,7 +106,8 @@ void print_ranked(Output& out, const std::vector<Source>& ranked, int64_t top) {
   const size_t n = top == 0 ? ranked.size() : std::min(size_t(top), ranked.size());
   for (size_t i = 0; i < n; ++i) {
     const Source& s = ranked[i];
-    const std::string kind = s.edge ? "edge" : fmt::format("score {:.3f}", s.score);
+    const std::string kind =
+        s.edge ? "edge" : fmt::format("{}score {:.3f}", s.round > 1 ? "second round, " : "", s.score);
     out.text(fmt::format("  [{}] {} bytes {}-{} ({})\n    {}\n", printable(s.context, false), place_of(s), s.begin_byte,
                          s.end_byte, kind, quote(s.text, s.edge ? kEdgeChars : kMatchChars)));
   }

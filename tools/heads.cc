@@ -97,8 +97,9 @@ Status run_heads(const HeadsFlags& flags, Output& out) {
   if (!result.kept_at.empty()) {
     out.progress().remark(fmt::format("ingest takes these heads for this model ({})", result.kept_at));
   } else {
-    out.progress().remark(fmt::format("ingest takes the shipped heads of this model, and these with --heads {}",
-                                      flags.out_file.empty() ? "FILE (--out FILE writes it)" : flags.out_file));
+    out.progress().remark(
+        fmt::format("ingest goes on with the heads that it has for this model, and takes these with --heads {}",
+                    flags.out_file.empty() ? "FILE (--out FILE writes it)" : flags.out_file));
   }
   out.object(heads_fields(result, flags.out_file));
   return {};

@@ -63,6 +63,7 @@ class Results {
     if (many) out_.text(fmt::format("{}{}\n", n_ == 0 ? "" : "\n", printable(result.question, false)));
     if (result.sources.empty()) out_.text("  no passages\n");
     print_ranked(out_, result.sources, flags_.top.value_or(kTopPassages));
+    if (is_far(result.confidence)) out_.text("  [nothing in the text is close to this question]\n");
     const Json fields = search_fields(names_, result, flags_.top.value_or(0));
     many ? out_.line(fields) : out_.object(fields);
     ++n_;

@@ -190,8 +190,9 @@ Result<HeadSet> choose_set(const HeadSets& sets, const std::string& depth) {
   if (depth.empty() && paper != sets.end()) return paper->second;
   std::string known;
   for (const auto& [name, set] : sets) known += (known.empty() ? "" : ", ") + name;
-  return Status{Code::kUsage, fmt::format("no heads for the depth '{}' are known for this model; known: {}",
-                                          depth.empty() ? kUsualDepth : depth, known)};
+  return Status{Code::kUsage, fmt::format("no heads for the depth '{}' are known for this model; known: {}{}",
+                                          depth.empty() ? kUsualDepth : depth, known,
+                                          depth == kPaperDepth ? "" : "; `reform heads` chooses them")};
 }
 
 ordered_json maps_json(const ScoreMaps& maps) {

@@ -148,6 +148,7 @@ struct Engine::Impl {
   // Heads for the paper's score, from a shipped or kept file; no heads if there are none.
   Heads paper_heads() const;
   bool has_shipped_sets() const;  // and not only heads for the paper's score
+  bool has_kept_sets() const;     // likewise, of heads that were chosen here
 
  private:
   Result<HeadSets> find_heads(const std::string& depth, const IngestProgressCallback& progress,

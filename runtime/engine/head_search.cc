@@ -1,6 +1,7 @@
 #include "runtime/engine/head_search.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -167,9 +168,14 @@ Result<int64_t> Search::affordable_samples() {
   return n;
 }
 
+// Where the cache cannot be written, a search works, too, but does not go on after a stop.
 std::string Search::file_path() const {
-  return fmt::format("{}/heads/{}-{}.features", engine_.cache_dir(), engine_.info.fingerprint,
-                     pass_options_.last_layer);
+  const std::string folder = engine_.cache_dir() + "/heads";
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  const std::string name = fmt::format("{}-{}.features", engine_.info.fingerprint, pass_options_.last_layer);
+  if (::access(folder.c_str(), W_OK) == 0) return folder + "/" + name;
+  return fmt::format("{}/reform-{}-{}", std::filesystem::temp_directory_path(error).string(), ::getpid(), name);
 }
 
 Result<FeatureFile> Search::open_file(const SearchText& text) const {

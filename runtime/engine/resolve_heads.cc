@@ -28,6 +28,13 @@ Heads Engine::Impl::paper_heads() const {
   return kept.ok() ? in(kept.value()) : Heads{};
 }
 
+bool Engine::Impl::has_kept_sets() const {
+  const auto json = read_small_file(kept_heads_path(), kMaxHeadsFileBytes);
+  if (!json.ok()) return false;
+  const auto kept = parse_heads_file(json.value(), "", model->shape());
+  return kept.ok() && kept.value().contains(kUsualDepth);
+}
+
 bool Engine::Impl::has_shipped_sets() const {
   const auto shipped = parse_heads_file(shipped_heads_json(info.fingerprint), "", model->shape());
   return shipped.ok() && shipped.value().contains(kUsualDepth);

@@ -30,7 +30,9 @@ void add_match(std::vector<Span>& spans, const ChosenPassage& chosen) {
     return;
   }
   last->end_token = p.end_token;
-  if (score > last->score) last->score = score, last->round = chosen.round, last->parts = p.parts;
+  // The first round's scores are of the question itself.
+  if (std::pair(chosen.round, -score) < std::pair(last->round, -last->score))
+    last->score = score, last->round = chosen.round, last->parts = p.parts;
 }
 
 void add_edge(std::vector<Span>& spans, int32_t context, int64_t begin, int64_t end) {

@@ -24,9 +24,13 @@ Result<HeadSearchResult> search_heads(Engine& engine_handle, const HeadSearchOpt
   if (Heads paper = engine.paper_heads(); !paper.empty()) found.sets[kPaperDepth] = {std::move(paper), {}};
   HeadSearchResult& result = found.report;
   result.heads_file = heads_file_json(found.sets, engine.info.name, engine.info.fingerprint);
-  if (!engine.has_shipped_sets() && found.sets.contains(kUsualDepth)) {
+  const bool on_few = options.n_questions > 0 || options.minutes > 0;  // and so perhaps worse than what is kept
+  if (engine.has_shipped_sets() || !found.sets.contains(kUsualDepth) || (on_few && engine.has_kept_sets()))
+    return std::move(found.report);
+  if (Status s = replace_file(engine.kept_heads_path(), result.heads_file); !s.ok()) {
+    engine.remark(LogLevel::kWarning, "the heads found could not be kept: " + s.message);
+  } else {
     result.kept_at = engine.kept_heads_path();
-    TRY(replace_file(result.kept_at, result.heads_file));
     engine.heads.clear();  // the next ingest finds them, or those of its heads file
   }
   return std::move(found.report);

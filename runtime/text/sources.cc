@@ -77,7 +77,8 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
 
 void rank_sources(std::vector<Source>& sources) {
   std::stable_sort(sources.begin(), sources.end(), [](const Source& a, const Source& b) {
-    return a.edge != b.edge ? b.edge : !a.edge && a.score > b.score;
+    if (a.edge || b.edge) return !a.edge;
+    return a.round != b.round ? a.round < b.round : a.score > b.score;
   });
 }
 

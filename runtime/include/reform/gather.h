@@ -49,7 +49,8 @@ struct Source {
   std::vector<ScorePart> parts = {};
 };
 
-// Puts the best match first. Edges come last, in the order they had, and so do equal scores.
+// Puts the best match first. What a second round found comes after what the first did: its scores are of another
+// question. Edges come last, in the order they had, and so do equal scores.
 REFORM_API void rank_sources(std::vector<Source>& sources);
 
 }  // namespace reform

@@ -55,7 +55,8 @@ struct HeadSearchResult {
   };
   std::vector<Set> sets;
   std::string heads_file;  // JSON, as EngineOptions::heads_file names one; heads known for the paper's score stay in it
-  // Where ingest finds it; "" if the heads of this model are shipped, or the depth left no room for the set balanced.
+  // Where ingest finds it. "": it was not kept, as the heads of this model are shipped, or better ones are kept than
+  // this search on few questions found, or the depth left no room for the set balanced, or the disk refused.
   std::string kept_at;
   Timings timings;
   MemoryReport memory;

@@ -184,7 +184,8 @@ TEST_CASE("heads: the usual depth is balanced, else paper; one that is missing n
   CHECK(chosen(some, "") == "q3.0");
   const Status missing = choose_set(some, "deep").status();
   CHECK(missing.code == Code::kUsage);
-  CHECK(missing.message == "no heads for the depth 'deep' are known for this model; known: fast, paper");
+  CHECK(missing.message ==
+        "no heads for the depth 'deep' are known for this model; known: fast, paper; `reform heads` chooses them");
   // Whoever names the usual depth means it.
   CHECK(choose_set(some, "balanced").status().code == Code::kUsage);
   const Status none = choose_set({{"deep", set("q2.0")}}, "").status();

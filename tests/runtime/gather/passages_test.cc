@@ -191,7 +191,7 @@ TEST_CASE("spans of passages: by place, touching ones joined, edges clipped", "[
   const std::vector<Span> got = make_passage_spans(chosen, std::vector<int64_t>{100, 5}, 10);
   const std::vector<Span> want = {{0, 0, 5, true, 0},
                                   {0, 5, 12, false, 4, 1, {4}},
-                                  {0, 40, 70, false, 3, 2, {3}},
+                                  {0, 40, 70, false, 2, 1, {2}},  // the first round's score
                                   {0, 71, 72, false, 9, 1, {9}},
                                   {0, 90, 95, true, 0},
                                   {0, 95, 100, false, 5, 1, {5}},

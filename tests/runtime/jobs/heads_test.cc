@@ -177,3 +177,29 @@ TEST_CASE("heads for the paper's score are not searched: without any, that is sa
   CHECK(none.code == Code::kUsage);
   CHECK(none.message.find("no heads for the paper's score are known") != std::string::npos);
 }
+
+TEST_CASE("a search for heads on few questions does not replace heads that are kept", "[runtime][heads]") {
+  IngestBench bench;
+  const auto dir = use_search(bench);
+  const HeadSearchResult first = take(search_heads(bench.engine(), kFew));
+  const std::string kept = test::read_file(first.kept_at);
+  HeadSearchOptions other = kFew;
+  other.n_questions += 20;
+  const HeadSearchResult second = take(search_heads(bench.engine(), other));
+  CHECK(second.heads_file != first.heads_file);
+  CHECK(second.kept_at.empty());
+  CHECK(test::read_file(first.kept_at) == kept);
+  CHECK(n_files(dir) == 1);
+}
+
+TEST_CASE("a first ingest chooses heads where the cache cannot be written, too", "[runtime][heads]") {
+  IngestBench bench;
+  use_search(bench);
+  Engine::Impl& engine = bench.engine().impl();
+  engine.options.cache_dir = "/proc/none";
+  engine.head_search_minutes = 1e-3;
+  std::string said;
+  engine.log = [&](LogLevel, const std::string& line) { said += line + "\n"; };
+  CHECK(bench.ingest("a", {test::made_text(1, 3000)}, IngestBench::options("recent")).ok());
+  CHECK(said.find("the heads found could not be kept") != std::string::npos);
+}

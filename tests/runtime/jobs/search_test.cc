@@ -148,6 +148,12 @@ TEST_CASE("rank_sources: the best match first, equal ones as they were, edges la
   std::string order;
   for (const Source& s : sources) order += s.text + "; ";
   CHECK(order == "best; fair; as fair; unlike; first edge; last edge; ");
+  // Scores of a second round are of another question.
+  sources = {source("led to", false, 30), source("also led to", false, 40), source("best", false, 5),
+             source("edge", true, 0)};
+  sources[0].round = sources[1].round = 2, sources[2].round = 1;
+  rank_sources(sources);
+  CHECK((sources[0].text == "best" && sources[1].text == "also led to" && sources[3].text == "edge"));
 }
 
 TEST_CASE("search: a method is asked once for all questions, and stops when told", "[runtime][search]") {

@@ -321,7 +321,8 @@ TEST_CASE("late gather: a depth chooses the heads and maps that a context keeps"
   const auto refused = bench.ingest("deep", {text_of(4, 900)}, options);
   CHECK(refused.status().code == Code::kUsage);
   CHECK(refused.status().message ==
-        "no heads for the depth 'deep' are known for this model; known: balanced, fast, paper");
+        "no heads for the depth 'deep' are known for this model; known: balanced, fast, paper; "
+        "`reform heads` chooses them");
 }
 
 TEST_CASE("late gather: export and import keep the maps, and equal contexts give equal archives", "[runtime][late]") {

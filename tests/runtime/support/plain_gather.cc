@@ -336,7 +336,8 @@ std::vector<Span> plain_spans(const std::vector<ChosenPassage>& chosen, const st
       if (!goes_on) spans.push_back({int32_t(c), t, t, is_edge, is_edge ? 0 : -INFINITY});
       Span& span = spans.back();
       span.end_token = t + 1;
-      if (!is_edge && score > span.score)
+      if (!is_edge &&
+          (span.round == 0 || owner->round < span.round || (owner->round == span.round && score > span.score)))
         span.score = score, span.round = owner->round, span.parts = owner->passage.parts;
     }
   }
