@@ -85,7 +85,7 @@ def main():
                     f"{runs[0]['tokens']:,} tokens; `to paper` is the median of the runs' ratios. {os.cpu_count()} cores, "
                     f"{cpu_name()}; reform at commit {commit}; {time.strftime('%Y-%m-%d')}.\n\n{table}\n\n"
                     f"Repeat: `bench/reading.py --model models/{arguments.model.name} --tokens {arguments.tokens} "
-                    f"--runs {arguments.runs}`\n")
+                    f"--runs {arguments.runs} --depths {' '.join(arguments.depths)}`\n")
     path.with_suffix(".json").write_text(json.dumps(runs, indent=1) + "\n")
     print(f"{table}\nwritten to {path}")
     return 0
