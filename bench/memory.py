@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 import haystack  # noqa: E402
+import machine  # noqa: E402
 import reform_cli  # noqa: E402
 
 BYTES_PER_TOKEN = 3.4  # too few tokens would be measured if the text ran out; the rows say how many there were
@@ -80,11 +81,10 @@ def main():
         for n_tokens in arguments.tokens:
             rows.append(row(arguments, text, n_tokens, Path(folder)))
             print(rows[-1], flush=True)
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / f"memory_{arguments.model.stem}.md"
     path.write_text(f"# Memory by length of text, {arguments.model.name}\n\nThe peak of each process; {platform.machine()}, "
-                    f"{os.cpu_count()} threads; reform at commit {commit.stdout.strip()}; {time.strftime('%Y-%m-%d')}.\n\n"
+                    f"{os.cpu_count()} threads; reform at commit {machine.commit()}; {time.strftime('%Y-%m-%d')}.\n\n"
                     f"{HEADER}\n" + "\n".join(rows) + f"\n\nRepeat: `bench/memory.py --model models/{arguments.model.name} "
                     f"--tokens {' '.join(map(str, arguments.tokens))}`\n")
     print(f"written to {path}")

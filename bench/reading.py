@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 import haystack  # noqa: E402
+import machine  # noqa: E402
 import reform_cli  # noqa: E402
 
 BYTES_PER_TOKEN = 4
@@ -77,25 +78,17 @@ def main():
             for i, case in enumerate(cases):
                 runs.append(read(arguments, text, *case, Path(folder) / f"store-{turn}-{i}"))
                 print(f"{turn + 1}/{arguments.runs} {' '.join(map(str, case))}: {runs[-1]['tokens_per_s']:,.0f} tokens/s", flush=True)
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     table = "\n".join([HEADER, *rows(runs)])
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / f"reading_{arguments.model.stem}.md"
     path.write_text(f"# Reading speed by depth and policy, {arguments.model.name}\n\nMedians of {arguments.runs} runs that took turns, "
                     f"{runs[0]['tokens']:,} tokens; `to paper` is the median of the runs' ratios. {os.cpu_count()} cores, "
-                    f"{cpu_name()}; reform at commit {commit}; {time.strftime('%Y-%m-%d')}.\n\n{table}\n\n"
+                    f"{machine.cpu_name()}; reform at commit {machine.commit()}; {time.strftime('%Y-%m-%d')}.\n\n{table}\n\n"
                     f"Repeat: `bench/reading.py --model models/{arguments.model.name} --tokens {arguments.tokens} "
                     f"--runs {arguments.runs} --depths {' '.join(arguments.depths)}`\n")
     path.with_suffix(".json").write_text(json.dumps(runs, indent=1) + "\n")
     print(f"{table}\nwritten to {path}")
     return 0
-
-
-def cpu_name():
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "an unknown processor"
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 import haystack  # noqa: E402
+import machine  # noqa: E402
 import reform_cli  # noqa: E402
 
 BENCH = ROOT / "build/release/bin/bench_store"
@@ -100,13 +101,10 @@ def bars(figures, ingest):
 
 
 def report(arguments, figures, ingest):
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.machine())
     lines = ["# The store's disk", "",
-             f"{arguments.bytes / 1e9:.2f} GB of embeddings (4 heads of 64, chunks of 4,096 tokens), read cold; {cpu}, "
+             f"{arguments.bytes / 1e9:.2f} GB of embeddings (4 heads of 64, chunks of 4,096 tokens), read cold; {machine.cpu_name()}, "
              f"{os.cpu_count()} threads, Linux {platform.release()}; medians of {arguments.rounds} rounds, in each of which "
-             f"everything ran once; reform at commit {commit.stdout.strip()}; {time.strftime('%Y-%m-%d')}.", "",
+             f"everything ran once; reform at commit {machine.commit()}; {time.strftime('%Y-%m-%d')}.", "",
              "| | here | bar | met |", "|---|--:|--:|---|", *bars(figures, ingest), "",
              "| pass | MB/s (least–most) | ms (least–most) |", "|---|--:|--:|"]
     names = {"uring": "io_uring, O_DIRECT", "plain": "RocksDB's default file system"}

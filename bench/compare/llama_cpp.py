@@ -11,7 +11,6 @@ all single runs to bench/results/. Nothing else should run on the machine: what 
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ PEER = "llama-cpp-python==0.3.36"
 VENV = ROOT / "build/compare-venv"
 sys.path.insert(0, str(ROOT / "scripts"))
 import haystack  # noqa: E402
+import machine  # noqa: E402
 import reform_cli  # noqa: E402
 
 
@@ -114,13 +114,6 @@ def busy_cores(seconds=2.0):
     return os.cpu_count() * (1 - (idle_now - idle) / max(total_now - total, 1))
 
 
-def cpu_name():
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
-
-
 def measure(arguments, python, prompts):
     """One row per (prompt tokens, threads): the runs of both, taken in turn."""
     allowed, rows = sorted(os.sched_getaffinity(0)), []
@@ -162,9 +155,8 @@ def table_line(row):
 
 
 def write_results(arguments, rows, load):
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    facts = {"model": arguments.model.name, "cpu": cpu_name(), "busy_cores_at_start": load, "runs": arguments.runs,
-             "predict": arguments.predict, "commit": commit.stdout.strip(), "date": time.strftime("%Y-%m-%d"),
+    facts = {"model": arguments.model.name, "cpu": machine.cpu_name(), "busy_cores_at_start": load, "runs": arguments.runs,
+             "predict": arguments.predict, "commit": machine.commit(), "date": time.strftime("%Y-%m-%d"),
              "peer": f"llama-cpp-python {rows[0]['llama.cpp'][0]['version']}"}
     arguments.out.mkdir(parents=True, exist_ok=True)
     stem = arguments.out / f"llama_cpp_{arguments.model.stem}"

@@ -14,7 +14,7 @@ import sys
 import time
 
 from evaluation import answer_report, engine, fetch, gold, judge, replies, sets
-from evaluation.shared import add_options, commit, drawn, load_texts, open_engine, say, sha256, shown, write_json
+from evaluation.shared import add_options, commit, drawn, fill, load_texts, open_engine, say, sha256, shown, write_json
 
 TEXTS = ("perlfaq", "pythonfaq", "debianfaq", "code", "needles", "paraphrase")
 BASE, WITHOUT_TEXT = "defaults", "closed-book"
@@ -109,12 +109,7 @@ def main():
         run.show(tests, rows, arguments.show)
         return 0
     if not arguments.kept:
-        problems = [p for row in rows if (p := run.engine.lacks(row.name, row.uses()))]
-        if problems:
-            raise fetch.FetchError("; ".join(problems))
-        for test, path in tests:
-            for row in rows:
-                run.fill(test, path, row)
+        fill(run, tests, rows, [run.engine.lacks(row.name, row.uses()) for row in rows])
     repeat = f"python3 bench/gather/answers.py --model models/{arguments.model.name} --size {arguments.size} "
     repeat += " ".join(f"--{name} {' '.join(getattr(arguments, name))}" for name in ("texts", "rows"))
     repeat += f" --questions {arguments.questions}" if arguments.questions is not None else ""

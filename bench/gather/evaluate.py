@@ -16,7 +16,7 @@ import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 from evaluation import baselines, engine, fetch, report, sets  # noqa: E402
-from evaluation.shared import add_options, commit, drawn, load_texts, open_engine, say, sha256, shown, write_json  # noqa: E402
+from evaluation.shared import add_options, commit, drawn, fill, load_texts, open_engine, say, sha256, shown, write_json  # noqa: E402
 
 BUDGETS = (512, 1024, 2048, 4096)
 QUICK = {"size": 16, "texts": ["perlfaq", "needles"], "budgets": [1024], "rows": ["bm25", "fused", "defaults"], "questions": 8}
@@ -142,12 +142,7 @@ def main():
         return 0
     run = Run(arguments, fetcher)
     if not arguments.kept:
-        problems = [p for row in arguments.rows if row in engine.ROWS and (p := run.engine.problem(engine.ROWS[row]))]
-        if problems:
-            raise fetch.FetchError("; ".join(problems))
-        for test, path in tests:
-            for row in arguments.rows:
-                run.fill(test, path, row)
+        fill(run, tests, arguments.rows, [run.engine.problem(engine.ROWS[row]) for row in arguments.rows if row in engine.ROWS])
     results = run.results(tests)
     words = [f"--{name} {' '.join(map(str, getattr(arguments, name)))}" for name in ("texts", "rows", "budgets")]
     words += [f"--base {arguments.base}"] if arguments.base != "bm25" else []

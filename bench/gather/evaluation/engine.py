@@ -22,14 +22,15 @@ class Row:
     form: str = "{question}"  # what is asked: see asked()
 
 
+BALANCED = (("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1"))
 ROWS = {row.name: row for row in (
     Row("defaults"),
     Row("late-fast", ("--depth", "fast"), ("--gather-score", "late", "--rounds", "1")),
-    Row("late-balanced", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1")),
+    Row("late-balanced", *BALANCED),
     Row("late-deep", ("--depth", "deep"), ("--gather-score", "late", "--rounds", "1")),
-    Row("form-answer", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1"), "{question} Answer:"),
-    Row("form-statement", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1"), "{statement}"),
-    Row("form-turn-before", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "1"), "{before} {question}"),
+    Row("form-answer", *BALANCED, "{question} Answer:"),
+    Row("form-statement", *BALANCED, "{statement}"),
+    Row("form-turn-before", *BALANCED, "{before} {question}"),
     Row("late-fast-2", ("--depth", "fast"), ("--gather-score", "late", "--rounds", "2")),
     Row("late-balanced-2", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "2")),
     Row("paper", ("--depth", "paper"), ("--gather-score", "paper", "--rounds", "1")),
@@ -112,9 +113,9 @@ class Engine:
                 for q, answer in zip(test.questions, answers)}
 
     def search(self, row, name, questions, budget):
-        asked = self.store.parent / "questions.txt"
-        asked.write_text("".join(q + "\n" for q in questions))
-        command = [self.binary, "search", name, "--file", asked, "--json", "--store", self.store, "--gather-tokens", budget,
+        file = self.store.parent / "questions.txt"
+        file.write_text("".join(q + "\n" for q in questions))
+        command = [self.binary, "search", name, "--file", file, "--json", "--store", self.store, "--gather-tokens", budget,
                    "--edge-tokens", 0, *row.search, *self.threads]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         answers = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]

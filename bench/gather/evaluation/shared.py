@@ -59,6 +59,15 @@ def open_engine(arguments):
     return engine.Engine(arguments.binary, arguments.model, store, arguments.threads)
 
 
+def fill(run, tests, rows, problems):
+    """All cells of the rows, unless the binary cannot run one of them: problems has None for each that it can."""
+    if said := [p for p in problems if p is not None]:
+        raise fetch.FetchError("; ".join(said))
+    for test, path in tests:
+        for row in rows:
+            run.fill(test, path, row)
+
+
 def write_json(path, value):
     """Whole or not at all."""
     part = path.with_suffix(".part")
