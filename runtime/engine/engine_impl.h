@@ -147,8 +147,10 @@ struct Engine::Impl {
   std::string kept_heads_path() const;
   // Heads for the paper's score, from a shipped or kept file; no heads if there are none.
   Heads paper_heads() const;
-  bool has_shipped_sets() const;  // and not only heads for the paper's score
-  bool has_kept_sets() const;     // likewise, of heads that were chosen here
+  // Those that ship for this model, and those that were chosen here; empty if there are none or they are damaged.
+  HeadSets shipped_sets() const;
+  HeadSets kept_sets() const;
+  bool keep_heads(const std::string& json) const;  // warns if it cannot
 
  private:
   Result<HeadSets> find_heads(const std::string& depth, const IngestProgressCallback& progress,

@@ -18,26 +18,27 @@ std::string Engine::Impl::kept_heads_path() const {
   return fmt::format("{}/heads/{}.json", cache_dir(), info.fingerprint);
 }
 
-Heads Engine::Impl::paper_heads() const {
-  const auto in = [&](const std::string& json) {
-    auto sets = parse_heads_file(json, "", model->shape());
-    return sets.ok() ? sets.value()[kPaperDepth].heads : Heads{};
-  };
-  if (Heads shipped = in(shipped_heads_json(info.fingerprint)); !shipped.empty()) return shipped;
-  const auto kept = read_small_file(kept_heads_path(), kMaxHeadsFileBytes);
-  return kept.ok() ? in(kept.value()) : Heads{};
+HeadSets Engine::Impl::shipped_sets() const {
+  auto sets = parse_heads_file(shipped_heads_json(info.fingerprint), "", model->shape());
+  return sets.ok() ? std::move(sets).value() : HeadSets();
 }
 
-bool Engine::Impl::has_kept_sets() const {
+HeadSets Engine::Impl::kept_sets() const {
   const auto json = read_small_file(kept_heads_path(), kMaxHeadsFileBytes);
-  if (!json.ok()) return false;
-  const auto kept = parse_heads_file(json.value(), "", model->shape());
-  return kept.ok() && kept.value().contains(kUsualDepth);
+  if (!json.ok()) return {};
+  auto sets = parse_heads_file(json.value(), "", model->shape());
+  return sets.ok() ? std::move(sets).value() : HeadSets();
 }
 
-bool Engine::Impl::has_shipped_sets() const {
-  const auto shipped = parse_heads_file(shipped_heads_json(info.fingerprint), "", model->shape());
-  return shipped.ok() && shipped.value().contains(kUsualDepth);
+bool Engine::Impl::keep_heads(const std::string& json) const {
+  const Status s = replace_file(kept_heads_path(), json);
+  if (!s.ok()) remark(LogLevel::kWarning, "the heads found could not be kept: " + s.message);
+  return s.ok();
+}
+
+Heads Engine::Impl::paper_heads() const {
+  if (Heads shipped = shipped_sets()[kPaperDepth].heads; !shipped.empty()) return shipped;
+  return kept_sets()[kPaperDepth].heads;
 }
 
 Result<HeadSets> Engine::Impl::find_heads(const std::string& depth, const IngestProgressCallback& progress,
@@ -48,8 +49,7 @@ Result<HeadSets> Engine::Impl::find_heads(const std::string& depth, const Ingest
     return parse_heads_file(json, options.heads_file, shape, info.fingerprint);
   }
   if (gguf->is_synthetic()) return HeadSets{{kPaperDepth, {synthetic_heads(shape), {}}}};
-  if (has_shipped_sets())
-    return parse_heads_file(shipped_heads_json(info.fingerprint), "the shipped heads of " + info.name, shape);
+  if (HeadSets shipped = shipped_sets(); shipped.contains(kUsualDepth)) return shipped;
   const std::string kept = kept_heads_path();
   if (auto json = read_small_file(kept, kMaxHeadsFileBytes); json.ok()) {
     auto parsed = parse_heads_file(json.value(), kept, shape);
@@ -82,8 +82,7 @@ Result<HeadSets> Engine::Impl::first_heads(const std::string& depth, const Inges
   const HeadSearchOptions search{.n_questions = 0, .minutes = head_search_minutes, .depth = kSearchDepth};
   TRY_ASSIGN(HeadSearch found, run_head_search(*this, search, /*with_curve=*/false, progress, cancel));
   if (!paper.empty()) found.sets[kPaperDepth] = {paper, {}};
-  if (Status s = replace_file(kept_heads_path(), heads_file_json(found.sets, info.name, info.fingerprint)); !s.ok())
-    remark(LogLevel::kWarning, "the heads found could not be kept: " + s.message);
+  keep_heads(heads_file_json(found.sets, info.name, info.fingerprint));
   return found.sets;
 }
 

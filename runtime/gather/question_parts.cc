@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "runtime/gather/sentences.h"
+
 namespace reform {
 namespace {
 
@@ -12,11 +14,9 @@ constexpr double kOtherPartsShare = 0.1;  // of a token's weight where another p
 // Where the sentences that ask end; the last end is the question's.
 std::vector<size_t> question_ends(const TokenTable& table, std::span<const int32_t> ids) {
   std::vector<size_t> ends;
-  for (size_t t = 0; t + 1 < ids.size(); ++t) {
-    const int32_t next = ids[t + 1];
-    if (table.has_question_mark(ids[t]) &&
-        (table.has_wide_stop(ids[t]) || table.has_newline(ids[t]) || table.begins_with_space(next)))
-      ends.push_back(t + 1);
+  SentenceFinder finder(table);
+  for (size_t t = 0; t < ids.size(); ++t) {
+    if (finder.before(ids[t]).sentence && table.has_question_mark(ids[t - 1])) ends.push_back(t);
   }
   // What comes after the last question mark asks nothing, and belongs to what was asked before it.
   const bool asks = std::any_of(ids.begin() + ptrdiff_t(ends.empty() ? 0 : ends.back()), ids.end(),

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <reform/heads.h>
 
-#include "base/small_file.h"
 #include "base/try.h"
 #include "runtime/engine/head_search.h"
 
@@ -25,11 +24,10 @@ Result<HeadSearchResult> search_heads(Engine& engine_handle, const HeadSearchOpt
   HeadSearchResult& result = found.report;
   result.heads_file = heads_file_json(found.sets, engine.info.name, engine.info.fingerprint);
   const bool on_few = options.n_questions > 0 || options.minutes > 0;  // and so perhaps worse than what is kept
-  if (engine.has_shipped_sets() || !found.sets.contains(kUsualDepth) || (on_few && engine.has_kept_sets()))
+  if (engine.shipped_sets().contains(kUsualDepth) || !found.sets.contains(kUsualDepth) ||
+      (on_few && engine.kept_sets().contains(kUsualDepth)))
     return std::move(found.report);
-  if (Status s = replace_file(engine.kept_heads_path(), result.heads_file); !s.ok()) {
-    engine.remark(LogLevel::kWarning, "the heads found could not be kept: " + s.message);
-  } else {
+  if (engine.keep_heads(result.heads_file)) {
     result.kept_at = engine.kept_heads_path();
     engine.heads.clear();  // the next ingest finds them, or those of its heads file
   }

@@ -66,6 +66,7 @@ class LateSelect {
  private:
   Result<Rarity> count_words(std::span<const int32_t> ids);
   Result<RoundResult> run_round(const RoundQuery& query, bool is_last);
+  bool has_word(std::span<const int32_t> ids, int32_t word_id) const;
   std::vector<uint8_t> words_in(std::span<const int32_t> query, std::span<const int32_t> ids) const;
   Status scan(size_t context, Scorer& scorer, const RoundQuery& query, const PassageScorer::OnPassage& on_passage);
   Result<std::vector<Sentence>> find_best_sentences(const RoundQuery& query, Scorer& scorer, const Leads& leads);
@@ -92,12 +93,14 @@ Result<Rarity> LateSelect::count_words(std::span<const int32_t> ids) {
   return rarity;
 }
 
+bool LateSelect::has_word(std::span<const int32_t> ids, int32_t word_id) const {
+  return std::any_of(ids.begin(), ids.end(), [&](int32_t id) { return table_.word(id) == table_.word(word_id); });
+}
+
 // For each token of the query, whether its word is among those of `ids`.
 std::vector<uint8_t> LateSelect::words_in(std::span<const int32_t> query, std::span<const int32_t> ids) const {
   std::vector<uint8_t> found;
-  for (const int32_t q : query) {
-    found.push_back(std::any_of(ids.begin(), ids.end(), [&](int32_t id) { return table_.word(id) == table_.word(q); }));
-  }
+  for (const int32_t q : query) found.push_back(has_word(ids, q));
   return found;
 }
 
@@ -192,8 +195,7 @@ Result<RoundResult> LateSelect::second_round(const Query& question, const std::v
   for (const Sentence& s : sentences) {
     std::vector<double>& weights = query.weights.emplace_back(query.ids.size());
     for (size_t t = begin; t < begin + s.ids.size(); ++t) {
-      const bool asked = words_in({&query.ids[t], 1}, question.ids)[0] != 0;
-      weights[t] = asked ? 0 : rarity.of(query.ids[t]);
+      weights[t] = has_word(question.ids, query.ids[t]) ? 0 : rarity.of(query.ids[t]);
     }
     begin += s.ids.size();
     // A sentence that repeats the question, as a FAQ's heading does, leads nowhere.
