@@ -1,6 +1,6 @@
 // Which attention heads' states make a token's embedding. Heads are data: a small JSON per model fingerprint
-// (head_set.h). It is shipped for the models we test; for any other, heads are chosen once (runtime/heads) and kept in the
-// cache directory.
+// (head_set.h). It is shipped for the models we test; for any other, heads are chosen once (runtime/heads) and kept in
+// the cache directory.
 #pragma once
 
 #include <reform/status.h>

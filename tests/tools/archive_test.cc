@@ -38,19 +38,8 @@ struct Bench : Sandbox {
     ingest("book", write("text.txt", text));
   }
   void ingest(const std::string& name, const std::string& file, const Args& more = {}) const {
-    Args args = {"ingest",
-                 "--model",
-                 tiny("qwen2"),
-                 "-t",
-                 "1",
-                 "--heads",
-                 heads_file(),
-                 "--cache-tokens",
-                 "128",
-                 "--chunk-tokens",
-                 "128",
-                 name,
-                 file};
+    Args args = {"ingest",         "--model", tiny("qwen2"),    "-t",  "1",  "--heads", heads_file(),
+                 "--cache-tokens", "128",     "--chunk-tokens", "128", name, file};
     args.insert(args.end(), more.begin(), more.end());
     const CommandResult r = run(args);
     INFO(r.err);

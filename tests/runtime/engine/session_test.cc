@@ -77,9 +77,8 @@ TEST_CASE("a job's plan is to the byte what it allocates, wherever memory is", "
   SECTION("the search for heads") {
     const SearchText text = test::take(make_search_text(*engine.tokenizer, engine.known_tokens(), 1, 512));
     const FeaturePassOptions options{.last_layer = 2, .bos = -1, .kv_type = engine.kv_type()};
-    check_plan<FeaturePass>(
-        engine, FeaturePass::limits(shape, *engine.device, text),
-        [&](const Site& site) { return FeaturePass::create(*engine.model, site, text, options); });
+    check_plan<FeaturePass>(engine, FeaturePass::limits(shape, *engine.device, text),
+                            [&](const Site& site) { return FeaturePass::create(*engine.model, site, text, options); });
   }
 }
 
