@@ -13,8 +13,10 @@ import json
 import sys
 import time
 
-from evaluation import answer_report, engine, fetch, gold, judge, replies, sets
-from evaluation.shared import add_options, commit, drawn, fill, load_texts, open_engine, say, sha256, shown, write_json
+from evaluation import answer_report, judge, replies, sets
+from evaluation.shared import add_options, fill, load_texts
+from lib import engine, fetch, gold
+from lib.files import commit, drawn, say, sha256, shown, write_json
 
 TEXTS = ("perlfaq", "pythonfaq", "debianfaq", "code", "needles", "paraphrase")
 BASE, WITHOUT_TEXT = "defaults", "closed-book"
@@ -34,7 +36,7 @@ class Run:
         self.arguments, self.model = arguments, arguments.model.stem
         self.cells = arguments.work_dir / "answers"
         self.cells.mkdir(parents=True, exist_ok=True)
-        self.engine, self.answers = open_engine(arguments), judge.Answers()
+        self.engine, self.answers = engine.open_engine(arguments), judge.Answers()
 
     def questions(self, test):
         """Those with an answer."""
@@ -58,7 +60,7 @@ class Run:
         if not missing:
             return
         begun = time.monotonic()
-        context = None if row.sees in replies.PROMPTS else self.engine.ingest(path, test.text, row)
+        context = None if row.sees in replies.PROMPTS else self.engine.ingest(path, test.text, row.ingest)[0]
         for question in missing:
             asked = self.answers.words(question)
             cell["replies"][asked] = replies.reply(self.engine, row, context, test.text, question, asked)

@@ -15,8 +15,11 @@ import sys
 import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
-from evaluation import baselines, engine, fetch, report, sets  # noqa: E402
-from evaluation.shared import add_options, commit, drawn, fill, load_texts, open_engine, say, sha256, shown, write_json  # noqa: E402
+from evaluation import engine, report, sets  # noqa: E402
+from evaluation.shared import add_options, fill, load_texts  # noqa: E402
+from lib import baselines, fetch  # noqa: E402
+from lib.engine import open_engine, reform_cli  # noqa: E402
+from lib.files import commit, drawn, say, sha256, shown, write_json  # noqa: E402
 
 BUDGETS = (512, 1024, 2048, 4096)
 QUICK = {"size": 16, "texts": ["perlfaq", "needles"], "budgets": [1024], "rows": ["bm25", "fused", "defaults"], "questions": 8}
@@ -97,10 +100,10 @@ class Run:
             for budget in missing:
                 self.write(test, path, row, budget, gathered[budget], (time.monotonic() - begun) / len(missing))
         else:
-            name = self.engine.ingest(path, test.text, engine.ROWS[row])
+            name = self.engine.ingest(path, test.text, engine.ROWS[row].ingest)[0]
             for budget in missing:
                 asked = time.monotonic()
-                self.write(test, path, row, budget, self.engine.gather(engine.ROWS[row], name, test, budget), time.monotonic() - asked)
+                self.write(test, path, row, budget, engine.gather(self.engine, engine.ROWS[row], name, test, budget), time.monotonic() - asked)
         say(f"{path.stem} {row}: {time.monotonic() - begun:.0f} s")
 
     def results(self, tests):
@@ -142,7 +145,7 @@ def main():
         return 0
     run = Run(arguments, fetcher)
     if not arguments.kept:
-        fill(run, tests, arguments.rows, [run.engine.problem(engine.ROWS[row]) for row in arguments.rows if row in engine.ROWS])
+        fill(run, tests, arguments.rows, [engine.problem(run.engine, engine.ROWS[row]) for row in arguments.rows if row in engine.ROWS])
     results = run.results(tests)
     words = [f"--{name} {' '.join(map(str, getattr(arguments, name)))}" for name in ("texts", "rows", "budgets")]
     words += [f"--base {arguments.base}"] if arguments.base != "bm25" else []
@@ -162,6 +165,6 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (fetch.FetchError, engine.reform_cli.CommandFailed, ValueError, RuntimeError, OSError) as error:
+    except (fetch.FetchError, reform_cli.CommandFailed, ValueError, RuntimeError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         sys.exit(1)

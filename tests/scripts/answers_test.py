@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench/gather"))
 from evaluation import judge, replies  # noqa: E402
 from evaluation.sets import SETS, needles, paraphrase  # noqa: E402
+from lib import prompt  # noqa: E402
 
 
 class Judge(unittest.TestCase):
@@ -94,10 +95,10 @@ class AnswersFile(unittest.TestCase):
 class Prompts(unittest.TestCase):
     def test_evidence_stands_in_the_prompt_as_ask_would_put_it(self):
         source = (Path(__file__).resolve().parents[2] / "runtime/recompute/prompt.cc").read_text()
-        for words in (f'kSkipped = "{replies.SKIPPED}"'.replace("\n", "\\n"), 'add("\\n\\n", false'):
+        for words in (f'kSkipped = "{prompt.SKIPPED}"'.replace("\n", "\\n"), 'add("\\n\\n", false'):
             self.assertIn(words, source)
         text = "ä one two".encode()
-        self.assertEqual(replies.prompt_of_evidence(text, {"evidence": [[7, 10], [0, 6]]}, "Q?"), "ä one\n[...]\ntwo\n\nQ?")
+        self.assertEqual(replies.PROMPTS["evidence"](text, {"evidence": [[7, 10], [0, 6]]}, "Q?"), "ä one\n[...]\ntwo\n\nQ?")
 
     def test_rows_have_names_of_their_own_and_say_what_they_use(self):
         for name, row in replies.ROWS.items():

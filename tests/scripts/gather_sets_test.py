@@ -6,9 +6,10 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench/gather"))
-from evaluation import gold, markup, windows  # noqa: E402
+from evaluation import markup  # noqa: E402
 from evaluation.sets import code, faq, needles, paraphrase, twohop  # noqa: E402
-from evaluation.test_text import Builder, spread  # noqa: E402
+from lib import gold, windows  # noqa: E402
+from lib.test_text import Builder, spread  # noqa: E402
 
 FUNCTION_WORDS = set("""a about after against all along and another any are as at away be before beneath by can come comes could
 did do does down for from get gets got had has have he her his how if in into is it its left long many may

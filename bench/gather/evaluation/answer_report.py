@@ -3,8 +3,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation import gold, judge
-from evaluation.report import resampled_means
+from evaluation import judge
+from lib import gold
+from lib.bootstrap import resampled_means
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def markdown(outcomes, rows, order, base, without_text, facts, repeat):
     names = outcomes.sets(order)
     parts = ["# Right answers", "",
              "Percent of the questions. *Right* is judged by keywords (`bench/gather/evaluation/judge.py`), *gathered* is said in "
-             "`gold.py` there: all evidence within what the model saw. In brackets: the 95 % interval by a paired bootstrap over "
+             "`bench/lib/gold.py`: all evidence within what the model saw. In brackets: the 95 % interval by a paired bootstrap over "
              "questions. Tokens and seconds are means: the whole prompt, and the whole question without loading the model.", "", *facts, "",
              "## All questions", "", *table(outcomes, rows, names, base, without_text)]
     for name in names:

@@ -1,5 +1,4 @@
 """Where things lie."""
-from pathlib import Path
+from lib.paths import BUILD
 
-ROOT = Path(__file__).resolve().parents[3]
-WORK = ROOT / "build/gather"  # git ignores build/
+WORK = BUILD / "gather"

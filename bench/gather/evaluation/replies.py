@@ -1,18 +1,11 @@
 """Rows of answering: each says how the model comes to see what it answers from. A reply is one process of reform."""
 from dataclasses import dataclass
 
+from lib import prompt
+
 REPLY = ("--temp", "0", "-n", "96")
-SKIPPED = "\n[...]\n"  # as in runtime/recompute/prompt.cc
-
-
-def prompt_of_evidence(text, question, asked):
-    """What `ask` would put between the chat template's marks if the evidence were all that it had gathered."""
-    passages = [("" if begin == 0 else SKIPPED) + text[begin:end].decode() for begin, end in sorted(question["evidence"])]
-    return "".join(passages) + "\n\n" + asked
-
-
 # The prompt of `generate --chat` by what it holds beside the question: (text, question, the words asked) -> prompt.
-PROMPTS = {"evidence": prompt_of_evidence, "nothing": lambda text, question, asked: asked}
+PROMPTS = {"evidence": lambda text, question, asked: prompt.of_ranges(text, question["evidence"], asked), "nothing": lambda text, question, asked: asked}
 
 
 @dataclass(frozen=True)

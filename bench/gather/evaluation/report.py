@@ -1,15 +1,8 @@
 """Recall out of cells: a table per set and over all sets, and a plot. A cell holds what one row gathered from one text."""
 import numpy as np
 
-from evaluation import gold
-
-RESAMPLES = 4000
-
-
-def resampled_means(values, rng):
-    """[RESAMPLES], of as many values as there are, drawn with replacement."""
-    return values[rng.integers(0, len(values), (RESAMPLES, len(values)))].mean(1)
-
+from lib import gold
+from lib.bootstrap import resampled_means
 
 class Results:
     """found[row, budget]: {question's id: found or not}; a question's set is in `set_of`."""
@@ -72,7 +65,7 @@ def markdown(results, rows, budgets, order, base, facts, repeat):
     names = results.sets(order)
     parts = ["# Recall of evidence at equal token budgets", "",
              "Percent of the questions whose evidence was all gathered within so many tokens "
-             "(the rule: `bench/gather/evaluation/gold.py`). "
+             "(the rule: `bench/lib/gold.py`). "
              f"In brackets: the difference from {base}, and its 95 % interval by a paired bootstrap over questions.", "", *facts, "",
              f"## All {len(names)} sets, each with the same weight", "", table(results, rows, budgets, names, base)]
     for name in names:

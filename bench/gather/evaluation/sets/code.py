@@ -6,7 +6,7 @@ import ast
 import random
 import re
 
-from evaluation.test_text import Builder, TestText
+from lib.test_text import Builder, TestText
 
 BYTES_PER_TOKEN = 3.8
 PACKAGES = ("boltons", "more-itertools", "networkx", "sortedcontainers", "toolz")

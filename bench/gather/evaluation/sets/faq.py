@@ -5,7 +5,7 @@ Half of the text at most is answers, so the rest of a small FAQ's text is filler
 import random
 import re
 
-from evaluation.test_text import Builder, TestText
+from lib.test_text import Builder, TestText
 
 MOST_QUESTIONS = 120
 MOST_PAIRS = 40

@@ -3,9 +3,9 @@ import random
 import re
 import sys
 
-from evaluation.fetch import installed_version
-from evaluation.paths import ROOT
-from evaluation.test_text import TestText, spread, take_bytes
+from lib.fetch import installed_version
+from lib.paths import ROOT
+from lib.test_text import TestText, spread, take_bytes
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import haystack  # noqa: E402

@@ -1,8 +1,8 @@
 """Facts and questions that share no content word, between quotations in everyday English. tests/scripts checks the pairs."""
 import random
 
-from evaluation.sets import fortunes
-from evaluation.test_text import TestText, spread
+from lib import fortunes
+from lib.test_text import TestText, spread
 
 BYTES_PER_TOKEN = 3.8
 PAIRS = (

@@ -4,8 +4,8 @@
 """
 import random
 
-from evaluation.sets import fortunes
-from evaluation.test_text import TestText, spread
+from lib import fortunes
+from lib.test_text import TestText, spread
 
 BYTES_PER_TOKEN = 3.8
 LEAST_APART = 0.15  # of the text

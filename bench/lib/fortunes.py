@@ -2,7 +2,7 @@
 import random
 import re
 
-from evaluation.test_text import take_bytes
+from lib.test_text import take_bytes
 
 LONGEST_BYTES = 2_000
 

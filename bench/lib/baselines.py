@@ -3,7 +3,7 @@ import hashlib
 
 import numpy as np
 
-from evaluation import dense, lexical, windows
+from lib import dense, lexical, windows
 
 LEXICAL_SHARE = 0.4  # of the fused score, beside one part of MiniLM's; both as z-scores over the windows
 ROWS = ("bm25", "bm25-100-words", "dense", "fused", "random")
