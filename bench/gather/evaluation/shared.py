@@ -2,7 +2,7 @@
 from pathlib import Path
 
 from evaluation import markup, paths, sets
-from lib import fetch, fortunes, test_text
+from lib import fetch, fortunes, python_modules, test_text
 from lib.files import sha256
 from lib.paths import ROOT
 from lib.test_text import TestText
@@ -23,7 +23,7 @@ def add_options(parser, texts, size):
 
 def load_texts(arguments, fetcher):
     """[(TestText, path of its text)], made anew when the code that makes them has changed."""
-    modules = (markup, fetch, fortunes, test_text)
+    modules = (markup, fetch, fortunes, python_modules, test_text)
     made_by = sha256(*(p.read_bytes() for p in [*sorted(Path(sets.__file__).parent.glob("*.py")), *(Path(m.__file__) for m in modules)]))
     (arguments.work_dir / "texts").mkdir(parents=True, exist_ok=True)
     tests = []

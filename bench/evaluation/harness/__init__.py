@@ -1,0 +1,1 @@
+"""What runs the tasks: scores, method rows, cells, reports, pictures."""
