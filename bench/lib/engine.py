@@ -1,6 +1,7 @@
 """The reform command as the evaluations use it: what a binary knows, ingests that are kept, searches, replies."""
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from lib.paths import ROOT
 sys.path.insert(0, str(ROOT / "scripts"))
 import reform_cli  # noqa: E402
 
+MOST_NEW_TOKENS = 1 << 20  # that `generate -n` takes
 SECONDS_PER_TEXT = 6 * 3600
 SECONDS_PER_REPLY = 3600
 
@@ -47,6 +49,13 @@ class Engine:
                 return f"row {row_name} needs `reform {what} {missing[0]}`, which {self.binary} does not have"
         return None
 
+    def window(self):
+        """The model's, in tokens; None if the binary does not say. It names the window where it refuses to pass it."""
+        done = subprocess.run(list(map(str, (self.binary, "generate", "--model", self.model, "-n", MOST_NEW_TOKENS, "a"))), capture_output=True,
+                              text=True)
+        said = re.search(r"pass the model's window of (\d+)", done.stderr)
+        return int(said[1]) if said else None
+
     def count_tokens(self, path):
         """Of the model in a text: an ingest with a head of the first layer ends there, so it takes a second."""
         with tempfile.TemporaryDirectory() as folder:
@@ -56,12 +65,14 @@ class Engine:
                                   "--heads", heads, *self.threads, binary=self.binary, timeout_s=SECONDS_PER_TEXT)
         return read["context"]["n_tokens"]
 
-    def ingest(self, path, text, options):
-        """(the context's name, the report); the same text is not read twice, and a stopped ingest goes on."""
+    def ingest(self, path, text, options, store_options=()):
+        """(the context's name, the report); the same text is not read twice, and a stopped ingest goes on. `options` change what is
+        kept, `store_options` do not."""
         name = context_name(text, options)
         self.store.parent.mkdir(parents=True, exist_ok=True)
-        report = reform_cli.run("ingest", name, path, "--model", self.model, "--store", self.store, *options, *self.threads,
-                                binary=self.binary, show_progress=sys.stderr.isatty(), timeout_s=SECONDS_PER_TEXT)
+        report = reform_cli.run("ingest", name, path, "--model", self.model, "--store", self.store, *options, *store_options,
+                                *self.threads, binary=self.binary, show_progress=sys.stderr.isatty(),
+                                timeout_s=SECONDS_PER_TEXT)
         return name, report
 
     def search(self, name, questions, options):

@@ -25,7 +25,7 @@ class Task:
     make: Callable
     score: str  # of harness/scoring.py
     reply_tokens: int
-    per_text: int = 1  # questions that one text is asked by default; 1 where the definition gives each question a text of its own
+    per_text: int = 1  # questions that one text is asked at most; 1 where the definition gives each question a text of its own
 
 
 def fitted(make, n_tokens, count_tokens):
