@@ -212,9 +212,16 @@ class Plan(unittest.TestCase):
             self.assertEqual((first.row, first.tokens), ("full", 4096))
         for group in groups:
             self.assertEqual(len({(c.task, c.tokens) for c, _ in group}), 1)
-        ratios = [sum(plan.worth(c) for c, _ in g) / sum(s for _, s in g) for g in groups
-                  if (g[0][0].row, g[0][0].tokens) != ("full", 4096)]
-        self.assertEqual(ratios, sorted(ratios, reverse=True))
+        for task in ("passkey", "nolima"):
+            rates = [sum(plan.worth(c) for c, _ in g) / sum(s for _, s in g) for g in groups
+                     if g[0][0].task == task and (g[0][0].row, g[0][0].tokens) != ("full", 4096)]
+            self.assertEqual(rates, sorted(rates, reverse=True))
+
+    def test_families_take_turns(self):
+        order_of = plan.in_turn({("nolima", 4096, False): 9, ("nolima", 16384, False): 8, ("nolima", 65536, False): 7,
+                                 ("passkey", 4096, False): 3.5, ("passkey", 4096, True): 1})
+        self.assertEqual(order_of, [("nolima", 4096, False), ("nolima", 16384, False), ("passkey", 4096, True), ("passkey", 4096, False),
+                                    ("nolima", 65536, False)])
 
     def test_a_text_is_read_once_for_all_budgets_and_not_again_when_it_is_read(self):
         every = [c for c in plan.all_cells(self.arguments(tokens=[65536], tasks=["passkey"], rows=["reform"]))]

@@ -50,7 +50,7 @@ class Cells:
         path = self.path(cell)
         if path.exists():
             return json.loads(path.read_text())
-        return {"cell": vars(cell), "model": self.model_key, "binary": self.engine.version, "commit": commit(), "versions": {},
+        return {"cell": vars(cell), "model": self.model_key, "binary": self.engine.version, "versions": {},
                 "options": ROWS[cell.row].uses(cell.budget, TASKS[cell.task].reply_tokens), "replies": {}, "reading": {}}
 
     def tests(self, cell):
@@ -70,7 +70,7 @@ class Cells:
 
     def fill(self, cell):
         """All replies of a cell. One whose prompt would pass the model's window is kept as refused."""
-        kept = self.read(cell)
+        kept = {**self.read(cell), "commit": commit()}
         try:
             for i in range(n_texts(cell, self.n_questions)):
                 self.fill_text(cell, kept, *self.texts.get(cell, i))

@@ -1,4 +1,5 @@
 """Which cells there are, what each is worth, and how long it will take: so that limited hours go to the most valuable first."""
+from collections import Counter
 from dataclasses import dataclass
 
 from harness.cells import Cell, n_texts
@@ -78,21 +79,28 @@ def seconds_of(cells, missing, speed, n_questions, is_read):
 def in_order_of_worth(cells, missing, speed, n_questions, is_read=lambda cell: False):
     """[[(cell, seconds)]]: comparisons by their worth per second, of the cells that lack replies. `missing`: {cell: replies}
 
-    What retention is a share of, the whole text at the base length, comes right before the task's first comparison.
+    Each comparison of a family makes its next one worth less, so that few hours see something of all families. What retention is a
+    share of, the whole text at the base length, comes right before the task's first comparison.
     """
     left = [cell for cell in cells if missing[cell]]
     seconds, groups = seconds_of(left, missing, speed, n_questions, is_read), {}
     for cell in left:
         groups.setdefault(comparison(cell), []).append(cell)
     rate = {key: sum(map(worth, group)) / sum(seconds[c] for c in group) for key, group in groups.items()}
-    order = sorted(groups, key=lambda key: (-max(r for k, r in rate.items() if k == key or is_base(key) and k[0] == key[0]),
-                                            key[0], not is_base(key)))
-    return [[(cell, seconds[cell]) for cell in groups[key]] for key in order]
+    return [[(cell, seconds[cell]) for cell in groups[key]] for key in in_turn(rate)]
 
 
-def is_base(key):
-    _, tokens, is_full = key
-    return is_full and tokens == BASE_TOKENS
+def in_turn(rate):
+    """Keys of comparisons, {key: worth per second}, each time the best one."""
+    left, order, chosen = dict(rate), [], Counter()
+    while left:
+        best = max(left, key=lambda key: left[key] / (1 + chosen[TASKS[key[0]].family]))
+        base = (best[0], BASE_TOKENS, True)
+        for key in ((base, best) if base in left and base != best else (best,)):
+            order.append(key)
+            del left[key]
+        chosen[TASKS[best[0]].family] += 1
+    return order
 
 
 def measured(speed, kept):

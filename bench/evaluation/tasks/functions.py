@@ -42,7 +42,7 @@ def make_run(_, size_bytes, rng, n_questions):
     ranges = {name: builder.add(code) for name, code in functions}
     asked = rng.sample(chains, n_questions)
     return builder.text(), [
-        {"question": f"What does {functions[0][0]}({argument}) return?", "evidence": sorted(ranges[name] for name, _ in functions),
+        {"question": f"What does {functions[0][0]}({argument}) return? Answer with the number only.", "evidence": sorted(ranges[name] for name, _ in functions),
          "answers": [str(total)]} for total, argument, functions in asked]
 
 
