@@ -153,13 +153,14 @@ class Run:
                         print(f"\n{cell}: {of.score:.2f}{'' if of.visible else ', not visible'}\n  {question['question']}\n"
                               f"  answers: {question['answers'][:10]}\n  reply: {' '.join(said['reply'].split())}")
 
-    def facts(self):
+    def facts(self, versions):
         per_text = {c.task: c.per_text for c in self.all}
         alone = [task for task, n in per_text.items() if n == 1]
         shared = [f"{task} {n}" for task, n in per_text.items() if n > 1]
         lines = [f"Answered by {self.arguments.model.stem}; reform {self.engine.version['version']}, binary {self.engine.version['sha256']}, "
                  f"commit {commit()}; seed {self.arguments.seed}.", "", f"Each question has a text of its own: {', '.join(alone) or 'none'}. "
-                 f"Questions that share a text: {', '.join(shared) or 'none'}."]
+                 f"Questions that share a text: {', '.join(shared) or 'none'}.", "",
+                 f"Texts are made of {', '.join(f'{name} {version}' for name, version in sorted(versions.items())) or 'words of our own'}."]
         for name in self.arguments.rows:
             row = ROWS[name]
             said = "; ".join(f"{verb} {' '.join(options) or '(defaults)'}" for verb, options in
@@ -175,7 +176,7 @@ class Run:
         repeat = f"python3 bench/evaluation/evaluate.py --model models/{self.arguments.model.name} "
         repeat += "--quick" if self.arguments.quick else " ".join(words)
         stem = self.arguments.work_dir / f"{'quick' if self.arguments.quick else 'tables'}-{self.arguments.model.stem}"
-        text = report.markdown(found, self.all, self.arguments, self.facts(), repeat)
+        text = report.markdown(found, self.all, self.arguments, self.facts(found.versions), repeat)
         stem.with_suffix(".md").write_text(text)
         drawings = plots.draw(found, self.arguments, stem)
         print(text)

@@ -142,6 +142,12 @@ class KeptCells(unittest.TestCase):
         self.texts.tests[1] = TestText("passkey", self.texts.tests[1].text + b"!", self.texts.tests[1].questions)
         self.assertEqual(self.cells(engine).missing(self.cell()), 3)
 
+    def test_a_damaged_cell_is_named(self):
+        made = self.cells(FakeEngine())
+        made.path(self.cell()).write_text("{")
+        with self.assertRaisesRegex(ValueError, "passkey_1000.* is damaged"):
+            made.read(self.cell())
+
     def test_a_reading_keeps_its_time_for_other_cells(self):
         engine = FakeEngine()
         for budget in (256, 512):

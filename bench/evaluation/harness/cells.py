@@ -49,7 +49,10 @@ class Cells:
         """replies: {the text's hash: {a question's key: what rows.reply() gives}}, reading: {the text's hash: what the ingest took}"""
         path = self.path(cell)
         if path.exists():
-            return json.loads(path.read_text())
+            try:
+                return json.loads(path.read_text())
+            except ValueError as error:
+                raise ValueError(f"{path} is damaged ({error}): remove it, and its replies are made anew") from error
         return {"cell": vars(cell), "model": self.model_key, "binary": self.engine.version, "versions": {},
                 "options": ROWS[cell.row].uses(cell.budget, TASKS[cell.task].reply_tokens), "replies": {}, "reading": {}}
 

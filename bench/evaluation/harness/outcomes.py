@@ -32,15 +32,17 @@ def outcome(task, test, question, reply):
 
 
 class Outcomes:
-    """of[cell]: {question's id: Outcome}; reading[cell]: [{tokens, ms, peak_bytes}], a text each; refused: cells past the window."""
+    """of[cell]: {question's id: Outcome}; reading[cell]: [{tokens, ms, peak_bytes}], a text each; refused: cells past the window;
+    versions: of the packages that the texts were made of."""
 
     def __init__(self, cells, all_cells):
-        self.of, self.reading, self.refused = {}, {}, set()
+        self.of, self.reading, self.refused, self.versions = {}, {}, set(), {}
         for cell in all_cells:
             kept = cells.read(cell)
             if "refused" in kept:
                 self.refused.add(cell)
                 continue
+            self.versions |= kept["versions"]
             found = {}
             for test in filter(None, cells.tests(cell)):
                 replies = kept["replies"].get(sha256(test.text), {})

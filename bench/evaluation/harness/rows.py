@@ -66,7 +66,7 @@ def chosen(row, test, question, budget, tokens_per_byte, baselines):
 def reply(engine, row, context, test, question, budget, reply_tokens, choose):
     """{reply, sources: what the model saw of the text, tokens: what it ran, ms: without loading the model, peak_bytes}"""
     options = row.options(budget, reply_tokens)
-    asked = " ".join(question["question"].split(" ")).strip()
+    asked = question["question"]
     if row.sees == "ask":
         said = engine.ask(context, asked, options)
         ranges, text, tokens = [[s["begin_byte"], s["end_byte"]] for s in said["sources"]], said["answer"], said["recomputed_tokens"]
