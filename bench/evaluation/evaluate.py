@@ -144,10 +144,10 @@ class Run:
 
     def show(self):
         for cell in self.all:
-            kept = self.cells.read(cell)["replies"]
-            for test in filter(None, self.cells.tests(cell)):
+            kept = self.cells.read(cell)
+            for test in self.cells.replied(cell, kept):
                 for question in drawn(test.questions, self.arguments.show):
-                    said = kept.get(sha256(test.text), {}).get(cells.question_key(question))
+                    said = kept["replies"].get(sha256(test.text), {}).get(cells.question_key(question))
                     if said:
                         of = outcomes.outcome(TASKS[cell.task], test, question, said)
                         print(f"\n{cell}: {of.score:.2f}{'' if of.visible else ', not visible'}\n  {question['question']}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench/evaluation"))
 from tasks import TASKS  # noqa: E402, I001 (makes `lib` known)
-from harness import cells, order, plan, rows  # noqa: E402
+from harness import cells, order, plan, rows, texts  # noqa: E402
 from lib import prompt  # noqa: E402
 from lib.engine import Engine, reform_cli  # noqa: E402
 from lib.test_text import TestText  # noqa: E402
@@ -190,6 +190,25 @@ class KeptCells(unittest.TestCase):
         tables = report.Tables(outcomes.Outcomes(made, [base, far]), [base, far], "bm25")
         self.assertEqual(tables.retention([far]), 1.0)  # half right at both lengths
         self.assertIsNone(report.Tables(outcomes.Outcomes(made, [far]), [far], "bm25").retention([far]))
+
+
+class KeptTexts(unittest.TestCase):
+    def test_a_text_is_made_once_and_again_when_the_code_has_changed(self):
+        cell, counted = cells.Cell("passkey", 1000, 1, "reform", 256, 1), []
+        with tempfile.TemporaryDirectory() as folder:
+            def opened():
+                sources = types.SimpleNamespace(versions={})
+                return texts.Texts(Path(folder), sources, "model", lambda path: counted.append(path) or path.stat().st_size // 4)
+            self.assertIsNone(opened().kept(cell, 0))
+            test, path = opened().get(cell, 0)
+            n_counted = len(counted)
+            self.assertEqual((path.read_bytes(), opened().kept(cell, 0).questions), (test.text, test.questions))
+            changed = opened()
+            changed.made_by = "other code"
+            self.assertIsNone(changed.kept(cell, 0))
+            self.assertEqual(changed.get(cell, 0)[0].text, test.text)
+            self.assertEqual(len(counted), n_counted)
+            self.assertIsNone(opened().kept(cell, 1))
 
 
 class Plan(unittest.TestCase):

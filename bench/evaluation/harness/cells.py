@@ -60,6 +60,10 @@ class Cells:
         """The texts that are there: [TestText or None]"""
         return [self.texts.kept(cell, i) for i in range(n_texts(cell, self.n_questions))]
 
+    def replied(self, cell, kept):
+        """The texts that have replies, as a cell is filled in their order; made anew if the code that makes them has changed."""
+        return [self.texts.get(cell, i)[0] for i in range(min(n_texts(cell, self.n_questions), len(kept["replies"])))]
+
     def missing(self, cell):
         """Replies yet to be made; a text that is not there counts with the questions it will have."""
         kept, total = self.read(cell), 0

@@ -44,7 +44,7 @@ class Outcomes:
                 continue
             self.versions |= kept["versions"]
             found = {}
-            for test in filter(None, cells.tests(cell)):
+            for test in cells.replied(cell, kept):
                 replies = kept["replies"].get(sha256(test.text), {})
                 found |= {q["id"]: outcome(TASKS[cell.task], test, q, replies[question_key(q)])
                           for q in test.questions if question_key(q) in replies}

@@ -94,5 +94,10 @@ def maker(form):
     return lambda texts, size_bytes, rng, n_questions: make(form, texts, size_bytes, rng, n_questions)
 
 
-TASKS = [Task(name, "ruler", maker(form), "all", 128 if form.keys * form.values > 1 else 64,
-              per_text=2 if form.keys * form.values > 1 else 4) for name, form in FORMS.items()]
+def task(name, form):
+    """A reply may repeat the question, and a UUID is some thirty tokens."""
+    several = form.keys * form.values > 1
+    return Task(name, "ruler", maker(form), "all", 128 if several or form.value == "uuid" else 64, per_text=2 if several else 4)
+
+
+TASKS = [task(name, form) for name, form in FORMS.items()]

@@ -46,5 +46,5 @@ def make_digits(_, size_bytes, rng, __):
                   "What is the sequence of digits?", digits, size_bytes, rng)
 
 
-TASKS = [Task("kv_retrieval", "infinitebench", make_pairs, "all", 64, per_text=4),
+TASKS = [Task("kv_retrieval", "infinitebench", make_pairs, "all", 128, per_text=4),
          Task("passkey", "infinitebench", make_passkey, "all", 24), Task("number_string", "infinitebench", make_digits, "all", 32)]
