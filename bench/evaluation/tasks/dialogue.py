@@ -7,6 +7,8 @@ update), for when something was said (a time), and for something that was never 
 asked all its questions.
 """
 import datetime
+import itertools
+from dataclasses import dataclass, field
 
 from lib.test_text import Builder
 from tasks import sources
@@ -17,12 +19,16 @@ FRIENDS = (("Noor", "Emil"), ("Saskia", "Tariq"), ("Mei", "Gustav"))
 TOPICS = (
     ("job", "I now work as a {}.", "What is {}'s job?", ("beekeeper", "translator", "piano tuner", "locksmith", "florist")),
     ("town", "I have moved to {}.", "Which town does {} live in?", ("Trondheim", "Ghent", "Tartu", "Coimbra", "Graz")),
-    ("pet", "I have a {} at home now, and no other animal.", "What animal does {} keep?", ("tortoise", "ferret", "canary", "greyhound", "hamster")),
+    ("pet", "I have a {} at home now, and no other animal.", "What animal does {} keep?",
+     ("tortoise", "ferret", "canary", "greyhound", "hamster")),
     ("sport", "My only sport these days is {}.", "Which sport does {} do?", ("fencing", "rowing", "judo", "archery", "curling")),
     ("instrument", "I am learning to play the {}.", "Which instrument is {} learning?", ("cello", "oboe", "banjo", "harp", "trombone")),
-    ("vehicle", "I get around on a {} now.", "What does {} get around on?", ("moped", "tandem", "scooter", "motorcycle", "unicycle")),
-    ("drink", "In the mornings I drink nothing but {}.", "What does {} drink in the mornings?", ("cocoa", "rooibos", "espresso", "buttermilk", "matcha")),
-    ("language", "I have begun to learn {}.", "Which language has {} begun to learn?", ("Finnish", "Swahili", "Basque", "Korean", "Welsh")),
+    ("vehicle", "I get around on a {} now.", "What does {} get around on?",
+     ("moped", "tandem", "scooter", "motorcycle", "unicycle")),
+    ("drink", "In the mornings I drink nothing but {}.", "What does {} drink in the mornings?",
+     ("cocoa", "rooibos", "espresso", "buttermilk", "matcha")),
+    ("language", "I have begun to learn {}.", "Which language has {} begun to learn?",
+     ("Finnish", "Swahili", "Basque", "Korean", "Welsh")),
 )
 ABSENT = (("What is the name of {}'s sister?", "sister"), ("What colour is {}'s front door?", "front door"),
           ("Which school did {} go to?", "school"), ("What is {}'s shoe size?", "shoe size"), ("When is {}'s birthday?", "birthday"))
@@ -55,58 +61,74 @@ def plan(friends, n_sessions, rng):
     return sorted(events, key=lambda e: e[0])
 
 
-def questions_of(events, friends, days, where, rng, n):
-    """n questions, of the four kinds in turn; `where` has the ranges of the events and of the sessions' dates."""
-    ranges, dates = where
+def fact(events, where, at, asked_for):
+    """What somebody said once, or latest."""
+    _, person, topic, value = events[at]
+    return {"question": topic[2].format(person)[:-1] + asked_for + "?", "evidence": [where.said[at]], "answers": [value]}
+
+
+def time(events, where, at):
+    session, person, topic, value = events[at]
+    day = where.days[session]
+    return {"question": f'On which day did {person} write "{topic[1].format(value)}"?', "evidence": [where.dates[session], where.said[at]],
+            "answers": [spoken(day), f"{day:%B} {day.day}"]}
+
+
+def absence(person, asked):
+    return {"question": f"{asked.format(person)} If nobody says so, answer: not mentioned.", "evidence": [], "answers": list(NOT_SAID)}
+
+
+def in_turn(rng, values):
+    """The values in an order drawn, without end."""
+    return itertools.cycle(rng.sample(values, len(values)))
+
+
+def questions_of(events, friends, where, rng, n):
+    """n questions, of the four kinds in turn."""
     states = {}
     for i, (_, person, topic, _) in enumerate(events):
         states.setdefault((person, topic[0]), []).append(i)
-    once = [v for v in states.values() if len(v) == 1]
-    twice = [v for v in states.values() if len(v) == 2]
-    absent = [(person, asked) for person in friends for asked, _ in ABSENT]
-    for group in (once, twice, absent):
-        rng.shuffle(group)
-    result = []
-    for i in range(n):
-        kind, turn = KINDS[i % 4], i // 4
-        if kind == "absence":
-            person, asked = absent[turn % len(absent)]
-            result.append({"question": f"{asked.format(person)} If nobody says so, answer: not mentioned.", "evidence": [], "kind": kind,
-                           "answers": list(NOT_SAID)})
-            continue
-        group = {"fact": once, "update": twice, "time": once[::-1] + twice}[kind] or once or twice
-        at = group[turn % len(group)][-1]
-        session, person, topic, value = events[at]
-        if kind == "time":
-            said = topic[1].format(value)
-            result.append({"question": f'On which day did {person} write "{said}"?', "evidence": [dates[session], ranges[at]], "kind": kind,
-                           "answers": [spoken(days[session]), f"{days[session]:%B} {days[session].day}"]})
-        else:
-            now = " now, after the latest letter" if kind == "update" else ""
-            result.append({"question": topic[2].format(person)[:-1] + now + "?", "evidence": [ranges[at]], "kind": kind, "answers": [value]})
-    return result
+    once, twice = ([of[-1] for of in states.values() if len(of) == n_said] for n_said in (1, 2))
+    facts, updates, times = in_turn(rng, once or twice), in_turn(rng, twice or once), in_turn(rng, once + twice)
+    absent = in_turn(rng, [(person, asked) for person in friends for asked, _ in ABSENT])
+    ask = {"fact": lambda: fact(events, where, next(facts), ""),
+           "update": lambda: fact(events, where, next(updates), " now, after the latest letter"),
+           "time": lambda: time(events, where, next(times)), "absence": lambda: absence(*next(absent))}
+    return [{**ask[kind](), "kind": kind} for kind in itertools.islice(itertools.cycle(KINDS), n)]
+
+
+@dataclass
+class Where:
+    """Where things stand in the text: the sentence of each event and the date of each session."""
+    days: list
+    said: list
+    dates: list = field(default_factory=list)
+
+
+def write(builder, session, events, friends, pages, where, rng):
+    """One session: each friend's letter, with what is said in it and with half of the pages."""
+    where.dates.append(builder.add(f"=== {spoken(where.days[session])} ===\n\n"))
+    for turn, person in enumerate(friends):
+        builder.add(f"{person}: {rng.choice(OPENINGS)} ")
+        for i, (of_session, speaker, topic, value) in enumerate(events):
+            if (of_session, speaker) == (session, person):
+                where.said[i] = builder.add(topic[1].format(value) + " ")
+        mine = pages[turn * len(pages) // 2:(turn + 1) * len(pages) // 2]
+        builder.add((rng.choice(READING) + "\n\n" + "".join(mine) if mine else "").rstrip() + "\n\n")
 
 
 def make(texts, size_bytes, rng, n_questions):
     friends = rng.choice(FRIENDS)
     n_sessions = max(LEAST_SESSIONS, min(size_bytes // BYTES_PER_SESSION, MOST_SESSIONS))
-    days = [FIRST_DAY + datetime.timedelta(days=round(365 * i / n_sessions)) for i in range(n_sessions)]
     events = plan(friends, n_sessions, rng)
     bare = sum(len(topic[1]) + 120 for _, _, topic, _ in events) + 60 * n_sessions
     pages = sources.take(texts.novels(), max(size_bytes - bare, 1), rng, [name for pair in FRIENDS for name in pair])
-    builder, ranges, dates = Builder(), [None] * len(events), []
+    where = Where([FIRST_DAY + datetime.timedelta(days=round(365 * i / n_sessions)) for i in range(n_sessions)], [None] * len(events))
+    builder = Builder()
     for session in range(n_sessions):
-        dates.append(builder.add(f"=== {spoken(days[session])} ===\n\n"))
-        of_session = [i for i, event in enumerate(events) if event[0] == session]
         share = pages[session * len(pages) // n_sessions:(session + 1) * len(pages) // n_sessions]
-        for turn, person in enumerate(friends):
-            builder.add(f"{person}: {rng.choice(OPENINGS)} ")
-            for i in of_session:
-                if events[i][1] == person:
-                    ranges[i] = builder.add(events[i][2][1].format(events[i][3]) + " ")
-            mine = share[turn * len(share) // 2:(turn + 1) * len(share) // 2]
-            builder.add((rng.choice(READING) + "\n\n" + "".join(mine) if mine else "").rstrip() + "\n\n")
-    return builder.text(), questions_of(events, friends, days, (ranges, dates), rng, n_questions)
+        write(builder, session, events, friends, share, where, rng)
+    return builder.text(), questions_of(events, friends, where, rng, n_questions)
 
 
 TASKS = [Task("dialogue", "dialogue", make, "any", 32, per_text=PER_TEXT)]

@@ -42,8 +42,8 @@ def make_run(_, size_bytes, rng, n_questions):
     ranges = {name: builder.add(code) for name, code in functions}
     asked = rng.sample(chains, n_questions)
     return builder.text(), [
-        {"question": f"What does {functions[0][0]}({argument}) return? Answer with the number only.", "evidence": sorted(ranges[name] for name, _ in functions),
-         "answers": [str(total)]} for total, argument, functions in asked]
+        {"question": f"What does {functions[0][0]}({argument}) return? Answer with the number only.",
+         "evidence": sorted(ranges[name] for name, _ in functions), "answers": [str(total)]} for total, argument, functions in asked]
 
 
 def names_in(tree):
@@ -144,8 +144,8 @@ def make_debug(texts, size_bytes, rng, n_questions):
     for name in wrong:
         offered = [name, *rng.sample(right, CHOICES - 1)]
         rng.shuffle(offered)
-        questions.append({"question": f"One of these four functions uses a misspelled name that is not defined anywhere: {', '.join(offered)}. "
-                                      "Which one? Answer with its name only.",
+        questions.append({"question": "One of these four functions uses a misspelled name that is not defined anywhere: "
+                                      f"{', '.join(offered)}. Which one? Answer with its name only.",
                           "evidence": [ranges[name]], "answers": [name], "labels": offered})
     return builder.text(), questions
 

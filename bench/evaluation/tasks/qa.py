@@ -46,7 +46,8 @@ def make(hops, texts, size_bytes, rng, n_questions):
         else:
             which = rng.randrange(2)
             asked, used = kept[topic]["single"][which], [first + which]
-        questions.append({"question": asked["question"] + " Answer in a few words.", "evidence": sorted(ranges[i] for i in used), "answers": asked["answers"]})
+        questions.append({"question": asked["question"] + " Answer in a few words.", "evidence": sorted(ranges[i] for i in used),
+                          "answers": asked["answers"]})
     return builder.text(), questions
 
 

@@ -3,8 +3,9 @@
 The paper: in a numbered list, ten words occur thirty times each and all others three times; the ten are asked for. In a text of
 coded words whose frequencies follow a zeta distribution (exponent 2), the three most frequent are asked for; the very first is a row
 of dots and does not count. Ours: the same; the list's words are drawn from English books, coded words are letters drawn. In lists
-too short for that, the ten words occur ten times and all others once; where English has too few words, all occur more often. Each question has a text of its own. The evidence is
-every occurrence of the words asked for, so hardly any choice of passages has all of it: these tasks are here to show that limit.
+too short for that, the ten words occur ten times and all others once; where English has too few words, all occur more often. Each
+question has a text of its own. The evidence is every occurrence of the words asked for, so hardly any choice of passages has all of
+it: these tasks are here to show that limit.
 """
 from collections import Counter
 
