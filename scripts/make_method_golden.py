@@ -27,16 +27,12 @@ def main():
     question = torch.tensor(rng.integers(0, 256, N_QUESTION))
     arrays = {"text": text.numpy().astype("<i4"), "question": question.numpy().astype("<i4")}
 
-    for policy in ("h2o", "recent", "none"):
+    for policy in ("h2o", "recent", "tova", "none"):
         if policy == "none":
             _, states = compress_independent(model, text, HEADS, chunk=CHUNK, overlap=OVERLAP)
             cache, _ = compress(model, text, HEADS, chunk=N_TEXT, budget=N_TEXT)  # questions are asked on the whole text
         else:
-            import method_reference
-            original = method_reference.evict
-            method_reference.evict = lambda c, budget, p: original(c, budget, p, sinks=SINKS)
-            cache, states = compress(model, text, HEADS, chunk=CHUNK, budget=CACHE, policy=policy)
-            method_reference.evict = original
+            cache, states = compress(model, text, HEADS, chunk=CHUNK, budget=CACHE, policy=policy, sinks=SINKS)
             arrays[f"{policy}_kept"] = torch.stack([c.index for c in cache[:2]]).numpy().astype("<i4")
         asked = query_states(model, question, cache, HEADS)
         scores = similarity(states, asked, HEADS)

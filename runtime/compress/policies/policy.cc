@@ -2,13 +2,14 @@
 
 namespace reform {
 
-MakePolicy make_h2o, make_recent;  // each is defined in the file of its name
+MakePolicy make_h2o, make_recent, make_tova;  // each is defined in the file of its name
 
 namespace {
 
 constexpr Policy kPolicies[] = {
     {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", make_h2o},
     {"recent", "sinks and a window of recent tokens (StreamingLLM)", make_recent},
+    {"tova", "the tokens that a chunk's last token attends to most (TOVA)", make_tova, /*keeps_sinks=*/false},
     {"none", "independent chunks after a short overlap; nothing is carried", nullptr,
      /*keeps_sinks=*/false},
 };

@@ -1,5 +1,5 @@
-// Policies of kinds that the list does not have, each a row and a class of this file. A new one needs no change
-// elsewhere.
+// A policy of a kind that the list does not have, a row and a class of this file, which needs no change elsewhere; and
+// what the list's policies keep from chunk to chunk.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -85,67 +85,7 @@ Result<std::unique_ptr<EvictionPolicy>> make_merging(const PolicySetup& setup) {
   return std::unique_ptr<EvictionPolicy>(std::make_unique<Merging>(setup, std::move(weights)));
 }
 
-// TOVA (arXiv 2401.06104) with a memory: only the last query of a call is observed, what was seen before fades, and the
-// slots with the most weight stay. Uses only ops, so it runs on any device.
-class LastQuery final : public EvictionPolicy {
- public:
-  static constexpr float kDecay = 0.75f;
-
-  LastQuery(const PolicySetup& setup, Buffer<float> scores, Buffer<float> faded, Buffer<int32_t> keep)
-      : setup_(setup), scores_(std::move(scores)), faded_(std::move(faded)), keep_(std::move(keep)) {}
-
-  bool observes() const override { return true; }
-
-  void observe(int64_t layer, const AttentionArgs& args, MatView<const float> lse) override {
-    // embed() computes a row of a table times a number.
-    setup_.site.ops->embed(as_table(scores(layer)), std::vector<int32_t>{0}, kDecay,
-                           {faded_.data(), 1, setup_.capacity});
-    setup_.site.ops->embed(as_table(faded_.span()), std::vector<int32_t>{0}, 1,
-                           {scores(layer).data(), 1, setup_.capacity});
-    setup_.site.ops->attention_column_sums(args, lse, std::vector<int32_t>{int32_t(args.q.rows - 1)},
-                                           std::vector<float>{1 - kDecay}, scores(layer).first(size_t(args.kv.kv_len)));
-  }
-
-  void evict(int64_t layer, const KvView& cache) override {
-    const KeptSlots kept{.first = setup_.sinks, .heaviest = setup_.budget - setup_.sinks - 1, .last = 1};
-    setup_.site.ops->choose_slots(kept, cache.kv_len, scores(layer).first(size_t(cache.kv_len)), keep_.span());
-    setup_.site.ops->compact_kv(cache, keep_.span());
-    setup_.site.ops->compact_scores(scores(layer), keep_.span());
-  }
-
-  void reset() override { setup_.site.device.fill_zero(scores_.data(), scores_.size() * int64_t(sizeof(float))); }
-
-  std::vector<StatePart> state(int64_t layer) override {
-    return {{.name = fmt::format("faded scores {} f32", layer),
-             .data = reinterpret_cast<std::byte*>(scores(layer).data()),
-             .slot_bytes = sizeof(float)}};
-  }
-
- private:
-  std::span<float> scores(int64_t layer) {
-    return scores_.span().subspan(size_t(layer * setup_.capacity), size_t(setup_.capacity));
-  }
-  Weight as_table(std::span<const float> row) const {
-    return {.type = QuantType::kF32, .rows = 1, .cols = int64_t(row.size()), .data = row.data()};
-  }
-
-  const PolicySetup setup_;
-  Buffer<float> scores_;  // [n_layers, capacity]
-  Buffer<float> faded_;   // [capacity] of the current layer
-  Buffer<int32_t> keep_;  // [budget]
-};
-
-Result<std::unique_ptr<EvictionPolicy>> make_last_query(const PolicySetup& setup) {
-  const auto floats = [&](int64_t n) { return Buffer<float>::create(setup.account(), MemoryCategory::kKvCache, n); };
-  TRY_ASSIGN(auto scores, floats(setup.n_layers * setup.capacity));
-  TRY_ASSIGN(auto faded, floats(setup.capacity));
-  TRY_ASSIGN(auto keep, Buffer<int32_t>::create(setup.account(), MemoryCategory::kKvCache, setup.budget));
-  return std::unique_ptr<EvictionPolicy>(
-      std::make_unique<LastQuery>(setup, std::move(scores), std::move(faded), std::move(keep)));
-}
-
 constexpr Policy kMerging = {"merging", "neighbours become one slot", make_merging};
-constexpr Policy kLastQuery = {"last-query", "what the last queries attended to", make_last_query};
 
 std::vector<float> floats_of(const SavedParts& parts, const std::string& name) {
   const auto found = std::ranges::find(parts, name, [](const auto& part) { return part.first; });
@@ -231,44 +171,19 @@ TEST_CASE("state of a fixed size is refused in any other", "[runtime][policy]") 
   CHECK(other->load_part(index, "merged i64", parts[size_t(index)].second).ok());
 }
 
-TEST_CASE("a policy may observe the queries it chooses, and let old attention fade", "[runtime][policy]") {
+TEST_CASE("every policy gives the same on a device with memory of its own", "[runtime][policy][device]") {
   const auto golden = test::read_golden();
   const std::vector<int32_t>& text = golden.ints.at("text");
-  MethodBench bench(golden, "h2o", best_isa());
-  const auto h2o = run_halves(bench, text);
-  bench.options.policy = &kLastQuery;
-  const auto last = run_halves(bench, text);
-  CHECK((last.rows != h2o.rows));
-  check_goes_on(bench, text, last);
-
-  // Each call adds 1 - decay in all, however many queries it has. Two calls later that has faded twice.
-  const auto c = bench.compressor();
-  const double decay = LastQuery::kDecay;
-  double want = 0;
-  for (const auto& [begin, end] : {std::pair<size_t, size_t>(0, 11), {11, 24}, {24, 31}}) {
-    bench.ingest(*c, text, begin, end);
-    want = want * decay + 1 - decay;
-    for (const char* part : {"faded scores 0 f32", "faded scores 1 f32"}) {
-      const std::vector<float> scores = floats_of(test::saved_parts(*c), part);
-      CHECK(std::accumulate(scores.begin(), scores.end(), 0.0) == Approx(want).epsilon(1e-3));
-    }
+  for (const Policy& policy : policies()) {
+    if (!policy.carries()) continue;
+    CAPTURE(policy.name);
+    MethodBench here(golden, policy.name, best_isa());
+    MethodBench there(golden, policy.name, KvView::Type::kF16,
+                      [](MethodBench& b) { return test::fenced_cpu(best_isa(), b.pool); });
+    const auto on_host = run_halves(here, text), on_device = run_halves(there, text);
+    CHECK((on_host.rows == on_device.rows));
+    CHECK((on_host.middle == on_device.middle));
+    CHECK((on_host.end == on_device.end));
+    check_goes_on(there, text, on_device);
   }
-  // A question is not observed.
-  const SavedParts before = test::saved_parts(*c);
-  REQUIRE(c->run_question(golden.ints.at("question"), nullptr).ok());
-  CHECK((test::saved_parts(*c) == before));
-}
-
-TEST_CASE("a policy made of ops gives the same on a device with memory of its own", "[runtime][policy][device]") {
-  const auto golden = test::read_golden();
-  const std::vector<int32_t>& text = golden.ints.at("text");
-  MethodBench here(golden, "h2o", best_isa());
-  MethodBench there(golden, "h2o", KvView::Type::kF16,
-                    [](MethodBench& b) { return test::fenced_cpu(best_isa(), b.pool); });
-  here.options.policy = there.options.policy = &kLastQuery;
-  const auto on_host = run_halves(here, text), on_device = run_halves(there, text);
-  CHECK((on_host.rows == on_device.rows));
-  CHECK((on_host.middle == on_device.middle));
-  CHECK((on_host.end == on_device.end));
-  check_goes_on(there, text, on_device);
 }

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -34,38 +36,66 @@ class NumberedCache {
 
   EvictionPolicy& policy() { return *policy_; }
 
-  // Shows the policy the attention of n_queries random queries at the last slots.
-  void attend(int64_t n_queries, std::mt19937& rng) {
-    if (!policy_->observes()) return;
+  // Shows the policy the attention of n_queries random queries at the last slots. Returns the last one's probabilities,
+  // their mean over heads.
+  std::vector<double> attend(int64_t n_queries, std::mt19937& rng) {
+    if (!policy_->observes()) return {};
     std::vector<float> q(size_t(n_queries * kHeads * kHeadDim)), out(q.size()), lse(size_t(kHeads * n_queries));
     for (float& x : q) x = float(int(rng() % 200) - 100) * 0.01f;
     const MatView<float> queries{q.data(), n_queries, kHeads * kHeadDim}, lse_view{lse.data(), kHeads, n_queries};
     const AttentionArgs args{.q = queries, .kv = cache_, .scale = 0.1f};
     ops_->attention(args, {out.data(), n_queries, kHeads * kHeadDim}, lse_view);
     policy_->observe(0, args, lse_view);
+    return probabilities(queries.row(n_queries - 1));
   }
 
-  std::vector<int32_t> evict() {
+  // The slots that are left of each KV head.
+  std::vector<std::vector<int32_t>> evict() {
     policy_->evict(0, cache_);
-    std::vector<int32_t> kept;
-    for (int64_t slot = 0; slot < budget_; ++slot) {
-      kept.push_back(int32_t(numbers_[size_t(slot * kHeadDim)]));
-      for (int64_t g = 0; g < kKvHeads; ++g) {  // keys and values of every head move together
+    std::vector<std::vector<int32_t>> kept(kKvHeads);
+    for (int64_t g = 0; g < kKvHeads; ++g) {
+      for (int64_t slot = 0; slot < budget_; ++slot) {
+        kept[size_t(g)].push_back(int32_t(number(g, slot)));
         const size_t first = size_t((g * cache_.capacity + slot) * kHeadDim), last = first + kHeadDim - 1;
-        CHECK((numbers_[last] == float(kept.back()) && values_[first] == float(kept.back())));
+        CHECK((numbers_[last] == numbers_[first] && values_[first] == numbers_[first]));  // they move together
       }
     }
     return kept;
   }
+  // The same, of a policy that decides for all heads at once.
+  std::vector<int32_t> evict_alike() {
+    const auto kept = evict();
+    CHECK(std::ranges::equal(kept[0], kept[1]));
+    return kept[0];
+  }
+  float number(int64_t g, int64_t slot) const { return numbers_[size_t((g * cache_.capacity + slot) * kHeadDim)]; }
+
+  static constexpr int64_t kHeads = 4, kKvHeads = 2, kHeadDim = 3;
 
  private:
-  static constexpr int64_t kHeads = 4, kKvHeads = 2, kHeadDim = 3;
+  // A key is its slot's number in each dimension.
+  std::vector<double> probabilities(const float* q) const {
+    std::vector<double> mean(size_t(cache_.kv_len));
+    for (int64_t h = 0; h < kHeads; ++h, q += kHeadDim) {
+      const double per_slot = 0.1 * (double(q[0]) + double(q[1]) + double(q[2]));
+      double sum = 0;
+      for (int64_t s = 0; s < cache_.kv_len; ++s) sum += std::exp(per_slot * double(s - cache_.kv_len));
+      for (int64_t s = 0; s < cache_.kv_len; ++s)
+        mean[size_t(s)] += std::exp(per_slot * double(s - cache_.kv_len)) / sum / double(kHeads);
+    }
+    return mean;
+  }
+
   const int64_t budget_;
   MemoryAccount account_;
   ThreadPool pool_{1};
   std::unique_ptr<Device> device_ = make_cpu_device(Isa::kRef, pool_, account_);
   std::unique_ptr<Ops> ops_ = make_reference_ops();
-  ModelShape shape_;
+  const ModelShape shape_ = [] {
+    ModelShape shape;
+    shape.n_kv_heads = kKvHeads;
+    return shape;
+  }();
   std::vector<float> numbers_, values_;
   KvView cache_;
   std::unique_ptr<EvictionPolicy> policy_;
@@ -83,6 +113,16 @@ std::vector<int32_t> plain_h2o(const std::vector<float>& scores, int64_t budget,
   return kept;
 }
 
+// TOVA's rule in plain form.
+std::vector<int32_t> plain_tova(const std::vector<double>& scores, int64_t budget) {
+  std::vector<int32_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, [&](int32_t a, int32_t b) { return scores[size_t(a)] > scores[size_t(b)]; });
+  order.resize(size_t(budget));
+  std::ranges::sort(order);
+  return order;
+}
+
 }  // namespace
 
 TEST_CASE("each policy has a name of its own and a summary", "[runtime][policy]") {
@@ -94,7 +134,7 @@ TEST_CASE("each policy has a name of its own and a summary", "[runtime][policy]"
   CHECK(find_policy("lru") == nullptr);
 }
 
-TEST_CASE("every policy that carries a cache keeps exactly its budget, ascending, sinks and the newest slot",
+TEST_CASE("every policy that carries a cache keeps exactly its budget, ascending, and sinks if it has any",
           "[runtime][policy]") {
   std::mt19937 rng(3);
   for (const Policy& policy : policies()) {
@@ -105,10 +145,13 @@ TEST_CASE("every policy that carries a cache keeps exactly its budget, ascending
       CAPTURE(policy.name, budget, kv_len, sinks);
       NumberedCache cache(policy, kv_len, budget, sinks);
       cache.attend(1 + int64_t(rng() % uint32_t(kv_len)), rng);
-      const std::vector<int32_t> slots = cache.evict();
-      CHECK(std::adjacent_find(slots.begin(), slots.end(), std::greater_equal<>()) == slots.end());
-      CHECK(slots.back() == kv_len - 1);
-      for (int64_t s = 0; policy.keeps_sinks && s < sinks; ++s) CHECK(slots[size_t(s)] == s);
+      for (const std::vector<int32_t>& slots : cache.evict()) {
+        CHECK(std::adjacent_find(slots.begin(), slots.end(), std::greater_equal<>()) == slots.end());
+        CHECK((slots.front() >= 0 && slots.back() < kv_len));
+        if (!policy.keeps_sinks) continue;
+        for (int64_t s = 0; s < sinks; ++s) CHECK(slots[size_t(s)] == s);
+        CHECK(slots.back() == kv_len - 1);
+      }
     }
   }
 }
@@ -125,7 +168,7 @@ TEST_CASE("h2o keeps what its rule says, and the slots' scores move with them", 
     auto* const scores = reinterpret_cast<float*>(parts[0].data);
     for (int64_t s = 0; s < kv_len; ++s) scores[s] = float(rng() % 10);
     const std::vector<float> before(scores, scores + kv_len);
-    const std::vector<int32_t> kept = cache.evict();
+    const std::vector<int32_t> kept = cache.evict_alike();
     CHECK(kept == plain_h2o(before, budget, sinks));
     for (int64_t s = 0; s < kv_len; ++s) CHECK(scores[s] == (s < budget ? before[size_t(kept[size_t(s)])] : 0));
     cache.policy().reset();
@@ -137,5 +180,20 @@ TEST_CASE("h2o keeps the slots that received most attention", "[runtime][policy]
   NumberedCache cache(*find_policy("h2o"), 20, 8, 2);
   auto* const scores = reinterpret_cast<float*>(cache.policy().state(0)[0].data);
   scores[7] = 5, scores[11] = 4, scores[3] = 1;
-  CHECK(cache.evict() == std::vector<int32_t>{0, 1, 7, 11, 16, 17, 18, 19});  // 4 recent, 2 heavy
+  CHECK(cache.evict_alike() == std::vector<int32_t>{0, 1, 7, 11, 16, 17, 18, 19});  // 4 recent, 2 heavy
+}
+
+TEST_CASE("tova keeps the slots that the last query attends to most", "[runtime][policy]") {
+  std::mt19937 rng(6);
+  for (int round = 0; round < 100; ++round) {
+    const int64_t budget = 2 + int64_t(rng() % 50), kv_len = budget + 1 + int64_t(rng() % 90);
+    CAPTURE(budget, kv_len);
+    NumberedCache cache(*find_policy("tova"), kv_len, budget, /*sinks=*/1);
+    cache.attend(1 + int64_t(rng() % uint32_t(kv_len)), rng);  // an earlier chunk leaves nothing behind
+    const std::vector<double> last = cache.attend(1 + int64_t(rng() % uint32_t(kv_len)), rng);
+    std::vector<double> sorted = last;
+    std::ranges::sort(sorted, std::greater());
+    if (sorted[size_t(budget - 1)] - sorted[size_t(budget)] < 1e-7) continue;  // FP32 may not tell them apart
+    CHECK(cache.evict_alike() == plain_tova(last, budget));
+  }
 }

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 
+#include "kernels/forwarding_ops.h"
 #include "runtime/gather/gather.h"
 #include "runtime/gather/scorer.h"
 #include "tests/runtime/support/fenced_device.h"
@@ -61,6 +62,34 @@ size_t n_shared(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
   return both.size();
 }
 
+// Follows which tokens are in the cache: ops that move slots move these numbers, too.
+class FollowedOps final : public ForwardingOps {
+ public:
+  using ForwardingOps::ForwardingOps;
+  // [layer * n_kv_heads + KV head][slot]: the token's index in the text.
+  std::vector<std::vector<int32_t>> tokens;
+
+  void add(int64_t begin, int64_t end) {
+    for (auto& head : tokens)
+      for (int64_t t = begin; t < end; ++t) head.push_back(int32_t(t));
+    at_ = 0;
+  }
+  void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
+    for (int64_t g = 0; g < kv.n_kv_heads; ++g) follow(keep);
+    ForwardingOps::compact_kv(kv, keep);
+  }
+
+ private:
+  // Layers and heads are evicted in order.
+  void follow(std::span<const int32_t> keep) {
+    std::vector<int32_t>& head = tokens[at_++];
+    std::vector<int32_t> now;
+    for (const int32_t s : keep) now.push_back(head[size_t(s)]);
+    head = now;
+  }
+  size_t at_ = 0;
+};
+
 // How near to the reference a device comes. INT8 alone costs about 1e-4 of cosine at head size 16.
 struct Closeness {
   double cosine, worst_cosine, score;
@@ -110,6 +139,33 @@ void check_method(const Golden& golden, Bench& bench, const Closeness& near) {
   CHECK(n_shared(gather_all(golden.floats.at(p + "_scores"), 40, 9, 16), want) + 1 >= want.size());
 }
 
+// Reads the text and returns the share of `want` ([layer * n_kv_heads + KV head][slot]) that is in the cache at the
+// end.
+double kept_share(Bench& bench, Compressor& c, FollowedOps& ops, const std::vector<int32_t>& text,
+                  const std::vector<int32_t>& want) {
+  const int64_t cache = bench.options.cache_tokens;
+  ops.tokens.resize(want.size() / size_t(cache));
+  const size_t chunk = size_t(bench.options.chunk_tokens);
+  for (size_t begin = 0; begin < text.size(); begin += chunk) {
+    const size_t end = std::min(begin + chunk, text.size());
+    ops.add(int64_t(begin), int64_t(end));
+    bench.ingest(c, text, begin, end);
+  }
+  size_t n_alike = 0;
+  for (size_t head = 0; head < ops.tokens.size(); ++head) {
+    const auto begin = want.begin() + ptrdiff_t(head) * cache;
+    n_alike += n_shared(ops.tokens[head], {begin, begin + cache});
+  }
+  return double(n_alike) / double(want.size());
+}
+
+FollowedOps& follow(Bench& bench) {
+  auto followed = std::make_unique<FollowedOps>(std::move(bench.ops));
+  FollowedOps& ops = *followed;
+  bench.ops = std::move(followed);
+  return ops;
+}
+
 }  // namespace
 
 TEST_CASE("compress, question and gather agree with the plain reference, for every policy and isa", "[runtime]") {
@@ -120,6 +176,22 @@ TEST_CASE("compress, question and gather agree with the plain reference, for eve
       CAPTURE(policy.name, name(isa));
       Bench bench(golden, policy.name, isa);
       check_method(golden, bench, isa == Isa::kRef ? kExact : kRounded);
+    }
+  }
+}
+
+TEST_CASE("every policy keeps the tokens that the plain reference keeps", "[runtime][policy]") {
+  const Golden golden = read_golden();
+  for (const Policy& policy : policies()) {
+    const std::string kept = std::string(policy.name) + "_kept";
+    if (!golden.ints.contains(kept)) continue;
+    for (const Isa isa : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+      if (!isa_supported(isa)) continue;
+      CAPTURE(policy.name, name(isa));
+      Bench bench(golden, policy.name, isa);
+      FollowedOps& ops = follow(bench);
+      const auto c = bench.compressor();
+      CHECK(kept_share(bench, *c, ops, golden.ints.at("text"), golden.ints.at(kept)) >= (isa == Isa::kRef ? 1 : 0.98));
     }
   }
 }
