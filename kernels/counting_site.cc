@@ -37,6 +37,7 @@ class CountingDevice final : public Device {
   bool is_host() const override { return real_.is_host(); }
   int64_t block_tokens() const override { return real_.block_tokens(); }
   int64_t max_head_dim() const override { return real_.max_head_dim(); }
+  bool has_every_op() const override { return real_.has_every_op(); }
   int64_t workspace_bytes(const OpLimits& limits) const override { return real_.workspace_bytes(limits); }
   std::unique_ptr<Ops> make_ops(const OpLimits&, std::span<std::byte>) override { return nullptr; }
   Status to_device(void*, const void*, int64_t) override { return {}; }

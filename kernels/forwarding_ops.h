@@ -123,7 +123,7 @@ class ForwardingOps : public Ops {
   KvView placed(const KvView& kv) { return placed_cache<std::byte>(kv); }
   AttentionArgs placed(const AttentionArgs& args) {  // reads the cache
     AttentionArgs to = args;
-    to.q = placed(args.q), to.kv = placed_cache<const std::byte>(args.kv);
+    to.q = placed(args.q), to.kv = placed_cache<const std::byte>(args.kv), to.slot_bias = placed(args.slot_bias);
     return to;
   }
   EmbeddingRows placed(const EmbeddingRows& e) {

@@ -76,6 +76,9 @@ struct AttentionArgs {
   // Slots [0, known_slots) have not changed since the last attention or column sums over this cache with this key_rope.
   // A device may reuse what it then made of them.
   int64_t known_slots = 0;
+  // Added to the logits of the first `cols` slots, in natural units: [n_kv_heads or 1, cols], cols <= kv_len. Null:
+  // none. A slot that stands for w tokens has log w (ZSMerge). A device may have no form of it (Device::has_every_op).
+  MatView<const float> slot_bias = {};
 };
 
 // How a token is drawn from logits. top_k (0: all) keeps the best. Of these, top_p keeps the fewest best whose

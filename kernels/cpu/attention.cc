@@ -40,7 +40,8 @@ void attend_tile(const CpuKernels& kernels, const Call& call, int64_t kv_head, S
                  const float* k_tile, const float* v_tile, const Scratch& s) {
   const int64_t n_rows = rows.end - rows.begin;
   const int64_t n_blocks = ceil_div(n_rows, kMaxBlockRows), block_rows = ceil_div(n_rows, n_blocks);
-  TileRows block = {0, call.head_dim, call.scale, k_tile, {}, {}, {}};
+  float bias[kTileSlots];
+  TileRows block = {0, call.head_dim, call.scale, k_tile, {}, {}, {}, tile_bias(call, kv_head, tile, bias)};
   for (int64_t first = 0; first < n_rows; first += block_rows) {
     block.n_rows = int(std::min(block_rows, n_rows - first));
     bool any = false;

@@ -63,14 +63,20 @@ void pack_values(const PackArgs& a) {
   clear(a.out, a.n_slots * padded, kTileSlots * padded);
 }
 
-// acc[row][vec] = q[row] . k for kColumnVecs * kLanes slots from `column` on.
-template <int kRows>
+// acc[row][vec] = q[row] . k (+ bias) for kColumnVecs * kLanes slots from `column` on.
+template <int kRows, bool kBiased>
 inline __attribute__((always_inline)) void dot_block(const TileRows& rows, int64_t column,
                                                      Vec (&acc)[kRows][kColumnVecs]) {
   const float* q[kRows];
   for (int r = 0; r < kRows; ++r) {
     q[r] = rows.q[r];
-    for (int c = 0; c < kColumnVecs; ++c) acc[r][c] = zero();
+    for (int c = 0; c < kColumnVecs; ++c) {
+      if constexpr (kBiased) {
+        acc[r][c] = load(rows.bias + column + c * kLanes);
+      } else {
+        acc[r][c] = zero();
+      }
+    }
   }
   const float* k = rows.k_tile + column;
   for (int64_t d = 0; d < rows.head_dim; ++d, k += kTileSlots) {
@@ -124,7 +130,7 @@ inline __attribute__((always_inline)) void weigh_block(const float* p, const flo
   }
 }
 
-template <int kRows>
+template <int kRows, bool kBiased>
 void attend_rows(const TileRows& rows, const float* v_tile, const SoftmaxState& state) {
   int64_t begin = kTileSlots, end = 0;
   bool masked = false;
@@ -137,7 +143,7 @@ void attend_rows(const TileRows& rows, const float* v_tile, const SoftmaxState& 
   }
   for (int64_t column = 0; column < kTileSlots; column += kColumnVecs * kLanes) {
     Vec acc[kRows][kColumnVecs];
-    dot_block<kRows>(rows, column, acc);
+    dot_block<kRows, kBiased>(rows, column, acc);
     for (int r = 0; r < kRows; ++r) {
       for (int c = 0; c < kColumnVecs; ++c) {
         const int32_t first = int32_t(column) + c * kLanes;
@@ -170,13 +176,13 @@ void attend_rows(const TileRows& rows, const float* v_tile, const SoftmaxState& 
   }
 }
 
-template <int kRows>
+template <int kRows, bool kBiased>
 void column_sums_rows(const TileRows& rows, const float* minus_lse, const float* weight, float* sums) {
   bool masked = false;
   for (int r = 0; r < kRows; ++r) masked = masked || !sees_all(rows, r);
   for (int64_t column = 0; column < kTileSlots; column += kColumnVecs * kLanes) {
     Vec acc[kRows][kColumnVecs];
-    dot_block<kRows>(rows, column, acc);
+    dot_block<kRows, kBiased>(rows, column, acc);
     for (int c = 0; c < kColumnVecs; ++c) {
       const int32_t first = int32_t(column) + c * kLanes;
       Vec total = load(sums + first);
@@ -190,18 +196,25 @@ void column_sums_rows(const TileRows& rows, const float* minus_lse, const float*
   }
 }
 
+// A kernel for each number of rows, without and with a bias: what has none pays nothing for it.
 void attend(const TileRows& rows, const float* v_tile, const SoftmaxState& state) {
-  constexpr decltype(&attend_rows<1>) kByRows[] = {attend_rows<1>, attend_rows<2>, attend_rows<3>,
-                                                   attend_rows<4>, attend_rows<5>, attend_rows<6>};
-  static_assert(sizeof(kByRows) / sizeof(kByRows[0]) == kMaxBlockRows);
-  kByRows[rows.n_rows - 1](rows, v_tile, state);
+  using Fn = decltype(&attend_rows<1, false>);
+  constexpr Fn kPlain[] = {attend_rows<1, false>, attend_rows<2, false>, attend_rows<3, false>,
+                           attend_rows<4, false>, attend_rows<5, false>, attend_rows<6, false>};
+  constexpr Fn kBiased[] = {attend_rows<1, true>, attend_rows<2, true>, attend_rows<3, true>,
+                            attend_rows<4, true>, attend_rows<5, true>, attend_rows<6, true>};
+  static_assert(sizeof(kPlain) / sizeof(Fn) == kMaxBlockRows && sizeof(kBiased) == sizeof(kPlain));
+  (rows.bias == nullptr ? kPlain : kBiased)[rows.n_rows - 1](rows, v_tile, state);
 }
 
 void column_sums(const TileRows& rows, const float* minus_lse, const float* weight, float* sums) {
-  constexpr decltype(&column_sums_rows<1>) kByRows[] = {column_sums_rows<1>, column_sums_rows<2>, column_sums_rows<3>,
-                                                        column_sums_rows<4>, column_sums_rows<5>, column_sums_rows<6>};
-  static_assert(sizeof(kByRows) / sizeof(kByRows[0]) == kMaxBlockRows);
-  kByRows[rows.n_rows - 1](rows, minus_lse, weight, sums);
+  using Fn = decltype(&column_sums_rows<1, false>);
+  constexpr Fn kPlain[] = {column_sums_rows<1, false>, column_sums_rows<2, false>, column_sums_rows<3, false>,
+                           column_sums_rows<4, false>, column_sums_rows<5, false>, column_sums_rows<6, false>};
+  constexpr Fn kBiased[] = {column_sums_rows<1, true>, column_sums_rows<2, true>, column_sums_rows<3, true>,
+                            column_sums_rows<4, true>, column_sums_rows<5, true>, column_sums_rows<6, true>};
+  static_assert(sizeof(kPlain) / sizeof(Fn) == kMaxBlockRows && sizeof(kBiased) == sizeof(kPlain));
+  (rows.bias == nullptr ? kPlain : kBiased)[rows.n_rows - 1](rows, minus_lse, weight, sums);
 }
 
 }  // namespace

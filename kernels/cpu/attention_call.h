@@ -98,6 +98,17 @@ void pack_key_tile(const CpuKernels& kernels, const RopeTable& ropes, const Call
 void pack_value_tile(const CpuKernels& kernels, const Call& call, int64_t kv_head, int64_t tile, const Scratch& scratch,
                      float* out);
 
+// A KV head's biases of the slots of tile `tile`, as TileRows takes them. They are in `room`, or null if there are
+// none.
+inline const float* tile_bias(const Call& call, int64_t kv_head, int64_t tile, float (&room)[kTileSlots]) {
+  const MatView<const float>& bias = call.args.slot_bias;
+  const int64_t first = tile * kTileSlots, n = std::min(kTileSlots, bias.cols - first);
+  if (bias.data == nullptr || n <= 0) return nullptr;
+  const float* row = bias.row(bias.rows == 1 ? 0 : kv_head) + first;
+  for (int64_t i = 0; i < kTileSlots; ++i) room[i] = i < n ? row[i] / call.args.scale : 0.0f;
+  return room;
+}
+
 // The arguments of the column sums beside the call's own; as Ops::attention_column_sums.
 struct ColumnCall {
   const Call& call;

@@ -5,9 +5,9 @@
 namespace reform::cpu {
 namespace {
 
-// Chosen queries [first, last) of query head `head` against the packed tiles of `slots`.
+// Chosen queries [first, last) of query head `head` against the packed tiles of `slots`, which have `biases`.
 void add_head(const CpuKernels& kernels, const ColumnCall& columns, int64_t head, SlotRange slots, int64_t first,
-              int64_t last, const float* k_tiles, float* sums) {
+              int64_t last, const float* k_tiles, const float* const* biases, float* sums) {
   const Call& call = columns.call;
   float minus_lse[kMaxBlockRows];
   TileRows block = {0, call.head_dim, call.scale, nullptr, {}, {}, {}};
@@ -28,6 +28,7 @@ void add_head(const CpuKernels& kernels, const ColumnCall& columns, int64_t head
         any = any || block.begin[i] < block.end[i];
       }
       if (!any) continue;
+      block.bias = biases[(begin - slots.begin) / kTileSlots];
       block.k_tile = k_tiles + (begin - slots.begin) * call.head_dim;
       kernels.column_sums(block, minus_lse, columns.weights.data() + i0, sums + (begin - slots.begin));
     }
@@ -49,14 +50,17 @@ void sum_columns(const CpuKernels& kernels, const RopeTable& ropes, const Column
   if (first == last) return;
   double totals[kSumTiles * kTileSlots] = {};
   for (int64_t kv_head = 0; kv_head < call.n_kv_heads; ++kv_head) {
+    float bias_room[kSumTiles][kTileSlots];
+    const float* biases[kSumTiles];
     for (int64_t tile = 0; tile * kTileSlots < slots.end - slots.begin; ++tile) {
+      biases[tile] = tile_bias(call, kv_head, slots.begin / kTileSlots + tile, bias_room[tile]);
       pack_key_tile(kernels, ropes, call, kv_head, slots.begin / kTileSlots + tile, scratch,
                     scratch.k_tiles + tile * k_tile_floats(call.head_dim));
     }
     for (int64_t g = 0; g < call.group; ++g) {
       // A head's sums are FP32 (at most n_tokens terms of one sign); the sums of the heads are double.
       float head_sums[kSumTiles * kTileSlots] = {};
-      add_head(kernels, columns, kv_head * call.group + g, slots, first, last, scratch.k_tiles, head_sums);
+      add_head(kernels, columns, kv_head * call.group + g, slots, first, last, scratch.k_tiles, biases, head_sums);
       for (int64_t i = 0; i < kSumTiles * kTileSlots; ++i) totals[i] += double(head_sums[i]);
     }
   }

@@ -39,6 +39,7 @@ struct TileRows {
   const float* q[kMaxBlockRows];  // [head_dim]
   int32_t begin[kMaxBlockRows];   // the tile's slots that the row sees: [begin, end) within [0, kTileSlots]
   int32_t end[kMaxBlockRows];
+  const float* bias = nullptr;  // [kTileSlots] of the logits, divided by `scale` as it is without log2(e); null: none
 };
 
 // What online softmax (arXiv 1805.02867) carries from tile to tile, for the rows of a TileRows.

@@ -90,6 +90,7 @@ class CudaDevice final : public Device {
   // block should have many more; on a small chip memory matters more. The size is an eighth above a power of two: a
   // chunk of 4,096 with its overlap is one block, so its last rows do not unpack every matrix once more.
   int64_t block_tokens() const override { return account_->cap_bytes() >= kLargeArenaBytes ? 4608 : 1152; }
+  bool has_every_op() const override { return false; }
   int64_t max_head_dim() const override { return kMaxCudaHeadDim; }
   int64_t outside_bytes() const override {
     const auto used = used_bytes_of_chip(index_);

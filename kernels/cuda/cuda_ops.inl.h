@@ -103,6 +103,7 @@ class CudaOps final : public Ops {
     attention_.store_kv(k, v, first_slot, kv);
   }
   void attention(const AttentionArgs& args, MatView<float> out, MatView<float> lse) override {
+    CHECK(args.slot_bias.data == nullptr);
     matmul_.wrote(out);
     matmul_.wrote(lse);
     attention_.attention(args, out, lse, [&](MatView<const float> y) {
@@ -112,6 +113,7 @@ class CudaOps final : public Ops {
   }
   void attention_column_sums(const AttentionArgs& args, MatView<const float> lse, HostSpan<const int32_t> query_rows,
                              HostSpan<const float> query_weights, std::span<float> column_sums) override {
+    CHECK(args.slot_bias.data == nullptr);
     matmul_.wrote(column_sums.data(), int64_t(column_sums.size_bytes()));
     attention_.attention_column_sums(args, lse, query_rows, query_weights, column_sums);
   }

@@ -47,13 +47,19 @@ Visible visible(const AttentionArgs& args, int64_t t) {
   return {args.window > 0 ? std::max<int64_t>(0, end - args.window) : 0, end};
 }
 
+double slot_bias(const AttentionArgs& args, int64_t kv_head, int64_t slot) {
+  const MatView<const float>& bias = args.slot_bias;
+  if (bias.data == nullptr || slot >= bias.cols) return 0;
+  return double(bias.row(bias.rows == 1 ? 0 : kv_head)[slot]);
+}
+
 double logit(const AttentionArgs& args, const Head& head, int64_t h, int64_t t, int64_t slot) {
-  const int64_t head_dim = args.kv.head_dim;
+  const int64_t head_dim = args.kv.head_dim, group = args.q.cols / head_dim / args.kv.n_kv_heads;
   double sum = 0;
   for (int64_t d = 0; d < head_dim; ++d) {
     sum += double(args.q.row(t)[h * head_dim + d]) * head.k[size_t(slot * head_dim + d)];
   }
-  return double(args.scale) * sum;
+  return double(args.scale) * sum + slot_bias(args, h / group, slot);
 }
 
 }  // namespace

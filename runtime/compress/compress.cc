@@ -80,6 +80,7 @@ Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens, const 
                        ForwardHooks hooks) {
   ForwardArgs args{
       .ids = ids, .cache = &cache_, .rotated_keys = false, .last_layer = exit_layer_, .stop_at_states = true};
+  if (policy_ != nullptr) args.slot_bias = [this](int64_t layer) { return policy_->slot_bias(layer); };
   hooks.on_states = [&](int64_t layer, const LayerStates& states) {
     capture_states(*ops_, heads_, layout_, layer, states, skip_tokens, rows_);
   };

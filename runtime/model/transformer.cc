@@ -116,7 +116,8 @@ Status Transformer::attend(int64_t layer, const LayerWeights& w, const ForwardAr
                          .kv = args.cache->layer(layer, kv_len),
                          .key_rope = args.rotated_keys ? nullptr : &layer_rope,
                          .scale = shape_.attention_scale,
-                         .window = is_local(layer) ? shape_.window : 0};
+                         .window = is_local(layer) ? shape_.window : 0,
+                         .slot_bias = args.slot_bias ? args.slot_bias(layer) : MatView<const float>()};
   ops_->store_kv(act_.k, act_.v, first_slot, whole.kv);
   TRY(for_blocks(n_tokens_, [&](int64_t begin, int64_t end) {
     attend_block(w, whole, begin, end, bool(hooks.on_attention));

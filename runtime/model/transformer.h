@@ -42,6 +42,8 @@ struct ForwardArgs {
   // nothing above the topmost chosen head's projections is computed, and that layer's cache gets no rows.
   int64_t last_layer = 0;
   bool stop_at_states = false;
+  // AttentionArgs::slot_bias of a layer; none if not set.
+  std::function<MatView<const float>(int64_t layer)> slot_bias = nullptr;
 };
 
 class Transformer {

@@ -79,6 +79,7 @@ struct Problem {
   Cache cache;
   Guarded q;
   AttentionArgs args;
+  double largest_bias = 0;
 
   Problem(const Shape& s, uint32_t seed)
       : shape(s),
@@ -117,10 +118,10 @@ struct Problem {
     }
     return q_max * k_max * double(args.scale) * (shape.n_pairs > 0 ? double(rope.magnitude) : 1.0);
   }
-  // A logit is a sum of head_dim FP32 products whose magnitudes add up to at most P. The ceiling of its error is
-  // head_dim * 2^-24 * P, plus the rounding of rotated keys (3 * 2^-24 * P). The errors of that many terms do not all
-  // have one sign: a quarter.
-  double logit_error() const { return double(shape.head_dim + 12) / 4 * 0x1p-24 * largest_product(); }
+  // A logit is a sum of head_dim FP32 products and a bias whose magnitudes add up to at most P. The ceiling of its
+  // error is head_dim * 2^-24 * P, plus the rounding of rotated keys (3 * 2^-24 * P). The errors of that many terms do
+  // not all have one sign: a quarter.
+  double logit_error() const { return double(shape.head_dim + 12) / 4 * 0x1p-24 * (largest_product() + largest_bias); }
   // With Q and rotated K rounded to F16: 2^-11 of each product. The signs are independent, unless a few products are
   // the whole sum.
   double half_logit_error() const {
@@ -174,6 +175,16 @@ TEST_CASE("attention: the reference agrees with an example worked by hand", "[ke
   std::vector<float> sums = {10, 20};
   make_reference_ops()->attention_column_sums(args, lse_view, std::vector<int32_t>{0}, std::vector<float>{3}, sums);
   CHECK(compare(sums, std::vector<float>{11, 22}, {0, 1e-6}));
+
+  // The first slot counts twice: weights 16 and 16 of 32.
+  std::vector<float> bias = {float(M_LN2)};
+  args.slot_bias = {bias.data(), 1, 1};
+  make_reference_ops()->attention(args, {out.data(), 1, 2}, lse_view);
+  CHECK(compare(out, std::vector<float>{4, 8}, {0, 1e-6}));
+  CHECK(compare(lse, std::vector<float>{float(std::log(32.0))}, {0, 1e-6}));
+  make_reference_ops()->attention_column_sums(args, lse_view, std::vector<int32_t>{0}, std::vector<float>{4}, sums);
+  CHECK(compare(sums, std::vector<float>{13, 24}, {0, 1e-6}));
+  args.slot_bias = {};
 
   args.window = 1;
   make_reference_ops()->attention(args, {out.data(), 1, 2}, lse_view);
@@ -329,6 +340,51 @@ TEST_CASE("attention column sums: every isa agrees with ref, same bits for any n
       }
       weights.back() *= 1.5f;
       CHECK_FALSE(compare(column_sums(*reference, p, attended.lse, rows, weights), want, tol));
+    }
+  }
+}
+
+TEST_CASE("attention with biases: every isa agrees with ref, same bits for any number of threads",
+          "[kernels][attention]") {
+  const auto reference = make_reference_ops();
+  Random random(77);
+  uint32_t seed = 500;
+  for (const Shape& shape : kShapes) {
+    for (const int64_t n_rows : {int64_t{1}, shape.n_kv_heads}) {
+      Problem p(shape, ++seed);
+      Guarded bias(n_rows, 1 + random.below(shape.kv_len), random);
+      for (int64_t r = 0; r < n_rows; ++r) {
+        for (int64_t s = 0; s < bias.view().cols; ++s) {
+          bias.view().row(r)[s] *= 3;
+          p.largest_bias = std::max(p.largest_bias, std::abs(double(bias.view().row(r)[s])));
+        }
+      }
+      p.args.slot_bias = bias.view();
+      INFO("seed " << seed << " bias " << n_rows << " x " << bias.view().cols << " tokens " << shape.n_tokens << " kv "
+                   << shape.kv_len << " dim " << shape.head_dim);
+      const Outcome want = attend(*reference, p, p.args);
+      std::vector<int32_t> rows(size_t(shape.n_tokens));
+      std::iota(rows.begin(), rows.end(), 0);
+      const std::vector<float> weights(rows.size(), 0.5f);
+      const std::vector<float> want_sums = column_sums(*reference, p, want.lse, rows, weights);
+      const Tolerance of_sums = {1e-6 * double(rows.size()),
+                                 2 * p.logit_error() + 4e-6 + double(rows.size()) * 0x1p-24};
+      for (Isa isa : supported_isas()) {
+        INFO(name(isa));
+        CpuUnderTest one(isa, p.limits(), 1), two(isa, p.limits(), 2);
+        const Outcome got = attend(*one, p, p.args), again = attend(*two, p, p.args);
+        const std::vector<float> sums = column_sums(*one, p, want.lse, rows, weights);
+        CHECK(compare(got.out, want.out, output_tolerance(p)));
+        CHECK(compare(got.lse, want.lse, {p.logit_error() + 1e-6, 1e-6}));
+        CHECK(compare(sums, want_sums, of_sums));
+        CHECK((got.guards_hold && bias.guards_hold()));
+        CHECK((same_bits(again.out, got.out) && same_bits(again.lse, got.lse)));
+        CHECK(same_bits(column_sums(*two, p, want.lse, rows, weights), sums));
+      }
+      // Logits of hundreds hide a bias, a window may, and of one slot it does not matter.
+      if (shape.outlier_dims > 0 || shape.kv_len == 1 || shape.window > 0) continue;
+      p.args.slot_bias = {};
+      CHECK_FALSE(compare(attend(*reference, p, p.args).out, want.out, output_tolerance(p)));
     }
   }
 }

@@ -45,6 +45,10 @@ class EvictionPolicy {
   virtual bool observes() const { return false; }
   virtual void observe(int64_t /*layer*/, const AttentionArgs& /*args*/, MatView<const float> /*lse*/) {}
 
+  // What a layer's attention adds to the logits of its first slots (AttentionArgs::slot_bias), in chunks and questions
+  // alike. Empty: nothing.
+  virtual MatView<const float> slot_bias(int64_t /*layer*/) { return {}; }
+
   // Shrinks one layer's cache of kv_len > budget slots to its first `budget` slots, by moving or merging slots, and the
   // policy's state with it. Called for each layer after a chunk. A slot's new place is its new position.
   virtual void evict(int64_t layer, const KvView& cache) = 0;

@@ -95,6 +95,7 @@ class FencedDevice final : public Device {
   // The same as the CPU's if fenced, whose results then agree to the bit; otherwise small, so that jobs go through
   // several blocks.
   int64_t block_tokens() const override { return fenced_ ? 512 : 37; }
+  bool has_every_op() const override { return fenced_; }
   int64_t workspace_bytes(const OpLimits& limits) const override { return workspace_bytes_(limits); }
   // Issues the step twice and refuses copies. Under emulation the kernels must be those that were prepared, if any
   // were.
