@@ -51,6 +51,11 @@ class ForwardingOps : public Ops {
   void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {
     pass(&Ops::compact_scores, scores, keep);
   }
+  void scale(std::span<float> x, float factor) override { pass(&Ops::scale, x, factor); }
+  void merge_kv(const KvView& kv, bool has_merged, std::span<const int32_t> singles, std::span<float> weights,
+                std::span<float> bias) override {
+    pass(&Ops::merge_kv, kv, has_merged, singles, weights, bias);
+  }
   void normalise_quantise(MatView<const float> x, std::span<const float> centre, MatView<int8_t> q,
                           MatView<float> scales) override {
     pass(&Ops::normalise_quantise, x, centre, q, scales);

@@ -151,6 +151,19 @@ class Ops {
   // Moves the slots' scores likewise; those after them become zero.
   virtual void compact_scores(std::span<float> scores, std::span<const int32_t> keep) = 0;
 
+  // x *= factor.
+  virtual void scale(std::span<float> x, float factor) = 0;
+
+  // Shrinks the cache of one KV head (kv.n_kv_heads is 1) to weights.size() merged slots, at most kv_len / 2, and
+  // behind them the slots `singles`, ascending (ZSMerge, arXiv 2503.10714). A merged slot's key and value are the means
+  // over its tokens, weights[i] is their number, and bias[i] its logarithm. has_merged: the cache begins with the
+  // merged slots, and singles are counted from behind them. Each other slot joins the merged slot whose key, as it was
+  // before, has the largest dot product with its own; of equal ones the earlier. Otherwise the slots that are not in
+  // `singles`, at least one for each merged slot, are cut in runs of neighbours, the first of them longer by one, and
+  // each run becomes a merged slot.
+  virtual void merge_kv(const KvView& kv, bool has_merged, std::span<const int32_t> singles, std::span<float> weights,
+                        std::span<float> bias) = 0;
+
   // For each row of x [n_tokens, head_dim] (any stride): subtracts the centre if there is one, L2-normalises, and
   // quantises to INT8 with one scale: value = scale * q, |q| <= 127, scale = max|value| / 127. A zero row gives zeros
   // and scale 0. q [n_tokens, head_dim] and scales [n_tokens, 1] may have any strides.

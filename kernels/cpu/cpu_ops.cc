@@ -9,6 +9,7 @@
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/attention_call.h"
 #include "kernels/cpu/matmul.h"
+#include "kernels/cpu/merge.h"
 #include "kernels/cpu/slots.h"
 
 namespace reform {
@@ -110,6 +111,11 @@ class CpuOps final : public Ops {
                     std::span<int32_t> keep) override {
     cpu::choose_slots(kept, kv_len, scores, keep);
   }
+  void scale(std::span<float> x, float factor) override { kernels_.scale(x.data(), factor, int64_t(x.size())); }
+  void merge_kv(const KvView& kv, bool has_merged, std::span<const int32_t> singles, std::span<float> weights,
+                std::span<float> bias) override {
+    cpu::merge_kv(kernels_, pool_, kv, has_merged, singles, weights, bias, workspace_);
+  }
   void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {
     cpu::compact_scores(scores, keep);
   }
@@ -145,7 +151,8 @@ class CpuOps final : public Ops {
   static int64_t workspace_bytes(Isa isa, const OpLimits& limits, int n_threads) {
     const int64_t ropes = n_threads * rope_table_floats(limits.head_dim / 2) * int64_t(sizeof(float));
     return std::max({matmul_workspace_bytes(isa, limits.max_tokens, limits.max_cols, n_threads),
-                     Attention::workspace_bytes(limits, n_threads), ropes, kPackedQueryBytes});
+                     Attention::workspace_bytes(limits, n_threads), merge_workspace_bytes(limits, n_threads), ropes,
+                     kPackedQueryBytes});
   }
 
  private:

@@ -131,6 +131,12 @@ class CudaOps final : public Ops {
     attention_.compact_kv(kv, keep);
   }
 
+  // Not there (Device::has_every_op).
+  void scale(std::span<float>, float) override { CHECK(false); }
+  void merge_kv(const KvView&, bool, std::span<const int32_t>, std::span<float>, std::span<float>) override {
+    CHECK(false);
+  }
+
   void normalise_quantise(MatView<const float> x, std::span<const float> centre, MatView<int8_t> q,
                           MatView<float> scales) override {
     if (x.rows == 0) return;

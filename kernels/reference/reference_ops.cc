@@ -9,6 +9,7 @@
 #include "base/float16.h"
 #include "kernels/ops.h"
 #include "kernels/reference/reference_attention.h"
+#include "kernels/reference/reference_slots.h"
 
 namespace reform {
 namespace {
@@ -142,6 +143,15 @@ class ReferenceOps final : public Ops {
     const auto first_end = keep.begin() + kept.first;
     std::iota(keep.begin(), first_end, 0);
     std::iota(std::copy(between.begin(), between.end(), first_end), keep.end(), int32_t(kv_len - kept.last));
+  }
+
+  void scale(std::span<float> x, float factor) override {
+    for (float& value : x) value *= factor;
+  }
+
+  void merge_kv(const KvView& kv, bool has_merged, std::span<const int32_t> singles, std::span<float> weights,
+                std::span<float> bias) override {
+    reference::merge_kv(kv, has_merged, singles, weights, bias);
   }
 
   void compact_scores(std::span<float> scores, std::span<const int32_t> keep) override {

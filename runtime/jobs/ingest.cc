@@ -137,6 +137,7 @@ Result<IngestTarget> begin(IngestCall& call, Which which) {
   Stopwatch watch;
   const Engine::Impl& engine = call.engine;
   const IngestOptions& options = call.options;
+  TRY(check_policy(*find_policy(options.policy), *engine.device));
   IngestTarget target;
   target.which = which;
   target.settings = {.model_fingerprint = engine.info.fingerprint,

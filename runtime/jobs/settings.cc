@@ -135,6 +135,7 @@ Status check_fingerprint(const ContextSettings& settings, const std::string& con
 Status check_model(const ContextSettings& settings, const ContextMeta& meta, const Engine::Impl& engine,
                    const std::string& advice) {
   TRY(check_fingerprint(settings, meta.name, engine.info.fingerprint, engine.info.path, advice));
+  TRY(check_policy(*find_policy(settings.policy), *engine.device));
   if (settings.kv_type != engine.kv_type_name()) {
     return {Code::kWrongModel, fmt::format("context '{}' was made {}", meta.name,
                                            settings.kv_type == "f32" ? "with --isa ref; give that here, too"

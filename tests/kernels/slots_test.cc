@@ -97,5 +97,22 @@ TEST_CASE("compact_scores: scores move with their slots, and behind them is zero
   }
 }
 
+TEST_CASE("scale: every isa multiplies each number", "[kernels]") {
+  Random random(24);
+  for (const int64_t n : {0, 1, 15, 16, 33, 200}) {
+    const std::vector<float> before = random.normals(n);
+    std::vector<float> want = before;
+    for (float& x : want) x *= 0.37f;
+    std::vector<float> got = before;
+    make_reference_ops()->scale(got, 0.37f);
+    CHECK(got == want);
+    for (const Isa isa : supported_isas()) {
+      got = before;
+      CpuUnderTest(isa, kLimits, 2)->scale(got, 0.37f);
+      CHECK(got == want);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace reform::test

@@ -1,8 +1,10 @@
 #include "runtime/compress/policies/policy.h"
 
+#include <fmt/format.h>
+
 namespace reform {
 
-MakePolicy make_h2o, make_recent, make_tova;  // each is defined in the file of its name
+MakePolicy make_h2o, make_recent, make_tova, make_zsmerge;  // each is defined in the file of its name
 
 namespace {
 
@@ -10,6 +12,8 @@ constexpr Policy kPolicies[] = {
     {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", make_h2o},
     {"recent", "sinks and a window of recent tokens (StreamingLLM)", make_recent},
     {"tova", "the tokens that a chunk's last token attends to most (TOVA)", make_tova, /*keeps_sinks=*/false},
+    {"zsmerge", "recent and most attended tokens; the others are merged into a few slots (ZSMerge)", make_zsmerge,
+     /*keeps_sinks=*/false, /*needs_every_op=*/true},
     {"none", "independent chunks after a short overlap; nothing is carried", nullptr,
      /*keeps_sinks=*/false},
 };
@@ -23,6 +27,13 @@ const Policy* find_policy(const std::string& name) {
     if (name == p.name) return &p;
   }
   return nullptr;
+}
+
+Status check_policy(const Policy& policy, const Device& device) {
+  if (!policy.needs_every_op || device.has_every_op()) return {};
+  return {Code::kUnavailable,
+          fmt::format("the policy {} runs on the CPU only, and the model is on {}; use --device cpu", policy.name,
+                      device.name())};
 }
 
 std::string policy_names() {

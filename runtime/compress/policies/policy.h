@@ -79,9 +79,10 @@ using MakePolicy = Result<std::unique_ptr<EvictionPolicy>>(const PolicySetup& se
 // A row of the list.
 struct Policy {
   const char* name;
-  const char* summary;      // one line for --help
-  MakePolicy* make;         // nullptr if nothing is carried
-  bool keeps_sinks = true;  // whether the first PolicySetup::sinks slots always stay
+  const char* summary;          // one line for --help
+  MakePolicy* make;             // nullptr if nothing is carried
+  bool keeps_sinks = true;      // whether the first PolicySetup::sinks slots always stay
+  bool needs_every_op = false;  // whether it runs only where Device::has_every_op()
 
   // Whether the evicted cache goes on to the next chunk. Otherwise chunks are independent; a short overlap before each
   // is run again.
@@ -90,6 +91,8 @@ struct Policy {
 
 std::span<const Policy> policies();                  // the first is the default
 const Policy* find_policy(const std::string& name);  // nullptr: unknown
-std::string policy_names();                          // "h2o, recent, none"
+// kUnavailable if the policy calls ops that the device lacks. To be asked before anything is allocated for it.
+Status check_policy(const Policy& policy, const Device& device);
+std::string policy_names();  // "h2o, recent, ..., none"
 
 }  // namespace reform

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <numeric>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -35,6 +36,7 @@ class NumberedCache {
   }
 
   EvictionPolicy& policy() { return *policy_; }
+  const KvView& view() const { return cache_; }
 
   // Shows the policy the attention of n_queries random queries at the last slots. Returns the last one's probabilities,
   // their mean over heads.
@@ -43,7 +45,7 @@ class NumberedCache {
     std::vector<float> q(size_t(n_queries * kHeads * kHeadDim)), out(q.size()), lse(size_t(kHeads * n_queries));
     for (float& x : q) x = float(int(rng() % 200) - 100) * 0.01f;
     const MatView<float> queries{q.data(), n_queries, kHeads * kHeadDim}, lse_view{lse.data(), kHeads, n_queries};
-    const AttentionArgs args{.q = queries, .kv = cache_, .scale = 0.1f};
+    const AttentionArgs args{.q = queries, .kv = cache_, .scale = 0.1f, .slot_bias = policy_->slot_bias(0)};
     ops_->attention(args, {out.data(), n_queries, kHeads * kHeadDim}, lse_view);
     policy_->observe(0, args, lse_view);
     return probabilities(queries.row(n_queries - 1));
@@ -69,6 +71,15 @@ class NumberedCache {
     return kept[0];
   }
   float number(int64_t g, int64_t slot) const { return numbers_[size_t((g * cache_.capacity + slot) * kHeadDim)]; }
+
+  // The state that a checkpoint has under this name.
+  template <class T>
+  T* state(const std::string& name) {
+    for (const StatePart& part : policy_->state(0))
+      if (part.name == name) return reinterpret_cast<T*>(part.data);
+    FAIL("no state '" << name << "'");
+    return nullptr;
+  }
 
   static constexpr int64_t kHeads = 4, kKvHeads = 2, kHeadDim = 3;
 
@@ -123,6 +134,57 @@ std::vector<int32_t> plain_tova(const std::vector<double>& scores, int64_t budge
   return order;
 }
 
+// ZSMerge's rule for one KV head, token by token: the slots that join each merged slot, and those that stay.
+struct PlainMerge {
+  std::vector<std::vector<int32_t>> groups;
+  std::vector<int32_t> singles;
+};
+
+// The merged slots are the first. Of a NumberedCache, the last of them has the largest keys, and so is the one that all
+// dropped slots are most like.
+PlainMerge plain_merge(const std::vector<float>& scores, int64_t budget, int64_t n_merged) {
+  PlainMerge plain;
+  for (int32_t s = 0; s < n_merged; ++s) plain.groups.push_back({s});
+  const auto recent = budget / 2;
+  std::vector<int32_t> context, tail;
+  for (auto s = int32_t(n_merged); s < budget; ++s) (s < budget - recent ? context : tail).push_back(s);
+  for (auto s = int32_t(budget); s < int32_t(scores.size()); ++s) {
+    tail.push_back(s);
+    if (context.empty()) {
+      plain.groups.back().push_back(tail.front());
+    } else {
+      // Of equal scores the newest goes.
+      const auto least = std::ranges::min_element(context, [&](int32_t a, int32_t b) {
+        return std::pair(scores[size_t(a)], -a) < std::pair(scores[size_t(b)], -b);
+      });
+      plain.groups.back().push_back(*least);
+      *least = tail.front();
+    }
+    tail.erase(tail.begin());
+  }
+  std::ranges::sort(context);
+  plain.singles = context;
+  plain.singles.insert(plain.singles.end(), tail.begin(), tail.end());
+  return plain;
+}
+
+// The same without merged slots, as after the paper's prefill.
+PlainMerge plain_first_merge(const std::vector<float>& scores, int64_t budget, int64_t n_merged) {
+  const int64_t recent = budget / 2, n_old = int64_t(scores.size()) - recent;
+  std::vector<double> old(scores.begin(), scores.begin() + n_old);
+  PlainMerge plain{.groups = {}, .singles = plain_tova(old, budget - recent - n_merged)};
+  std::vector<int32_t> rest;
+  for (int32_t s = 0; s < n_old; ++s)
+    if (!std::ranges::binary_search(plain.singles, s)) rest.push_back(s);
+  for (int64_t i = 0, at = 0; i < n_merged; ++i) {
+    const int64_t n = int64_t(rest.size()) / n_merged + (i < int64_t(rest.size()) % n_merged ? 1 : 0);
+    plain.groups.emplace_back(rest.begin() + at, rest.begin() + at + n);
+    at += n;
+  }
+  for (int64_t s = n_old; s < int64_t(scores.size()); ++s) plain.singles.push_back(int32_t(s));
+  return plain;
+}
+
 }  // namespace
 
 TEST_CASE("each policy has a name of its own and a summary", "[runtime][policy]") {
@@ -138,7 +200,7 @@ TEST_CASE("every policy that carries a cache keeps exactly its budget, ascending
           "[runtime][policy]") {
   std::mt19937 rng(3);
   for (const Policy& policy : policies()) {
-    if (!policy.carries()) continue;
+    if (!policy.carries() || policy.name == std::string("zsmerge")) continue;  // whose slots are new ones
     for (int round = 0; round < 100; ++round) {
       const int64_t budget = 2 + int64_t(rng() % 50), kv_len = budget + 1 + int64_t(rng() % 90),
                     sinks = int64_t(rng() % uint32_t(budget / 2 + 1));
@@ -195,5 +257,67 @@ TEST_CASE("tova keeps the slots that the last query attends to most", "[runtime]
     std::ranges::sort(sorted, std::greater());
     if (sorted[size_t(budget - 1)] - sorted[size_t(budget)] < 1e-7) continue;  // FP32 may not tell them apart
     CHECK(cache.evict_alike() == plain_tova(last, budget));
+  }
+}
+
+TEST_CASE("zsmerge keeps what its rule keeps token by token, and merges the rest", "[runtime][policy]") {
+  std::mt19937 rng(7);
+  for (const int64_t budget : {2, 3, 17, 64, 150, 301}) {
+    const int64_t n_merged = std::max<int64_t>(1, std::lround(0.02 * double(budget - budget / 2)));
+    for (const bool has_merged : {false, true}) {
+      const int64_t kv_len = budget + 1 + int64_t(rng() % 300), n_old = has_merged ? n_merged : 0;
+      CAPTURE(budget, kv_len, has_merged);
+      NumberedCache cache(*find_policy("zsmerge"), kv_len, budget, /*sinks=*/1);
+      auto* const weights = cache.state<float>("weights 0 f32");
+      auto* const biases = cache.state<float>("biases 0 f32");
+      *cache.state<int64_t>("has merged i64") = has_merged;
+      for (int64_t i = 0; i < n_merged * NumberedCache::kKvHeads; ++i) weights[i] = float(2 + rng() % 90);
+      CHECK(cache.policy().slot_bias(0).cols == n_old);
+      std::vector<float> before(weights, weights + n_merged * NumberedCache::kKvHeads);
+      std::vector<PlainMerge> plain;
+      for (int64_t g = 0; g < NumberedCache::kKvHeads; ++g) {
+        auto* const scores = cache.state<float>("scores 0." + std::to_string(g) + " f32");  // behind the merged slots
+        std::vector<float> all(size_t(n_old), 0.0f);
+        for (int64_t s = n_old; s < kv_len; ++s) all.push_back(scores[s - n_old] = float(rng() % 40));
+        plain.push_back(has_merged ? plain_merge(all, budget, n_merged) : plain_first_merge(all, budget, n_merged));
+      }
+      cache.policy().evict(0, cache.view());
+      CHECK(cache.policy().slot_bias(0).cols == n_merged);
+      for (int64_t g = 0; g < NumberedCache::kKvHeads; ++g) {
+        const PlainMerge& want = plain[size_t(g)];
+        for (int64_t i = 0; i < n_merged; ++i) {
+          double sum = 0, n_tokens = 0;
+          for (const int32_t s : want.groups[size_t(i)]) {
+            const double n = has_merged && s < n_merged ? double(before[size_t(g * n_merged + s)]) : 1;
+            sum += n * s, n_tokens += n;
+          }
+          CHECK(double(cache.number(g, i)) == Approx(sum / n_tokens).margin(1e-6));
+          CHECK(double(weights[g * n_merged + i]) == n_tokens);
+          CHECK(double(biases[g * n_merged + i]) == Approx(std::log(n_tokens)).margin(1e-6));
+        }
+        std::vector<int32_t> singles;
+        for (int64_t s = n_merged; s < budget; ++s) singles.push_back(int32_t(cache.number(g, s)));
+        CHECK(singles == want.singles);
+      }
+    }
+  }
+}
+
+TEST_CASE("zsmerge lets attention fade by the number of queries", "[runtime][policy]") {
+  std::mt19937 rng(8);
+  for (const auto& [name, decay] : {std::pair("zsmerge", 0.98)}) {
+    NumberedCache cache(*find_policy(name), 40, 30, 1);
+    double want = 0;  // the sum over slots: each query adds 1
+    for (const int64_t n_queries : {7, 1, 40, 23}) {
+      cache.attend(n_queries, rng);
+      for (int64_t q = 0; q < n_queries; ++q) want = want * decay + 1;
+      for (int g = 0; g < 2; ++g) {
+        const auto* const scores = cache.state<float>("scores 0." + std::to_string(g) + " f32");
+        CHECK(std::accumulate(scores, scores + 40, 0.0) == Approx(want).epsilon(1e-5));
+      }
+    }
+    cache.policy().reset();
+    const auto* const scores = cache.state<float>("scores 0.1 f32");
+    CHECK(std::all_of(scores, scores + 40, [](float score) { return score == 0; }));
   }
 }

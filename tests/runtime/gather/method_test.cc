@@ -66,7 +66,7 @@ size_t n_shared(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
 class FollowedOps final : public ForwardingOps {
  public:
   using ForwardingOps::ForwardingOps;
-  // [layer * n_kv_heads + KV head][slot]: the token's index in the text.
+  // [layer * n_kv_heads + KV head][slot]: the token's index in the text, -1 for a merged slot.
   std::vector<std::vector<int32_t>> tokens;
 
   void add(int64_t begin, int64_t end) {
@@ -75,16 +75,21 @@ class FollowedOps final : public ForwardingOps {
     at_ = 0;
   }
   void compact_kv(const KvView& kv, std::span<const int32_t> keep) override {
-    for (int64_t g = 0; g < kv.n_kv_heads; ++g) follow(keep);
+    for (int64_t g = 0; g < kv.n_kv_heads; ++g) follow(keep, 0, 0);
     ForwardingOps::compact_kv(kv, keep);
+  }
+  void merge_kv(const KvView& kv, bool has_merged, std::span<const int32_t> singles, std::span<float> weights,
+                std::span<float> bias) override {
+    follow(singles, has_merged ? weights.size() : 0, weights.size());
+    ForwardingOps::merge_kv(kv, has_merged, singles, weights, bias);
   }
 
  private:
   // Layers and heads are evicted in order.
-  void follow(std::span<const int32_t> keep) {
+  void follow(std::span<const int32_t> keep, size_t n_before, size_t n_merged) {
     std::vector<int32_t>& head = tokens[at_++];
-    std::vector<int32_t> now;
-    for (const int32_t s : keep) now.push_back(head[size_t(s)]);
+    std::vector<int32_t> now(n_merged, -1);
+    for (const int32_t s : keep) now.push_back(head[n_before + size_t(s)]);
     head = now;
   }
   size_t at_ = 0;
@@ -194,6 +199,31 @@ TEST_CASE("every policy keeps the tokens that the plain reference keeps", "[runt
       CHECK(kept_share(bench, *c, ops, golden.ints.at("text"), golden.ints.at(kept)) >= (isa == Isa::kRef ? 1 : 0.98));
     }
   }
+}
+
+TEST_CASE("zsmerge merges what the plain reference merges, where there are several merged slots", "[runtime][policy]") {
+  const Golden golden = read_golden();
+  Bench bench(golden, "zsmerge", Isa::kRef);
+  bench.options.chunk_tokens = golden.head["long"]["chunk"], bench.options.cache_tokens = golden.head["long"]["cache"];
+  FollowedOps& ops = follow(bench);
+  const auto c = bench.compressor();
+  CHECK(kept_share(bench, *c, ops, golden.ints.at("long_text"), golden.ints.at("long_zsmerge_kept")) == 1);
+  const std::vector<float>& want = golden.floats.at("long_zsmerge_weights");
+  std::vector<float> weights;
+  for (const auto& [name, bytes] : test::saved_parts(*c)) {
+    if (!name.starts_with("weights")) continue;
+    const size_t at = weights.size();
+    weights.resize(at + bytes.size() / sizeof(float));
+    std::memcpy(weights.data() + at, bytes.data(), bytes.size());
+  }
+  const size_t n_merged = weights.size() / ops.tokens.size();
+  REQUIRE(n_merged > 1);
+  for (size_t head = 0; head < ops.tokens.size(); ++head) {
+    for (size_t i = 0; i < n_merged; ++i) CHECK(weights[head * n_merged + i] == want[head * ops.tokens[0].size() + i]);
+  }
+  const auto asked = c->run_question(golden.ints.at("question"), nullptr);
+  REQUIRE(asked.ok());
+  CHECK(std::ranges::min(cosines(c->layout(), asked.value(), golden.floats.at("long_zsmerge_question"))) > 0.9995);
 }
 
 TEST_CASE("compress, question and gather agree on a device with memory of its own, too", "[runtime][device]") {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "runtime/compress/embedding.h"
+#include "runtime/compress/policies/policy.h"
 #include "runtime/engine/engine_impl.h"
 #include "tests/runtime/support/fenced_device.h"
 #include "tests/runtime/support/ingest_support.h"
@@ -117,6 +118,35 @@ TEST_CASE("a decode is made ready only where the whole model stays", "[runtime][
   CHECK(account.current_total_bytes() == weight_bytes);
   // Room for all weights and nothing beside them.
   CHECK(n_prepared(weight_bytes + (int64_t{20} << 10), WeightPlace::kAuto) == 0);
+}
+
+TEST_CASE("a policy that needs ops that the device lacks is refused by name, before anything is allocated",
+          "[runtime][device][policy]") {
+  IngestBench bench(2, "qwen2");
+  std::vector<std::string> names;
+  for (const Policy& policy : policies())
+    if (policy.needs_every_op) names.emplace_back(policy.name);
+  REQUIRE(!names.empty());
+  for (const std::string& name : names) REQUIRE(bench.ingest(name, {long_text()}, IngestBench::options(name)).ok());
+  bench.move_to(fenced_emulated_cuda());
+  Device& device = *bench.engine().impl().device;
+  const int64_t peak_bytes = device.account().peak_total_bytes();
+  const auto check_refused = [&](const Status& status, const std::string& name) {
+    CHECK(status.code == Code::kUnavailable);
+    CHECK(status.message ==
+          "the policy " + name + " runs on the CPU only, and the model is on emulated cuda; use --device cpu");
+  };
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    check_refused(bench.ingest("new", {long_text()}, IngestBench::options(name)).status(), name);
+    CHECK_FALSE(bench.store().find("new").ok());
+    IngestOptions more = IngestBench::options(name);
+    more.on_existing = IngestOptions::OnExisting::kAppend;
+    check_refused(bench.ingest(name, {"More."}, more).status(), name);
+    check_refused(ask(bench.engine(), bench.store(), {name}, "where are the stones?", few_tokens(0)).status(), name);
+  }
+  CHECK(device.account().peak_total_bytes() == peak_bytes);
+  for (const Policy& policy : policies()) CHECK(check_policy(policy, device).ok() == !policy.needs_every_op);
 }
 
 TEST_CASE("a device that fails while it works is one clear error", "[runtime][device]") {

@@ -1,0 +1,13 @@
+// What policies do with the slots of a cache, by definition. Arguments as in Ops.
+#pragma once
+
+#include <span>
+
+#include "kernels/ops.h"
+
+namespace reform::reference {
+
+void merge_kv(const KvView& kv, bool has_merged, std::span<const int32_t> singles, std::span<float> weights,
+              std::span<float> bias);
+
+}  // namespace reform::reference
