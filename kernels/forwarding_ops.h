@@ -52,6 +52,10 @@ class ForwardingOps : public Ops {
     pass(&Ops::compact_scores, scores, keep);
   }
   void scale(std::span<float> x, float factor) override { pass(&Ops::scale, x, factor); }
+  void choose_cascade(const Cascade& cascade, int64_t kv_len, std::span<const float> scores,
+                      std::span<int32_t> keep) override {
+    pass(&Ops::choose_cascade, cascade, kv_len, scores, keep);
+  }
   void merge_kv(const KvView& kv, bool has_merged, std::span<const int32_t> singles, std::span<float> weights,
                 std::span<float> bias) override {
     pass(&Ops::merge_kv, kv, has_merged, singles, weights, bias);
@@ -104,6 +108,7 @@ class ForwardingOps : public Ops {
   const Rope& placed(const Rope& host) { return host; }
   const KeptSlots& placed(const KeptSlots& numbers) { return numbers; }
   const Draw& placed(const Draw& numbers) { return numbers; }
+  const Cascade& placed(const Cascade& numbers) { return numbers; }
   int32_t* placed(int32_t* const& id) { return placed(id, 1); }
   template <class T>
   MatView<T> placed(const MatView<T>& m) {

@@ -100,6 +100,14 @@ struct KeptSlots {
   int64_t total() const { return first + heaviest + last; }
 };
 
+// The slots of a Cascading KV Cache (arXiv 2406.17808): sinks, then n_rings rings from the oldest to the newest, which
+// is ring 0. All are full. They have the same size, but ring 0 also has what is left over.
+struct Cascade {
+  int64_t sinks = 0;    // slots before the rings
+  int64_t n_rings = 0;  // each with at least one slot
+  int64_t n_seen = 0;   // tokens so far, with those that are still to be inserted
+};
+
 enum class Activation : uint8_t { kSilu, kGeluTanh };
 
 class Ops {
@@ -153,6 +161,14 @@ class Ops {
 
   // x *= factor.
   virtual void scale(std::span<float> x, float factor) = 0;
+
+  // keep = the slots that are left, ascending. The first keep.size() slots are the cascade, and those after them, up to
+  // kv_len, are inserted one by one. A slot goes into ring 0. A ring that accepts gives its oldest slot to the next
+  // ring, and the last ring's is dropped. In a ring that does not accept, the slot takes the place of the newest if its
+  // score is not lower; one of the two is dropped, and no ring behind it changes. Ring i accepts if the number of the
+  // token that is inserted, counted from 0 behind the sinks, is a multiple of 2^i or not above the slots of all rings.
+  virtual void choose_cascade(const Cascade& cascade, int64_t kv_len, std::span<const float> scores,
+                              std::span<int32_t> keep) = 0;
 
   // Shrinks the cache of one KV head (kv.n_kv_heads is 1) to weights.size() merged slots, at most kv_len / 2, and
   // behind them the slots `singles`, ascending (ZSMerge, arXiv 2503.10714). A merged slot's key and value are the means

@@ -28,7 +28,7 @@ def main():
     question = torch.tensor(rng.integers(0, 256, N_QUESTION))
     arrays = {"text": text.numpy().astype("<i4"), "question": question.numpy().astype("<i4")}
 
-    for policy in ("h2o", "recent", "tova", "zsmerge", "none"):
+    for policy in ("h2o", "recent", "tova", "zsmerge", "cascade", "none"):
         if policy == "none":
             _, states = compress_independent(model, text, HEADS, chunk=CHUNK, overlap=OVERLAP)
             cache, _ = compress(model, text, HEADS, chunk=N_TEXT, budget=N_TEXT)  # questions are asked on the whole text

@@ -111,6 +111,10 @@ class CpuOps final : public Ops {
                     std::span<int32_t> keep) override {
     cpu::choose_slots(kept, kv_len, scores, keep);
   }
+  void choose_cascade(const Cascade& cascade, int64_t kv_len, std::span<const float> scores,
+                      std::span<int32_t> keep) override {
+    cpu::choose_cascade(cascade, kv_len, scores, keep);
+  }
   void scale(std::span<float> x, float factor) override { kernels_.scale(x.data(), factor, int64_t(x.size())); }
   void merge_kv(const KvView& kv, bool has_merged, std::span<const int32_t> singles, std::span<float> weights,
                 std::span<float> bias) override {

@@ -5,6 +5,8 @@
 #include <bit>
 #include <numeric>
 
+#include "base/try.h"
+
 namespace reform::cpu {
 namespace {
 
@@ -53,6 +55,41 @@ void choose_slots(const KeptSlots& kept, int64_t kv_len, std::span<const float> 
     }
   }
   std::iota(to, keep.end(), int32_t(kv_len - kept.last));
+}
+
+// The rings lie in `keep` as circular buffers, until they are turned to begin with their oldest slot.
+void choose_cascade(const Cascade& cascade, int64_t kv_len, std::span<const float> scores, std::span<int32_t> keep) {
+  constexpr size_t kMaxRings = 32;
+  struct Ring {
+    std::span<int32_t> slots;
+    size_t oldest = 0;
+  };
+  std::array<Ring, kMaxRings> rings;
+  const size_t n_rings = size_t(cascade.n_rings), sinks = size_t(cascade.sinks), n_kept = keep.size();
+  CHECK(n_rings >= 1 && n_rings <= kMaxRings && sinks + n_rings <= n_kept);
+  const size_t ring_slots = (n_kept - sinks) / n_rings;
+  for (size_t i = 0; i < n_rings; ++i) {
+    const auto from_oldest = keep.subspan(sinks + (n_rings - 1 - i) * ring_slots);
+    rings[i].slots = i == 0 ? from_oldest : from_oldest.first(ring_slots);
+  }
+  std::iota(keep.begin(), keep.end(), 0);
+  for (int64_t slot = int64_t(n_kept); slot < kv_len; ++slot) {
+    const int64_t number = cascade.n_seen - kv_len + slot - cascade.sinks;
+    const bool fills = number <= int64_t(n_kept - sinks);
+    auto moving = int32_t(slot);
+    for (size_t i = 0; i < n_rings; ++i) {
+      auto& [slots, oldest] = rings[i];
+      if (!fills && (number & ((int64_t(1) << i) - 1)) != 0) {
+        int32_t& newest = slots[oldest == 0 ? slots.size() - 1 : oldest - 1];
+        if (scores[size_t(moving)] >= scores[size_t(newest)]) newest = moving;
+        break;
+      }
+      std::swap(moving, slots[oldest]);
+      oldest = oldest + 1 == slots.size() ? 0 : oldest + 1;
+    }
+  }
+  for (size_t i = 0; i < n_rings; ++i)
+    std::rotate(rings[i].slots.begin(), rings[i].slots.begin() + ptrdiff_t(rings[i].oldest), rings[i].slots.end());
 }
 
 void compact_scores(std::span<float> scores, std::span<const int32_t> keep) {

@@ -133,6 +133,7 @@ class CudaOps final : public Ops {
 
   // Not there (Device::has_every_op).
   void scale(std::span<float>, float) override { CHECK(false); }
+  void choose_cascade(const Cascade&, int64_t, std::span<const float>, std::span<int32_t>) override { CHECK(false); }
   void merge_kv(const KvView&, bool, std::span<const int32_t>, std::span<float>, std::span<float>) override {
     CHECK(false);
   }

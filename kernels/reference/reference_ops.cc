@@ -145,6 +145,11 @@ class ReferenceOps final : public Ops {
     std::iota(std::copy(between.begin(), between.end(), first_end), keep.end(), int32_t(kv_len - kept.last));
   }
 
+  void choose_cascade(const Cascade& cascade, int64_t kv_len, std::span<const float> scores,
+                      std::span<int32_t> keep) override {
+    reference::choose_cascade(cascade, kv_len, scores, keep);
+  }
+
   void scale(std::span<float> x, float factor) override {
     for (float& value : x) value *= factor;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <numeric>
 #include <vector>
 
@@ -9,6 +10,22 @@
 
 namespace reform::reference {
 namespace {
+
+using Ring = std::deque<int32_t>;  // slots, the oldest first
+
+// The token in `slot`, the `number`-th behind the sinks, goes into ring 0. n_slots: of all rings.
+void insert(std::vector<Ring>& rings, int64_t n_slots, int64_t number, int32_t slot, std::span<const float> scores) {
+  for (size_t i = 0; i < rings.size(); ++i) {
+    Ring& ring = rings[i];
+    if (number > n_slots && number % (int64_t(1) << i) != 0) {
+      if (scores[size_t(slot)] >= scores[size_t(ring.back())]) ring.back() = slot;
+      return;
+    }
+    ring.push_back(slot);
+    slot = ring.front();
+    ring.pop_front();
+  }
+}
 
 // One slot of a cache, widened: the key, then the value.
 using Row = std::vector<double>;
@@ -54,6 +71,22 @@ size_t nearest(const std::vector<Row>& rows, const Row& row) {
 }
 
 }  // namespace
+
+void choose_cascade(const Cascade& cascade, int64_t kv_len, std::span<const float> scores, std::span<int32_t> keep) {
+  const int64_t n_kept = int64_t(keep.size()), n_slots = n_kept - cascade.sinks, ring_slots = n_slots / cascade.n_rings;
+  std::iota(keep.begin(), keep.end(), 0);
+  std::vector<Ring> rings(size_t(cascade.n_rings));
+  int64_t end = n_kept;
+  for (int64_t i = 0; i < cascade.n_rings; ++i) {
+    const int64_t begin = cascade.sinks + (cascade.n_rings - 1 - i) * ring_slots;
+    rings[size_t(i)].assign(keep.begin() + begin, keep.begin() + end);
+    end = begin;
+  }
+  for (int64_t slot = n_kept; slot < kv_len; ++slot)
+    insert(rings, n_slots, cascade.n_seen - kv_len + slot - cascade.sinks, int32_t(slot), scores);
+  auto to = keep.begin() + cascade.sinks;
+  for (auto ring = rings.rbegin(); ring != rings.rend(); ++ring) to = std::copy(ring->begin(), ring->end(), to);
+}
 
 void merge_kv(const KvView& kv, bool has_merged, std::span<const int32_t> singles, std::span<float> weights,
               std::span<float> bias) {

@@ -97,6 +97,53 @@ TEST_CASE("compact_scores: scores move with their slots, and behind them is zero
   }
 }
 
+std::vector<int32_t> cascade(Ops& ops, const Cascade& shape, int64_t kv_len, int64_t n_kept,
+                             const std::vector<float>& scores) {
+  std::vector<int32_t> keep(size_t(n_kept), -7);
+  ops.choose_cascade(shape, kv_len, scores, keep);
+  return keep;
+}
+
+TEST_CASE("choose_cascade: rings by their rule, worked by hand", "[kernels]") {
+  // A sink and two rings of two slots: 0 | 1 2 | 3 4. Token 5 still fills: 3 passes on, 1 is lost. Token 6: the second
+  // ring does not accept 4, which competes with 3. Token 7: it accepts 5, and 2 is lost.
+  const Cascade shape{.sinks = 1, .n_rings = 2, .n_seen = 8};
+  struct Case {
+    float third, fourth;  // scores
+    std::vector<int32_t> want;
+  };
+  const Case cases[] = {
+      {1, 2, {0, 4, 5, 6, 7}}, {2, 1, {0, 3, 5, 6, 7}}, {1, 1, {0, 4, 5, 6, 7}}, {1, kNan, {0, 3, 5, 6, 7}}};
+  for (const Case& c : cases) {
+    const std::vector<float> scores = {0, 9, 9, c.third, c.fourth, 0, 0, 0};
+    CHECK(cascade(*make_reference_ops(), shape, 8, 5, scores) == c.want);
+    for (const Isa isa : supported_isas())
+      CHECK(cascade(*CpuUnderTest(isa, kLimits, 2), shape, 8, 5, scores) == c.want);
+  }
+  // Long after: of 97, 98 and 99 the second ring accepts 98 alone. 3 takes the place of 2, then 5 that of 4.
+  const Cascade later{.sinks = 1, .n_rings = 2, .n_seen = 101};
+  const std::vector<float> scores = {0, 1, 2, 3, 4, 5, 6, 7};
+  CHECK(cascade(*make_reference_ops(), later, 8, 5, scores) == std::vector<int32_t>{0, 3, 5, 6, 7});
+}
+
+TEST_CASE("choose_cascade: every isa chooses what ref chooses, in order, and the newest", "[kernels]") {
+  Random random(23);
+  for (int round = 0; round < 200; ++round) {
+    const int64_t n_rings = 1 + random.below(6), sinks = random.below(5), n_kept = sinks + n_rings + random.below(90);
+    const int64_t kv_len = n_kept + 1 + random.below(300), n_seen = kv_len + random.below(3) * random.below(5000);
+    std::vector<float> scores;
+    for (int64_t i = 0; i < kv_len; ++i) scores.push_back(float(random.below(30)));
+    CAPTURE(n_rings, sinks, n_kept, kv_len, n_seen);
+    const Cascade shape{sinks, n_rings, n_seen};
+    const std::vector<int32_t> want = cascade(*make_reference_ops(), shape, kv_len, n_kept, scores);
+    CHECK(std::ranges::adjacent_find(want, std::greater_equal<>()) == want.end());
+    CHECK(want.back() == kv_len - 1);
+    for (int64_t s = 0; s < sinks; ++s) CHECK(want[size_t(s)] == s);
+    for (const Isa isa : supported_isas())
+      CHECK(cascade(*CpuUnderTest(isa, kLimits, 2), shape, kv_len, n_kept, scores) == want);
+  }
+}
+
 TEST_CASE("scale: every isa multiplies each number", "[kernels]") {
   Random random(24);
   for (const int64_t n : {0, 1, 15, 16, 33, 200}) {

@@ -4,7 +4,7 @@
 
 namespace reform {
 
-MakePolicy make_h2o, make_recent, make_tova, make_zsmerge;  // each is defined in the file of its name
+MakePolicy make_h2o, make_recent, make_tova, make_zsmerge, make_cascade;  // each is defined in the file of its name
 
 namespace {
 
@@ -14,6 +14,8 @@ constexpr Policy kPolicies[] = {
     {"tova", "the tokens that a chunk's last token attends to most (TOVA)", make_tova, /*keeps_sinks=*/false},
     {"zsmerge", "recent and most attended tokens; the others are merged into a few slots (ZSMerge)", make_zsmerge,
      /*keeps_sinks=*/false, /*needs_every_op=*/true},
+    {"cascade", "sinks, and ever sparser tokens of an ever older past (Cascading KV Cache)", make_cascade,
+     /*keeps_sinks=*/true, /*needs_every_op=*/true},
     {"none", "independent chunks after a short overlap; nothing is carried", nullptr,
      /*keeps_sinks=*/false},
 };

@@ -113,6 +113,26 @@ TEST_CASE("zsmerge's slots stand for all tokens there were, and its biases act o
   CHECK((run_halves(bench, text, &planted).rows != run.rows));
 }
 
+TEST_CASE("cascade counts the tokens of all chunks, and the count decides what its rings accept", "[runtime][policy]") {
+  const auto golden = test::read_golden();
+  const std::vector<int32_t>& text = golden.ints.at("text");
+  MethodBench bench(golden, "cascade", best_isa());
+  const Halves run = run_halves(bench, text);
+  SavedParts planted = run.middle;
+  std::vector<std::byte>& bytes = bytes_of(planted, "seen tokens i64");
+  int64_t n_seen = 0;
+  REQUIRE(bytes.size() == sizeof(n_seen));
+  std::memcpy(&n_seen, bytes.data(), sizeof(n_seen));
+  CHECK(n_seen == 2 * bench.options.chunk_tokens);
+  ++n_seen;
+  std::memcpy(bytes.data(), &n_seen, sizeof(n_seen));
+  CHECK((run_halves(bench, text, &planted).rows != run.rows));
+  for (const int64_t absurd : {INT64_MIN, INT64_MAX}) {  // a file may say so
+    std::memcpy(bytes.data(), &absurd, sizeof(absurd));
+    CHECK(run_halves(bench, text, &planted).rows.size() == run.rows.size());
+  }
+}
+
 TEST_CASE("state of a fixed size is refused in any other", "[runtime][policy]") {
   const auto golden = test::read_golden();
   MethodBench bench(golden, "zsmerge", Isa::kRef);

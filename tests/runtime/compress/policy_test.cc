@@ -303,9 +303,24 @@ TEST_CASE("zsmerge keeps what its rule keeps token by token, and merges the rest
   }
 }
 
-TEST_CASE("zsmerge lets attention fade by the number of queries", "[runtime][policy]") {
+TEST_CASE("cascade inserts a chunk's tokens in its rings, for each KV head by its own scores", "[runtime][policy]") {
+  // A sink and four rings of two slots: 0 | 1 2 | 3 4 | 5 6 | 7 8; tokens 9 to 12 are new.
+  NumberedCache cache(*find_policy("cascade"), 13, 9, 1);
+  *cache.state<int64_t>("seen tokens i64") = 29;  // so the new ones are 24 to 27 behind the sink
+  for (int g = 0; g < 2; ++g) {
+    auto* const scores = cache.state<float>("scores 0." + std::to_string(g) + " f32");
+    for (int s = 0; s < 13; ++s) scores[s] = float(g == 0 ? s : -s);
+  }
+  const auto kept = cache.evict();
+  // 24: each ring passes its oldest on, and 1 is lost. 25: 8 competes with 7 (in the ring 6 7). 26: 9 enters the second
+  // ring, whose 6 competes with 5 (in the ring 4 5). 27: 10 competes with 9.
+  CHECK(kept[0] == std::vector<int32_t>{0, 2, 3, 4, 6, 8, 10, 11, 12});
+  CHECK(kept[1] == std::vector<int32_t>{0, 2, 3, 4, 5, 7, 9, 11, 12});
+}
+
+TEST_CASE("cascade and zsmerge let attention fade by the number of queries", "[runtime][policy]") {
   std::mt19937 rng(8);
-  for (const auto& [name, decay] : {std::pair("zsmerge", 0.98)}) {
+  for (const auto& [name, decay] : {std::pair("cascade", 0.9999), {"zsmerge", 0.98}}) {
     NumberedCache cache(*find_policy(name), 40, 30, 1);
     double want = 0;  // the sum over slots: each query adds 1
     for (const int64_t n_queries : {7, 1, 40, 23}) {
