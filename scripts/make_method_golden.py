@@ -5,7 +5,7 @@
 
 The tiny model, seeded token ids, chunks and budgets small enough that eviction happens often. The file is one line of
 JSON (what was run, and the arrays in order with their shapes), then the arrays as little-endian float32 or int32.
-Needs: numpy, torch, transformers, gguf.
+Needs: numpy, torch, transformers, accelerate, gguf.
 """
 
 import json
