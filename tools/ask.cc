@@ -106,7 +106,7 @@ void add_ask(CLI::App& app, Invocation& invocation) {
   verb->add_flag("--sources", flags->sources, "Show the passages the answer was made from, the best match first");
   add_top_flag(*verb, flags->top, "With --sources: show the N best; 5 by default, 0: all");
   verb->add_flag("--show-prompt", flags->show_prompt, "Show the prompt as the model saw it");
-  add_gather_flags(*verb, o);
+  add_gather_flags(*verb, o, /*for_search=*/false);
   add_sampling_flags(*verb, flags->sampling);
 }
 

@@ -62,14 +62,23 @@ std::string not_negative(const std::string& text) {
   return text.starts_with('-') ? fmt::format("is {}; expected 0 or more", text) : std::string();
 }
 
+std::string method_help(bool for_search) {
+  std::string help = for_search ? "How passages are chosen:" : "How the question is answered:";
+  for (const MethodInfo& method : list_methods()) {
+    if (method.searches || !for_search) help += fmt::format("\n{}: {}", method.name, method.summary);
+  }
+  return help;
+}
+
 }  // namespace
 
-void add_gather_flags(CLI::App& verb, GatherOptions& options) {
+void add_gather_flags(CLI::App& verb, GatherOptions& options, bool for_search) {
   const auto add = [&](const char* name, int64_t& value, const char* help) {
     CLI::Option* const option =
         verb.add_option(name, value, help)->type_name("N")->check(not_negative)->group("Gather");
     value == GatherOptions::kAuto ? option->default_str("auto") : option->capture_default_str();
   };
+  verb.add_option("--method", options.method, method_help(for_search))->type_name("NAME")->capture_default_str();
   add("--gather-tokens", options.gather_tokens, "Tokens chosen by score");
   add("--edge-tokens", options.edge_tokens, "First and last tokens of the text, on top of those");
   verb.add_option("--gather-score", options.gather_score,

@@ -20,7 +20,7 @@ namespace reform::tool {
 // How many passages are shown as text if --top does not say.
 inline constexpr int64_t kTopPassages = 5;
 
-void add_gather_flags(CLI::App& verb, GatherOptions& options);
+void add_gather_flags(CLI::App& verb, GatherOptions& options, bool for_search);
 // `top` stays empty if the flag is not given; 0: all.
 void add_top_flag(CLI::App& verb, std::optional<int64_t>& top, const std::string& about);
 

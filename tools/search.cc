@@ -142,7 +142,7 @@ void add_search(CLI::App& app, Invocation& invocation) {
   add_top_flag(*verb, flags->top, "Show the N best passages; 0: all; by default 5, and all with --json");
   add_engine_flags(*verb, flags->engine, /*model_required=*/false);
   add_store_flag(*verb, flags->store_dir);
-  add_gather_flags(*verb, flags->options);
+  add_gather_flags(*verb, flags->options, /*for_search=*/true);
 }
 
 }  // namespace reform::tool

@@ -188,7 +188,8 @@ struct CAskResult : reform_ask_result {
     static_cast<reform_ask_result&>(*made) = {r.answer.c_str(),    r.finish_reason.c_str(), r.prompt.c_str(),
                                               sources.size(),      sources.data(),          r.gathered_tokens,
                                               r.edge_tokens,       r.question_tokens,       r.template_tokens,
-                                              r.recomputed_tokens, &made->owned_report,     r.confidence};
+                                              r.recomputed_tokens, &made->owned_report,     r.confidence,
+                                              r.method.c_str(),    r.full_model_tokens,     r.bytes_read};
     return made;
   }
 
@@ -204,9 +205,9 @@ struct CSearchResult : reform_search_result {
     made->owned_sources.set(r.sources);
     made->owned_report.set(std::move(r.timings), std::move(r.memory));
     const std::vector<const reform_source*>& sources = made->owned_sources.list;
-    static_cast<reform_search_result&>(*made) = {r.question.c_str(),  sources.size(), sources.data(),
-                                                 r.gathered_tokens,   r.edge_tokens,  r.question_tokens,
-                                                 &made->owned_report, r.confidence};
+    static_cast<reform_search_result&>(*made) = {
+        r.question.c_str(), sources.size(),      sources.data(), r.gathered_tokens, r.edge_tokens,
+        r.question_tokens,  &made->owned_report, r.confidence,   r.method.c_str(),  r.bytes_read};
     return made;
   }
 

@@ -17,6 +17,7 @@ reform_search_options search_defaults() {
   reform_search_options o = {};
   o.gather_tokens = d.gather_tokens, o.edge_tokens = d.edge_tokens, o.pool_window = d.pool_window;
   o.gather_score = "", o.rounds = d.rounds;
+  o.method = "reform";
   return o;
 }
 
@@ -46,6 +47,7 @@ reform_code reform_search(reform_engine* engine, reform_store* store, const char
     SearchOptions o;
     o.gather_tokens = c.gather_tokens, o.edge_tokens = c.edge_tokens, o.pool_window = c.pool_window;
     o.gather_score = text_or_empty(c.gather_score), o.rounds = c.rounds;
+    o.method = text_or_empty(c.method);
     std::vector<SearchQuestion> asked;
     for (const std::string& question : texts_of(questions, n_questions)) asked.push_back({question});
     auto made = std::make_unique<CSearchList>();

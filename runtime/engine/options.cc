@@ -1,6 +1,6 @@
-// The one place where options are checked.
+// Where options are checked; those of ask and search go by the method (runtime/jobs/methods/options.cc).
 #include <fmt/format.h>
-#include <reform/ask.h>
+#include <reform/generate.h>
 #include <reform/ingest.h>
 
 #include <cmath>
@@ -10,21 +10,9 @@
 #include "runtime/compress/head_set.h"
 #include "runtime/compress/policies/policy.h"
 #include "runtime/engine/device_choice.h"
+#include "runtime/engine/in_range.h"
 
 namespace reform {
-namespace {
-
-Status in_range(const char* name, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return {};
-  return {Code::kUsage, fmt::format("{} is {}; expected {} to {}", name, value, low, high)};
-}
-
-Status in_range(const char* name, double value, double low, double high) {
-  if (value >= low && value <= high) return {};
-  return {Code::kUsage, fmt::format("{} is {}; expected {} to {}", name, value, low, high)};
-}
-
-}  // namespace
 
 Status EngineOptions::validate() const {
   TRY(in_range("threads", int64_t(n_threads), 0, 1024));
@@ -71,23 +59,6 @@ Status SamplingOptions::validate() const {
   TRY(in_range("top-p", top_p, 0.0, 1.0));
   TRY(in_range("min-p", min_p, 0.0, 1.0));
   return in_range("new tokens", max_new_tokens, 0, 1 << 20);
-}
-
-Status GatherOptions::validate() const {
-  TRY(in_range("gather tokens", gather_tokens == kAuto ? 0 : gather_tokens, 0, 1 << 20));
-  TRY(in_range("edge tokens", edge_tokens == kAuto ? 0 : edge_tokens, 0, 1 << 16));
-  if (!gather_score.empty() && gather_score != "late" && gather_score != "paper")
-    return {Code::kUsage, fmt::format("unknown gather score '{}'; expected late or paper", gather_score)};
-  TRY(in_range("rounds", rounds == kAuto ? 1 : rounds, 1, 2));
-  TRY(in_range("pool window", pool_window, 1, 4095));
-  if (pool_window % 2 == 0)
-    return {Code::kUsage, fmt::format("pool window is {}; expected an odd number", pool_window)};
-  return {};
-}
-
-Status AskOptions::validate() const {
-  TRY(sampling.validate());
-  return GatherOptions::validate();
 }
 
 }  // namespace reform

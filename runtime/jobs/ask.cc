@@ -5,7 +5,7 @@
 
 #include "base/stopwatch.h"
 #include "base/try.h"
-#include "runtime/jobs/ask_method.h"
+#include "runtime/jobs/methods/methods.h"
 #include "runtime/jobs/store_impl.h"
 #include "runtime/text/sources.h"
 
@@ -47,6 +47,9 @@ Result<AskResult> run(const AskMethod& method, Ask& ask) {
   ask.enter("recompute");
   TRY_ASSIGN(Answer answer, method.answer(ask, spans));
   take_answer(std::move(answer), *ask.engine.tokenizer, out);
+  out.method = method.traits.name;
+  out.full_model_tokens = ask.full_model_tokens + out.recomputed_tokens;
+  out.bytes_read = ask.bytes_read();
   out.timings.phases_ms = {{"load_ms", ask.load_ms},
                            {"query_ms", queries[0].run_ms},
                            {"gather_ms", gather_ms},
@@ -56,6 +59,12 @@ Result<AskResult> run(const AskMethod& method, Ask& ask) {
 }
 
 }  // namespace
+
+int64_t Ask::bytes_read() const {
+  int64_t bytes = 0;
+  for (const OpenContext& context : contexts) bytes += context.data->bytes_read();
+  return bytes;
+}
 
 Result<Ids> encode_question(const Engine::Impl& engine, const std::string& question, int64_t max_new_tokens) {
   if (question.find_first_not_of(" \t\r\n") == std::string::npos) return Status{Code::kUsage, "the question is empty"};
@@ -92,8 +101,6 @@ Result<std::vector<Query>> run_query(const AskMethod& method, Ask& ask, std::spa
   return queries;
 }
 
-AskMethod reform_method() { return {.query = query_states, .select = select_spans, .answer = answer_by_recompute}; }
-
 Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store& store_handle,
                            const std::vector<std::string>& contexts, const std::string& question,
                            const AskOptions& options, const AskCallbacks& callbacks, const CancelToken* cancel) {
@@ -124,7 +131,8 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
 Result<AskResult> ask(Engine& engine, Store& store, const std::vector<std::string>& contexts,
                       const std::string& question, const AskOptions& options, const AskCallbacks& callbacks,
                       const CancelToken* cancel) {
-  return ask_with(reform_method(), engine, store, contexts, question, options, callbacks, cancel);
+  TRY_ASSIGN(const AskMethod method, method_named(options.method));
+  return ask_with(method, engine, store, contexts, question, options, callbacks, cancel);
 }
 
 }  // namespace reform

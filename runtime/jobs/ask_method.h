@@ -33,10 +33,12 @@ struct Ask {
   std::vector<OpenContext> contexts;  // at least one
   double load_ms = 0;                 // opening contexts and loading caches; a step that loads one adds to it
   bool told_of_score = false;         // that a context's heads allow the paper's score only; once for all questions
+  int64_t full_model_tokens = 0;      // that select ran through all layers
 
   void enter(const char* phase) const {
     if (callbacks.on_phase) callbacks.on_phase(phase);
   }
+  int64_t bytes_read() const;  // of all contexts
 };
 
 using Ids = std::vector<int32_t>;
@@ -61,6 +63,13 @@ struct Answer {
   GenerateResult generated;  // as Decoder::run() gives it
 };
 
+// What is known of a method before it runs: --help shows it, and options and contexts are checked by it.
+struct MethodTraits {
+  std::string name, summary;
+  std::vector<std::string> options;  // those of AskOptions that not every method heeds, as the command spells them
+  bool searches = false;             // select chooses passages, and needs no chat template for it
+};
+
 // Each step may fail. A step that takes long must check Ask::cancel.
 struct AskMethod {
   // A Query for each question. A question's ids fit the model's window. An ask has one question; a search may have
@@ -68,10 +77,10 @@ struct AskMethod {
   std::function<Result<std::vector<Query>>(Ask&, std::span<const Ids> questions)> query;
   std::function<Result<Selection>(Ask&, const Query&)> select;
   std::function<Result<Answer>(Ask&, std::span<const Span>)> answer;
+  MethodTraits traits = {};
 };
 
-// REFORM's own steps (arXiv 2506.01215 section 3.2).
-AskMethod reform_method();
+// The steps that several methods share are REFORM's own (arXiv 2506.01215 section 3.2).
 // The questions' states over each context's stored cache, since a question needs text before it. One row for each id.
 // Each cache is loaded once.
 Result<std::vector<Query>> query_states(Ask& ask, std::span<const Ids> questions);

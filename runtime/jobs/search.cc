@@ -6,7 +6,7 @@
 
 #include "base/stopwatch.h"
 #include "base/try.h"
-#include "runtime/jobs/ask_method.h"
+#include "runtime/jobs/methods/methods.h"
 #include "runtime/jobs/store_impl.h"
 
 namespace reform {
@@ -36,6 +36,7 @@ Result<SearchResult> gather(const AskMethod& method, Ask& ask, const Query& quer
   const Stopwatch watch;
   SearchResult out;
   out.question = ask.question;
+  out.method = method.traits.name;
   out.question_tokens = int64_t(query.ids.size());
   TRY_ASSIGN(const Selection selection, method.select(ask, query));
   const std::vector<Span>& spans = selection.spans;
@@ -43,6 +44,7 @@ Result<SearchResult> gather(const AskMethod& method, Ask& ask, const Query& quer
   for (const Span& s : spans) (s.edge ? out.edge_tokens : out.gathered_tokens) += s.end_token - s.begin_token;
   TRY_ASSIGN(out.sources, sources_of(ask, spans));
   rank_sources(out.sources);
+  out.bytes_read = ask.bytes_read();
   const double gather_ms = watch.elapsed_ms();
   out.timings.total_ms = query.run_ms + gather_ms;
   out.timings.phases_ms = {{"load_ms", ask.load_ms}, {"query_ms", query.run_ms}, {"gather_ms", gather_ms}};
@@ -96,7 +98,8 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
 Status search(Engine& engine, Store& store, const std::vector<std::string>& contexts,
               const std::vector<SearchQuestion>& questions, const SearchOptions& options,
               const SearchCallbacks& callbacks, const CancelToken* cancel) {
-  return search_with(reform_method(), engine, store, contexts, questions, options, callbacks, cancel);
+  TRY_ASSIGN(const AskMethod method, method_for_search(options.method));
+  return search_with(method, engine, store, contexts, questions, options, callbacks, cancel);
 }
 
 Result<SearchResult> search(Engine& engine, Store& store, const std::vector<std::string>& contexts,

@@ -69,6 +69,8 @@ class ContextData {
   // Reads checkpoint `n_tokens`: calls fn for each part in the order saved. fn must copy the bytes it wants to keep.
   virtual Status load_checkpoint(
       int64_t n_tokens, const std::function<Status(const std::string& name, std::span<const std::byte>)>& fn) = 0;
+  // What was read since it was opened, its records included.
+  virtual int64_t bytes_read() const = 0;
 };
 
 class ContextWriter : public ContextData {

@@ -229,6 +229,7 @@ Result<BlockBatch> Database::read(Family family, schema::Kind kind, std::span<co
     const rocksdb::PinnableSlice& value = batch.values[i];
     TRY_ASSIGN(const auto payload, unframe_value(tag_, kind, blocks[i], {value.data(), value.size()}));
     batch.payloads.push_back(payload);
+    bytes_read_ += int64_t(payload.size());
   }
   return batch;
 }

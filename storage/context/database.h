@@ -9,6 +9,7 @@
 #include <rocksdb/write_batch.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -56,6 +57,7 @@ class Database {
   const std::vector<schema::Family>& families() const { return families_; }
   MemoryAccount& account() const { return *share_.account; }
   const Disk& disk() const { return *share_.disk; }
+  int64_t bytes_read() const { return bytes_read_; }  // payloads that read() has given so far
 
   // Which checksums are checked when a value is read. Our frame's covers every byte of the value. RocksDB's own protect
   // what leads to the value, but cost half of a scan's processor time (Debian's is a table-driven CRC32c).
@@ -105,6 +107,7 @@ class Database {
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, schema::kMaxFamilies> handles_ = {};  // freed before db_
   rocksdb::ColumnFamilyHandle* default_handle_ = nullptr;
+  mutable std::atomic<int64_t> bytes_read_ = 0;
 };
 
 // The size of the store's one block cache.

@@ -32,6 +32,7 @@ class StoredContext {
   const Identity& identity() const { return identity_; }
   const ContextState& state() const { return state_; }
   Database& db() { return *db_; }
+  int64_t bytes_read() const { return db_->bytes_read(); }
   void set_state(ContextState state);           // after it has been written
   FileLock release_lock();                      // closes the database and keeps the lock; nothing else may follow
   SpaceClaim* claim() { return claim_.get(); }  // the writer's
@@ -77,6 +78,7 @@ class WithReads : public Base {
       int64_t n_tokens, const std::function<Status(const std::string& name, std::span<const std::byte>)>& fn) override {
     return context_.load_checkpoint(n_tokens, fn);
   }
+  int64_t bytes_read() const override { return context_.bytes_read(); }
 
  protected:
   StoredContext context_;

@@ -23,9 +23,12 @@ struct AskResult {
   std::string finish_reason;    // as in generate.h
   std::vector<Source> sources;  // what the model saw, in the order of the contexts given, then of the text
   double confidence = -1;       // as in search.h
+  std::string method;           // that answered
   std::string prompt;           // as the model saw it, special tokens spelled out
   int64_t gathered_tokens = 0, edge_tokens = 0, question_tokens = 0, template_tokens = 0;
   int64_t recomputed_tokens = 0;  // the whole prompt, the sum of these four; 0 if it is not run (max_new_tokens 0)
+  int64_t full_model_tokens = 0;  // run through all layers before the answer's first token
+  int64_t bytes_read = 0;         // of the contexts
   Timings timings;
   MemoryReport memory;
 };

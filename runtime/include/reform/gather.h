@@ -1,4 +1,5 @@
-// gather: what ask() and search() share: how passages are chosen, and what a passage is (arXiv 2506.01215 section 3.2).
+// gather: what ask() and search() share: the method of answering, how passages are chosen, and what a passage is (arXiv
+// 2506.01215 section 3.2).
 #pragma once
 
 #include <reform/export.h>
@@ -10,8 +11,18 @@
 
 namespace reform {
 
+// How a question is answered. All methods run on the same engine, weights and contexts, so that they can be compared.
+struct MethodInfo {
+  std::string name, summary;
+  std::vector<std::string> options;  // the options below that it heeds, as the command spells them
+  bool searches = false;             // search() can use it, too
+};
+REFORM_API std::vector<MethodInfo> list_methods();  // the first is the default
+
 struct GatherOptions {
   static constexpr int64_t kAuto = -1;
+  // A name of list_methods(). An option that it does not heed must keep its default.
+  std::string method = "reform";
   // Tokens chosen by score, over all contexts. kAuto: what a model of this size answers best from (late), or 2,048.
   int64_t gather_tokens = kAuto;
   // In addition, this many first and last tokens of the text. Several contexts share a quarter of gather_tokens. kAuto:

@@ -300,6 +300,7 @@ typedef struct reform_ask_options {
   int32_t ignore_end;       /* 1: always max_new_tokens, past any end token; for measuring */
   const char* gather_score; /* late, paper; "": late where the context's heads allow it */
   int64_t rounds;           /* -1: auto */
+  const char* method; /* as `reform ask --method` takes it; an option that it does not heed must keep its default */
 } reform_ask_options;
 
 typedef struct reform_score_part {
@@ -328,7 +329,10 @@ typedef struct reform_ask_result {
   int64_t gathered_tokens, edge_tokens, question_tokens, template_tokens;
   int64_t recomputed_tokens; /* their sum; 0 if the prompt is not run (max_new_tokens 0) */
   const reform_report* report;
-  double confidence; /* late: the chance that the text answers the question; < 0: not known */
+  double confidence;         /* late: the chance that the text answers the question; < 0: not known */
+  const char* method;        /* that answered */
+  int64_t full_model_tokens; /* run through all layers before the answer's first token */
+  int64_t bytes_read;        /* of the contexts */
 } reform_ask_result;
 
 REFORM_API void reform_ask_options_init(reform_ask_options* options, size_t size);
@@ -344,6 +348,8 @@ typedef struct reform_search_result {
   int64_t gathered_tokens, edge_tokens, question_tokens;
   const reform_report* report; /* phases load_ms (the whole call's until now), query_ms, gather_ms */
   double confidence;           /* as an ask's */
+  const char* method;          /* that found them */
+  int64_t bytes_read;          /* of the contexts, by the whole call until now */
 } reform_search_result;
 
 typedef struct reform_search_list {
@@ -363,6 +369,7 @@ typedef struct reform_search_options {
   const reform_cancel* cancel;
   const char* gather_score; /* as an ask's */
   int64_t rounds;           /* as an ask's */
+  const char* method;       /* as `reform search --method` takes it */
 } reform_search_options;
 
 REFORM_API void reform_search_options_init(reform_search_options* options, size_t size);

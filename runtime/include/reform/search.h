@@ -14,6 +14,8 @@ namespace reform {
 
 struct SearchOptions : GatherOptions {
   SearchOptions() { gather_tokens = 2048, edge_tokens = 0; }  // edges match nothing
+
+  REFORM_API Status validate() const;
 };
 
 struct SearchQuestion {
@@ -23,10 +25,12 @@ struct SearchQuestion {
 
 struct SearchResult {
   std::string question;
+  std::string method;           // that found them
   std::vector<Source> sources;  // as rank_sources() leaves them
   // late: the chance that the text answers the question, by how well its best passage fits. < 0: not known.
   double confidence = -1;
   int64_t gathered_tokens = 0, edge_tokens = 0, question_tokens = 0;
+  int64_t bytes_read = 0;  // of the contexts, by the whole call until now
   // Phases {load_ms, query_ms, gather_ms}. load_ms is the whole call's until now. The others and total_ms, their sum,
   // are this question's own.
   Timings timings;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/jobs/ask_method.h"
+#include "runtime/jobs/methods/methods.h"
 #include "tests/runtime/support/ingest_support.h"
 
 using namespace reform;

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/jobs/ask_method.h"
+#include "runtime/jobs/methods/methods.h"
 #include "storage/format/chunk_kind.h"
 #include "tests/runtime/support/fenced_device.h"
 #include "tests/runtime/support/late_bench.h"
@@ -50,6 +50,7 @@ class OtherId final : public ContextData {
                          const std::function<Status(const std::string&, std::span<const std::byte>)>& fn) override {
     return data_->load_checkpoint(n_tokens, fn);
   }
+  int64_t bytes_read() const override { return data_->bytes_read(); }
 
  private:
   const std::unique_ptr<ContextData> data_;

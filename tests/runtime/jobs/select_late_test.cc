@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/jobs/ask_method.h"
+#include "runtime/jobs/methods/methods.h"
 #include "runtime/jobs/settings.h"
 #include "runtime/jobs/store_impl.h"
 #include "storage/format/chunk_kind.h"

@@ -42,6 +42,7 @@ class TokensOnly : public ContextData {
                          const std::function<Status(const std::string&, std::span<const std::byte>)>&) override {
     return unused();
   }
+  int64_t bytes_read() const override { return 0; }
 
  private:
   static Status unused() { return {Code::kInternal, "not here"}; }

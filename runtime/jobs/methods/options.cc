@@ -1,0 +1,40 @@
+// Where the options of ask and search are checked.
+#include <fmt/format.h>
+#include <reform/ask.h>
+#include <reform/search.h>
+
+#include "base/try.h"
+#include "runtime/engine/in_range.h"
+#include "runtime/jobs/methods/methods.h"
+
+namespace reform {
+
+Status GatherOptions::validate() const {
+  const GivenOption given[] = {{"--gather-tokens", gather_tokens != kAuto},
+                               {"--edge-tokens", edge_tokens != kAuto && edge_tokens != 0},
+                               {"--gather-score", !gather_score.empty()},
+                               {"--rounds", rounds != kAuto},
+                               {"--pool-window", pool_window != GatherOptions().pool_window}};
+  TRY(check_heeded(method, given));
+  TRY(in_range("gather tokens", gather_tokens == kAuto ? 0 : gather_tokens, 0, 1 << 20));
+  TRY(in_range("edge tokens", edge_tokens == kAuto ? 0 : edge_tokens, 0, 1 << 16));
+  if (!gather_score.empty() && gather_score != "late" && gather_score != "paper")
+    return {Code::kUsage, fmt::format("unknown gather score '{}'; expected late or paper", gather_score)};
+  TRY(in_range("rounds", rounds == kAuto ? 1 : rounds, 1, 2));
+  TRY(in_range("pool window", pool_window, 1, 4095));
+  if (pool_window % 2 == 0)
+    return {Code::kUsage, fmt::format("pool window is {}; expected an odd number", pool_window)};
+  return {};
+}
+
+Status AskOptions::validate() const {
+  TRY(sampling.validate());
+  return GatherOptions::validate();
+}
+
+Status SearchOptions::validate() const {
+  TRY(method_for_search(method));
+  return GatherOptions::validate();
+}
+
+}  // namespace reform
