@@ -36,10 +36,12 @@ void print_sources(Output& out, std::vector<Source> sources, int64_t top) {
 
 void print_cost(Output& out, const AskResult& r) {
   const Timings& t = r.timings;
-  std::string decode;
+  std::string decode, read;
   if (t.predicted_ms > 0) decode = fmt::format(" at {:.1f} tokens/s", double(t.predicted_n) * 1000 / t.predicted_ms);
-  out.progress().remark(fmt::format("[{} tokens recomputed, {} generated{}; {} in all, peak memory {}]",
-                                    format_count(t.prompt_n), format_count(t.predicted_n), decode,
+  if (r.full_model_tokens > t.prompt_n)
+    read = fmt::format(" ({} by the whole model in all)", format_count(r.full_model_tokens));
+  out.progress().remark(fmt::format("[{} tokens recomputed{}, {} generated{}; {} in all, peak memory {}]",
+                                    format_count(t.prompt_n), read, format_count(t.predicted_n), decode,
                                     format_duration(t.total_ms / 1000), format_bytes(r.memory.peak_host_bytes)));
 }
 
@@ -58,6 +60,9 @@ Status run_ask(const AskFlags& flags, Output& out) {
   const CancelScope scope;
   AskCallbacks callbacks;
   callbacks.on_phase = [&](const std::string& phase) { out.progress().phase(phase); };
+  callbacks.on_chunk = [&](int64_t done, int64_t all) {
+    out.progress().update([&](int) { return fmt::format("{} / {} chunks", format_count(done), format_count(all)); });
+  };
   callbacks.on_text = [&](const std::string& piece) { return out.text(piece); };
   auto result = ask(*engine, *store, names, question, options, callbacks, &scope.token());
   if (!result.ok()) {
@@ -72,6 +77,8 @@ Status run_ask(const AskFlags& flags, Output& out) {
   if (flags.show_prompt) out.text("\nPrompt:\n" + answer.prompt + "\n");
   if (flags.sources) print_sources(out, answer.sources, flags.top.value_or(kTopPassages));
   out.object(ask_fields(names, question, answer, flags.show_prompt));
+  if (answer.finish_reason == "unanswered")
+    out.progress().remark("[the model finds the answer in no chunk of the text]");
   if (is_far(answer.confidence))
     out.progress().remark("[nothing in the text is close to this question; the answer may be invented]");
   const SamplingOptions& sampling = options.sampling;
@@ -107,6 +114,11 @@ void add_ask(CLI::App& app, Invocation& invocation) {
   add_top_flag(*verb, flags->top, "With --sources: show the N best; 5 by default, 0: all");
   verb->add_flag("--show-prompt", flags->show_prompt, "Show the prompt as the model saw it");
   add_gather_flags(*verb, o, /*for_search=*/false);
+  verb->add_option("--chunk-tokens", o.chunk_tokens, "oprm: tokens of the text that are read at a time")
+      ->type_name("N")
+      ->check(CLI::Validator(CLI::PositiveNumber).description(""))
+      ->default_str("auto")
+      ->group("Gather");
   add_sampling_flags(*verb, flags->sampling);
 }
 

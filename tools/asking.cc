@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "tools/progress.h"
@@ -57,6 +58,12 @@ std::string place_of(const Source& source) {
   return fmt::format("{}:{}", printable(source.file, false), source.begin_line + skipped);
 }
 
+std::string why_chosen(const Source& source) {
+  if (source.edge) return " (edge)";
+  if (std::isnan(source.score)) return "";
+  return fmt::format(" ({}score {:.3f})", source.round > 1 ? "second round, " : "", source.score);
+}
+
 // For CLI11's check(): what is wrong with the number, or "".
 std::string not_negative(const std::string& text) {
   return text.starts_with('-') ? fmt::format("is {}; expected 0 or more", text) : std::string();
@@ -79,7 +86,7 @@ void add_gather_flags(CLI::App& verb, GatherOptions& options, bool for_search) {
     value == GatherOptions::kAuto ? option->default_str("auto") : option->capture_default_str();
   };
   verb.add_option("--method", options.method, method_help(for_search))->type_name("NAME")->capture_default_str();
-  add("--gather-tokens", options.gather_tokens, "Tokens chosen by score");
+  add("--gather-tokens", options.gather_tokens, "Tokens of the text that the method chooses");
   add("--edge-tokens", options.edge_tokens, "First and last tokens of the text, on top of those");
   verb.add_option("--gather-score", options.gather_score,
                   "late: whole passages, by late interaction (the default where the context's heads allow it)\n"
@@ -115,10 +122,8 @@ void print_ranked(Output& out, const std::vector<Source>& ranked, int64_t top) {
   const size_t n = top == 0 ? ranked.size() : std::min(size_t(top), ranked.size());
   for (size_t i = 0; i < n; ++i) {
     const Source& s = ranked[i];
-    const std::string kind =
-        s.edge ? "edge" : fmt::format("{}score {:.3f}", s.round > 1 ? "second round, " : "", s.score);
-    out.text(fmt::format("  [{}] {} bytes {}-{} ({})\n    {}\n", printable(s.context, false), place_of(s), s.begin_byte,
-                         s.end_byte, kind, quote(s.text, s.edge ? kEdgeChars : kMatchChars)));
+    out.text(fmt::format("  [{}] {} bytes {}-{}{}\n    {}\n", printable(s.context, false), place_of(s), s.begin_byte,
+                         s.end_byte, why_chosen(s), quote(s.text, s.edge ? kEdgeChars : kMatchChars)));
   }
   if (n < ranked.size()) out.text(fmt::format("  … and {} more; --top 0 shows all\n", ranked.size() - n));
 }

@@ -2,6 +2,8 @@
 
 #include <reform/version.h>
 
+#include <cmath>
+
 namespace reform::tool {
 namespace {
 
@@ -54,7 +56,7 @@ Json source_json(const Source& source) {
           {"end_byte", source.end_byte},
           {"begin_line", source.begin_line},
           {"kind", source.edge ? "edge" : "match"},
-          {"score", source.edge ? Json() : Json(source.score)},
+          {"score", source.edge || std::isnan(source.score) ? Json() : Json(source.score)},
           {"round", source.round == 0 ? Json() : Json(source.round)},
           {"parts", std::move(parts)},
           {"text", source.text}};

@@ -143,6 +143,9 @@ void add_search(CLI::App& app, Invocation& invocation) {
   add_engine_flags(*verb, flags->engine, /*model_required=*/false);
   add_store_flag(*verb, flags->store_dir);
   add_gather_flags(*verb, flags->options, /*for_search=*/true);
+  verb->add_option("-s,--seed", flags->options.seed, "random: the same seed draws the same passages")
+      ->type_name("N")
+      ->capture_default_str();
 }
 
 }  // namespace reform::tool

@@ -47,7 +47,7 @@ reform_code reform_search(reform_engine* engine, reform_store* store, const char
     SearchOptions o;
     o.gather_tokens = c.gather_tokens, o.edge_tokens = c.edge_tokens, o.pool_window = c.pool_window;
     o.gather_score = text_or_empty(c.gather_score), o.rounds = c.rounds;
-    o.method = text_or_empty(c.method);
+    o.method = text_or_empty(c.method), o.seed = c.seed;
     std::vector<SearchQuestion> asked;
     for (const std::string& question : texts_of(questions, n_questions)) asked.push_back({question});
     auto made = std::make_unique<CSearchList>();

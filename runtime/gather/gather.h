@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -55,12 +56,14 @@ class Gatherer {
   std::deque<Peak> window_;  // falling scores within reach: the front is the window's maximum
 };
 
+inline constexpr float kUnscored = std::numeric_limits<float>::quiet_NaN();
+
 // A run of consecutive tokens of one context.
 struct Span {
   int32_t context = 0;
   int64_t begin_token = 0, end_token = 0;
   bool edge = false;
-  float score = 0;  // the best of its tokens' or passages'; 0 for edges
+  float score = 0;  // the best of its tokens' or passages'; 0 for edges; kUnscored if it was not chosen by a score
   // Of the best passage, if it was chosen by late interaction: its round, and the parts of its score (late_score.h).
   int round = 0;
   std::vector<double> parts = {};

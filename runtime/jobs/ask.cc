@@ -116,7 +116,7 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
   Ask ask{engine, question, chosen, callbacks, cancel, /*contexts=*/{}};
   ask.enter("load");
   TRY_ASSIGN(ask.contexts, open_contexts(engine, *store.contexts, contexts));
-  chosen = chosen_options(options, ask.contexts, engine);
+  chosen = chosen_options(options, method.traits, ask.contexts, engine);
   ask.load_ms = total.elapsed_ms();
   auto result = run(method, ask);
   if (result.ok()) {

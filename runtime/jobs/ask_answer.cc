@@ -74,7 +74,21 @@ std::string heading_of(const Ask& ask, const FilePiece& piece) {
   return context.name() + (several_files ? ": " + file : "");
 }
 
-Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans) {
+std::string to_lower(const std::string& size_option) { return size_option.empty() ? "-n" : size_option + " or -n"; }
+
+Result<GenerateResult> run(Ask& ask, std::span<const int32_t> prompt, const std::string& size_option) {
+  MemoryPlan store;
+  store[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(ask.contexts.size()));
+  TRY_ASSIGN(auto decoder,
+             ask.engine.open_decoder(int64_t(prompt.size()), ask.options.sampling, store,
+                                     fmt::format("a smaller {} needs less", to_lower(size_option)), ask.cancel));
+  return decoder->run(
+      prompt, ask.callbacks.on_text, [&] { ask.enter("decode"); }, ask.cancel);
+}
+
+}  // namespace
+
+Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::string& instruction) {
   TRY_ASSIGN(const std::vector<Tokens> tokens, read_spans(ask, spans));
   for (size_t i = 0; i < spans.size(); ++i)
     TRY(check_ids(ask.contexts[size_t(spans[i].context)], ask.engine, tokens[i].ids));
@@ -89,36 +103,38 @@ Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans) {
         new_heading ? fmt::format("{}[{}]\n", passages.empty() ? "" : "\n\n", heading) : std::string();
     passages.push_back({header, !new_heading && !piece.begins_file && !piece.continues, piece.ids});
   }
-  return assemble_prompt(*ask.engine.tokenizer, ask.engine.chat.value(), ask.options.system, passages, ask.question);
+  return assemble_prompt(*ask.engine.tokenizer, ask.engine.chat.value(), ask.options.system, passages, ask.question,
+                         instruction);
 }
 
-Result<GenerateResult> run(Ask& ask, std::span<const int32_t> prompt) {
-  MemoryPlan store;
-  store[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(ask.contexts.size()));
-  TRY_ASSIGN(auto decoder, ask.engine.open_decoder(int64_t(prompt.size()), ask.options.sampling, store,
-                                                   "a smaller --gather-tokens or -n needs less", ask.cancel));
-  return decoder->run(
-      prompt, ask.callbacks.on_text, [&] { ask.enter("decode"); }, ask.cancel);
+int64_t prompt_room(const Ask& ask) {
+  return ask.engine.model->shape().trained_window_tokens - ask.options.sampling.max_new_tokens;
 }
 
-}  // namespace
+Status check_window(const Ask& ask, const Prompt& prompt, const std::string& size_option) {
+  const int64_t n_prompt = int64_t(prompt.ids.size()), n_new = ask.options.sampling.max_new_tokens;
+  if (n_prompt <= prompt_room(ask)) return {};
+  return {Code::kUsage, fmt::format("{} tokens to recompute and {} to generate pass the model's window of {}; "
+                                    "lower {}, or ask more briefly",
+                                    n_prompt, n_new, prompt_room(ask) + n_new, to_lower(size_option))};
+}
 
-Result<Answer> answer_by_recompute(Ask& ask, std::span<const Span> spans) {
+Result<Answer> answer_prompt(Ask& ask, Prompt prompt, const std::string& size_option) {
+  TRY(check_window(ask, prompt, size_option));
+  const int64_t n_new = ask.options.sampling.max_new_tokens;
   Answer answer;
-  TRY_ASSIGN(answer.prompt, make_prompt(ask, spans));
-  const int64_t n_prompt = int64_t(answer.prompt.ids.size()), n_new = ask.options.sampling.max_new_tokens;
-  const int64_t window = ask.engine.model->shape().trained_window_tokens;
-  if (n_prompt + n_new > window) {
-    return Status{Code::kUsage, fmt::format("{} tokens to recompute and {} to generate pass the model's window of {}; "
-                                            "lower --gather-tokens ({}), the question, or -n",
-                                            n_prompt, n_new, window, ask.options.gather_tokens)};
-  }
+  answer.prompt = std::move(prompt);
   if (n_new > 0) {
-    TRY_ASSIGN(answer.generated, run(ask, answer.prompt.ids));
+    TRY_ASSIGN(answer.generated, run(ask, answer.prompt.ids, size_option));
   } else {  // the model's run over the prompt takes nearly all of an ask's time, and nothing would use its result
     answer.generated.finish_reason = "length";
   }
   return answer;
+}
+
+Result<Answer> answer_by_recompute(Ask& ask, std::span<const Span> spans) {
+  TRY_ASSIGN(Prompt prompt, make_prompt(ask, spans));
+  return answer_prompt(ask, std::move(prompt), "--gather-tokens");
 }
 
 }  // namespace reform

@@ -68,6 +68,7 @@ struct MethodTraits {
   std::string name, summary;
   std::vector<std::string> options;  // those of AskOptions that not every method heeds, as the command spells them
   bool searches = false;             // select chooses passages, and needs no chat template for it
+  bool fills_window = false;         // without --gather-tokens it takes what the model's window has room for
 };
 
 // Each step may fail. A step that takes long must check Ask::cancel.
@@ -92,6 +93,17 @@ Result<Selection> select_by_late_interaction(Ask& ask, const Query& query);
 Result<Selection> select_by_score(Ask& ask, const Query& query);
 // The full model over the spans' tokens and the question.
 Result<Answer> answer_by_recompute(Ask& ask, std::span<const Span> spans);
+// The two halves of that. The spans inside the chat template; no spans: template and question alone. The instruction,
+// if there is one, follows the question.
+Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::string& instruction = "");
+// kUsage unless the prompt and what is to be generated fit the model's window.
+// `size_option`: what makes the prompt shorter; "": only a shorter question does.
+Status check_window(const Ask& ask, const Prompt& prompt, const std::string& size_option);
+Result<Answer> answer_prompt(Ask& ask, Prompt prompt, const std::string& size_option);
+// The tokens of a prompt that the model's window has room for, beside what is to be generated.
+int64_t prompt_room(const Ask& ask);
+// The query of a method that looks for nothing: the ids alone.
+Result<std::vector<Query>> query_nothing(Ask& ask, std::span<const Ids> questions);
 
 // Makes the Scorer that compares a question's rows with a context's, block by block.
 Result<std::unique_ptr<Scorer>> make_scorer(const Site& site, const EmbeddingLayout& layout, int64_t n_question_rows);
@@ -102,8 +114,9 @@ Result<std::unique_ptr<Scorer>> make_late_scorer(const Site& site, const Embeddi
 // there is room to score as many rows.
 Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens);
 
-// What every ask and search does. The options with kAuto replaced, for these contexts:
-AskOptions chosen_options(AskOptions options, std::span<const OpenContext> contexts, const Engine::Impl& engine);
+// What every ask and search does. The options with kAuto replaced, for this method and these contexts:
+AskOptions chosen_options(AskOptions options, const MethodTraits& method, std::span<const OpenContext> contexts,
+                          const Engine::Impl& engine);
 // The ids of a question, which fits the model's window together with max_new_tokens:
 Result<Ids> encode_question(const Engine::Impl& engine, const std::string& question, int64_t max_new_tokens);
 // The method's query, checked:

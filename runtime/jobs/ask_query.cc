@@ -55,13 +55,16 @@ Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n
   return cache;
 }
 
-Result<std::vector<Query>> query_states(Ask& ask, std::span<const Ids> questions) {
+Result<std::vector<Query>> query_nothing(Ask&, std::span<const Ids> questions) {
   std::vector<Query> queries;
+  for (const Ids& ids : questions) queries.push_back({.ids = ids, .states = {}});
+  return queries;
+}
+
+Result<std::vector<Query>> query_states(Ask& ask, std::span<const Ids> questions) {
+  TRY_ASSIGN(std::vector<Query> queries, query_nothing(ask, questions));
   size_t longest = 0;
-  for (const Ids& ids : questions) {
-    queries.push_back({.ids = ids, .states = {}});
-    longest = std::max(longest, ids.size());
-  }
+  for (const Ids& ids : questions) longest = std::max(longest, ids.size());
   for (OpenContext& context : ask.contexts) {
     TRY_ASSIGN(auto cache, load_cache(ask, context, int64_t(longest)));
     for (Query& query : queries) {

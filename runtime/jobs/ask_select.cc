@@ -34,7 +34,8 @@ Result<std::unique_ptr<Scorer>> make_scorer(const Site& site, const EmbeddingLay
   return Scorer::create(site, layout, n_question_rows, block_tokens_for(int32_t(layout.row_bytes())));
 }
 
-AskOptions chosen_options(AskOptions options, std::span<const OpenContext> contexts, const Engine::Impl& engine) {
+AskOptions chosen_options(AskOptions options, const MethodTraits& method, std::span<const OpenContext> contexts,
+                          const Engine::Impl& engine) {
   constexpr int64_t kPaperTokens = 2048, kPaperEdge = 256;
   // A second round found 80 % more of the second hops within 512 tokens and cost other questions 1 in 100, from 1,024
   // on none (bench/results/gather.md). Fewer than 512 tokens are too few passages for two rounds.
@@ -45,7 +46,8 @@ AskOptions chosen_options(AskOptions options, std::span<const OpenContext> conte
   // 13 from 512, 9 of 30 from 1,024, and 26 of 40 from the right lines alone. Larger models were not measured.
   const int64_t n_params = engine.info.n_params;
   const int64_t late_tokens = n_params < 1'000'000'000 ? 256 : n_params < 4'000'000'000 ? 1024 : 2048;
-  if (options.gather_tokens == GatherOptions::kAuto) options.gather_tokens = late ? late_tokens : kPaperTokens;
+  if (options.gather_tokens == GatherOptions::kAuto && !method.fills_window)
+    options.gather_tokens = late ? late_tokens : kPaperTokens;
   if (options.edge_tokens == GatherOptions::kAuto) options.edge_tokens = late ? 0 : kPaperEdge;
   if (options.rounds == GatherOptions::kAuto)
     options.rounds = late && options.gather_tokens >= kTwoRoundsTokens ? 2 : 1;

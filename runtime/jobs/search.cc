@@ -67,13 +67,14 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
 
   AskOptions ask_options;
   static_cast<GatherOptions&>(ask_options) = options;
-  const AskCallbacks ask_callbacks{.on_sources = {}, .on_phase = callbacks.on_phase, .on_text = {}};
+  ask_options.sampling.seed = options.seed, ask_options.sampling.max_new_tokens = 0;
+  const AskCallbacks ask_callbacks{.on_sources = {}, .on_phase = callbacks.on_phase, .on_text = {}, .on_chunk = {}};
   std::string question;  // the one that is looked for now
   Ask ask{engine, question, ask_options, ask_callbacks, cancel, /*contexts=*/{}};
   Stopwatch watch;
   ask.enter("load");
   TRY_ASSIGN(ask.contexts, open_contexts(engine, *store.contexts, contexts));
-  ask_options = chosen_options(ask_options, ask.contexts, engine);
+  ask_options = chosen_options(ask_options, method.traits, ask.contexts, engine);
   ask.load_ms = watch.elapsed_ms();
   const auto answer_all = [&]() -> Status {
     for (size_t begin = 0; begin < ids.size(); begin += kBatch) {

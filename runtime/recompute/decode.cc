@@ -9,66 +9,49 @@
 namespace reform {
 namespace {
 
-// The least number of rows per call for a long prompt. Their activations are small beside the cache.
-constexpr int64_t kPrefillTokens = 1024;
-
-int64_t call_tokens(const Device& device, int64_t n_prompt_tokens) {
-  return std::min(n_prompt_tokens, std::max(kPrefillTokens, device.block_tokens()));
+WholeModelSizes sizes_of(int64_t n_prompt_tokens, int64_t max_new_tokens, int64_t n_stored_slots) {
+  return {.prompt_tokens = n_prompt_tokens,
+          .capacity = n_stored_slots + n_prompt_tokens + max_new_tokens,
+          .rotated_keys = n_stored_slots == 0};
 }
 
 }  // namespace
 
-OpLimits Decoder::limits(const ModelShape& shape, const Device& device, int64_t n_prompt_tokens,
-                         int64_t max_new_tokens) {
-  return Transformer::limits(shape, device, call_tokens(device, n_prompt_tokens), n_prompt_tokens + max_new_tokens);
+OpLimits Decoder::limits(const ModelShape& shape, const Device& device, int64_t n_prompt_tokens, int64_t max_new_tokens,
+                         int64_t n_stored_slots) {
+  return WholeModel::limits(shape, device, sizes_of(n_prompt_tokens, max_new_tokens, n_stored_slots));
 }
 
 Result<std::unique_ptr<Decoder>> Decoder::create(const Model& model, const Tokenizer& tokenizer, const Site& site,
                                                  KvView::Type kv_type, int64_t n_prompt_tokens,
-                                                 const SamplingOptions& sampling) {
-  const ModelShape& shape = model.shape();
-  const int64_t capacity = n_prompt_tokens + sampling.max_new_tokens;
+                                                 const SamplingOptions& sampling, int64_t n_stored_slots) {
+  const WholeModelSizes sizes = sizes_of(n_prompt_tokens, sampling.max_new_tokens, n_stored_slots);
   std::unique_ptr<Decoder> d(new Decoder(model, tokenizer, site, sampling));
-  d->call_tokens_ = call_tokens(site.device, n_prompt_tokens);
-  TRY_ASSIGN(d->cache_, KvCache::create(site.device.account(), kv_type, shape.n_layers, shape.n_kv_heads,
-                                        shape.head_dim, capacity));
-  TRY_ASSIGN(d->transformer_, Transformer::create(model, site, d->call_tokens_, capacity));
-  TRY_ASSIGN(NextToken next, NextToken::create(site.device, shape.n_vocab, sampling));
+  d->may_repeat_ = sizes.rotated_keys;
+  TRY_ASSIGN(d->whole_, WholeModel::create(model, site, kv_type, sizes));
+  TRY_ASSIGN(NextToken next, NextToken::create(site.device, model.shape().n_vocab, sampling));
   d->next_ = std::make_unique<NextToken>(std::move(next));
   return d;
 }
 
-ForwardArgs Decoder::whole_model() {
-  return {.ids = {},
-          .cache = &cache_,
-          .rotated_keys = true,
-          .last_layer = model_.shape().n_layers - 1,
-          .stop_at_states = false};
-}
-
 Status Decoder::prefill(std::span<const int32_t> prompt, const CancelToken* cancel) {
-  ForwardArgs args = whole_model();
-  for (size_t begin = 0; begin < prompt.size(); begin += size_t(call_tokens_)) {
-    args.ids = prompt.subspan(begin, std::min(prompt.size() - begin, size_t(call_tokens_)));
-    TRY(transformer_->forward(args, {.on_states = {}, .on_attention = {}, .on_progress = {}, .cancel = cancel}));
-  }
-  return next_->issue(*transformer_, *ops_, cancel);
+  TRY(whole_.run(prompt, cancel));
+  return next_->issue(whole_.transformer(), *ops_, cancel);
 }
 
 // From a token at slot kv_len to the next one. Issues only ops if all weights are resident. May be issued twice.
 Status Decoder::issue_step(int64_t kv_len, int32_t token, const CancelToken* cancel) {
-  cache_.set_kv_len(kv_len);
-  ForwardArgs args = whole_model();
-  args.ids = {&token, 1};
-  TRY(transformer_->forward(args, {.on_states = {}, .on_attention = {}, .on_progress = {}, .cancel = cancel}));
-  return next_->issue(*transformer_, *ops_, cancel);
+  cache().set_kv_len(kv_len);
+  TRY(whole_.run({&token, 1}, cancel));
+  return next_->issue(whole_.transformer(), *ops_, cancel);
 }
 
 Result<int32_t> Decoder::next_after(int32_t token, const CancelToken* cancel) {
-  const int64_t kv_len = cache_.kv_len();
+  const int64_t kv_len = cache().kv_len();
   const auto step = [&] { return issue_step(kv_len, token, cancel); };
   TRY(model_.weights().look_up({&token, 1}));
-  TRY(model_.weights().streams() ? step() : device_.run_step(next_->step_kind(), *ops_, step));
+  const bool repeats = may_repeat_ && !model_.weights().streams();
+  TRY(repeats ? device_.run_step(next_->step_kind(), *ops_, step) : step());
   return next_->take();
 }
 

@@ -10,22 +10,25 @@
 #include <memory>
 #include <span>
 
-#include "runtime/model/kv_cache.h"
 #include "runtime/model/model.h"
-#include "runtime/model/transformer.h"
 #include "runtime/recompute/next_token.h"
+#include "runtime/recompute/whole_model.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace reform {
 
 class Decoder {
  public:
-  static OpLimits limits(const ModelShape& shape, const Device& device, int64_t n_prompt_tokens,
-                         int64_t max_new_tokens);
-  // For one prompt of n_prompt_tokens. All memory is allocated here. The site's ops must have limits().
+  // For one prompt of n_prompt_tokens. With n_stored_slots > 0 up to so many slots are put into cache() before it runs,
+  // their keys un-rotated.
+  static OpLimits limits(const ModelShape& shape, const Device& device, int64_t n_prompt_tokens, int64_t max_new_tokens,
+                         int64_t n_stored_slots = 0);
+  // All memory is allocated here. The site's ops must have limits().
   static Result<std::unique_ptr<Decoder>> create(const Model& model, const Tokenizer& tokenizer, const Site& site,
                                                  KvView::Type kv_type, int64_t n_prompt_tokens,
-                                                 const SamplingOptions& sampling);
+                                                 const SamplingOptions& sampling, int64_t n_stored_slots = 0);
+
+  KvCache& cache() { return whole_.cache(); }
 
   // Prefill of the prompt into the cache, then decode. Pieces given to on_text are whole characters. The
   // result's memory, phases and total time are left to the caller.
@@ -39,7 +42,6 @@ class Decoder {
  private:
   Decoder(const Model& model, const Tokenizer& tokenizer, const Site& site, const SamplingOptions& sampling)
       : model_(model), tokenizer_(tokenizer), device_(site.device), ops_(site.ops), sampling_(sampling) {}
-  ForwardArgs whole_model();
   Status prefill(std::span<const int32_t> prompt, const CancelToken* cancel);
   Status issue_step(int64_t kv_len, int32_t token, const CancelToken* cancel);
   Result<int32_t> next_after(int32_t token, const CancelToken* cancel);
@@ -49,10 +51,9 @@ class Decoder {
   Device& device_;
   Ops* const ops_;
   const SamplingOptions sampling_;
-  KvCache cache_;
-  std::unique_ptr<Transformer> transformer_;
+  WholeModel whole_;
   std::unique_ptr<NextToken> next_;
-  int64_t call_tokens_ = 0;
+  bool may_repeat_ = true;  // a step is one that Device::run_step() knows
 };
 
 }  // namespace reform

@@ -10,7 +10,8 @@ constexpr const char* kSkipped = "\n[...]\n";
 }  // namespace
 
 Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::string& system,
-                               std::span<const Passage> passages, const std::string& question) {
+                               std::span<const Passage> passages, const std::string& question,
+                               const std::string& instruction) {
   Prompt prompt;
   const auto add = [&](const std::string& text, bool special, int64_t& count) -> Status {
     // token_bytes() of a special token is empty.
@@ -43,6 +44,7 @@ Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& c
   }
   if (!passages.empty()) TRY(add("\n\n", false, prompt.template_tokens));
   TRY(add(question, false, prompt.question_tokens));
+  if (!instruction.empty()) TRY(add("\n" + instruction, false, prompt.template_tokens));
   TRY(add(chat.user_end, true, prompt.template_tokens));
   TRY(add(chat.assistant_begin, true, prompt.template_tokens));
   return prompt;

@@ -22,16 +22,18 @@ struct Passage {
 
 struct Prompt {
   std::vector<int32_t> ids;
-  int64_t template_tokens = 0;  // template, system text, separators and headers
+  int64_t template_tokens = 0;  // template, system text, separators, headers and instruction
   int64_t passage_tokens = 0;
   int64_t question_tokens = 0;
 };
 
 // The one place that defines the prompt:
 //   [BOS] system turn (if the template or the caller has one), user turn: passages in document order with a fixed
-//   separator where text was skipped, an empty line, the question; then the assistant's head.
+//   separator where text was skipped, an empty line, the question, a line with the instruction if there is one; then
+//   the assistant's head.
 // Only the template's own pieces are encoded with special tokens; text, system and question never are.
 Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::string& system,
-                               std::span<const Passage> passages, const std::string& question);
+                               std::span<const Passage> passages, const std::string& question,
+                               const std::string& instruction = "");
 
 }  // namespace reform

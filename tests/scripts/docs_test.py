@@ -217,6 +217,15 @@ class Options(unittest.TestCase):
                 shown = self.reform(*([verb] if verb else []), "--help")
                 self.assertEqual(help_options(shown), documented_options(page, verb, cuda))
 
+    def test_the_methods_on_the_page_are_those_of_help(self):
+        body = sections((ROOT / "docs/CLI.md").read_text(), 2)["Methods"]
+        listed = [(re.findall(r"`([^`]+)`", row[0]), row[-1] == "yes") for row in table_rows(body)]
+        for verb in ("ask", "search"):
+            told = re.search(r"--method NAME=.*\n((?: {20,}\S+: .*\n)+)", self.reform(verb, "--help"))[1]
+            with self.subTest(verb=verb):
+                self.assertEqual(re.findall(r"^ +(\S+): ", told, re.M),
+                                 [name for names, searches in listed for name in names if searches or verb == "ask"])
+
     def test_options_for_a_gpu_are_on_the_page_for_builds_with_cuda_only(self):
         page = (ROOT / "docs/CLI.md").read_text()
         gpu = {"--max-gpu-memory", "--gpu-weights", "--gpu-products", "--gpu-attention", "--cublas-lt"}

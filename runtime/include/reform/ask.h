@@ -14,13 +14,15 @@ namespace reform {
 struct AskOptions : GatherOptions {
   SamplingOptions sampling;
   std::string system;  // system text; "" leaves the model's default
+  int64_t chunk_tokens =
+      kAuto;  // oprm: of the text in each prompt. kAuto: 2,000, or what the model's window has room for
 
   REFORM_API Status validate() const;
 };
 
 struct AskResult {
   std::string answer;
-  std::string finish_reason;    // as in generate.h
+  std::string finish_reason;    // as in generate.h; "unanswered": oprm, and no chunk has an answer
   std::vector<Source> sources;  // what the model saw, in the order of the contexts given, then of the text
   double confidence = -1;       // as in search.h
   std::string method;           // that answered
@@ -37,6 +39,8 @@ struct AskCallbacks {
   std::function<void(const std::vector<Source>&)> on_sources;  // before the first piece of text
   std::function<void(const std::string& phase)> on_phase;      // load, query, gather, recompute, decode
   TextCallback on_text;
+  // oprm, while it gathers: this many of the text's chunks have been run.
+  std::function<void(int64_t n_done, int64_t n_chunks)> on_chunk;
 };
 
 // kNotFound: no such context. kBusy: a context is not finished. kWrongModel: a context was made with another model than

@@ -51,7 +51,7 @@ struct Source {
   int64_t begin_byte = 0, end_byte = 0;  // in the original file
   bool edge = false;                     // the beginning or end of the text, not chosen by score
   // late: of its best passage, its neighbours' share included. paper: of its best token, a mean of cosines in [-1, 1].
-  // Meaningless for edges.
+  // NaN: the method has no scores. Meaningless for edges.
   double score = 0;
   std::string text;
   int64_t begin_line = 0;  // the line of begin_byte in the original file, from 1

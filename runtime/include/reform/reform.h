@@ -300,7 +300,8 @@ typedef struct reform_ask_options {
   int32_t ignore_end;       /* 1: always max_new_tokens, past any end token; for measuring */
   const char* gather_score; /* late, paper; "": late where the context's heads allow it */
   int64_t rounds;           /* -1: auto */
-  const char* method; /* as `reform ask --method` takes it; an option that it does not heed must keep its default */
+  const char* method;   /* as `reform ask --method` takes it; an option that it does not heed must keep its default */
+  int64_t chunk_tokens; /* oprm: of the text in each prompt; -1: auto */
 } reform_ask_options;
 
 typedef struct reform_score_part {
@@ -370,6 +371,7 @@ typedef struct reform_search_options {
   const char* gather_score; /* as an ask's */
   int64_t rounds;           /* as an ask's */
   const char* method;       /* as `reform search --method` takes it */
+  uint64_t seed;            /* random: which passages are drawn */
 } reform_search_options;
 
 REFORM_API void reform_search_options_init(reform_search_options* options, size_t size);

@@ -15,6 +15,8 @@ namespace reform {
 struct SearchOptions : GatherOptions {
   SearchOptions() { gather_tokens = 2048, edge_tokens = 0; }  // edges match nothing
 
+  uint64_t seed = 0;  // random: which passages are drawn; an ask takes it from its sampling
+
   REFORM_API Status validate() const;
 };
 

@@ -26,7 +26,8 @@ bool heeds(const MethodTraits& traits, const std::string& flag) {
 }  // namespace
 
 const std::vector<AskMethod>& methods() {
-  static const std::vector<AskMethod> all = {reform_method()};
+  static const std::vector<AskMethod> all = {reform_method(), first_method(), last_method(),       random_method(),
+                                             full_method(),   oprm_method(),  oprm_random_method()};
   return all;
 }
 
@@ -57,8 +58,9 @@ Status check_heeded(const std::string& method, std::span<const GivenOption> opti
   TRY_ASSIGN(const AskMethod found, method_named(method));
   for (const auto& [flag, given] : options) {
     if (!given || heeds(found.traits, flag)) continue;
-    return {Code::kUsage, fmt::format("the method {} has no use for {}, an option of {}", method, flag,
-                                      fmt::join(names_of([&](const MethodTraits& t) { return heeds(t, flag); }), ", "))};
+    return {Code::kUsage,
+            fmt::format("the method {} has no use for {}, an option of {}", method, flag,
+                        fmt::join(names_of([&](const MethodTraits& t) { return heeds(t, flag); }), ", "))};
   }
   return {};
 }

@@ -29,11 +29,16 @@ Status GatherOptions::validate() const {
 
 Status AskOptions::validate() const {
   TRY(sampling.validate());
+  const GivenOption given[] = {{"--chunk-tokens", chunk_tokens != kAuto}};
+  TRY(check_heeded(method, given));
+  TRY(in_range("chunk tokens", chunk_tokens == kAuto ? 64 : chunk_tokens, 64, 1 << 20));
   return GatherOptions::validate();
 }
 
 Status SearchOptions::validate() const {
   TRY(method_for_search(method));
+  const GivenOption given[] = {{"--seed", seed != 0}};
+  TRY(check_heeded(method, given));
   return GatherOptions::validate();
 }
 

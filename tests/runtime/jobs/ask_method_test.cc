@@ -72,7 +72,8 @@ struct Told {
   size_t n_sources = 0;
   AskCallbacks callbacks{.on_sources = [this](const std::vector<Source>& sources) { n_sources = sources.size(); },
                          .on_phase = [this](const std::string& phase) { phases.push_back(phase); },
-                         .on_text = {}};
+                         .on_text = {},
+                         .on_chunk = {}};
 };
 
 }  // namespace
