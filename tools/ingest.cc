@@ -159,6 +159,9 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
           "paper's own score")
       ->type_name("NAME")
       ->group(group);
+  verb->add_flag("--full-depth", o.full_depth,
+                 "Run the layers above those too, and keep the cache of every layer, for `ask --method carry`")
+      ->group(group);
   const auto add_size = [&](const char* name, int64_t& value, const char* help) {
     verb->add_option(name, value, help)
         ->type_name("N")

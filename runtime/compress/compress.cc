@@ -4,15 +4,13 @@
 
 #include <algorithm>
 
-namespace reform {
-namespace {
+#include "runtime/compress/cache_parts.h"
 
-// The most slots that a checkpoint holds.
+namespace reform {
+
 int64_t stored_slots(const CompressOptions& o) {
   return o.policy->carries() ? o.cache_tokens + 1 : ingest_sizes(o).capacity;
 }
-
-}  // namespace
 
 CompressSizes ingest_sizes(const CompressOptions& o) {
   if (o.policy->carries()) return {1 + o.chunk_tokens, o.cache_tokens + 1 + o.chunk_tokens};
@@ -35,6 +33,11 @@ WeightUse Compressor::weights(const Heads& heads) {
   return {.last_layer = exit_layer(heads), .stop_at_states = true, .output = false};
 }
 
+WeightUse Compressor::ingest_weights(const ModelShape& shape, const Heads& heads, const CompressOptions& options) {
+  if (!options.full_depth) return weights(heads);
+  return {.last_layer = shape.n_layers - 1, .stop_at_states = false, .output = false};
+}
+
 Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const Site& site, const Heads& heads,
                                                        const CompressOptions& options, const CompressSizes& sizes) {
   const ModelShape& shape = model.shape();
@@ -44,17 +47,18 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const
   c->options_ = options;
   c->heads_ = heads;
   c->exit_layer_ = exit_layer(heads);
+  c->n_cached_ = options.full_depth ? shape.n_layers : c->exit_layer_;
   c->layout_ = {int64_t(heads.size()), shape.head_dim};
   const auto [call, capacity] = sizes;
   MemoryAccount& account = site.device.account();
-  // The exit layer stops at its projections, so it has no cache.
+  // If the exit layer is the last that runs, it stops at its projections and has no cache.
   TRY_ASSIGN(c->cache_,
-             KvCache::create(account, options.kv_type, c->exit_layer_, shape.n_kv_heads, shape.head_dim, capacity));
+             KvCache::create(account, options.kv_type, c->n_cached_, shape.n_kv_heads, shape.head_dim, capacity));
   TRY_ASSIGN(c->transformer_, Transformer::create(model, site, call, capacity));
   if (options.policy->carries()) {
     TRY_ASSIGN(c->policy_, options.policy->make({.site = site,
                                                  .shape = shape,
-                                                 .n_layers = c->exit_layer_,
+                                                 .n_layers = c->n_cached_,
                                                  .capacity = capacity,
                                                  .budget = options.cache_tokens,
                                                  .sinks = options.sink_tokens}));
@@ -76,10 +80,13 @@ void Compressor::reset() {
   if (policy_ != nullptr) policy_->reset();
 }
 
-Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens, const CancelToken* cancel,
+Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens, bool to_exit, const CancelToken* cancel,
                        ForwardHooks hooks) {
-  ForwardArgs args{
-      .ids = ids, .cache = &cache_, .rotated_keys = false, .last_layer = exit_layer_, .stop_at_states = true};
+  ForwardArgs args{.ids = ids,
+                   .cache = &cache_,
+                   .rotated_keys = false,
+                   .last_layer = to_exit ? exit_layer_ : n_cached_ - 1,
+                   .stop_at_states = to_exit};
   if (policy_ != nullptr) args.slot_bias = [this](int64_t layer) { return policy_->slot_bias(layer); };
   hooks.on_states = [&](int64_t layer, const LayerStates& states) {
     capture_states(*ops_, heads_, layout_, layer, states, skip_tokens, rows_);
@@ -93,7 +100,7 @@ Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens, const 
 void Compressor::evict() {
   const int64_t kv_len = cache_.kv_len(), budget = options_.cache_tokens;
   if (policy_ == nullptr || kv_len <= budget) return;
-  for (int64_t layer = 0; layer < exit_layer_; ++layer) policy_->evict(layer, cache_.layer(layer, kv_len));
+  for (int64_t layer = 0; layer < n_cached_; ++layer) policy_->evict(layer, cache_.layer(layer, kv_len));
   cache_.set_kv_len(budget);
 }
 
@@ -116,7 +123,7 @@ Result<RowsForHost> Compressor::run_chunk(std::span<const int32_t> overlap, std:
       policy_->observe(layer, args, lse);
     };
   }
-  TRY(run(ids_, skip, cancel, std::move(hooks)));
+  TRY(run(ids_, skip, !options_.full_depth, cancel, std::move(hooks)));
   evict();
   return outlet_->end_call(int64_t(chunk.size()) * layout_.row_bytes());
 }
@@ -129,14 +136,14 @@ Status Compressor::run_tail(std::span<const int32_t> tail, const CancelToken* ca
     if (begin == 0 && options_.bos >= 0) ids_.push_back(options_.bos);
     const auto piece = tail.subspan(begin, std::min(step, tail.size() - begin));
     ids_.insert(ids_.end(), piece.begin(), piece.end());
-    TRY(run(ids_, 0, cancel));
+    TRY(run(ids_, 0, !options_.full_depth, cancel));
   }
   return {};
 }
 
 Result<std::span<const std::byte>> Compressor::run_question(std::span<const int32_t> ids, const CancelToken* cancel) {
   const int64_t kv_len = cache_.kv_len();
-  const Status status = run(ids, 0, cancel);
+  const Status status = run(ids, 0, /*to_exit=*/true, cancel);
   cache_.set_kv_len(kv_len);
   TRY(status);
   TRY_ASSIGN(const RowsForHost rows, outlet_->end_call(int64_t(ids.size()) * layout_.row_bytes()));
@@ -146,21 +153,11 @@ Result<std::span<const std::byte>> Compressor::run_question(std::span<const int3
 
 Status Compressor::wait_for(const RowsForHost& rows) { return outlet_->wait_for(rows); }
 
-// In this order for each layer: the keys of each KV head, the values of each, and what the policy adds.
+// For each layer in order what the cache holds, then what the policy adds.
 std::vector<StatePart> Compressor::state() const {
   std::vector<StatePart> all;
-  for (int64_t layer = 0; layer < exit_layer_; ++layer) {
-    const KvView view = cache_.layer(layer, 0);
-    const int64_t slot_bytes = view.head_dim * elem_bytes(view.type);
-    const char* const type = view.type == KvView::Type::kF32 ? "f32" : "f16";
-    for (const bool is_key : {true, false}) {
-      auto* const data = static_cast<std::byte*>(is_key ? view.k : view.v);
-      for (int64_t g = 0; g < view.n_kv_heads; ++g) {
-        all.push_back({.name = fmt::format("{} {}.{} {}", is_key ? "k" : "v", layer, g, type),
-                       .data = data + g * view.capacity * slot_bytes,
-                       .slot_bytes = slot_bytes});
-      }
-    }
+  for (int64_t layer = 0; layer < n_cached_; ++layer) {
+    for (StatePart& part : cache_parts(cache_, layer)) all.push_back(std::move(part));
     if (policy_ == nullptr) continue;
     for (StatePart& part : policy_->state(layer)) all.push_back(std::move(part));
   }

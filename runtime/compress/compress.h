@@ -30,7 +30,8 @@ struct CompressOptions {
   int64_t chunk_tokens = 0, cache_tokens = 0, sink_tokens = 0, overlap_tokens = 0;
   int32_t bos = -1;  // >= 0: run once before the first token (before each chunk when nothing is carried); has no row
   KvView::Type kv_type = KvView::Type::kF16;
-  bool saves = false;  // parts() will be called
+  bool saves = false;       // parts() will be called
+  bool full_depth = false;  // chunks run through all layers, each with a cache, and not only up to the exit layer
 };
 
 // The rows of the largest call and the slots of the cache, for an ingest and for a question on a stored cache.
@@ -40,16 +41,19 @@ struct CompressSizes {
 };
 CompressSizes ingest_sizes(const CompressOptions& options);
 CompressSizes question_sizes(const CompressOptions& options, int64_t n_question_tokens);
+// The most slots that a checkpoint holds.
+int64_t stored_slots(const CompressOptions& options);
 
 // If nothing is carried, questions are asked on a cache of this many last tokens of the text.
 inline constexpr int64_t kQuestionTailTokens = 4096;
 
 class Compressor {
  public:
-  // The limits of a job's ops, and the weights that it uses.
+  // The limits of a job's ops, and the weights that it uses: weights() for questions, ingest_weights() for chunks.
   static OpLimits limits(const ModelShape& shape, const Device& device, const CompressSizes& sizes,
                          bool fp8_products = false);
   static WeightUse weights(const Heads& heads);
+  static WeightUse ingest_weights(const ModelShape& shape, const Heads& heads, const CompressOptions& options);
   // All memory is allocated here. The site's ops must have limits().
   static Result<std::unique_ptr<Compressor>> create(const Model& model, const Site& site, const Heads& heads,
                                                     const CompressOptions& options, const CompressSizes& sizes);
@@ -85,7 +89,9 @@ class Compressor {
 
  private:
   Compressor() = default;
-  Status run(std::span<const int32_t> ids, int64_t skip_tokens, const CancelToken* cancel, ForwardHooks hooks = {});
+  // to_exit: up to the exit layer's states, which is all that a row needs.
+  Status run(std::span<const int32_t> ids, int64_t skip_tokens, bool to_exit, const CancelToken* cancel,
+             ForwardHooks hooks = {});
   void evict();
   std::vector<StatePart> state() const;
 
@@ -95,6 +101,7 @@ class Compressor {
   Heads heads_;
   EmbeddingLayout layout_;
   int64_t exit_layer_ = 0;
+  int64_t n_cached_ = 0;  // layers with a cache
   std::unique_ptr<Transformer> transformer_;
   KvCache cache_;
   std::unique_ptr<EvictionPolicy> policy_;  // nullptr if nothing is carried

@@ -30,6 +30,19 @@ void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
   out.recomputed_tokens = out.timings.prompt_n;
 }
 
+Status check_contexts(const MethodTraits& method, std::span<const OpenContext> contexts) {
+  if (!method.from_cache) return {};
+  if (contexts.size() > 1) {
+    return {Code::kUsage, fmt::format("the method {} answers from one context's cache, and {} are named", method.name,
+                                      contexts.size())};
+  }
+  if (contexts[0].settings.full_depth) return {};
+  return {Code::kUsage,
+          fmt::format("context '{}' keeps the cache of its lower layers only, and the method {} needs that "
+                      "of every layer; ingest its text with --full-depth",
+                      contexts[0].name(), method.name)};
+}
+
 Result<AskResult> run(const AskMethod& method, Ask& ask) {
   AskResult out;
   TRY_ASSIGN(const Ids ids, encode_question(ask.engine, ask.question, ask.options.sampling.max_new_tokens));
@@ -116,6 +129,7 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
   Ask ask{engine, question, chosen, callbacks, cancel, /*contexts=*/{}};
   ask.enter("load");
   TRY_ASSIGN(ask.contexts, open_contexts(engine, *store.contexts, contexts));
+  TRY(check_contexts(method.traits, ask.contexts));
   chosen = chosen_options(options, method.traits, ask.contexts, engine);
   ask.load_ms = total.elapsed_ms();
   auto result = run(method, ask);

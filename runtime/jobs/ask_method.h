@@ -68,6 +68,7 @@ struct MethodTraits {
   std::string name, summary;
   std::vector<std::string> options;  // those of AskOptions that not every method heeds, as the command spells them
   bool searches = false;             // select chooses passages, and needs no chat template for it
+  bool from_cache = false;           // it answers from the stored cache of one context, of which every layer is needed
   bool fills_window = false;         // without --gather-tokens it takes what the model's window has room for
 };
 

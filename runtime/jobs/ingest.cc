@@ -42,7 +42,7 @@ Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
     TRY_ASSIGN(const HeadSet set, call.engine.resolve_heads(options.depth, call.progress, call.cancel));
     if (set.heads != s.heads) return false;
   }
-  return s.fp8_products == engine.fp8_products() && s.policy == options.policy &&
+  return s.fp8_products == engine.fp8_products() && s.full_depth == options.full_depth && s.policy == options.policy &&
          s.chunk_tokens == options.chunk_tokens && s.cache_tokens == options.cache_tokens &&
          s.sink_tokens == options.sink_tokens && s.overlap_tokens == options.overlap_tokens && s.lossy == options.lossy;
 }
@@ -154,6 +154,7 @@ Result<IngestTarget> begin(IngestCall& call, Which which) {
                      .maps = {},
                      .head_dim = engine.model->shape().head_dim,
                      .kv_type = engine.kv_type_name(),
+                     .full_depth = options.full_depth,
                      .fp8_products = engine.fp8_products()};
   TRY(open_text(call, target));
   TRY(target.pump->fill(1));

@@ -75,7 +75,7 @@ Status IngestJob::make_compressor() {
   // The store has an account of its own; a chunk's rows are copied there.
   const EmbeddingLayout layout{int64_t(settings_.heads.size()), shape.head_dim};
   SessionNeeds needs{.limits = Compressor::limits(shape, *engine_.device, sizes, settings_.fp8_products),
-                     .weights = Compressor::weights(settings_.heads),
+                     .weights = Compressor::ingest_weights(shape, settings_.heads, compress_),
                      .beside = {},
                      .meanwhile = {},
                      .advice = "a smaller --chunk-tokens or --cache-tokens needs less"};

@@ -42,6 +42,7 @@ std::string to_json(const ContextSettings& s) {
   root["head_dim"] = s.head_dim;
   root["embedding"] = s.embedding;
   root["kv_type"] = s.kv_type;
+  if (s.full_depth) root["full_depth"] = true;
   if (s.fp8_products) root["products"] = kFp8Products;
   return root.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -67,6 +68,7 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
     s.head_dim = parse_integer(root.at("head_dim"));
     root.at("embedding").get_to(s.embedding);
     root.at("kv_type").get_to(s.kv_type);
+    if (root.contains("full_depth")) root.at("full_depth").get_to(s.full_depth);
     if (root.contains("products")) {
       if (root.at("products") != kFp8Products) return bad("unknown products");
       s.fp8_products = true;
@@ -109,7 +111,8 @@ CompressOptions compress_options(const ContextSettings& settings, KvView::Type k
           .cache_tokens = settings.cache_tokens,
           .sink_tokens = settings.sink_tokens,
           .overlap_tokens = settings.overlap_tokens,
-          .kv_type = kv_type};
+          .kv_type = kv_type,
+          .full_depth = settings.full_depth};
 }
 
 Status check_rows(const ContextSettings& settings, const ContextMeta& meta) {

@@ -24,6 +24,7 @@ struct ContextSettings {
   int64_t head_dim = 0;
   std::string embedding = "int8";
   std::string kv_type = "f16";  // of the checkpoint
+  bool full_depth = false;      // the checkpoints hold the cache of every layer
   bool fp8_products = false;    // both factors of products were rounded to e4m3 while the text was read
 };
 

@@ -34,7 +34,10 @@ struct IngestOptions {
   int64_t cache_tokens = 0;
   int64_t sink_tokens = 4;       // first tokens that are never evicted (policies with sinks)
   int64_t overlap_tokens = 256;  // tokens before a chunk that are run again (none)
-  bool lossy = false;            // invalid UTF-8 is read as U+FFFD instead of failing with kBadText
+  // Every layer runs, and the context keeps the compressed cache of each, for the method carry of ask(). Reading takes
+  // longer, and the checkpoints are as much larger as there are more layers.
+  bool full_depth = false;
+  bool lossy = false;  // invalid UTF-8 is read as U+FFFD instead of failing with kBadText
   // What to do if the name exists with other text. kRefuse: kExists. kAppend: add the text at the end. kReplace: the
   // old context goes on answering until the new one is finished and takes its place in that instant; a replacement that
   // was begun with the same text and options is continued.

@@ -26,8 +26,8 @@ bool heeds(const MethodTraits& traits, const std::string& flag) {
 }  // namespace
 
 const std::vector<AskMethod>& methods() {
-  static const std::vector<AskMethod> all = {reform_method(), first_method(), last_method(),       random_method(),
-                                             full_method(),   oprm_method(),  oprm_random_method()};
+  static const std::vector<AskMethod> all = {reform_method(), first_method(), last_method(),        random_method(),
+                                             full_method(),   oprm_method(),  oprm_random_method(), carry_method()};
   return all;
 }
 
@@ -49,9 +49,8 @@ Result<AskMethod> method_named(const std::string& name) {
 Result<AskMethod> method_for_search(const std::string& name) {
   TRY_ASSIGN(AskMethod method, method_named(name));
   if (method.traits.searches) return method;
-  return Status{Code::kUsage,
-                fmt::format("the method {} chooses no passages that a search could show; expected one of {}", name,
-                            fmt::join(names_of([](const MethodTraits& t) { return t.searches; }), ", "))};
+  return Status{Code::kUsage, fmt::format("search does not take the method {}; expected one of {}", name,
+                                          fmt::join(names_of([](const MethodTraits& t) { return t.searches; }), ", "))};
 }
 
 Status check_heeded(const std::string& method, std::span<const GivenOption> options) {

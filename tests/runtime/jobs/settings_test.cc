@@ -57,6 +57,19 @@ TEST_CASE("settings: maps are kept to the last bit, and settings without maps sa
         std::string::npos);
 }
 
+TEST_CASE("settings: the depth of the cache is kept, and only where it is full", "[runtime][settings]") {
+  ContextSettings s = some_settings();
+  CHECK(to_json(s).find("full_depth") == std::string::npos);
+  CHECK(!take(parse_settings(to_json(s), "c")).full_depth);
+  s.full_depth = true;
+  const std::string written = to_json(s);
+  CHECK(take(parse_settings(written, "c")).full_depth);
+  CHECK(compress_options(take(parse_settings(written, "c")), KvView::Type::kF16).full_depth);
+  nlohmann::json damaged = nlohmann::json::parse(written);
+  damaged["full_depth"] = 1;
+  CHECK(parse_settings(damaged.dump(), "c").status().code == Code::kCorrupt);
+}
+
 TEST_CASE("settings: damaged maps are damage to the context", "[runtime][settings]") {
   using nlohmann::ordered_json;
   const auto status = [](const std::function<void(ordered_json & maps)>& damage) {

@@ -91,7 +91,9 @@ TEST_CASE("methods: an unknown one is refused with the names there are", "[runti
 TEST_CASE("methods: each answers from the text, says so, and its costs add up", "[runtime][ask]") {
   IngestBench bench;
   const std::string text = made_text(1, 900);
-  REQUIRE(bench.ingest("a", {text}, IngestBench::options("h2o")).ok());
+  IngestOptions options = IngestBench::options("h2o");
+  options.full_depth = true;
+  REQUIRE(bench.ingest("a", {text}, options).ok());
   for (const MethodInfo& method : list_methods()) {
     CAPTURE(method.name);
     AskResult results[2];

@@ -1,0 +1,52 @@
+#include "runtime/compress/cache_parts.h"
+
+#include <fmt/format.h>
+
+namespace reform {
+
+std::vector<StatePart> cache_parts(const KvCache& cache, int64_t layer) {
+  std::vector<StatePart> parts;
+  const KvView view = cache.layer(layer, 0);
+  const int64_t slot_bytes = view.head_dim * elem_bytes(view.type);
+  const char* const type = view.type == KvView::Type::kF32 ? "f32" : "f16";
+  for (const bool is_key : {true, false}) {
+    auto* const data = static_cast<std::byte*>(is_key ? view.k : view.v);
+    for (int64_t g = 0; g < view.n_kv_heads; ++g) {
+      parts.push_back({.name = fmt::format("{} {}.{} {}", is_key ? "k" : "v", layer, g, type),
+                       .data = data + g * view.capacity * slot_bytes,
+                       .slot_bytes = slot_bytes});
+    }
+  }
+  return parts;
+}
+
+CacheLoader::CacheLoader(Device& device, KvCache& cache, int64_t most_slots)
+    : device_(device), cache_(cache), most_slots_(most_slots) {
+  for (int64_t layer = 0; layer < cache.n_layers(); ++layer) {
+    for (StatePart& part : cache_parts(cache, layer)) parts_.push_back(std::move(part));
+  }
+}
+
+Status CacheLoader::load_part(const std::string& name, std::span<const std::byte> bytes) {
+  if (n_loaded_ == parts_.size() || name != parts_[n_loaded_].name) return {};
+  const StatePart& part = parts_[n_loaded_];
+  const int64_t size_bytes = int64_t(bytes.size());
+  if (n_loaded_ == 0) kv_len_ = size_bytes / part.slot_bytes;
+  if (kv_len_ < 1 || kv_len_ > most_slots_ || size_bytes != part.bytes(kv_len_)) {
+    return {Code::kCorrupt, fmt::format("checkpoint: part '{}' has {} bytes; expected {} slots of {} bytes, 1 to {} of "
+                                        "them",
+                                        name, size_bytes, kv_len_, part.slot_bytes, most_slots_)};
+  }
+  ++n_loaded_;
+  return device_.to_device(part.data, bytes.data(), size_bytes);
+}
+
+Status CacheLoader::finish() {
+  if (n_loaded_ < parts_.size()) {
+    return {Code::kCorrupt, fmt::format("checkpoint: part '{}' is not in its place", parts_[n_loaded_].name)};
+  }
+  cache_.set_kv_len(kv_len_);
+  return {};
+}
+
+}  // namespace reform

@@ -1,0 +1,91 @@
+// What chunks carried: the compressed cache alone answers. Nothing is gathered; the chat template with the question
+// runs behind the text's slots, through all layers, and the answer is decoded from there.
+#include <fmt/format.h>
+
+#include "base/stopwatch.h"
+#include "base/try.h"
+#include "runtime/compress/cache_parts.h"
+#include "runtime/jobs/methods/methods.h"
+
+namespace reform {
+namespace {
+
+Result<Selection> select_nothing(Ask&, const Query&) { return Selection{}; }
+
+// The text's slots begin with BOS already.
+Result<Prompt> prompt_without_bos(Ask& ask) {
+  TRY_ASSIGN(Prompt prompt, make_prompt(ask, {}));
+  if (!ask.engine.tokenizer->add_bos()) return prompt;
+  prompt.ids.erase(prompt.ids.begin());
+  --prompt.template_tokens;
+  return prompt;
+}
+
+Status check_positions(const Ask& ask, int64_t n_stored, int64_t n_prompt) {
+  if (n_stored + n_prompt <= prompt_room(ask)) return {};
+  const int64_t n_new = ask.options.sampling.max_new_tokens;
+  return {Code::kUsage,
+          fmt::format("up to {} slots of the cache, {} tokens of question and template and {} to generate pass the "
+                      "model's window of {}; lower -n, or ingest with a smaller --cache-tokens and a policy that heeds it",
+                      n_stored, n_prompt, n_new, prompt_room(ask) + n_new)};
+}
+
+Result<Session<Decoder>> open_decoder(Ask& ask, int64_t n_prompt, int64_t n_stored) {
+  Engine::Impl& engine = ask.engine;
+  const SamplingOptions& sampling = ask.options.sampling;
+  SessionNeeds needs{
+      .limits = Decoder::limits(engine.model->shape(), *engine.device, n_prompt, sampling.max_new_tokens, n_stored),
+      .weights = use_of_all(engine.model->shape()),
+      .beside = {},
+      .meanwhile = {},
+      .advice = "a smaller -n needs less"};
+  needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, 1);
+  const auto make = [&](const Site& site) {
+    return Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), n_prompt, sampling, n_stored);
+  };
+  return engine.open_session<Decoder>(needs, make, ask.cancel);
+}
+
+Status load_slots(Ask& ask, OpenContext& context, KvCache& cache, int64_t n_stored) {
+  const Stopwatch watch;
+  CacheLoader loader(*ask.engine.device, cache, n_stored);
+  TRY(context.data->load_checkpoint(context.n_tokens(), [&](const std::string& part, std::span<const std::byte> bytes) {
+    return loader.load_part(part, bytes);
+  }));
+  TRY(loader.finish());
+  ask.load_ms += watch.elapsed_ms();
+  return {};
+}
+
+Result<Answer> answer_from_cache(Ask& ask, std::span<const Span>) {
+  OpenContext& context = ask.contexts[0];
+  const CompressOptions options = compress_options(context.settings, ask.engine.kv_type());
+  const int64_t n_stored = std::min(stored_slots(options), context.n_tokens() + 1);
+  Answer answer;
+  TRY_ASSIGN(answer.prompt, prompt_without_bos(ask));
+  const Ids& ids = answer.prompt.ids;
+  TRY(check_positions(ask, n_stored, int64_t(ids.size())));
+  if (ask.options.sampling.max_new_tokens == 0) {
+    answer.generated.finish_reason = "length";
+    return answer;
+  }
+  TRY_ASSIGN(auto decoder, open_decoder(ask, int64_t(ids.size()), n_stored));
+  TRY(load_slots(ask, context, decoder->cache(), n_stored));
+  TRY_ASSIGN(answer.generated, decoder->run(
+                                   ids, ask.callbacks.on_text, [&] { ask.enter("decode"); }, ask.cancel));
+  return answer;
+}
+
+}  // namespace
+
+AskMethod carry_method() {
+  return {.query = query_nothing,
+          .select = select_nothing,
+          .answer = answer_from_cache,
+          .traits = {.name = "carry",
+                     .summary = "the compressed cache alone answers; for a context made with --full-depth",
+                     .options = {},
+                     .from_cache = true}};
+}
+
+}  // namespace reform
