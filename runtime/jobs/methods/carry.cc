@@ -24,10 +24,11 @@ Result<Prompt> prompt_without_bos(Ask& ask) {
 Status check_positions(const Ask& ask, int64_t n_stored, int64_t n_prompt) {
   if (n_stored + n_prompt <= prompt_room(ask)) return {};
   const int64_t n_new = ask.options.sampling.max_new_tokens;
-  return {Code::kUsage,
-          fmt::format("up to {} slots of the cache, {} tokens of question and template and {} to generate pass the "
-                      "model's window of {}; lower -n, or ingest with a smaller --cache-tokens and a policy that heeds it",
-                      n_stored, n_prompt, n_new, prompt_room(ask) + n_new)};
+  return {
+      Code::kUsage,
+      fmt::format("up to {} slots of the cache, {} tokens of question and template and {} to generate pass the "
+                  "model's window of {}; lower -n, or ingest with a smaller --cache-tokens and a policy that heeds it",
+                  n_stored, n_prompt, n_new, prompt_room(ask) + n_new)};
 }
 
 Result<Session<Decoder>> open_decoder(Ask& ask, int64_t n_prompt, int64_t n_stored) {

@@ -55,11 +55,12 @@ Result<AskMethod> method_for_search(const std::string& name) {
 
 Status check_heeded(const std::string& method, std::span<const GivenOption> options) {
   TRY_ASSIGN(const AskMethod found, method_named(method));
-  for (const auto& [flag, given] : options) {
-    if (!given || heeds(found.traits, flag)) continue;
+  for (const GivenOption& option : options) {
+    const std::string flag = option.flag;
+    if (!option.given || heeds(found.traits, flag)) continue;
+    const auto heeding = names_of([&](const MethodTraits& traits) { return heeds(traits, flag); });
     return {Code::kUsage,
-            fmt::format("the method {} has no use for {}, an option of {}", method, flag,
-                        fmt::join(names_of([&](const MethodTraits& t) { return heeds(t, flag); }), ", "))};
+            fmt::format("the method {} has no use for {}, an option of {}", method, flag, fmt::join(heeding, ", "))};
   }
   return {};
 }

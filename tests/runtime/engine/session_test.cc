@@ -7,6 +7,7 @@
 #include "runtime/heads/feature_pass.h"
 #include "runtime/jobs/ask_method.h"
 #include "runtime/recompute/decode.h"
+#include "runtime/recompute/first_token.h"
 #include "tests/runtime/support/ingest_support.h"
 #include "tests/support/take.h"
 
@@ -44,14 +45,15 @@ TEST_CASE("a job's plan is to the byte what it allocates, wherever memory is", "
   SECTION("compress") {
     const Policy& policy = policies()[size_t(GENERATE(range(0, int(policies().size()))))];
     CAPTURE(policy.name);
-    const bool saves = GENERATE(false, true);
+    const bool saves = GENERATE(false, true), full_depth = GENERATE(false, true);
     const CompressOptions options{.policy = &policy,
                                   .chunk_tokens = 173,
                                   .cache_tokens = 91,
                                   .sink_tokens = 4,
                                   .overlap_tokens = 17,
                                   .kv_type = engine.kv_type(),
-                                  .saves = saves};
+                                  .saves = saves,
+                                  .full_depth = full_depth};
     const CompressSizes sizes = ingest_sizes(options);
     check_plan<Compressor>(engine, Compressor::limits(shape, *engine.device, sizes), [&](const Site& site) {
       return Compressor::create(*engine.model, site, heads, options, sizes);
@@ -72,6 +74,18 @@ TEST_CASE("a job's plan is to the byte what it allocates, wherever memory is", "
     sampling.max_new_tokens = 11;
     check_plan<Decoder>(engine, Decoder::limits(shape, *engine.device, 1301, 11), [&](const Site& site) {
       return Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), 1301, sampling);
+    });
+  }
+  SECTION("an answer from stored slots") {
+    SamplingOptions sampling;
+    sampling.max_new_tokens = 11;
+    check_plan<Decoder>(engine, Decoder::limits(shape, *engine.device, 31, 11, 517), [&](const Site& site) {
+      return Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), 31, sampling, 517);
+    });
+  }
+  SECTION("first tokens") {
+    check_plan<FirstToken>(engine, FirstToken::limits(shape, *engine.device, 1301), [&](const Site& site) {
+      return FirstToken::create(*engine.model, site, engine.kv_type(), 1301);
     });
   }
   SECTION("the search for heads") {
