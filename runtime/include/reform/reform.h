@@ -314,8 +314,8 @@ typedef struct reform_source {
   const char *context, *file, *text;
   size_t text_bytes; /* the text may hold NULs */
   int64_t begin_byte, end_byte;
-  int32_t edge; /* 1: an edge, without a score */
-  double score;
+  int32_t edge;       /* 1: an edge, without a score */
+  double score;       /* NaN: the method has no scores */
   int64_t begin_line; /* of begin_byte, from 1 */
   int32_t round;      /* of late interaction, from 1; 0: not found by it */
   size_t n_parts;     /* of the score, by late interaction */
@@ -324,7 +324,7 @@ typedef struct reform_source {
 
 typedef struct reform_ask_result {
   const char* answer;
-  const char* finish_reason; /* stop, length; cancelled: the text callback returned 0 */
+  const char* finish_reason; /* stop, length; unanswered: by oprm; cancelled: the text callback returned 0 */
   const char* prompt;
   size_t n_sources;
   const reform_source* const* sources;

@@ -26,10 +26,11 @@ struct Run {
   int64_t n_layers = 0;
 };
 
-Run run_of(const std::string& policy, bool full_depth) {
+Run run_of(const std::string& policy, bool full_depth,
+           const Heads& heads = {{0, HeadRef::Part::kV, 1}, {1, HeadRef::Part::kQ, 0}}) {
   const Golden golden = read_golden();
   MethodBench bench(golden, policy, Isa::kPortable);
-  bench.heads = {{0, HeadRef::Part::kV, 1}, {1, HeadRef::Part::kQ, 0}};
+  bench.heads = heads;
   bench.options.full_depth = full_depth;
   const auto c = bench.compressor();
   const std::vector<int32_t> text = some_ids(size_t(bench.options.chunk_tokens * 3 + 7));
@@ -65,6 +66,8 @@ TEST_CASE("full depth: rows and the lower layers' cache are as without it; the u
     CHECK((deep.rows == shallow.rows));
     CHECK((deep.question == shallow.question));
     REQUIRE(deep.parts.size() > shallow.parts.size());
+    // Above the exit layer, too, the policy keeps what it keeps below.
+    CHECK((run_of(policy, true, {{0, HeadRef::Part::kV, 1}}).parts == deep.parts));
     CHECK(std::equal(shallow.parts.begin(), shallow.parts.end(), deep.parts.begin()));
     for (int64_t layer = 0; layer < deep.n_layers; ++layer) {
       const auto held = [&](const SavedParts& parts) {
