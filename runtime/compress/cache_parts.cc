@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace reform {
 
 std::vector<StatePart> cache_parts(const KvCache& cache, int64_t layer) {
@@ -20,31 +22,41 @@ std::vector<StatePart> cache_parts(const KvCache& cache, int64_t layer) {
   return parts;
 }
 
-CacheLoader::CacheLoader(Device& device, KvCache& cache, int64_t most_slots)
-    : device_(device), cache_(cache), most_slots_(most_slots) {
+std::vector<StatePart> checkpoint_parts(const KvCache& cache, EvictionPolicy* policy) {
+  std::vector<StatePart> all;
   for (int64_t layer = 0; layer < cache.n_layers(); ++layer) {
-    for (StatePart& part : cache_parts(cache, layer)) parts_.push_back(std::move(part));
+    for (StatePart& part : cache_parts(cache, layer)) all.push_back(std::move(part));
+    if (policy == nullptr) continue;
+    for (StatePart& part : policy->state(layer)) all.push_back(std::move(part));
   }
+  return all;
+}
+
+CacheLoader::CacheLoader(Device& device, KvCache& cache, EvictionPolicy* policy, int64_t most_slots)
+    : device_(device), cache_(cache), most_slots_(most_slots), parts_(checkpoint_parts(cache, policy)) {
+  if (policy != nullptr) policy->reset();
 }
 
 Status CacheLoader::load_part(const std::string& name, std::span<const std::byte> bytes) {
-  if (n_loaded_ == parts_.size() || name != parts_[n_loaded_].name) return {};
+  if (n_loaded_ == parts_.size()) return {Code::kCorrupt, fmt::format("checkpoint: unexpected part '{}'", name)};
   const StatePart& part = parts_[n_loaded_];
   const int64_t size_bytes = int64_t(bytes.size());
   if (n_loaded_ == 0) kv_len_ = size_bytes / part.slot_bytes;
-  if (kv_len_ < 1 || kv_len_ > most_slots_ || size_bytes != part.bytes(kv_len_)) {
-    return {Code::kCorrupt, fmt::format("checkpoint: part '{}' has {} bytes; expected {} slots of {} bytes, 1 to {} of "
-                                        "them",
-                                        name, size_bytes, kv_len_, part.slot_bytes, most_slots_)};
+  if (name != part.name || kv_len_ < 1 || kv_len_ > most_slots_ || size_bytes != part.bytes(kv_len_)) {
+    return {Code::kCorrupt,
+            fmt::format("checkpoint: part {} is '{}' of {} bytes; expected '{}' of {} bytes ({} slots; "
+                        "1 to {})",
+                        n_loaded_, name, size_bytes, part.name, part.bytes(kv_len_), kv_len_, most_slots_)};
   }
   ++n_loaded_;
-  return device_.to_device(part.data, bytes.data(), size_bytes);
+  if (!part.on_host) return device_.to_device(part.data, bytes.data(), size_bytes);
+  std::copy(bytes.begin(), bytes.end(), part.data);
+  return {};
 }
 
 Status CacheLoader::finish() {
-  if (n_loaded_ < parts_.size()) {
-    return {Code::kCorrupt, fmt::format("checkpoint: part '{}' is not in its place", parts_[n_loaded_].name)};
-  }
+  if (n_loaded_ < parts_.size())
+    return {Code::kCorrupt, fmt::format("checkpoint: {} parts; expected {}", n_loaded_, parts_.size())};
   cache_.set_kv_len(kv_len_);
   return {};
 }

@@ -16,12 +16,15 @@ namespace reform {
 
 // One layer's: the keys of each KV head, then the values of each.
 std::vector<StatePart> cache_parts(const KvCache& cache, int64_t layer);
+// All of a checkpoint: for each layer in order what the cache holds, then what the policy adds, if there is one. Called
+// once for a policy.
+std::vector<StatePart> checkpoint_parts(const KvCache& cache, EvictionPolicy* policy);
 
-// Loads the keys and values of all of a cache's layers from a checkpoint. What the policy added to it is passed over.
+// Loads a cache from a checkpoint of all its layers, and the state of the policy that left it (null: none did).
 class CacheLoader {
  public:
   // The checkpoint may hold up to most_slots slots, and the cache has room for them.
-  CacheLoader(Device& device, KvCache& cache, int64_t most_slots);
+  CacheLoader(Device& device, KvCache& cache, EvictionPolicy* policy, int64_t most_slots);
 
   // Each part of the checkpoint in order, then finish(). Stored parts are outside data: kCorrupt.
   Status load_part(const std::string& name, std::span<const std::byte> bytes);

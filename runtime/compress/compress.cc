@@ -63,7 +63,7 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const
                                                  .budget = options.cache_tokens,
                                                  .sinks = options.sink_tokens}));
   }
-  c->state_ = c->state();
+  c->state_ = checkpoint_parts(c->cache_, c->policy_.get());
   TRY_ASSIGN(c->outlet_, RowOutlet::create(site, call * c->layout_.row_bytes()));
   if (options.saves) {
     int64_t room = 0;
@@ -152,17 +152,6 @@ Result<std::span<const std::byte>> Compressor::run_question(std::span<const int3
 }
 
 Status Compressor::wait_for(const RowsForHost& rows) { return outlet_->wait_for(rows); }
-
-// For each layer in order what the cache holds, then what the policy adds.
-std::vector<StatePart> Compressor::state() const {
-  std::vector<StatePart> all;
-  for (int64_t layer = 0; layer < n_cached_; ++layer) {
-    for (StatePart& part : cache_parts(cache_, layer)) all.push_back(std::move(part));
-    if (policy_ == nullptr) continue;
-    for (StatePart& part : policy_->state(layer)) all.push_back(std::move(part));
-  }
-  return all;
-}
 
 Result<std::vector<NamedBytes>> Compressor::parts() {
   CHECK(options_.saves);

@@ -93,7 +93,6 @@ class Compressor {
   Status run(std::span<const int32_t> ids, int64_t skip_tokens, bool to_exit, const CancelToken* cancel,
              ForwardHooks hooks = {});
   void evict();
-  std::vector<StatePart> state() const;
 
   Device* device_ = nullptr;
   Ops* ops_ = nullptr;

@@ -34,6 +34,9 @@ struct ForwardHooks {
   const CancelToken* cancel = nullptr;  // checked between ops, after each block of rows
 };
 
+// AttentionArgs::slot_bias of each layer.
+using SlotBias = std::function<MatView<const float>(int64_t layer)>;
+
 struct ForwardArgs {
   std::span<const int32_t> ids;  // [n_tokens] at most max_tokens
   KvCache* cache = nullptr;      // rows are appended at kv_len; kv_len grows by n_tokens when done
@@ -42,8 +45,7 @@ struct ForwardArgs {
   // nothing above the topmost chosen head's projections is computed, and that layer's cache gets no rows.
   int64_t last_layer = 0;
   bool stop_at_states = false;
-  // AttentionArgs::slot_bias of a layer; none if not set.
-  std::function<MatView<const float>(int64_t layer)> slot_bias = nullptr;
+  SlotBias slot_bias = nullptr;  // none if not set
 };
 
 class Transformer {

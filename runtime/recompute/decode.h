@@ -29,6 +29,7 @@ class Decoder {
                                                  const SamplingOptions& sampling, int64_t n_stored_slots = 0);
 
   KvCache& cache() { return whole_.cache(); }
+  void set_slot_bias(SlotBias bias) { whole_.set_slot_bias(std::move(bias)); }  // of the stored slots
 
   // Prefill of the prompt into the cache, then decode. Pieces given to on_text are whole characters. The
   // result's memory, phases and total time are left to the caller.

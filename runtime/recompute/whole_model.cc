@@ -34,8 +34,12 @@ Result<WholeModel> WholeModel::create(const Model& model, const Site& site, KvVi
 }
 
 Status WholeModel::run(std::span<const int32_t> ids, const CancelToken* cancel) {
-  ForwardArgs args{
-      .ids = {}, .cache = &cache_, .rotated_keys = rotated_keys_, .last_layer = last_layer_, .stop_at_states = false};
+  ForwardArgs args{.ids = {},
+                   .cache = &cache_,
+                   .rotated_keys = rotated_keys_,
+                   .last_layer = last_layer_,
+                   .stop_at_states = false,
+                   .slot_bias = slot_bias_};
   for (size_t begin = 0; begin < ids.size(); begin += size_t(call_tokens_)) {
     args.ids = ids.subspan(begin, std::min(ids.size() - begin, size_t(call_tokens_)));
     TRY(transformer_->forward(args, {.on_states = {}, .on_attention = {}, .on_progress = {}, .cancel = cancel}));

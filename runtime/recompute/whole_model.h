@@ -28,6 +28,7 @@ class WholeModel {
                                    const WholeModelSizes& sizes);
 
   KvCache& cache() { return cache_; }
+  void set_slot_bias(SlotBias bias) { slot_bias_ = std::move(bias); }  // of stored slots; it must outlive run()
   Transformer& transformer() { return *transformer_; }
   // Runs tokens behind those of the cache, in calls whose activations are small beside it.
   Status run(std::span<const int32_t> ids, const CancelToken* cancel);
@@ -37,6 +38,7 @@ class WholeModel {
   std::unique_ptr<Transformer> transformer_;
   int64_t last_layer_ = 0, call_tokens_ = 0;
   bool rotated_keys_ = true;
+  SlotBias slot_bias_;
 };
 
 }  // namespace reform

@@ -52,7 +52,8 @@ TEST_CASE("methods: the command answers by each, and --json says by which and wh
     CHECK(json["bytes_read"] > 0);
     const bool has_scores = method.name == "reform" || method.name == "oprm";
     CHECK((method.name == "carry") == json["sources"].empty());
-    for (const Json& source : json["sources"]) CHECK(source["score"].is_null() == (!has_scores || source["kind"] == "edge"));
+    for (const Json& source : json["sources"])
+      CHECK(source["score"].is_null() == (!has_scores || source["kind"] == "edge"));
     const CommandResult shown = bench.by("ask", method.name, {"--sources"});
     CHECK(shown.exit_code == 0);
     CHECK((shown.out.find("(score ") != std::string::npos) == has_scores);
@@ -72,10 +73,13 @@ TEST_CASE("methods: what a method has no use for is refused before a model is lo
     CHECK(r.err.find(why) != std::string::npos);
   };
   refused({"ask", "a", "b", "--method", "full", "--gather-tokens", "9"}, "full has no use for --gather-tokens");
-  refused({"ask", "a", "b", "--method", "random", "--rounds", "2"}, "random has no use for --rounds, an option of reform");
-  refused({"ask", "a", "b", "--chunk-tokens", "99"}, "reform has no use for --chunk-tokens, an option of oprm, oprm-random");
+  refused({"ask", "a", "b", "--method", "random", "--rounds", "2"},
+          "random has no use for --rounds, an option of reform");
+  refused({"ask", "a", "b", "--chunk-tokens", "99"},
+          "reform has no use for --chunk-tokens, an option of oprm, oprm-random");
   refused({"ask", "a", "b", "--method", "oprm", "--chunk-tokens", "9"}, "chunk tokens is 9; expected 64 to");
   refused({"search", "a", "b", "--seed", "9"}, "reform has no use for --seed, an option of random");
-  refused({"search", "a", "b", "--method", "oprm"}, "search does not take the method oprm; expected one of reform, first");
+  refused({"search", "a", "b", "--method", "oprm"},
+          "search does not take the method oprm; expected one of reform, first");
   refused({"ask", "a", "b", "--method", "Reform"}, "unknown method 'Reform'; expected one of reform, first");
 }

@@ -31,25 +31,48 @@ Status check_positions(const Ask& ask, int64_t n_stored, int64_t n_prompt) {
                   n_stored, n_prompt, n_new, prompt_room(ask) + n_new)};
 }
 
-Result<Session<Decoder>> open_decoder(Ask& ask, int64_t n_prompt, int64_t n_stored) {
+// The decoder over the stored slots, and the policy that left them: slots that stand for several tokens have a bias.
+struct CacheDecoder {
+  std::unique_ptr<Decoder> decoder;
+  std::unique_ptr<EvictionPolicy> policy;  // null: none carried anything
+};
+
+Result<std::unique_ptr<CacheDecoder>> make_decoder(const Ask& ask, const Site& site, const CompressOptions& options,
+                                                   int64_t n_prompt, int64_t n_stored) {
+  const Engine::Impl& engine = ask.engine;
+  auto made = std::make_unique<CacheDecoder>();
+  TRY_ASSIGN(made->decoder, Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), n_prompt,
+                                            ask.options.sampling, n_stored));
+  if (!options.policy->carries()) return made;
+  const ModelShape& shape = engine.model->shape();
+  TRY_ASSIGN(made->policy, options.policy->make({.site = site,
+                                                 .shape = shape,
+                                                 .n_layers = shape.n_layers,
+                                                 .capacity = n_stored,
+                                                 .budget = options.cache_tokens,
+                                                 .sinks = options.sink_tokens}));
+  made->decoder->set_slot_bias([policy = made->policy.get()](int64_t layer) { return policy->slot_bias(layer); });
+  return made;
+}
+
+Result<Session<CacheDecoder>> open_decoder(Ask& ask, const CompressOptions& options, int64_t n_prompt,
+                                           int64_t n_stored) {
   Engine::Impl& engine = ask.engine;
-  const SamplingOptions& sampling = ask.options.sampling;
+  const ModelShape& shape = engine.model->shape();
   SessionNeeds needs{
-      .limits = Decoder::limits(engine.model->shape(), *engine.device, n_prompt, sampling.max_new_tokens, n_stored),
-      .weights = use_of_all(engine.model->shape()),
+      .limits = Decoder::limits(shape, *engine.device, n_prompt, ask.options.sampling.max_new_tokens, n_stored),
+      .weights = use_of_all(shape),
       .beside = {},
       .meanwhile = {},
       .advice = "a smaller -n needs less"};
   needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, 1);
-  const auto make = [&](const Site& site) {
-    return Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), n_prompt, sampling, n_stored);
-  };
-  return engine.open_session<Decoder>(needs, make, ask.cancel);
+  const auto make = [&](const Site& site) { return make_decoder(ask, site, options, n_prompt, n_stored); };
+  return engine.open_session<CacheDecoder>(needs, make, ask.cancel);
 }
 
-Status load_slots(Ask& ask, OpenContext& context, KvCache& cache, int64_t n_stored) {
+Status load_slots(Ask& ask, OpenContext& context, CacheDecoder& to, int64_t n_stored) {
   const Stopwatch watch;
-  CacheLoader loader(*ask.engine.device, cache, n_stored);
+  CacheLoader loader(*ask.engine.device, to.decoder->cache(), to.policy.get(), n_stored);
   TRY(context.data->load_checkpoint(context.n_tokens(), [&](const std::string& part, std::span<const std::byte> bytes) {
     return loader.load_part(part, bytes);
   }));
@@ -70,9 +93,9 @@ Result<Answer> answer_from_cache(Ask& ask, std::span<const Span>) {
     answer.generated.finish_reason = "length";
     return answer;
   }
-  TRY_ASSIGN(auto decoder, open_decoder(ask, int64_t(ids.size()), n_stored));
-  TRY(load_slots(ask, context, decoder->cache(), n_stored));
-  TRY_ASSIGN(answer.generated, decoder->run(
+  TRY_ASSIGN(auto opened, open_decoder(ask, options, int64_t(ids.size()), n_stored));
+  TRY(load_slots(ask, context, *opened, n_stored));
+  TRY_ASSIGN(answer.generated, opened->decoder->run(
                                    ids, ask.callbacks.on_text, [&] { ask.enter("decode"); }, ask.cancel));
   return answer;
 }

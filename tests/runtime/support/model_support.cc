@@ -104,7 +104,8 @@ void LoadedModel::run(std::span<const int32_t> ids, KvCache& cache, int64_t chun
     const Status status = transformer->forward({.ids = ids.subspan(size_t(begin), size_t(rows)),
                                                 .cache = &cache,
                                                 .rotated_keys = rotated_keys,
-                                                .last_layer = shape().n_layers - 1});
+                                                .last_layer = shape().n_layers - 1,
+                                                .slot_bias = slot_bias});
     INFO(status.message);
     REQUIRE(status.ok());
     REQUIRE(transformer->logits(rows, out).ok());

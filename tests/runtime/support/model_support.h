@@ -78,6 +78,7 @@ struct LoadedModel {
   Buffer<std::byte> workspace;
   std::unique_ptr<Ops> ops;
   std::unique_ptr<Transformer> transformer;
+  SlotBias slot_bias;  // of run(), if set
   int64_t max_kv_len;
 };
 

@@ -2,7 +2,9 @@
 #include <reform/archive.h>
 
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <cstring>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -54,12 +56,22 @@ std::vector<int32_t> prompt_ids(IngestBench& bench) {
   return ids;
 }
 
+// Of merged slots, for each layer: [n_kv_heads, n_merged].
+using Biases = std::map<int, std::vector<float>>;
+
 // The stored slots, put into their places one part after another.
-void fill(IngestBench& bench, const std::string& name, KvCache& cache) {
+Biases fill(IngestBench& bench, const std::string& name, KvCache& cache) {
+  Biases biases;
   const auto data = take(bench.store().impl().contexts->open_reader(name));
   const auto copy = [&](const std::string& part, std::span<const std::byte> bytes) -> Status {
     int layer = 0, head = 0;
     char kind = 0;
+    if (std::sscanf(part.c_str(), "biases %d f32", &layer) == 1) {
+      std::vector<float>& values = biases[layer];
+      values.resize(bytes.size() / sizeof(float));
+      std::memcpy(values.data(), bytes.data(), bytes.size());
+      return {};
+    }
     if (std::sscanf(part.c_str(), "%c %d.%d f", &kind, &layer, &head) != 3 || (kind != 'k' && kind != 'v')) return {};
     const KvView view = cache.layer(layer, 0);
     const int64_t slot_bytes = view.head_dim * elem_bytes(view.type);
@@ -69,6 +81,7 @@ void fill(IngestBench& bench, const std::string& name, KvCache& cache) {
     return {};
   };
   REQUIRE(data->load_checkpoint(data->meta().n_tokens, copy).ok());
+  return biases;
 }
 
 }  // namespace
@@ -84,7 +97,16 @@ TEST_CASE("carry: the answer is decoded from the stored cache, whatever policy l
       REQUIRE(bench.ingest(policy, {made_text(3, 900)}, at_full_depth(policy)).ok());
       LoadedModel model(bench.engine().model().path, engine.isa, 256, 1024);
       KvCache cache = model.make_cache(engine.kv_type());
-      fill(bench, policy, cache);
+      Biases biases = fill(bench, policy, cache);
+      CHECK(biases.empty() == (policy != "zsmerge"));
+      if (!biases.empty()) {
+        model.slot_bias = [&](int64_t layer) {
+          const std::vector<float>& b = biases.at(int(layer));
+          const int64_t n_kv_heads = model.shape().n_kv_heads;
+          return MatView<const float>{b.data(), n_kv_heads, int64_t(b.size()) / n_kv_heads};
+        };
+        CHECK(biases.at(0)[0] > 0);  // more than one token
+      }
       if (policy != "none") CHECK(cache.kv_len() == 64);  // something was evicted
       const std::vector<int32_t> prompt = prompt_ids(bench);
       const std::string want = decode_plainly(bench, model, cache, /*rotated_keys=*/false, prompt);
