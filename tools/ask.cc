@@ -10,6 +10,7 @@
 #include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
+#include "tools/numbers.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/text.h"
@@ -114,9 +115,8 @@ void add_ask(CLI::App& app, Invocation& invocation) {
   add_top_flag(*verb, flags->top, "With --sources: show the N best; 5 by default, 0: all");
   verb->add_flag("--show-prompt", flags->show_prompt, "Show the prompt as the model saw it");
   add_gather_flags(*verb, o, /*for_search=*/false);
-  verb->add_option("--chunk-tokens", o.chunk_tokens, "oprm: tokens of the text that are read at a time")
-      ->type_name("N")
-      ->check(CLI::Validator(CLI::PositiveNumber).description(""))
+  add_number(*verb, "--chunk-tokens", o.chunk_tokens, ranges::kReadTokens,
+             "oprm: tokens of the text that are read at a time")
       ->default_str("auto")
       ->group("Gather");
   add_sampling_flags(*verb, flags->sampling);

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 
+#include "tools/numbers.h"
 #include "tools/progress.h"
 #include "tools/text.h"
 
@@ -64,11 +66,6 @@ std::string why_chosen(const Source& source) {
   return fmt::format(" ({}score {:.3f})", source.round > 1 ? "second round, " : "", source.score);
 }
 
-// For CLI11's check(): what is wrong with the number, or "".
-std::string not_negative(const std::string& text) {
-  return text.starts_with('-') ? fmt::format("is {}; expected 0 or more", text) : std::string();
-}
-
 std::string method_help(bool for_search) {
   std::string help = for_search ? "How passages are chosen:" : "How the question is answered:";
   for (const MethodInfo& method : list_methods()) {
@@ -80,26 +77,26 @@ std::string method_help(bool for_search) {
 }  // namespace
 
 void add_gather_flags(CLI::App& verb, GatherOptions& options, bool for_search) {
-  const auto add = [&](const char* name, int64_t& value, const char* help) {
-    CLI::Option* const option =
-        verb.add_option(name, value, help)->type_name("N")->check(not_negative)->group("Gather");
-    value == GatherOptions::kAuto ? option->default_str("auto") : option->capture_default_str();
+  const auto add = [&](const char* name, int64_t& value, Range<int64_t> range, const char* help) {
+    const std::string shown = value == GatherOptions::kAuto ? "auto" : std::to_string(value);
+    add_number(verb, name, value, range, help)->default_str(shown)->group("Gather");
   };
   verb.add_option("--method", options.method, method_help(for_search))->type_name("NAME")->capture_default_str();
-  add("--gather-tokens", options.gather_tokens, "Tokens of the text that the method chooses");
-  add("--edge-tokens", options.edge_tokens, "First and last tokens of the text, on top of those");
+  add("--gather-tokens", options.gather_tokens, ranges::kGatherTokens, "Tokens of the text that the method chooses");
+  add("--edge-tokens", options.edge_tokens, ranges::kEdgeTokens, "First and last tokens of the text, on top of those");
   verb.add_option("--gather-score", options.gather_score,
                   "late: whole passages, by late interaction (the default where the context's heads allow it)\n"
                   "paper: runs of tokens, by the paper's score")
       ->type_name("NAME")
       ->group("Gather");
-  add("--rounds", options.rounds,
+  add("--rounds", options.rounds, ranges::kRounds,
       "late: with 2, a quarter of the tokens is for a second round, asked with the sentences that fit best");
-  add("--pool-window", options.pool_window, "paper: window of the scores' maximum; odd");
+  add("--pool-window", options.pool_window, ranges::kPoolWindow, "paper: window of the scores' maximum; odd");
 }
 
 void add_top_flag(CLI::App& verb, std::optional<int64_t>& top, const std::string& about) {
-  verb.add_option("--top", top, about)->type_name("N")->check(not_negative);
+  constexpr Range<int64_t> kAnyCount{0, std::numeric_limits<int64_t>::max()};
+  add_number(verb, "--top", top, kAnyCount, about);
 }
 
 Result<Asked> open_asked(const std::string& store_dir, const std::vector<std::string>& names, const EngineFlags& engine,

@@ -4,9 +4,11 @@
 
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <random>
 #include <string>
 
+#include "tools/numbers.h"
 #include "tools/text.h"
 
 namespace reform::tool {
@@ -74,8 +76,8 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
   add_model_flags(verb, flags.model, what)->required(model_required);
   EngineOptions& o = flags.options;
   const char* group = "Machine";
-  verb.add_option("-t,--threads", o.n_threads, "Threads; 0 takes one per core (results do not depend on it)")
-      ->type_name("N")
+  add_number(verb, "-t,--threads", o.n_threads, ranges::kThreads,
+             "Threads; 0 takes one per core (results do not depend on it)")
       ->group(group);
   verb.add_option("--isa", o.isa, "Instruction set: ref, portable, avx2 or avx512; the best one by default")
       ->type_name("NAME")
@@ -141,15 +143,17 @@ void add_store_limit_flags(CLI::App& verb, StoreOptions& options) {
 void add_sampling_flags(CLI::App& verb, SamplingFlags& flags) {
   SamplingOptions& o = flags.options;
   const char* group = "Sampling";
-  const auto add = [&](const char* names, auto& value, const char* help, const char* type) {
-    verb.add_option(names, value, help)->type_name(type)->capture_default_str()->group(group);
+  const auto add = [&](const char* names, auto& value, auto range, const char* help, const char* type) {
+    add_number(verb, names, value, range, help)->type_name(type)->default_str(fmt::format("{}", value))->group(group);
   };
-  add("--temp", o.temperature, "Temperature; 0 always takes the likeliest token", "T");
-  add("--top-k", o.top_k, "Sample from the K likeliest tokens; 0: all", "K");
-  add("--top-p", o.top_p, "Sample from the likeliest tokens that together reach P; 1: all", "P");
-  add("--min-p", o.min_p, "Leave out tokens below P times the likeliest one's probability; 0: none", "P");
-  add("-s,--seed", flags.seed, "The same seed gives the same text; -1 draws one", "N");
-  add("-n,--predict,--n-predict", o.max_new_tokens, "Tokens to generate at most", "N");
+  constexpr Range<int64_t> kSeeds{-1, std::numeric_limits<int64_t>::max()};
+  add("--temp", o.temperature, ranges::kTemperature, "Temperature; 0 always takes the likeliest token", "T");
+  add("--top-k", o.top_k, ranges::kTopK, "Sample from the K likeliest tokens; 0: all", "K");
+  add("--top-p", o.top_p, ranges::kShare, "Sample from the likeliest tokens that together reach P; 1: all", "P");
+  add("--min-p", o.min_p, ranges::kShare, "Leave out tokens below P times the likeliest one's probability; 0: none",
+      "P");
+  add("-s,--seed", flags.seed, kSeeds, "The same seed gives the same text; -1 draws one", "N");
+  add("-n,--predict,--n-predict", o.max_new_tokens, ranges::kNewTokens, "Tokens to generate at most", "N");
   verb.add_flag("--ignore-eos", o.ignore_end, "Generate -n tokens, whatever ends the text; for measuring")
       ->group(group);
 }

@@ -14,6 +14,7 @@
 #include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
+#include "tools/numbers.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/text.h"
@@ -117,13 +118,11 @@ void add_heads(CLI::App& app, Invocation& invocation) {
   add_engine_flags(*verb, flags->engine, /*model_required=*/true);
   verb->add_option("--out", flags->out_file, "Write the heads here, as ingest --heads takes them (JSON)")
       ->type_name("FILE");
-  verb->add_option("--questions", flags->options.n_questions,
-                   "Read only so many of the samples' questions, about; fewer choose worse")
-      ->type_name("N")
-      ->check(CLI::Validator(CLI::PositiveNumber).description(""));
-  verb->add_option("--minutes", flags->options.minutes, "Read only as much as takes about so long")
-      ->type_name("M")
-      ->check(CLI::Validator(CLI::PositiveNumber).description(""));
+  add_number(*verb, "--questions", flags->options.n_questions, ranges::kHeadQuestions,
+             "Read only so many of the samples' questions, about; fewer choose worse; 0: all");
+  add_number(*verb, "--minutes", flags->options.minutes, ranges::kHeadMinutes,
+             "Read only as much as takes about so long; 0: everything")
+      ->type_name("M");
 }
 
 }  // namespace reform::tool

@@ -12,6 +12,7 @@
 #include "tools/input.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
+#include "tools/numbers.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/text.h"
@@ -142,16 +143,17 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
       ->excludes(append);
   verb->add_flag("--lossy", flags->options.lossy, "Read bytes that are not UTF-8 as U+FFFD instead of refusing");
 
-  verb->add_option("--checkpoint-seconds", flags->options.checkpoint_seconds, "How often what was read is saved")
+  add_number(*verb, "--checkpoint-seconds", flags->options.checkpoint_seconds, ranges::kCheckpointSeconds,
+             "How often what was read is saved")
       ->type_name("S")
-      ->capture_default_str();
+      ->default_str(fmt::format("{}", flags->options.checkpoint_seconds));
 
   IngestOptions& o = flags->options;
   const char* group = "Method (fixed when the context is begun)";
-  const auto add = [&](const char* name, auto& value, const std::string& help, const char* type) {
-    verb->add_option(name, value, help)->type_name(type)->capture_default_str()->group(group);
+  const auto add = [&](const char* name, int64_t& value, Range<int64_t> range, const char* help) {
+    add_number(*verb, name, value, range, help)->default_str(value == 0 ? "auto" : std::to_string(value))->group(group);
   };
-  add("--policy", o.policy, policy_help(), "NAME");
+  verb->add_option("--policy", o.policy, policy_help())->type_name("NAME")->capture_default_str()->group(group);
   verb->add_option(
           "--depth", o.depth,
           "How deep the model reads:\nfast: less than a third of its layers\nbalanced: up to 60 % of them (the "
@@ -162,19 +164,12 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
   verb->add_flag("--full-depth", o.full_depth,
                  "Run the layers above those too, and keep the cache of every layer, for `ask --method carry`")
       ->group(group);
-  const auto add_size = [&](const char* name, int64_t& value, const char* help) {
-    verb->add_option(name, value, help)
-        ->type_name("N")
-        ->check(CLI::Validator(CLI::PositiveNumber).description(""))
-        ->default_str("auto")
-        ->group(group);
-  };
-  add_size("--chunk-tokens", o.chunk_tokens,
-           "Tokens run at a time; auto: 4096, or what fits the model's trained window with the cache");
-  add_size("--cache-tokens", o.cache_tokens,
-           "Size of the compressed cache per layer (all policies but none); auto as above");
-  add("--sink-tokens", o.sink_tokens, "First tokens that are never evicted (policies with sinks)", "N");
-  add("--overlap-tokens", o.overlap_tokens, "Tokens before a chunk that are run again (none)", "N");
+  add("--chunk-tokens", o.chunk_tokens, ranges::kChunkTokens,
+      "Tokens run at a time; auto: 4096, or what fits the model's trained window with the cache");
+  add("--cache-tokens", o.cache_tokens, ranges::kCacheTokens,
+      "Size of the compressed cache per layer (all policies but none); auto as above");
+  add("--sink-tokens", o.sink_tokens, ranges::kSinkTokens, "First tokens that are never evicted (policies with sinks)");
+  add("--overlap-tokens", o.overlap_tokens, ranges::kOverlapTokens, "Tokens before a chunk that are run again (none)");
 }
 
 }  // namespace reform::tool

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "tools/input.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
+#include "tools/numbers.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/text.h"
@@ -143,9 +145,9 @@ void add_search(CLI::App& app, Invocation& invocation) {
   add_engine_flags(*verb, flags->engine, /*model_required=*/false);
   add_store_flag(*verb, flags->store_dir);
   add_gather_flags(*verb, flags->options, /*for_search=*/true);
-  verb->add_option("-s,--seed", flags->options.seed, "random: the same seed draws the same passages")
-      ->type_name("N")
-      ->capture_default_str();
+  constexpr Range<int64_t> kSeeds{0, std::numeric_limits<int64_t>::max()};
+  add_number(*verb, "-s,--seed", flags->options.seed, kSeeds, "random: the same seed draws the same passages")
+      ->default_str("0");
 }
 
 }  // namespace reform::tool

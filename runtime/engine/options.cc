@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <reform/generate.h>
 #include <reform/ingest.h>
+#include <reform/ranges.h>
 
 #include <cmath>
 
@@ -15,9 +16,9 @@
 namespace reform {
 
 Status EngineOptions::validate() const {
-  TRY(in_range("threads", int64_t(n_threads), 0, 1024));
-  TRY(in_range("max host memory", max_host_memory_bytes, 0, int64_t(1) << 50));
-  TRY(in_range("max GPU memory", max_gpu_memory_bytes, 0, int64_t(1) << 50));
+  TRY(in_range("threads", int64_t(n_threads), ranges::kThreads));
+  TRY(in_range("max host memory", max_host_memory_bytes, ranges::kMaxMemoryBytes));
+  TRY(in_range("max GPU memory", max_gpu_memory_bytes, ranges::kMaxMemoryBytes));
   TRY(check_device_options(*this));
   if (isa.empty()) return {};
   for (const Isa candidate : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
@@ -29,7 +30,7 @@ Status EngineOptions::validate() const {
 }
 
 Status StoreOptions::validate() const {
-  return in_range("max store bytes", max_bytes.value_or(0), 0, int64_t(1) << 60);
+  return in_range("max store bytes", max_bytes.value_or(0), ranges::kMaxStoreBytes);
 }
 
 std::vector<PolicyInfo> list_policies() {
@@ -44,21 +45,22 @@ Status IngestOptions::validate() const {
   }
   if (!depth.empty() && std::count(std::begin(kDepths), std::end(kDepths), depth) == 0)
     return {Code::kUsage, fmt::format("unknown depth '{}'; expected one of {}", depth, fmt::join(kDepths, ", "))};
-  if (chunk_tokens != 0) TRY(in_range("chunk tokens", chunk_tokens, 64, 65536));
-  if (cache_tokens != 0) TRY(in_range("cache tokens", cache_tokens, 64, 1 << 20));
-  TRY(in_range("sink tokens", sink_tokens, 0, (cache_tokens == 0 ? 1 << 20 : cache_tokens) / 2));
+  if (chunk_tokens != 0) TRY(in_range("chunk tokens", chunk_tokens, ranges::kChunkTokens));
+  if (cache_tokens != 0) TRY(in_range("cache tokens", cache_tokens, ranges::kCacheTokens));
+  TRY(in_range("sink tokens", sink_tokens, {0, cache_tokens == 0 ? ranges::kSinkTokens.most : cache_tokens / 2}));
   // Only a policy that carries nothing uses the overlap. Under others, a chunk may be shorter than it.
   const bool overlaps = !find_policy(policy)->carries();
-  TRY(in_range("overlap tokens", overlap_tokens, 0, overlaps && chunk_tokens != 0 ? chunk_tokens : 65536));
-  return in_range("checkpoint seconds", checkpoint_seconds, 0.0, 86400.0);
+  TRY(in_range("overlap tokens", overlap_tokens,
+               {0, overlaps && chunk_tokens != 0 ? chunk_tokens : ranges::kOverlapTokens.most}));
+  return in_range("checkpoint seconds", checkpoint_seconds, ranges::kCheckpointSeconds);
 }
 
 Status SamplingOptions::validate() const {
-  TRY(in_range("temperature", temperature, 0.0, 100.0));
-  TRY(in_range("top-k", top_k, 0, int64_t(1) << 31));
-  TRY(in_range("top-p", top_p, 0.0, 1.0));
-  TRY(in_range("min-p", min_p, 0.0, 1.0));
-  return in_range("new tokens", max_new_tokens, 0, 1 << 20);
+  TRY(in_range("temperature", temperature, ranges::kTemperature));
+  TRY(in_range("top-k", top_k, ranges::kTopK));
+  TRY(in_range("top-p", top_p, ranges::kShare));
+  TRY(in_range("min-p", min_p, ranges::kShare));
+  return in_range("new tokens", max_new_tokens, ranges::kNewTokens);
 }
 
 }  // namespace reform

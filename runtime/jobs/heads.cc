@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <reform/heads.h>
+#include <reform/ranges.h>
 
 #include "base/try.h"
 #include "runtime/engine/head_search.h"
@@ -7,7 +8,8 @@
 namespace reform {
 
 Status HeadSearchOptions::validate() const {
-  if (n_questions < 0 || !(minutes >= 0)) return {Code::kUsage, "questions and minutes must not be negative"};
+  if (!ranges::kHeadQuestions.holds(n_questions)) return {Code::kUsage, "questions must not be negative"};
+  if (!ranges::kHeadMinutes.holds(minutes)) return {Code::kUsage, "minutes must not be negative"};
   if (!(depth > 0 && depth <= 1)) return {Code::kUsage, "the depth must be above 0 and at most 1"};
   return {};
 }

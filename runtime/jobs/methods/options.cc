@@ -16,12 +16,12 @@ Status GatherOptions::validate() const {
                                {"--rounds", rounds != kAuto},
                                {"--pool-window", pool_window != GatherOptions().pool_window}};
   TRY(check_heeded(method, given));
-  TRY(in_range("gather tokens", gather_tokens == kAuto ? 0 : gather_tokens, 0, 1 << 20));
-  TRY(in_range("edge tokens", edge_tokens == kAuto ? 0 : edge_tokens, 0, 1 << 16));
+  TRY(in_range("gather tokens", gather_tokens == kAuto ? 0 : gather_tokens, ranges::kGatherTokens));
+  TRY(in_range("edge tokens", edge_tokens == kAuto ? 0 : edge_tokens, ranges::kEdgeTokens));
   if (!gather_score.empty() && gather_score != "late" && gather_score != "paper")
     return {Code::kUsage, fmt::format("unknown gather score '{}'; expected late or paper", gather_score)};
-  TRY(in_range("rounds", rounds == kAuto ? 1 : rounds, 1, 2));
-  TRY(in_range("pool window", pool_window, 1, 4095));
+  TRY(in_range("rounds", rounds == kAuto ? 1 : rounds, ranges::kRounds));
+  TRY(in_range("pool window", pool_window, ranges::kPoolWindow));
   if (pool_window % 2 == 0)
     return {Code::kUsage, fmt::format("pool window is {}; expected an odd number", pool_window)};
   return {};
@@ -31,7 +31,7 @@ Status AskOptions::validate() const {
   TRY(sampling.validate());
   const GivenOption given[] = {{"--chunk-tokens", chunk_tokens != kAuto}};
   TRY(check_heeded(method, given));
-  TRY(in_range("chunk tokens", chunk_tokens == kAuto ? 64 : chunk_tokens, 64, 1 << 20));
+  TRY(in_range("chunk tokens", chunk_tokens == kAuto ? ranges::kReadTokens.least : chunk_tokens, ranges::kReadTokens));
   return GatherOptions::validate();
 }
 
