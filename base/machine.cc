@@ -2,6 +2,8 @@
 
 #include <sched.h>
 
+#include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -97,6 +99,12 @@ GroupLimits group_limits() {
     }
   }
   return limits;
+}
+
+int usable_cores() {
+  const double quota = group_limits().cpu_cores;
+  const int n = cores_allowed();
+  return quota > 0 ? std::clamp(int(std::ceil(quota)), 1, n) : n;
 }
 
 }  // namespace reform

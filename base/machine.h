@@ -21,6 +21,9 @@ struct GroupLimits {
 };
 GroupLimits group_limits();
 
+// As many threads as can run at once: cores_allowed(), or less where the control group's time is for fewer.
+int usable_cores();
+
 // The value of the first "key: value" line of a file like /proc/cpuinfo; "" if there is none.
 std::string line_field(const std::filesystem::path& path, const std::string& key);
 std::string first_line(const std::filesystem::path& path);

@@ -18,35 +18,67 @@ inline void relax() {
 
 }  // namespace
 
+// A round is open while its tasks are being taken. A worker that the system runs too late finds it closed, and nobody
+// waits for it: only workers inside are waited for. So what else runs on the cores costs its share and no more.
 struct ThreadPool::Impl {
-  std::atomic<uint32_t> round = 0;  // raised to start a job; workers wait on it
-  std::atomic<int32_t> busy = 0;    // workers still inside the job
+  static constexpr uint32_t kOpen = 1u << 31;
+
+  std::atomic<uint32_t> round = 0;   // raised when one is opened; workers wait on it
+  std::atomic<uint32_t> inside = 0;  // workers in the round; kOpen: more may enter
   std::atomic<int64_t> next_task = 0;
   std::atomic<bool> stop = false;
+  // Of the open round. Written while nobody is inside.
   int64_t n_tasks = 0;
   const std::function<void(int64_t, int)>* fn = nullptr;
+  int spins = 0;  // before a thread sleeps in the kernel
   std::vector<std::thread> threads;
 
   void drain(int worker) {
     for (int64_t task; (task = next_task.fetch_add(1)) < n_tasks;) (*fn)(task, worker);
   }
 
+  bool enter() {
+    uint32_t now = inside.load();
+    while ((now & kOpen) != 0) {
+      if (inside.compare_exchange_weak(now, now + 1)) return true;
+    }
+    return false;
+  }
+
+  void leave() {
+    if (inside.fetch_sub(1) == 1) inside.notify_one();  // the last one of a closed round
+  }
+
   void work(int worker) {
-    uint32_t seen = 0;
-    for (;;) {
-      // A decode step forks some 200 times per token: spin for about 50 us before sleeping in the kernel.
-      for (int i = 0; i < 2000 && round.load(std::memory_order_acquire) == seen; ++i) relax();
+    for (uint32_t seen = 0;;) {
+      for (int i = 0; i < spins && round.load() == seen; ++i) relax();
       round.wait(seen);
       seen = round.load();
       if (stop) return;
+      if (!enter()) continue;
       drain(worker);
-      if (busy.fetch_sub(1) == 1) busy.notify_one();
+      leave();
     }
+  }
+
+  void open() {
+    inside = kOpen;
+    round.fetch_add(1);
+    round.notify_all();
+  }
+
+  void close() {
+    inside.fetch_and(~kOpen);
+    for (int i = 0; i < spins && inside.load() != 0; ++i) relax();
+    for (uint32_t left; (left = inside.load()) != 0;) inside.wait(left);
   }
 };
 
 ThreadPool::ThreadPool(int n_threads) : impl_(std::make_unique<Impl>()) {
-  if (n_threads <= 0) n_threads = cores_allowed();
+  const int n_cores = usable_cores();
+  if (n_threads <= 0) n_threads = n_cores;
+  // A decode step has some 200 rounds, so it pays to spin for about 50 us; not where another thread needs the core.
+  impl_->spins = n_threads <= n_cores ? 2000 : 0;
   try {
     for (int i = 1; i < n_threads; ++i) impl_->threads.emplace_back([this, i] { impl_->work(i); });
   } catch (const std::system_error&) {
@@ -72,12 +104,9 @@ void ThreadPool::parallel_for(int64_t n_tasks, const std::function<void(int64_t,
   p.n_tasks = n_tasks;
   p.fn = &fn;
   p.next_task = 0;
-  p.busy = int32_t(p.threads.size());
-  p.round.fetch_add(1);
-  p.round.notify_all();
+  p.open();
   p.drain(0);
-  for (int i = 0; i < 2000 && p.busy.load() != 0; ++i) relax();
-  for (int32_t busy; (busy = p.busy.load()) != 0;) p.busy.wait(busy);
+  p.close();
 }
 
 }  // namespace reform

@@ -11,7 +11,7 @@ namespace reform {
 
 class ThreadPool {
  public:
-  // n_threads >= 1, the caller's thread included. 0: one per core this process may run on.
+  // n_threads >= 1, the caller's thread included. 0: one per usable core (machine.h).
   explicit ThreadPool(int n_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -38,6 +38,15 @@ Isa chosen_isa(const std::string& wanted) {
   return best_isa();
 }
 
+// More threads than cores gain nothing, and each pause of one of them holds up the others.
+int useful_threads(int asked, const LogCallback& log) {
+  const int n_cores = usable_cores();
+  if (asked <= n_cores) return asked;
+  if (log)
+    log(LogLevel::kInfo, fmt::format("{} threads asked for, {} run: as many as there are cores", asked, n_cores));
+  return n_cores;
+}
+
 // Checked before the memory is taken: the kernel kills a process that touches more memory than the machine has.
 Status machine_has(const Gguf& gguf) {
   const MachineMemory memory = machine_memory();
@@ -93,7 +102,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   // A template that the user named must work. One that we do not know matters only once it is needed.
   if (!options.chat_template.empty() && !impl->chat.ok()) return impl->chat.status();
   impl->isa = chosen_isa(options.isa);
-  impl->pool = std::make_unique<ThreadPool>(impl->isa == Isa::kRef ? 1 : options.n_threads);
+  impl->pool = std::make_unique<ThreadPool>(impl->isa == Isa::kRef ? 1 : useful_threads(options.n_threads, impl->log));
   TRY_ASSIGN(impl->device, open_device(options, impl->isa, *impl->pool, impl->account, impl->log));
   if (const int64_t head_dim = impl->model->shape().head_dim; head_dim > impl->device->max_head_dim()) {
     return Status{Code::kUnavailable,

@@ -4,6 +4,8 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
+#include "base/machine.h"
+
 using namespace reform;
 
 TEST_CASE("parallel_for runs every task exactly once, for any number of threads", "[base]") {
@@ -20,4 +22,19 @@ TEST_CASE("parallel_for runs every task exactly once, for any number of threads"
       for (int64_t i = 0; i < n_tasks; ++i) REQUIRE(hits[size_t(i)] == 20);
     }
   }
+}
+
+TEST_CASE("parallel_for waits for workers that are at work, and for no others", "[base]") {
+  ThreadPool pool(8);  // more than there are cores, so that some come too late
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<int> done(3);
+    pool.parallel_for(3, [&](int64_t task, int) { done[size_t(task)] = round + 1; });
+    REQUIRE(done == std::vector<int>(3, round + 1));
+  }
+}
+
+TEST_CASE("usable cores: at least one, and no more than the process may run on", "[base]") {
+  CHECK(usable_cores() >= 1);
+  CHECK(usable_cores() <= cores_allowed());
+  CHECK(ThreadPool(0).size() == usable_cores());
 }
