@@ -221,6 +221,7 @@ Status IngestJob::write_pending() {
 }
 
 Status IngestJob::save_checkpoint() {
+  TRY(target_.pump->reader().check_unchanged());
   TRY(write_pending());
   Stopwatch watch;
   TRY_ASSIGN(const std::vector<NamedBytes> parts, compressor_->parts());
@@ -268,6 +269,7 @@ Status IngestJob::finish() {
   if (n_saved_ < n_done_ || carries_nothing) TRY(save_checkpoint());
   Stopwatch watch;
   const SourceReader& reader = target_.pump->reader();
+  TRY(reader.check_unchanged());
   target_.state.read.push_back({reader.bytes_read(), reader.hash()});
   TRY(target_.writer->finish(target_.sources_json(), to_json(target_.state)));
   call_.store_ms += watch.lap_ms();

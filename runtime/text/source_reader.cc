@@ -1,11 +1,13 @@
 #include "runtime/text/source_reader.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
-#include <filesystem>
+#include <istream>
 
+#include "base/errno_status.h"
 #include "base/try.h"
 #include "runtime/tokenizer/unicode.h"
 
@@ -13,6 +15,15 @@ namespace reform {
 namespace {
 
 constexpr size_t kBlockBytes = 256 * 1024;
+
+Status changed(const std::string& name, const std::string& how) {
+  return {Code::kBadText,
+          fmt::format("{} {} while the text was being read; run this again once nobody writes to it, with "
+                      "--replace if the text is another one now",
+                      name, how)};
+}
+
+FileDescriptor open_file(const std::string& path) { return FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); }
 
 }  // namespace
 
@@ -23,42 +34,38 @@ Result<std::unique_ptr<SourceReader>> SourceReader::open(const std::vector<Inges
   reader->lossy_ = lossy;
   reader->cancel_ = cancel;
   for (const IngestSource& source : sources) {
-    Open open{source.path, nullptr, source.stream};
-    if (source.stream == nullptr) {
-      std::error_code error;
-      if (std::filesystem::is_directory(source.path, error)) {
-        return Status{Code::kUsage, fmt::format("{}: is a directory; name the files to read", source.path)};
-      }
-      open.file = std::make_unique<std::ifstream>(source.path, std::ios::binary);
-      if (!*open.file) return Status{Code::kNotFound, fmt::format("{}: {}", source.path, std::strerror(errno))};
-      open.stream = open.file.get();
-      const auto size = std::filesystem::file_size(source.path, error);
-      // A pipe or device has no size, nor has a file in /proc.
-      if (error || !std::filesystem::is_regular_file(source.path, error) || size == 0) reader->total_bytes_ = -1;
-      if (reader->total_bytes_ >= 0) reader->total_bytes_ += int64_t(size);
-    } else {
-      reader->total_bytes_ = -1;
-    }
-    reader->sources_.push_back(std::move(open));
+    TRY_ASSIGN(Input input, examine(source));
+    if (!input.identity) reader->total_bytes_ = -1;
+    if (reader->total_bytes_ >= 0) reader->total_bytes_ += input.identity->size_bytes;
+    reader->inputs_.push_back(std::move(input));
   }
   reader->buffer_.resize(kBlockBytes);
   return reader;
 }
 
+Result<SourceReader::Input> SourceReader::examine(const IngestSource& source) {
+  Input input{source.path, source.stream, std::nullopt};
+  if (source.stream != nullptr) return input;
+  struct stat info;
+  if (::stat(source.path.c_str(), &info) != 0) return errno_status(errno, source.path);
+  if (S_ISDIR(info.st_mode)) return Status{Code::kUsage, source.path + ": is a directory; name the files to read"};
+  if (!S_ISREG(info.st_mode)) return input;  // opening a pipe twice would lose its text
+  if (!open_file(source.path).valid()) return errno_status(errno, source.path);
+  if (info.st_size > 0) input.identity = FileIdentity::of(info);
+  return input;
+}
+
 Result<std::string_view> SourceReader::next() {
-  while (current_ < sources_.size()) {
+  for (; current_ < inputs_.size(); ++current_) {
     if (cancel_ != nullptr && cancel_->cancelled())
       return Status{Code::kCancelled, "stopped while the text was being read"};
-    Open& source = sources_[current_];
-    if (files_.size() == current_) files_.push_back({source.name, first_byte_ + bytes_read_, 0});
-    source.stream->read(buffer_.data(), std::streamsize(buffer_.size()));
-    const std::string_view block(buffer_.data(), size_t(source.stream->gcount()));
-    if (source.stream->bad())
-      return Status{Code::kIo, fmt::format("{}: reading failed at byte {}", source.name, files_.back().size_bytes)};
+    const Input& input = inputs_[current_];
+    if (files_.size() == current_) files_.push_back({input.name, first_byte_ + bytes_read_, 0});
+    TRY_ASSIGN(const size_t n, read_some(input));
+    const std::string_view block(buffer_.data(), n);
     if (!lossy_) TRY(check_utf8(block, block.empty()));
     if (block.empty()) {
-      source.file.reset();
-      ++current_;
+      TRY(end_file(input));
       continue;
     }
     hash_.add(block.data(), block.size());
@@ -67,6 +74,51 @@ Result<std::string_view> SourceReader::next() {
     return block;
   }
   return std::string_view{};
+}
+
+Result<size_t> SourceReader::read_some(const Input& input) {
+  if (input.stream == nullptr) return read_file(input);
+  input.stream->read(buffer_.data(), std::streamsize(buffer_.size()));
+  if (!input.stream->bad()) return size_t(input.stream->gcount());
+  return Status{Code::kIo, fmt::format("{}: reading failed at byte {}", input.name, files_.back().size_bytes)};
+}
+
+Result<size_t> SourceReader::read_file(const Input& input) {
+  if (!file_.valid()) {
+    file_ = open_file(input.name);
+    if (!file_.valid()) return errno_status(errno, input.name);
+  }
+  size_t n = 0;
+  while (n < buffer_.size()) {
+    const ssize_t more = ::read(file_.get(), buffer_.data() + n, buffer_.size() - n);
+    if (more < 0 && errno == EINTR) continue;
+    if (more < 0)
+      return errno_status(errno, fmt::format("{}: reading failed at byte {}", input.name, files_.back().size_bytes));
+    if (more == 0) break;
+    n += size_t(more);
+  }
+  return n;
+}
+
+// By the descriptor, which is the file that was read, and by its name, which may be another one's by now.
+Status SourceReader::end_file(const Input& input) {
+  const FileDescriptor file = std::move(file_);
+  if (!input.identity) return {};
+  struct stat info;
+  if (::fstat(file.get(), &info) != 0) return errno_status(errno, input.name);
+  std::string how = difference(*input.identity, FileIdentity::of(info));
+  if (how.empty()) how = difference(*input.identity, input.name);
+  if (how.empty() && files_.back().size_bytes != input.identity->size_bytes)
+    how = fmt::format("gave {} bytes instead of {}", files_.back().size_bytes, input.identity->size_bytes);
+  return how.empty() ? Status{} : changed(input.name, how);
+}
+
+Status SourceReader::check_unchanged() const {
+  for (const Input& input : inputs_) {
+    if (!input.identity) continue;
+    if (const std::string how = difference(*input.identity, input.name); !how.empty()) return changed(input.name, how);
+  }
+  return {};
 }
 
 Status SourceReader::check_utf8(std::string_view block, bool at_end) {

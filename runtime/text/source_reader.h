@@ -1,31 +1,37 @@
-// The joined text of several files or streams, read in blocks. It is hashed, counted, and checked to be UTF-8 file by
-// file.
+// The joined text of several files or streams, read in blocks, one file open at a time. It is hashed, counted, and
+// checked to be UTF-8 file by file. A file that changes while it is read is an error: half of one text and half of
+// another is no text.
 #pragma once
 
 #include <reform/cancel.h>
 #include <reform/ingest.h>
 #include <reform/status.h>
 
-#include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/file_identity.h"
 #include "base/hash.h"
 #include "runtime/text/progress_state.h"
+#include "storage/disk/files.h"
 
 namespace reform {
 
 class SourceReader {
  public:
-  // Opens every path at once, so that a missing file shows before work is done. first_byte: where these sources begin
-  // in the joined text. lossy: invalid UTF-8 is accepted.
+  // Looks at every path and opens it once, so that one that cannot be read shows before work is done. first_byte: where
+  // these sources begin in the joined text. lossy: invalid UTF-8 is accepted.
   static Result<std::unique_ptr<SourceReader>> open(const std::vector<IngestSource>& sources, int64_t first_byte,
                                                     bool lossy, const CancelToken* cancel = nullptr);
 
-  // The next block; empty at the end. kBadText names the file and the byte. kIo: a read failed. kCancelled.
+  // The next block; empty at the end. kBadText names the file and the byte, or what became of the file. kIo: a read
+  // failed. kCancelled.
   Result<std::string_view> next();
+  // kBadText if a file has changed since open(), read or not.
+  Status check_unchanged() const;
 
   int64_t bytes_read() const { return bytes_read_; }
   int64_t total_bytes() const { return total_bytes_; }             // -1: one of them is a stream
@@ -33,15 +39,20 @@ class SourceReader {
   const std::vector<SourceFile>& files() const { return files_; }  // those begun so far
 
  private:
-  struct Open {
+  struct Input {
     std::string name;
-    std::unique_ptr<std::ifstream> file;
-    std::istream* stream = nullptr;
+    std::istream* stream = nullptr;        // instead of a file
+    std::optional<FileIdentity> identity;  // of a regular file that is not empty; /proc has files that seem so
   };
+  static Result<Input> examine(const IngestSource& source);
+  Result<size_t> read_some(const Input& input);
+  Result<size_t> read_file(const Input& input);
+  Status end_file(const Input& input);
   Status check_utf8(std::string_view block, bool at_end);
 
-  std::vector<Open> sources_;
+  std::vector<Input> inputs_;
   size_t current_ = 0;
+  FileDescriptor file_;  // the current input's
   bool lossy_ = false;
   const CancelToken* cancel_ = nullptr;
   int64_t first_byte_ = 0, bytes_read_ = 0, total_bytes_ = 0;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <system_error>
 
+#include "base/errno_status.h"
 #include "base/try.h"
 #include "storage/format/bytes.h"
 #include "storage/format/frame.h"
@@ -33,8 +34,7 @@ FileDescriptor& FileDescriptor::operator=(FileDescriptor&& o) noexcept {
 }
 
 Status os_error(const std::string& verb, const std::string& path, int error) {
-  const Code code = error == ENOSPC || error == EDQUOT ? Code::kNoSpace : error == ENOENT ? Code::kNotFound : Code::kIo;
-  return {code, fmt::format("cannot {} {}: {}", verb, path, std::generic_category().message(error))};
+  return errno_status(error, fmt::format("cannot {} {}", verb, path));
 }
 
 Status make_directory(const std::string& path) {

@@ -1,7 +1,16 @@
 #include "runtime/text/source_reader.h"
 
+#include <sys/resource.h>
+
 #include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <functional>
 #include <sstream>
+
+#include "tests/support/files.h"
+#include "tests/support/take.h"
+#include "tests/support/temp_dir.h"
 
 using namespace reform;
 
@@ -69,4 +78,79 @@ TEST_CASE("invalid UTF-8 is named by file and byte, wherever the blocks are cut"
 TEST_CASE("a missing file is known before anything is read", "[runtime]") {
   CHECK(SourceReader::open({{"/nonexistent/file", nullptr}}, 0, false).status().code == Code::kNotFound);
   CHECK(SourceReader::open({{"/", nullptr}}, 0, false).status().code == Code::kUsage);
+}
+
+TEST_CASE("a file that changes while it is read is an error that says how", "[runtime]") {
+  const test::TempDir dir;
+  const std::string path = dir.path() + "/text";
+  const auto write = [](const std::string& to, size_t n_bytes) {
+    std::ofstream(to, std::ios::binary) << std::string(n_bytes, 'x');
+  };
+  const struct {
+    const char* how;
+    std::function<void()> change;
+  } cases[] = {{"was cut from 1000000 bytes to 300000", [&] { std::filesystem::resize_file(path, 300'000); }},
+               {"was cut from 1000000 bytes to 0", [&] { std::filesystem::resize_file(path, 0); }},
+               {"grew from 1000000 bytes to 1000001", [&] { std::ofstream(path, std::ios::app) << "y"; }},
+               {"was written to", [&] { std::ofstream(path, std::ios::in | std::ios::out) << "y"; }},
+               {"is gone", [&] { std::filesystem::remove(path); }},
+               {"was replaced by another file", [&] {
+                  write(path + ".new", 1'000'000);
+                  std::filesystem::rename(path + ".new", path);
+                }}};
+  for (const auto& c : cases) {
+    CAPTURE(c.how);
+    for (const bool is_open : {false, true}) {
+      write(path, 1'000'000);
+      auto reader = test::take(SourceReader::open({{path, nullptr}}, 0, false));
+      REQUIRE(reader->check_unchanged().ok());
+      if (is_open) REQUIRE(test::take(reader->next()).size() == 256 * 1024);
+      c.change();
+      CHECK(reader->check_unchanged().message.find(path + " " + c.how + " while the text was being read") == 0);
+      Status status;
+      for (bool more = true; more && status.ok();) {
+        const auto block = reader->next();
+        status = block.status();
+        more = block.ok() && !block.value().empty();
+      }
+      CHECK(status.code == (!is_open && std::string(c.how) == "is gone" ? Code::kNotFound : Code::kBadText));
+    }
+  }
+}
+
+TEST_CASE("files are opened one at a time, however many there are", "[runtime]") {
+  const test::TempDir dir;
+  std::vector<IngestSource> sources;
+  for (int i = 0; i < 300; ++i) {
+    sources.push_back({dir.path() + "/" + std::to_string(i), nullptr});
+    std::ofstream(sources.back().path) << i << " ";
+  }
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit few{64, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  auto reader = SourceReader::open(sources, 0, false);
+  std::string text;
+  while (reader.ok()) {
+    const auto block = reader.value()->next();
+    REQUIRE(block.ok());
+    if (block.value().empty()) break;
+    text += block.value();
+  }
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE(reader.ok());
+  CHECK(reader.value()->files().size() == 300);
+  CHECK(text.ends_with("298 299 "));
+}
+
+TEST_CASE("what cannot be opened says why", "[runtime]") {
+  const test::TempDir dir;
+  const std::string a = dir.path() + "/a", b = dir.path() + "/b";
+  std::filesystem::create_symlink(a, b);
+  std::filesystem::create_symlink(b, a);
+  const Status circle = SourceReader::open({{a, nullptr}}, 0, false).status();
+  CHECK(circle.code == Code::kIo);
+  CHECK(circle.message == a + ": its symbolic links lead in a circle");
+  const Status through_a_file = SourceReader::open({{"/etc/passwd/x", nullptr}}, 0, false).status();
+  CHECK(through_a_file.code == Code::kNotFound);
 }

@@ -1,9 +1,5 @@
 #include "tests/storage/support/store_fixture.h"
 
-#include <unistd.h>
-
-#include <cstdlib>
-
 namespace reform::test {
 namespace {
 
@@ -15,27 +11,7 @@ uint64_t mix(uint64_t a, uint64_t b, uint64_t c) {
   return x ^ x >> 31;
 }
 
-// A place where a sync costs nothing, if there is room. These tests are about what is written, and would otherwise wait
-// for disks.
-std::filesystem::path scratch_directory() {
-  std::error_code error;
-  const auto space = std::filesystem::space("/dev/shm", error);
-  if (!error && space.available > (uintmax_t{2} << 30) && ::access("/dev/shm", W_OK) == 0) return "/dev/shm";
-  return std::filesystem::temp_directory_path();
-}
-
 }  // namespace
-
-TempDir::TempDir() {
-  std::string pattern = (scratch_directory() / "reform-store-XXXXXX").string();
-  REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-  path_ = pattern;
-}
-
-TempDir::~TempDir() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 int32_t token_id(uint64_t seed, int64_t t) { return int32_t(mix(seed, uint64_t(t), 1) % 151936); }
 uint32_t token_bytes(uint64_t seed, int64_t t) {

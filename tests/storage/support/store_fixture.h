@@ -13,20 +13,9 @@
 #include "base/memory.h"
 #include "base/try.h"
 #include "storage/store/context_store.h"
+#include "tests/support/temp_dir.h"
 
 namespace reform::test {
-
-class TempDir {
- public:
-  TempDir();
-  ~TempDir();
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  std::string path(const std::string& below = "") const { return below.empty() ? path_ : path_ + "/" + below; }
-
- private:
-  std::string path_;
-};
 
 // Token t of a text made from `seed`. Every value is a function of (seed, t), so that any process can tell what must be
 // stored at t. Texts of different seeds differ nearly everywhere.

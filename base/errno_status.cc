@@ -1,0 +1,49 @@
+#include "base/errno_status.h"
+
+#include <cerrno>
+#include <system_error>
+
+namespace reform {
+namespace {
+
+Code code_of(int error) {
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return Code::kNotFound;
+    case EISDIR:
+      return Code::kUsage;
+    case ENOSPC:
+    case EDQUOT:
+      return Code::kNoSpace;
+    case ENOMEM:
+      return Code::kMemoryCap;
+    default:
+      return Code::kIo;
+  }
+}
+
+std::string reason(int error) {
+  switch (error) {
+    case EACCES:
+      return "permission denied: this user may not read or write there";
+    case ELOOP:
+      return "its symbolic links lead in a circle";
+    case EROFS:
+      return "the file system is read-only";
+    case EISDIR:
+      return "is a directory";
+    case EMFILE:
+      return "too many files are open in this process (ulimit -n)";
+    case ENOENT:
+      return "no such file or directory";
+    default:
+      return std::generic_category().message(error);
+  }
+}
+
+}  // namespace
+
+Status errno_status(int error, const std::string& what) { return {code_of(error), what + ": " + reason(error)}; }
+
+}  // namespace reform
