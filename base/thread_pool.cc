@@ -61,13 +61,13 @@ struct ThreadPool::Impl {
     }
   }
 
-  void open() {
+  void begin() {
     inside = kOpen;
     round.fetch_add(1);
     round.notify_all();
   }
 
-  void close() {
+  void end() {
     inside.fetch_and(~kOpen);
     for (int i = 0; i < spins && inside.load() != 0; ++i) relax();
     for (uint32_t left; (left = inside.load()) != 0;) inside.wait(left);
@@ -104,9 +104,9 @@ void ThreadPool::parallel_for(int64_t n_tasks, const std::function<void(int64_t,
   p.n_tasks = n_tasks;
   p.fn = &fn;
   p.next_task = 0;
-  p.open();
+  p.begin();
   p.drain(0);
-  p.close();
+  p.end();
 }
 
 }  // namespace reform
