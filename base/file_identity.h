@@ -1,5 +1,5 @@
-// Which file a path names and in which state, as far as the system tells. Another identity means that someone has written
-// to the file or put another in its place.
+// Which file a path names and in which state, as far as the system tells. Another identity means that someone has
+// written to the file or put another in its place.
 #pragma once
 
 #include <reform/status.h>

@@ -94,13 +94,16 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
 }
 
 void add_store_flag(CLI::App& verb, std::string& store_dir) {
-  verb.add_option("--store", store_dir, "Directory of contexts; by default " + Store::default_dir())->type_name("DIR");
+  const std::string usual = Store::default_dir();
+  verb.add_option("--store", store_dir, "Directory of contexts" + (usual.empty() ? "" : "; by default " + usual))
+      ->type_name("DIR");
 }
 
 std::string store_path(const std::string& store_dir) { return store_dir.empty() ? Store::default_dir() : store_dir; }
 
 Result<std::unique_ptr<Store>> open_existing(const std::string& store_dir, const std::vector<std::string>& names) {
   const std::string path = store_path(store_dir);
+  if (path.empty()) return Store::open(path);  // says what to do
   std::error_code error;
   const auto found = std::filesystem::status(path, error);
   if (std::filesystem::is_regular_file(found)) return Status{Code::kUsage, path + " is a file, not a store"};

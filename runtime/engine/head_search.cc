@@ -170,11 +170,13 @@ Result<int64_t> Search::affordable_samples() {
 
 // Where the cache cannot be written, a search works, too, but does not go on after a stop.
 std::string Search::file_path() const {
-  const std::string folder = engine_.cache_dir() + "/heads";
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
   const std::string name = fmt::format("{}-{}.features", engine_.info.fingerprint, pass_options_.last_layer);
-  if (::access(folder.c_str(), W_OK) == 0) return folder + "/" + name;
+  std::error_code error;
+  if (const std::string dir = engine_.cache_dir(); !dir.empty()) {
+    const std::string folder = dir + "/heads";
+    std::filesystem::create_directories(folder, error);
+    if (::access(folder.c_str(), W_OK) == 0) return folder + "/" + name;
+  }
   return fmt::format("{}/reform-{}-{}", std::filesystem::temp_directory_path(error).string(), ::getpid(), name);
 }
 

@@ -15,7 +15,8 @@ constexpr double kSearchDepth = 0.6;  // gives the sets fast and balanced
 }  // namespace
 
 std::string Engine::Impl::kept_heads_path() const {
-  return fmt::format("{}/heads/{}.json", cache_dir(), info.fingerprint);
+  const std::string dir = cache_dir();
+  return dir.empty() ? "" : fmt::format("{}/heads/{}.json", dir, info.fingerprint);
 }
 
 HeadSets Engine::Impl::shipped_sets() const {
@@ -31,7 +32,8 @@ HeadSets Engine::Impl::kept_sets() const {
 }
 
 bool Engine::Impl::keep_heads(const std::string& json) const {
-  const Status s = replace_file(kept_heads_path(), json);
+  const std::string path = kept_heads_path();
+  const Status s = path.empty() ? Status{Code::kNotFound, "no home directory is known"} : replace_file(path, json);
   if (!s.ok()) remark(LogLevel::kWarning, "the heads found could not be kept: " + s.message);
   return s.ok();
 }

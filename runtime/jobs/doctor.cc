@@ -10,6 +10,7 @@
 #include "base/machine.h"
 #include "base/try.h"
 #include "kernels/ops.h"
+#include "runtime/engine/directories.h"
 #include "runtime/engine/machine.h"
 #include "storage/disk/speed.h"
 
@@ -142,7 +143,9 @@ Result<DoctorReport> examine_machine(const std::string& store_dir, const CancelT
   look_at_cpu(report);
   look_at_memory(report);
   look_at_gpus(report);
-  report.store_dir = absolute_path(store_dir.empty() ? Store::default_dir() : store_dir);
+  const std::string dir = store_dir.empty() ? Store::default_dir() : store_dir;
+  if (dir.empty()) return no_data_dir();
+  report.store_dir = absolute_path(dir);
   TRY(look_at_disk(report, cancel));
   return report;
 }

@@ -20,6 +20,7 @@ std::string Store::default_dir() { return default_data_dir(); }
 Result<std::unique_ptr<Store>> Store::open(const std::string& dir, const StoreOptions& options) {
   auto impl = std::make_unique<Impl>();
   impl->dir = dir.empty() ? default_dir() : dir;
+  if (impl->dir.empty()) return no_data_dir();
   TRY_ASSIGN(impl->contexts, ContextStore::open(impl->dir, impl->account));
   std::unique_ptr<Store> store(new Store(std::move(impl)));
   TRY(store->set_limit(options));

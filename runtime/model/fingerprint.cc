@@ -43,7 +43,7 @@ std::string compute_fingerprint(const Gguf& gguf) {
 
 std::string cached_fingerprint(const Gguf& gguf, const std::string& cache_dir) {
   struct stat st;
-  if (gguf.is_synthetic() || stat(gguf.path().c_str(), &st) != 0) return compute_fingerprint(gguf);
+  if (gguf.is_synthetic() || cache_dir.empty() || stat(gguf.path().c_str(), &st) != 0) return compute_fingerprint(gguf);
   const std::string identity = fmt::format("{} {} {}.{:09} {}:{}", gguf.absolute_path(), st.st_size, st.st_mtim.tv_sec,
                                            st.st_mtim.tv_nsec, st.st_dev, st.st_ino);
   const std::string file =

@@ -10,9 +10,10 @@ TEST_CASE("errno: each kind of refusal has its code and is told apart from the o
   const struct {
     int error;
     Code code;
-  } cases[] = {{ENOENT, Code::kNotFound}, {ENOTDIR, Code::kNotFound}, {EISDIR, Code::kUsage}, {EACCES, Code::kIo},
-               {EPERM, Code::kIo},        {ELOOP, Code::kIo},         {EROFS, Code::kIo},     {EMFILE, Code::kIo},
-               {EIO, Code::kIo},          {ENOSPC, Code::kNoSpace},   {EDQUOT, Code::kNoSpace}, {ENOMEM, Code::kMemoryCap}};
+  } cases[] = {{ENOENT, Code::kNotFound}, {ENOTDIR, Code::kNotFound}, {EISDIR, Code::kUsage},
+               {EACCES, Code::kIo},       {EPERM, Code::kIo},         {ELOOP, Code::kIo},
+               {EROFS, Code::kIo},        {EMFILE, Code::kIo},        {EIO, Code::kIo},
+               {ENOSPC, Code::kNoSpace},  {EDQUOT, Code::kNoSpace},   {ENOMEM, Code::kMemoryCap}};
   std::set<std::string> said;
   for (const auto& c : cases) {
     const Status status = errno_status(c.error, "a.txt");

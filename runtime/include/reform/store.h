@@ -66,7 +66,7 @@ class REFORM_API Store {
  public:
   // "" is default_dir(). Creates the directory if it does not exist.
   static Result<std::unique_ptr<Store>> open(const std::string& dir, const StoreOptions& options = {});
-  static std::string default_dir();  // $XDG_DATA_HOME/reform, else ~/.local/share/reform
+  static std::string default_dir();  // $XDG_DATA_HOME/reform, else ~/.local/share/reform; "" if no home is known
   ~Store();
 
   const std::string& dir() const;
