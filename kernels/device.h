@@ -90,7 +90,7 @@ class Device {
   virtual const char* attention() const { return ""; }  // the products that its attention of many rows uses, to say
   virtual int64_t max_head_dim() const { return INT64_MAX; }  // the largest for its attention
   // Whether its ops have scale(), choose_cascade(), merge_kv() and AttentionArgs::slot_bias. Policies that call them
-  // are refused where it is false (Policy::needs_every_op).
+  // are refused where it is false (Policy::cpu_only).
   virtual bool has_every_op() const { return true; }
   // Bytes of its memory that are in use now beside the account: the driver's own, kernels, libraries. 0 if the memory
   // is the host's.

@@ -11,11 +11,12 @@ namespace {
 constexpr Policy kPolicies[] = {
     {"h2o", "sinks, recent tokens and those that received most attention (the paper's)", make_h2o},
     {"recent", "sinks and a window of recent tokens (StreamingLLM)", make_recent},
-    {"tova", "the tokens that a chunk's last token attends to most (TOVA)", make_tova, /*keeps_sinks=*/false},
+    {"tova", "the tokens that a chunk's last token attends to most (TOVA)", make_tova, /*keeps_sinks=*/false,
+     /*cpu_only=*/true},
     {"zsmerge", "recent and most attended tokens; the others are merged into a few slots (ZSMerge)", make_zsmerge,
-     /*keeps_sinks=*/false, /*needs_every_op=*/true},
+     /*keeps_sinks=*/false, /*cpu_only=*/true},
     {"cascade", "sinks, and ever sparser tokens of an ever older past (Cascading KV Cache)", make_cascade,
-     /*keeps_sinks=*/true, /*needs_every_op=*/true},
+     /*keeps_sinks=*/true, /*cpu_only=*/true},
     {"none", "independent chunks after a short overlap; nothing is carried", nullptr,
      /*keeps_sinks=*/false},
 };
@@ -32,7 +33,7 @@ const Policy* find_policy(const std::string& name) {
 }
 
 Status check_policy(const Policy& policy, const Device& device) {
-  if (!policy.needs_every_op || device.has_every_op()) return {};
+  if (!policy.cpu_only || device.has_every_op()) return {};
   return {Code::kUnavailable,
           fmt::format("the policy {} runs on the CPU only, and the model is on {}; use --device cpu", policy.name,
                       device.name())};

@@ -79,10 +79,10 @@ using MakePolicy = Result<std::unique_ptr<EvictionPolicy>>(const PolicySetup& se
 // A row of the list.
 struct Policy {
   const char* name;
-  const char* summary;          // one line for --help
-  MakePolicy* make;             // nullptr if nothing is carried
-  bool keeps_sinks = true;      // whether the first PolicySetup::sinks slots always stay
-  bool needs_every_op = false;  // whether it runs only where Device::has_every_op()
+  const char* summary;      // one line for --help
+  MakePolicy* make;         // nullptr if nothing is carried
+  bool keeps_sinks = true;  // whether the first PolicySetup::sinks slots always stay
+  bool cpu_only = false;    // refused where Device::has_every_op() is false: it lacks an op there, or never ran there
 
   // Whether the evicted cache goes on to the next chunk. Otherwise chunks are independent; a short overlap before each
   // is run again.

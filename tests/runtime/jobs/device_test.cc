@@ -125,7 +125,7 @@ TEST_CASE("a policy that needs ops that the device lacks is refused by name, bef
   IngestBench bench(2, "qwen2");
   std::vector<std::string> names;
   for (const Policy& policy : policies())
-    if (policy.needs_every_op) names.emplace_back(policy.name);
+    if (policy.cpu_only) names.emplace_back(policy.name);
   REQUIRE(!names.empty());
   for (const std::string& name : names) REQUIRE(bench.ingest(name, {long_text()}, IngestBench::options(name)).ok());
   bench.move_to(fenced_emulated_cuda());
@@ -146,7 +146,7 @@ TEST_CASE("a policy that needs ops that the device lacks is refused by name, bef
     check_refused(ask(bench.engine(), bench.store(), {name}, "where are the stones?", few_tokens(0)).status(), name);
   }
   CHECK(device.account().peak_total_bytes() == peak_bytes);
-  for (const Policy& policy : policies()) CHECK(check_policy(policy, device).ok() == !policy.needs_every_op);
+  for (const Policy& policy : policies()) CHECK(check_policy(policy, device).ok() == !policy.cpu_only);
 }
 
 TEST_CASE("a device that fails while it works is one clear error", "[runtime][device]") {
