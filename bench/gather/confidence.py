@@ -10,8 +10,11 @@ import argparse
 import random
 import sys
 
-from evaluation import engine, fetch, sets
-from evaluation.shared import add_options, commit, load_texts, open_engine
+from evaluation import engine, sets
+from evaluation.shared import add_options, load_texts
+from lib import fetch
+from lib.engine import open_engine, reform_cli
+from lib.files import commit
 
 N_QUESTIONS = 20
 FAR = 0.2  # below it, `ask` and `search` say that nothing in the text is close
@@ -48,12 +51,13 @@ def main():
     tests = load_texts(arguments, fetch.Fetcher(arguments.work_dir / "downloads"))
     run = open_engine(arguments)
     row = engine.ROWS["late-balanced"]
+    options = ("--gather-tokens", 512, *row.search)
     print(f"{arguments.model.stem}, texts of {arguments.size}k tokens, `{' '.join(row.ingest)}`; reform at commit {commit()}\n")
     print("| text | far: own | far: others' | far: general | AUC: others' | AUC: general |\n|---|--:|--:|--:|--:|--:|")
     for test, path in tests:
-        name = run.ingest(path, test.text, row)
+        name, _ = run.ingest(path, test.text, row.ingest)
         asked = kinds(tests, test)
-        sure = {kind: [a["confidence"] for a in run.search(row, name, questions, 512)] for kind, questions in asked.items()}
+        sure = {kind: [a["confidence"] for a in run.search(name, questions, options)] for kind, questions in asked.items()}
         far = [f"{100 * sum(s < FAR for s in sure[kind]) / len(sure[kind]):.0f} %" for kind in sure]
         print(f"| {path.stem} | {' | '.join(far)} | " + " | ".join(f"{auc(sure['own'], sure[k]):.2f}" for k in list(sure)[1:]) + " |", flush=True)
     return 0
@@ -62,6 +66,6 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (fetch.FetchError, engine.reform_cli.CommandFailed, ValueError, RuntimeError, OSError) as error:
+    except (fetch.FetchError, reform_cli.CommandFailed, ValueError, RuntimeError, OSError) as error:
         print(f"confidence: {error}", file=sys.stderr)
         sys.exit(1)

@@ -49,6 +49,12 @@ ROWS = {row.name: row for row in (
     Row("paper", ingest=("--depth", "paper"), ask=("--gather-score", "paper")),
     Row("policy-none", ingest=("--policy", "none")),
     Row("policy-recent", ingest=("--policy", "recent")),
+    Row("first", ask=("--method", "first")),
+    Row("last", ask=("--method", "last")),
+    Row("oprm", ask=("--method", "oprm"), budgeted=False),
+    Row("oprm-random", ask=("--method", "oprm-random"), budgeted=False),
+    *(Row(f"carry-{policy}", ("--full-depth", "--policy", policy), ("--method", "carry"), budgeted=False)
+      for policy in ("h2o", "recent", "tova", "zsmerge", "cascade", "none")),
 )}
 
 
