@@ -42,7 +42,8 @@ Status make_directory(const std::string& path) {
   const int error = errno;
   struct stat info;
   if (error == EEXIST && ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return {};
-  return os_error("make directory", path, error == EEXIST ? ENOTDIR : error);
+  if (error == EEXIST) return {Code::kIo, fmt::format("cannot make directory {}: a file has that name", path)};
+  return os_error("make directory", path, error);
 }
 
 Status claim_name(const std::string& path, uint32_t mode) {

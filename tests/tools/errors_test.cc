@@ -180,7 +180,7 @@ TEST_CASE("ask: questions and options that cannot work", "[tools]") {
     return b.run(args);
   };
   check_refused(with({"--gather-tokens", "99999"}), 2, {"window", "--gather-tokens"});
-  check_refused(with({"--gather-tokens", "2000000"}), 2, {"gather tokens", "expected"});
+  check_refused(with({"--gather-tokens", "2000000"}), 2, {"--gather-tokens", "0 to 1048576"});
   const CommandResult edges = with({"--gather-tokens", "0", "--edge-tokens", "5"});
   REQUIRE(edges.exit_code == 0);
   const Json only_edges = Json::parse(edges.out)["sources"];
@@ -188,7 +188,7 @@ TEST_CASE("ask: questions and options that cannot work", "[tools]") {
   const CommandResult bare = with({"--gather-tokens", "0", "--edge-tokens", "0"});
   REQUIRE(bare.exit_code == 0);
   CHECK(Json::parse(bare.out)["sources"].empty());
-  check_refused(b.run({"ask", "c", "why?", "-n", "-1"}), 2, {"new tokens", "expected 0"});
+  check_refused(b.run({"ask", "c", "why?", "-n", "-1"}), 2, {"--predict", "0 to 1048576"});
   check_refused(b.run({"ask", "nobody", "why?"}), 3, {"nobody", "\"c\""});  // lists those that exist
 }
 

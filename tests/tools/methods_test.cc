@@ -77,7 +77,8 @@ TEST_CASE("methods: what a method has no use for is refused before a model is lo
           "random has no use for --rounds, an option of reform");
   refused({"ask", "a", "b", "--chunk-tokens", "99"},
           "reform has no use for --chunk-tokens, an option of oprm, oprm-random");
-  refused({"ask", "a", "b", "--method", "oprm", "--chunk-tokens", "9"}, "chunk tokens is 9; expected 64 to");
+  refused({"ask", "a", "b", "--method", "oprm", "--chunk-tokens", "9"},
+          "--chunk-tokens: is '9'; expected a whole number from 64 to");
   refused({"search", "a", "b", "--seed", "9"}, "reform has no use for --seed, an option of random");
   refused({"search", "a", "b", "--method", "oprm"},
           "search does not take the method oprm; expected one of reform, first");

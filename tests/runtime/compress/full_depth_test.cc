@@ -79,7 +79,7 @@ TEST_CASE("full depth: rows and the lower layers' cache are as without it; the u
   }
 }
 
-TEST_CASE("cache loader: a checkpoint's keys and values, whatever the policy added; damage is told",
+TEST_CASE("cache loader: a checkpoint's keys and values, and what the policy added; damage is told",
           "[runtime][compress]") {
   for (const std::string& policy : every_policy()) {
     CAPTURE(policy);
@@ -91,8 +91,19 @@ TEST_CASE("cache loader: a checkpoint's keys and values, whatever the policy add
     KvCache cache = std::move(KvCache::create(bench.account, KvView::Type::kF16, shape.n_layers, shape.n_kv_heads,
                                               shape.head_dim, most + 3))
                         .value();
+    const Policy& kind = *bench.options.policy;
+    std::unique_ptr<EvictionPolicy> of_cache;
     const auto load = [&](const SavedParts& parts) {
-      CacheLoader loader(*bench.device, cache, most);
+      if (kind.carries()) {
+        of_cache = std::move(kind.make({.site = bench.site(),
+                                        .shape = shape,
+                                        .n_layers = shape.n_layers,
+                                        .capacity = most,
+                                        .budget = bench.options.cache_tokens,
+                                        .sinks = bench.options.sink_tokens}))
+                       .value();
+      }
+      CacheLoader loader(*bench.device, cache, of_cache.get(), most);
       for (const auto& [name, bytes] : parts) {
         if (Status s = loader.load_part(name, bytes); !s.ok()) return s;
       }
@@ -114,6 +125,15 @@ TEST_CASE("cache loader: a checkpoint's keys and values, whatever the policy add
       }
     }
 
+    for (int64_t layer = 0; of_cache != nullptr && layer < shape.n_layers; ++layer) {
+      for (const StatePart& added : of_cache->state(layer)) {
+        const auto part = std::ranges::find(deep.parts, added.name, [](const auto& p) { return p.first; });
+        REQUIRE(part != deep.parts.end());
+        REQUIRE(added.bytes(kv_len) == int64_t(part->second.size()));
+        CHECK(std::memcmp(added.data, part->second.data(), part->second.size()) == 0);
+      }
+    }
+
     const auto refused = [&](const SavedParts& parts) {
       const Status s = load(parts);
       INFO(s.message);
@@ -128,7 +148,10 @@ TEST_CASE("cache loader: a checkpoint's keys and values, whatever the policy add
     refused(damaged);
     damaged = deep.parts;
     damaged.back().second.resize(0);
-    if (damaged.back().first.front() == 'v') refused(damaged);
+    refused(damaged);
+    damaged = deep.parts;
+    damaged.push_back(damaged.back());
+    refused(damaged);
     damaged = deep.parts;
     damaged[0].second.pop_back();
     refused(damaged);
