@@ -86,7 +86,9 @@ def stages():
                            "Which conditions must be met when the work is passed on?"), 300, needs=("build", "models"),
               cores=1),
         Stage("demo", ("./dev", "demo"), 600, needs=("build", "models"), shows=12),
-        Stage("needles", (sys.executable, "scripts/needles.py"), 900, needs=("build", "models"), shows=1),
+        # The demo reads with a larger model.
+        Stage("needles", (sys.executable, "scripts/needles.py", "--model", f"models/{FETCHED[0]}.gguf"), 900,
+              needs=("build", "models"), shows=1),
     ]
     if any((ROOT / "kernels").rglob("*.cu")) and shutil.which("nvcc"):
         result.append(Stage("cuda", ("./dev", "cuda"), 900))

@@ -69,7 +69,7 @@ class FollowedOps final : public ForwardingOps {
   // [layer * n_kv_heads + KV head][slot]: the token's index in the text, -1 for a merged slot.
   std::vector<std::vector<int32_t>> tokens;
 
-  void add(int64_t begin, int64_t end) {
+  void add_tokens(int64_t begin, int64_t end) {
     for (auto& head : tokens)
       for (int64_t t = begin; t < end; ++t) head.push_back(int32_t(t));
     at_ = 0;
@@ -153,7 +153,7 @@ double kept_share(Bench& bench, Compressor& c, FollowedOps& ops, const std::vect
   const size_t chunk = size_t(bench.options.chunk_tokens);
   for (size_t begin = 0; begin < text.size(); begin += chunk) {
     const size_t end = std::min(begin + chunk, text.size());
-    ops.add(int64_t(begin), int64_t(end));
+    ops.add_tokens(int64_t(begin), int64_t(end));
     bench.ingest(c, text, begin, end);
   }
   size_t n_alike = 0;
