@@ -56,6 +56,18 @@ bool is_of_layer(const std::string& part, int64_t layer) {
   return part.find(number + ".") != std::string::npos || part.find(number + " ") != std::string::npos;
 }
 
+// The policy holds what the checkpoint has of it.
+void check_state(EvictionPolicy& policy, int64_t n_layers, int64_t kv_len, const SavedParts& saved) {
+  for (int64_t layer = 0; layer < n_layers; ++layer) {
+    for (const StatePart& held : policy.state(layer)) {
+      const auto part = std::ranges::find(saved, held.name, [](const auto& p) { return p.first; });
+      REQUIRE(part != saved.end());
+      REQUIRE(held.bytes(kv_len) == int64_t(part->second.size()));
+      CHECK(std::memcmp(held.data, part->second.data(), part->second.size()) == 0);
+    }
+  }
+}
+
 }  // namespace
 
 TEST_CASE("full depth: rows and the lower layers' cache are as without it; the upper layers' come after them",
@@ -125,14 +137,7 @@ TEST_CASE("cache loader: a checkpoint's keys and values, and what the policy add
       }
     }
 
-    for (int64_t layer = 0; of_cache != nullptr && layer < shape.n_layers; ++layer) {
-      for (const StatePart& added : of_cache->state(layer)) {
-        const auto part = std::ranges::find(deep.parts, added.name, [](const auto& p) { return p.first; });
-        REQUIRE(part != deep.parts.end());
-        REQUIRE(added.bytes(kv_len) == int64_t(part->second.size()));
-        CHECK(std::memcmp(added.data, part->second.data(), part->second.size()) == 0);
-      }
-    }
+    if (of_cache != nullptr) check_state(*of_cache, shape.n_layers, kv_len, deep.parts);
 
     const auto refused = [&](const SavedParts& parts) {
       const Status s = load(parts);
