@@ -25,7 +25,14 @@ void reform::test::skip(const std::string& why) {
 }
 
 int main(int argc, char** argv) {
-  const int status = Catch::Session().run(argc, argv);
+  Catch::Session session;
+  int status = session.applyCommandLine(argc, argv);
+  if (status == 0) status = session.run();
   if (status != 0) return 1;  // Catch's own status counts failures, and may be 77
-  return n_begun > 0 && n_skipped == n_begun ? kSkippedStatus : 0;
+  if (session.configData().showHelp) return 0;
+  if (n_begun == 0) {
+    std::cerr << "no test case has run\n";
+    return 1;
+  }
+  return n_skipped == n_begun ? kSkippedStatus : 0;
 }

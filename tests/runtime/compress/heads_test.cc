@@ -167,7 +167,7 @@ TEST_CASE("heads: an error says where in the file, what was expected and what wa
         "my heads.json: heads[1]: expected a head like \"q14.9\", found nothing");
 }
 
-TEST_CASE("heads: the usual depth is balanced, else paper; one that is missing names what there is",
+TEST_CASE("heads: the usual depth is balanced, else paper, one that is missing names what there is",
           "[runtime][heads]") {
   const auto set = [](const char* name) { return HeadSet{{parse_head(name).value()}, {}}; };
   const auto chosen = [](const HeadSets& sets, const std::string& depth) {

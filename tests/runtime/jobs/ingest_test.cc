@@ -231,7 +231,7 @@ TEST_CASE("any number of threads leaves the same context", "[runtime]") {
   }
 }
 
-TEST_CASE("the same text again is not read again; other text is refused and nothing is lost", "[runtime]") {
+TEST_CASE("the same text again is not read again, other text is refused and nothing is lost", "[runtime]") {
   IngestBench bench;
   const IngestOptions options = IngestBench::options("recent");
   const std::string text = made_text(91, 600);
@@ -251,7 +251,7 @@ TEST_CASE("the same text again is not read again; other text is refused and noth
   CHECK(bench.ingest("parts", {text, "More."}, options).value().outcome == Outcome::kUnchanged);
 }
 
-TEST_CASE("replace: stopped anywhere, the old context is as it was; gone on, the new one is whole", "[runtime]") {
+TEST_CASE("replace: stopped anywhere, the old context is as it was, gone on, the new one is whole", "[runtime]") {
   IngestBench bench;
   IngestOptions options = IngestBench::options("h2o");
   options.checkpoint_seconds = 0;

@@ -37,7 +37,7 @@ IngestOptions options(const std::string& policy) {
 
 }  // namespace
 
-TEST_CASE("a full store stops an ingest with its text so far saved; with room it ends as if never stopped",
+TEST_CASE("a full store stops an ingest with its text so far saved, with room it ends as if never stopped",
           "[runtime]") {
   const std::string policy = GENERATE("h2o", "none");
   CAPTURE(policy);

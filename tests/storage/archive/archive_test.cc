@@ -153,7 +153,7 @@ TEST_CASE("export: how a context came about leaves no trace in the file", "[stor
   CHECK(exported(*other, "small") == bytes);
 }
 
-TEST_CASE("export: only what is finished and there; import: only under a free name", "[storage]") {
+TEST_CASE("export: only what is finished and there, import: only under a free name", "[storage]") {
   TempDir dir;
   MemoryAccount account;
   auto store = must(ContextStore::open(dir.path(), account));

@@ -262,7 +262,7 @@ TEST_CASE("cap: a writer that claims too little is refused at the cap, not let p
   CHECK(w.files->most_bytes() <= kCap);
 }
 
-TEST_CASE("cap: damaged limits are said, and set anew; who has a damaged use record counts as pinned", "[storage]") {
+TEST_CASE("cap: damaged limits are said, and set anew, who has a damaged use record counts as pinned", "[storage]") {
   Watched w;
   must(make(*w.store, "a", 1, 1));
   must(w.store->set_pinned("a", true));

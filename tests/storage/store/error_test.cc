@@ -59,12 +59,12 @@ void run_all(const Scenario& scenario, const Trouble (&troubles)[n_troubles], in
 
 }  // namespace
 
-TEST_CASE("a write that fails, anywhere, is a clean error; nothing saved is lost, and it goes on", "[storage][crash]") {
+TEST_CASE("a write that fails, anywhere, is a clean error, nothing saved is lost, and it goes on", "[storage][crash]") {
   run_all(kScenarios[size_t(GENERATE(range(0, int(kScenarios.size()))))], kWriteTroubles, &FaultPlan::fail_write,
           "writes failing in ");
 }
 
-TEST_CASE("a read that fails, anywhere, is a clean error; nothing saved is lost, and it goes on", "[storage][crash]") {
+TEST_CASE("a read that fails, anywhere, is a clean error, nothing saved is lost, and it goes on", "[storage][crash]") {
   run_all(kScenarios[size_t(GENERATE(range(0, int(kScenarios.size()))))], kReadTroubles, &FaultPlan::fail_read,
           "reads failing in ");
 }

@@ -149,7 +149,7 @@ TEST_CASE("oprm: where every chunk is left out there is no answer, and that is s
   CHECK(r.full_model_tokens == 0);
 }
 
-TEST_CASE("oprm: a chunk that does not fit the window is refused; auto fits", "[runtime][ask]") {
+TEST_CASE("oprm: a chunk that does not fit the window is refused, auto fits", "[runtime][ask]") {
   Bench bench;
   const int64_t window = bench.engine().model().trained_window_tokens;
   const Status status = ask(bench.engine(), bench.store(), {"a"}, kQuestion, asking("oprm", window)).status();

@@ -233,7 +233,7 @@ TEST_CASE("ring: a refusal that passes is waited out, one that lasts ends in pla
   if (lasts) CHECK_FALSE(kernel.pushed_after_refusal);
 }
 
-TEST_CASE("ring: a sync that failed is not tried again, an interrupted one is; writes that write nothing fail",
+TEST_CASE("ring: a sync that failed is not tried again, an interrupted one is, writes that write nothing fail",
           "[storage][uring]") {
   const TestFile file(10);
   for (const Op op : {Op::kSync, Op::kSyncData, Op::kSyncRange, Op::kSyncOlder}) {
