@@ -10,7 +10,6 @@ stopped goes on with the same command.
 """
 import argparse
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from harness.rows import CHOSEN, ROWS  # noqa: E402
 from harness.texts import Texts  # noqa: E402
 from lib import fetch  # noqa: E402
 from lib.baselines import Baselines  # noqa: E402
-from lib.engine import open_engine, reform_cli  # noqa: E402
+from lib.engine import open_engine, run_script  # noqa: E402
 from lib.files import commit, drawn, say, sha256, shown  # noqa: E402
 from lib.paths import BUILD, ROOT  # noqa: E402
 from tasks.sources import Sources  # noqa: E402
@@ -203,8 +202,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (fetch.FetchError, reform_cli.CommandFailed, ValueError, RuntimeError, OSError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_script("evaluate", main)

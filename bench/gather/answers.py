@@ -10,7 +10,6 @@ written after each reply: a run that was stopped goes on with the same command. 
 """
 import argparse
 import json
-import sys
 import time
 
 from evaluation import answer_report, judge, replies, sets
@@ -125,8 +124,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (fetch.FetchError, engine.reform_cli.CommandFailed, ValueError, RuntimeError, OSError) as error:
-        print(f"answers: {error}", file=sys.stderr)
-        sys.exit(1)
+    engine.run_script("answers", main)

@@ -8,12 +8,11 @@ are those of evaluate.py. The area under the ROC curve (AUC) is the chance that 
 """
 import argparse
 import random
-import sys
 
 from evaluation import engine, sets
 from evaluation.shared import add_options, load_texts
 from lib import fetch
-from lib.engine import open_engine, reform_cli
+from lib.engine import open_engine, run_script
 from lib.files import commit
 
 N_QUESTIONS = 20
@@ -64,8 +63,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (fetch.FetchError, reform_cli.CommandFailed, ValueError, RuntimeError, OSError) as error:
-        print(f"confidence: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_script("confidence", main)

@@ -11,14 +11,13 @@ import argparse
 import json
 import os
 import random
-import sys
 import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 from evaluation import engine, report, sets  # noqa: E402
 from evaluation.shared import add_options, fill, load_texts  # noqa: E402
 from lib import baselines, fetch  # noqa: E402
-from lib.engine import open_engine, reform_cli  # noqa: E402
+from lib.engine import open_engine, run_script  # noqa: E402
 from lib.files import commit, drawn, say, sha256, shown, write_json  # noqa: E402
 
 BUDGETS = (512, 1024, 2048, 4096)
@@ -163,8 +162,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (fetch.FetchError, reform_cli.CommandFailed, ValueError, RuntimeError, OSError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_script("evaluate", main)

@@ -108,3 +108,12 @@ def open_engine(arguments):
             raise FetchError(f"{path} is missing: {advice} makes it, or name another one")
     store = arguments.store or arguments.work_dir / f"store-{sha256(arguments.binary.read_bytes())}"
     return Engine(arguments.binary, arguments.model, store, arguments.threads)
+
+
+def run_script(name, main):
+    """Ends the process by main()'s status, or with one line of what a user can mend."""
+    try:
+        sys.exit(main())
+    except (FetchError, reform_cli.CommandFailed, ValueError, RuntimeError, OSError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(1)
