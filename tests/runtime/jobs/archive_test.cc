@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "runtime/jobs/store_impl.h"
+#include "tests/runtime/support/archive_bytes.h"
 #include "tests/runtime/support/ingest_support.h"
 #include "tests/runtime/support/model_support.h"
 
@@ -18,32 +19,6 @@ using namespace reform;
 using namespace reform::test;
 
 namespace {
-
-std::string exported(Store& store, const std::string& name) {
-  std::string bytes;
-  ExportTarget to;
-  to.sink = [&](const char* more, size_t n) -> Status {
-    bytes.append(more, n);
-    return {};
-  };
-  const auto done = export_context(store, name, to);
-  INFO(done.status().message);
-  REQUIRE(done.ok());
-  CHECK(done.value().archive_bytes == int64_t(bytes.size()));
-  return bytes;
-}
-
-Result<ArchiveResult> import_bytes(Store& store, const std::string& bytes, const ImportOptions& options = {}) {
-  size_t at = 0;
-  ImportOrigin from{"the bytes", {}};
-  from.source = [&](char* buffer, size_t capacity) -> Result<size_t> {
-    const size_t n = std::min(capacity, bytes.size() - at);
-    std::memcpy(buffer, bytes.data() + at, n);
-    at += n;
-    return n;
-  };
-  return import_context(store, from, options);
-}
 
 // Ingests a source whose name is a path, always the same one.
 Result<IngestResult> ingest_as(IngestBench& bench, const std::string& name, const std::string& path,

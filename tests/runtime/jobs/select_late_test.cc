@@ -15,6 +15,7 @@
 #include "runtime/jobs/settings.h"
 #include "runtime/jobs/store_impl.h"
 #include "storage/format/chunk_kind.h"
+#include "tests/runtime/support/archive_bytes.h"
 #include "tests/runtime/support/fenced_device.h"
 #include "tests/runtime/support/late_bench.h"
 #include "tests/runtime/support/plain_gather.h"
@@ -102,28 +103,6 @@ Result<Selection> select_and_compare(Ask& ask, const Query& query) {
     for (size_t p = 0; p < a.parts.size(); ++p) CHECK(a.parts[p] == Approx(b.parts[p]).margin(1e-4));
   }
   return got;
-}
-
-std::string exported(Store& store, const std::string& name) {
-  std::string bytes;
-  ExportTarget to;
-  to.sink = [&](const char* more, size_t n) -> Status { return bytes.append(more, n), Status{}; };
-  take(export_context(store, name, to));
-  return bytes;
-}
-
-void import_bytes(Store& store, const std::string& bytes, const std::string& name) {
-  size_t at = 0;
-  ImportOrigin from{"the bytes", {}};
-  from.source = [&](char* buffer, size_t capacity) -> Result<size_t> {
-    const size_t n = std::min(capacity, bytes.size() - at);
-    std::copy_n(bytes.data() + at, n, buffer);
-    at += n;
-    return n;
-  };
-  ImportOptions options;
-  options.name = name;
-  take(import_context(store, from, options));
 }
 
 ContextSettings settings_of(IngestBench& bench, const std::string& name) {
@@ -331,7 +310,7 @@ TEST_CASE("late gather: export and import keep the maps, and equal contexts give
   CHECK(bytes.find("\"maps\"") != std::string::npos);
   CHECK((exported(other.store(), "a") == bytes));
   IngestBench plain;  // whose heads file has no maps
-  import_bytes(plain.store(), bytes, "a");
+  take(import_bytes(plain.store(), bytes, {.name = "a", .model_path = {}, .cache_dir = {}}));
   const SearchOptions options = gathering(300, 2);
   CHECK(shown(found(plain, {"a"}, options)) == shown(found(bench, {"a"}, options)));
   CHECK((exported(plain.store(), "a") == bytes));

@@ -11,6 +11,7 @@
 #include "runtime/jobs/methods/methods.h"
 #include "runtime/jobs/store_impl.h"
 #include "runtime/recompute/prompt.h"
+#include "tests/runtime/support/archive_bytes.h"
 #include "tests/runtime/support/ingest_support.h"
 #include "tests/runtime/support/model_support.h"
 #include "tests/support/take.h"
@@ -175,21 +176,9 @@ TEST_CASE("full depth: such a context is appended to, resumed, exported and impo
     check_same(joined, bench.snapshot("resumed"));
     const std::string answer = take(ask(bench.engine(), bench.store(), {"joined"}, kQuestion, asking())).answer;
 
-    std::string bytes;
-    ExportTarget to;
-    to.sink = [&](const char* more, size_t n) -> Status { return bytes.append(more, n), Status{}; };
-    REQUIRE(export_context(bench.store(), "joined", to).ok());
-    size_t at = 0;
-    ImportOrigin from{"the bytes", {}};
-    from.source = [&](char* buffer, size_t capacity) -> Result<size_t> {
-      const size_t n = std::min(capacity, bytes.size() - at);
-      std::copy_n(bytes.data() + at, n, buffer);
-      at += n;
-      return n;
-    };
     ImportOptions importing;
     importing.name = "imported";
-    REQUIRE(import_context(bench.store(), from, importing).ok());
+    REQUIRE(import_bytes(bench.store(), exported(bench.store(), "joined"), importing).ok());
     CHECK(take(ask(bench.engine(), bench.store(), {"imported"}, kQuestion, asking())).answer == answer);
   }
 }
