@@ -29,6 +29,17 @@ OpLimits Compressor::limits(const ModelShape& shape, const Device& device, const
   return limits;
 }
 
+Result<std::unique_ptr<EvictionPolicy>> make_policy(const CompressOptions& options, const Site& site,
+                                                    const ModelShape& shape, int64_t n_layers, int64_t capacity) {
+  if (!options.policy->carries()) return std::unique_ptr<EvictionPolicy>();
+  return options.policy->make({.site = site,
+                               .shape = shape,
+                               .n_layers = n_layers,
+                               .capacity = capacity,
+                               .budget = options.cache_tokens,
+                               .sinks = options.sink_tokens});
+}
+
 WeightUse Compressor::weights(const Heads& heads) {
   return {.last_layer = exit_layer(heads), .stop_at_states = true, .output = false};
 }
@@ -55,14 +66,7 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const
   TRY_ASSIGN(c->cache_,
              KvCache::create(account, options.kv_type, c->n_cached_, shape.n_kv_heads, shape.head_dim, capacity));
   TRY_ASSIGN(c->transformer_, Transformer::create(model, site, call, capacity));
-  if (options.policy->carries()) {
-    TRY_ASSIGN(c->policy_, options.policy->make({.site = site,
-                                                 .shape = shape,
-                                                 .n_layers = c->n_cached_,
-                                                 .capacity = capacity,
-                                                 .budget = options.cache_tokens,
-                                                 .sinks = options.sink_tokens}));
-  }
+  TRY_ASSIGN(c->policy_, make_policy(options, site, shape, c->n_cached_, capacity));
   c->state_ = checkpoint_parts(c->cache_, c->policy_.get());
   TRY_ASSIGN(c->outlet_, RowOutlet::create(site, call * c->layout_.row_bytes()));
   if (options.saves) {

@@ -43,6 +43,9 @@ CompressSizes ingest_sizes(const CompressOptions& options);
 CompressSizes question_sizes(const CompressOptions& options, int64_t n_question_tokens);
 // The most slots that a checkpoint holds.
 int64_t stored_slots(const CompressOptions& options);
+// The policy of a cache of n_layers layers and `capacity` slots; null if nothing is carried.
+Result<std::unique_ptr<EvictionPolicy>> make_policy(const CompressOptions& options, const Site& site,
+                                                    const ModelShape& shape, int64_t n_layers, int64_t capacity);
 
 // If nothing is carried, questions are asked on a cache of this many last tokens of the text.
 inline constexpr int64_t kQuestionTailTokens = 4096;

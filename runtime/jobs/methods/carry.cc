@@ -43,14 +43,9 @@ Result<std::unique_ptr<CacheDecoder>> make_decoder(const Ask& ask, const Site& s
   auto made = std::make_unique<CacheDecoder>();
   TRY_ASSIGN(made->decoder, Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), n_prompt,
                                             ask.options.sampling, n_stored));
-  if (!options.policy->carries()) return made;
   const ModelShape& shape = engine.model->shape();
-  TRY_ASSIGN(made->policy, options.policy->make({.site = site,
-                                                 .shape = shape,
-                                                 .n_layers = shape.n_layers,
-                                                 .capacity = n_stored,
-                                                 .budget = options.cache_tokens,
-                                                 .sinks = options.sink_tokens}));
+  TRY_ASSIGN(made->policy, make_policy(options, site, shape, shape.n_layers, n_stored));
+  if (made->policy == nullptr) return made;
   made->decoder->set_slot_bias([policy = made->policy.get()](int64_t layer) { return policy->slot_bias(layer); });
   return made;
 }

@@ -104,18 +104,9 @@ TEST_CASE("cache loader: a checkpoint's keys and values, and what the policy add
     KvCache cache = std::move(KvCache::create(bench.account, KvView::Type::kF16, shape.n_layers, shape.n_kv_heads,
                                               shape.head_dim, most + 3))
                         .value();
-    const Policy& kind = *bench.options.policy;
     std::unique_ptr<EvictionPolicy> of_cache;
     const auto load = [&](const SavedParts& parts) {
-      if (kind.carries()) {
-        of_cache = std::move(kind.make({.site = bench.site(),
-                                        .shape = shape,
-                                        .n_layers = shape.n_layers,
-                                        .capacity = most,
-                                        .budget = bench.options.cache_tokens,
-                                        .sinks = bench.options.sink_tokens}))
-                       .value();
-      }
+      of_cache = std::move(make_policy(bench.options, bench.site(), shape, shape.n_layers, most)).value();
       CacheLoader loader(*bench.device, cache, of_cache.get(), most);
       for (const auto& [name, bytes] : parts) {
         if (Status s = loader.load_part(name, bytes); !s.ok()) return s;
