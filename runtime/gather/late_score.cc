@@ -12,7 +12,7 @@ LateScore::LateScore(const ScoreMaps& maps, std::vector<double> weights) : maps_
 }
 
 std::vector<double> LateScore::parts(int64_t n_tokens, std::span<const float> cosines,
-                                     std::span<const uint8_t> has_word) const {
+                                     std::span<const float> shares) const {
   const size_t n = weights_.size();
   std::vector<double> parts;
   parts.reserve(maps_.heads.size() + 2);
@@ -22,7 +22,7 @@ std::vector<double> LateScore::parts(int64_t n_tokens, std::span<const float> co
     parts.push_back(maps_.heads[h](mean));  // the weights' sum is 1 and the map is affine, so the mean may be mapped
   }
   double share = 0;
-  for (size_t t = 0; t < n; ++t) share += has_word[t] != 0 ? weights_[t] : 0;
+  for (size_t t = 0; t < n; ++t) share += double(shares[t]) * weights_[t];
   parts.push_back(maps_.lexical(share));
   parts.push_back(maps_.length_weight * std::log(double(n_tokens)));
   return parts;

@@ -3,7 +3,7 @@
 //
 //   score = sum over the question's tokens t of rarity(t) / (sum of all rarities)
 //           * ( sum over heads h of map_h(largest cosine of t's state with the passage's states)
-//               + map_lexical(1 if the passage has the word t, else 0) )
+//               + map_lexical(share of t's word in the passage, words.h) )
 //           + length_weight * ln(tokens of the passage)
 #pragma once
 
@@ -22,8 +22,8 @@ class LateScore {
 
   int64_t n_query() const { return int64_t(weights_.size()); }
   // What each head, then the lexical comparison, and last the length add to the score of a passage of n_tokens.
-  // cosines [n_heads, n_query]: the largest in the passage; has_word [n_query].
-  std::vector<double> parts(int64_t n_tokens, std::span<const float> cosines, std::span<const uint8_t> has_word) const;
+  // cosines [n_heads, n_query]: the largest in the passage; shares [n_query]: of its words (words.h).
+  std::vector<double> parts(int64_t n_tokens, std::span<const float> cosines, std::span<const float> shares) const;
 
  private:
   const ScoreMaps& maps_;

@@ -9,23 +9,7 @@ namespace reform {
 
 PassageScorer::PassageScorer(Scorer& scorer, const TokenTable& table, std::span<const int32_t> query_ids,
                              OnPassage on_passage)
-    : scorer_(scorer),
-      table_(table),
-      on_passage_(std::move(on_passage)),
-      cutter_(table),
-      asked_(size_t(table.n_vocab()), false),
-      has_word_(query_ids.size()) {
-  for (size_t t = 0; t < query_ids.size(); ++t) asks_[table.word(query_ids[t])].push_back(int32_t(t));
-  for (int64_t id = 0; id < table.n_vocab(); ++id) asked_[size_t(id)] = asks_.contains(table.word(int32_t(id)));
-}
-
-void PassageScorer::find_words(std::span<const int32_t> ids) {
-  std::fill(has_word_.begin(), has_word_.end(), uint8_t(0));
-  for (const int32_t id : ids) {
-    if (!asked_[size_t(id)]) continue;
-    for (const int32_t t : asks_.at(table_.word(id))) has_word_[size_t(t)] = 1;
-  }
-}
+    : scorer_(scorer), on_passage_(std::move(on_passage)), cutter_(table), words_(table, query_ids) {}
 
 void PassageScorer::keep_open(std::span<const int32_t> ids, std::span<const std::byte> rows) {
   open_ids_.insert(open_ids_.end(), ids.begin(), ids.end());
@@ -42,9 +26,8 @@ Status PassageScorer::score(std::span<const int32_t> ids, std::span<const std::b
   const size_t per_passage = cosines.size() / ends.size();
   for (size_t p = 0; p < ends.size(); ++p) {
     const auto begin = size_t(open_begin_ - first), n = size_t(ends[p] - open_begin_);
-    find_words(ids.subspan(begin, n));
-    on_passage_({open_begin_, ends[p], cosines.subspan(p * per_passage, per_passage), has_word_,
-                 rows.subspan(begin * row_bytes, n * row_bytes)});
+    on_passage_({open_begin_, ends[p], cosines.subspan(p * per_passage, per_passage),
+                 words_.shares_in(ids.subspan(begin, n)), rows.subspan(begin * row_bytes, n * row_bytes)});
     open_begin_ = ends[p];
   }
   return {};

@@ -7,12 +7,11 @@
 #include <cstdint>
 #include <functional>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "runtime/gather/passage_cutter.h"
 #include "runtime/gather/scorer.h"
-#include "runtime/gather/token_table.h"
+#include "runtime/gather/words.h"
 
 namespace reform {
 
@@ -23,9 +22,9 @@ class PassageScorer {
   // One passage against the query. The spans live during the call.
   struct Passage {
     int64_t begin_token = 0, end_token = 0;
-    std::span<const float> cosines;     // [n_heads, n_query], the largest of the passage's tokens
-    std::span<const uint8_t> has_word;  // [n_query]
-    std::span<const std::byte> rows;    // as stored
+    std::span<const float> cosines;   // [n_heads, n_query], the largest of the passage's tokens
+    std::span<const float> shares;    // [n_query]: of its words (words.h)
+    std::span<const std::byte> rows;  // as stored
   };
   using OnPassage = std::function<void(const Passage&)>;
 
@@ -39,16 +38,12 @@ class PassageScorer {
  private:
   // Scores passages that follow each other, the first of which begins at open_begin_.
   Status score(std::span<const int32_t> ids, std::span<const std::byte> rows, std::span<const int64_t> ends);
-  void find_words(std::span<const int32_t> ids);
   void keep_open(std::span<const int32_t> ids, std::span<const std::byte> rows);
 
   Scorer& scorer_;
-  const TokenTable& table_;
   const OnPassage on_passage_;
   PassageCutter cutter_;
-  std::vector<bool> asked_;                                 // by token id
-  std::unordered_map<int32_t, std::vector<int32_t>> asks_;  // by word: the query's tokens that are it
-  std::vector<uint8_t> has_word_;                           // [n_query]
+  QuestionWords words_;
   // The passage that has begun and not ended: it waits for the next piece.
   int64_t open_begin_ = 0;
   std::vector<int32_t> open_ids_;

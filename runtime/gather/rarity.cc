@@ -1,34 +1,39 @@
 #include "runtime/gather/rarity.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace reform {
 
 Rarity::Rarity(const TokenTable& table, std::span<const int32_t> question_ids)
-    : table_(table), asked_(size_t(table.n_vocab()), false) {
-  for (const int32_t id : question_ids) counts_.try_emplace(table.word(id));
-  for (int64_t id = 0; id < table.n_vocab(); ++id) asked_[size_t(id)] = counts_.contains(table.word(int32_t(id)));
-}
+    : words_(table, question_ids), n_with_(question_ids.size()) {}
 
 void Rarity::add(std::span<const int32_t> ids) {
-  for (const int32_t id : ids) {
-    const int64_t block = blocks_before_ + n_tokens_++ / kBlockTokens;
-    if (!asked_[size_t(id)]) continue;
-    Count& count = counts_.at(table_.word(id));
-    if (count.last_block == block) continue;
-    count.last_block = block;
-    ++count.n_blocks;
+  if (!open_.empty()) {
+    const size_t n = std::min(ids.size(), kBlockTokens - open_.size());
+    open_.insert(open_.end(), ids.begin(), ids.begin() + ptrdiff_t(n));
+    ids = ids.subspan(n);
+    if (open_.size() < kBlockTokens) return;
+    count_block(open_), open_.clear();
   }
+  for (; ids.size() >= kBlockTokens; ids = ids.subspan(kBlockTokens)) count_block(ids.first(kBlockTokens));
+  open_.insert(open_.end(), ids.begin(), ids.end());
 }
 
 void Rarity::end_context() {
-  blocks_before_ += (n_tokens_ + kBlockTokens - 1) / kBlockTokens;
-  n_tokens_ = 0;
+  if (!open_.empty()) count_block(open_);
+  open_.clear();
 }
 
-double Rarity::of(int32_t id) const {
-  const auto n = double(counts_.at(table_.word(id)).n_blocks);
-  return std::log(1 + (double(blocks_before_) - n + 0.5) / (n + 0.5));
+void Rarity::count_block(std::span<const int32_t> ids) {
+  const std::span<const float> shares = words_.shares_in(ids);
+  for (size_t t = 0; t < shares.size(); ++t) n_with_[t] += shares[t] == 1 ? 1 : 0;
+  ++n_blocks_;
+}
+
+double Rarity::of(size_t question_token) const {
+  const auto n = double(n_with_[question_token]);
+  return std::log(1 + (double(n_blocks_) - n + 0.5) / (n + 0.5));
 }
 
 }  // namespace reform

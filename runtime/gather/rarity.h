@@ -3,37 +3,35 @@
 
 #include <cstdint>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
-#include "runtime/gather/token_table.h"
+#include "runtime/gather/words.h"
 
 namespace reform {
 
 // Counts in how many blocks of 64 tokens each word of the question stands. Blocks are counted from a context's first
-// token, so the counts do not depend on chunks. Counting reads the ids of the whole text, about 1 % of the bytes that
-// scoring its rows reads, so nothing of it is stored.
+// token, so the counts do not depend on chunks; a word across two blocks stands in neither. Counting reads the ids of
+// the whole text, about 1 % of the bytes that scoring its rows reads, so nothing of it is stored.
 class Rarity {
  public:
-  static constexpr int64_t kBlockTokens = 64;
+  static constexpr size_t kBlockTokens = 64;
 
   Rarity(const TokenTable& table, std::span<const int32_t> question_ids);
 
   void add(std::span<const int32_t> ids);  // of one context, in order
   void end_context();
 
-  // ln(1 + (B - n + 0.5) / (n + 0.5)) for a word of the question that stands in n of all B blocks.
-  double of(int32_t id) const;
+  // ln(1 + (B - n + 0.5) / (n + 0.5)) for a token of the question whose word stands in n of all B blocks. Each token of
+  // a word has the word's: the parts of a rare name are common.
+  double of(size_t question_token) const;
 
  private:
-  struct Count {
-    int64_t n_blocks = 0, last_block = -1;
-  };
-  const TokenTable& table_;
-  std::vector<bool> asked_;  // by token id: it is a word of the question
-  std::unordered_map<int32_t, Count> counts_;
-  int64_t n_tokens_ = 0;       // of this context so far
-  int64_t blocks_before_ = 0;  // of earlier contexts
+  void count_block(std::span<const int32_t> ids);
+
+  QuestionWords words_;
+  std::vector<int64_t> n_with_;  // [n_question]: blocks
+  std::vector<int32_t> open_;    // of the block that is not full yet
+  int64_t n_blocks_ = 0;
 };
 
 }  // namespace reform

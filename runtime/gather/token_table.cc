@@ -3,7 +3,6 @@
 #include <utf8cpp/utf8.h>
 
 #include <algorithm>
-#include <functional>
 #include <initializer_list>
 #include <string>
 
@@ -18,6 +17,31 @@ uint32_t lower(uint32_t c) {
   if (within(0x391, 0x3A9) || within(0x410, 0x42F)) return c + 32;
   if (within(0x400, 0x40F)) return c + 80;
   return c;
+}
+
+// Scripts that put no space between words: each token is a word there.
+bool is_unspaced(uint32_t c) {
+  const auto within = [&](uint32_t first, uint32_t last) { return c >= first && c <= last; };
+  const bool southeast_asian = within(0x0E00, 0x0EFF) || within(0x1000, 0x109F) || within(0x1780, 0x17FF);
+  const bool chinese_or_kana = within(0x2E80, 0x9FFF) || within(0xF900, 0xFAFF) || c >= 0x20000;
+  return southeast_asian || chinese_or_kana;
+}
+
+bool is_of_word(const Utf8Char& c) {
+  if (c.kind != Utf8Char::Kind::kValid || is_unspaced(c.code_point)) return false;
+  const CharClass char_class_of = char_class(c.code_point);
+  return is_letter(char_class_of) || char_class_of == CharClass::kNumber || char_class_of == CharClass::kMark;
+}
+
+// From the first letter or digit to the last; empty if there is none.
+std::string_view core(std::string_view text) {
+  size_t begin = text.size(), end = 0;
+  for (size_t pos = 0; pos < text.size();) {
+    const Utf8Char c = decode_utf8(text, pos);
+    if (is_of_word(c)) begin = std::min(begin, pos), end = pos + c.n_bytes;
+    pos += c.n_bytes;
+  }
+  return begin < end ? text.substr(begin, end - begin) : std::string_view();
 }
 
 std::string_view trim(std::string_view text) {
@@ -54,9 +78,9 @@ std::string fold(std::string_view text) {
   return folded;
 }
 
-uint8_t TokenTable::flags_of(std::string_view text) {
-  const std::string_view inner = trim(text);
-  uint8_t flags = 0;
+uint16_t TokenTable::flags_of(std::string_view text) {
+  const std::string_view inner = trim(text), word = core(text);
+  uint16_t flags = 0;
   const size_t newline = text.find('\n');
   if (newline != std::string_view::npos) flags |= kNewline;
   if (newline != std::string_view::npos && text.find('\n', newline + 1) != std::string_view::npos) flags |= kBlankLine;
@@ -67,21 +91,18 @@ uint8_t TokenTable::flags_of(std::string_view text) {
   if (ends_with_any(inner, {".", "!", "?"})) flags |= kStop;
   if (ends_with_any(inner, {"\u3002", "\uff01", "\uff1f", "\u061f", "\u06d4"})) flags |= kWideStop;
   if (ends_with_any(inner, {"?", "\uff1f", "\u061f"})) flags |= kQuestionMark;
+  if (!word.empty() && word.data() == text.data()) flags |= kJoinsBefore;
+  if (!word.empty() && word.data() + word.size() == text.data() + text.size()) flags |= kJoinsAfter;
   return flags;
 }
 
-TokenTable::TokenTable(const Tokenizer& tokenizer) : words_(size_t(tokenizer.n_vocab())), flags_(words_.size()) {
-  std::vector<std::pair<uint64_t, int32_t>> hashes;  // of the folded texts; two of 64 bits do not meet by chance
-  hashes.reserve(words_.size());
-  for (size_t id = 0; id < words_.size(); ++id) {
-    const std::string text = tokenizer.token_bytes(int32_t(id), true);
-    flags_[id] = flags_of(text);
-    hashes.emplace_back(std::hash<std::string>{}(fold(text)), int32_t(id));
-  }
-  std::sort(hashes.begin(), hashes.end());
-  for (size_t i = 0, first = 0; i < hashes.size(); ++i) {
-    if (hashes[i].first != hashes[first].first) first = i;
-    words_[size_t(hashes[i].second)] = hashes[first].second;
+TokenTable::TokenTable(const Tokenizer& tokenizer) {
+  words_.reserve(size_t(tokenizer.n_vocab())), flags_.reserve(size_t(tokenizer.n_vocab()));
+  for (int32_t id = 0; id < tokenizer.n_vocab(); ++id) {
+    const std::string text = tokenizer.token_bytes(id, true);
+    const std::string_view word = core(text);
+    words_.emplace_back(fold(word.empty() ? std::string_view(text) : word));
+    flags_.push_back(flags_of(text));
   }
 }
 

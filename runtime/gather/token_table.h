@@ -1,12 +1,13 @@
-// What gather knows of a token from its text alone: which word it is, and whether a line or a sentence ends with it.
+// What gather knows of a token from its text alone: which word or part of a word it is, and whether a line or a
+// sentence ends with it.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "runtime/gather/word_hash.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace reform {
@@ -15,13 +16,14 @@ class TokenTable {
  public:
   explicit TokenTable(const Tokenizer& tokenizer);
   // The memory it takes, that for making it included.
-  static int64_t bytes(int64_t n_vocab) {
-    return n_vocab * int64_t(sizeof(int32_t) + sizeof(uint8_t) + sizeof(std::pair<uint64_t, int32_t>));
-  }
+  static int64_t bytes(int64_t n_vocab) { return n_vocab * int64_t(sizeof(WordHash) + sizeof(uint16_t)); }
 
   int64_t n_vocab() const { return int64_t(words_.size()); }
-  // Tokens with the same number are the same word: case and spaces around it do not count.
-  int32_t word(int32_t id) const { return words_[size_t(id)]; }
+  // Of its letters and digits, from the first to the last, or of all of it if it has none; without case and spaces.
+  const WordHash& word(int32_t id) const { return words_[size_t(id)]; }
+  // Its word may have begun in the token before, or go on in the next: nothing but letters and digits stands between.
+  bool joins_before(int32_t id) const { return (flags_[size_t(id)] & kJoinsBefore) != 0; }
+  bool joins_after(int32_t id) const { return (flags_[size_t(id)] & kJoinsAfter) != 0; }
   bool has_newline(int32_t id) const { return (flags_[size_t(id)] & kNewline) != 0; }
   bool has_blank_line(int32_t id) const { return (flags_[size_t(id)] & kBlankLine) != 0; }
   bool is_blank(int32_t id) const { return (flags_[size_t(id)] & kBlank) != 0; }
@@ -33,7 +35,7 @@ class TokenTable {
   bool has_question_mark(int32_t id) const { return (flags_[size_t(id)] & kQuestionMark) != 0; }  // at its end
 
  private:
-  enum Flag : uint8_t {
+  enum Flag : uint16_t {
     kNewline = 1,
     kBlankLine = 2,
     kBlank = 4,
@@ -42,11 +44,13 @@ class TokenTable {
     kStop = 32,
     kWideStop = 64,
     kQuestionMark = 128,
+    kJoinsBefore = 256,
+    kJoinsAfter = 512,
   };
-  static uint8_t flags_of(std::string_view text);
+  static uint16_t flags_of(std::string_view text);
 
-  std::vector<int32_t> words_;
-  std::vector<uint8_t> flags_;
+  std::vector<WordHash> words_;
+  std::vector<uint16_t> flags_;
 };
 
 // A text without case and without spaces around it. Case: the pairs of ASCII, Latin-1, Greek and Cyrillic.

@@ -15,6 +15,9 @@ constexpr double kL2 = 1e-2;
 // The smallest set is taken whose mean log2 of tokens is within this of the least: each head costs 68 bytes per token
 // of an index, and the figures of a few hundred questions are no finer.
 constexpr double kTolerance = 0.02;
+// The words' weight is raised by this after the fit, which gives them too little: on the samples of Qwen2.5-Coder-0.5B
+// 1.5 finds 1.5 points more within 1,024 tokens, and 2 loses questions that share no words with what answers them.
+constexpr double kWordsFactor = 1.5;
 
 int64_t fold_of(const SampleQuestion& question) { return question.sample % kFolds; }
 
@@ -67,6 +70,7 @@ HeadChooser::Growth HeadChooser::grow(int64_t last_layer, std::vector<bool> used
     if (cancelled()) return growth;
     fit.fit();
     growth.weights.push_back(fit.weights());
+    growth.weights.back().front() *= kWordsFactor;
     if (int64_t(growth.heads.size()) == std::min(n_heads, candidates.cols)) return growth;
     std::vector<double> gains = fit.gains(candidates);
     for (const int64_t head : growth.heads) gains[size_t(head)] = -1;

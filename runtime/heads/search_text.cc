@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <unordered_map>
 
 #include "base/try.h"
 #include "runtime/gather/passage_cutter.h"
@@ -66,18 +65,13 @@ Status add_question(const Tokenizer& tokenizer, const TokenPlaces& places, const
   return {};
 }
 
-void weigh(const TokenTable& table, SearchText& text) {
-  std::vector<int32_t> asked;
-  for (const SampleQuestion& question : text.questions)
-    asked.insert(asked.end(), question.ids.begin(), question.ids.end());
-  Rarity rarity(table, asked);
-  rarity.add(text.ids);
+void weigh(const TokenTable& table, std::span<const int32_t> ids, SampleQuestion& question) {
+  Rarity rarity(table, question.ids);
+  rarity.add(ids);
   rarity.end_context();
-  for (SampleQuestion& question : text.questions) {
-    for (const int32_t id : question.ids) question.weights.push_back(rarity.of(id));
-    const double sum = std::accumulate(question.weights.begin(), question.weights.end(), 0.0);
-    for (double& weight : question.weights) weight = sum > 0 ? weight / sum : 1 / double(question.ids.size());
-  }
+  for (size_t t = 0; t < question.ids.size(); ++t) question.weights.push_back(rarity.of(t));
+  const double sum = std::accumulate(question.weights.begin(), question.weights.end(), 0.0);
+  for (double& weight : question.weights) weight = sum > 0 ? weight / sum : 1 / double(question.ids.size());
 }
 
 }  // namespace
@@ -96,24 +90,16 @@ Result<SearchText> make_search_text(const Tokenizer& tokenizer, const TokenTable
   const TokenPlaces places(tokens.byte_lengths);
   for (const ByteRange& sample : joined.samples) text.samples.push_back(passages_with(text, places, sample));
   for (const auto& question : joined.questions) TRY(add_question(tokenizer, places, question, text));
-  weigh(table, text);
+  for (SampleQuestion& question : text.questions) weigh(table, text.ids, question);
   return text;
 }
 
 std::vector<float> word_shares(const SearchText& text, const TokenTable& table, const SampleQuestion& question) {
-  std::unordered_map<int32_t, double> weights;  // by word; a word asked twice counts twice
-  for (size_t t = 0; t < question.ids.size(); ++t) weights[table.word(question.ids[t])] += question.weights[t];
-  std::unordered_map<int32_t, int64_t> last_seen;  // by word: the passage
-  std::vector<float> shares(size_t(text.n_passages()), 0.0f);
-  for (int64_t p = 0, i = 0; p < text.n_passages(); ++p) {
-    for (; i < text.passage_ends[size_t(p)]; ++i) {
-      const auto asked = weights.find(table.word(text.ids[size_t(i)]));
-      if (asked == weights.end()) continue;
-      const auto [seen, is_new] = last_seen.try_emplace(asked->first, p);
-      if (!is_new && seen->second == p) continue;
-      seen->second = p;
-      shares[size_t(p)] += float(asked->second);
-    }
+  QuestionWords words(table, question.ids);
+  std::vector<float> shares;
+  for (int64_t p = 0; p < text.n_passages(); ++p) {
+    const std::span<const float> of_tokens = words.shares_in(text.tokens_of({p, p + 1}));
+    shares.push_back(float(std::inner_product(of_tokens.begin(), of_tokens.end(), question.weights.begin(), 0.0)));
   }
   return shares;
 }

@@ -35,7 +35,7 @@ std::vector<std::byte> random_rows(std::mt19937& rng, size_t n) {
 struct Seen {
   int64_t begin = 0, end = 0;
   std::vector<float> cosines;
-  std::vector<uint8_t> has_word;
+  std::vector<float> shares;
   std::vector<std::byte> rows;
 
   bool operator==(const Seen&) const = default;
@@ -57,8 +57,9 @@ struct Text {
   }
 
   std::vector<Seen> passages() const {
-    std::vector<std::string> texts;
+    std::vector<std::string> texts, query;
     for (const int32_t id : ids) texts.push_back(tokens[size_t(id)]);
+    for (const int32_t id : query_ids) query.push_back(tokens[size_t(id)]);
     std::vector<Seen> all;
     int64_t begin = 0;
     const auto row_bytes = size_t(kLayout.row_bytes());
@@ -72,10 +73,7 @@ struct Text {
           p.cosines.push_back(float(best));
         }
       }
-      for (const int32_t q : query_ids) {
-        const auto is_it = [&](const std::string& text) { return fold(text) == fold(tokens[size_t(q)]); };
-        p.has_word.push_back(std::any_of(texts.begin() + begin, texts.begin() + end, is_it));
-      }
+      p.shares = plain_shares(query, {texts.begin() + begin, texts.begin() + end});
       p.rows.assign(rows.begin() + ptrdiff_t(size_t(begin) * row_bytes),
                     rows.begin() + ptrdiff_t(size_t(end) * row_bytes));
       begin = end;
@@ -126,7 +124,7 @@ struct Bench {
       seen.push_back({p.begin_token,
                       p.end_token,
                       {p.cosines.begin(), p.cosines.end()},
-                      {p.has_word.begin(), p.has_word.end()},
+                      {p.shares.begin(), p.shares.end()},
                       {p.rows.begin(), p.rows.end()}});
     });
     const auto row_bytes = size_t(kLayout.row_bytes());
@@ -158,7 +156,7 @@ TEST_CASE("passage scorer: each passage's cosines, words and rows, for any piece
     for (size_t i = 0; i < want.size(); ++i) {
       CAPTURE(i);
       CHECK((whole[i].begin == want[i].begin && whole[i].end == want[i].end));
-      CHECK(whole[i].has_word == want[i].has_word);
+      CHECK(whole[i].shares == want[i].shares);
       CHECK(whole[i].cosines == want[i].cosines);  // the reference's, in double as well
       CHECK((whole[i].rows == want[i].rows));
     }
@@ -180,7 +178,7 @@ TEST_CASE("passage scorer: the same on a device with memory of its own, and by C
     const auto got = Bench(where, 5, 1500).run(text, [&] { return 1 + rng() % 700; });
     REQUIRE(got.size() == want.size());
     for (size_t i = 0; i < want.size(); ++i) {
-      CHECK((got[i].begin == want[i].begin && got[i].end == want[i].end && got[i].has_word == want[i].has_word));
+      CHECK((got[i].begin == want[i].begin && got[i].end == want[i].end && got[i].shares == want[i].shares));
       for (size_t k = 0; k < want[i].cosines.size(); ++k)
         CHECK(got[i].cosines[k] == Approx(want[i].cosines[k]).epsilon(1e-6));
     }

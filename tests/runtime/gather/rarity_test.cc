@@ -13,7 +13,7 @@ using namespace reform::test;
 
 namespace {
 
-// Ids 0 to 59: twenty words in three forms each.
+// Ids 0 to 59: twenty words in three forms each; the second begins a word, the others go on with it.
 std::vector<std::string> forms_of_words() {
   std::vector<std::string> texts;
   for (char c = 'a'; c < 'a' + 20; ++c) {
@@ -41,7 +41,7 @@ TEST_CASE("rarity: as counted with arrays, for any pieces and several contexts",
       std::vector<int32_t> ids;
       for (size_t t = 0; t < n_tokens; ++t) {
         ids.push_back(int32_t(rng() % (rng() % 30 == 0 ? 60 : 21)));
-        words.push_back(fold(texts[size_t(ids.back())]));
+        words.push_back(texts[size_t(ids.back())]);
       }
       for (size_t begin = 0; begin < ids.size();) {
         const size_t n = std::min<size_t>(ids.size() - begin, round % 2 == 0 ? 1 + rng() % 200 : ids.size());
@@ -50,26 +50,40 @@ TEST_CASE("rarity: as counted with arrays, for any pieces and several contexts",
       }
       rarity.end_context();
     }
-    for (const int32_t id : question) {
-      CAPTURE(round, id);
-      CHECK(rarity.of(id) == Approx(plain_rarity(contexts, fold(texts[size_t(id)]))).epsilon(1e-12));
+    std::vector<std::string> asked;
+    for (const int32_t id : question) asked.push_back(texts[size_t(id)]);
+    const std::vector<double> want = plain_rarities(contexts, asked);
+    for (size_t t = 0; t < question.size(); ++t) {
+      CAPTURE(round, t);
+      CHECK(rarity.of(t) == Approx(want[t]).epsilon(1e-12));
     }
   }
 }
 
 TEST_CASE("rarity: a word in one block of three, one in none, one in all", "[runtime][gather]") {
   const TokenTable table(*sentencepiece_of(forms_of_words()));
-  Rarity rarity(table, std::vector<int32_t>{0, 3, 6});
+  Rarity rarity(table, std::vector<int32_t>{1, 4, 7});
   std::vector<int32_t> ids(130, 7);  // " cc"
-  ids[64] = 2;                       // "Aa"
+  ids[64] = 1;                       // " aa"
   rarity.add(ids);
   rarity.end_context();
   CHECK(rarity.of(0) == Approx(std::log(1 + 2.5 / 1.5)));
-  CHECK(rarity.of(1) == rarity.of(0));  // another form of the word
-  CHECK(rarity.of(3) == Approx(std::log(1 + 3.5 / 0.5)));
-  CHECK(rarity.of(6) == Approx(std::log(1 + 0.5 / 3.5)));
+  CHECK(rarity.of(1) == Approx(std::log(1 + 3.5 / 0.5)));
+  CHECK(rarity.of(2) == Approx(std::log(1 + 0.5 / 3.5)));
   // A second context has blocks of its own, though the first's last block was not full.
-  rarity.add(std::vector<int32_t>{0});
+  rarity.add(std::vector<int32_t>{1});
   rarity.end_context();
   CHECK(rarity.of(0) == Approx(std::log(1 + 2.5 / 2.5)));
+}
+
+TEST_CASE("rarity: the parts of a rare word weigh as the word, however it is cut", "[runtime][gather]") {
+  const TokenTable table(*sentencepiece_of({" Z", "olt", "an", " Zol", "tan", " the", " an"}));
+  Rarity rarity(table, std::vector<int32_t>{5, 0, 1, 2});  // " the Z|olt|an"
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 64; ++i) ids.insert(ids.end(), {5, 6, 0, 2, 5, 1});  // " the", " an", " Zan", " theolt"
+  ids[128] = 3, ids[129] = 4;                                              // " Zol|tan"
+  rarity.add(ids);
+  rarity.end_context();
+  CHECK(rarity.of(0) == Approx(std::log(1 + 0.5 / 6.5)));
+  for (const size_t part : {1, 2, 3}) CHECK(rarity.of(part) == Approx(std::log(1 + 5.5 / 1.5)));
 }

@@ -17,14 +17,14 @@
 namespace reform::test {
 namespace {
 
-using Words = std::vector<std::string>;  // one for each token
+using Texts = std::vector<std::string>;  // one for each token
 
 std::string trimmed(const std::string& text, const std::string& before, const std::string& after) {
   const size_t begin = text.find_first_not_of(before);
   return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(after) + 1 - begin);
 }
 
-bool ends_with_any(const std::string& text, const Words& ends) {
+bool ends_with_any(const std::string& text, const Texts& ends) {
   return std::ranges::any_of(ends, [&](const std::string& end) { return text.ends_with(end); });
 }
 
@@ -32,7 +32,7 @@ bool ends_with_any(const std::string& text, const Words& ends) {
 struct Place {
   bool line_end = false, blank_line = false, wrapped = false, sentence_end = false;
 
-  Place(const Words& tokens, size_t p) {
+  Place(const Texts& tokens, size_t p) {
     const std::string kSpaces = " \t\r\n", &last = tokens[p - 1], &next = tokens[p];
     const auto has_feed = [](const std::string& text) { return text.find('\n') != std::string::npos; };
     const std::string end = trimmed(last, kSpaces, kSpaces + "\"')]");
@@ -63,8 +63,47 @@ double cosine(const EmbeddingLayout& layout, std::span<const std::byte> a, int64
   return dot * scale(a, i) * scale(b, t);
 }
 
+bool is_of_word(const std::string& character) {
+  const uint32_t c = decode_utf8(character, 0).code_point;
+  const bool spaced = c < 0x0E00 || (c >= 0x1E00 && c < 0x2E80) || (c >= 0xAC00 && c < 0xD7B0);
+  return spaced && utf8::is_valid(character) && char_class(c) != CharClass::kSpace &&
+         char_class(c) != CharClass::kOther;
+}
+
+Texts characters(const std::string& text) {
+  Texts all;
+  for (size_t pos = 0; pos < text.size(); pos += all.back().size())
+    all.push_back(text.substr(pos, decode_utf8(text, pos).n_bytes));
+  return all;
+}
+
+// A token's letters and digits with what is between them, or all of it.
+std::string part_of_word(const std::string& text) {
+  Texts all = characters(text);
+  while (!all.empty() && !is_of_word(all.back())) all.pop_back();
+  while (!all.empty() && !is_of_word(all.front())) all.erase(all.begin());
+  return fold(all.empty() ? text : std::accumulate(all.begin(), all.end(), std::string()));
+}
+
+// The word that each token is a part of.
+Texts plain_words(const Texts& tokens) {
+  Texts words;
+  size_t begin = 0;
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    const bool joined = t > 0 && is_of_word(characters(tokens[t - 1]).back()) && is_of_word(characters(tokens[t])[0]);
+    if (!joined) begin = t;
+    words.push_back((joined ? words.back() : "") + part_of_word(tokens[t]));
+    std::fill(words.begin() + ptrdiff_t(begin), words.end(), std::string(words.back()));
+  }
+  return words;
+}
+
+bool contains(const Texts& all, const std::string& one) { return std::ranges::count(all, one) > 0; }
+
+Texts some(const Texts& all, int64_t begin, int64_t end) { return {all.begin() + begin, all.begin() + end}; }
+
 // Where the sentences of a passage end that has these tokens.
-std::vector<int64_t> plain_sentences(const Words& tokens) {
+std::vector<int64_t> plain_sentences(const Texts& tokens) {
   std::vector<int64_t> ends = {0};
   for (size_t p = 1; p < tokens.size(); ++p) {
     if (Place(tokens, p).sentence_end && int64_t(p) - ends.back() >= 6) ends.push_back(int64_t(p));
@@ -84,24 +123,20 @@ class PlainGather {
  public:
   PlainGather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const std::vector<PlainContext>& contexts)
       : tokenizer_(tokenizer), layout_(layout), contexts_(contexts) {
-    for (const PlainContext& c : contexts) words_.push_back(words(c.ids));
+    for (const PlainContext& c : contexts) texts_.push_back(texts(c.ids));
   }
 
-  Words texts(const std::vector<int32_t>& ids) const {
-    Words all;
+  Texts texts(const std::vector<int32_t>& ids) const {
+    Texts all;
     for (const int32_t id : ids) all.push_back(tokenizer_.token_bytes(id, true));
     return all;
   }
-  Words words(const std::vector<int32_t>& ids) const {
-    Words all = texts(ids);
-    for (std::string& text : all) text = fold(text);
-    return all;
-  }
-  double rarity(const std::string& word) const { return plain_rarity(words_, word); }
+  std::vector<double> rarities(const Texts& query) const { return plain_rarities(texts_, query); }
 
-  // All passages, best first. rows[c] are the query's for context c.
-  std::vector<ScoredPassage> ranked(const Words& query, std::vector<double> weights,
-                                    const std::vector<std::span<const std::byte>>& rows) const {
+  // All passages, best first. `query` are its tokens, rows[c] their rows for context c.
+  std::vector<ScoredPassage> ranked(const Texts& query, std::vector<double> weights,
+                                    const std::vector<std::span<const std::byte>>& rows,
+                                    double words_factor = 1) const {
     weights = shares(std::move(weights));
     std::vector<ScoredPassage> all;
     for (size_t c = 0; c < contexts_.size(); ++c) {
@@ -109,6 +144,7 @@ class PlainGather {
       int64_t begin = 0;
       for (const int64_t end : plain_cuts(texts(contexts_[c].ids))) {
         all.push_back({int32_t(c), begin, end, 0, parts(c, begin, end, query, weights, rows[c])});
+        all.back().parts[size_t(layout_.n_heads)] *= words_factor;
         begin = end;
       }
       for (size_t i = first; i < all.size(); ++i) {
@@ -123,7 +159,7 @@ class PlainGather {
   }
 
   // The sentences of the eight passages that are best by themselves, best first.
-  std::vector<Sentence> best_sentences(const std::vector<std::vector<ScoredPassage>>& rankings, const Words& question,
+  std::vector<Sentence> best_sentences(const std::vector<std::vector<ScoredPassage>>& rankings, const Texts& question,
                                        const std::vector<std::vector<double>>& weights,
                                        const std::vector<std::span<const std::byte>>& rows) const {
     std::map<std::pair<int32_t, int64_t>, std::pair<ScoredPassage, size_t>> passages;  // with the part they fit best
@@ -165,10 +201,11 @@ class PlainGather {
     return weights;
   }
 
-  std::vector<double> parts(size_t c, int64_t begin, int64_t end, const Words& query,
+  std::vector<double> parts(size_t c, int64_t begin, int64_t end, const Texts& query,
                             const std::vector<double>& weights, std::span<const std::byte> rows) const {
     std::vector<double> sums(size_t(layout_.n_heads) + 2);
     const ScoreMaps& maps = contexts_[c].maps;
+    const std::vector<float> of_words = plain_shares(query, some(texts_[c], begin, end));
     for (size_t t = 0; t < query.size(); ++t) {
       for (int64_t h = 0; h < layout_.n_heads; ++h) {
         double best = -INFINITY;
@@ -176,9 +213,7 @@ class PlainGather {
           best = std::max(best, cosine(layout_, contexts_[c].rows, i, rows, int64_t(t), h));
         sums[size_t(h)] += weights[t] * maps.heads[size_t(h)](best);
       }
-      const auto own = words_[c].begin();
-      const bool has_word = std::find(own + begin, own + end, query[t]) != own + end;
-      sums[size_t(layout_.n_heads)] += weights[t] * maps.lexical(has_word);
+      sums[size_t(layout_.n_heads)] += weights[t] * maps.lexical(double(of_words[t]));
     }
     sums.back() = maps.length_weight * std::log(double(end - begin));
     return sums;
@@ -187,11 +222,11 @@ class PlainGather {
   const Tokenizer& tokenizer_;
   const EmbeddingLayout layout_;
   const std::vector<PlainContext>& contexts_;
-  std::vector<Words> words_;
+  std::vector<Texts> texts_;
 };
 
 // Which part each token of a question is in (question_parts.h).
-std::vector<size_t> part_of_each(const Words& tokens, const std::vector<double>& weights) {
+std::vector<size_t> part_of_each(const Texts& tokens, const std::vector<double>& weights) {
   const auto asks = [&](size_t t) {
     return ends_with_any(trimmed(tokens[t], " \t\r\n", " \t\r\n\"')]"), {"?", "？", "؟"});
   };
@@ -241,20 +276,20 @@ void choose(const std::vector<std::vector<ScoredPassage>>& rankings, int round, 
 }
 
 // A tokenizer of a model's kind, whose token i is texts[i] as the file would write it.
-std::unique_ptr<Tokenizer> tokenizer_of(const std::string& model, const Words& texts) {
+std::unique_ptr<Tokenizer> tokenizer_of(const std::string& model, const Texts& texts) {
   GgufWriter w;
   w.add("tokenizer.ggml.model", model);
   w.add("tokenizer.ggml.tokens", texts);
   w.add("tokenizer.ggml.scores", std::vector<float>(texts.size(), 0.0f));
   if (model == "gpt2") w.add("tokenizer.ggml.pre", std::string("qwen2"));
-  if (model == "gpt2") w.add("tokenizer.ggml.merges", Words{});
+  if (model == "gpt2") w.add("tokenizer.ggml.merges", Texts{});
   return make_tokenizer(w);
 }
 
 }  // namespace
 
 std::unique_ptr<Tokenizer> sentencepiece_of(const std::vector<std::string>& texts) {
-  Words written;
+  Texts written;
   for (const std::string& text : texts) {
     std::string& all = written.emplace_back();
     for (const char c : text) c == ' ' ? all += "▁" : all += c;
@@ -263,7 +298,7 @@ std::unique_ptr<Tokenizer> sentencepiece_of(const std::vector<std::string>& text
 }
 
 std::unique_ptr<Tokenizer> byte_level_of(const std::vector<std::string>& texts) {
-  Words written;
+  Texts written;
   for (const std::string& text : texts) {
     std::string& all = written.emplace_back();
     for (const char c : text) {
@@ -302,16 +337,31 @@ std::vector<int64_t> plain_cuts(const std::vector<std::string>& tokens) {
   return ends;
 }
 
-double plain_rarity(const std::vector<std::vector<std::string>>& contexts, const std::string& word) {
-  double n_blocks = 0, n_with = 0;
-  for (const Words& words : contexts) {
-    for (size_t begin = 0; begin < words.size(); begin += 64) {
-      const auto end = words.begin() + ptrdiff_t(std::min(words.size(), begin + 64));
-      n_with += std::find(words.begin() + ptrdiff_t(begin), end, word) != end;
-      ++n_blocks;
+std::vector<float> plain_shares(const std::vector<std::string>& question, const std::vector<std::string>& text) {
+  const Texts asked = plain_words(question), words = plain_words(text);
+  Texts parts;
+  for (const std::string& token : text) parts.push_back(part_of_word(token));
+  std::vector<float> shares;
+  for (size_t t = 0; t < question.size(); ++t) {
+    const bool has_part = contains(parts, part_of_word(question[t]));
+    shares.push_back(contains(words, asked[t]) ? 1.0f : (has_part ? 0.3f : 0.0f));
+  }
+  return shares;
+}
+
+std::vector<double> plain_rarities(const std::vector<std::vector<std::string>>& contexts,
+                                   const std::vector<std::string>& question) {
+  double n_blocks = 0;
+  std::vector<double> n_with(question.size()), rarities;
+  const Texts asked = plain_words(question);
+  for (const Texts& tokens : contexts) {
+    for (size_t begin = 0; begin < tokens.size(); begin += 64, ++n_blocks) {
+      const Texts words = plain_words(some(tokens, int64_t(begin), int64_t(std::min(tokens.size(), begin + 64))));
+      for (size_t t = 0; t < question.size(); ++t) n_with[t] += contains(words, asked[t]);
     }
   }
-  return std::log(1 + (n_blocks - n_with + 0.5) / (n_with + 0.5));
+  for (const double n : n_with) rarities.push_back(std::log(1 + (n_blocks - n + 0.5) / (n + 0.5)));
+  return rarities;
 }
 
 // From what each token is: nothing, of an edge, or of a passage.
@@ -354,13 +404,12 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
     for (size_t i = 1; i < all.size(); ++i)
       out.smallest_gap = std::min(out.smallest_gap, all[i - 1].score - all[i].score);
   };
-  const Words question = gather.words(question_ids);
-  std::vector<double> weights;
-  for (const std::string& word : question) weights.push_back(gather.rarity(word));
+  const Texts question = gather.texts(question_ids);
+  const std::vector<double> weights = gather.rarities(question);
   std::vector<std::span<const std::byte>> rows;
   rows.reserve(contexts.size());
   for (const PlainContext& c : contexts) rows.emplace_back(c.question);
-  const std::vector<size_t> part = part_of_each(gather.texts(question_ids), weights);
+  const std::vector<size_t> part = part_of_each(question, weights);
   std::vector<std::vector<ScoredPassage>> rankings;
   std::vector<std::vector<double>> part_weights;
   for (size_t p = 0; p <= part.back(); ++p) {
@@ -385,15 +434,17 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
       ids.insert(ids.end(), sentences[i].ids.begin(), sentences[i].ids.end());
       asked_rows.insert(asked_rows.end(), sentences[i].rows.begin(), sentences[i].rows.end());
     }
-    const Words query = gather.words(ids);
+    const Texts query = gather.texts(ids);
+    const std::vector<double> rarities = gather.rarities(query);
+    const std::vector<float> in_question = plain_shares(query, question);
     std::vector<std::vector<ScoredPassage>> second;
     for (size_t i = 0, begin = 0; i < n_asked; begin += sentences[i].ids.size(), ++i) {
       std::vector<double> others(query.size());
       for (size_t t = begin; t < begin + sentences[i].ids.size(); ++t)
-        others[t] = std::ranges::count(question, query[t]) > 0 ? 0 : gather.rarity(query[t]);
+        others[t] = in_question[t] == 1 ? 0 : rarities[t];
       if (std::ranges::count(others, 0.0) == std::ssize(others)) continue;  // it says nothing but the question's words
       second.push_back(
-          gather.ranked(query, others, std::vector(contexts.size(), std::span<const std::byte>(asked_rows))));
+          gather.ranked(query, others, std::vector(contexts.size(), std::span<const std::byte>(asked_rows)), 2));
       note_gaps(second.back());
       size_t n = 0;
       for (int64_t before = 0; n < second.back().size() && before < budget; ++n) before += second.back()[n].n_tokens();

@@ -22,9 +22,11 @@ std::unique_ptr<Tokenizer> byte_level_of(const std::vector<std::string>& texts);
 
 // Where passages end, the last at the text's end. `tokens` are the texts of a context's tokens.
 std::vector<int64_t> plain_cuts(const std::vector<std::string>& tokens);
-// ln(1 + (B - n + 0.5) / (n + 0.5)): the word stands in n of all B blocks of 64 tokens. `contexts` have the words of
-// their tokens.
-double plain_rarity(const std::vector<std::vector<std::string>>& contexts, const std::string& word);
+// What QuestionWords gives (words.h), from the texts of the tokens.
+std::vector<float> plain_shares(const std::vector<std::string>& question, const std::vector<std::string>& text);
+// For each token of the question ln(1 + (B - n + 0.5) / (n + 0.5)): its word stands in n of all B blocks of 64 tokens.
+std::vector<double> plain_rarities(const std::vector<std::vector<std::string>>& contexts,
+                                   const std::vector<std::string>& question);
 
 // What make_passage_spans() gives (passage_spans.h).
 std::vector<Span> plain_spans(const std::vector<ChosenPassage>& chosen, const std::vector<int64_t>& n_tokens,
