@@ -15,7 +15,7 @@ Result<std::unique_ptr<TokenPump>> TokenPump::start(const Tokenizer& tokenizer, 
   pump->n_tokens_ = int64_t(part.seed_ids.size());
   pump->stable_end_ = pump->n_tokens_;
   pump->stable_bytes_ = part.stable_bytes;
-  pump->stream_->set_consumed(part.stable_bytes);
+  pump->stream_->set_consumed(part.stable_bytes, part.within);
   if (!part.held_back.empty()) {
     TRY(pump->stream_->feed(part.held_back, pump->batch_));
     pump->count_from(part.seed_ids.size());
@@ -46,6 +46,7 @@ Status TokenPump::fill(int64_t want) {
     TRY_ASSIGN(const std::string_view block, reader_->next());
     if (block.empty()) {
       held_back_ = stream_->held_back();
+      within_ = stream_->within();
       ended_ = true;
       TRY(stream_->finish(batch_));
     } else {
@@ -89,6 +90,7 @@ PartStart TokenPump::append_start(int64_t begin_tokens, int64_t total_bytes) con
   part.seed_ids.assign(seed.begin(), seed.end());
   part.seed_byte_lengths.assign(lengths.begin(), lengths.end());
   part.held_back = held_back_;
+  part.within = within_;
   return part;
 }
 
