@@ -36,7 +36,16 @@ json part_json(const PartStart& p) {
                {"stable_bytes", p.stable_bytes},           {"seed_ids", p.seed_ids},
                {"seed_byte_lengths", p.seed_byte_lengths}, {"held_back", to_hex(p.held_back)}};
   if (p.within != WordPart::kNone) part["within"] = int(p.within);
+  for (const TextRun& run : p.held_runs) part["held_runs"].push_back({run.n_text, run.n_raw, run.count});
   return part;
+}
+
+TextRun parse_run(const json& j) {
+  constexpr int64_t kMost = 64;  // bytes of a character, in any encoding
+  const int64_t n_text = parse_integer(j.at(0)), n_raw = parse_integer(j.at(1)), count = parse_integer(j.at(2));
+  check_offset(count);
+  if (n_text < 0 || n_text > kMost || n_raw < 0 || n_raw > kMost) throw std::invalid_argument("an impossible run");
+  return {int32_t(n_text), int32_t(n_raw), count};
 }
 
 PartStart parse_part(const json& j) {
@@ -50,6 +59,7 @@ PartStart parse_part(const json& j) {
   const int64_t within = j.contains("within") ? parse_integer(j["within"]) : 0;
   if (within < 0 || within > kLastWordPart) throw std::invalid_argument("an impossible part of a word");
   p.within = WordPart(within);
+  for (const json& run : j.value("held_runs", json::array())) p.held_runs.push_back(parse_run(run));
   for (const int64_t offset : {p.begin_tokens, p.source_begin_byte, p.stable_bytes}) check_offset(offset);
   if (p.seed_ids.size() != p.seed_byte_lengths.size()) {
     throw std::invalid_argument("an impossible start");

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/text/offset_map.h"
 #include "runtime/tokenizer/word_part.h"
 
 namespace reform {
@@ -27,7 +28,8 @@ struct PartStart {
   std::vector<int32_t> seed_ids;  // tokens from begin_tokens on that no later text can change …
   std::vector<uint32_t> seed_byte_lengths;
   std::string held_back;              // … and the text after them whose tokens are not certain yet
-  WordPart within = WordPart::kNone;  // the long word that it goes on with
+  WordPart within = WordPart::kNone;  // where the text was cut before it
+  std::vector<TextRun> held_runs;     // of a converted text: which bytes of the files held_back came from
 };
 
 // A text that was read to its end; one per call.

@@ -54,6 +54,7 @@ class TokenPump {
   bool ended_ = false;
   std::string held_back_;  // when the text ended
   WordPart within_ = WordPart::kNone;
+  std::vector<TextRun> held_runs_;
   RunningHash hash_;
 };
 
