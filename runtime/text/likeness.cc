@@ -133,9 +133,8 @@ Status not_utf8(const std::string& name, std::string_view start, std::string_vie
   const size_t from = pos - std::min(pos, kLikenessBytes / 2);
   const Likeness like = likeness(start.substr(0, kLikenessBytes), block.substr(from, kLikenessBytes));
   const std::string looks = like.what.empty() ? "" : fmt::format("it looks like {}: ", like.what);
-  return {Code::kBadText, fmt::format("{}: not UTF-8 at byte {} (0x{:02x}); {}{}, or convert it; --lossy reads it all "
-                                      "the same, each invalid byte as U+FFFD",
-                                      name, byte, uint8_t(block[pos]), looks, like.advice)};
+  return {Code::kBadText, fmt::format("{}: not UTF-8 at byte {} (0x{:02x}); {}{}, or convert it", name, byte,
+                                      uint8_t(block[pos]), looks, like.advice)};
 }
 
 }  // namespace reform

@@ -24,6 +24,11 @@ Status changed(const std::string& name, const std::string& how) {
                       name, how)};
 }
 
+Status or_lossy(Status status) {
+  if (status.code == Code::kBadText) status.message += "; --lossy reads it all the same, each invalid byte as U+FFFD";
+  return status;
+}
+
 FileDescriptor open_file(const std::string& path) { return FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); }
 
 }  // namespace
@@ -139,13 +144,13 @@ Status SourceReader::check_unchanged() const {
 
 Status SourceReader::convert(std::string_view block) {
   converted_.clear();
-  return decoder_->decode(block, /*at_end=*/block.empty(), converted_, offsets_);
+  return or_lossy(decoder_->decode(block, /*at_end=*/block.empty(), converted_, offsets_));
 }
 
 Status SourceReader::check_utf8(std::string_view block, bool at_end) {
   if (files_.back().size_bytes == 0) start_ = block.substr(0, kLikenessBytes);
   if (const int64_t at = not_a_text(block, files_.back().size_bytes == 0); at >= 0)
-    return not_utf8(files_.back().name, start_, block, size_t(at), files_.back().size_bytes + at);
+    return or_lossy(not_utf8(files_.back().name, start_, block, size_t(at), files_.back().size_bytes + at));
   const std::string text = cut_ + std::string(block);
   size_t pos = 0;
   while (pos < text.size()) {
@@ -153,7 +158,7 @@ Status SourceReader::check_utf8(std::string_view block, bool at_end) {
     if (c.kind == Utf8Char::Kind::kIncomplete && !at_end) break;
     if (c.kind != Utf8Char::Kind::kValid) {
       const int64_t at = files_.back().size_bytes - int64_t(cut_.size()) + int64_t(pos);
-      return not_utf8(files_.back().name, start_, text, pos, at);
+      return or_lossy(not_utf8(files_.back().name, start_, text, pos, at));
     }
     pos += c.n_bytes;
   }

@@ -112,8 +112,7 @@ Status TextDecoder::bad(size_t at, bool cut) const {
                                : fmt::format("not {} at byte {} (0x{:02x})", encoding_, byte, uint8_t(pending_[at]));
   const Likeness like = byte == 0 ? likeness(pending_, "") : Likeness{};
   const std::string advice = like.what.empty() ? "" : fmt::format("it looks like {}: {}, or ", like.what, like.advice);
-  return {Code::kBadText, fmt::format("{}: {}; {}name its right encoding; --lossy reads each invalid byte as U+FFFD",
-                                      name_, what, advice)};
+  return {Code::kBadText, fmt::format("{}: {}; {}name its right encoding", name_, what, advice)};
 }
 
 Status TextDecoder::decode(std::string_view bytes, bool at_end, std::string& text, OffsetMap& map) {
@@ -169,11 +168,14 @@ Result<std::string> to_utf8(std::string_view bytes, const std::string& encoding,
     TRY(decoder->decode(bytes, /*at_end=*/true, text, map));
     return text;
   }
+  const auto with_line = [&](size_t pos) {
+    return fmt::format("{}:{}", name, 1 + std::count(bytes.begin(), bytes.begin() + ptrdiff_t(pos), '\n'));
+  };
   if (const int64_t at = not_a_text(bytes, /*at_start=*/true); at >= 0)
-    return not_utf8(name, bytes, bytes, size_t(at), at);
+    return not_utf8(with_line(size_t(at)), bytes, bytes, size_t(at), at);
   for (size_t pos = 0; pos < bytes.size();) {
     const Utf8Char c = decode_utf8(bytes, pos);
-    if (c.kind != Utf8Char::Kind::kValid) return not_utf8(name, bytes, bytes, pos, int64_t(pos));
+    if (c.kind != Utf8Char::Kind::kValid) return not_utf8(with_line(pos), bytes, bytes, pos, int64_t(pos));
     pos += c.n_bytes;
   }
   text = bytes;
