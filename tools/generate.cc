@@ -1,6 +1,7 @@
 // reform generate: the plain model without a context.
 #include <fmt/format.h>
 #include <reform/generate.h>
+#include <reform/text.h>
 
 #include <CLI/CLI.hpp>
 #include <memory>
@@ -19,7 +20,7 @@ namespace {
 
 struct GenerateFlags {
   EngineFlags engine;
-  std::string prompt, file;
+  std::string prompt, file, encoding;
   SamplingFlags sampling;
   GenerateOptions options;
 };
@@ -38,7 +39,9 @@ Status run_generate(const GenerateFlags& flags, Output& out) {
   options.sampling = sampling_options(flags.sampling);
   if (!options.system.empty() && !options.chat) return {Code::kUsage, "--system needs --chat"};
   if (Status s = options.sampling.validate(); !s.ok()) return s;
-  const Result<std::string> prompt = flags.file.empty() ? flags.prompt : read_file(flags.file);
+  if (Status s = check_encoding(flags.encoding); !s.ok()) return s;
+  Result<std::string> prompt = flags.file.empty() ? flags.prompt : read_file(flags.file);
+  if (prompt.ok() && !flags.file.empty()) prompt = to_utf8(prompt.value(), flags.encoding, flags.file);
   if (!prompt.ok()) return prompt.status();
 
   out.progress().phase("loading the model");
@@ -74,6 +77,10 @@ void add_generate(CLI::App& app, Invocation& invocation) {
   CLI::Option* prompt = verb->add_option("PROMPT", flags->prompt, "The prompt");
   CLI::Option* file =
       verb->add_option("-f,--file", flags->file, "Read the prompt from this file")->type_name("FILE")->excludes(prompt);
+  verb->add_option("--encoding", flags->encoding, "That file's encoding, a name of `iconv -l`")
+      ->type_name("NAME")
+      ->default_str("UTF-8")
+      ->needs(file);
   verb->final_callback([prompt, file] {
     if (prompt->empty() && file->empty()) throw CLI::RequiredError("PROMPT or --file");
   });

@@ -132,7 +132,9 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
                             "  pdftotext report.pdf - | reform ingest --model qwen.gguf report -",
                             [flags](Output& out) { return run_ingest(*flags, out); });
   verb->add_option("NAME", flags->name, "Name of the context")->required();
-  verb->add_option("FILE", flags->files, "Texts in UTF-8, read in this order; '-' is standard input")->required();
+  verb->add_option("FILE", flags->files,
+                   "Texts in UTF-8 (or see --encoding), read in this order; '-' is standard input")
+      ->required();
   add_engine_flags(*verb, flags->engine, /*model_required=*/true);
   add_store_flag(*verb, flags->store_dir);
   add_store_limit_flags(*verb, flags->store_options);
@@ -141,7 +143,14 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
   CLI::Option* append = verb->add_flag("--append", flags->append, "If NAME exists, add this text at its end");
   verb->add_flag("--replace", flags->replace, "If NAME exists, take its place once this text is read")
       ->excludes(append);
-  verb->add_flag("--lossy", flags->options.lossy, "Read bytes that are not UTF-8 as U+FFFD instead of refusing");
+  verb->add_flag("--lossy", flags->options.lossy,
+                 "Read bytes that are not in the encoding as U+FFFD instead of refusing");
+  verb->add_option(
+          "--encoding", flags->options.encoding,
+          "The texts' encoding, a name of `iconv -l` such as UTF-16 or WINDOWS-1252; offsets stay those of the "
+          "files")
+      ->type_name("NAME")
+      ->default_str("UTF-8");
 
   add_number(*verb, "--checkpoint-seconds", flags->options.checkpoint_seconds, ranges::kCheckpointSeconds,
              "How often what was read is saved")

@@ -257,6 +257,7 @@ Json ask_fields(const std::vector<std::string>& contexts, const std::string& que
                {"question", question},
                {"answer", result.answer},
                {"finish_reason", result.finish_reason},
+               {"empty_because", result.empty_because},
                {"method", result.method},
                {"confidence", confidence_json(result.confidence)},
                {"sources", std::move(sources)},

@@ -1,6 +1,7 @@
 // reform search: finds the passages that match questions.
 #include <fmt/format.h>
 #include <reform/search.h>
+#include <reform/text.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -27,21 +28,19 @@ namespace {
 
 struct SearchFlags {
   EngineFlags engine;
-  std::string store_dir, file;
+  std::string store_dir, file, encoding;
   std::vector<std::string> names_and_question;
   SearchOptions options;
   std::optional<int64_t> top;
 };
 
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // editors on Windows begin a file with it
-
 // One question a line. Each has its line for a name.
-Result<std::vector<SearchQuestion>> read_questions(const std::string& file) {
+Result<std::vector<SearchQuestion>> read_questions(const std::string& file, const std::string& encoding) {
   const CancelScope scope;
   Result<std::string> read = read_file_or_input(file, scope.token());
+  if (read.ok()) read = to_utf8(read.value(), encoding, file == "-" ? "standard input" : file);
   if (!read.ok()) return read.status();
   std::string_view text = read.value();
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   std::vector<SearchQuestion> questions;
   for (int64_t line = 1; !text.empty(); ++line) {
     std::string_view question = text.substr(0, text.find('\n'));
@@ -94,11 +93,12 @@ Status run_search(const SearchFlags& flags, Output& out) {
   std::vector<std::string> names = flags.names_and_question;
   std::vector<SearchQuestion> questions;
   if (Status s = flags.options.validate(); !s.ok()) return s;
+  if (Status s = check_encoding(flags.encoding); !s.ok()) return s;
   if (flags.file.empty()) {
     questions.push_back({names.back()});
     names.pop_back();
   } else {
-    auto read = read_questions(flags.file);
+    auto read = read_questions(flags.file, flags.encoding);
     if (!read.ok()) return read.status();
     questions = std::move(read).value();
   }
@@ -137,6 +137,10 @@ void add_search(CLI::App& app, Invocation& invocation) {
       verb->add_option("-f,--file", flags->file,
                        "Search for each line of this file; - is standard input, blank lines are skipped")
           ->type_name("FILE");
+  verb->add_option("--encoding", flags->encoding, "That file's encoding, a name of `iconv -l`")
+      ->type_name("NAME")
+      ->default_str("UTF-8")
+      ->needs(file);
   verb->final_callback([words, file] {
     if (file->empty() && words->count() < 2)
       throw CLI::ArgumentMismatch::AtLeast("NAME... QUESTION", 2, words->count());

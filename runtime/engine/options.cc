@@ -3,6 +3,7 @@
 #include <reform/generate.h>
 #include <reform/ingest.h>
 #include <reform/ranges.h>
+#include <reform/text.h>
 
 #include <cmath>
 
@@ -45,6 +46,7 @@ Status IngestOptions::validate() const {
   }
   if (!depth.empty() && std::count(std::begin(kDepths), std::end(kDepths), depth) == 0)
     return {Code::kUsage, fmt::format("unknown depth '{}'; expected one of {}", depth, fmt::join(kDepths, ", "))};
+  TRY(check_encoding(encoding));
   if (chunk_tokens != 0) TRY(in_range("chunk tokens", chunk_tokens, ranges::kChunkTokens));
   if (cache_tokens != 0) TRY(in_range("cache tokens", cache_tokens, ranges::kCacheTokens));
   TRY(in_range("sink tokens", sink_tokens, {0, cache_tokens == 0 ? ranges::kSinkTokens.most : cache_tokens / 2}));

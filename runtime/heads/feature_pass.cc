@@ -7,6 +7,7 @@
 #include "base/stopwatch.h"
 #include "base/try.h"
 #include "runtime/compress/embedding.h"
+#include "runtime/model/soundness.h"
 
 namespace reform {
 namespace {
@@ -145,7 +146,9 @@ Status FeaturePass::keep_question(int64_t layer, int64_t first_row, int64_t n_ro
   std::memcpy(questions_.values.data() + at * shape_.head_dim, values, size_t(n * shape_.head_dim));
   TRY_ASSIGN(const std::byte* const scales,
              seen_by_host(device_, rows_.scales.data(), n * int64_t(sizeof(float)), host_rows_.data()));
-  std::memcpy(questions_.scales.data() + at, scales, size_t(n) * sizeof(float));
+  float* const kept = questions_.scales.data() + at;
+  std::memcpy(kept, scales, size_t(n) * sizeof(float));
+  if (std::all_of(kept, kept + n, [](float scale) { return scale == 0; })) return states_not_numbers(layer);
   return {};
 }
 

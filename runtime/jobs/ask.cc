@@ -20,7 +20,14 @@ void name_parts(Source& source, const Heads& heads) {
   source.parts[heads.size() + 1].name = "length";
 }
 
+std::string why_empty(const GenerateResult& generated) {
+  if (generated.text.find_first_not_of(" \t\r\n") != std::string::npos) return "";
+  if (generated.finish_reason == "stop") return generated.timings.predicted_n <= 1 ? "end" : "blank";
+  return generated.finish_reason;
+}
+
 void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
+  out.empty_because = why_empty(answer.generated);
   out.answer = std::move(answer.generated.text);
   out.finish_reason = std::move(answer.generated.finish_reason);
   out.prompt = tokenizer.decode(answer.prompt.ids, /*special=*/true, /*at_start=*/true);

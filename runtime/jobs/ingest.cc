@@ -44,7 +44,8 @@ Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
   }
   return s.fp8_products == engine.fp8_products() && s.full_depth == options.full_depth && s.policy == options.policy &&
          s.chunk_tokens == options.chunk_tokens && s.cache_tokens == options.cache_tokens &&
-         s.sink_tokens == options.sink_tokens && s.overlap_tokens == options.overlap_tokens && s.lossy == options.lossy;
+         s.sink_tokens == options.sink_tokens && s.overlap_tokens == options.overlap_tokens &&
+         s.lossy == options.lossy && s.encoding == canonical_encoding(options.encoding);
 }
 
 // Compares the texts of the complete calls, one after the other, with these sources.
@@ -90,8 +91,18 @@ Result<bool> skip_committed(const IngestTarget& target) {
   return n_committed == target.state.part.begin_tokens || pump.hash_with(beyond) == target.state.committed_hash;
 }
 
+Status check_same_encoding(const IngestCall& call, const ContextSettings& stored) {
+  const std::string asked = canonical_encoding(call.options.encoding);
+  if (call.options.encoding.empty() || asked == stored.encoding) return {};
+  return {Code::kUsage,
+          fmt::format("context '{}' was read as {}, and --encoding says {}; leave that out, convert the text, or use "
+                      "--replace or another name",
+                      call.name, shown_encoding(stored.encoding), shown_encoding(asked))};
+}
+
 Status use_stored(const IngestCall& call, const ContextMeta& meta, IngestTarget& target) {
   TRY_ASSIGN(target.settings, parse_settings(meta.settings, call.name));
+  TRY(check_same_encoding(call, target.settings));
   TRY(check_model(target.settings, meta, call.engine, "use that one, --replace, or another name"));
   TRY_ASSIGN(target.state, parse_progress(meta.progress, call.name));
   TRY_ASSIGN(target.sources_before, parse_sources(meta.sources, call.name));
@@ -124,7 +135,8 @@ Status open_text(const IngestCall& call, IngestTarget& target) {
   const PartStart& part = target.state.part;
   bool& lossy = target.settings.lossy;
   lossy = lossy || call.options.lossy;  // valid text reads the same either way, so a later call may add it
-  TRY_ASSIGN(auto reader, SourceReader::open(call.sources, part.source_begin_byte, lossy, call.cancel));
+  TRY_ASSIGN(auto reader,
+             SourceReader::open(call.sources, part.source_begin_byte, lossy, call.cancel, target.settings.encoding));
   TRY_ASSIGN(target.pump, TokenPump::start(*call.engine.tokenizer, std::move(reader), part, lossy));
   return {};
 }
@@ -150,6 +162,7 @@ Result<IngestTarget> begin(IngestCall& call, Which which) {
                      .sink_tokens = options.sink_tokens,
                      .overlap_tokens = options.overlap_tokens,
                      .lossy = options.lossy,
+                     .encoding = canonical_encoding(options.encoding),
                      .heads = {},
                      .maps = {},
                      .head_dim = engine.model->shape().head_dim,

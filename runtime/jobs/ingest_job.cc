@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "base/try.h"
+#include "runtime/compress/embedding.h"
+#include "runtime/model/soundness.h"
 
 namespace reform {
 namespace {
@@ -207,6 +209,18 @@ Status IngestJob::run_chunk() {
   return save_checkpoint();
 }
 
+// A state that is not a number makes all after it the same, so a sound model has no chunk with half its rows empty.
+Status IngestJob::check_states(const PendingChunk& chunk) {
+  const EmbeddingLayout layout = compressor_->layout();
+  const int64_t n_rows = int64_t(chunk.ids.size());
+  int64_t n_empty = 0;
+  for (int64_t r = 0; r < n_rows; ++r) {
+    const std::byte* const scales = layout.scales(chunk.rows.bytes, r);
+    n_empty += std::all_of(scales, scales + layout.n_heads * 4, [](std::byte b) { return b == std::byte{0}; });
+  }
+  return n_empty * 2 > n_rows ? states_not_numbers(-1) : Status{};
+}
+
 // Tried once: if it fails, the job ends.
 Status IngestJob::write_pending() {
   if (!pending_) return {};
@@ -214,6 +228,7 @@ Status IngestJob::write_pending() {
   Stopwatch watch;
   TRY(compressor_->wait_for(chunk.rows));
   call_.compress_ms += watch.lap_ms();
+  TRY(check_states(chunk));
   chunk.write.parts = {{kEmbeddingRows.name, chunk.rows.bytes}};
   const Status written = target_.writer->commit_chunk(chunk.write);
   call_.store_ms += watch.lap_ms();

@@ -83,6 +83,7 @@ class IngestJob {
   Status run_chunk();
   PendingChunk next_chunk(int64_t n_tokens);
   Status claim_room(int64_t n_tokens);
+  Status check_states(const PendingChunk& chunk);
   Status write_pending();
   Status save_checkpoint();
   Status load_checkpoint();

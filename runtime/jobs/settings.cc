@@ -37,6 +37,7 @@ std::string to_json(const ContextSettings& s) {
   root["sink_tokens"] = s.sink_tokens;
   root["overlap_tokens"] = s.overlap_tokens;
   root["lossy"] = s.lossy;
+  if (!s.encoding.empty()) root["encoding"] = s.encoding;
   for (const HeadRef& h : s.heads) root["heads"].push_back(to_string(h));
   if (!s.maps.empty()) root["maps"] = maps_json(s.maps);
   root["head_dim"] = s.head_dim;
@@ -65,6 +66,7 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
     s.sink_tokens = parse_integer(root.at("sink_tokens"));
     s.overlap_tokens = parse_integer(root.at("overlap_tokens"));
     root.at("lossy").get_to(s.lossy);
+    if (root.contains("encoding")) root.at("encoding").get_to(s.encoding);
     s.head_dim = parse_integer(root.at("head_dim"));
     root.at("embedding").get_to(s.embedding);
     root.at("kv_type").get_to(s.kv_type);

@@ -19,6 +19,7 @@ struct ContextSettings {
   std::string policy;
   int64_t chunk_tokens = 0, cache_tokens = 0, sink_tokens = 0, overlap_tokens = 0;
   bool lossy = false;
+  std::string encoding;  // of the text, as canonical_encoding() gives it; "": UTF-8
   Heads heads;
   ScoreMaps maps;  // empty in contexts of before there were maps
   int64_t head_dim = 0;

@@ -8,7 +8,9 @@
 
 #include "base/hash.h"
 #include "base/small_file.h"
+#include "base/try.h"
 #include "runtime/model/gguf.h"
+#include "runtime/model/soundness.h"
 
 namespace reform {
 namespace {
@@ -41,11 +43,15 @@ std::string compute_fingerprint(const Gguf& gguf) {
   return hasher.hex();
 }
 
-std::string cached_fingerprint(const Gguf& gguf, const std::string& cache_dir) {
+Result<std::string> cached_fingerprint(const Gguf& gguf, const std::string& cache_dir) {
   struct stat st;
-  if (gguf.is_synthetic() || cache_dir.empty() || stat(gguf.path().c_str(), &st) != 0) return compute_fingerprint(gguf);
-  const std::string identity = fmt::format("{} {} {}.{:09} {}:{}", gguf.absolute_path(), st.st_size, st.st_mtim.tv_sec,
-                                           st.st_mtim.tv_nsec, st.st_dev, st.st_ino);
+  if (gguf.is_synthetic()) return compute_fingerprint(gguf);
+  if (cache_dir.empty() || stat(gguf.path().c_str(), &st) != 0) {
+    TRY(check_finite(gguf));
+    return compute_fingerprint(gguf);
+  }
+  const std::string identity = fmt::format("finite {} {} {}.{:09} {}:{}", gguf.absolute_path(), st.st_size,
+                                           st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_dev, st.st_ino);
   const std::string file =
       fmt::format("{}/fingerprints/{:016x}", cache_dir, XXH3_64bits(identity.data(), identity.size()));
   if (std::ifstream in(file); in) {
@@ -54,6 +60,7 @@ std::string cached_fingerprint(const Gguf& gguf, const std::string& cache_dir) {
       return fingerprint;
     }
   }
+  TRY(check_finite(gguf));
   const std::string fingerprint = compute_fingerprint(gguf);
   (void)replace_file(file, identity + "\n" + fingerprint + "\n");
   return fingerprint;

@@ -9,6 +9,7 @@
 #include "base/try.h"
 #include "runtime/model/gguf.h"
 #include "runtime/model/model_arch.h"
+#include "runtime/model/soundness.h"
 #include "runtime/model/weights/source.h"
 
 namespace reform {
@@ -65,6 +66,7 @@ struct ModelLoader {
     const int64_t dims[] = {n};
     TRY_ASSIGN(const GgufTensor* tensor, find(name, dims, required));
     if (tensor == nullptr) return ok_status();
+    TRY(check_finite(gguf, *tensor));
     const void* data = tensor->data.data();
     if (tensor->type == QuantType::kF32 && aligned_to(data, alignof(float))) {
       out = {static_cast<const float*>(data), size_t(n)};

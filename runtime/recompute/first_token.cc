@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/try.h"
+#include "runtime/model/soundness.h"
 
 namespace reform {
 
@@ -48,6 +49,7 @@ Result<FirstTokenGuess> FirstToken::run(std::span<const int32_t> prompt, const C
   TRY(whole_.run(prompt, cancel));
   TRY(whole_.transformer().logits(1, MatView<float>(logits_.data(), 1, logits_.size()), cancel));
   TRY(device_.to_host(host_logits_.data(), logits_.data(), logits_.size() * int64_t(sizeof(float))));
+  TRY(check_logits(host_logits_.span()));
   return guess_of(host_logits_.span());
 }
 

@@ -1,6 +1,10 @@
 #include "runtime/recompute/next_token.h"
 
+#include <cmath>
+#include <vector>
+
 #include "base/try.h"
+#include "runtime/model/soundness.h"
 
 namespace reform {
 
@@ -28,9 +32,21 @@ Status NextToken::issue(Transformer& transformer, Ops& ops, const CancelToken* c
   return {};
 }
 
+// All logits before the first token; later, when a copy from a device would take time at each token, the chosen one.
+Status NextToken::check_choice(int32_t id) {
+  float chosen = 0;
+  TRY(device_->to_host(&chosen, logits_.data() + id, sizeof chosen));
+  if (checked_ && std::isfinite(chosen)) return {};
+  std::vector<float> logits(size_t(logits_.size()));
+  TRY(device_->to_host(logits.data(), logits_.data(), logits_.size() * int64_t(sizeof(float))));
+  checked_ = true;
+  return check_logits(logits);
+}
+
 Result<int32_t> NextToken::take() {
   int32_t id = 0;
   TRY(device_->to_host(&id, id_.data(), sizeof id));
+  TRY(check_choice(id));
   draw_ = next_draw(options_, random_);
   return id;
 }

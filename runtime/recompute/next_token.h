@@ -24,12 +24,13 @@ class NextToken {
   StepKind step_kind() const { return is_greedy() ? StepKind::kBest : StepKind::kDrawn; }
   // Issues only ops if all weights are resident. May be repeated, with the same result, until take().
   Status issue(Transformer& transformer, Ops& ops, const CancelToken* cancel);
-  Result<int32_t> take();
+  Result<int32_t> take();  // kBadModel: the logits are no numbers, or all alike
 
  private:
   NextToken(Device& device, const SamplingOptions& options)
       : device_(&device), options_(options), random_(options.seed), draw_(next_draw(options_, random_)) {}
   bool is_greedy() const { return options_.temperature == 0; }
+  Status check_choice(int32_t id);
 
   Device* device_;
   SamplingOptions options_;
@@ -37,6 +38,7 @@ class NextToken {
   Draw draw_;
   Buffer<float> logits_;
   Buffer<int32_t> id_;
+  bool checked_ = false;  // the first token's logits
 };
 
 }  // namespace reform

@@ -14,8 +14,9 @@ namespace {
 
 // Text bytes may be cut inside a character, so they are stored as hex.
 std::string to_hex(const std::string& bytes) {
+  constexpr char kDigits[] = "0123456789abcdef";
   std::string hex;
-  for (const unsigned char c : bytes) hex += fmt::format("{:02x}", c);
+  for (const unsigned char c : bytes) hex += {kDigits[c >> 4], kDigits[c & 15]};
   return hex;
 }
 
@@ -31,9 +32,20 @@ void check_offset(int64_t offset) {
 }
 
 json part_json(const PartStart& p) {
-  return {{"begin_tokens", p.begin_tokens},           {"source_begin_byte", p.source_begin_byte},
-          {"stable_bytes", p.stable_bytes},           {"seed_ids", p.seed_ids},
-          {"seed_byte_lengths", p.seed_byte_lengths}, {"held_back", to_hex(p.held_back)}};
+  json part = {{"begin_tokens", p.begin_tokens},           {"source_begin_byte", p.source_begin_byte},
+               {"stable_bytes", p.stable_bytes},           {"seed_ids", p.seed_ids},
+               {"seed_byte_lengths", p.seed_byte_lengths}, {"held_back", to_hex(p.held_back)}};
+  if (p.within != WordPart::kNone) part["within"] = int(p.within);
+  for (const TextRun& run : p.held_runs) part["held_runs"].push_back({run.n_text, run.n_raw, run.count});
+  return part;
+}
+
+TextRun parse_run(const json& j) {
+  constexpr int64_t kMost = 64;  // bytes of a character, in any encoding
+  const int64_t n_text = parse_integer(j.at(0)), n_raw = parse_integer(j.at(1)), count = parse_integer(j.at(2));
+  check_offset(count);
+  if (n_text < 0 || n_text > kMost || n_raw < 0 || n_raw > kMost) throw std::invalid_argument("an impossible run");
+  return {int32_t(n_text), int32_t(n_raw), count};
 }
 
 PartStart parse_part(const json& j) {
@@ -44,6 +56,10 @@ PartStart parse_part(const json& j) {
   for (const json& id : j.at("seed_ids")) p.seed_ids.push_back(int32_t(parse_integer(id)));
   for (const json& n : j.at("seed_byte_lengths")) p.seed_byte_lengths.push_back(uint32_t(parse_integer(n)));
   p.held_back = from_hex(j.at("held_back").get<std::string>());
+  const int64_t within = j.contains("within") ? parse_integer(j["within"]) : 0;
+  if (within < 0 || within > kLastWordPart) throw std::invalid_argument("an impossible part of a word");
+  p.within = WordPart(within);
+  for (const json& run : j.value("held_runs", json::array())) p.held_runs.push_back(parse_run(run));
   for (const int64_t offset : {p.begin_tokens, p.source_begin_byte, p.stable_bytes}) check_offset(offset);
   if (p.seed_ids.size() != p.seed_byte_lengths.size()) {
     throw std::invalid_argument("an impossible start");

@@ -8,6 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "runtime/text/offset_map.h"
+#include "runtime/tokenizer/word_part.h"
+
 namespace reform {
 
 // One file of the joined text. Offsets in a source are relative to begin_byte.
@@ -24,7 +27,9 @@ struct PartStart {
   int64_t stable_bytes = 0;       // bytes covered by all tokens up to and including the seed
   std::vector<int32_t> seed_ids;  // tokens from begin_tokens on that no later text can change …
   std::vector<uint32_t> seed_byte_lengths;
-  std::string held_back;  // … and the text after them whose tokens are not certain yet
+  std::string held_back;              // … and the text after them whose tokens are not certain yet
+  WordPart within = WordPart::kNone;  // where the text was cut before it
+  std::vector<TextRun> held_runs;     // of a converted text: which bytes of the files held_back came from
 };
 
 // A text that was read to its end; one per call.

@@ -9,6 +9,7 @@
 
 #include "base/errno_status.h"
 #include "base/try.h"
+#include "runtime/text/likeness.h"
 #include "runtime/tokenizer/unicode.h"
 
 namespace reform {
@@ -23,13 +24,22 @@ Status changed(const std::string& name, const std::string& how) {
                       name, how)};
 }
 
+Status or_lossy(Status status) {
+  if (status.code == Code::kBadText) status.message += "; --lossy reads it all the same, each invalid byte as U+FFFD";
+  return status;
+}
+
 FileDescriptor open_file(const std::string& path) { return FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); }
 
 }  // namespace
 
 Result<std::unique_ptr<SourceReader>> SourceReader::open(const std::vector<IngestSource>& sources, int64_t first_byte,
-                                                         bool lossy, const CancelToken* cancel) {
+                                                         bool lossy, const CancelToken* cancel,
+                                                         const std::string& encoding) {
   auto reader = std::make_unique<SourceReader>();
+  if (!encoding.empty()) {
+    TRY_ASSIGN(reader->decoder_, TextDecoder::create(encoding, lossy));
+  }
   reader->first_byte_ = first_byte;
   reader->lossy_ = lossy;
   reader->cancel_ = cancel;
@@ -56,22 +66,33 @@ Result<SourceReader::Input> SourceReader::examine(const IngestSource& source) {
 }
 
 Result<std::string_view> SourceReader::next() {
-  for (; current_ < inputs_.size(); ++current_) {
+  while (current_ < inputs_.size()) {
     if (cancel_ != nullptr && cancel_->cancelled())
       return Status{Code::kCancelled, "stopped while the text was being read"};
     const Input& input = inputs_[current_];
-    if (files_.size() == current_) files_.push_back({input.name, first_byte_ + bytes_read_, 0});
+    if (files_.size() == current_) {
+      files_.push_back({input.name, first_byte_ + bytes_read_, 0});
+      start_.clear();
+      if (decoder_ != nullptr) TRY(decoder_->begin(input.name));
+    }
     TRY_ASSIGN(const size_t n, read_some(input));
     const std::string_view block(buffer_.data(), n);
-    if (!lossy_) TRY(check_utf8(block, block.empty()));
+    if (decoder_ != nullptr) {
+      TRY(convert(block));
+    } else if (!lossy_) {
+      TRY(check_utf8(block, block.empty()));
+    }
     if (block.empty()) {
       TRY(end_file(input));
-      continue;
+      ++current_;
+      if (converted_.empty()) continue;
+      return std::string_view(converted_);
     }
     hash_.add(block.data(), block.size());
     bytes_read_ += int64_t(block.size());
     files_.back().size_bytes += int64_t(block.size());
-    return block;
+    if (decoder_ == nullptr) return block;
+    if (!converted_.empty()) return std::string_view(converted_);  // else a byte order mark, or a part of a character
   }
   return std::string_view{};
 }
@@ -121,7 +142,15 @@ Status SourceReader::check_unchanged() const {
   return {};
 }
 
+Status SourceReader::convert(std::string_view block) {
+  converted_.clear();
+  return or_lossy(decoder_->decode(block, /*at_end=*/block.empty(), converted_, offsets_));
+}
+
 Status SourceReader::check_utf8(std::string_view block, bool at_end) {
+  if (files_.back().size_bytes == 0) start_ = block.substr(0, kLikenessBytes);
+  if (const int64_t at = not_a_text(block, files_.back().size_bytes == 0); at >= 0)
+    return or_lossy(not_utf8(files_.back().name, start_, block, size_t(at), files_.back().size_bytes + at));
   const std::string text = cut_ + std::string(block);
   size_t pos = 0;
   while (pos < text.size()) {
@@ -129,10 +158,7 @@ Status SourceReader::check_utf8(std::string_view block, bool at_end) {
     if (c.kind == Utf8Char::Kind::kIncomplete && !at_end) break;
     if (c.kind != Utf8Char::Kind::kValid) {
       const int64_t at = files_.back().size_bytes - int64_t(cut_.size()) + int64_t(pos);
-      return {Code::kBadText,
-              fmt::format("{}: not UTF-8 at byte {} (0x{:02x}); convert it, or read it all the same with "
-                          "--lossy, each invalid byte as U+FFFD",
-                          files_.back().name, at, uint8_t(text[pos]))};
+      return or_lossy(not_utf8(files_.back().name, start_, text, pos, at));
     }
     pos += c.n_bytes;
   }

@@ -15,7 +15,9 @@
 
 #include "base/file_identity.h"
 #include "base/hash.h"
+#include "runtime/text/offset_map.h"
 #include "runtime/text/progress_state.h"
+#include "runtime/text/text_decoder.h"
 #include "storage/disk/files.h"
 
 namespace reform {
@@ -23,9 +25,11 @@ namespace reform {
 class SourceReader {
  public:
   // Looks at every path and opens it once, so that one that cannot be read shows before work is done. first_byte: where
-  // these sources begin in the joined text. lossy: invalid UTF-8 is accepted.
+  // these sources begin in the joined text. lossy: invalid bytes are accepted. encoding: as canonical_encoding() gives
+  // it; if not "", next() gives the text in UTF-8, and offsets() where it comes from.
   static Result<std::unique_ptr<SourceReader>> open(const std::vector<IngestSource>& sources, int64_t first_byte,
-                                                    bool lossy, const CancelToken* cancel = nullptr);
+                                                    bool lossy, const CancelToken* cancel = nullptr,
+                                                    const std::string& encoding = "");
 
   // The next block; empty at the end. kBadText names the file and the byte, or what became of the file. kIo: a read
   // failed. kCancelled.
@@ -33,6 +37,8 @@ class SourceReader {
   // kBadText if a file has changed since open(), read or not.
   Status check_unchanged() const;
 
+  bool converts() const { return decoder_ != nullptr; }
+  OffsetMap& offsets() { return offsets_; }  // of the converted text that nobody has taken yet
   int64_t bytes_read() const { return bytes_read_; }
   int64_t total_bytes() const { return total_bytes_; }             // -1: one of them is a stream
   std::string hash() const { return hash_.hex(); }                 // of what was read so far
@@ -49,6 +55,7 @@ class SourceReader {
   Result<size_t> read_file(const Input& input);
   Status end_file(const Input& input);
   Status check_utf8(std::string_view block, bool at_end);
+  Status convert(std::string_view block);
 
   std::vector<Input> inputs_;
   size_t current_ = 0;
@@ -59,7 +66,11 @@ class SourceReader {
   RunningHash hash_;
   std::vector<SourceFile> files_;
   std::string buffer_;
-  std::string cut_;  // the start of a character at the end of the last block
+  std::string cut_;                       // the start of a character at the end of the last block
+  std::string start_;                     // the current file's first bytes, for messages
+  std::unique_ptr<TextDecoder> decoder_;  // nullptr: the text is UTF-8
+  std::string converted_;                 // the last block
+  OffsetMap offsets_;
 };
 
 }  // namespace reform

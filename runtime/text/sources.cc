@@ -16,6 +16,17 @@ bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 
 struct Piece {
   int64_t begin_byte = 0, end_byte = 0;
   std::string text;
+  std::vector<int64_t> token_bytes;  // where each token begins, in the joined text …
+  std::vector<size_t> token_at;      // … and in `text`
+
+  // Where a byte of the joined text is in `text`. Within a token exactly, if the text was UTF-8.
+  size_t at(int64_t byte) const {
+    const auto after = std::upper_bound(token_bytes.begin(), token_bytes.end(), byte);
+    if (after == token_bytes.begin()) return 0;
+    const size_t token = size_t(after - token_bytes.begin()) - 1;
+    const size_t end = token + 1 < token_at.size() ? token_at[token + 1] : text.size();
+    return std::min(end, token_at[token] + size_t(byte - token_bytes[token]));
+  }
 };
 
 // A span with the tokens around it that may complete a character cut at its edge.
@@ -32,7 +43,13 @@ Piece make_piece(const Tokenizer& tokenizer, const Tokens& tokens, int64_t first
   for (int64_t t = begin; t < end; ++t) text += bytes(t);
   while (begin > first && !text.empty() && is_continuation(text.front())) text = bytes(--begin) + text;
   while (end < last && open_tail_bytes(text) > 0) text += bytes(end++);
-  return {tokens.begin_bytes[size_t(begin - first)], tokens.begin_bytes[size_t(end - first)], text};
+  Piece piece{tokens.begin_bytes[size_t(begin - first)], tokens.begin_bytes[size_t(end - first)], text, {}, {}};
+  size_t at = 0;
+  for (int64_t t = begin; t < end; at += bytes(t++).size()) {
+    piece.token_bytes.push_back(tokens.begin_bytes[size_t(t - first)]);
+    piece.token_at.push_back(at);
+  }
+  return piece;
 }
 
 }  // namespace
@@ -52,18 +69,17 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
       const int64_t begin = std::max(piece.begin_byte, file.begin_byte);
       const int64_t end = std::min(piece.end_byte, file.begin_byte + file.size_bytes);
       if (begin >= end) continue;
-      // A lossy read and SentencePiece's prefix space make the text's length differ from its bytes. So the text is cut
-      // by byte offsets only where two files meet.
+      // A lossy read, another encoding and SentencePiece's prefix space make the text's length differ from its bytes.
       starts.insert(starts.end(), {file.begin_byte, begin});
       const bool whole = begin == piece.begin_byte && end == piece.end_byte;
-      const size_t from = std::min(piece.text.size(), size_t(begin - piece.begin_byte));
+      const size_t from = piece.at(begin), to = end == piece.end_byte ? piece.text.size() : piece.at(end);
       sources.push_back({.context = data.meta().name,
                          .file = file.name,
                          .begin_byte = begin - file.begin_byte,
                          .end_byte = end - file.begin_byte,
                          .edge = span.edge,
                          .score = span.score,
-                         .text = whole ? piece.text : piece.text.substr(from, size_t(end - begin)),
+                         .text = whole ? piece.text : piece.text.substr(from, to - from),
                          .begin_line = 0,
                          .round = span.round,
                          .parts = {}});

@@ -15,7 +15,8 @@ Result<std::unique_ptr<TokenPump>> TokenPump::start(const Tokenizer& tokenizer, 
   pump->n_tokens_ = int64_t(part.seed_ids.size());
   pump->stable_end_ = pump->n_tokens_;
   pump->stable_bytes_ = part.stable_bytes;
-  pump->stream_->set_consumed(part.stable_bytes);
+  for (const TextRun& run : part.held_runs) pump->reader_->offsets().add(run.n_text, run.n_raw, run.count);
+  pump->stream_->set_consumed(part.stable_bytes, part.within);
   if (!part.held_back.empty()) {
     TRY(pump->stream_->feed(part.held_back, pump->batch_));
     pump->count_from(part.seed_ids.size());
@@ -23,8 +24,12 @@ Result<std::unique_ptr<TokenPump>> TokenPump::start(const Tokenizer& tokenizer, 
   return pump;
 }
 
-// Counts the tokens of batch_ from `first` on, which were just given out.
+// Counts the tokens of batch_ from `first` on, which were just given out. Their lengths become those in the files.
 void TokenPump::count_from(size_t first) {
+  if (reader_->converts()) {
+    for (size_t i = first; i < batch_.byte_lengths.size(); ++i)
+      batch_.byte_lengths[i] = uint32_t(reader_->offsets().take(batch_.byte_lengths[i]));
+  }
   const auto begin = batch_.byte_lengths.begin() + ptrdiff_t(first);
   const int64_t bytes = std::accumulate(begin, batch_.byte_lengths.end(), int64_t(0));
   n_tokens_ += int64_t(batch_.ids.size() - first);
@@ -46,6 +51,8 @@ Status TokenPump::fill(int64_t want) {
     TRY_ASSIGN(const std::string_view block, reader_->next());
     if (block.empty()) {
       held_back_ = stream_->held_back();
+      within_ = stream_->within();
+      held_runs_.assign(reader_->offsets().left().begin(), reader_->offsets().left().end());
       ended_ = true;
       TRY(stream_->finish(batch_));
     } else {
@@ -89,6 +96,8 @@ PartStart TokenPump::append_start(int64_t begin_tokens, int64_t total_bytes) con
   part.seed_ids.assign(seed.begin(), seed.end());
   part.seed_byte_lengths.assign(lengths.begin(), lengths.end());
   part.held_back = held_back_;
+  part.within = within_;
+  part.held_runs = held_runs_;
   return part;
 }
 

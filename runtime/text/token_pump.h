@@ -53,6 +53,8 @@ class TokenPump {
   int64_t stable_bytes_ = 0;  // bytes of the joined text that all stable tokens cover
   bool ended_ = false;
   std::string held_back_;  // when the text ended
+  WordPart within_ = WordPart::kNone;
+  std::vector<TextRun> held_runs_;
   RunningHash hash_;
 };
 

@@ -29,13 +29,23 @@ class ByteLevelBpe : public Encoder {
     return std::unique_ptr<Encoder>(std::move(bpe));
   }
 
-  void encode(std::string_view text, bool, bool final, MergeScratch& scratch, TokenSink& sink) const override {
+  void encode(std::string_view text, bool, WordPart within, bool final, MergeScratch& scratch,
+              TokenSink& sink) const override {
     for (size_t pos = 0; pos < text.size();) {
-      const Word word = next_word(pre_, text, pos);
-      if (word.open && !final) return;
-      encode_word(text.substr(pos, word.n_bytes), scratch, sink);
+      const Word word = next_word(pre_, text, pos, within);
+      const bool open = word.open && !final;
+      std::string_view left = text.substr(pos, open ? word.n_sure_bytes : word.n_bytes);
+      const WordPart rest = encode_long_front(left, within, word.part, scratch, sink);
+      if (open) return;
+      if (rest == WordPart::kNone) {
+        encode_word(left, scratch, sink);
+      } else if (!left.empty()) {
+        merge_word(left, scratch);  // it may look like a word, so no word of the vocabulary or the cache will do
+        put(left, scratch.tokens, sink);
+      }
       sink.cut();
       pos += word.n_bytes;
+      within = WordPart::kNone;
     }
   }
 
@@ -58,6 +68,30 @@ class ByteLevelBpe : public Encoder {
   bool has_unspelt_bytes() const override { return std::count(byte_ids_.begin(), byte_ids_.end(), -1) > 0; }
 
  private:
+  // While `left`, which begins within `within`, is longer than a window: takes the front off it whose tokens are
+  // settled. Returns within what the rest begins.
+  WordPart encode_long_front(std::string_view& left, WordPart within, WordPart part, MergeScratch& scratch,
+                             TokenSink& sink) const {
+    if (most_symbols_ > kMaxWindowedSymbols) return within;
+    for (size_t window = scratch.window_bytes; left.size() > window;) {
+      const std::string_view front = left.substr(0, window);
+      const size_t n_tokens =
+          settled_tokens(front, most_symbols_, scratch, [&](std::string_view piece) { merge_word(piece, scratch); });
+      if (n_tokens == 0) {
+        window *= 2;
+        continue;
+      }
+      size_t n_bytes = 0;
+      for (const WordToken& token : scratch.tokens) n_bytes += token.n_bytes;
+      within = part_after(within == WordPart::kNone ? part : within, left.substr(0, n_bytes));
+      put(left.substr(0, n_bytes), scratch.tokens, sink);
+      sink.cut(within);
+      left.remove_prefix(n_bytes);
+      window = scratch.window_bytes;
+    }
+    return within;
+  }
+
   struct Merge {
     uint32_t rank;
     int32_t id;
@@ -95,7 +129,10 @@ class ByteLevelBpe : public Encoder {
       const int32_t left = vocab_.find(line.substr(0, space)), right = vocab_.find(line.substr(space + 1));
       const int32_t id = vocab_.find(product);
       if (left < 0 || right < 0 || id < 0) return fail("merges tokens that are not in the vocabulary");
-      if (!vocab_.is_control(id)) merges_.insert(pair_key(left, right), {uint32_t(rank), id});
+      if (vocab_.is_control(id)) continue;
+      merges_.insert(pair_key(left, right), {uint32_t(rank), id});
+      const auto is_first_byte = [](char c) { return (uint8_t(c) & 0xc0) != 0x80; };
+      most_symbols_ = std::max(most_symbols_, size_t(std::count_if(product.begin(), product.end(), is_first_byte)));
     }
     return ok_status();
   }
@@ -122,9 +159,12 @@ class ByteLevelBpe : public Encoder {
 
   void merge_word(std::string_view word, MergeScratch& scratch) const {
     scratch.symbols.clear();
+    scratch.tokens.clear();
+    // Bytes without a token count to the symbol before them in the word, or to the first one if they begin the word.
     for (size_t i = 0; i < word.size(); ++i) {
       const int32_t id = byte_ids_[uint8_t(word[i])], n = int32_t(scratch.symbols.size());
-      if (id >= 0) scratch.symbols.push_back({id, uint32_t(i), 1, n - 1, n + 1});
+      if (id >= 0) scratch.symbols.push_back({id, n == 0 ? 0 : uint32_t(i), n == 0 ? uint32_t(i) : 0, n - 1, n + 1});
+      if (!scratch.symbols.empty()) ++scratch.symbols.back().n_bytes;
     }
     if (scratch.symbols.empty()) return;
     scratch.symbols.back().next = -1;
@@ -139,16 +179,9 @@ class ByteLevelBpe : public Encoder {
       scratch.tokens.push_back({scratch.symbols[size_t(i)].id, scratch.symbols[size_t(i)].n_bytes});
   }
 
-  // Bytes without a token count to the token before them in the word, or to the first token if they begin the word.
-  void put(std::string_view word, const std::vector<WordToken>& tokens, TokenSink& sink) const {
+  static void put(std::string_view word, const std::vector<WordToken>& tokens, TokenSink& sink) {
     if (tokens.empty()) return sink.unspelt(word.size());
-    size_t pos = 0;
-    for (const WordToken& token : tokens) {
-      const size_t begin = pos;
-      for (uint32_t n = 0; n < token.n_bytes; ++pos) n += byte_ids_[uint8_t(word[pos])] >= 0;
-      while (pos < word.size() && byte_ids_[uint8_t(word[pos])] < 0) ++pos;
-      sink.token(token.id, pos - begin);
-    }
+    for (const WordToken& token : tokens) sink.token(token.id, token.n_bytes);
   }
 
   static constexpr size_t kMaxWholeWordBytes = 1024;  // longer than any token
@@ -159,6 +192,7 @@ class ByteLevelBpe : public Encoder {
   std::array<int32_t, 256> byte_ids_;        // -1: the vocabulary lacks the byte, so it is dropped
   std::array<int16_t, 512> byte_of_;         // by code point of the alphabet; -1: none
   FlatMap<Merge> merges_;
+  size_t most_symbols_ = 1;  // of a product of merges
 };
 
 }  // namespace

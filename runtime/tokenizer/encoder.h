@@ -20,9 +20,9 @@ class Vocab;
 
 // The longest text that is encoded at once: positions in it and heaps over it fit 32 bits.
 inline constexpr size_t kMaxWordBytes = size_t(1) << 30;
-// The longest run without a place to split that a stream accepts (blanks, one letter over and over). It is held whole
-// and takes some 60 bytes per byte while it is encoded.
-inline constexpr size_t kMaxRunBytes = size_t(4) << 20;
+// The longest text that a stream holds back, because what follows may change its tokens: blanks after a line feed,
+// which a further line feed would join. Other words are encoded window by window.
+inline constexpr size_t kMaxHeldBytes = size_t(4) << 20;
 
 // The byte that a byte token ("<0x0A>") stands for, or the text itself if it is no such name.
 std::string byte_of_token(std::string_view text);
@@ -50,26 +50,29 @@ class TokenSink {
     }
   }
   // A cut before the first byte does not count: the text's start would be encoded as a start again.
-  void cut() {
+  // within: the word that goes on after the cut.
+  void cut(WordPart within = WordPart::kNone) {
     if (n_bytes_ == 0 || batch_.ids.empty()) return;
     if (batch_.ids.size() > cut_.n_tokens) before_last_ = cut_;
-    cut_ = {n_bytes_, batch_.ids.size()};
+    cut_ = {n_bytes_, batch_.ids.size(), within};
   }
 
-  // Forgets what comes after the last safe cut and returns the number of bytes before it.
-  size_t keep_until_cut() {
-    const Cut cut = hold_last_ ? before_last_ : cut_;
+  struct Cut {
+    size_t n_bytes = 0, n_tokens = 0;
+    WordPart within = WordPart::kNone;
+  };
+  // Forgets what comes after the last safe cut and returns it. If there was none, the text goes on within `start`.
+  Cut keep_until_cut(WordPart start) {
+    Cut cut = hold_last_ ? before_last_ : cut_;
+    if (cut.n_bytes == 0) cut.within = start;
     batch_.ids.resize(cut.n_tokens);
     batch_.byte_lengths.resize(cut.n_tokens);
-    return cut.n_bytes;
+    return cut;
   }
   size_t n_bytes() const { return n_bytes_; }
   TokenBatch& batch() { return batch_; }
 
  private:
-  struct Cut {
-    size_t n_bytes = 0, n_tokens = 0;
-  };
   const bool hold_last_;
   TokenBatch batch_;
   size_t n_bytes_ = 0, unspelt_bytes_ = 0;
@@ -82,8 +85,8 @@ class Encoder {
   virtual ~Encoder() = default;
 
   // Encodes the front of `text` (valid UTF-8, whole characters), as far as no later text can change the tokens; all of
-  // it if `final`. at_start: nothing, or a special token, comes before it.
-  virtual void encode(std::string_view text, bool at_start, bool final, MergeScratch& scratch,
+  // it if `final`. at_start: nothing, or a special token, comes before it. within: the word that a cut left open there.
+  virtual void encode(std::string_view text, bool at_start, WordPart within, bool final, MergeScratch& scratch,
                       TokenSink& sink) const = 0;
 
   // The bytes a normal token stands for.

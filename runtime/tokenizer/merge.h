@@ -1,5 +1,5 @@
 // The heart of both tokenizers: merges neighbouring symbols, the best pair first and of equal ones the leftmost, until
-// no pair merges. O(n log n) in the length of the word.
+// no pair merges. O(n log n) in the length of the word; O(n) for a long one, which is merged in windows.
 #pragma once
 
 #include <algorithm>
@@ -52,6 +52,9 @@ class WordCache {
   std::vector<Entry> entries_;  // empty until the first put()
 };
 
+// A longer word is merged window by window, so that scratch memory is bounded and tokens come before the word ends.
+inline constexpr size_t kWordWindowBytes = size_t(1) << 16;
+
 // Reused from word to word. There is one per call or stream, so that a Tokenizer can be shared.
 struct MergeScratch {
   std::vector<Symbol> symbols;
@@ -59,6 +62,7 @@ struct MergeScratch {
   std::vector<WordToken> tokens;
   std::string text;
   WordCache cache;
+  size_t window_bytes = kWordWindowBytes;
 };
 
 // Merges scratch.symbols, a linked list. find_merge(left, right, candidate) sets the product's priority and id, or
@@ -93,6 +97,46 @@ void merge_symbols(MergeScratch& scratch, const FindMerge& find_merge) {
     try_pair(left.prev);
     try_pair(best.left);
   }
+}
+
+// With longer tokens than this, a word is merged whole: no real vocabulary has them, and settled_tokens() would take
+// long.
+inline constexpr size_t kMaxWindowedSymbols = 1024;
+
+// How many tokens of `front` no continuation of the word can change. merge_word(text) leaves text's symbols and tokens
+// in the scratch; no token has more than max_symbols symbols, at most kMaxWindowedSymbols.
+//
+// Merges on two sides of a border that none of them crosses do not affect each other. So the tokens before a border are
+// the tokens of the text before it, and a border stays as long as the two tokens at it are the same. Whatever follows
+// `front`, some token ends within its last max_symbols symbols: so a border that stays for each of these ends, stays.
+// The last token returned ends with a whole character.
+template <class MergeWord>
+size_t settled_tokens(std::string_view front, size_t max_symbols, MergeScratch& scratch, const MergeWord& merge_word) {
+  merge_word(front);
+  const std::vector<WordToken> tokens = scratch.tokens;
+  if (scratch.symbols.size() <= max_symbols) return 0;
+  std::vector<size_t> ends;
+  for (size_t i = scratch.symbols.size() - max_symbols; i < scratch.symbols.size(); ++i)
+    ends.push_back(scratch.symbols[i].begin);
+  const auto stays = [&](size_t border, const WordToken& next) {
+    return std::all_of(ends.begin(), ends.end(), [&](size_t end) {
+      merge_word(front.substr(border, end - border));
+      return scratch.tokens[0].n_bytes == next.n_bytes;
+    });
+  };
+  // From the back, each time twice as far before the ends.
+  size_t border = front.size(), distance = ends.back() - ends.front() + 1;
+  for (size_t n = tokens.size(); n-- > 1;) {
+    border -= tokens[n].n_bytes;
+    const bool within_character = (uint8_t(front[border]) & 0xc0) == 0x80;
+    if (within_character || border + distance > ends.front()) continue;
+    if (stays(border, tokens[n])) {
+      scratch.tokens.assign(tokens.begin(), tokens.begin() + ptrdiff_t(n));
+      return n;
+    }
+    distance *= 2;
+  }
+  return 0;
 }
 
 }  // namespace reform

@@ -1,5 +1,6 @@
 #include "runtime/tokenizer/pre_tokenizer.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -80,11 +81,25 @@ class Scanner {
   Word scan(size_t begin) {
     size_t end = pre_.isolate_numbers && is(begin, CharClass::kNumber) ? after(begin) : 0;
     if (end == 0) end = contraction(begin);
-    if (end == 0) end = letters(begin);
-    if (end == 0) end = numbers(begin);
-    if (end == 0) end = punctuation(begin);
-    if (end == 0) end = white_space(begin);
-    return {end - begin, looked_past_end_};
+    if (end != 0) return word(begin, end, WordPart::kNone);
+    if ((end = letters(begin)) != 0) return word(begin, end, pre_.cased_words ? WordPart::kUpper : WordPart::kLetters);
+    if ((end = numbers(begin)) != 0) return word(begin, end, WordPart::kNumbers);
+    if ((end = punctuation(begin)) != 0) return word(begin, end, WordPart::kPunctuation);
+    return spaces(begin, false);
+  }
+
+  // The rest of a word.
+  Word scan_rest(size_t begin, WordPart part) {
+    size_t end = begin;
+    if (part == WordPart::kSpace) return spaces(begin, true);
+    if (part == WordPart::kLetters) end = run_of_letters(begin);
+    if (part == WordPart::kUpper) end = std::max(lower_word(begin), begin);
+    if (part == WordPart::kUpper && end == begin) end = std::max(upper_word(begin), begin);
+    if (part == WordPart::kLower) end = lower_run(begin);
+    if (part == WordPart::kNumbers) end = run_of_numbers(begin);
+    if (part == WordPart::kPunctuation) end = punctuation_tail(run_of_punctuation(begin));
+    if (part == WordPart::kTail) end = punctuation_tail(begin);
+    return word(begin, end, part);
   }
 
  private:
@@ -113,6 +128,10 @@ class Scanner {
     return c == CharClass::kOther || c == CharClass::kMark;
   }
 
+  Word word(size_t begin, size_t end, WordPart part) const {
+    return {end - begin, looked_past_end_, end - begin, part};
+  }
+
   // Each returns the end of its match, or 0 for none (a match is never empty, so its end is never 0).
   size_t contraction(size_t begin) {
     if (pre_.contractions == Contractions::kNone || at(begin) != '\'') return 0;
@@ -139,9 +158,12 @@ class Scanner {
   size_t letters(size_t begin) {
     const size_t start = after_letter_prefix(begin);
     if (pre_.cased_words) return cased_word(begin, start);
-    size_t end = start;
-    while (is_letter_at(end)) end = after(end);
+    const size_t end = run_of_letters(start);
     return end > start ? end : 0;
+  }
+  size_t run_of_letters(size_t end) {
+    while (is_letter_at(end)) end = after(end);
+    return end;
   }
 
   // Tries the two alternatives, each with the prefix first and then without.
@@ -168,7 +190,9 @@ class Scanner {
       end = after(end);
       if (both) after_last_both = end;
     }
-    if (!in_lower(end)) return after_last_both;
+    return in_lower(end) ? lower_run(end) : after_last_both;
+  }
+  size_t lower_run(size_t end) {
     while (in_lower(end)) end = after(end);
     return end;
   }
@@ -176,40 +200,54 @@ class Scanner {
   size_t upper_word(size_t start) {
     size_t end = start;
     while (in_upper(end)) end = after(end);
-    if (end == start) return 0;
-    while (in_lower(end)) end = after(end);
-    return end;
+    return end == start ? 0 : lower_run(end);
   }
 
   size_t numbers(size_t begin) {
     if (pre_.isolate_numbers) return 0;  // numbers were cut out before
     const size_t start = pre_.max_numbers == 0 && at(begin) == ' ' ? begin + 1 : begin;
-    size_t end = start;
+    const size_t end = run_of_numbers(start);
+    return end > start ? end : 0;
+  }
+  size_t run_of_numbers(size_t end) {
     for (int n = 0; (pre_.max_numbers == 0 || n < pre_.max_numbers) && is(end, CharClass::kNumber); ++n)
       end = after(end);
-    return end > start ? end : 0;
+    return end;
   }
 
   size_t punctuation(size_t begin) {
     const size_t start = at(begin) == ' ' ? begin + 1 : begin;
-    size_t end = start;
+    const size_t end = run_of_punctuation(start);
+    return end == start ? 0 : punctuation_tail(end);
+  }
+  size_t run_of_punctuation(size_t end) {
     while (is_punctuation(end)) end = after(end);
-    if (end == start) return 0;
+    return end;
+  }
+  size_t punctuation_tail(size_t end) {
     if (*pre_.punctuation_tail == 0) return end;
     for (uint32_t c = at(end); c != 0 && c < 128 && std::strchr(pre_.punctuation_tail, int(c)); c = at(end)) ++end;
     return end;
   }
 
   // \s*[\r\n]+ | \s+(?!\S) | \s+
-  size_t white_space(size_t begin) {
+  Word spaces(size_t begin, bool rest) {
     size_t end = begin, last = begin, after_newline = 0;
     for (; is(end, CharClass::kSpace); end = after(end)) {
       last = end;
       if (text_[end] == '\r' || text_[end] == '\n') after_newline = end + 1;
     }
-    if (pre_.newline_runs && after_newline) return after_newline;
+    Word found = word(begin, end, WordPart::kSpace);
+    if (pre_.newline_runs && after_newline) {
+      found.n_bytes = found.n_sure_bytes = after_newline - begin;
+      return found;
+    }
+    found.n_sure_bytes = last - begin;
     const bool at_end = at(end) == kEnd || (pre_.isolate_numbers && is(end, CharClass::kNumber));
-    return at_end || last == begin ? end : last;  // the last white space belongs to what follows it
+    // The last white space belongs to what follows it.
+    if (!at_end && (rest || last != begin)) found.n_bytes = last - begin;
+    found.open = looked_past_end_;
+    return found;
   }
 
   const PreTokenizer& pre_;
@@ -235,6 +273,20 @@ Result<const PreTokenizer*> find_pre_tokenizer(std::string_view name) {
 
 std::span<const PreTokenizer> pre_tokenizers() { return kPreTokenizers; }
 
-Word next_word(const PreTokenizer& pre, std::string_view text, size_t pos) { return Scanner(pre, text).scan(pos); }
+Word next_word(const PreTokenizer& pre, std::string_view text, size_t pos, WordPart within) {
+  Scanner scanner(pre, text);
+  return within == WordPart::kNone ? scanner.scan(pos) : scanner.scan_rest(pos, within);
+}
+
+WordPart part_after(WordPart part, std::string_view taken) {
+  if (part == WordPart::kPunctuation && taken.find_first_of("\r\n") != std::string_view::npos) return WordPart::kTail;
+  if (part != WordPart::kUpper) return part;
+  for (size_t pos = 0; pos < taken.size();) {
+    const Utf8Char c = decode_utf8(taken, pos);
+    if (c.kind == Utf8Char::Kind::kValid && char_class(c.code_point) == CharClass::kLower) return WordPart::kLower;
+    pos += c.n_bytes;
+  }
+  return part;
+}
 
 }  // namespace reform

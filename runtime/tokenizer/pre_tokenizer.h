@@ -12,6 +12,8 @@
 #include <span>
 #include <string_view>
 
+#include "runtime/tokenizer/word_part.h"
+
 namespace reform {
 
 struct PreTokenizer {
@@ -37,11 +39,16 @@ Result<const PreTokenizer*> find_pre_tokenizer(std::string_view name);
 std::span<const PreTokenizer> pre_tokenizers();  // without the aliases
 
 struct Word {
-  size_t n_bytes;  // >= 1
-  bool open;       // the scanner looked past the end of the text, so more text might change this word
+  size_t n_bytes;       // >= 1; 0 only if the rest of a word is empty
+  bool open;            // the scanner looked past the end of the text, so more text might change this word
+  size_t n_sure_bytes;  // of an open word: it has at least these, whatever follows
+  WordPart part;        // where it starts
 };
 
-// The word at text[pos]; pos < text.size(). `text` is valid UTF-8 of whole characters.
-Word next_word(const PreTokenizer& pre, std::string_view text, size_t pos);
+// The word at text[pos], or the rest of one that a cut left open there; pos < text.size(). `text` is valid UTF-8 of
+// whole characters.
+Word next_word(const PreTokenizer& pre, std::string_view text, size_t pos, WordPart within = WordPart::kNone);
+// Where a word is once `taken`, some of its sure bytes, is cut off its front.
+WordPart part_after(WordPart part, std::string_view taken);
 
 }  // namespace reform

@@ -3,6 +3,7 @@
 //
 // A stretch is cut into words where no merge can cross: between two characters that are neighbours in no token of this
 // vocabulary. That changes no token, bounds a stream's memory, and makes a cache of words possible.
+#include <algorithm>
 #include <array>
 #include <bit>
 
@@ -36,12 +37,14 @@ class SentencePiece : public Encoder {
     return std::unique_ptr<Encoder>(new SentencePiece(vocab, prefix.value_or(true)));
   }
 
-  void encode(std::string_view text, bool at_start, bool final, MergeScratch& scratch, TokenSink& sink) const override {
+  void encode(std::string_view text, bool at_start, WordPart, bool final, MergeScratch& scratch,
+              TokenSink& sink) const override {
     if (text.empty()) return;
     // The current word: text[begin, pos), with the prefix before it if `prefix`.
     bool prefix = at_start && space_prefix_;
     size_t begin = 0;
     uint32_t last = prefix ? kSpaceMark : 0;
+    size_t window = scratch.window_bytes;
     for (size_t pos = 0; pos < text.size();) {
       const Utf8Char c = decode_utf8(text, pos);
       const uint32_t point = c.code_point == ' ' ? kSpaceMark : c.code_point;
@@ -50,6 +53,12 @@ class SentencePiece : public Encoder {
         sink.cut();
         begin = pos;
         prefix = false;
+        window = scratch.window_bytes;
+      } else if (pos - begin > window) {
+        const size_t n_taken = encode_front(text.substr(begin, pos - begin), prefix, scratch, sink);
+        window = n_taken > 0 ? scratch.window_bytes : 2 * window;
+        prefix &= n_taken == 0;
+        begin += n_taken;
       }
       last = point;
       pos += c.n_bytes;
@@ -84,21 +93,23 @@ class SentencePiece : public Encoder {
       has_unspelt_bytes_ |= byte_ids_[b] < 0;
     }
     for (int32_t id = 0; id < vocab.size(); ++id)
-      if (can_merge(id)) add_pairs(vocab.text(id));
+      if (can_merge(id)) add_text(vocab.text(id));
   }
 
   // Text that spells the name of a control, unknown or byte token never becomes that token.
   bool can_merge(int32_t id) const { return !vocab_.is_control(id) && vocab_.kind(id) != TokenKind::kByte; }
 
-  void add_pairs(std::string_view text) {
+  void add_text(std::string_view text) {
     uint32_t last = 0;
-    for (size_t pos = 0; pos < text.size();) {
+    size_t n_chars = 0;
+    for (size_t pos = 0; pos < text.size(); ++n_chars) {
       const Utf8Char c = decode_utf8(text, pos);
       if (c.kind != Utf8Char::Kind::kValid) return;  // valid text never merges into this token
       if (pos > 0) pairs_.insert(pair_key(last, c.code_point), true);
       last = c.code_point;
       pos += c.n_bytes;
     }
+    most_symbols_ = std::max(most_symbols_, n_chars);
   }
 
   int32_t find_mergeable(std::string_view text) const {
@@ -107,8 +118,7 @@ class SentencePiece : public Encoder {
   }
 
   // `source` is the word as it is in the text, without the prefix.
-  void encode_word(std::string_view source, bool prefix, MergeScratch& scratch, TokenSink& sink) const {
-    std::string& word = scratch.text;
+  static void spell_word(std::string_view source, bool prefix, std::string& word) {
     word.clear();
     if (prefix) word += kSpaceMarkText;
     for (const char c : source) {
@@ -118,6 +128,24 @@ class SentencePiece : public Encoder {
         word += c;
       }
     }
+  }
+
+  // Encodes those tokens of `source`, the front of a long word, that are settled. Returns how many bytes they cover.
+  size_t encode_front(std::string_view source, bool prefix, MergeScratch& scratch, TokenSink& sink) const {
+    if (most_symbols_ > kMaxWindowedSymbols) return 0;
+    std::string& word = scratch.text;
+    spell_word(source, prefix, word);
+    const size_t n_tokens =
+        settled_tokens(word, most_symbols_, scratch, [&](std::string_view piece) { merge_word(piece, scratch); });
+    if (n_tokens == 0) return 0;
+    const size_t n_bytes = put(source, prefix, scratch.tokens, sink);
+    sink.cut();
+    return n_bytes;
+  }
+
+  void encode_word(std::string_view source, bool prefix, MergeScratch& scratch, TokenSink& sink) const {
+    std::string& word = scratch.text;
+    spell_word(source, prefix, word);
     const auto* tokens = scratch.cache.find(word);
     if (tokens == nullptr) {
       merge_word(word, scratch);
@@ -149,7 +177,8 @@ class SentencePiece : public Encoder {
   }
 
   // Walks word and source side by side. A space mark of ours is one byte of the source, or none if it is the prefix.
-  void put(std::string_view source, bool prefix, const std::vector<WordToken>& tokens, TokenSink& sink) const {
+  // Returns how many bytes of the source the tokens cover.
+  size_t put(std::string_view source, bool prefix, const std::vector<WordToken>& tokens, TokenSink& sink) const {
     size_t pos = 0;
     for (const WordToken& token : tokens) {
       const size_t begin = pos;
@@ -171,6 +200,7 @@ class SentencePiece : public Encoder {
         spell(is_mark ? kSpaceMarkText : character, character.size(), sink);
       }
     }
+    return pos;
   }
 
   // Spells a character without a token byte by byte, or as the unknown token. A space mark has more bytes than the
@@ -195,6 +225,7 @@ class SentencePiece : public Encoder {
   bool has_unspelt_bytes_ = false;
   std::array<int32_t, 256> byte_ids_;  // the byte's token, else the unknown token, else -1
   FlatMap<bool> pairs_;                // true for characters that are neighbours in a token that text can become
+  size_t most_symbols_ = 1;            // of a token that text can become
 };
 
 }  // namespace

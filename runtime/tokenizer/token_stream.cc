@@ -14,12 +14,12 @@ Status TokenStream::feed(std::string_view bytes, TokenBatch& out) {
     raw_ += bytes.substr(0, kSliceBytes);
     bytes.remove_prefix(std::min(kSliceBytes, bytes.size()));
     TRY(decode(false));
-    if (text_.size() > kMaxRunBytes)
+    if (text_.size() >= retry_at_bytes_ || text_.size() > kMaxHeldBytes) encode(false, out);
+    if (text_.size() > kMaxHeldBytes)
       return {Code::kBadText, "from byte " + std::to_string(consumed_bytes_) + " on, the text has " +
                                   std::to_string(text_.size()) +
                                   " bytes without a place to split it into tokens; at most " +
-                                  std::to_string(kMaxRunBytes) + " are possible"};
-    if (text_.size() >= retry_at_bytes_) encode(false, out);
+                                  std::to_string(kMaxHeldBytes) + " are possible"};
   } while (!bytes.empty());
   return ok_status();
 }
@@ -53,7 +53,7 @@ Status TokenStream::decode(bool final) {
 void TokenStream::encode(bool final, TokenBatch& out) {
   constexpr size_t kLongBytes = 4096;
   const size_t first_token = out.ids.size();
-  const size_t n_text = tokenizer_.encode_front(text_, consumed_bytes_ == 0, final, scratch_, out);
+  const size_t n_text = tokenizer_.encode_front(text_, consumed_bytes_ == 0, final, scratch_, within_, out);
   to_raw_lengths(out, first_token);
   drop_front(n_text);
   retry_at_bytes_ = text_.size() > kLongBytes ? 2 * text_.size() : 0;

@@ -47,25 +47,32 @@ int64_t Tokenizer::table_bytes() const { return vocab_->table_bytes() + encoder_
 
 std::unique_ptr<TokenStream> Tokenizer::stream(bool lossy) const { return std::make_unique<TokenStream>(*this, lossy); }
 
-void Tokenizer::encode_into(std::string_view text, const SpecialTokens& special, bool at_start, bool final,
-                            MergeScratch& scratch, TokenSink& sink) const {
+void Tokenizer::encode_into(std::string_view text, const SpecialTokens& special, bool at_start, WordPart within,
+                            bool final, MergeScratch& scratch, TokenSink& sink) const {
+  if (within == WordPart::kStart) at_start = true, within = WordPart::kNone;
   for (size_t pos = 0; pos < text.size();) {
     const SpecialTokens::Match match = special.find(text, pos, final);
     const bool stretch_ends = match.id >= 0 || (final && match.begin == text.size());
-    encoder_->encode(text.substr(pos, match.begin - pos), at_start, stretch_ends, scratch, sink);
+    encoder_->encode(text.substr(pos, match.begin - pos), at_start, within, stretch_ends, scratch, sink);
     if (match.id < 0) return;
     sink.token(match.id, match.n_bytes);
-    if (!encoder_->adds_space_prefix()) sink.cut();
+    sink.cut(WordPart::kStart);
     pos = match.begin + match.n_bytes;
     at_start = true;
+    within = WordPart::kNone;
   }
 }
 
 size_t Tokenizer::encode_front(std::string_view text, bool at_start, bool final, MergeScratch& scratch,
-                               TokenBatch& out) const {
+                               WordPart& within, TokenBatch& out) const {
   TokenSink sink(encoder_->has_unspelt_bytes());
-  encode_into(text, user_defined_, at_start, final, scratch, sink);
-  const size_t n_bytes = final ? sink.n_bytes() : sink.keep_until_cut();
+  encode_into(text, user_defined_, at_start, within, final, scratch, sink);
+  size_t n_bytes = sink.n_bytes();
+  if (!final) {
+    const TokenSink::Cut cut = sink.keep_until_cut(within);
+    n_bytes = cut.n_bytes;
+    within = cut.within;
+  }
   const TokenBatch& batch = sink.batch();
   out.ids.insert(out.ids.end(), batch.ids.begin(), batch.ids.end());
   out.byte_lengths.insert(out.byte_lengths.end(), batch.byte_lengths.begin(), batch.byte_lengths.end());
@@ -87,7 +94,7 @@ Result<std::vector<int32_t>> Tokenizer::encode_all(std::string_view text, const 
   MergeScratch scratch;
   scratch.cache.enable(text.size() > 4096);  // a cache costs more than a short text
   TokenSink sink(false);
-  encode_into(text, special, at_start, true, scratch, sink);
+  encode_into(text, special, at_start, WordPart::kNone, true, scratch, sink);
   return std::move(sink.batch().ids);
 }
 

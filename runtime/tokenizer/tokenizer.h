@@ -15,6 +15,7 @@
 
 #include "runtime/tokenizer/merge.h"
 #include "runtime/tokenizer/vocab.h"
+#include "runtime/tokenizer/word_part.h"
 
 namespace reform {
 
@@ -59,12 +60,13 @@ class Tokenizer {
  private:
   friend class TokenStream;
   Tokenizer(std::unique_ptr<Vocab> vocab, std::unique_ptr<Encoder> encoder);
-  void encode_into(std::string_view text, const SpecialTokens& special, bool at_start, bool final,
+  void encode_into(std::string_view text, const SpecialTokens& special, bool at_start, WordPart within, bool final,
                    MergeScratch& scratch, TokenSink& sink) const;
   // Encodes the front of `text`, valid UTF-8 in whole characters, as far as later text cannot change it; all of it if
-  // `final`. Appends to `out` and returns the bytes taken. at_start: nothing comes before `text`. It never stops after
-  // a special token that a space prefix should follow, so what follows a stop is never a start.
-  size_t encode_front(std::string_view text, bool at_start, bool final, MergeScratch& scratch, TokenBatch& out) const;
+  // `final`. Appends to `out` and returns the bytes taken. at_start: nothing comes before `text`. within: where the
+  // stop before was, and then where this one is.
+  size_t encode_front(std::string_view text, bool at_start, bool final, MergeScratch& scratch, WordPart& within,
+                      TokenBatch& out) const;
   Result<std::vector<int32_t>> encode_all(std::string_view text, const SpecialTokens& special, bool at_start) const;
 
   std::unique_ptr<Vocab> vocab_;  // the encoder refers to it
@@ -77,7 +79,11 @@ class Tokenizer {
 // BOS.
 class TokenStream {
  public:
-  TokenStream(const Tokenizer& tokenizer, bool lossy) : tokenizer_(tokenizer), lossy_(lossy) {}
+  // window_bytes changes when tokens come, not which (kWordWindowBytes).
+  TokenStream(const Tokenizer& tokenizer, bool lossy, size_t window_bytes = kWordWindowBytes)
+      : tokenizer_(tokenizer), lossy_(lossy) {
+    scratch_.window_bytes = window_bytes;
+  }
 
   // Appends to `out` the tokens that no later text can change. kBadText names the byte offset (unless lossy).
   Status feed(std::string_view bytes, TokenBatch& out);
@@ -85,9 +91,11 @@ class TokenStream {
   Status finish(TokenBatch& out);
   // The bytes that were fed but are not yet given out as tokens. An append must feed them again, before the new text.
   std::string_view held_back() const { return raw_; }
-  // Goes on after `consumed` bytes of an earlier stream, whose held_back() text is fed first. The encoder must know
-  // whether this is the start of the text.
-  void set_consumed(int64_t consumed_bytes) { consumed_bytes_ = consumed_bytes; }
+  // The word that these bytes go on with.
+  WordPart within() const { return within_; }
+  // Goes on after `consumed` bytes of an earlier stream, whose held_back() text is fed first, within the same word. The
+  // encoder must know whether this is the start of the text.
+  void set_consumed(int64_t consumed_bytes, WordPart within) { consumed_bytes_ = consumed_bytes, within_ = within; }
 
  private:
   // A U+FFFD in text_ and the bytes of raw_ that it stands for.
@@ -108,7 +116,8 @@ class TokenStream {
   size_t n_decoded_ = 0;
   std::deque<Replacement> replacements_;
   int64_t consumed_bytes_ = 0;  // bytes of the whole text before raw_
-  size_t retry_at_bytes_ = 0;   // encoding is not tried again before text_ is this long
+  WordPart within_ = WordPart::kNone;
+  size_t retry_at_bytes_ = 0;  // encoding is not tried again before text_ is this long
 };
 
 // Turns tokens into pieces of text in whole UTF-8 characters. An incomplete tail waits; invalid bytes become U+FFFD.

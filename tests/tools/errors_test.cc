@@ -119,6 +119,11 @@ TEST_CASE("texts that cannot be read: each says why, and where", "[tools]") {
   const std::string at = "byte " + std::to_string(words(40).size() + 4);
   check_refused(b.ingest("x", bad), 5, {bad, "not UTF-8", at, "--lossy"});
   CHECK(b.ingest("lossy", bad, {"--lossy"}).exit_code == 0);
+  check_refused(b.ingest("x", bad, {"--encoding", "latin-nine"}), 2, {"latin-nine", "iconv -l"});
+  CHECK(b.ingest("latin", bad, {"--encoding", "latin1"}).exit_code == 0);
+  check_refused(b.ingest("latin", bad, {"--append", "--encoding", "UTF-16"}), 2, {"LATIN1", "UTF-16"});
+  check_refused(b.ingest("x", b.write("a.pdf", "%PDF-1.4\n")), 5, {"a.pdf", "byte 0", "PDF"});
+  check_refused(b.run({"search", "latin", "--file", bad}), 5, {bad, "not UTF-8", at, "--encoding"});
   check_refused(b.ingest("x", b.write("empty.txt", "")), 5, {"empty.txt", "empty"});
   check_refused(b.ingest("x", "/dev/null"), 5, {"/dev/null", "empty"});
   check_refused(b.ingest("x", b.path("none.txt")), 3, {"none.txt", "no such file"});
@@ -126,7 +131,7 @@ TEST_CASE("texts that cannot be read: each says why, and where", "[tools]") {
   Args args = b.ingest_args("x", {});
   args.push_back("-");
   check_refused(b.run(args), 5, {"-: the text is empty"});
-  CHECK(b.n_contexts() == 1);
+  CHECK(b.n_contexts() == 2);
   // A bad byte long after chunks were saved: the error names it, and the saved part cannot be asked.
   const std::string late = b.write("late.txt", words(3000) + "\xff");
   check_refused(b.ingest("late", late), 5, {late, "byte " + std::to_string(words(3000).size())});

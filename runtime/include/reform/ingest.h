@@ -37,7 +37,10 @@ struct IngestOptions {
   // Every layer runs, and the context keeps the compressed cache of each, for the method carry of ask(). Reading takes
   // longer, and the checkpoints are as much larger as there are more layers.
   bool full_depth = false;
-  bool lossy = false;  // invalid UTF-8 is read as U+FFFD instead of failing with kBadText
+  bool lossy = false;  // invalid bytes are read as U+FFFD instead of failing with kBadText
+  // The text's encoding (reform/text.h). Offsets stay those of the original bytes. "": that of the context, which for a
+  // new one is UTF-8. A call that names another than the context's is refused (kUsage).
+  std::string encoding = "";
   // What to do if the name exists with other text. kRefuse: kExists. kAppend: add the text at the end. kReplace: the
   // old context goes on answering until the new one is finished and takes its place in that instant; a replacement that
   // was begun with the same text and options is continued.

@@ -184,8 +184,9 @@ typedef struct reform_ingest_options {
   reform_ingest_progress_fn progress;
   void* progress_user;
   const reform_cancel* cancel;
-  const char* depth;  /* fast, balanced, deep, paper; "": balanced if the model's heads have it */
-  int32_t full_depth; /* 1: keep the cache of every layer, for the method carry */
+  const char* depth;    /* fast, balanced, deep, paper; "": balanced if the model's heads have it */
+  int32_t full_depth;   /* 1: keep the cache of every layer, for the method carry */
+  const char* encoding; /* of the text, as `reform ingest --encoding` takes it; "": the context's, or UTF-8 */
 } reform_ingest_options;
 
 typedef struct reform_eviction {

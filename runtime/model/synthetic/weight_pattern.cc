@@ -19,6 +19,7 @@ struct BlockScales {
   int min_at;    // -1: none
   float min_ratio;
   void (*store)(float value, std::byte* to);  // stores a plain number
+  uint32_t exponent = 0x7c00;                 // all set: the scale, or the plain number, is not finite
 };
 
 template <class T, T (*convert)(float)>
@@ -30,19 +31,19 @@ float same(float value) { return value; }
 
 // One row per QuantType, in the enum's order.
 constexpr BlockScales kScales[] = {
-    {-1, -1, 0, store_as<float, same>},            // F32
-    {-1, -1, 0, store_as<uint16_t, f32_to_f16>},   // F16
-    {-1, -1, 0, store_as<uint16_t, f32_to_bf16>},  // BF16
-    {0, -1, 0, nullptr},                           // Q4_0
-    {0, 2, -7.5f, nullptr},                        // Q4_1: scale * code + min
-    {0, -1, 0, nullptr},                           // Q5_0
-    {0, 2, -15.5f, nullptr},                       // Q5_1
-    {0, -1, 0, nullptr},                           // Q8_0
-    {80, 82, 1.5f, nullptr},                       // Q2_K: scale * s * code - min * m, s and m alike
-    {108, -1, 0, nullptr},                         // Q3_K
-    {0, 2, 7.5f, nullptr},                         // Q4_K
-    {0, 2, 15.5f, nullptr},                        // Q5_K
-    {208, -1, 0, nullptr},                         // Q6_K
+    {-1, -1, 0, store_as<float, same>, 0x7f800000},        // F32
+    {-1, -1, 0, store_as<uint16_t, f32_to_f16>},           // F16
+    {-1, -1, 0, store_as<uint16_t, f32_to_bf16>, 0x7f80},  // BF16
+    {0, -1, 0, nullptr},                                   // Q4_0
+    {0, 2, -7.5f, nullptr},                                // Q4_1: scale * code + min
+    {0, -1, 0, nullptr},                                   // Q5_0
+    {0, 2, -15.5f, nullptr},                               // Q5_1
+    {0, -1, 0, nullptr},                                   // Q8_0
+    {80, 82, 1.5f, nullptr},                               // Q2_K: scale * s * code - min * m, s and m alike
+    {108, -1, 0, nullptr},                                 // Q3_K
+    {0, 2, 7.5f, nullptr},                                 // Q4_K
+    {0, 2, 15.5f, nullptr},                                // Q5_K
+    {208, -1, 0, nullptr},                                 // Q6_K
 };
 static_assert(std::size(kScales) == size_t(QuantType::kCount), "a new QuantType needs a row in kScales");
 
@@ -57,6 +58,11 @@ bool is_prime(int64_t n) {
 }
 
 }  // namespace
+
+ScalePlaces scale_places(QuantType type) {
+  const BlockScales& row = kScales[size_t(type)];
+  return {std::max(row.scale_at, 0), row.min_at, row.exponent};
+}
 
 uint64_t mix_bits(uint64_t x) {
   x += 0x9e3779b97f4a7c15u;

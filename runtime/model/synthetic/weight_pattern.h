@@ -15,6 +15,14 @@ namespace reform {
 // A bijection of 64 bits with no visible pattern: the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 uint64_t mix_bits(uint64_t x);
 
+// Where a block keeps its scale (a plain number is its own) and, if it has one, the factor of its minimum (-1: none).
+// They are infinite or NaN if all bits of `exponent` are set.
+struct ScalePlaces {
+  int scale_at, min_at;
+  uint32_t exponent;
+};
+ScalePlaces scale_places(QuantType type);
+
 class WeightPattern {
  public:
   // Dequantised values are symmetric round 0 with this standard deviation, with which published models begin their

@@ -106,6 +106,94 @@ TEST_CASE("token stream: any cutting of a text gives the same ids and lengths", 
   }
 }
 
+TEST_CASE("token stream: a long word gives the same tokens in windows of any size", "[tokenizer]") {
+  SplitMix rng(11);
+  const auto random_word = [&](std::string_view alphabet, size_t n) {
+    std::string word;
+    for (size_t i = 0; i < n; ++i) word += alphabet[size_t(rng.pick(alphabet.size()))];
+    return word;
+  };
+  std::vector<std::string> texts = hard_texts();
+  for (const char* alphabet : {"etaoinshrdlu", "aab", "ABCdef", " \t", " \n\r", "!?./", "!\n/", "AB\x04"})
+    texts.push_back("x " + random_word(alphabet, 1500) + "y" + random_word(alphabet, 700));
+  for (const char* piece : {"水", "é", "e\xcc\x81", "\xcc\x81Q", "水QQ", "😀", "0", "\xf1\x80\x80\x80"}) {
+    std::string text;
+    for (int i = 0; i < 400; ++i) text += piece;
+    texts.push_back(text + "!" + text + "z");
+  }
+  for (const auto& [name, tokenizer] : all_kinds()) {
+    for (const std::string& text : texts) {
+      const TokenBatch whole = encode_at_once(*tokenizer, text);
+      for (const size_t window : {1, 90}) {
+        TokenStream stream(*tokenizer, true, window);
+        TokenBatch pieces;
+        feed_in_pieces(stream, text, 200, rng, pieces);
+        // Another stream goes on, as an append does.
+        TokenStream second(*tokenizer, true, window);
+        second.set_consumed(int64_t(n_bytes(pieces)), stream.within());
+        REQUIRE(second.feed(stream.held_back(), pieces).ok());
+        REQUIRE(second.finish(pieces).ok());
+        INFO(name << ": window " << window << " of " << text.substr(0, 60));
+        REQUIRE(same(pieces, whole));
+      }
+    }
+  }
+}
+
+// Of the alphabet's pairs the last merges first, so that each letter's token depends on all letters up to the z.
+TEST_CASE("token stream: a window gives no token that text far behind it changes", "[tokenizer]") {
+  std::vector<std::string> tokens, merges;
+  std::vector<float> scores;
+  std::string alphabet;
+  for (char c = 'a'; c <= 'z'; ++c) tokens.push_back({c}), scores.push_back(0), alphabet += c;
+  for (char c = 'y'; c >= 'a'; --c) {
+    tokens.push_back({c, char(c + 1)}), scores.push_back(float(c));
+    merges.push_back({c, ' ', char(c + 1)});
+  }
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += alphabet.substr(size_t(i) % 3);
+  for (const std::string model : {"gpt2", "llama"}) {
+    GgufWriter writer;
+    writer.add("tokenizer.ggml.model", model);
+    writer.add("tokenizer.ggml.pre", std::string("qwen2"));
+    writer.add("tokenizer.ggml.tokens", tokens);
+    writer.add("tokenizer.ggml.scores", scores);
+    writer.add("tokenizer.ggml.merges", merges);
+    writer.add("tokenizer.ggml.add_space_prefix", false);
+    const auto tokenizer = make_tokenizer(writer);
+    const TokenBatch whole = encode_at_once(*tokenizer, text);
+    for (size_t window = 1; window < 80; ++window) {
+      TokenStream stream(*tokenizer, true, window);
+      TokenBatch pieces;
+      REQUIRE(stream.feed(text, pieces).ok());
+      REQUIRE(stream.finish(pieces).ok());
+      INFO(model << ": window " << window);
+      REQUIRE(same(pieces, whole));
+    }
+  }
+}
+
+TEST_CASE("token stream: a word of any length gives tokens while it is read", "[tokenizer]") {
+  for (const auto& [name, tokenizer] : all_kinds()) {
+    for (const std::string_view letters : {"etaoinshrdlu", "水火", "    ", "!?", "AEIOU"}) {
+      constexpr size_t kWindow = 2048;
+      TokenStream stream(*tokenizer, false, kWindow);
+      TokenBatch batch;
+      SplitMix rng(5);
+      size_t most = 0;
+      for (int i = 0; i < 100; ++i) {
+        const size_t n = letters[0] < 0 ? 3 : 1;
+        std::string piece;
+        while (piece.size() < 300) piece += letters.substr(n * rng.pick(letters.size() / n), n);
+        REQUIRE(stream.feed(piece, batch).ok());
+        most = std::max(most, stream.held_back().size());
+      }
+      INFO(name << ": " << letters);
+      CHECK(most < 3 * kWindow + 300);
+    }
+  }
+}
+
 TEST_CASE("token stream: a strict stream and encode_plain agree on valid text", "[tokenizer]") {
   SplitMix rng(8);
   for (const auto& [name, tokenizer] : all_kinds()) {
@@ -137,7 +225,7 @@ TEST_CASE("token stream: going on from what was held back equals the joined text
         const size_t consumed = cut - first->held_back().size();
         REQUIRE(n_bytes(batch) == consumed);
         const auto second = tokenizer->stream(true);
-        second->set_consumed(int64_t(consumed));
+        second->set_consumed(int64_t(consumed), first->within());
         feed_in_pieces(*second, std::string(first->held_back()) + text.substr(cut), 300, rng, batch);
         REQUIRE(second->finish(batch).ok());
         INFO(name << ": cut at " << cut << " of " << text.substr(0, 60));
@@ -200,7 +288,7 @@ TEST_CASE("token stream: bytes that are not UTF-8 are refused by offset, or read
   for (const Row& row : rows) {
     TokenBatch strict, lossy, replaced = encode_at_once(*tokenizer, row.as_text);
     const auto refusing = tokenizer->stream(false);
-    refusing->set_consumed(1000);
+    refusing->set_consumed(1000, WordPart::kNone);
     Status status = refusing->feed(row.bytes, strict);
     if (status.ok()) status = refusing->finish(strict);
     CHECK(status.code == Code::kBadText);

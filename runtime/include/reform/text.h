@@ -1,0 +1,18 @@
+// Text in other encodings than UTF-8. A name of an encoding is one that the C library's iconv knows (`iconv -l`), in
+// any case; "" and UTF-8 are UTF-8.
+#pragma once
+
+#include <reform/export.h>
+#include <reform/status.h>
+
+#include <string>
+#include <string_view>
+
+namespace reform {
+
+REFORM_API Status check_encoding(const std::string& encoding);  // kUsage: unknown
+// A whole text as UTF-8, without a byte order mark. kBadText, with `name`, the line of a text in UTF-8 and the byte: it
+// is not in that encoding. The message says what it looks like instead.
+REFORM_API Result<std::string> to_utf8(std::string_view bytes, const std::string& encoding, const std::string& name);
+
+}  // namespace reform

@@ -1,0 +1,77 @@
+// A text in another encoding gives the tokens of its UTF-8 form, with the offsets of its own bytes.
+#include <catch2/catch.hpp>
+#include <sstream>
+
+#include "tests/runtime/support/ingest_support.h"
+#include "tests/support/take.h"
+
+using namespace reform;
+using namespace reform::test;
+
+namespace {
+
+std::string utf16(const std::string& text, bool mark) {
+  std::string bytes = mark ? "\xff\xfe" : "";
+  for (const char c : text) bytes += {c, '\0'};
+  return bytes;
+}
+
+std::string ascii_text(uint64_t seed, size_t n_bytes) {
+  std::string text = made_text(seed, n_bytes);
+  for (char& c : text) c = uint8_t(c) < 0x80 ? c : 'x';
+  return text;
+}
+
+IngestOptions encoded(const std::string& encoding, IngestOptions::OnExisting on_existing) {
+  IngestOptions options = IngestBench::options("h2o");
+  options.encoding = encoding;
+  options.on_existing = on_existing;
+  return options;
+}
+
+constexpr auto kRefuse = IngestOptions::OnExisting::kRefuse, kAppend = IngestOptions::OnExisting::kAppend;
+
+}  // namespace
+
+TEST_CASE("encoding: a UTF-16 text is read as its UTF-8 form, offsets stay its own", "[runtime]") {
+  IngestBench bench;
+  const std::string text = ascii_text(4, 1500), more = ascii_text(5, 700);
+  REQUIRE(bench.ingest("plain", {text, more}, encoded("", kRefuse)).ok());
+  REQUIRE(bench.ingest("wide", {utf16(text, true), utf16(more, true)}, encoded("utf-16", kRefuse)).ok());
+  const Snapshot plain = bench.snapshot("plain"), wide = bench.snapshot("wide");
+  CHECK(wide.ids == plain.ids);
+  CHECK(wide.rows == plain.rows);
+  REQUIRE(wide.begin_bytes.size() == plain.begin_bytes.size());
+  const int64_t mark = 2, border = int64_t(text.size());
+  for (size_t i = 1; i < plain.begin_bytes.size(); ++i) {
+    const int64_t at = plain.begin_bytes[i];
+    CHECK(wide.begin_bytes[i] == 2 * at + (at > border ? 2 * mark : mark));
+  }
+  CHECK(wide.info.source_bytes == 2 * plain.info.source_bytes + 2 * mark);
+}
+
+TEST_CASE("encoding: an append gives what both texts at once give, also within a word", "[runtime]") {
+  IngestBench bench;
+  const std::string text = ascii_text(6, 900) + " unfin", more = "ished " + ascii_text(7, 500);
+  REQUIRE(bench.ingest("once", {utf16(text, false), utf16(more, false)}, encoded("UTF-16LE", kRefuse)).ok());
+  REQUIRE(bench.ingest("steps", {utf16(text, false)}, encoded("UTF-16LE", kRefuse)).ok());
+  REQUIRE(bench.ingest("steps", {utf16(more, false)}, encoded("", kAppend)).ok());  // the context remembers
+  const Snapshot once = bench.snapshot("once"), steps = bench.snapshot("steps");
+  CHECK(steps.ids == once.ids);
+  CHECK(steps.begin_bytes == once.begin_bytes);
+  CHECK(steps.rows == once.rows);
+}
+
+TEST_CASE("encoding: another one than the context's is refused with both named", "[runtime]") {
+  IngestBench bench;
+  REQUIRE(bench.ingest("c", {utf16(ascii_text(8, 300), true)}, encoded("UTF-16", kRefuse)).ok());
+  for (const char* other : {"windows-1252", "utf-8"}) {
+    const Status status = bench.ingest("c", {"more"}, encoded(other, kAppend)).status();
+    INFO(status.message);
+    CHECK(status.code == Code::kUsage);
+    CHECK(status.message.find("'c' was read as UTF-16") != std::string::npos);
+    CHECK(status.message.find(other == std::string("utf-8") ? "says UTF-8" : "says WINDOWS-1252") != std::string::npos);
+  }
+  CHECK(take(bench.store().find("c")).settings_json.find("\"encoding\":\"UTF-16\"") != std::string::npos);
+  CHECK(bench.ingest("bad", {"a"}, encoded("no-such", kRefuse)).status().code == Code::kUsage);
+}

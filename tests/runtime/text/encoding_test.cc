@@ -1,0 +1,159 @@
+// Texts in other encodings: characters, the bytes that each came from, and what wrong bytes are told to look like.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <string>
+#include <vector>
+
+#include "runtime/text/likeness.h"
+#include "runtime/text/text_decoder.h"
+#include "tests/support/take.h"
+
+using namespace reform;
+using test::take;
+using namespace std::string_literals;
+
+namespace {
+
+struct Row {
+  const char* encoding;
+  std::string bytes, text;
+  std::vector<int64_t> ends;  // in `bytes`, of each byte of `text`: that of the last character that ends there; {}:
+                              // iconv counts escapes to either neighbour
+};
+
+const Row kRows[] = {
+    {"windows-1252", "a\xe9\x80z", "aé€z", {1, 1, 2, 2, 2, 3, 4}},
+    {"UTF-16",
+     "\xff\xfe"
+     "a\0"
+     "\xe9\0"s,
+     "aé",
+     {4, 4, 6}},
+    {"UTF-16", "\xfe\xff\0a\0\xe9"s, "aé", {4, 4, 6}},
+    {"utf-16le",
+     "a\0\x3d\xd8\x00\xde"
+     "b\0"s,
+     "a😀b",
+     {2, 2, 2, 2, 6, 8}},
+    {"UTF-32BE", "\0\0\0a\0\x01\xf6\0"s, "a😀", {4, 4, 4, 4, 8}},
+    {"SHIFT_JIS", "a\x93\x8c", "a東", {1, 1, 1, 3}},
+    {"ISO-2022-JP", "a\x1b$B\x45\x6c\x1b(Bb", "a東b", {}},
+};
+
+Status decode(const std::string& encoding, std::string_view bytes, size_t piece, bool lossy, std::string& text,
+              OffsetMap& map) {
+  auto decoder = take(TextDecoder::create(encoding, lossy));
+  Status status = decoder->begin("f");
+  for (size_t at = 0; at < bytes.size() && status.ok(); at += piece)
+    status = decoder->decode(bytes.substr(at, piece), false, text, map);
+  return status.ok() ? decoder->decode("", true, text, map) : status;
+}
+
+}  // namespace
+
+TEST_CASE("encoding: characters and their bytes are the same however the file is cut into blocks", "[text]") {
+  for (const Row& row : kRows) {
+    for (size_t piece = 1; piece <= row.bytes.size(); ++piece) {
+      INFO(row.encoding << " in pieces of " << piece);
+      std::string text;
+      OffsetMap map;
+      REQUIRE(decode(row.encoding, row.bytes, piece, false, text, map).ok());
+      REQUIRE(text == row.text);
+      int64_t end = 0;
+      for (size_t i = 0; i < text.size(); ++i) {
+        end += map.take(1);
+        if (!row.ends.empty()) CHECK(end == row.ends[i]);
+      }
+      CHECK(end == int64_t(row.bytes.size()));
+    }
+    CHECK(take(to_utf8(row.bytes, row.encoding, "f")) == row.text);
+  }
+}
+
+TEST_CASE("encoding: bytes that are not in it are refused by offset, or read as U+FFFD", "[text]") {
+  const struct {
+    const char* encoding;
+    std::string bytes;
+    const char* says;
+    std::string lossy;
+  } rows[] = {
+      {"WINDOWS-1252",
+       "ab\x81"
+       "c",
+       "f: not WINDOWS-1252 at byte 2 (0x81)",
+       "ab\xef\xbf\xbd"
+       "c"},
+      {"UTF-16LE",
+       "a\0\0\xdc"
+       "b\0"s,
+       "f: not UTF-16LE at byte 2 (0x00)",
+       "a\xef\xbf\xbd"
+       "b"},
+      {"UTF-16LE", "a\0b"s, "f: ends within a character, at byte 2", "a\xef\xbf\xbd"},
+      {"ASCII", "caf\xc3\xa9", "f: not ASCII at byte 3 (0xc3)", "caf\xef\xbf\xbd\xef\xbf\xbd"},
+  };
+  for (const auto& row : rows) {
+    std::string strict, lossy;
+    OffsetMap map, lossy_map;
+    const Status status = decode(row.encoding, row.bytes, 3, false, strict, map);
+    INFO(status.message);
+    CHECK(status.code == Code::kBadText);
+    CHECK(status.message.find(row.says) == 0);
+    REQUIRE(decode(row.encoding, row.bytes, 3, true, lossy, lossy_map).ok());
+    CHECK(lossy == row.lossy);
+    CHECK(lossy_map.take(int64_t(lossy.size())) == int64_t(row.bytes.size()));
+  }
+}
+
+TEST_CASE("encoding: a name that the system does not know is refused with a hint", "[text]") {
+  for (const char* name : {"latin-nine", "/", "UTF-16//IGNORE", "../../x", "UTF-16\n", " "}) {
+    const Status status = check_encoding(name);
+    CHECK(status.code == Code::kUsage);
+    CHECK(status.message.find("iconv -l") != std::string::npos);
+  }
+  for (const char* name : {"", "utf-8", "UTF8", "utf-16", "ISO-8859-1", "ISO_8859-1:1987"})
+    CHECK(check_encoding(name).ok());
+}
+
+TEST_CASE("encoding: bytes that are not UTF-8 are told by what they look like", "[text]") {
+  std::string le, be, le32, cjk;
+  for (const char c : "Plain words, some of them long, on a line.\n"s) {
+    le += {c, '\0'}, be += {'\0', c}, le32 += {c, '\0', '\0', '\0'};
+    cjk += {char(c * 37), '\x5e'};
+  }
+  const struct {
+    std::string bytes;
+    const char *at, *says;
+  } rows[] = {
+      {"\xff\xfe" + le, "byte 0 ", "--encoding UTF-16 "},
+      {"\xfe\xff" + be, "byte 0 ", "--encoding UTF-16 "},
+      {"\xff\xfe\0\0"s + le32, "byte 0 ", "--encoding UTF-32 "},
+      {le, "byte 1 ", "--encoding UTF-16LE "},
+      {be, "byte 0 ", "--encoding UTF-16BE "},
+      {le32, "byte 1 ", "--encoding UTF-32LE "},
+      {cjk, "byte ", "--encoding UTF-16LE "},
+      {"caf\xe9 cr\xe8me", "byte 3 ", "--encoding WINDOWS-1252 "},
+      {"it\x92s", "byte 2 ", "like Windows-1252: "},
+      {"\x93\x8c\x8b\x9e\x82\xcd", "byte 0 ", "SHIFT_JIS"},
+      {"%PDF-1.7\n", "byte 0 ", "a PDF file"},
+      {"PK\x03\x04\x14", "byte 0 ", "a zip archive"},
+      {"\x1f\x8b\x08", "byte 0 ", "zcat"},
+      {"\x7f"
+       "ELF\x02\x01\x01" +
+           std::string(9, '\0'),
+       "byte ", "an ELF program"},
+      {"note\n" + std::string(500, '\0'), "byte 5 ", "binary data"},
+      {"ab\x01\x02\x03\x04\xfe\x05\x06", "byte 6 ", "binary data"},
+  };
+  for (const auto& row : rows) {
+    const Status status = to_utf8(row.bytes, "", "f").status();
+    INFO(status.message);
+    CHECK(status.code == Code::kBadText);
+    CHECK(status.message.find(row.bytes.starts_with("note\n") ? "f:2: not UTF-8 at "s + row.at
+                                                              : "f:1: not UTF-8 at "s + row.at) == 0);
+    CHECK(status.message.find(row.says) != std::string::npos);
+  }
+  for (const std::string& text : {"GGUF is a format"s, "BZh"s, "one \0 NUL"s, "\xef\xbb\xbfmarked"s, "é"s, ""s})
+    CHECK(to_utf8(text, "", "f").ok());
+  CHECK(take(to_utf8("\xef\xbb\xbfmarked", "", "f")) == "marked");
+}
