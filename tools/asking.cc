@@ -44,7 +44,8 @@ Result<std::string> find_model(Store& store, const std::vector<std::string>& nam
                       "--model FILE",
                       name, context.model_name, context.model_fingerprint)};
     std::error_code error;
-    if (!context.model_path.starts_with(kSyntheticModel) && !std::filesystem::exists(context.model_path, error))
+    const bool is_there = std::filesystem::exists(context.model_path, error) || error;  // refusals are Engine's to tell
+    if (!context.model_path.starts_with(kSyntheticModel) && !is_there)
       return Status{Code::kNotFound,
                     fmt::format("the model of context '{}' is no longer at {}; say with --model FILE where it is", name,
                                 context.model_path)};

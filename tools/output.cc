@@ -1,10 +1,9 @@
 #include "tools/output.h"
 
-#include <fmt/format.h>
+#include <reform/errno_status.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "tools/json_output.h"
@@ -35,8 +34,7 @@ bool Output::write_all(std::string_view bytes) {
     } else if (errno == EPIPE) {
       broken_pipe_ = true;
     } else if (errno != EINTR) {
-      write_status_ = {errno == ENOSPC ? Code::kNoSpace : Code::kIo,
-                       fmt::format("cannot write to standard output: {}", std::strerror(errno))};
+      write_status_ = errno_status(errno, "cannot write to standard output");
     }
   }
   return write_status_.ok() && !broken_pipe_;

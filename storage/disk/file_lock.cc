@@ -20,8 +20,9 @@ using std::chrono::steady_clock;
 Result<FileDescriptor> open_lock_file(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   // On a read-only file system an existing lock file can still be locked.
-  if (fd < 0 && (errno == EROFS || errno == EACCES)) fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return os_error("open lock", path, errno);
+  const int error = errno;
+  if (fd < 0 && (error == EROFS || error == EACCES)) fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return os_error("open lock", path, error);
   return FileDescriptor(fd);
 }
 
