@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "tools/numbers.h"
+#include "tools/open_engine.h"
 #include "tools/progress.h"
 #include "tools/text.h"
 
@@ -110,7 +111,7 @@ Result<Asked> open_asked(const std::string& store_dir, const std::vector<std::st
   const Result<std::string> model = find_model(*asked.store, names, engine.model);
   if (!model.ok()) return advised(model.status());
   out.progress().phase("loading the model");
-  auto opened = Engine::open(model.value(), engine.options, out.log());
+  auto opened = open_engine(model.value(), engine.options, out);
   if (!opened.ok()) return opened.status();
   asked.engine = std::move(opened).value();
   return asked;

@@ -15,6 +15,7 @@
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
 #include "tools/numbers.h"
+#include "tools/open_engine.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/text.h"
@@ -79,7 +80,7 @@ Status run_heads(const HeadsFlags& flags, Output& out) {
   if (Status s = flags.options.validate(); !s.ok()) return s;
   if (Status s = check_writable(flags.out_file); !s.ok()) return s;
   out.progress().phase("loading the model");
-  auto engine = Engine::open(flags.engine.model, flags.engine.options, out.log());
+  auto engine = open_engine(flags.engine.model, flags.engine.options, out);
   if (!engine.ok()) return engine.status();
   const CancelScope scope;
   const auto show = [&](const IngestProgress& progress) {

@@ -13,6 +13,7 @@
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
 #include "tools/numbers.h"
+#include "tools/open_engine.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/text.h"
@@ -91,7 +92,7 @@ Status run_ingest(const IngestFlags& flags, Output& out) {
   auto store = Store::open(flags.store_dir, flags.store_options);
   if (!store.ok()) return store.status();
   out.progress().phase("loading the model");
-  auto engine = Engine::open(flags.engine.model, flags.engine.options, out.log());
+  auto engine = open_engine(flags.engine.model, flags.engine.options, out);
   if (!engine.ok()) return engine.status();
 
   CancelScope scope;

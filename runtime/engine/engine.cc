@@ -67,7 +67,7 @@ Result<ModelInfo> describe(const Engine::Impl& e) {
   TRY_ASSIGN(const auto model_name, e.gguf->get_string("general.name"));
   info.name = model_name ? std::string(*model_name) : std::filesystem::path(info.path).stem().string();
   info.architecture = shape.architecture;
-  info.fingerprint = cached_fingerprint(*e.gguf, e.cache_dir());
+  TRY_ASSIGN(info.fingerprint, cached_fingerprint(*e.gguf, e.cache_dir()));
   if (e.chat.ok()) info.chat_template = e.chat.value().name;
   info.isa = name(e.isa);
   info.device = e.device->is_host() ? "cpu" : e.device->name();

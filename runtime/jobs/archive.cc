@@ -28,7 +28,8 @@ Result<std::string> checked_model_path(const ContextSettings& settings, const st
                                        const ImportOptions& options) {
   TRY_ASSIGN(const auto gguf, Gguf::open(options.model_path));
   const std::string cache_dir = options.cache_dir.empty() ? default_cache_dir() : options.cache_dir;
-  TRY(check_fingerprint(settings, context, cached_fingerprint(*gguf, cache_dir), options.model_path,
+  TRY_ASSIGN(const std::string fingerprint, cached_fingerprint(*gguf, cache_dir));
+  TRY(check_fingerprint(settings, context, fingerprint, options.model_path,
                         "give that one with --model, or leave --model out"));
   return gguf->absolute_path();
 }

@@ -59,6 +59,7 @@ Result<AskResult> run(const AskMethod& method, Ask& ask) {
   if (ask.callbacks.on_sources) ask.callbacks.on_sources(out.sources);
   ask.enter("recompute");
   TRY_ASSIGN(Answer answer, method.answer(ask, spans));
+  TRY(ask.engine.gguf->check_unchanged());
   take_answer(std::move(answer), *ask.engine.tokenizer, out);
   out.method = method.traits.name;
   out.full_model_tokens = ask.full_model_tokens + out.recomputed_tokens;

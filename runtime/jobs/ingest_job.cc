@@ -217,10 +217,16 @@ Status IngestJob::write_pending() {
   chunk.write.parts = {{kEmbeddingRows.name, chunk.rows.bytes}};
   const Status written = target_.writer->commit_chunk(chunk.write);
   call_.store_ms += watch.lap_ms();
-  return written;
+  return engine_.gguf->check_unchanged();
 }
 
 Status IngestJob::save_checkpoint() {
+  TRY(check_files());
+  return written;
+}
+
+// What was read and computed so far came from files that nobody has written to.
+Status IngestJob::check_files() const {
   TRY(target_.pump->reader().check_unchanged());
   TRY(write_pending());
   Stopwatch watch;
@@ -269,7 +275,7 @@ Status IngestJob::finish() {
   if (n_saved_ < n_done_ || carries_nothing) TRY(save_checkpoint());
   Stopwatch watch;
   const SourceReader& reader = target_.pump->reader();
-  TRY(reader.check_unchanged());
+  TRY(check_files());
   target_.state.read.push_back({reader.bytes_read(), reader.hash()});
   TRY(target_.writer->finish(target_.sources_json(), to_json(target_.state)));
   call_.store_ms += watch.lap_ms();

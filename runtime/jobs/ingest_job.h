@@ -86,6 +86,7 @@ class IngestJob {
   Status write_pending();
   Status save_checkpoint();
   Status load_checkpoint();
+  Status check_files() const;
   Status save_append_start();
   Status finish();
   Status explain_stop(const Status& why) const;

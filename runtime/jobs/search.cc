@@ -96,6 +96,7 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
   return status;
 }
 
+        TRY(engine.gguf->check_unchanged());
 Status search(Engine& engine, Store& store, const std::vector<std::string>& contexts,
               const std::vector<SearchQuestion>& questions, const SearchOptions& options,
               const SearchCallbacks& callbacks, const CancelToken* cancel) {

@@ -1,13 +1,13 @@
 #include "runtime/model/fingerprint.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <xxhash.h>
 
 #include <fstream>
 
 #include "base/hash.h"
 #include "base/small_file.h"
+#include "base/try.h"
 #include "runtime/model/gguf.h"
 
 namespace reform {
@@ -18,6 +18,12 @@ namespace {
 bool changes_states(std::string_view key) {
   if (key.starts_with("general.")) return key == "general.architecture";
   return !key.starts_with("tokenizer.chat_template") && !key.starts_with("quantize.");
+}
+
+Result<std::string> checked_fingerprint(const Gguf& gguf) {
+  std::string fingerprint = compute_fingerprint(gguf);
+  TRY(gguf.check_unchanged());
+  return fingerprint;
 }
 
 }  // namespace
@@ -41,11 +47,9 @@ std::string compute_fingerprint(const Gguf& gguf) {
   return hasher.hex();
 }
 
-std::string cached_fingerprint(const Gguf& gguf, const std::string& cache_dir) {
-  struct stat st;
-  if (gguf.is_synthetic() || cache_dir.empty() || stat(gguf.path().c_str(), &st) != 0) return compute_fingerprint(gguf);
-  const std::string identity = fmt::format("{} {} {}.{:09} {}:{}", gguf.absolute_path(), st.st_size, st.st_mtim.tv_sec,
-                                           st.st_mtim.tv_nsec, st.st_dev, st.st_ino);
+Result<std::string> cached_fingerprint(const Gguf& gguf, const std::string& cache_dir) {
+  if (!gguf.identity() || cache_dir.empty()) return checked_fingerprint(gguf);
+  const std::string identity = gguf.absolute_path() + " " + to_string(*gguf.identity());
   const std::string file =
       fmt::format("{}/fingerprints/{:016x}", cache_dir, XXH3_64bits(identity.data(), identity.size()));
   if (std::ifstream in(file); in) {
@@ -54,7 +58,7 @@ std::string cached_fingerprint(const Gguf& gguf, const std::string& cache_dir) {
       return fingerprint;
     }
   }
-  const std::string fingerprint = compute_fingerprint(gguf);
+  TRY_ASSIGN(const std::string fingerprint, checked_fingerprint(gguf));
   (void)replace_file(file, identity + "\n" + fingerprint + "\n");
   return fingerprint;
 }
