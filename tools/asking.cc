@@ -28,10 +28,11 @@ Status with_quotes_advice(const Status& status, const std::vector<std::string>& 
 // `given`, or else the path of the model that made the first context. Looks at each context.
 Result<std::string> find_model(Store& store, const std::vector<std::string>& names, const std::string& given) {
   std::string path = given;
-  for (const std::string& name : names) {
-    const Result<ContextInfo> found = store.find(name);
-    if (!found.ok()) return found.status();
-    const ContextInfo& context = found.value();
+  const Result<std::vector<ContextInfo>> found = store.find_all(names);
+  if (!found.ok()) return found.status();
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string& name = names[i];
+    const ContextInfo& context = found.value()[i];
     if (context.state == "damaged")
       return Status{Code::kCorrupt, fmt::format("context '{}' is damaged: {}", name, context.problem)};
     if (context.state == "busy")

@@ -139,7 +139,7 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
     result.value().memory = memory_report(engine, &store.account);
   }
   // Noted even if there is no answer, since eviction goes by last use.
-  for (const OpenContext& context : ask.contexts) store.contexts->note_asked(context.name());
+  store.contexts->note_asked(contexts);
   return result;
 }
 

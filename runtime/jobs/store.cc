@@ -42,6 +42,13 @@ Result<ContextInfo> Store::find(const std::string& name) {
   return describe(entry);
 }
 
+Result<std::vector<ContextInfo>> Store::find_all(const std::vector<std::string>& names) {
+  TRY_ASSIGN(const std::vector<ContextEntry> entries, impl_->contexts->find_all(names, Which::kCurrent));
+  std::vector<ContextInfo> infos;
+  for (const ContextEntry& entry : entries) infos.push_back(describe(entry));
+  return infos;
+}
+
 Status Store::remove(const std::string& name) { return impl_->contexts->remove(name); }
 
 void remark_disk(const Engine::Impl& engine, Store::Impl& store) {

@@ -71,8 +71,9 @@ class REFORM_API Store {
 
   const std::string& dir() const;
   Result<std::vector<ContextInfo>> list();
-  Result<ContextInfo> find(const std::string& name);  // kNotFound names what there is
-  Status remove(const std::string& name);             // its bytes are free on return; kBusy if it is in use
+  Result<ContextInfo> find(const std::string& name);                                 // kNotFound names what there is
+  Result<std::vector<ContextInfo>> find_all(const std::vector<std::string>& names);  // one for each, in this order
+  Status remove(const std::string& name);  // its bytes are free on return; kBusy if it is in use
   Status set_pinned(const std::string& name, bool pinned);
   Result<StoreUse> use();
   Status set_limit(const StoreOptions& options);
