@@ -33,8 +33,8 @@ Result<std::string> find_model(Store& store, const std::vector<std::string>& nam
   for (size_t i = 0; i < names.size(); ++i) {
     const std::string& name = names[i];
     const ContextInfo& context = found.value()[i];
-    if (context.state == "damaged")
-      return Status{Code::kCorrupt, fmt::format("context '{}' is damaged: {}", name, context.problem)};
+    if (context.problem_code != Code::kOk)
+      return Status{context.problem_code, fmt::format("context '{}' is {}: {}", name, context.state, context.problem)};
     if (context.state == "busy")
       return Status{Code::kBusy,
                     fmt::format("context '{}' is being written by another process; ask when it is done", name)};

@@ -99,18 +99,20 @@ ContextInfo describe(const ContextEntry& entry) {
   info.pinned = entry.pinned;
   info.last_asked_unix_s = entry.last_asked_unix_s;
   if (info.n_tokens > 0) info.bytes_per_token = double(info.disk_bytes - info.checkpoint_bytes) / double(info.n_tokens);
+  const bool is_damaged = entry.state.code == Code::kCorrupt;
   info.state = entry.replacement     ? "replacement"
                : entry.busy          ? "busy"
-               : !entry.state.ok()   ? "damaged"
+               : is_damaged          ? "damaged"
+               : !entry.state.ok()   ? "unreadable"
                : entry.meta.complete ? "complete"
                                      : "partial";
-  info.problem = entry.state.message;
+  info.problem = entry.state.message, info.problem_code = entry.state.code;
   if (info.settings_json.empty()) return info;  // busy or damaged: the manifest could not be read
 
   auto settings = parse_settings(entry.meta.settings, info.name);
   auto sources = parse_sources(entry.meta.sources, info.name);
   for (const Status& s : {settings.status(), sources.status()}) {
-    if (!s.ok()) info.state = "damaged", info.problem = s.message;
+    if (!s.ok()) info.state = "damaged", info.problem = s.message, info.problem_code = s.code;
   }
   if (settings.ok()) {
     const ContextSettings& s = settings.value();

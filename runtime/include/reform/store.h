@@ -45,9 +45,11 @@ struct ContextInfo {
   std::string model_name, model_path, model_fingerprint;
   std::string policy;  // a name of list_policies()
   // "complete"; "partial": the ingest was stopped and can continue; "busy": another process is writing it; "damaged";
-  // "replacement": unfinished, and will take the place of the context that has its name now (find() gives that one).
+  // "unreadable": the system refuses to open or read it; "replacement": unfinished, and will take the place of the
+  // context that has its name now (find() gives that one).
   std::string state;
-  std::string problem;             // why it is damaged
+  std::string problem;             // why it is damaged or unreadable
+  Code problem_code = Code::kOk;   // of that
   std::vector<std::string> files;  // the sources' names, in order
   int64_t n_tokens = 0, source_bytes = 0, created_unix_s = 0;
   int64_t chunk_tokens = 0, cache_tokens = 0;
