@@ -266,7 +266,7 @@ TEST_CASE("gguf: open maps a file, and says what is wrong with a path", "[runtim
 
 TEST_CASE("gguf: a file that was written to, cut, replaced or removed is noticed, whatever its times say",
           "[runtime][gguf]") {
-  const TempDir dir;
+  const test::TempDir dir;
   const std::string path = dir.path() + "/model.gguf", other = dir.path() + "/other.gguf";
   const auto keep_times = [&](const std::function<void()>& change) {
     struct stat info;
