@@ -21,7 +21,10 @@ using std::chrono::steady_clock;
 Result<FileDescriptor> open_lock_file(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   // On a read-only file system an existing lock file can still be locked.
-  const int error = errno;
+  int error = errno;
+  // A store that cannot be written to may lack the folder, too.
+  const std::filesystem::path store = std::filesystem::path(path).parent_path().parent_path();
+  if (fd < 0 && error == ENOENT && ::access(store.c_str(), W_OK) != 0) error = errno;
   if (fd < 0 && (error == EROFS || error == EACCES)) fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return os_error("open lock", path, error);
   return FileDescriptor(fd);
