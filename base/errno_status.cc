@@ -1,4 +1,4 @@
-#include "base/errno_status.h"
+#include <reform/errno_status.h>
 
 #include <cerrno>
 #include <system_error>
@@ -37,6 +37,14 @@ std::string reason(int error) {
       return "too many files are open in this process (ulimit -n)";
     case ENOENT:
       return "no such file or directory";
+    case ENOTDIR:
+      return "not a directory: a part of the path is a file";
+    case ENAMETOOLONG:
+      return "the name is too long for the file system";
+    case ENOSPC:
+      return "the disk is full";
+    case EDQUOT:
+      return "this user's disk quota is used up";
     default:
       return std::generic_category().message(error);
   }

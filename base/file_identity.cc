@@ -17,6 +17,10 @@ FileIdentity FileIdentity::of(const struct stat& info) {
           nanoseconds(info.st_ctim)};
 }
 
+std::string to_string(const FileIdentity& i) {
+  return fmt::format("{}:{} {} {} {}", i.device, i.inode, i.size_bytes, i.written_ns, i.changed_ns);
+}
+
 std::string difference(const FileIdentity& before, const FileIdentity& now) {
   if (now == before) return "";
   if (now.device != before.device || now.inode != before.inode) return "was replaced by another file";

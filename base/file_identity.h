@@ -19,6 +19,9 @@ struct FileIdentity {
   bool operator==(const FileIdentity&) const = default;
 };
 
+// All of it, on one line. For keys of caches.
+std::string to_string(const FileIdentity& identity);
+
 // What became of a file: "was cut from 20,600,000 bytes to 300,000". "": nothing.
 std::string difference(const FileIdentity& before, const FileIdentity& now);
 // The same for what the path names now: "is gone".

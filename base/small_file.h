@@ -8,7 +8,7 @@
 
 namespace reform {
 
-// Returns the whole contents. kNotFound and kIo name the path. Refuses files over max_bytes.
+// Returns the whole contents. Refuses files over max_bytes.
 Result<std::string> read_small_file(const std::string& path, int64_t max_bytes);
 
 // Readers see the old contents or the new ones, never a part. Creates the parent directories.

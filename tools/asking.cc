@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "tools/numbers.h"
+#include "tools/open_engine.h"
 #include "tools/progress.h"
 #include "tools/text.h"
 
@@ -27,12 +28,13 @@ Status with_quotes_advice(const Status& status, const std::vector<std::string>& 
 // `given`, or else the path of the model that made the first context. Looks at each context.
 Result<std::string> find_model(Store& store, const std::vector<std::string>& names, const std::string& given) {
   std::string path = given;
-  for (const std::string& name : names) {
-    const Result<ContextInfo> found = store.find(name);
-    if (!found.ok()) return found.status();
-    const ContextInfo& context = found.value();
-    if (context.state == "damaged")
-      return Status{Code::kCorrupt, fmt::format("context '{}' is damaged: {}", name, context.problem)};
+  const Result<std::vector<ContextInfo>> found = store.find_all(names);
+  if (!found.ok()) return found.status();
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string& name = names[i];
+    const ContextInfo& context = found.value()[i];
+    if (context.problem_code != Code::kOk)
+      return Status{context.problem_code, fmt::format("context '{}' is {}: {}", name, context.state, context.problem)};
     if (context.state == "busy")
       return Status{Code::kBusy,
                     fmt::format("context '{}' is being written by another process; ask when it is done", name)};
@@ -44,7 +46,8 @@ Result<std::string> find_model(Store& store, const std::vector<std::string>& nam
                       "--model FILE",
                       name, context.model_name, context.model_fingerprint)};
     std::error_code error;
-    if (!context.model_path.starts_with(kSyntheticModel) && !std::filesystem::exists(context.model_path, error))
+    const bool is_there = std::filesystem::exists(context.model_path, error) || error;  // refusals are Engine's to tell
+    if (!context.model_path.starts_with(kSyntheticModel) && !is_there)
       return Status{Code::kNotFound,
                     fmt::format("the model of context '{}' is no longer at {}; say with --model FILE where it is", name,
                                 context.model_path)};
@@ -109,7 +112,7 @@ Result<Asked> open_asked(const std::string& store_dir, const std::vector<std::st
   const Result<std::string> model = find_model(*asked.store, names, engine.model);
   if (!model.ok()) return advised(model.status());
   out.progress().phase("loading the model");
-  auto opened = Engine::open(model.value(), engine.options, out.log());
+  auto opened = open_engine(model.value(), engine.options, out);
   if (!opened.ok()) return opened.status();
   asked.engine = std::move(opened).value();
   return asked;

@@ -1,6 +1,7 @@
 #include "tools/flags.h"
 
 #include <fmt/format.h>
+#include <reform/errno_status.h>
 
 #include <filesystem>
 #include <functional>
@@ -106,7 +107,9 @@ Result<std::unique_ptr<Store>> open_existing(const std::string& store_dir, const
   if (path.empty()) return Store::open(path);  // says what to do
   std::error_code error;
   const auto found = std::filesystem::status(path, error);
-  if (std::filesystem::is_regular_file(found)) return Status{Code::kUsage, path + " is a file, not a store"};
+  if (error && error != std::errc::no_such_file_or_directory) return errno_status(error.value(), path);
+  if (std::filesystem::exists(found) && !std::filesystem::is_directory(found))
+    return Status{Code::kUsage, path + " is a file, not a store"};
   const bool holds_nothing = std::filesystem::is_directory(found) && std::filesystem::is_empty(path, error) && !error;
   const bool is_missing = found.type() == std::filesystem::file_type::not_found;
   if (!is_missing && !holds_nothing) return Store::open(path);

@@ -10,6 +10,7 @@
 #include "tools/input.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
+#include "tools/open_engine.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/text.h"
@@ -45,7 +46,7 @@ Status run_generate(const GenerateFlags& flags, Output& out) {
   if (!prompt.ok()) return prompt.status();
 
   out.progress().phase("loading the model");
-  auto engine = Engine::open(flags.engine.model, flags.engine.options, out.log());
+  auto engine = open_engine(flags.engine.model, flags.engine.options, out);
   if (!engine.ok()) return engine.status();
   out.progress().phase("reading the prompt");
   const CancelScope scope;

@@ -1,11 +1,11 @@
 // reform heads: chooses the heads that find passages, for a model.
 #include <fmt/format.h>
+#include <reform/errno_status.h>
 #include <reform/heads.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -15,6 +15,7 @@
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
 #include "tools/numbers.h"
+#include "tools/open_engine.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/text.h"
@@ -62,25 +63,24 @@ std::string tables(const HeadSearchResult& r) {
 Status write_heads(const std::string& path, const std::string& json) {
   std::ofstream file(path, std::ios::binary);
   if (file << json << std::flush) return {};
-  return {Code::kIo, fmt::format("{}: cannot be written: {}", path, std::strerror(errno))};
+  return errno_status(errno, path + ": cannot be written");
 }
 
 // Looked at first, so that nobody waits for an error.
 Status check_writable(const std::string& file) {
   std::error_code error;
-  if (std::filesystem::is_directory(file, error)) return {Code::kIo, fmt::format("{}: is a folder", file)};
+  if (std::filesystem::is_directory(file, error)) return errno_status(EISDIR, file);
   if (file.empty() || ::access(file.c_str(), W_OK) == 0) return {};
   const std::filesystem::path folder = std::filesystem::path(file).parent_path();
   if (errno == ENOENT && ::access(folder.empty() ? "." : folder.c_str(), W_OK) == 0) return {};
-  return {errno == ENOENT ? Code::kNotFound : Code::kIo,
-          fmt::format("{}: cannot be written: {}", file, std::strerror(errno))};
+  return errno_status(errno, file + ": cannot be written");
 }
 
 Status run_heads(const HeadsFlags& flags, Output& out) {
   if (Status s = flags.options.validate(); !s.ok()) return s;
   if (Status s = check_writable(flags.out_file); !s.ok()) return s;
   out.progress().phase("loading the model");
-  auto engine = Engine::open(flags.engine.model, flags.engine.options, out.log());
+  auto engine = open_engine(flags.engine.model, flags.engine.options, out);
   if (!engine.ok()) return engine.status();
   const CancelScope scope;
   const auto show = [&](const IngestProgress& progress) {

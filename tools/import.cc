@@ -11,6 +11,7 @@
 #include "tools/input.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
+#include "tools/open_engine.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/text.h"
@@ -60,6 +61,7 @@ Status run_import(const ImportFlags& flags, Output& out) {
   if (from_stdin) from.source = read_from(standard_input, scope.token());
   ImportOptions options = flags.options;
   options.log = out.log();
+  if (!options.model_path.empty()) expect_lost_model(options.model_path, out);
   const auto done =
       import_context(*store.value(), from, options, show_bytes(out.progress(), from.path), &scope.token());
   if (done.status().code == Code::kCancelled) return {Code::kCancelled, "stopped; nothing was imported"};

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <filesystem>
+#include <algorithm>
 #include <istream>
 #include <memory>
 
@@ -13,9 +13,11 @@
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
 #include "tools/numbers.h"
+#include "tools/open_engine.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/text.h"
+#include "tools/text_files.h"
 #include "tools/verbs.h"
 
 namespace reform::tool {
@@ -24,47 +26,27 @@ namespace {
 struct IngestFlags {
   EngineFlags engine;
   std::string store_dir, name;
-  std::vector<std::string> files;
+  TextChoice texts;
   IngestOptions options;
   StoreOptions store_options;
   bool append = false, replace = false;
 };
 
-constexpr const char* kStdin = "-";
-
-// Runs before the model is loaded, so that nobody waits for an error.
-Status check_files(const std::vector<std::string>& files) {
-  int n_stdin = 0;
-  for (const std::string& file : files) {
-    std::error_code error;
-    if (file == kStdin) {
-      if (++n_stdin > 1) return {Code::kUsage, "standard input ('-') can be read only once"};
-    } else if (!std::filesystem::exists(file, error)) {
-      return {Code::kNotFound, fmt::format("{}: no such file", file)};
-    } else if (std::filesystem::is_directory(file, error)) {
-      return {Code::kUsage, fmt::format("{}: is a directory; name the files in it", file)};
-    }
-  }
-  return {};
-}
-
 // Says what was saved, and how to go on.
-Status explain_cancelled(const IngestFlags& flags, const IngestProgress& last, Store& store) {
+Status explain_cancelled(const IngestFlags& flags, bool from_stdin, const IngestProgress& last, Store& store) {
   std::string saved = "nothing is saved yet; run the same command again";
   if (last.tokens_saved > 0) {
     const std::string of = last.tokens_total > 0 ? " of about " + format_count(last.tokens_total) : "";
     saved = fmt::format("{}{} tokens are saved; run the same command again to go on from there",
                         format_count(last.tokens_saved), of);
   }
-  for (const std::string& file : flags.files) {
-    if (file == kStdin) saved += ", with the same text on standard input";
-  }
+  if (from_stdin) saved += ", with the same text on standard input";
   const Result<ContextInfo> there = store.find(flags.name);
   if (there.ok() && there.value().state == "complete") saved += "; until then the context stays as it was";
   return {Code::kCancelled, fmt::format("stopped reading '{}': {}", flags.name, saved)};
 }
 
-void print_result(Output& out, const IngestResult& r) {
+void print_result(Output& out, const IngestResult& r, const TextFiles& texts) {
   const ContextInfo& c = r.context;
   std::string line = fmt::format("{}: ", c.name);
   if (r.outcome == IngestResult::Outcome::kUnchanged) {
@@ -78,7 +60,16 @@ void print_result(Output& out, const IngestResult& r) {
                         c.bytes_per_token, format_bytes(r.memory.peak_host_bytes));
   }
   out.text(line);
-  out.object(ingest_fields(r));
+  out.object(ingest_fields(r, texts.left_out));
+}
+
+// Before the model is loaded, so that nobody waits for an error.
+Result<TextFiles> look_for_texts(const IngestFlags& flags, Output& out) {
+  const CancelScope scope;
+  auto texts = find_texts(flags.texts, store_path(flags.store_dir), scope.token());
+  if (texts.ok() && !texts.value().left_out.empty())
+    out.progress().remark("reform: left out: " + printable(describe(texts.value().left_out), false));
+  return texts;
 }
 
 Status run_ingest(const IngestFlags& flags, Output& out) {
@@ -86,19 +77,21 @@ Status run_ingest(const IngestFlags& flags, Output& out) {
   if (flags.append) options.on_existing = IngestOptions::OnExisting::kAppend;
   if (flags.replace) options.on_existing = IngestOptions::OnExisting::kReplace;
   if (Status s = options.validate(); !s.ok()) return s;
-  if (Status s = check_files(flags.files); !s.ok()) return s;
+  const auto texts = look_for_texts(flags, out);
+  if (!texts.ok()) return texts.status();
+  const std::vector<std::string>& paths = texts.value().paths;
 
   auto store = Store::open(flags.store_dir, flags.store_options);
   if (!store.ok()) return store.status();
   out.progress().phase("loading the model");
-  auto engine = Engine::open(flags.engine.model, flags.engine.options, out.log());
+  auto engine = open_engine(flags.engine.model, flags.engine.options, out);
   if (!engine.ok()) return engine.status();
 
   CancelScope scope;
   InterruptibleInput input(STDIN_FILENO, scope.token());
   std::istream standard_input(&input);
   std::vector<IngestSource> sources;
-  for (const std::string& file : flags.files) sources.push_back({file, file == kStdin ? &standard_input : nullptr});
+  for (const std::string& path : paths) sources.push_back({path, path == kStandardInput ? &standard_input : nullptr});
 
   IngestProgress last;
   const auto show = [&](const IngestProgress& progress) {
@@ -108,11 +101,37 @@ Status run_ingest(const IngestFlags& flags, Output& out) {
   auto result = ingest(*engine.value(), *store.value(), flags.name, sources, options, show, &scope.token());
   if (!result.ok()) {
     // Checks the token too: if standard input was interrupted, that looks like a read error.
-    if (scope.token().cancelled()) return explain_cancelled(flags, last, *store.value());
+    const bool from_stdin = std::find(paths.begin(), paths.end(), kStandardInput) != paths.end();
+    if (scope.token().cancelled()) return explain_cancelled(flags, from_stdin, last, *store.value());
     return result.status();
   }
-  print_result(out, result.value());
+  print_result(out, result.value(), texts.value());
   return {};
+}
+
+void add_text_flags(CLI::App& verb, TextChoice& texts) {
+  CLI::Option* files =
+      verb.add_option("FILE", texts.named, "Texts in UTF-8 (or see --encoding), read in this order; '-' is standard input")->required();
+  CLI::Option* recursive =
+      verb.add_flag("-r,--recursive", texts.recursive,
+                    "Read what lies below FILEs that are directories, sorted by path; binary, empty and hidden files "
+                    "and symbolic links are left out, and a line says how many");
+  const auto add_glob = [&](const char* name, std::vector<std::string>& globs, const char* help) {
+    verb.add_option(name, globs, help)->type_name("GLOB")->expected(1)->take_all()->needs(recursive);
+  };
+  add_glob("--include", texts.include, "-r: only files whose name or path below the directory fits; may be repeated");
+  add_glob("--exclude", texts.exclude, "-r: neither files nor directories that fit; may be repeated");
+  const auto set_list = [&texts, files](const std::string& path) {
+    texts.list_file = path;
+    files->required(false);
+  };
+  CLI::Option* list =
+      verb.add_option_function<std::string>("--files-from", set_list,
+                                            "Read the texts named in this file, too, one name a line; '-' is "
+                                            "standard input")
+          ->type_name("LIST");
+  verb.add_flag("-0,--null", texts.nul_separated, "The names in LIST end with a NUL byte, as find -print0 writes them")
+      ->needs(list);
 }
 
 std::string policy_help() {
@@ -129,12 +148,12 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
                             "Read a text once and keep it as a context.\n"
                             "Ctrl-C stops it; the same command again goes on from what was saved.",
                             "  reform ingest --model qwen.gguf bible kjv.txt\n"
+                            "  reform ingest --model qwen.gguf manual -r docs --include '*.md' --exclude old\n"
+                            "  git ls-files -z src | reform ingest --model qwen.gguf code --files-from - -0\n"
                             "  pdftotext report.pdf - | reform ingest --model qwen.gguf report -",
                             [flags](Output& out) { return run_ingest(*flags, out); });
   verb->add_option("NAME", flags->name, "Name of the context")->required();
-  verb->add_option("FILE", flags->files,
-                   "Texts in UTF-8 (or see --encoding), read in this order; '-' is standard input")
-      ->required();
+  add_text_flags(*verb, flags->texts);
   add_engine_flags(*verb, flags->engine, /*model_required=*/true);
   add_store_flag(*verb, flags->store_dir);
   add_store_limit_flags(*verb, flags->store_options);

@@ -1,11 +1,10 @@
 #include "tools/input.h"
 
-#include <fmt/format.h>
 #include <poll.h>
+#include <reform/errno_status.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <ios>
 #include <istream>
@@ -42,9 +41,7 @@ Result<std::string> read_file(const std::string& path) {
   std::ostringstream text;
   if (in.is_open() && in.peek() != std::ifstream::traits_type::eof()) text << in.rdbuf();
   if (!in.is_open() || in.bad() || text.bad()) {
-    const int error = errno;
-    return Status{error == ENOENT ? Code::kNotFound : Code::kIo,
-                  fmt::format("{}: cannot be read: {}", path, std::strerror(error))};
+    return errno_status(errno, path);
   }
   return std::move(text).str();
 }

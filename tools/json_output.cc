@@ -238,10 +238,13 @@ const char* outcome_name(IngestResult::Outcome outcome) {
   return "ingested";
 }
 
-Json ingest_fields(const IngestResult& result) {
+Json ingest_fields(const IngestResult& result, const std::vector<LeftOut>& left_out) {
+  Json left = Json::array();
+  for (const LeftOut& kind : left_out) left.push_back({{"why", kind.why}, {"files", kind.n}, {"first", kind.first}});
   return {{"outcome", outcome_name(result.outcome)},
           {"tokens_run", result.tokens_run},
           {"evicted", evicted_json(result.evicted)},
+          {"left_out", std::move(left)},
           {"context", context_json(result.context)},
           {"timings", timings_json(result.timings)},
           {"memory_bytes", memory_json(result.memory)},

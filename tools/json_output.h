@@ -16,6 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/text_files.h"
+
 namespace reform::tool {
 
 using Json = nlohmann::ordered_json;
@@ -34,7 +36,7 @@ Json names_fields(const std::string& store_dir, const char* what, const std::vec
 Json verify_fields(const std::string& store_dir, const std::vector<VerifiedContext>& contexts);
 Json export_fields(const std::string& store_dir, const std::string& file, const ArchiveResult& result);
 Json import_fields(const std::string& store_dir, const std::string& file, const ArchiveResult& result);
-Json ingest_fields(const IngestResult& result);
+Json ingest_fields(const IngestResult& result, const std::vector<LeftOut>& left_out);
 Json ask_fields(const std::vector<std::string>& contexts, const std::string& question, const AskResult& result,
                 bool with_prompt);
 // The first `top` sources; 0: all.

@@ -1,10 +1,9 @@
 #include "tools/output.h"
 
-#include <fmt/format.h>
+#include <reform/errno_status.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "tools/json_output.h"
@@ -12,6 +11,12 @@
 #include "tools/text.h"
 
 namespace reform::tool {
+namespace {
+
+// One line, whatever the names contain.
+std::string error_line(const Status& error) { return "reform: error: " + printable(error.message, false); }
+
+}  // namespace
 
 Output::Output(std::string verb, bool json, ProgressLine& progress)
     : verb_(std::move(verb)), json_(json), stdout_is_terminal_(isatty(STDOUT_FILENO) == 1), progress_(progress) {}
@@ -35,8 +40,7 @@ bool Output::write_all(std::string_view bytes) {
     } else if (errno == EPIPE) {
       broken_pipe_ = true;
     } else if (errno != EINTR) {
-      write_status_ = {errno == ENOSPC ? Code::kNoSpace : Code::kIo,
-                       fmt::format("cannot write to standard output: {}", std::strerror(errno))};
+      write_status_ = errno_status(errno, "cannot write to standard output");
     }
   }
   return write_status_.ok() && !broken_pipe_;
@@ -59,11 +63,15 @@ void Output::line(const nlohmann::ordered_json& fields) {
   write_all(dump(with_header(verb_, fields)) + "\n");
 }
 
+std::pair<std::string, std::string> Output::as_written(const Status& error) const {
+  const std::string object = json_ ? dump(with_header(verb_, error_fields(error))) + "\n" : "";
+  return {(progress_.live() ? "\n" : "") + error_line(error) + "\n", object};
+}
+
 int Output::finish(Status status) {
   progress_.clear();
   if (!status.ok()) {
-    // One line, whatever the names contain.
-    progress_.always("reform: error: " + printable(status.message, false));
+    progress_.always(error_line(status));
     if (!object_written_) object(error_fields(status));
   } else if (!write_status_.ok()) {
     status = write_status_;

@@ -8,6 +8,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace reform::tool {
 
@@ -37,6 +38,8 @@ class Output {
   void line(const nlohmann::ordered_json& fields);
   // The run's object. `schema_version` and `verb` are put before its fields. Written only with --json.
   void object(const nlohmann::ordered_json& fields);
+  // What finish() would write for an error, to standard error and to standard output. For signal handlers.
+  std::pair<std::string, std::string> as_written(const Status& error) const;
   // Ends the run and returns the exit code. An error becomes a line on standard error and, with --json, the object.
   int finish(Status status);
 

@@ -195,9 +195,10 @@ Status Search::read_text(const SearchText& text, FeatureFile& file, SearchProgre
   TRY(pass->ask_questions([&](double share) { progress.asked(share); }, cancel_));
   while (!file.complete()) {
     const auto n = int64_t(text.tokens_of(text.sections[size_t(file.n_sections_done())]).size());
-    const Status status = pass->run_section(
+    Status status = pass->run_section(
         file, [&](double tokens) { progress.read(tokens); }, cancel_);
-    if (status.code == Code::kNoSpace) file.remove();
+    if (status.ok()) status = engine_.gguf->check_unchanged();
+    if (status.code == Code::kNoSpace || status.code == Code::kBadModel) file.remove();
     TRY(status);
     progress.saved(n);
   }

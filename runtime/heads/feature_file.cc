@@ -1,10 +1,10 @@
 #include "runtime/heads/feature_file.h"
 
 #include <fmt/format.h>
+#include <reform/errno_status.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 
 #include "base/try.h"
@@ -31,8 +31,7 @@ std::string header(const FeatureShape& shape) {
 }  // namespace
 
 Status FeatureFile::failed(const char* what) const {
-  return {errno == ENOSPC ? Code::kNoSpace : Code::kIo,
-          fmt::format("{}: cannot be {}: {}", path_, what, std::strerror(errno))};
+  return errno_status(errno, fmt::format("{}: cannot be {}", path_, what));
 }
 
 Result<FeatureFile> FeatureFile::open(const std::string& path, FeatureShape shape) {

@@ -66,6 +66,7 @@ Result<AskResult> run(const AskMethod& method, Ask& ask) {
   if (ask.callbacks.on_sources) ask.callbacks.on_sources(out.sources);
   ask.enter("recompute");
   TRY_ASSIGN(Answer answer, method.answer(ask, spans));
+  TRY(ask.engine.gguf->check_unchanged());
   take_answer(std::move(answer), *ask.engine.tokenizer, out);
   out.method = method.traits.name;
   out.full_model_tokens = ask.full_model_tokens + out.recomputed_tokens;
@@ -145,7 +146,7 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
     result.value().memory = memory_report(engine, &store.account);
   }
   // Noted even if there is no answer, since eviction goes by last use.
-  for (const OpenContext& context : ask.contexts) store.contexts->note_asked(context.name());
+  store.contexts->note_asked(contexts);
   return result;
 }
 

@@ -112,8 +112,8 @@ Result<std::unique_ptr<Scorer>> make_scorer(const Site& site, const EmbeddingLay
 Result<std::unique_ptr<Scorer>> make_late_scorer(const Site& site, const EmbeddingLayout& layout,
                                                  int64_t n_question_rows);
 // Loads a context's stored cache, with room for calls of up to n_call_tokens tokens over it. Once the cache is gone,
-// there is room to score as many rows.
-Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens);
+// there is room to score as many rows. beside_bytes: host memory that the caller holds with it; the plan counts it.
+Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens, int64_t beside_bytes = 0);
 
 // What every ask and search does. The options with kAuto replaced, for this method and these contexts:
 AskOptions chosen_options(AskOptions options, const MethodTraits& method, std::span<const OpenContext> contexts,

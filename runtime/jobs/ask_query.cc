@@ -12,8 +12,20 @@
 namespace reform {
 namespace {
 
-// An empty cache of the same shape as the context's.
-Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64_t n_call_tokens) {
+// What the contexts' manifests and the questions' states take, as far as it grows with the number of contexts.
+int64_t bytes_of_contexts(const Ask& ask, std::span<const Ids> questions) {
+  int64_t n_ids = 0, bytes = 0;
+  for (const Ids& ids : questions) n_ids += int64_t(ids.size());
+  for (const OpenContext& context : ask.contexts) {
+    const ContextMeta& meta = context.data->meta();
+    bytes += n_ids * meta.row_bytes + 2 * int64_t(meta.settings.size() + meta.sources.size() + meta.progress.size());
+  }
+  return bytes;
+}
+
+// An empty cache of the same shape as the context's. beside_bytes: what the caller holds with it.
+Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64_t n_call_tokens,
+                                       int64_t beside_bytes) {
   Engine::Impl& engine = ask.engine;
   const CompressOptions options = compress_options(s, engine.kv_type());
   const CompressSizes sizes = question_sizes(options, n_call_tokens);
@@ -23,6 +35,7 @@ Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64
                      .meanwhile = {},
                      .advice = fmt::format("a larger {} would fit", engine.cap_flag())};
   needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(ask.contexts.size()));
+  needs.beside[MemoryCategory::kIndex] = beside_bytes;
   // Weights stay as they are arranged here until the rows are scored, so scoring must fit beside them, too.
   const EmbeddingLayout layout{int64_t(s.heads.size()), s.head_dim};
   TRY_ASSIGN(needs.meanwhile, count_job(*engine.device, Scorer::limits(layout, n_call_tokens),
@@ -42,9 +55,9 @@ Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64
 
 }  // namespace
 
-Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens) {
+Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens, int64_t beside_bytes) {
   Stopwatch watch;
-  TRY_ASSIGN(auto cache, make_cache(ask, context.settings, n_call_tokens));
+  TRY_ASSIGN(auto cache, make_cache(ask, context.settings, n_call_tokens, beside_bytes));
   Compressor& compressor = *cache;
   int64_t n_parts = 0;
   TRY(context.data->load_checkpoint(context.n_tokens(), [&](const std::string& part, std::span<const std::byte> bytes) {
@@ -65,8 +78,9 @@ Result<std::vector<Query>> query_states(Ask& ask, std::span<const Ids> questions
   TRY_ASSIGN(std::vector<Query> queries, query_nothing(ask, questions));
   size_t longest = 0;
   for (const Ids& ids : questions) longest = std::max(longest, ids.size());
+  const int64_t beside_bytes = bytes_of_contexts(ask, questions);
   for (OpenContext& context : ask.contexts) {
-    TRY_ASSIGN(auto cache, load_cache(ask, context, int64_t(longest)));
+    TRY_ASSIGN(auto cache, load_cache(ask, context, int64_t(longest), beside_bytes));
     for (Query& query : queries) {
       const Stopwatch watch;
       TRY_ASSIGN(const auto rows, cache->run_question(query.ids, ask.cancel));

@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 #include <reform/doctor.h>
 #include <reform/engine.h>
+#include <reform/errno_status.h>
 #include <reform/store.h>
 #include <reform/units.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 
 #include "base/machine.h"
@@ -79,12 +81,19 @@ std::string absolute_path(const std::string& dir) {
   return path.size() > 1 && path.ends_with('/') ? path.substr(0, path.size() - 1) : path;
 }
 
-// The store's directory, or the nearest existing one above it.
-std::string existing_directory(const std::string& dir) {
-  std::error_code error;
+// The store's directory, or the nearest existing one above it, where it would be made.
+Result<std::string> existing_directory(const std::string& dir) {
   std::filesystem::path path = dir;
-  while (path.has_relative_path() && !std::filesystem::is_directory(path, error)) path = path.parent_path();
-  return path.string();
+  for (;; path = path.parent_path()) {
+    std::error_code error, ignored;
+    const auto status = std::filesystem::status(path, error);
+    if (std::filesystem::is_directory(status)) return path.string();
+    if (std::filesystem::exists(status) && path != dir) return errno_status(ENOTDIR, dir);
+    if (std::filesystem::exists(status)) return Status{Code::kUsage, dir + " is a file, not a store"};
+    const bool is_link = std::filesystem::is_symlink(std::filesystem::symlink_status(path, ignored));
+    if (status.type() != std::filesystem::file_type::not_found || is_link || !path.has_relative_path())
+      return errno_status(error ? error.value() : ENOENT, path.string());
+  }
 }
 
 Status measure(const Disk& disk, DoctorReport& report, const CancelToken* cancel) {
@@ -118,7 +127,7 @@ Status measure(const Disk& disk, DoctorReport& report, const CancelToken* cancel
 }
 
 Status look_at_disk(DoctorReport& report, const CancelToken* cancel) {
-  report.measured_dir = existing_directory(report.store_dir);
+  TRY_ASSIGN(report.measured_dir, existing_directory(report.store_dir));
   TRY_ASSIGN(const FileSystemInfo info, file_system_at(report.measured_dir));
   report.file_system = info.type;
   report.disk_free_bytes = info.free_bytes;

@@ -46,6 +46,7 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   TRY_ASSIGN(auto decoder, engine.open_decoder(int64_t(ids.size()), options.sampling, {},
                                                "a shorter prompt or a smaller -n needs less", cancel));
   TRY_ASSIGN(GenerateResult out, decoder->run(ids, on_text, {}, cancel));
+  TRY(engine.gguf->check_unchanged());
   out.timings.phases_ms = {{"recompute_ms", out.timings.prompt_ms}, {"decode_ms", out.timings.predicted_ms}};
   out.timings.total_ms = total.elapsed_ms();
   out.memory = memory_report(engine, nullptr);

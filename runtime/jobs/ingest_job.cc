@@ -15,7 +15,7 @@ namespace reform {
 namespace {
 
 constexpr double kReportEveryMs = 100;
-// Upper bounds in the store: a token's id and length, and a chunk's record of the text so far.
+// Upper bounds in the store: a token's id and length, and a chunk's record of the text so far, beside its files.
 constexpr int64_t kSpanBytes = 16, kStateBytes = 64 * kKiB;
 
 }  // namespace
@@ -23,13 +23,6 @@ constexpr int64_t kSpanBytes = 16, kStateBytes = 64 * kKiB;
 void IngestCall::note_evictions() {
   auto evictions = take_evictions(*store.contexts, engine.log);
   evicted.insert(evicted.end(), evictions.begin(), evictions.end());
-}
-
-std::string IngestTarget::sources_json() const {
-  std::vector<SourceFile> all = sources_before;
-  const std::vector<SourceFile>& now = pump->reader().files();
-  all.insert(all.end(), now.begin(), now.end());
-  return to_json(all);
 }
 
 // Positions in phase 1 are slots of its cache, so they can exceed the model's trained window even with a short text.
@@ -152,8 +145,9 @@ Status IngestJob::claim_room(int64_t n_tokens) {
   const int64_t checkpoint_bytes = compressor_->most_parts_bytes(n_done_ + n_tokens);
   // At the end the question's checkpoint replaces another one, and for a moment both are stored.
   const bool saved_twice = !compress_.policy->carries();
+  const int64_t state_bytes = kStateBytes + int64_t(target_.sources_json().size());
   const auto make = [&](int64_t n_chunks, int64_t n_chunks_tokens) {
-    Status made = target_.writer->claim_room(n_chunks_tokens * (row_bytes + kSpanBytes) + n_chunks * kStateBytes,
+    Status made = target_.writer->claim_room(n_chunks_tokens * (row_bytes + kSpanBytes) + n_chunks * state_bytes,
                                              checkpoint_bytes * (saved_twice ? 2 : 1));
     call_.note_evictions();
     return made;
@@ -235,8 +229,14 @@ Status IngestJob::write_pending() {
   return written;
 }
 
-Status IngestJob::save_checkpoint() {
+// What was read and computed so far came from files that nobody has written to.
+Status IngestJob::check_files() const {
   TRY(target_.pump->reader().check_unchanged());
+  return engine_.gguf->check_unchanged();
+}
+
+Status IngestJob::save_checkpoint() {
+  TRY(check_files());
   TRY(write_pending());
   Stopwatch watch;
   TRY_ASSIGN(const std::vector<NamedBytes> parts, compressor_->parts());
@@ -284,7 +284,7 @@ Status IngestJob::finish() {
   if (n_saved_ < n_done_ || carries_nothing) TRY(save_checkpoint());
   Stopwatch watch;
   const SourceReader& reader = target_.pump->reader();
-  TRY(reader.check_unchanged());
+  TRY(check_files());
   target_.state.read.push_back({reader.bytes_read(), reader.hash()});
   TRY(target_.writer->finish(target_.sources_json(), to_json(target_.state)));
   call_.store_ms += watch.lap_ms();

@@ -46,7 +46,9 @@ struct IngestTarget {
   std::vector<SourceFile> sources_before;  // of earlier calls
   std::unique_ptr<TokenPump> pump;
 
-  std::string sources_json() const;
+  GrowingSources sources;  // of earlier calls and this one, as JSON
+
+  std::string sources_json() { return sources.json(sources_before, pump->reader().files()); }
 };
 
 class IngestJob {
@@ -85,6 +87,7 @@ class IngestJob {
   Status claim_room(int64_t n_tokens);
   Status check_states(const PendingChunk& chunk);
   Status write_pending();
+  Status check_files() const;
   Status save_checkpoint();
   Status load_checkpoint();
   Status save_append_start();

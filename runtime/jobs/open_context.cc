@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include "base/try.h"
 
@@ -33,12 +35,16 @@ Status check_ids(const OpenContext& context, const Engine::Impl& engine, std::sp
 
 Result<std::vector<OpenContext>> open_contexts(const Engine::Impl& engine, ContextStore& store,
                                                std::span<const std::string> names) {
-  std::vector<OpenContext> contexts;
+  std::set<std::string_view> seen;
   for (const std::string& name : names) {
-    if (std::count(names.begin(), names.end(), name) > 1)
-      return Status{Code::kUsage, fmt::format("context '{}' is named twice", name)};
+    if (!seen.insert(name).second) return Status{Code::kUsage, fmt::format("context '{}' is named twice", name)};
+  }
+  TRY_ASSIGN(auto readers, store.open_readers(names));
+  std::vector<OpenContext> contexts;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string& name = names[i];
     OpenContext c;
-    TRY_ASSIGN(c.data, store.open_reader(name));
+    c.data = std::move(readers[i]);
     TRY_ASSIGN(c.settings, parse_settings(c.data->meta().settings, name));
     TRY_ASSIGN(c.files, parse_sources(c.data->meta().sources, name));
     if (!c.data->meta().complete) {

@@ -16,7 +16,7 @@
 namespace reform {
 
 struct OpenContext {
-  std::unique_ptr<ContextData> data;  // keeps writers out while it lives
+  std::unique_ptr<ContextData> data;  // keeps writers out, or a read after theirs fails
   ContextSettings settings;
   std::vector<SourceFile> files;
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <reform/search.h>
+#include <reform/units.h>
 
 #include <algorithm>
 #include <span>
@@ -15,6 +16,16 @@ namespace {
 // So many questions are run on a cache before it makes room for their scoring. Then the first results come soon, and
 // states do not pile up: with SmolLM2-135M a question runs for 28 ms, and loading the cache again takes 75.
 constexpr size_t kBatch = 32;
+// The states of a batch over all contexts take at most this, or there is one question to a batch.
+constexpr int64_t kStateBytes = 32 * kMiB;
+
+size_t batch_of(const std::vector<Ids>& questions, std::span<const OpenContext> contexts) {
+  size_t longest = 1;
+  for (const Ids& ids : questions) longest = std::max(longest, ids.size());
+  int64_t question_bytes = 0;
+  for (const OpenContext& context : contexts) question_bytes += int64_t(longest) * context.data->meta().row_bytes;
+  return size_t(std::clamp<int64_t>(kStateBytes / question_bytes, 1, int64_t(kBatch)));
+}
 
 Result<std::vector<Ids>> encode_questions(const Engine::Impl& engine, const std::vector<SearchQuestion>& questions) {
   std::vector<Ids> all;
@@ -77,13 +88,15 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
   ask_options = chosen_options(ask_options, method.traits, ask.contexts, engine);
   ask.load_ms = watch.elapsed_ms();
   const auto answer_all = [&]() -> Status {
-    for (size_t begin = 0; begin < ids.size(); begin += kBatch) {
+    const size_t n_batch = batch_of(ids, ask.contexts);
+    for (size_t begin = 0; begin < ids.size(); begin += n_batch) {
       ask.enter("query");
-      const auto batch = std::span(ids).subspan(begin, std::min(kBatch, ids.size() - begin));
+      const auto batch = std::span(ids).subspan(begin, std::min(n_batch, ids.size() - begin));
       TRY_ASSIGN(const std::vector<Query> queries, run_query(method, ask, batch));
       for (size_t i = 0; i < queries.size(); ++i) {
         question = questions[begin + i].text;
         TRY_ASSIGN(SearchResult result, gather(method, ask, queries[i]));
+        TRY(engine.gguf->check_unchanged());
         result.memory = memory_report(engine, &store.account);
         if (callbacks.on_result && !callbacks.on_result(result)) return {};
       }
@@ -92,7 +105,7 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
   };
   const Status status = answer_all();
   // Eviction goes by last use, so a search that fails counts, too.
-  for (const OpenContext& context : ask.contexts) store.contexts->note_asked(context.name());
+  store.contexts->note_asked(contexts);
   return status;
 }
 

@@ -42,6 +42,13 @@ Result<ContextInfo> Store::find(const std::string& name) {
   return describe(entry);
 }
 
+Result<std::vector<ContextInfo>> Store::find_all(const std::vector<std::string>& names) {
+  TRY_ASSIGN(const std::vector<ContextEntry> entries, impl_->contexts->find_all(names, Which::kCurrent));
+  std::vector<ContextInfo> infos;
+  for (const ContextEntry& entry : entries) infos.push_back(describe(entry));
+  return infos;
+}
+
 Status Store::remove(const std::string& name) { return impl_->contexts->remove(name); }
 
 void remark_disk(const Engine::Impl& engine, Store::Impl& store) {
@@ -92,18 +99,20 @@ ContextInfo describe(const ContextEntry& entry) {
   info.pinned = entry.pinned;
   info.last_asked_unix_s = entry.last_asked_unix_s;
   if (info.n_tokens > 0) info.bytes_per_token = double(info.disk_bytes - info.checkpoint_bytes) / double(info.n_tokens);
+  const bool is_damaged = entry.state.code == Code::kCorrupt;
   info.state = entry.replacement     ? "replacement"
                : entry.busy          ? "busy"
-               : !entry.state.ok()   ? "damaged"
+               : is_damaged          ? "damaged"
+               : !entry.state.ok()   ? "unreadable"
                : entry.meta.complete ? "complete"
                                      : "partial";
-  info.problem = entry.state.message;
+  info.problem = entry.state.message, info.problem_code = entry.state.code;
   if (info.settings_json.empty()) return info;  // busy or damaged: the manifest could not be read
 
   auto settings = parse_settings(entry.meta.settings, info.name);
   auto sources = parse_sources(entry.meta.sources, info.name);
   for (const Status& s : {settings.status(), sources.status()}) {
-    if (!s.ok()) info.state = "damaged", info.problem = s.message;
+    if (!s.ok()) info.state = "damaged", info.problem = s.message, info.problem_code = s.code;
   }
   if (settings.ok()) {
     const ContextSettings& s = settings.value();

@@ -1,7 +1,6 @@
 #include "runtime/model/fingerprint.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <xxhash.h>
 
 #include <fstream>
@@ -20,6 +19,13 @@ namespace {
 bool changes_states(std::string_view key) {
   if (key.starts_with("general.")) return key == "general.architecture";
   return !key.starts_with("tokenizer.chat_template") && !key.starts_with("quantize.");
+}
+
+Result<std::string> checked_fingerprint(const Gguf& gguf) {
+  if (!gguf.is_synthetic()) TRY(check_finite(gguf));
+  std::string fingerprint = compute_fingerprint(gguf);
+  TRY(gguf.check_unchanged());
+  return fingerprint;
 }
 
 }  // namespace
@@ -44,14 +50,8 @@ std::string compute_fingerprint(const Gguf& gguf) {
 }
 
 Result<std::string> cached_fingerprint(const Gguf& gguf, const std::string& cache_dir) {
-  struct stat st;
-  if (gguf.is_synthetic()) return compute_fingerprint(gguf);
-  if (cache_dir.empty() || stat(gguf.path().c_str(), &st) != 0) {
-    TRY(check_finite(gguf));
-    return compute_fingerprint(gguf);
-  }
-  const std::string identity = fmt::format("finite {} {} {}.{:09} {}:{}", gguf.absolute_path(), st.st_size,
-                                           st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_dev, st.st_ino);
+  if (!gguf.identity() || cache_dir.empty()) return checked_fingerprint(gguf);
+  const std::string identity = "finite " + gguf.absolute_path() + " " + to_string(*gguf.identity());
   const std::string file =
       fmt::format("{}/fingerprints/{:016x}", cache_dir, XXH3_64bits(identity.data(), identity.size()));
   if (std::ifstream in(file); in) {
@@ -60,8 +60,7 @@ Result<std::string> cached_fingerprint(const Gguf& gguf, const std::string& cach
       return fingerprint;
     }
   }
-  TRY(check_finite(gguf));
-  const std::string fingerprint = compute_fingerprint(gguf);
+  TRY_ASSIGN(const std::string fingerprint, checked_fingerprint(gguf));
   (void)replace_file(file, identity + "\n" + fingerprint + "\n");
   return fingerprint;
 }

@@ -13,8 +13,9 @@ class Gguf;
 // 32 hex digits of XXH3-128.
 std::string compute_fingerprint(const Gguf& gguf);
 
-// The same, kept in cache_dir under path, size, modification time, device and inode, so that a file is hashed once, and
-// its weights are checked once to be finite (kBadModel). If the cache cannot be written, only time is lost.
+// The same, kept in cache_dir under the path and the identity of the file, so that a file is hashed once, and its
+// weights are checked once to be finite. If the cache cannot be written, only time is lost. kBadModel: a weight is not
+// finite, or the file has changed meanwhile.
 Result<std::string> cached_fingerprint(const Gguf& gguf, const std::string& cache_dir);
 
 }  // namespace reform

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <reform/engine.h>
+#include <reform/errno_status.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,10 +36,7 @@ class Mapping {
   Status open(const std::string& path) {
     // O_NONBLOCK: open() must not wait for a named pipe, which map() refuses.
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-      const bool absent = errno == ENOENT || errno == ENOTDIR;
-      return absent ? Status{Code::kNotFound, path + ": no such file"} : refused(path, "opened");
-    }
+    if (fd < 0) return errno_status(errno, path);
     fd_ = fd;
     return map(fd, path);
   }
@@ -47,6 +45,19 @@ class Mapping {
     if (data_ != nullptr) madvise(data_, size_, MADV_WILLNEED);
   }
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
+  const std::optional<FileIdentity>& identity() const { return identity_; }
+  // By the descriptor, which is what was mapped, and by the path, which may be another file's by now.
+  Status check_unchanged(const std::string& path) const {
+    if (!identity_) return {};
+    struct stat info = {};
+    if (fstat(fd_, &info) != 0) return errno_status(errno, path);
+    std::string how = difference(*identity_, path);
+    if (how.empty()) how = difference(*identity_, FileIdentity::of(info));
+    if (how.empty()) return {};
+    return {Code::kBadModel, fmt::format("{}: {} while it was in use, so its results may be wrong; run this again once "
+                                         "nobody writes to it",
+                                         path, how)};
+  }
   bool holds(std::span<const std::byte> part) const {
     return part.data() >= bytes().data() && part.data() + part.size() <= bytes().data() + size_;
   }
@@ -55,9 +66,9 @@ class Mapping {
     for (size_t done = 0; done < part.size();) {
       const ssize_t n = ::pread(fd_, to + done, part.size() - done, offset + off_t(done));
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return refused(path, "read");
+      if (n < 0) return errno_status(errno, path + ": cannot be read");
       if (n == 0) {
-        return {Code::kIo,
+        return {Code::kBadModel,
                 fmt::format("{}: ends at byte {}; it had {} when it was opened", path, offset + int64_t(done), size_)};
       }
       done += size_t(n);
@@ -66,19 +77,15 @@ class Mapping {
   }
 
  private:
-  static Status refused(const std::string& path, const char* verb) {
-    return {Code::kIo, fmt::format("{}: cannot be {}: {}", path, verb, std::strerror(errno))};
-  }
   Status map(int fd, const std::string& path) {
     struct stat info = {};
-    if (fstat(fd, &info) != 0) return refused(path, "examined");
-    if (!S_ISREG(info.st_mode)) {
-      return {Code::kBadModel, path + (S_ISDIR(info.st_mode) ? ": is a directory" : ": is not a regular file") +
-                                   ", expected a GGUF file"};
-    }
+    if (fstat(fd, &info) != 0) return errno_status(errno, path);
+    if (S_ISDIR(info.st_mode)) return errno_status(EISDIR, path);
+    if (!S_ISREG(info.st_mode)) return {Code::kBadModel, path + ": is not a regular file, expected a GGUF file"};
+    identity_ = FileIdentity::of(info);
     if (info.st_size == 0) return {};  // bytes() is empty, which the parser reports
     void* data = mmap(nullptr, size_t(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
-    if (data == MAP_FAILED) return refused(path, "mapped");
+    if (data == MAP_FAILED) return errno_status(errno, path + ": cannot be mapped");
     data_ = data, size_ = size_t(info.st_size);
     return {};
   }
@@ -86,6 +93,7 @@ class Mapping {
   void* data_ = nullptr;
   size_t size_ = 0;
   int fd_ = -1;
+  std::optional<FileIdentity> identity_;
 };
 
 // The elements of an array value.
@@ -194,6 +202,9 @@ Result<std::unique_ptr<Gguf>> Gguf::parse(std::span<const std::byte> bytes, cons
   TRY(gguf::parse(bytes, label, impl->tables));
   return std::unique_ptr<Gguf>(new Gguf(std::move(impl)));
 }
+
+const std::optional<FileIdentity>& Gguf::identity() const { return impl_->mapping.identity(); }
+Status Gguf::check_unchanged() const { return impl_->mapping.check_unchanged(impl_->label); }
 
 const std::string& Gguf::path() const { return impl_->label; }
 std::string Gguf::absolute_path() const {

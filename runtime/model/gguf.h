@@ -1,9 +1,9 @@
 // GGUF v2 and v3 files, memory-mapped. A file may be hostile, so every offset, length, count, type and alignment is
 // checked before use. A bad file gives a Status that names the file, the place and what was expected.
-// kNotFound: no such file; kIo: the system refuses it; kBadModel: everything else.
+// Where the system refuses the file: <reform/errno_status.h>. kBadModel: everything else.
 // A tensor has 1 to 4 dimensions, none of them 0. Its rows are whole blocks, and its data begins at a multiple of at
-// least 8 bytes in the file. Tensors may overlap. The file must not be shortened while it is open: access to the
-// mapping would fault (read() gives kIo).
+// least 8 bytes in the file. Tensors may overlap. Nobody may write to the file while it is open: check_unchanged() says
+// if somebody has. If it was shortened, access to the mapping faults with SIGBUS (read() gives kBadModel).
 // Thread-safety: const once made; readable from any thread.
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 #pragma once
@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_identity.h"
 #include "base/quant_type.h"
 
 namespace reform {
@@ -54,8 +55,14 @@ class Gguf {
   // Makes all tensor data readable in place: writes a synthetic model's into memory, file_bytes() in all.
   Status materialise() const;
 
-  // Copies a part of a tensor's data. It reads the file and not the mapping, so a file that was shortened gives kIo and
-  // no fault.
+  // Which file was opened, and in which state. Nothing: it is no file.
+  const std::optional<FileIdentity>& identity() const;
+  // kBadModel if the file has been written to, or the path is another file's, since open(). What was computed before
+  // may then be wrong, so whoever keeps or shows a result asks first.
+  Status check_unchanged() const;
+
+  // Copies a part of a tensor's data. It reads the file and not the mapping, so a file that was shortened gives
+  // kBadModel and no fault.
   Status read(std::span<const std::byte> data, std::byte* to) const;
 
   // Metadata. An absent key gives nullopt. A value of another kind is an error that names the key and both kinds. Every

@@ -67,6 +67,11 @@ PartStart parse_part(const json& j) {
   return p;
 }
 
+std::string file_json(const SourceFile& f) {
+  const json file = {{"name", f.name}, {"begin_byte", f.begin_byte}, {"size_bytes", f.size_bytes}};
+  return file.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 template <class Fn>
 auto parse(const std::string& text, const std::string& context, const char* what, Fn fn)
     -> Result<decltype(fn(json()))> {
@@ -79,12 +84,22 @@ auto parse(const std::string& text, const std::string& context, const char* what
 
 }  // namespace
 
-std::string to_json(const std::vector<SourceFile>& sources) {
-  json root = json::array();
-  for (const SourceFile& f : sources) {
-    root.push_back({{"name", f.name}, {"begin_byte", f.begin_byte}, {"size_bytes", f.size_bytes}});
+std::string to_json(const std::vector<SourceFile>& sources) { return GrowingSources().json(sources, {}); }
+
+void GrowingSources::close_up_to(const std::vector<SourceFile>& files, size_t n, size_t& n_closed) {
+  for (; n_closed < n; ++n_closed) closed_ += file_json(files[n_closed]) + ",";
+}
+
+std::string GrowingSources::json(const std::vector<SourceFile>& before, const std::vector<SourceFile>& now) {
+  close_up_to(before, before.size(), n_before_);
+  if (!now.empty()) close_up_to(now, now.size() - 1, n_now_);
+  std::string list = closed_;
+  if (!now.empty()) {
+    list += file_json(now.back());
+  } else if (!list.empty()) {
+    list.pop_back();
   }
-  return root.dump(-1, ' ', false, json::error_handler_t::replace);
+  return "[" + list + "]";
 }
 
 std::vector<SourceFile> without_folders(std::vector<SourceFile> sources) {

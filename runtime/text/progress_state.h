@@ -47,6 +47,18 @@ struct ProgressState {
 };
 
 std::string to_json(const std::vector<SourceFile>& sources);
+
+// to_json() of a list that grows at its end and whose last file grows, for a text of many files that is written down
+// again and again: a file becomes JSON once, and not with every chunk.
+class GrowingSources {
+ public:
+  std::string json(const std::vector<SourceFile>& before, const std::vector<SourceFile>& now);  // both, joined
+
+ private:
+  void close_up_to(const std::vector<SourceFile>& files, size_t n, size_t& n_closed);
+  size_t n_before_ = 0, n_now_ = 0;  // of each list, whose JSON is in closed_
+  std::string closed_;               // each with a comma behind it
+};
 // The files' names without their folders, for an archive.
 std::vector<SourceFile> without_folders(std::vector<SourceFile> sources);
 std::string to_json(const ProgressState& state);

@@ -2,12 +2,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <reform/errno_status.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <istream>
 
-#include "base/errno_status.h"
 #include "base/try.h"
 #include "runtime/text/likeness.h"
 #include "runtime/tokenizer/unicode.h"

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <thread>
 
 #include "base/try.h"
@@ -20,9 +21,18 @@ using std::chrono::steady_clock;
 Result<FileDescriptor> open_lock_file(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   // On a read-only file system an existing lock file can still be locked.
-  if (fd < 0 && (errno == EROFS || errno == EACCES)) fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return os_error("open lock", path, errno);
+  int error = errno;
+  // A store that cannot be written to may lack the folder, too.
+  const std::filesystem::path store = std::filesystem::path(path).parent_path().parent_path();
+  if (fd < 0 && error == ENOENT && ::access(store.c_str(), W_OK) != 0) error = errno;
+  if (fd < 0 && (error == EROFS || error == EACCES)) fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return os_error("open lock", path, error);
   return FileDescriptor(fd);
+}
+
+// Whether there is no lock file, and this process may not make one.
+bool can_have_none(const std::string& path) {
+  return !path_exists(path) && ::access(std::filesystem::path(path).parent_path().c_str(), W_OK) != 0;
 }
 
 // 0, EWOULDBLOCK or another errno.
@@ -94,6 +104,7 @@ Result<FileLock> FileLock::acquire(const std::string& path, Mode mode, milliseco
   const int operation = (mode == Mode::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB;
   const auto deadline = steady_clock::now() + patience;
   while (true) {
+    if (mode == Mode::kShared && can_have_none(path)) return FileLock();
     TRY_ASSIGN(FileDescriptor file, open_lock_file(path));
     const int error = try_flock(file.get(), operation);
     if (error == 0) {

@@ -18,7 +18,8 @@ class FileLock {
   FileLock(FileLock&&) noexcept = default;
   FileLock& operator=(FileLock&&) noexcept = default;
 
-  // Makes the file if there is none. Waits up to `patience` for other holders. Then kBusy, whose message says who they
+  // Makes the file if there is none. A reader that may not make it (a copied store that it can only read) goes without:
+  // no writer has it either. Waits up to `patience` for other holders. Then kBusy, whose message says who they
   // are: "written by process 123" or "read by another process". An exclusive holder never waits for another exclusive
   // one, since that takes minutes; readers mostly come and go.
   static Result<FileLock> acquire(const std::string& path, Mode mode, std::chrono::milliseconds patience = {});

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <reform/errno_status.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -12,7 +13,6 @@
 #include <memory>
 #include <system_error>
 
-#include "base/errno_status.h"
 #include "base/try.h"
 #include "storage/format/bytes.h"
 #include "storage/format/frame.h"
@@ -41,9 +41,10 @@ Status make_directory(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) == 0) return {};
   const int error = errno;
   struct stat info;
-  if (error == EEXIST && ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return {};
-  if (error == EEXIST) return {Code::kIo, fmt::format("cannot make directory {}: a file has that name", path)};
-  return os_error("make directory", path, error);
+  if (error != EEXIST) return os_error("make directory", path, error);
+  if (::stat(path.c_str(), &info) != 0) return os_error("follow the link", path, errno);
+  if (S_ISDIR(info.st_mode)) return {};
+  return {Code::kUsage, path + ": is a file, not a directory"};
 }
 
 Status claim_name(const std::string& path, uint32_t mode) {

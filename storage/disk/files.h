@@ -29,7 +29,7 @@ class FileDescriptor {
   int fd_;
 };
 
-// The Status of an errno (base/errno_status.h): "cannot <verb> <path>: why".
+// The Status of an errno (<reform/errno_status.h>): "cannot <verb> <path>: why".
 Status os_error(const std::string& verb, const std::string& path, int error);
 
 Status make_directory(const std::string& path);  // mode 0700; ok if it exists

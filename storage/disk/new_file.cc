@@ -1,8 +1,12 @@
 #include "storage/disk/new_file.h"
 
 #include <fmt/format.h>
+#include <reform/errno_status.h>
 #include <rocksdb/file_system.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <random>
@@ -76,11 +80,10 @@ Status NewFile::commit() {
 }
 
 Result<ByteSource> open_byte_source(const Disk& disk, const std::string& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (status.type() == fs::file_type::not_found)
-    return Status{Code::kNotFound, fmt::format("{}: there is no such file", path)};
-  if (fs::is_directory(status)) return Status{Code::kUsage, fmt::format("{}: is a directory", path)};
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0) return errno_status(errno, path);
+  if (S_ISDIR(info.st_mode)) return errno_status(EISDIR, path);
+  if (::access(path.c_str(), R_OK) != 0) return errno_status(errno, path);
   std::unique_ptr<rocksdb::FSSequentialFile> opened;
   TRY(disk_status(disk.files().NewSequentialFile(path, {}, &opened, nullptr), "open", path));
   std::shared_ptr<rocksdb::FSSequentialFile> file = std::move(opened);

@@ -78,6 +78,11 @@ Result<std::vector<NamedContext>> DirectoryStore::named_contexts(const Catalogue
 
 Result<NamedContext> DirectoryStore::find_named(const std::string& name, Which which) const {
   TRY_ASSIGN(const auto contexts, named_contexts(load_catalogue(dir_.disk(), dir_.path())));
+  return find_in(contexts, name, which);
+}
+
+Result<NamedContext> DirectoryStore::find_in(const std::vector<NamedContext>& contexts, const std::string& name,
+                                             Which which) const {
   const auto wanted = which == Which::kCurrent ? NamedContext::Role::kCurrent : NamedContext::Role::kReplacement;
   std::vector<std::string> names;
   // A damaged context must not hide an intact one of its name. It also answers to its id.
@@ -209,18 +214,24 @@ Result<std::vector<ContextEntry>> DirectoryStore::list() {
   return entries;
 }
 
-Result<ContextEntry> DirectoryStore::find(const std::string& name, Which which) {
-  return twice_if_gone([&] { return try_find(name, which); });
+Result<std::vector<ContextEntry>> DirectoryStore::find_all(std::span<const std::string> names, Which which) {
+  return twice_if_gone([&] { return try_find(names, which); });
 }
 
-Result<ContextEntry> DirectoryStore::try_find(const std::string& name, Which which) {
-  TRY_ASSIGN(const NamedContext context, find_named(name, which));
-  Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path());
-  bool changed = false;
-  ContextEntry entry = examine(context, catalogue, changed);
-  if (entry.state.code == Code::kNotFound) return entry.state;
-  if (changed && entry.state.ok()) keep_in_catalogue({{context.id, catalogue[context.id]}});
-  return entry;
+Result<std::vector<ContextEntry>> DirectoryStore::try_find(std::span<const std::string> names, Which which) {
+  Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path()), learnt;
+  TRY_ASSIGN(const auto contexts, named_contexts(catalogue));
+  std::vector<ContextEntry> entries;
+  for (const std::string& name : names) {
+    TRY_ASSIGN(const NamedContext context, find_in(contexts, name, which));
+    bool changed = false;
+    entries.push_back(examine(context, catalogue, changed));
+    const Status& state = entries.back().state;
+    if (state.code == Code::kNotFound) return state;
+    if (changed && state.ok()) learnt[context.id] = catalogue[context.id];
+  }
+  if (!learnt.empty()) keep_in_catalogue(learnt);
+  return entries;
 }
 
 // kExists unless a context of this name, or a replacement of it, may be made now. Returns the id of the context to
@@ -300,14 +311,27 @@ Result<std::unique_ptr<ContextWriter>> DirectoryStore::open_writer(const std::st
   return std::unique_ptr<ContextWriter>(std::move(writer));
 }
 
-Result<std::unique_ptr<ContextData>> DirectoryStore::open_reader(const std::string& name) {
+Result<std::vector<std::unique_ptr<ContextData>>> DirectoryStore::open_readers(std::span<const std::string> names) {
   const auto deadline = std::chrono::steady_clock::now() + kReaderPatience;
-  return twice_if_gone([&] { return try_open_reader(name, deadline); });
+  return twice_if_gone([&] { return try_open_readers(names, deadline); });
 }
 
-Result<std::unique_ptr<ContextData>> DirectoryStore::try_open_reader(const std::string& name,
-                                                                     std::chrono::steady_clock::time_point deadline) {
-  TRY_ASSIGN(const NamedContext found, find_named(name, Which::kCurrent));
+Result<std::vector<std::unique_ptr<ContextData>>> DirectoryStore::try_open_readers(
+    std::span<const std::string> names, std::chrono::steady_clock::time_point deadline) {
+  TRY_ASSIGN(const auto contexts, named_contexts(load_catalogue(dir_.disk(), dir_.path())));
+  std::vector<std::unique_ptr<ContextData>> readers;
+  for (const std::string& name : names) {
+    TRY_ASSIGN(NamedContext context, find_in(contexts, name, Which::kCurrent));
+    context.name = name;
+    TRY_ASSIGN(auto reader, open_reader_of(context, deadline));
+    readers.push_back(std::move(reader));
+  }
+  return readers;
+}
+
+Result<std::unique_ptr<ContextData>> DirectoryStore::open_reader_of(const NamedContext& found,
+                                                                    std::chrono::steady_clock::time_point deadline) {
+  const std::string& name = found.name;
   auto lock = lock_context(found.id, name, FileLock::Mode::kShared, {});
   // The writer of a complete context will release it, remove it, or begin to append in a moment.
   while (lock.status().code == Code::kBusy && std::chrono::steady_clock::now() < deadline) {
@@ -318,13 +342,24 @@ Result<std::unique_ptr<ContextData>> DirectoryStore::try_open_reader(const std::
     lock = lock_context(found.id, name, FileLock::Mode::kShared, {});
   }
   TRY(lock);
+  readers_->make_room();
   TRY_ASSIGN(auto context, open_context(found.id, std::move(lock).value(), Database::Mode::kRead));
-  return std::unique_ptr<ContextData>(std::make_unique<WithReads<ContextData>>(std::move(context)));
+  return readers_->make_reader(std::move(context));
 }
 
 int64_t planned_store_bytes(int64_t n_writers, int64_t n_readers) {
   return kBlockCacheBytes + kStreamBytes + n_writers * Database::open_bytes(Database::Mode::kWrite) +
-         n_readers * Database::open_bytes(Database::Mode::kRead);
+         std::min(n_readers, kMostOpenReaders) * Database::open_bytes(Database::Mode::kRead);
+}
+
+Result<ContextEntry> ContextStore::find(const std::string& name, Which which) {
+  TRY_ASSIGN(auto entries, find_all({&name, 1}, which));
+  return std::move(entries[0]);
+}
+
+Result<std::unique_ptr<ContextData>> ContextStore::open_reader(const std::string& name) {
+  TRY_ASSIGN(auto readers, open_readers({&name, 1}));
+  return std::move(readers[0]);
 }
 
 Result<Tokens> ContextData::read_tokens(int64_t begin, int64_t end) {

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,9 +53,9 @@ struct EvictedContext {
 // the other.
 enum class Which { kCurrent, kReplacement };
 
-// The most memory that an open store takes with this many open contexts, beside the parts that its caller passes in.
-// For planning ahead. At most one of the contexts is scanned, or has a checkpoint read, at a time. Each further chunk
-// kind of a writer's context adds two memtables (ChunkKind::memtable_bytes).
+// The most memory that an open store takes with this many contexts, beside the parts that its caller passes in. For
+// planning ahead. At most one of the contexts is scanned, or has a checkpoint read, at a time, and not all readers are
+// open. Each further chunk kind of a writer's context adds two memtables (ChunkKind::memtable_bytes).
 int64_t planned_store_bytes(int64_t n_writers, int64_t n_readers);
 
 class ContextStore {
@@ -67,8 +68,9 @@ class ContextStore {
 
   virtual const Disk& disk() const = 0;
   virtual Result<std::vector<ContextEntry>> list() = 0;  // by name, replacements last; damaged ones included
-  // kNotFound names the contexts that exist.
-  virtual Result<ContextEntry> find(const std::string& name, Which which = Which::kCurrent) = 0;
+  // One for each name. kNotFound names the contexts that exist.
+  virtual Result<std::vector<ContextEntry>> find_all(std::span<const std::string> names, Which which) = 0;
+  Result<ContextEntry> find(const std::string& name, Which which = Which::kCurrent);
   // Makes a new, empty context. kExists if the name is taken. Names: 1-128 bytes of valid UTF-8 without control
   // characters. A replacement needs a current context (kNotFound), and there may be only one (kExists).
   virtual Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes,
@@ -78,8 +80,10 @@ class ContextStore {
   virtual Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name,
                                                              Which which = Which::kCurrent) = 0;
   // Takes the shared lock, so any number of processes may read at once; kBusy while a writer holds it. It also opens
-  // incomplete contexts: the caller looks at meta().
-  virtual Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) = 0;
+  // incomplete contexts: the caller looks at meta(). Of many readers only some are open and hold their lock at a time
+  // (storage/store/reader_pool.h).
+  virtual Result<std::vector<std::unique_ptr<ContextData>>> open_readers(std::span<const std::string> names) = 0;
+  Result<std::unique_ptr<ContextData>> open_reader(const std::string& name);
   // Reads and checks all of the named contexts and their replacements, or of every context if none is named, in the
   // order of their names. The verdicts hold the damage. The Status is not ok if a name does not exist, or if the check
   // itself had to end.
@@ -109,7 +113,8 @@ class ContextStore {
   // A pinned context is never evicted.
   virtual Status set_pinned(const std::string& name, bool pinned) = 0;
   // Notes that the context was just asked. Best effort: a store that cannot be written to can still be asked.
-  virtual void note_asked(const std::string& name) = 0;
+  virtual void note_asked(std::span<const std::string> names) = 0;
+  void note_asked(const std::string& name) { note_asked({&name, 1}); }
 };
 
 }  // namespace reform

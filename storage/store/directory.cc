@@ -35,6 +35,11 @@ bool may_become_store(const std::vector<std::string>& names) {
   });
 }
 
+// A store that this process can only read (a read-only file system, another user's directory).
+bool is_read_only_store(const std::string& dir) {
+  return path_exists(dir + "/contexts") && ::access(dir.c_str(), W_OK) != 0;
+}
+
 Status check_marker(const Disk& disk, const std::string& dir) {
   const auto marker = read_checked_json(disk, marker_path(dir));
   if (marker.ok()) return {};
@@ -50,6 +55,7 @@ Status check_marker(const Disk& disk, const std::string& dir) {
                                         dir, names.front())};
     }
   }
+  if (is_read_only_store(dir)) return {};
   const Status written = write_checked_json(disk, marker_path(dir), {{"what", "reform store"}});
   return written.ok() || !path_exists(marker_path(dir)) ? written : Status{};  // another process made it just now
 }
@@ -84,6 +90,7 @@ Result<StoreDirectory> StoreDirectory::open(const std::string& dir, std::shared_
   TRY(make_directory(path));
   if (!path_exists(marker_path(path))) TRY(sync_folders_above(*disk, path));
   TRY(check_marker(*disk, path));
+  if (is_read_only_store(path)) return StoreDirectory(path, std::move(disk));
   for (const char* folder : kFolders) TRY(make_directory(path + "/" + folder));
   TRY(disk->sync_directory(path));
   return StoreDirectory(path, std::move(disk));

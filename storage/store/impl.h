@@ -16,6 +16,7 @@
 #include "storage/store/catalogue.h"
 #include "storage/store/context_store.h"
 #include "storage/store/directory.h"
+#include "storage/store/reader_pool.h"
 
 namespace reform {
 
@@ -41,6 +42,7 @@ class DirectoryStore final : public ContextStore {
       : dir_(std::move(dir)),
         space_(std::move(space)),
         share_(std::move(share)),
+        readers_(std::make_shared<ReaderPool>(dir_, share_)),
         cache_memory_(std::move(cache_memory)) {
     space_->set_evict([this](const Shortage& shortage) { return evict_for(shortage); });
   }
@@ -48,11 +50,11 @@ class DirectoryStore final : public ContextStore {
 
   const Disk& disk() const override { return dir_.disk(); }
   Result<std::vector<ContextEntry>> list() override;
-  Result<ContextEntry> find(const std::string& name, Which which) override;
+  Result<std::vector<ContextEntry>> find_all(std::span<const std::string> names, Which which) override;
   Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes, const std::string& settings,
                                                 Which which, const ExtraKinds& extra_kinds) override;
   Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name, Which which) override;
-  Result<std::unique_ptr<ContextData>> open_reader(const std::string& name) override;
+  Result<std::vector<std::unique_ptr<ContextData>>> open_readers(std::span<const std::string> names) override;
   Result<std::vector<ContextVerdict>> verify(const std::vector<std::string>& names,
                                              const ContextProgressFn& progress) override;
   Result<ArchiveSummary> export_context(const std::string& name, const EditMeta& edit, const ByteSink& sink,
@@ -67,18 +69,21 @@ class DirectoryStore final : public ContextStore {
   Status keep_limit(const std::string& name) override;
   std::vector<EvictedContext> take_evicted() override;
   Status set_pinned(const std::string& name, bool pinned) override;
-  void note_asked(const std::string& name) override;
+  void note_asked(std::span<const std::string> names) override;
 
  private:
-  Result<ContextEntry> try_find(const std::string& name, Which which);
-  Result<std::unique_ptr<ContextData>> try_open_reader(const std::string& name,
-                                                       std::chrono::steady_clock::time_point deadline);
+  Result<std::vector<ContextEntry>> try_find(std::span<const std::string> names, Which which);
+  Result<std::vector<std::unique_ptr<ContextData>>> try_open_readers(std::span<const std::string> names,
+                                                                     std::chrono::steady_clock::time_point deadline);
+  Result<std::unique_ptr<ContextData>> open_reader_of(const NamedContext& context,
+                                                      std::chrono::steady_clock::time_point deadline);
   Result<FileLock> lock_context(const std::string& id, const std::string& name, FileLock::Mode mode,
                                 std::chrono::milliseconds patience);
   Result<StoredContext> open_context(const std::string& id, FileLock lock, Database::Mode mode,
                                      std::shared_ptr<SpaceClaim> claim = nullptr);
   Result<std::vector<NamedContext>> named_contexts(const Catalogue& catalogue) const;
   Result<NamedContext> find_named(const std::string& name, Which which) const;
+  Result<NamedContext> find_in(const std::vector<NamedContext>& contexts, const std::string& name, Which which) const;
   Status verify_one(const NamedContext& context, const ContextProgressFn& progress, ContextVerdict& verdict);
   Status remove_context(const NamedContext& context, std::chrono::milliseconds patience);
   Status remove_replaced(std::chrono::milliseconds patience);
@@ -87,11 +92,12 @@ class DirectoryStore final : public ContextStore {
   void keep_in_catalogue(const Catalogue& found);
   Result<std::string> check_free(const std::string& name, Which which) const;
   Status evict_for(const Shortage& shortage);
-  Status change_use(const std::string& name, const std::function<Status(UseRecord&)>& change);
+  Status change_use(const NamedContext& context, const std::function<Status(UseRecord&)>& change);
 
   const StoreDirectory dir_;
   const std::shared_ptr<Space> space_;
   const DatabaseShare share_;
+  const std::shared_ptr<ReaderPool> readers_;
   Reservation cache_memory_;  // for share_.block_cache
   std::mutex evicted_mutex_;
   std::vector<EvictedContext> evicted_;

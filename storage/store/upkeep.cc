@@ -88,32 +88,38 @@ std::vector<EvictedContext> DirectoryStore::take_evicted() {
   return std::exchange(evicted_, {});
 }
 
-Status DirectoryStore::change_use(const std::string& name, const std::function<Status(UseRecord&)>& change) {
-  TRY_ASSIGN(const NamedContext context, find_named(name, Which::kCurrent));
+Status DirectoryStore::change_use(const NamedContext& context, const std::function<Status(UseRecord&)>& change) {
   // Room for it is kept below the cap: a user who must make room must be able to unpin.
   TRY_ASSIGN(const auto names, dir_.lock_names());  // nobody else removes or changes it meanwhile
   const std::string dir = dir_.context_dir(context.id);
-  if (!path_exists(dir)) return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", name)};
+  if (!path_exists(dir)) return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", context.name)};
   UseRecord use = read_use_record(dir_.disk(), dir);
   TRY(change(use));
   return write_use_record(dir_.disk(), dir, use);
 }
 
 Status DirectoryStore::set_pinned(const std::string& name, bool pinned) {
-  return change_use(name, [&](UseRecord& use) -> Status {
+  TRY_ASSIGN(const NamedContext context, find_named(name, Which::kCurrent));
+  return change_use(context, [&](UseRecord& use) -> Status {
     use.pinned = pinned;
     return {};
   });
 }
 
-void DirectoryStore::note_asked(const std::string& name) {
+void DirectoryStore::note_asked(std::span<const std::string> names) {
+  const auto contexts = named_contexts(load_catalogue(dir_.disk(), dir_.path()));
+  if (!contexts.ok()) return;
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const int64_t now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-  (void)change_use(name, [&](UseRecord& use) -> Status {
+  const auto note = [&](UseRecord& use) -> Status {
     if (!use.readable) return {Code::kCorrupt, "the use record cannot be read"};
     use.last_asked_unix_ms = now_ms;
     return {};
-  }).ok();
+  };
+  for (const std::string& name : names) {
+    const auto context = find_in(contexts.value(), name, Which::kCurrent);
+    if (context.ok()) (void)change_use(context.value(), note).ok();
+  }
 }
 
 }  // namespace reform

@@ -1,4 +1,4 @@
-#include "base/errno_status.h"
+#include <reform/errno_status.h>
 
 #include <catch2/catch.hpp>
 #include <cerrno>

@@ -106,7 +106,7 @@ TEST_CASE("files that are no model this program runs: each says why", "[tools]")
     check_refused(b.run(args), 4, says);
     check_refused(b.run({"generate", "--model", path, "hello"}), 4, says);
   }
-  check_refused(b.run({"generate", "--model", b.path(""), "hello"}), 4, {"directory"});
+  check_refused(b.run({"generate", "--model", b.path(""), "hello"}), 2, {"is a directory"});
   check_refused(b.run({"generate", "--model", b.path("none.gguf"), "hello"}), 3, {"none.gguf"});
   CHECK(b.n_contexts() == 0);
 }

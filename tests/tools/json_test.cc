@@ -52,7 +52,8 @@ TEST_CASE("no bytes of a text, a name or a message can break the JSON", "[tools]
       export_fields(kHostile, kHostile, {hostile_context(), 5, kHostile}),
       import_fields(kHostile, kHostile, {hostile_context(), 5, kHostile}),
       error_fields({Code::kBadText, kHostile}),
-      ingest_fields({hostile_context(), IngestResult::Outcome::kResumed, 3, {}, {}, {{kHostile, 1, 2}}}),
+      ingest_fields({hostile_context(), IngestResult::Outcome::kResumed, 3, {}, {}, {{kHostile, 1, 2}}},
+                    {{"binary", kHostile, 4}}),
       generate_fields({}, {kHostile, kHostile, {}, {}})};
   for (const Json& fields : objects) {
     const std::string text = dump(with_header("verb", fields));

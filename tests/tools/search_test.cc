@@ -163,8 +163,8 @@ TEST_CASE("search: what is refused says why, and names the question's line", "[t
   check_refused(b.search(lines("\n" + endless + "\nwhy?")), 2, {q + ":2: the question's", "window of 1024"});
   check_refused(b.search(lines(" \n\n")), 2, {q + ": there is no question in it"});
   check_refused(b.search(lines("")), 2, {q + ": there is no question in it"});
-  check_refused(b.search({"a", "--file", b.path("none.txt")}), 3, {"none.txt", "No such file"});
-  check_refused(b.search({"a", "--file", b.path("")}), 12, {"cannot be read"});
+  check_refused(b.search({"a", "--file", b.path("none.txt")}), 3, {"none.txt", "no such file"});
+  check_refused(b.search({"a", "--file", b.path("")}), 2, {"is a directory"});
   CommandInput endless_input;
   endless_input.stdin_text = endless;
   check_refused(b.search({"a", "--file", "-"}, endless_input), 2, {"standard input:1: the question's"});

@@ -2,6 +2,9 @@
 //
 // Thread-safety: any thread may make any call. Calls that run the model (ingest, ask, generate) wait for each other.
 // Lifetime: the engine must outlive every call made with it.
+// The model's file is mapped, and nobody may write to it meanwhile. A call during which that happened fails with
+// kBadModel. If the file becomes shorter, the kernel may send SIGBUS. The library installs no signal handlers; a host
+// that wants to say more installs one before open(), as the command does (tools/open_engine.cc).
 #pragma once
 
 #include <reform/export.h>

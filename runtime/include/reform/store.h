@@ -45,9 +45,11 @@ struct ContextInfo {
   std::string model_name, model_path, model_fingerprint;
   std::string policy;  // a name of list_policies()
   // "complete"; "partial": the ingest was stopped and can continue; "busy": another process is writing it; "damaged";
-  // "replacement": unfinished, and will take the place of the context that has its name now (find() gives that one).
+  // "unreadable": the system refuses to open or read it; "replacement": unfinished, and will take the place of the
+  // context that has its name now (find() gives that one).
   std::string state;
-  std::string problem;             // why it is damaged
+  std::string problem;             // why it is damaged or unreadable
+  Code problem_code = Code::kOk;   // of that
   std::vector<std::string> files;  // the sources' names, in order
   int64_t n_tokens = 0, source_bytes = 0, created_unix_s = 0;
   int64_t chunk_tokens = 0, cache_tokens = 0;
@@ -71,8 +73,9 @@ class REFORM_API Store {
 
   const std::string& dir() const;
   Result<std::vector<ContextInfo>> list();
-  Result<ContextInfo> find(const std::string& name);  // kNotFound names what there is
-  Status remove(const std::string& name);             // its bytes are free on return; kBusy if it is in use
+  Result<ContextInfo> find(const std::string& name);                                 // kNotFound names what there is
+  Result<std::vector<ContextInfo>> find_all(const std::vector<std::string>& names);  // one for each, in this order
+  Status remove(const std::string& name);  // its bytes are free on return; kBusy if it is in use
   Status set_pinned(const std::string& name, bool pinned);
   Result<StoreUse> use();
   Status set_limit(const StoreOptions& options);

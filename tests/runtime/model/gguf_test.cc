@@ -1,16 +1,20 @@
 #include "runtime/model/gguf.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "tests/support/gguf_writer.h"
+#include "tests/support/temp_dir.h"
 
 using namespace reform;
 
@@ -235,7 +239,8 @@ TEST_CASE("gguf: open maps a file, and says what is wrong with a path", "[runtim
     CHECK(opened.value()->file_bytes() == int64_t(std::filesystem::file_size(path)));
     CHECK(read_everything(*opened.value()) > 0);
   }
-  const std::string empty = dir / "empty", fifo = dir / "fifo";
+  const std::string empty = dir / "empty", fifo = dir / "fifo", loop = dir / "loop";
+  std::filesystem::create_symlink(loop, loop);
   std::fclose(std::fopen(empty.c_str(), "w"));
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
   const struct {
@@ -243,9 +248,11 @@ TEST_CASE("gguf: open maps a file, and says what is wrong with a path", "[runtim
     Code code;
     const char* message;
   } cases[] = {
-      {dir / "none.gguf", Code::kNotFound, ": no such file"},
-      {path + "/below", Code::kNotFound, ": no such file"},
-      {dir, Code::kBadModel, ": is a directory, expected a GGUF file"},
+      {dir / "none.gguf", Code::kNotFound, ": no such file or directory"},
+      {path + "/below", Code::kNotFound, ": not a directory: a part of the path is a file"},
+      {dir, Code::kUsage, ": is a directory"},
+      {loop, Code::kIo, ": its symbolic links lead in a circle"},
+      {dir / std::string(300, 'n'), Code::kIo, ": the name is too long for the file system"},
       {fifo, Code::kBadModel, ": is not a regular file, expected a GGUF file"},
       {empty, Code::kBadModel, ": not a GGUF file: it is empty"},
   };
@@ -255,4 +262,40 @@ TEST_CASE("gguf: open maps a file, and says what is wrong with a path", "[runtim
     CHECK(status.message == c.path + c.message);
   }
   std::filesystem::remove_all(dir);
+}
+
+TEST_CASE("gguf: a file that was written to, cut, replaced or removed is noticed, whatever its times say",
+          "[runtime][gguf]") {
+  const test::TempDir dir;
+  const std::string path = dir.path() + "/model.gguf", other = dir.path() + "/other.gguf";
+  const auto keep_times = [&](const std::function<void()>& change) {
+    struct stat info;
+    REQUIRE(::stat(path.c_str(), &info) == 0);
+    change();
+    const timespec times[] = {info.st_atim, info.st_mtim};
+    REQUIRE(::utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+  };
+  const auto write_byte = [&] {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(200).put('x');
+  };
+  const struct {
+    const char* says;
+    std::function<void()> change;
+  } cases[] = {{"was changed", [&] { keep_times(write_byte); }},
+               {"was cut from", [&] { std::filesystem::resize_file(path, 100); }},
+               {"was replaced by another file", [&] { std::filesystem::rename(other, path); }},
+               {"is gone", [&] { std::filesystem::remove(path); }}};
+  for (const auto& c : cases) {
+    full_file(3).write_file(path);
+    full_file(3).write_file(other);
+    const auto opened = Gguf::open(path);
+    REQUIRE(opened.ok());
+    CHECK(opened.value()->check_unchanged().ok());
+    c.change();
+    const Status changed = opened.value()->check_unchanged();
+    CHECK(changed.code == Code::kBadModel);
+    INFO(changed.message);
+    CHECK(changed.message.find(path + ": " + c.says) == 0);
+  }
 }
