@@ -67,7 +67,7 @@ struct IngestProgress {
 struct IngestResult {
   ContextInfo context;
   enum class Outcome { kIngested, kResumed, kUnchanged, kAppended, kReplaced } outcome = Outcome::kIngested;
-  int64_t tokens_run = 0;  // by this call; 0 if unchanged
+  int64_t tokens_run = 0;  // by this call, with those that an append runs again; 0 if unchanged
   Timings timings;
   MemoryReport memory;
   std::vector<Eviction> evicted;  // contexts removed to make room for it

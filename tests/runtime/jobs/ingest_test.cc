@@ -77,6 +77,30 @@ TEST_CASE("append: two texts one after the other leave what the joined text leav
   }
 }
 
+// The second checkpoint is the one that an append starts from. Up to four tokens for each slot of the cache, the append
+// makes it again.
+TEST_CASE("a short context keeps one checkpoint, a long one keeps the one for appends too", "[runtime]") {
+  IngestBench bench;
+  for (const std::string& policy : every_policy()) {
+    IngestOptions options = IngestBench::options(policy);
+    options.checkpoint_seconds = policy == "h2o" ? 0 : 1000;  // what is saved on the way goes at the end
+    const auto shortest_with = [&](int64_t n_tokens) {
+      std::string text = made_text(17, 2000);
+      const Snapshot all = ingested(bench, {text}, options);
+      size_t end = size_t(all.begin_bytes[size_t(n_tokens)]);
+      while (!is_char_begin(text, end)) ++end;
+      return text.substr(0, end);
+    };
+    CAPTURE(policy);
+    const std::string text = shortest_with(5 * kChunk + 30);
+    const Snapshot brief = ingested(bench, {shortest_with(4 * kChunk + 30)}, options);
+    CHECK(brief.at == std::vector<int64_t>{int64_t(brief.ids.size())});
+    const Snapshot longer = ingested(bench, {text}, options);
+    CHECK(longer.at.size() == (policy == "none" ? 1 : 2));
+    if (policy != "none") CHECK(longer.at.front() == 5 * kChunk);
+  }
+}
+
 TEST_CASE("append: text that ends on a chunk's last token, or short of one chunk", "[runtime]") {
   IngestBench bench;
   const IngestOptions options = IngestBench::options("h2o");
