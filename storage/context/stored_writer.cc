@@ -73,6 +73,8 @@ Status StoredWriter::note_saved() {
   ledger.saved_sequence = state.sequence;
   ledger.saved_tokens = saved_tokens;
   ledger.complete = state.complete;
+  const auto store = std::filesystem::path(context_.dir()).parent_path().parent_path();
+  if (state.complete) ledger.use_number = next_use_number(context_.db().disk(), (store / "contexts").string());
   if (state.complete && !ledger.replaces.empty() && !ledger.took_over) {
     // A pin belongs to the name, so the replacement inherits it.
     const auto replaced = std::filesystem::path(context_.dir()).parent_path() / ledger.replaces;
