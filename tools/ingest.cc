@@ -74,8 +74,7 @@ void print_result(Output& out, const IngestResult& r) {
     line += fmt::format("{}, {} tokens in all; {} run in {}", outcome_name(r.outcome), format_count(c.n_tokens),
                         format_count(r.tokens_run), format_duration(seconds));
     if (seconds > 0) line += fmt::format(" ({} tokens/s)", format_count(int64_t(double(r.tokens_run) / seconds + 0.5)));
-    line += fmt::format("; {} on disk, {:.0f} bytes per token; peak memory {}\n", format_bytes(c.disk_bytes),
-                        c.bytes_per_token, format_bytes(r.memory.peak_host_bytes));
+    line += fmt::format("; on disk {}; peak memory {}\n", format_disk(c), format_bytes(r.memory.peak_host_bytes));
   }
   out.text(line);
   out.object(ingest_fields(r));

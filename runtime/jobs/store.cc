@@ -91,7 +91,7 @@ ContextInfo describe(const ContextEntry& entry) {
   info.settings_json = entry.meta.settings;
   info.pinned = entry.pinned;
   info.last_asked_unix_s = entry.last_asked_unix_s;
-  if (info.n_tokens > 0) info.bytes_per_token = double(info.disk_bytes - info.checkpoint_bytes) / double(info.n_tokens);
+  if (info.n_tokens > 0) info.bytes_per_token = double(info.disk_bytes) / double(info.n_tokens);
   info.state = entry.replacement     ? "replacement"
                : entry.busy          ? "busy"
                : !entry.state.ok()   ? "damaged"

@@ -73,6 +73,8 @@ TEST_CASE("a context's life: ingested, unchanged, refused, appended, replaced, r
   CHECK(r["context"]["state"] == "complete");
   CHECK(r["context"]["source_bytes"] == first.size());
   CHECK(r["tokens_run"] == r["context"]["n_tokens"]);
+  CHECK(r["context"]["bytes_per_token"].get<double>() ==
+        Approx(r["context"]["disk_bytes"].get<double>() / r["context"]["n_tokens"].get<double>()));
 
   r = object(tool.ingest("book", {a}));
   CHECK(r["outcome"] == "unchanged");
