@@ -18,6 +18,8 @@ using Outcome = IngestResult::Outcome;
 
 constexpr int64_t kUsualTokens = 4096;  // of a chunk, and of a layer's cache
 
+// How many tokens of white space a text is read for before the model is looked at.
+constexpr int64_t kMostWhiteTokens = int64_t{1} << 20;
 // Chooses the sizes that were left open. Positions in phase 1 are slots: first the cache's, then the chunk's.
 IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
   const Tokenizer& tokenizer = *engine.tokenizer;
@@ -150,6 +152,14 @@ Result<IngestTarget> begin(IngestCall& call, Which which) {
                      .sink_tokens = options.sink_tokens,
                      .overlap_tokens = options.overlap_tokens,
                      .lossy = options.lossy,
+// Reads on until there is more than white space, so that nothing is begun or cut back for a stream of nothing else.
+Status read_beginning(TokenPump& pump) {
+  do {
+    TRY(pump.fill(pump.waiting() + 1));
+  } while (!pump.reader().saw_text() && !pump.ended() && pump.waiting() < kMostWhiteTokens);
+  return {};
+}
+
                      .heads = {},
                      .maps = {},
                      .head_dim = engine.model->shape().head_dim,
@@ -157,7 +167,7 @@ Result<IngestTarget> begin(IngestCall& call, Which which) {
                      .full_depth = options.full_depth,
                      .fp8_products = engine.fp8_products()};
   TRY(open_text(call, target));
-  TRY(target.pump->fill(1));
+  TRY(read_beginning(*target.pump));
   if (target.pump->waiting() == 0) return empty_text(call);
   call.tokenise_ms += watch.lap_ms();
   TRY_ASSIGN(HeadSet set, call.engine.resolve_heads(options.depth, call.progress, call.cancel));
@@ -172,8 +182,7 @@ Result<IngestTarget> open_append(const IngestCall& call, const ContextMeta& then
   target.state.part = target.state.append;
   target.start = target.state.part.begin_tokens;
   TRY(open_text(call, target));
-  TRY(target.pump->fill(target.pump->waiting() + 1));
-  if (target.pump->reader().bytes_read() == 0) return empty_text(call);
+  TRY(read_beginning(*target.pump));
   // Locked only now, since a stream may keep us waiting for its text.
   TRY_ASSIGN(target.writer, call.store.contexts->open_writer(call.name));
   const ContextMeta& now = target.writer->meta();

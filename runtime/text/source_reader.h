@@ -16,22 +16,25 @@
 #include "base/file_identity.h"
 #include "base/hash.h"
 #include "runtime/text/progress_state.h"
+#include "runtime/text/text_finder.h"
 #include "storage/disk/files.h"
 
 namespace reform {
 
 class SourceReader {
  public:
-  // Looks at every path and opens it once, so that one that cannot be read shows before work is done. first_byte: where
-  // these sources begin in the joined text. lossy: invalid UTF-8 is accepted.
+  // Looks at every path and opens it once, so that one that cannot be read, or has nothing to read, shows before work
+  // is done. first_byte: where these sources begin in the joined text. lossy: invalid UTF-8 is accepted.
   static Result<std::unique_ptr<SourceReader>> open(const std::vector<IngestSource>& sources, int64_t first_byte,
                                                     bool lossy, const CancelToken* cancel = nullptr);
 
-  // The next block; empty at the end. kBadText names the file and the byte, or what became of the file. kIo: a read
-  // failed. kCancelled.
+  // The next block; empty at the end. kBadText names the file and the byte, or what became of the file, or says that
+  // the file was empty or had white space alone. kIo: a read failed. kCancelled.
   Result<std::string_view> next();
   // kBadText if a file has changed since open(), read or not.
   Status check_unchanged() const;
+
+  bool saw_text() const { return text_.found(); }  // whether the current source has had more than white space so far
 
   int64_t bytes_read() const { return bytes_read_; }
   int64_t total_bytes() const { return total_bytes_; }             // -1: one of them is a stream
@@ -60,6 +63,7 @@ class SourceReader {
   std::vector<SourceFile> files_;
   std::string buffer_;
   std::string cut_;  // the start of a character at the end of the last block
+  TextFinder text_;  // of the current input
 };
 
 }  // namespace reform
