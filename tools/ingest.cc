@@ -118,6 +118,7 @@ std::string policy_help() {
   std::string help = "What a chunk hands to the next:";
   for (const PolicyInfo& policy : list_policies()) help += fmt::format("\n{}: {}", policy.name, policy.summary);
   return help;
+    if (progress.phase == "save") scope.allow_saving();
 }
 
 }  // namespace

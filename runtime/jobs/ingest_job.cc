@@ -111,17 +111,18 @@ Status IngestJob::open_context() {
 }
 
 Status IngestJob::run() {
-  const bool is_new = target_.writer == nullptr;
   TRY(open_context());
   since_checkpoint_.lap_ms();
   Status done = run_chunks();
   if (!done.ok()) {
     (void)write_pending().ok();
+    if (done.code == Code::kCancelled) save_what_is_read();
     done = explain_stop(done);
   }
-  const bool left_empty = is_new && target_.writer->meta().n_tokens == 0;
+  // Of a first text nothing can be gone on with before something is saved.
+  const bool is_useless = n_saved_ == 0 && target_.state.part.source_begin_byte == 0;
   target_.writer.reset();
-  if (!done.ok() && left_empty) (void)call_.store.contexts->remove(name_, target_.which);
+  if (!done.ok() && is_useless) (void)call_.store.contexts->remove(name_, target_.which);
   return done;
 }
 
@@ -162,9 +163,16 @@ Status IngestJob::claim_room(int64_t n_tokens) {
     TRY(write_pending());
     room = make(1, n_tokens);
   }
-  if (room.code == Code::kNoSpace && n_done_ > n_saved_ && append_base_.value_or(n_done_) == n_done_)
-    (void)save_checkpoint(compress_.policy->carries()).ok();
+  if (room.code == Code::kNoSpace) save_what_is_read();
   return room;
+}
+
+// Best effort, before the job stops. What is saved is the end of the last chunk, unless more text could change it.
+void IngestJob::save_what_is_read() {
+  const bool is_final = !append_base_ || n_done_ == *append_base_;
+  if (n_done_ == n_saved_ || !is_final || !compressor_->undo_chunk()) return;
+  report("save", 0);
+  if (save_checkpoint(compress_.policy->carries()).ok()) report("save", 0);
 }
 
 IngestJob::PendingChunk IngestJob::next_chunk(int64_t n_tokens) {

@@ -83,6 +83,7 @@ class IngestJob {
   Status run_chunk();
   PendingChunk next_chunk(int64_t n_tokens);
   Status claim_room(int64_t n_tokens);
+  void save_what_is_read();
   Status write_pending();
   Status save_checkpoint(bool with_cache);
   Status restore_cache();

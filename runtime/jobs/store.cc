@@ -85,7 +85,7 @@ ContextInfo describe(const ContextEntry& entry) {
   info.name = entry.meta.name;
   info.id = entry.meta.id;
   info.created_unix_s = entry.meta.created_unix_s;
-  info.n_tokens = entry.meta.n_tokens;
+  info.n_tokens = entry.saved_tokens;
   info.disk_bytes = entry.disk_bytes;
   info.checkpoint_bytes = entry.checkpoint_bytes;
   info.settings_json = entry.meta.settings;

@@ -34,6 +34,7 @@ struct ContextEntry {
   ContextMeta meta;
   int64_t disk_bytes = 0;         // all files of the context
   int64_t checkpoint_bytes = 0;   // the checkpoints' part of that
+  int64_t saved_tokens = 0;       // of meta.n_tokens, those that a restart does not recompute
   bool busy = false;              // a writer holds it now
   bool pinned = false;            // never evicted
   int64_t last_asked_unix_s = 0;  // 0: never

@@ -152,7 +152,7 @@ TEST_CASE("an ingest that was stopped goes on, and ends as if it had not been", 
     CHECK(stopped.exit_code == 128 + signal);
     if (signal == SIGINT) {
       CHECK(object(stopped)["error"]["name"] == "cancelled");
-      CHECK(stopped.err.find("run the same command again") != std::string::npos);
+      CHECK(stopped.err.find("tokens are saved; run the same command again") != std::string::npos);
       CHECK(tool.run({"ask", name, "why?"}).exit_code == 8);  // not finished
     }
     const Json r = object(tool.ingest(name, {text}));

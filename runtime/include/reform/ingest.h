@@ -61,7 +61,7 @@ struct IngestProgress {
   double tokens_per_s = 0;
   double eta_s = -1;       // < 0: unknown
   int64_t host_bytes = 0;  // accounted memory now
-  std::string phase;       // "heads", "compress", "finish"
+  std::string phase;       // "heads", "compress", "finish"; "save": before it stops it saves what it has read
 };
 
 struct IngestResult {

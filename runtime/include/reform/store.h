@@ -49,7 +49,8 @@ struct ContextInfo {
   std::string state;
   std::string problem;             // why it is damaged
   std::vector<std::string> files;  // the sources' names, in order
-  int64_t n_tokens = 0, source_bytes = 0, created_unix_s = 0;
+  int64_t n_tokens = 0;            // if it is not complete: those that are saved
+  int64_t source_bytes = 0, created_unix_s = 0;
   int64_t chunk_tokens = 0, cache_tokens = 0;
   int64_t disk_bytes = 0, checkpoint_bytes = 0;
   double bytes_per_token = 0;     // disk_bytes by n_tokens, checkpoints included; 0 without tokens
