@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <istream>
 #include <memory>
+#include <set>
 
 #include "tools/flags.h"
 #include "tools/input.h"
@@ -31,6 +33,7 @@ struct IngestFlags {
 };
 
 constexpr const char* kStdin = "-";
+constexpr const char* kMethodGroup = "Method (fixed when the context is begun)";
 
 // Runs before the model is loaded, so that nobody waits for an error.
 Status check_files(const std::vector<std::string>& files) {
@@ -80,8 +83,21 @@ void print_result(Output& out, const IngestResult& r) {
   out.object(ingest_fields(r));
 }
 
-Status run_ingest(const IngestFlags& flags, Output& out) {
+// The options of a group that were given, by the names that IngestOptions has for them.
+std::set<std::string> chosen_in(const CLI::App& verb, const char* group) {
+  std::set<std::string> names;
+  for (const CLI::Option* option : verb.get_options()) {
+    if (option->get_group() != group || option->count() == 0) continue;
+    std::string name = option->get_single_name();
+    std::replace(name.begin(), name.end(), '-', '_');
+    names.insert(name);
+  }
+  return names;
+}
+
+Status run_ingest(const IngestFlags& flags, const CLI::App& verb, Output& out) {
   IngestOptions options = flags.options;
+  options.chosen = chosen_in(verb, kMethodGroup);
   if (flags.append) options.on_existing = IngestOptions::OnExisting::kAppend;
   if (flags.replace) options.on_existing = IngestOptions::OnExisting::kReplace;
   if (Status s = options.validate(); !s.ok()) return s;
@@ -102,6 +118,7 @@ Status run_ingest(const IngestFlags& flags, Output& out) {
   IngestProgress last;
   const auto show = [&](const IngestProgress& progress) {
     last = progress;
+    if (progress.phase == "save") scope.allow_saving();
     out.progress().update([&](int columns) { return ingest_line(progress, columns); });
   };
   auto result = ingest(*engine.value(), *store.value(), flags.name, sources, options, show, &scope.token());
@@ -118,19 +135,19 @@ std::string policy_help() {
   std::string help = "What a chunk hands to the next:";
   for (const PolicyInfo& policy : list_policies()) help += fmt::format("\n{}: {}", policy.name, policy.summary);
   return help;
-    if (progress.phase == "save") scope.allow_saving();
 }
 
 }  // namespace
 
 void add_ingest(CLI::App& app, Invocation& invocation) {
   const auto flags = std::make_shared<IngestFlags>();
-  CLI::App* verb = add_verb(app, invocation, "ingest",
-                            "Read a text once and keep it as a context.\n"
-                            "Ctrl-C stops it; the same command again goes on from what was saved.",
-                            "  reform ingest --model qwen.gguf bible kjv.txt\n"
-                            "  pdftotext report.pdf - | reform ingest --model qwen.gguf report -",
-                            [flags](Output& out) { return run_ingest(*flags, out); });
+  CLI::App* verb =
+      add_verb(app, invocation, "ingest",
+               "Read a text once and keep it as a context.\n"
+               "Ctrl-C stops it and saves what was read; the same command again goes on from there.",
+               "  reform ingest --model qwen.gguf bible kjv.txt\n"
+               "  pdftotext report.pdf - | reform ingest --model qwen.gguf report -",
+               [flags, &app](Output& out) { return run_ingest(*flags, *app.get_subcommand("ingest"), out); });
   verb->add_option("NAME", flags->name, "Name of the context")->required();
   verb->add_option("FILE", flags->files, "Texts in UTF-8, read in this order; '-' is standard input")->required();
   add_engine_flags(*verb, flags->engine, /*model_required=*/true);
@@ -149,7 +166,7 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
       ->default_str(fmt::format("{}", flags->options.checkpoint_seconds));
 
   IngestOptions& o = flags->options;
-  const char* group = "Method (fixed when the context is begun)";
+  const char* group = kMethodGroup;
   const auto add = [&](const char* name, int64_t& value, Range<int64_t> range, const char* help) {
     add_number(*verb, name, value, range, help)->default_str(value == 0 ? "auto" : std::to_string(value))->group(group);
   };

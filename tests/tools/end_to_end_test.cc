@@ -80,6 +80,11 @@ TEST_CASE("a context's life: ingested, unchanged, refused, appended, replaced, r
   CHECK(r["outcome"] == "unchanged");
   CHECK(r["tokens_run"] == 0);
 
+  CommandResult other = tool.ingest("book", {a, "--policy", "recent", "--sink-tokens", "4"});
+  CHECK(object(other)["outcome"] == "unchanged");
+  CHECK(other.err.find("policy h2o, not recent; --replace") != std::string::npos);
+  CHECK(tool.ingest("book", {a, "--policy", "h2o"}).err.find("keeps what it was") == std::string::npos);
+
   const CommandResult refused = tool.ingest("book", {b});
   CHECK(refused.exit_code == 7);
   CHECK(object(refused)["error"]["name"] == "exists");

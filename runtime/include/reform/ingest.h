@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <istream>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ struct IngestOptions {
   // old context goes on answering until the new one is finished and takes its place in that instant; a replacement that
   // was begun with the same text and options is continued.
   enum class OnExisting { kRefuse, kAppend, kReplace } on_existing = OnExisting::kRefuse;
+  // The names of those above ("policy", "chunk_tokens", …) that the caller chose and did not leave at their defaults.
+  // If the context was begun with another value, it keeps that, and a warning names both.
+  std::set<std::string> chosen = {};
   // Changes speed, not results.
   double checkpoint_seconds = 30;  // how often progress is saved
 

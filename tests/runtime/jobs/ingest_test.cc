@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/jobs/kept_settings.h"
 #include "runtime/jobs/store_impl.h"
 #include "tests/runtime/support/ingest_support.h"
 #include "tests/runtime/tokenizer/tokenizer_documents.h"
@@ -196,6 +197,49 @@ TEST_CASE("stopped at any chunk and gone on: the context is that of an ingest no
     }
     REQUIRE(bench.store().remove("parts").ok());
   }
+}
+
+TEST_CASE("stopped by the user, an ingest has saved all chunks it read, or leaves nothing", "[runtime]") {
+  IngestBench bench;
+  for (const std::string& policy : every_policy()) {
+    IngestOptions options = IngestBench::options(policy);
+    options.checkpoint_seconds = 1000;
+    const std::string text = made_text(57 + policy.size(), 1000);
+    for (const int chunk : {1, 3}) {
+      CAPTURE(policy, chunk);
+      REQUIRE(bench.file_stopped("parts", text, options, chunk));
+      CHECK(bench.store().find("parts").value().state == "partial");
+      CHECK(bench.store().find("parts").value().n_tokens == chunk * kChunk);
+      const auto rest = bench.ingest("parts", {text}, options);
+      REQUIRE(rest.ok());
+      CHECK(rest.value().tokens_run == rest.value().context.n_tokens - chunk * kChunk);
+      REQUIRE(bench.store().remove("parts").ok());
+    }
+    REQUIRE(bench.file_stopped("parts", text, options, 0));
+    CHECK(bench.store().find("parts").status().code == Code::kNotFound);
+  }
+}
+
+TEST_CASE("a setting asked for that the context does not have is said, with both values", "[runtime]") {
+  IngestBench bench;
+  IngestOptions options = IngestBench::options("recent");
+  const std::string text = made_text(23, 600);
+  must_ingest(bench, text, options, Outcome::kIngested);
+  const ContextSettings kept = parse_settings(bench.store().find("parts").value().settings_json, "parts").value();
+  CHECK(kept_settings(options, nullptr, kept) == "");
+  options.chosen = {"policy", "chunk_tokens", "cache_tokens", "sink_tokens", "overlap_tokens", "full_depth"};
+  CHECK(kept_settings(options, nullptr, kept) == "");  // chosen, and the same
+  options.policy = "tova";
+  options.chunk_tokens = 96;
+  options.full_depth = true;
+  const HeadSet other{.heads = {kept.heads[0]}, .maps = {}};
+  const std::string all = kept_settings(options, &other, kept);
+  for (const std::string part : {"policy recent, not tova", "chunk_tokens 64, not 96", "full_depth false, not true"})
+    CHECK(all.find(part) != std::string::npos);
+  CHECK(all.find("heads ") != std::string::npos);
+  CHECK(all.find("cache_tokens") == std::string::npos);
+  options.chosen = {};
+  CHECK(kept_settings(options, nullptr, kept) == "");  // left at its default, whatever that is
 }
 
 TEST_CASE("an append that is stopped goes on, and takes further appends", "[runtime]") {
