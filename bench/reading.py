@@ -38,7 +38,8 @@ def read(arguments, text, policy, threads, depth, folder):
     said = json.loads(done.stdout)
     context = said["context"]
     return {"policy": policy, "threads": threads, "depth": depth, "heads": context["settings"]["heads"], "tokens": context["n_tokens"],
-            "bytes_per_token": context["bytes_per_token"], "tokens_per_s": said["timings"]["prompt_per_second"]}
+            "bytes_per_token": (context["disk_bytes"] - context["checkpoint_bytes"]) / context["n_tokens"],
+            "tokens_per_s": said["timings"]["prompt_per_second"]}
 
 
 def layers_read(heads):

@@ -75,7 +75,7 @@ def ingest(model_path, text_path, name, store):
         say(f"read before: {context['n_tokens']:,} tokens are on disk")
     else:
         say(f"{result['outcome']}: {context['n_tokens']:,} tokens in {seconds:.0f} s "
-            f"({result['tokens_run'] / seconds:.0f} tokens/s), {context['bytes_per_token']:.0f} bytes per token on disk, "
+            f"({result['tokens_run'] / seconds:.0f} tokens/s), {context['disk_bytes'] / 2**20:,.0f} MiB on disk, "
             f"peak memory {result['memory_bytes']['peak_host'] / 2**20:,.0f} MiB")
     return seconds
 

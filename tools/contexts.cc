@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <functional>
 #include <memory>
 
@@ -25,7 +26,7 @@ Row context_row(const ContextInfo& c) {
           printable(c.model_name, false),
           format_count(c.n_tokens),
           format_bytes(c.disk_bytes),
-          fmt::format("{:.0f}", c.bytes_per_token),
+          format_count(std::llround(c.bytes_per_token)),
           c.state + (c.pinned ? ", pinned" : ""),
           format_date(c.created_unix_s),
           c.last_asked_unix_s == 0 ? "never" : format_date(c.last_asked_unix_s)};
@@ -80,8 +81,7 @@ std::string describe(const ContextInfo& c) {
   add("tokens", format_count(c.n_tokens));
   add("text", format_bytes(c.source_bytes));
   for (const std::string& file : c.files) add("  file", file);
-  add("on disk", fmt::format("{} ({:.1f} bytes per token, and {} of checkpoints)", format_bytes(c.disk_bytes),
-                             c.bytes_per_token, format_bytes(c.checkpoint_bytes)));
+  add("on disk", format_disk(c));
   add("model", fmt::format("{} ({})", c.model_name, c.model_path.empty() ? "file not known: --model" : c.model_path));
   add("fingerprint", c.model_fingerprint);
   add("policy", fmt::format("{}, chunks of {} tokens, cache of {}", c.policy, format_count(c.chunk_tokens),
@@ -143,11 +143,12 @@ Status run_rm(const StoreFlags& flags, Output& out) { return change_each(flags, 
 
 void add_contexts(CLI::App& app, Invocation& invocation) {
   const auto store_dir = std::make_shared<std::string>();
-  CLI::App* verb = add_verb(app, invocation, "contexts",
-                            "List the contexts in the store.\n"
-                            "BYTES/TOKEN leaves out the checkpoint, which does not grow with the text.",
-                            "  reform contexts --store ~/library",
-                            [store_dir](Output& out) { return run_contexts(*store_dir, out); });
+  CLI::App* verb = add_verb(
+      app, invocation, "contexts",
+      "List the contexts in the store.\n"
+      "BYTES/TOKEN is all that is on disk, divided by the tokens. Most of it is the checkpoint in a short\n"
+      "text; it does not grow with the text.",
+      "  reform contexts --store ~/library", [store_dir](Output& out) { return run_contexts(*store_dir, out); });
   add_store_flag(*verb, *store_dir);
 }
 

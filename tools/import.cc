@@ -39,8 +39,14 @@ ArchiveSource read_from(std::istream& in, const CancelToken& cancel) {
 
 void print_result(const ImportFlags& flags, const std::string& store_dir, const ArchiveResult& r, Output& out) {
   const ContextInfo& c = r.context;
-  out.text(fmt::format("{}: {} tokens, {} read and checked; {} on disk\n", printable(c.name, false),
-                       format_count(c.n_tokens), format_bytes(r.archive_bytes), format_bytes(c.disk_bytes)));
+  if (r.unchanged) {
+    out.text(fmt::format("{}: the same context is already there ({} tokens); nothing to import\n",
+                         printable(c.name, false), format_count(c.n_tokens)));
+    out.object(import_fields(store_dir, flags.file, r));
+    return;
+  }
+  out.text(fmt::format("{}: {} tokens, {} read and checked; on disk {}\n", printable(c.name, false),
+                       format_count(c.n_tokens), format_bytes(r.archive_bytes), format_disk(c)));
   if (c.model_path.empty()) {
     out.progress().remark(
         fmt::format("reform: a question needs its model, {}: ask with --model FILE", printable(c.model_name, false)));
@@ -74,12 +80,13 @@ Status run_import(const ImportFlags& flags, Output& out) {
 
 void add_import(CLI::App& app, Invocation& invocation) {
   const auto flags = std::make_shared<ImportFlags>();
-  CLI::App* verb = add_verb(app, invocation, "import",
-                            "Take in a context that `reform export` wrote.\n"
-                            "It appears once all of the file has been read and checked.",
-                            "  reform import bible.reform --model qwen.gguf\n"
-                            "  reform import bible.reform --as \"bible, old\"",
-                            [flags](Output& out) { return run_import(*flags, out); });
+  CLI::App* verb =
+      add_verb(app, invocation, "import",
+               "Take in a context that `reform export` wrote.\n"
+               "It appears once all of the file has been read and checked. The same file again changes nothing.",
+               "  reform import bible.reform --model qwen.gguf\n"
+               "  reform import bible.reform --as \"bible, old\"",
+               [flags](Output& out) { return run_import(*flags, out); });
   verb->add_option("FILE", flags->file, "File that export wrote; '-' is standard input")->required();
   verb->add_option("--as", flags->options.name, "Name of the context here; by default the one it had")
       ->type_name("NAME");

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <istream>
 #include <memory>
+#include <set>
 
 #include "tools/flags.h"
 #include "tools/input.h"
@@ -32,6 +33,8 @@ struct IngestFlags {
   bool append = false, replace = false;
 };
 
+constexpr const char* kMethodGroup = "Method (fixed when the context is begun)";
+
 // Says what was saved, and how to go on.
 Status explain_cancelled(const IngestFlags& flags, bool from_stdin, const IngestProgress& last, Store& store) {
   std::string saved = "nothing is saved yet; run the same command again";
@@ -56,8 +59,7 @@ void print_result(Output& out, const IngestResult& r, const TextFiles& texts) {
     line += fmt::format("{}, {} tokens in all; {} run in {}", outcome_name(r.outcome), format_count(c.n_tokens),
                         format_count(r.tokens_run), format_duration(seconds));
     if (seconds > 0) line += fmt::format(" ({} tokens/s)", format_count(int64_t(double(r.tokens_run) / seconds + 0.5)));
-    line += fmt::format("; {} on disk, {:.0f} bytes per token; peak memory {}\n", format_bytes(c.disk_bytes),
-                        c.bytes_per_token, format_bytes(r.memory.peak_host_bytes));
+    line += fmt::format("; on disk {}; peak memory {}\n", format_disk(c), format_bytes(r.memory.peak_host_bytes));
   }
   out.text(line);
   out.object(ingest_fields(r, texts.left_out));
@@ -72,8 +74,21 @@ Result<TextFiles> look_for_texts(const IngestFlags& flags, Output& out) {
   return texts;
 }
 
-Status run_ingest(const IngestFlags& flags, Output& out) {
+// The options of a group that were given, by the names that IngestOptions has for them.
+std::set<std::string> chosen_in(const CLI::App& verb, const char* group) {
+  std::set<std::string> names;
+  for (const CLI::Option* option : verb.get_options()) {
+    if (option->get_group() != group || option->count() == 0) continue;
+    std::string name = option->get_single_name();
+    std::replace(name.begin(), name.end(), '-', '_');
+    names.insert(name);
+  }
+  return names;
+}
+
+Status run_ingest(const IngestFlags& flags, const CLI::App& verb, Output& out) {
   IngestOptions options = flags.options;
+  options.chosen = chosen_in(verb, kMethodGroup);
   if (flags.append) options.on_existing = IngestOptions::OnExisting::kAppend;
   if (flags.replace) options.on_existing = IngestOptions::OnExisting::kReplace;
   if (Status s = options.validate(); !s.ok()) return s;
@@ -96,6 +111,7 @@ Status run_ingest(const IngestFlags& flags, Output& out) {
   IngestProgress last;
   const auto show = [&](const IngestProgress& progress) {
     last = progress;
+    if (progress.phase == "save") scope.allow_saving();
     out.progress().update([&](int columns) { return ingest_line(progress, columns); });
   };
   auto result = ingest(*engine.value(), *store.value(), flags.name, sources, options, show, &scope.token());
@@ -144,14 +160,15 @@ std::string policy_help() {
 
 void add_ingest(CLI::App& app, Invocation& invocation) {
   const auto flags = std::make_shared<IngestFlags>();
-  CLI::App* verb = add_verb(app, invocation, "ingest",
-                            "Read a text once and keep it as a context.\n"
-                            "Ctrl-C stops it; the same command again goes on from what was saved.",
-                            "  reform ingest --model qwen.gguf bible kjv.txt\n"
-                            "  reform ingest --model qwen.gguf manual -r docs --include '*.md' --exclude old\n"
-                            "  git ls-files -z src | reform ingest --model qwen.gguf code --files-from - -0\n"
-                            "  pdftotext report.pdf - | reform ingest --model qwen.gguf report -",
-                            [flags](Output& out) { return run_ingest(*flags, out); });
+  CLI::App* verb =
+      add_verb(app, invocation, "ingest",
+               "Read a text once and keep it as a context.\n"
+               "Ctrl-C stops it and saves what was read; the same command again goes on from there.",
+               "  reform ingest --model qwen.gguf bible kjv.txt\n"
+               "  reform ingest --model qwen.gguf manual -r docs --include '*.md' --exclude old\n"
+               "  git ls-files -z src | reform ingest --model qwen.gguf code --files-from - -0\n"
+               "  pdftotext report.pdf - | reform ingest --model qwen.gguf report -",
+               [flags, &app](Output& out) { return run_ingest(*flags, *app.get_subcommand("ingest"), out); });
   verb->add_option("NAME", flags->name, "Name of the context")->required();
   add_text_flags(*verb, flags->texts);
   add_engine_flags(*verb, flags->engine, /*model_required=*/true);
@@ -177,7 +194,7 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
       ->default_str(fmt::format("{}", flags->options.checkpoint_seconds));
 
   IngestOptions& o = flags->options;
-  const char* group = "Method (fixed when the context is begun)";
+  const char* group = kMethodGroup;
   const auto add = [&](const char* name, int64_t& value, Range<int64_t> range, const char* help) {
     add_number(*verb, name, value, range, help)->default_str(value == 0 ? "auto" : std::to_string(value))->group(group);
   };

@@ -13,6 +13,8 @@ namespace {
 
 // How long a cancelled call may take before the process ends without it. So Ctrl-C works within a second.
 constexpr suseconds_t kPatienceUs = 900'000;
+// The same once it says that it saves what it has done: what a slow disk takes for a few hundred megabytes.
+constexpr time_t kSavingPatienceS = 10;
 
 // A signal handler can reach only globals.
 CancelToken g_token;
@@ -67,6 +69,12 @@ void install_interrupt_handler(const char* error_object) {
   handle(SIGALRM, on_alarm);
   // If the reader goes away, write() fails; the process must not end in the middle of a commit.
   handle(SIGPIPE, SIG_IGN);
+}
+
+void CancelScope::allow_saving() const {
+  if (!g_token.cancelled()) return;
+  const itimerval patience{{0, 0}, {kSavingPatienceS, 0}};
+  setitimer(ITIMER_REAL, &patience, nullptr);
 }
 
 CancelScope::CancelScope() { g_in_scope = true; }

@@ -18,6 +18,8 @@ class CancelScope {
   CancelScope(const CancelScope&) = delete;
   CancelScope& operator=(const CancelScope&) = delete;
   const CancelToken& token() const;
+  // The call was cancelled and saves what it has done: it gets ten seconds from now. A second Ctrl-C still ends it.
+  void allow_saving() const;
 };
 
 }  // namespace reform::tool

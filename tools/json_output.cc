@@ -216,6 +216,7 @@ Json export_fields(const std::string& store_dir, const std::string& file, const 
 Json import_fields(const std::string& store_dir, const std::string& file, const ArchiveResult& result) {
   return {{"store", store_dir},
           {"file", file},
+          {"outcome", result.unchanged ? "unchanged" : "imported"},
           {"archive_bytes", result.archive_bytes},
           {"xxh3_128", result.xxh3_128},
           {"evicted", evicted_json(result.evicted)},

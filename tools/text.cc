@@ -72,6 +72,13 @@ std::string format_date(int64_t unix_seconds) {
   return text;
 }
 
+std::string format_disk(const ContextInfo& c) {
+  std::string text =
+      fmt::format("{}, {} bytes per token", format_bytes(c.disk_bytes), format_count(std::llround(c.bytes_per_token)));
+  if (c.checkpoint_bytes > 0) text += fmt::format("; {} of it checkpoints", format_bytes(c.checkpoint_bytes));
+  return text;
+}
+
 std::string printable(std::string_view text, bool keep_lines) {
   std::string out;
   out.reserve(text.size());

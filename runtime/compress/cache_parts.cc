@@ -16,7 +16,8 @@ std::vector<StatePart> cache_parts(const KvCache& cache, int64_t layer) {
     for (int64_t g = 0; g < view.n_kv_heads; ++g) {
       parts.push_back({.name = fmt::format("{} {}.{} {}", is_key ? "k" : "v", layer, g, type),
                        .data = data + g * view.capacity * slot_bytes,
-                       .slot_bytes = slot_bytes});
+                       .slot_bytes = slot_bytes,
+                       .is_cache = true});
     }
   }
   return parts;

@@ -74,6 +74,10 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const
     for (const StatePart& p : c->state_)
       room += p.on_host ? 0 : copy_bytes(site.device, p.bytes(stored_slots(options)));
     TRY_ASSIGN(c->parts_room_, Buffer<std::byte>::create(site.host, MemoryCategory::kCheckpoint, room));
+    c->undoes_ = copy_bytes(site.device, 1) == 0;
+    int64_t kept = 0;
+    for (const StatePart& p : c->state_) kept += c->undoes_ && !p.is_cache ? p.bytes(stored_slots(options)) : 0;
+    TRY_ASSIGN(c->before_, Buffer<std::byte>::create(site.host, MemoryCategory::kCheckpoint, kept));
   }
   return c;
 }
@@ -81,6 +85,7 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const
 void Compressor::reset() {
   cache_.set_kv_len(0);
   loading_kv_len_ = 0;
+  cut_kv_len_.reset();
   if (policy_ != nullptr) policy_->reset();
 }
 
@@ -127,7 +132,10 @@ Result<RowsForHost> Compressor::run_chunk(std::span<const int32_t> overlap, std:
       policy_->observe(layer, args, lse);
     };
   }
+  cut_kv_len_ = cache_.kv_len();
+  with_policy_state([](std::byte* now, std::byte* before, size_t n) { std::copy_n(now, n, before); });
   TRY(run(ids_, skip, !options_.full_depth, cancel, std::move(hooks)));
+  cut_kv_len_.reset();
   evict();
   return outlet_->end_call(int64_t(chunk.size()) * layout_.row_bytes());
 }
@@ -153,6 +161,26 @@ Result<std::span<const std::byte>> Compressor::run_question(std::span<const int3
   TRY_ASSIGN(const RowsForHost rows, outlet_->end_call(int64_t(ids.size()) * layout_.row_bytes()));
   TRY(outlet_->wait_for(rows));
   return rows.bytes;
+}
+
+void Compressor::with_policy_state(const std::function<void(std::byte*, std::byte*, size_t)>& fn) {
+  if (!undoes_) return;
+  std::byte* before = before_.data();
+  for (const StatePart& p : state_) {
+    if (p.is_cache) continue;
+    const auto n = size_t(p.bytes(*cut_kv_len_));
+    fn(p.data, before, n);
+    before += n;
+  }
+}
+
+bool Compressor::undo_chunk() {
+  if (!cut_kv_len_) return true;
+  if (!undoes_) return false;
+  with_policy_state([](std::byte* now, const std::byte* before, size_t n) { std::copy_n(before, n, now); });
+  cache_.set_kv_len(*cut_kv_len_);
+  cut_kv_len_.reset();
+  return true;
 }
 
 Status Compressor::wait_for(const RowsForHost& rows) { return outlet_->wait_for(rows); }

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -65,10 +66,14 @@ class Compressor {
   int64_t kv_len() const { return cache_.kv_len(); }
 
   // Runs one chunk. `overlap` are the tokens just before it, used only if nothing is carried. After kCancelled only
-  // reset() makes the state usable again. The rows may be read after wait_for(); row_outlet.h says until when.
+  // undo_chunk() or reset() makes the state usable again. The rows may be read after wait_for(); row_outlet.h says
+  // until when.
   Result<RowsForHost> run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
                                 const std::function<void(double)>& on_progress, const CancelToken* cancel);
   Status wait_for(const RowsForHost& rows);
+  // After a chunk that was cancelled: parts() gives the state before it again, if this returns true. It does not where
+  // the device has memory of its own. If no chunk was cut, nothing changes.
+  bool undo_chunk();
 
   // Only if nothing is carried: makes the cache that questions are asked on, from the text's last kQuestionTailTokens
   // or from all of a shorter text.
@@ -96,6 +101,8 @@ class Compressor {
   Status run(std::span<const int32_t> ids, int64_t skip_tokens, bool to_exit, const CancelToken* cancel,
              ForwardHooks hooks = {});
   void evict();
+  // Calls fn for each part of the policy's state with its bytes now and with their place in before_.
+  void with_policy_state(const std::function<void(std::byte* now, std::byte* before, size_t n_bytes)>& fn);
 
   Device* device_ = nullptr;
   Ops* ops_ = nullptr;
@@ -111,6 +118,9 @@ class Compressor {
   std::unique_ptr<RowOutlet> outlet_;
   std::byte* rows_ = nullptr;     // of the current call, [call_tokens, row_bytes]
   Buffer<std::byte> parts_room_;  // what parts() copies, if the host does not see it
+  Buffer<std::byte> before_;      // the policy's state before the current chunk, if the host sees it
+  bool undoes_ = false;
+  std::optional<int64_t> cut_kv_len_;  // while a chunk runs, and once it was cut: the slots before it
   int64_t loading_kv_len_ = 0;
   std::vector<int32_t> ids_;
 };

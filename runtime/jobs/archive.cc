@@ -97,18 +97,20 @@ Result<ArchiveResult> import_context(Store& store, const ImportOrigin& from, con
     name = meta.name;
     return {};
   };
-  const auto summary = contexts.import_context(source, admit_it, watched(progress, cancel));
+  const auto summary = contexts.import_context(source, admit_it, watched(progress, cancel), make_portable);
   auto evicted = take_evictions(contexts, options.log);
   if (summary.status().code == Code::kCorrupt)
     return Status{Code::kCorrupt, fmt::format("{}: {}", from.path, summary.status().message)};
   if (summary.status().code == Code::kExists)
-    return Status{Code::kExists, summary.status().message + "; import it --as another name, or remove that one first"};
+    return Status{Code::kExists, summary.status().message +
+                                     ", with other contents; import it --as another name, or remove that one first"};
   TRY(summary);
   ArchiveResult result;
   TRY_ASSIGN(result.context, store.find(name));
   result.archive_bytes = summary.value().bytes;
   result.xxh3_128 = summary.value().digest;
   result.evicted = std::move(evicted);
+  result.unchanged = summary.value().unchanged;
   return result;
 }
 

@@ -3,11 +3,13 @@
 #include <reform/ingest.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/try.h"
 #include "runtime/jobs/ingest_decision.h"
 #include "runtime/jobs/ingest_job.h"
+#include "runtime/jobs/kept_settings.h"
 #include "storage/format/context_name.h"
 
 namespace reform {
@@ -16,6 +18,8 @@ namespace {
 using Action = IngestDecision::Action;
 using Outcome = IngestResult::Outcome;
 
+// How many tokens of white space a text is read for before the model is looked at.
+constexpr int64_t kMostWhiteTokens = int64_t{1} << 20;
 constexpr int64_t kUsualTokens = 4096;  // of a chunk, and of a layer's cache
 
 // Chooses the sizes that were left open. Positions in phase 1 are slots: first the cache's, then the chunk's.
@@ -35,13 +39,28 @@ IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
   return options;
 }
 
+// The heads that the call asks for by a file or a depth, if it does.
+Result<std::optional<HeadSet>> asked_heads(const IngestCall& call) {
+  if (call.engine.options.heads_file.empty() && call.options.depth.empty()) return std::optional<HeadSet>();
+  TRY_ASSIGN(HeadSet set, call.engine.resolve_heads(call.options.depth, call.progress, call.cancel));
+  return std::optional(std::move(set));
+}
+
+Status warn_of_kept(const IngestCall& call, const ContextSettings& settings) {
+  TRY_ASSIGN(const auto heads, asked_heads(call));
+  const std::string kept = kept_settings(call.options, heads ? &*heads : nullptr, settings);
+  if (kept.empty()) return {};
+  call.engine.remark(LogLevel::kWarning, fmt::format("context '{}' keeps what it was begun with: {}; --replace begins "
+                                                     "it anew",
+                                                     call.name, kept));
+  return {};
+}
+
 Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
   const Engine::Impl& engine = call.engine;
   const IngestOptions& options = call.options;
-  if (!engine.options.heads_file.empty() || !options.depth.empty()) {
-    TRY_ASSIGN(const HeadSet set, call.engine.resolve_heads(options.depth, call.progress, call.cancel));
-    if (set.heads != s.heads) return false;
-  }
+  TRY_ASSIGN(const auto heads, asked_heads(call));
+  if (heads && heads->heads != s.heads) return false;
   return s.fp8_products == engine.fp8_products() && s.full_depth == options.full_depth && s.policy == options.policy &&
          s.chunk_tokens == options.chunk_tokens && s.cache_tokens == options.cache_tokens &&
          s.sink_tokens == options.sink_tokens && s.overlap_tokens == options.overlap_tokens &&
@@ -145,6 +164,14 @@ Status empty_text(const IngestCall& call) {
   return {Code::kBadText, fmt::format("{}: the text is empty", call.sources[0].path)};
 }
 
+// Reads on until there is more than white space, so that nothing is begun or cut back for a stream of nothing else.
+Status read_beginning(TokenPump& pump) {
+  do {
+    TRY(pump.fill(pump.waiting() + 1));
+  } while (!pump.reader().saw_text() && !pump.ended() && pump.waiting() < kMostWhiteTokens);
+  return {};
+}
+
 Result<IngestTarget> begin(IngestCall& call, Which which) {
   Stopwatch watch;
   const Engine::Impl& engine = call.engine;
@@ -170,7 +197,7 @@ Result<IngestTarget> begin(IngestCall& call, Which which) {
                      .full_depth = options.full_depth,
                      .fp8_products = engine.fp8_products()};
   TRY(open_text(call, target));
-  TRY(target.pump->fill(1));
+  TRY(read_beginning(*target.pump));
   if (target.pump->waiting() == 0) return empty_text(call);
   call.tokenise_ms += watch.lap_ms();
   TRY_ASSIGN(HeadSet set, call.engine.resolve_heads(options.depth, call.progress, call.cancel));
@@ -185,8 +212,7 @@ Result<IngestTarget> open_append(const IngestCall& call, const ContextMeta& then
   target.state.part = target.state.append;
   target.start = target.state.part.begin_tokens;
   TRY(open_text(call, target));
-  TRY(target.pump->fill(target.pump->waiting() + 1));
-  if (target.pump->reader().bytes_read() == 0) return empty_text(call);
+  TRY(read_beginning(*target.pump));
   // Locked only now, since a stream may keep us waiting for its text.
   TRY_ASSIGN(target.writer, call.store.contexts->open_writer(call.name));
   const ContextMeta& now = target.writer->meta();
@@ -236,7 +262,11 @@ Result<IngestResult> result_of(IngestCall& call, Outcome outcome) {
 Result<IngestResult> carry_out(IngestCall& call, const IngestDecision& decision, const ContextMeta& current,
                                IngestTarget target) {
   Outcome outcome = Outcome::kAppended;
-  if (decision.action == Action::kNothing) return result_of(call, Outcome::kUnchanged);
+  if (decision.action == Action::kNothing) {
+    TRY_ASSIGN(const ContextSettings settings, parse_settings(current.settings, call.name));
+    TRY(warn_of_kept(call, settings));
+    return result_of(call, Outcome::kUnchanged);
+  }
   if (decision.action == Action::kBegin) {
     target = {};
     TRY_ASSIGN(target, begin(call, decision.which));
@@ -249,6 +279,7 @@ Result<IngestResult> carry_out(IngestCall& call, const IngestDecision& decision,
   } else {
     TRY_ASSIGN(target, open_append(call, current));
   }
+  if (decision.action != Action::kBegin) TRY(warn_of_kept(call, target.settings));
   IngestJob job(call, std::move(target));
   TRY(job.run());
   // If this fails, the next process that opens the store does it.

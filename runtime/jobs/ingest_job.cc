@@ -17,6 +17,9 @@ namespace {
 constexpr double kReportEveryMs = 100;
 // Upper bounds in the store: a token's id and length, and a chunk's record of the text so far, beside its files.
 constexpr int64_t kSpanBytes = 16, kStateBytes = 64 * kKiB;
+// A finished context keeps the checkpoint that an append starts from only if the append would otherwise run more tokens
+// again, for each slot of the cache, than this. A shorter text is mostly checkpoints, and soon read.
+constexpr int64_t kRerunTokensPerSlot = 4;
 
 }  // namespace
 
@@ -79,6 +82,7 @@ Status IngestJob::make_compressor() {
     return Compressor::create(*engine_.model, site, settings_.heads, compress_, sizes);
   };
   TRY_ASSIGN(compressor_, engine_.open_session<Compressor>(needs, make, cancel_));
+  since_start_.lap_ms();
   return {};
 }
 
@@ -89,7 +93,7 @@ Status IngestJob::open_context() {
     TRY_ASSIGN(target_.writer, call_.store.contexts->create(name_, row_bytes, to_json(settings_), target_.which));
     return {};
   }
-  TRY(load_checkpoint());
+  TRY(restore_cache());
   target_.state.can_append = false;
   target_.state.append = {};
   target_.state.committed_hash = target_.pump->hash();
@@ -102,18 +106,18 @@ Status IngestJob::open_context() {
 }
 
 Status IngestJob::run() {
-  const bool is_new = target_.writer == nullptr;
   TRY(open_context());
-  since_start_.lap_ms();
   since_checkpoint_.lap_ms();
   Status done = run_chunks();
   if (!done.ok()) {
     (void)write_pending().ok();
+    if (done.code == Code::kCancelled) save_what_is_read();
     done = explain_stop(done);
   }
-  const bool left_empty = is_new && target_.writer->meta().n_tokens == 0;
+  // Of a first text nothing can be gone on with before something is saved.
+  const bool is_useless = n_saved_ == 0 && target_.state.part.source_begin_byte == 0;
   target_.writer.reset();
-  if (!done.ok() && left_empty) (void)call_.store.contexts->remove(name_, target_.which);
+  if (!done.ok() && is_useless) (void)call_.store.contexts->remove(name_, target_.which);
   return done;
 }
 
@@ -143,12 +147,10 @@ Status IngestJob::explain_stop(const Status& why) const {
 Status IngestJob::claim_room(int64_t n_tokens) {
   const int64_t row_bytes = compressor_->layout().row_bytes();
   const int64_t checkpoint_bytes = compressor_->most_parts_bytes(n_done_ + n_tokens);
-  // At the end the question's checkpoint replaces another one, and for a moment both are stored.
-  const bool saved_twice = !compress_.policy->carries();
   const int64_t state_bytes = kStateBytes + int64_t(target_.sources_json().size());
   const auto make = [&](int64_t n_chunks, int64_t n_chunks_tokens) {
     Status made = target_.writer->claim_room(n_chunks_tokens * (row_bytes + kSpanBytes) + n_chunks * state_bytes,
-                                             checkpoint_bytes * (saved_twice ? 2 : 1));
+                                             checkpoint_bytes);
     call_.note_evictions();
     return made;
   };
@@ -157,8 +159,16 @@ Status IngestJob::claim_room(int64_t n_tokens) {
     TRY(write_pending());
     room = make(1, n_tokens);
   }
-  if (room.code == Code::kNoSpace && n_done_ > n_saved_ && !append_base_) (void)save_checkpoint().ok();
+  if (room.code == Code::kNoSpace) save_what_is_read();
   return room;
+}
+
+// Best effort, before the job stops. What is saved is the end of the last chunk, unless more text could change it.
+void IngestJob::save_what_is_read() {
+  const bool is_final = !append_base_ || n_done_ == *append_base_;
+  if (n_done_ == n_saved_ || !is_final || !compressor_->undo_chunk()) return;
+  report("save", 0);
+  if (save_checkpoint(compress_.policy->carries()).ok()) report("save", 0);
 }
 
 IngestJob::PendingChunk IngestJob::next_chunk(int64_t n_tokens) {
@@ -200,7 +210,7 @@ Status IngestJob::run_chunk() {
   pending_ = std::move(chunk);
   if (!pending_->rows.under_way()) TRY(write_pending());
   if (append_base_ || since_checkpoint_.elapsed_ms() <= call_.options.checkpoint_seconds * 1000) return {};
-  return save_checkpoint();
+  return save_checkpoint(compress_.policy->carries());
 }
 
 // A state that is not a number makes all after it the same, so a sound model has no chunk with half its rows empty.
@@ -235,17 +245,48 @@ Status IngestJob::check_files() const {
   return engine_.gguf->check_unchanged();
 }
 
-Status IngestJob::save_checkpoint() {
+// Where nothing is carried, there is no cache to save before the end.
+Status IngestJob::save_checkpoint(bool with_cache) {
   TRY(check_files());
   TRY(write_pending());
   Stopwatch watch;
-  TRY_ASSIGN(const std::vector<NamedBytes> parts, compressor_->parts());
+  std::vector<NamedBytes> parts;
+  if (with_cache) {
+    TRY_ASSIGN(parts, compressor_->parts());
+  }
   std::vector<int64_t> keep = {n_done_};
-  if (append_base_) keep.push_back(*append_base_);
+  if (append_base_) keep.insert(keep.end(), {*append_base_, n_saved_});  // until finish(), a resume starts from them
   TRY(target_.writer->save_checkpoint(n_done_, parts, keep));
   n_saved_ = n_done_;
   since_checkpoint_.lap_ms();
   call_.store_ms += watch.lap_ms();
+  return {};
+}
+
+// Makes the cache as it was at token target_.start: from the newest checkpoint up to there, and by running the stored
+// tokens after it again.
+Status IngestJob::restore_cache() {
+  if (!compress_.policy->carries()) return {};
+  TRY_ASSIGN(const std::vector<int64_t> checkpoints, target_.writer->checkpoints());
+  n_saved_ = 0;
+  for (const int64_t n : checkpoints) {
+    if (n <= target_.start && n % compress_.chunk_tokens == 0) n_saved_ = std::max(n_saved_, n);
+  }
+  TRY(load_checkpoint());
+  for (n_done_ = n_saved_; n_done_ < target_.start; n_done_ += compress_.chunk_tokens) TRY(rerun_chunk());
+  return {};
+}
+
+Status IngestJob::rerun_chunk() {
+  Stopwatch watch;
+  report("compress", 0);
+  const int64_t n = compress_.chunk_tokens;
+  TRY_ASSIGN(const Tokens tokens, target_.writer->read_tokens(n_done_, n_done_ + n));
+  const auto progress = [&](double done) { report("compress", done * double(n)); };
+  TRY_ASSIGN(const RowsForHost rows, compressor_->run_chunk({}, tokens.ids, progress, cancel_));
+  TRY(compressor_->wait_for(rows));
+  call_.n_run += n;
+  call_.compress_ms += watch.lap_ms();
   return {};
 }
 
@@ -258,10 +299,14 @@ Status IngestJob::load_checkpoint() {
   return compressor_->finish_load(n_parts);
 }
 
-// Saves the last state that no continuation of the text could change.
+bool IngestJob::keeps_append_start() const {
+  return compress_.policy->carries() && *append_base_ > kRerunTokensPerSlot * compress_.cache_tokens;
+}
+
+// Notes the last state that no continuation of the text could change.
 Status IngestJob::save_append_start() {
-  if (n_done_ > n_saved_) TRY(save_checkpoint());
   append_base_ = n_done_;
+  if (n_done_ > n_saved_ && keeps_append_start()) TRY(save_checkpoint(/*with_cache=*/true));
   ProgressState& state = target_.state;
   state.can_append = true;
   state.append =
@@ -281,12 +326,14 @@ Status IngestJob::finish() {
     TRY(compressor_->run_tail(tail.ids, cancel_));
     call_.compress_ms += watch.lap_ms();
   }
-  if (n_saved_ < n_done_ || carries_nothing) TRY(save_checkpoint());
+  if (n_saved_ < n_done_ || carries_nothing) TRY(save_checkpoint(/*with_cache=*/true));
   Stopwatch watch;
   const SourceReader& reader = target_.pump->reader();
   TRY(check_files());
   target_.state.read.push_back({reader.bytes_read(), reader.hash()});
-  TRY(target_.writer->finish(target_.sources_json(), to_json(target_.state)));
+  TRY_ASSIGN(std::vector<int64_t> dropped, target_.writer->checkpoints());
+  std::erase_if(dropped, [&](int64_t n) { return n == n_done_ || (n == *append_base_ && keeps_append_start()); });
+  TRY(target_.writer->finish(target_.sources_json(), to_json(target_.state), dropped));
   call_.store_ms += watch.lap_ms();
   return {};
 }
@@ -301,11 +348,12 @@ void IngestJob::report(const char* phase, double chunk_tokens_done) {
   p.host_bytes = engine_.account.current_total_bytes() + call_.store.account.current_total_bytes();
   const TokenPump& pump = *target_.pump;
   const SourceReader& reader = pump.reader();
+  const int64_t n_read = std::max(n_done_, target_.start);
   if (pump.ended()) {
-    p.tokens_total = n_done_ + pump.waiting();
+    p.tokens_total = n_read + pump.waiting();
   } else if (reader.total_bytes() >= 0) {
     const double left_bytes = double(reader.total_bytes() - reader.bytes_read());
-    p.tokens_total = n_done_ + pump.waiting() + int64_t(std::max(0.0, left_bytes) * pump.tokens_per_byte());
+    p.tokens_total = n_read + pump.waiting() + int64_t(std::max(0.0, left_bytes) * pump.tokens_per_byte());
   }
   const double seconds = since_start_.elapsed_ms() / 1000;
   p.tokens_per_s = seconds > 0 ? (double(call_.n_run) + chunk_tokens_done) / seconds : 0;

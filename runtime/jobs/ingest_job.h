@@ -86,10 +86,14 @@ class IngestJob {
   PendingChunk next_chunk(int64_t n_tokens);
   Status claim_room(int64_t n_tokens);
   Status check_states(const PendingChunk& chunk);
+  void save_what_is_read();
   Status write_pending();
   Status check_files() const;
-  Status save_checkpoint();
+  Status save_checkpoint(bool with_cache);
+  Status restore_cache();
+  Status rerun_chunk();
   Status load_checkpoint();
+  bool keeps_append_start() const;
   Status save_append_start();
   Status finish();
   Status explain_stop(const Status& why) const;

@@ -92,13 +92,13 @@ ContextInfo describe(const ContextEntry& entry) {
   info.name = entry.meta.name;
   info.id = entry.meta.id;
   info.created_unix_s = entry.meta.created_unix_s;
-  info.n_tokens = entry.meta.n_tokens;
+  info.n_tokens = entry.saved_tokens;
   info.disk_bytes = entry.disk_bytes;
   info.checkpoint_bytes = entry.checkpoint_bytes;
   info.settings_json = entry.meta.settings;
   info.pinned = entry.pinned;
   info.last_asked_unix_s = entry.last_asked_unix_s;
-  if (info.n_tokens > 0) info.bytes_per_token = double(info.disk_bytes - info.checkpoint_bytes) / double(info.n_tokens);
+  if (info.n_tokens > 0) info.bytes_per_token = double(info.disk_bytes) / double(info.n_tokens);
   const bool is_damaged = entry.state.code == Code::kCorrupt;
   info.state = entry.replacement     ? "replacement"
                : entry.busy          ? "busy"

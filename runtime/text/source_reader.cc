@@ -16,6 +16,7 @@ namespace reform {
 namespace {
 
 constexpr size_t kBlockBytes = 256 * 1024;
+constexpr size_t kFirstLookBytes = 4096;
 
 Status changed(const std::string& name, const std::string& how) {
   return {Code::kBadText,
@@ -29,7 +30,30 @@ Status or_lossy(Status status) {
   return status;
 }
 
+Status nothing_to_read(const std::string& name, int64_t n_bytes) {
+  return {Code::kBadText, fmt::format("{}: {}: there is nothing to read; leave it out", name,
+                                      n_bytes == 0 ? "the text is empty" : "the text is white space alone")};
+}
+
 FileDescriptor open_file(const std::string& path) { return FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); }
+
+// Reads a file up to its first character that is no white space.
+Status check_has_text(const std::string& path) {
+  const FileDescriptor file = open_file(path);
+  if (!file.valid()) return errno_status(errno, path);
+  TextFinder text;
+  std::string buffer(kFirstLookBytes, '\0');
+  for (int64_t n_bytes = 0;;) {
+    const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno_status(errno, fmt::format("{}: reading failed at byte {}", path, n_bytes));
+    if (n == 0) return nothing_to_read(path, n_bytes);
+    n_bytes += n;
+    text.look({buffer.data(), size_t(n)});
+    if (text.found()) return {};
+    buffer.resize(kBlockBytes);
+  }
+}
 
 }  // namespace
 
@@ -60,7 +84,7 @@ Result<SourceReader::Input> SourceReader::examine(const IngestSource& source) {
   if (::stat(source.path.c_str(), &info) != 0) return errno_status(errno, source.path);
   if (S_ISDIR(info.st_mode)) return Status{Code::kUsage, source.path + ": is a directory; name the files to read"};
   if (!S_ISREG(info.st_mode)) return input;  // opening a pipe twice would lose its text
-  if (!open_file(source.path).valid()) return errno_status(errno, source.path);
+  TRY(check_has_text(source.path));
   if (info.st_size > 0) input.identity = FileIdentity::of(info);
   return input;
 }
@@ -72,6 +96,7 @@ Result<std::string_view> SourceReader::next() {
     const Input& input = inputs_[current_];
     if (files_.size() == current_) {
       files_.push_back({input.name, first_byte_ + bytes_read_, 0});
+      text_ = {};
       start_.clear();
       if (decoder_ != nullptr) TRY(decoder_->begin(input.name));
     }
@@ -84,10 +109,13 @@ Result<std::string_view> SourceReader::next() {
     }
     if (block.empty()) {
       TRY(end_file(input));
+      text_.look(converted_);
+      if (!text_.found()) return nothing_to_read(input.name, files_.back().size_bytes);
       ++current_;
       if (converted_.empty()) continue;
       return std::string_view(converted_);
     }
+    text_.look(decoder_ == nullptr ? block : std::string_view(converted_));
     hash_.add(block.data(), block.size());
     bytes_read_ += int64_t(block.size());
     files_.back().size_bytes += int64_t(block.size());

@@ -18,25 +18,27 @@
 #include "runtime/text/offset_map.h"
 #include "runtime/text/progress_state.h"
 #include "runtime/text/text_decoder.h"
+#include "runtime/text/text_finder.h"
 #include "storage/disk/files.h"
 
 namespace reform {
 
 class SourceReader {
  public:
-  // Looks at every path and opens it once, so that one that cannot be read shows before work is done. first_byte: where
-  // these sources begin in the joined text. lossy: invalid bytes are accepted. encoding: as canonical_encoding() gives
-  // it; if not "", next() gives the text in UTF-8, and offsets() where it comes from.
+  // Looks at every path and opens it once, so that one that cannot be read, or has nothing to read, shows before work
+  // is done. first_byte: where these sources begin in the joined text. lossy: invalid bytes are accepted. encoding: as
+  // canonical_encoding() gives it; if not "", next() gives the text in UTF-8, and offsets() where it comes from.
   static Result<std::unique_ptr<SourceReader>> open(const std::vector<IngestSource>& sources, int64_t first_byte,
                                                     bool lossy, const CancelToken* cancel = nullptr,
                                                     const std::string& encoding = "");
 
-  // The next block; empty at the end. kBadText names the file and the byte, or what became of the file. kIo: a read
-  // failed. kCancelled.
+  // The next block; empty at the end. kBadText names the file and the byte, or what became of the file, or says that
+  // the file was empty or had white space alone. kIo: a read failed. kCancelled.
   Result<std::string_view> next();
   // kBadText if a file has changed since open(), read or not.
   Status check_unchanged() const;
 
+  bool saw_text() const { return text_.found(); }  // whether the current source has had more than white space so far
   bool converts() const { return decoder_ != nullptr; }
   OffsetMap& offsets() { return offsets_; }  // of the converted text that nobody has taken yet
   int64_t bytes_read() const { return bytes_read_; }
@@ -68,6 +70,7 @@ class SourceReader {
   std::string buffer_;
   std::string cut_;                       // the start of a character at the end of the last block
   std::string start_;                     // the current file's first bytes, for messages
+  TextFinder text_;                       // of the current input
   std::unique_ptr<TextDecoder> decoder_;  // nullptr: the text is UTF-8
   std::string converted_;                 // the last block
   OffsetMap offsets_;

@@ -21,19 +21,20 @@ class Reader;
 
 struct ArchiveSummary {
   int64_t bytes = 0;
-  std::string digest;  // XXH3-128 over all of it but the end section, 32 hexadecimal digits
+  std::string digest;      // XXH3-128 over all of it but the end section, 32 hexadecimal digits
+  bool unchanged = false;  // an import: the context was there already, with the same bytes
 };
 
 // Sees what an archive holds, or is to hold, before anything is written. An import takes the name and the settings that
-// it leaves, an export the settings and the sources; other changes are ignored. If its Status is not ok, nothing is
-// written. May be empty.
+// it leaves, an export the name, the settings and the sources; other changes are ignored. If its Status is not ok,
+// nothing is written. May be empty.
 using EditMeta = std::function<Status(ContextMeta& meta)>;
 
 // About how many bytes the archive of `manifest` has, for progress. Token spans are estimated. Values of kWhole count
 // nothing, as nobody knows their sizes beforehand.
 int64_t estimated_archive_bytes(const archive::Manifest& manifest);
 
-// Writes a complete context. The archive holds the settings and sources of `shown` in place of the context's own.
+// Writes a complete context. The archive holds name, settings and sources of `shown` in place of the context's own.
 Result<ArchiveSummary> write_archive(StoredContext& context, const ContextMeta& shown, const ByteSink& sink,
                                      const ContextProgressFn& progress);
 

@@ -61,6 +61,7 @@ Result<ArchiveSummary> write_archive(StoredContext& context, const ContextMeta& 
   TRY_ASSIGN(const auto memory,
              Reservation::create(db.account(), MemoryCategory::kStore, schema::kMaxBlockBytes + schema::kPieceBytes));
   archive::Manifest manifest{context.identity(), context.state()};
+  manifest.identity.name = shown.name;
   manifest.identity.settings = shown.settings;
   manifest.state.sources = shown.sources;
   const int64_t total_bytes = estimated_archive_bytes(manifest);

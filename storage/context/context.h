@@ -82,8 +82,10 @@ class ContextWriter : public ContextData {
                                  std::span<const int64_t> keep) = 0;
   // Removes rows and checkpoints beyond n_tokens (a chunk boundary), durably; for resume and append. Clears `complete`.
   virtual Status truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) = 0;
-  // Marks the context complete, syncs it and compacts it to its final size.
-  virtual Status finish(const std::string& sources, const std::string& progress) = 0;
+  // Marks the context complete and, in the same write, gives up the checkpoints that `dropped` names (by n_tokens).
+  // Syncs it and compacts it to its final size.
+  virtual Status finish(const std::string& sources, const std::string& progress,
+                        std::span<const int64_t> dropped = {}) = 0;
   // Call it before a chunk is computed. It claims room, below the store's cap and on the disk, for a chunk of
   // chunk_bytes (ids, lengths, parts), a checkpoint and finish(). The claim replaces the last one. kNoSpace says what
   // is in the way; the writer may go on all the same.

@@ -73,6 +73,8 @@ Status StoredWriter::note_saved() {
   ledger.saved_sequence = state.sequence;
   ledger.saved_tokens = saved_tokens;
   ledger.complete = state.complete;
+  const auto store = std::filesystem::path(context_.dir()).parent_path().parent_path();
+  if (state.complete) ledger.use_number = next_use_number(context_.db().disk(), (store / "contexts").string());
   if (state.complete && !ledger.replaces.empty() && !ledger.took_over) {
     // A pin belongs to the name, so the replacement inherits it.
     const auto replaced = std::filesystem::path(context_.dir()).parent_path() / ledger.replaces;
@@ -200,17 +202,20 @@ Status StoredWriter::truncate(int64_t n_tokens, const std::string& sources, cons
   });
 }
 
-Status StoredWriter::finish(const std::string& sources, const std::string& progress) {
+Status StoredWriter::finish(const std::string& sources, const std::string& progress, std::span<const int64_t> dropped) {
   TRY(ensure({}));
   return run([&]() -> Status {
     ContextState state = context_.state();
+    std::erase_if(state.checkpoints, [&](const CheckpointRef& ref) {
+      return std::find(dropped.begin(), dropped.end(), ref.n_tokens) != dropped.end();
+    });
     state.complete = true;
     state.sources = sources;
     state.progress = progress;
     rocksdb::WriteBatch batch;
     TRY(write_state(batch, std::move(state), Durability::kSynced));
     // All is on disk. The rest tidies up, and may need more room than there is.
-    if (context_.db().flush(context_.db().families()).ok()) {
+    if (sweep().ok() && context_.db().flush(context_.db().families()).ok()) {
       SpaceClaim& claim = *context_.claim();
       for (const Family family : context_.db().families()) {
         (void)context_.db().compact(family, [&](int64_t bytes) { return claim.ensure_free(bytes); }).ok();

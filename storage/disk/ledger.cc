@@ -22,7 +22,8 @@ Status write_ledger(const Disk& disk, const std::string& context_dir, const Ledg
                          {"replaces", ledger.replaces},
                          {"took_over", ledger.took_over},
                          {"version_log", ledger.version_log},
-                         {"version_log_bytes", ledger.version_log_bytes}};
+                         {"version_log_bytes", ledger.version_log_bytes},
+                         {"use_number", ledger.use_number}};
   if (!ledger.extra_kinds.empty()) body["extra_kinds"] = ledger.extra_kinds;
   return write_checked_json(disk, ledger_path(context_dir), body);
 }
@@ -47,7 +48,8 @@ Result<Ledger> read_ledger(const Disk& disk, const std::string& context_dir) {
                         body.at("took_over"),
                         body.value("version_log", ""),  // the oldest ledgers have neither
                         body.value("version_log_bytes", int64_t{0}),
-                        body.value("extra_kinds", ExtraKinds{})};
+                        body.value("extra_kinds", ExtraKinds{}),
+                        body.value("use_number", int64_t{0})};
     if (ledger.id == std::filesystem::path(context_dir).filename().string()) return ledger;
     return Status{Code::kCorrupt, path + ": belongs to context " + ledger.id};
   } catch (const nlohmann::json::exception&) {

@@ -28,6 +28,9 @@ struct Ledger {
   int64_t version_log_bytes = 0;
   // Fixed when the context is made. They stand here because RocksDB opens the database with a column family for each.
   ExtraKinds extra_kinds = {};
+  // The place in the order of uses (storage/limits/use_record.h) of when it was last completed. 0: not yet, or by an
+  // older program.
+  int64_t use_number = 0;
 };
 
 // How much of the MANIFEST named `version_log` is known to be synced: all of it if the ledger does not say, none if it

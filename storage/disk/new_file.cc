@@ -1,8 +1,10 @@
 #include "storage/disk/new_file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <reform/errno_status.h>
 #include <rocksdb/file_system.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,12 +35,40 @@ Status check_place(const std::string& path, bool replace) {
   return {};
 }
 
+constexpr size_t kRandomDigits = 8;
+constexpr std::string_view kPartial = ".partial";
+
+// Takes the lock on a temporary file that nobody writes to; not valid if somebody does.
+FileDescriptor lock_temporary(const std::string& path) {
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (file.valid() && ::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
+  return FileDescriptor();
+}
+
+bool is_temporary_of(const std::string& name, const std::string& target) {
+  const std::string begin = target + ".";
+  if (name.size() != begin.size() + kRandomDigits + kPartial.size()) return false;
+  return name.starts_with(begin) && name.ends_with(kPartial) &&
+         name.find_first_not_of("0123456789abcdef", begin.size()) == begin.size() + kRandomDigits;
+}
+
+// Best effort.
+void remove_left_over(const Disk& disk, const fs::path& target) {
+  const auto names = list_directory(target.parent_path().string());
+  if (!names.ok()) return;
+  for (const std::string& name : names.value()) {
+    if (!is_temporary_of(name, target.filename().string())) continue;
+    const std::string path = (target.parent_path() / name).string();
+    if (lock_temporary(path).valid()) (void)disk.files().DeleteFile(path, {}, nullptr).ok();
+  }
+}
+
 }  // namespace
 
 NewFile::NewFile(const Disk& disk, std::string path, bool replace)
     : disk_(&disk),
       path_(std::move(path)),
-      temporary_(fmt::format("{}.{:08x}.partial", path_, std::random_device()())),
+      temporary_(fmt::format("{}.{:08x}{}", path_, std::random_device()(), kPartial)),
       replace_(replace) {}
 NewFile::NewFile(NewFile&& o) noexcept = default;
 
@@ -53,7 +83,9 @@ Result<NewFile> NewFile::create(const Disk& disk, const std::string& path, bool 
   std::error_code error;
   const fs::path target = fs::canonical(path, error);  // replaces what a link leads to, not the link
   NewFile made(disk, error ? fs::absolute(path).string() : target.string(), replace);
+  remove_left_over(disk, made.path_);
   TRY(claim_name(made.temporary_, 0644));
+  made.lock_ = lock_temporary(made.temporary_);
   TRY(disk_status(disk.files().NewWritableFile(made.temporary_, writing_options(), &made.file_, nullptr), "create",
                   made.temporary_));
   return made;

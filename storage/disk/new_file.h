@@ -1,4 +1,6 @@
-// A file outside the store that appears whole or not at all. It is written beside its place, synced and renamed.
+// A file outside the store that appears whole or not at all. It is written beside its place, as
+// "<name>.<8 hexadecimal digits>.partial", synced and renamed. What a process that was killed left there, the next one
+// that writes the same file removes.
 #pragma once
 
 #include <reform/status.h>
@@ -8,6 +10,7 @@
 #include <string>
 
 #include "storage/disk/disk.h"
+#include "storage/disk/files.h"
 #include "storage/format/byte_stream.h"
 
 namespace rocksdb {
@@ -32,6 +35,7 @@ class NewFile {
   const Disk* disk_;
   std::string path_, temporary_;
   bool replace_;
+  FileDescriptor lock_;  // on the temporary file, so that nobody takes it for one that was left
   std::unique_ptr<rocksdb::FSWritableFile> file_;
 };
 

@@ -72,11 +72,37 @@ Result<ArchiveSummary> DirectoryStore::export_context(const std::string& name, c
   return write_archive(context, shown, sink, progress);
 }
 
+// The rest of an archive whose name is taken. It is read to its end, which says whether it is whole. kExists unless the
+// context of that name gives the same archive.
+Result<ArchiveSummary> DirectoryStore::compare_archive(archive::Reader& in, const archive::Manifest& manifest,
+                                                       const EditMeta& shown, const ContextProgressFn& progress) {
+  const std::string& name = manifest.identity.name;
+  const Status taken = check_free(name, Which::kCurrent).status();
+  const int64_t total_bytes = estimated_archive_bytes(manifest);
+  TRY(read_archive_values(in, manifest, [&](auto...) {
+    return progress ? progress(name, std::min(in.bytes(), total_bytes), total_bytes) : Status{};
+  }));
+  const auto there = export_context(
+      name, shown, [](auto) { return Status{}; }, progress);
+  if (there.status().code == Code::kCancelled) return there;
+  if (there.ok() && there.value().digest == in.digest()) return ArchiveSummary{in.bytes(), in.digest(), true};
+  return taken;
+}
+
 Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, const EditMeta& admit,
-                                                      const ContextProgressFn& progress) {
+                                                      const ContextProgressFn& progress, const EditMeta& shown) {
   archive::Reader in(source, *share_.account);
   TRY_ASSIGN(archive::Manifest manifest, read_archive_manifest(in));
+  const std::string archived_name = manifest.identity.name;
   TRY(admit_archive(manifest, admit));
+  if (check_free(manifest.identity.name, Which::kCurrent).status().code == Code::kExists) {
+    const auto as_archived = [&](ContextMeta& meta) -> Status {
+      if (shown) TRY(shown(meta));
+      meta.name = archived_name;
+      return {};
+    };
+    return compare_archive(in, manifest, as_archived, progress);
+  }
   TRY(space_->keep_limit(""));
   TRY_ASSIGN(const std::string id, StoreDirectory::new_id());
   FileLock lock;

@@ -178,6 +178,10 @@ ContextEntry DirectoryStore::examine(const NamedContext& context, Catalogue& cat
     fill_from_database(entry, std::move(lock).value(), catalogue);
     changed = true;
   }
+  entry.saved_tokens = entry.meta.n_tokens;
+  if (entry.meta.complete || entry.busy || !entry.state.ok()) return entry;
+  const auto ledger = read_ledger(dir_.disk(), dir_.context_dir(id));
+  if (ledger.ok()) entry.saved_tokens = std::min(entry.saved_tokens, ledger.value().saved_tokens);
   return entry;
 }
 

@@ -35,6 +35,7 @@ struct ContextEntry {
   ContextMeta meta;
   int64_t disk_bytes = 0;         // all files of the context
   int64_t checkpoint_bytes = 0;   // the checkpoints' part of that
+  int64_t saved_tokens = 0;       // of meta.n_tokens, those that a restart does not recompute
   bool busy = false;              // a writer holds it now
   bool pinned = false;            // never evicted
   int64_t last_asked_unix_s = 0;  // 0: never
@@ -94,9 +95,10 @@ class ContextStore {
   virtual Result<ArchiveSummary> export_context(const std::string& name, const EditMeta& edit, const ByteSink& sink,
                                                 const ContextProgressFn& progress) = 0;
   // Makes a context from such a file. It appears once all of it is there, checked and synced; after an error nothing
-  // stays. kExists if the name is taken. kCorrupt says which part is damaged, without the file's name.
+  // stays. If the name is taken: unchanged if an export with `shown` gives the same bytes, else kExists. kCorrupt says
+  // which part is damaged, without the file's name.
   virtual Result<ArchiveSummary> import_context(const ByteSource& source, const EditMeta& admit,
-                                                const ContextProgressFn& progress) = 0;
+                                                const ContextProgressFn& progress, const EditMeta& shown = {}) = 0;
   // Takes the exclusive lock, renames to trash/, unlinks. It can also remove a context that is too damaged to open.
   // kCurrent: removes its replacement too.
   virtual Status remove(const std::string& name, Which which = Which::kCurrent) = 0;

@@ -4,7 +4,6 @@
 #include <reform/units.h>
 
 #include <algorithm>
-#include <tuple>
 
 #include "base/try.h"
 #include "storage/disk/files.h"
@@ -46,7 +45,7 @@ Status remove(const StoreDirectory& dir, EvictionCandidate& one, std::vector<Evi
     TRY_ASSIGN(const auto names, dir.lock_names());
     TRY(dir.move_out(one.id));
   }
-  evicted.push_back({one.name, one.bytes, one.last_used_unix_ms / 1000});
+  evicted.push_back({one.name, one.bytes, one.last_use.unix_ms / 1000});
   TRY(dir.disk().remove_tree(dir.trash_dir(one.id)));
   return one.lock.unlink_and_release();
 }
@@ -56,8 +55,8 @@ Status remove(const StoreDirectory& dir, EvictionCandidate& one, std::vector<Evi
 Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidates, const Shortage& shortage,
              std::vector<EvictedContext>& evicted) {
   std::sort(candidates.begin(), candidates.end(), [](const EvictionCandidate& a, const EvictionCandidate& b) {
-    return std::tie(a.last_used_unix_ms, a.last_asked_unix_ms, a.id) <
-           std::tie(b.last_used_unix_ms, b.last_asked_unix_ms, b.id);
+    if (a.last_use.before(b.last_use) || b.last_use.before(a.last_use)) return a.last_use.before(b.last_use);
+    return a.id < b.id;
   });
   std::vector<EvictionCandidate> idle;  // the contexts to evict
   int64_t bytes = 0;

@@ -9,6 +9,7 @@
 
 #include "storage/disk/file_lock.h"
 #include "storage/limits/space.h"
+#include "storage/limits/use_record.h"
 #include "storage/store/context_store.h"
 #include "storage/store/directory.h"
 
@@ -17,10 +18,9 @@ namespace reform {
 // A context that may be evicted: complete, not pinned, and neither being written nor being replaced.
 struct EvictionCandidate {
   std::string id, name;
-  int64_t last_used_unix_ms = 0;
-  int64_t last_asked_unix_ms = 0;  // decides between contexts last used in the same millisecond
-  int64_t bytes = 0;               // evict() finds them
-  FileLock lock = {};              // evict() takes it, so that no reader opens the context meanwhile
+  LastUse last_use;
+  int64_t bytes = 0;   // evict() finds them
+  FileLock lock = {};  // evict() takes it, so that no reader opens the context meanwhile
 };
 
 // Removes the least recently used contexts until the shortage is over, if the limit allows it and they suffice. Those

@@ -60,7 +60,7 @@ class DirectoryStore final : public ContextStore {
   Result<ArchiveSummary> export_context(const std::string& name, const EditMeta& edit, const ByteSink& sink,
                                         const ContextProgressFn& progress) override;
   Result<ArchiveSummary> import_context(const ByteSource& source, const EditMeta& admit,
-                                        const ContextProgressFn& progress) override;
+                                        const ContextProgressFn& progress, const EditMeta& shown) override;
   Status remove(const std::string& name, Which which) override;
   Status remove_replaced() override { return remove_replaced(std::chrono::milliseconds{0}); }
   Result<StoreLimit> limit() override { return space_->limit(); }
@@ -84,6 +84,8 @@ class DirectoryStore final : public ContextStore {
   Result<std::vector<NamedContext>> named_contexts(const Catalogue& catalogue) const;
   Result<NamedContext> find_named(const std::string& name, Which which) const;
   Result<NamedContext> find_in(const std::vector<NamedContext>& contexts, const std::string& name, Which which) const;
+  Result<ArchiveSummary> compare_archive(archive::Reader& in, const archive::Manifest& manifest, const EditMeta& shown,
+                                         const ContextProgressFn& progress);
   Status verify_one(const NamedContext& context, const ContextProgressFn& progress, ContextVerdict& verdict);
   Status remove_context(const NamedContext& context, std::chrono::milliseconds patience);
   Status remove_replaced(std::chrono::milliseconds patience);

@@ -30,7 +30,7 @@ Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& s
              StoredContext::open(dir.trash_dir(id), std::move(lock), Database::Mode::kWrite, share, std::move(claim)));
   TRY(restore_archive(in, manifest, context, progress));
   TRY_ASSIGN(const auto writer, StoredWriter::create(std::move(context)));
-  TRY(writer->finish(manifest.state.sources, manifest.state.progress));
+  TRY(writer->finish(manifest.state.sources, manifest.state.progress, /*dropped=*/{}));
   return writer->release_lock();
 }
 

@@ -71,8 +71,7 @@ Status DirectoryStore::evict_for(const Shortage& shortage) {
     if (!context.replaced.empty() && path_exists(dir_.context_dir(context.replaced))) continue;
     const std::string dir = dir_.context_dir(context.id);
     const UseRecord use = read_use_record(dir_.disk(), dir);
-    if (!use.pinned)
-      candidates.push_back({context.id, context.name, last_used_unix_ms(use, dir), use.last_asked_unix_ms});
+    if (!use.pinned) candidates.push_back({context.id, context.name, last_use(dir_.disk(), dir, use)});
   }
   const std::lock_guard lock(evicted_mutex_);
   return evict(dir_, std::move(candidates), left, evicted_);
@@ -114,6 +113,7 @@ void DirectoryStore::note_asked(std::span<const std::string> names) {
   const auto note = [&](UseRecord& use) -> Status {
     if (!use.readable) return {Code::kCorrupt, "the use record cannot be read"};
     use.last_asked_unix_ms = now_ms;
+    use.use_number = next_use_number(dir_.disk(), dir_.path() + "/contexts");
     return {};
   };
   for (const std::string& name : names) {

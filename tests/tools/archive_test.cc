@@ -93,6 +93,7 @@ TEST_CASE("export and import: through a file and through a pipe, the copy answer
   CHECK(piped.err.find(exported["xxh3_128"].get<std::string>()) != std::string::npos);
 
   const Json imported = b.json({"import", file, "--store", other, "--model", tiny("qwen2")});
+  CHECK(imported["outcome"] == "imported");
   CHECK(imported["xxh3_128"] == exported["xxh3_128"]);
   CHECK(imported["context"]["name"] == "book");
   CHECK(imported["context"]["state"] == "complete");
@@ -105,6 +106,7 @@ TEST_CASE("export and import: through a file and through a pipe, the copy answer
   input.stdin_text = piped.out;
   REQUIRE(b.run({"import", "-", "--as", "copy"}, input).exit_code == 0);
   CHECK(b.json({"contexts"})["contexts"].size() == 2);
+  CHECK(b.json({"import", file, "--as", "copy"})["outcome"] == "unchanged");
   check_refused(b.run({"ask", "copy", "why?"}), 3, {"copy", "imported without its model", "--model"});
   CHECK(b.answer("copy", {"--model", tiny("qwen2")}) == b.answer("book"));
   CHECK(b.run({"show", "copy"}).out.find("not known") != std::string::npos);
@@ -135,7 +137,11 @@ TEST_CASE("import: what is refused, and that nothing stays of it", "[tools]") {
   const std::string file = b.path("book.reform");
   REQUIRE(b.run({"export", "book", file}).exit_code == 0);
   const std::string good = read(file);
-  check_refused(b.run({"import", file}), 7, {"\"book\"", "--as"});
+  CHECK(b.json({"import", file})["outcome"] == "unchanged");  // it is there already
+  b.ingest("other", b.write("other.txt", "Other words stand here."));
+  REQUIRE(b.run({"export", "other", b.path("other.reform")}).exit_code == 0);
+  check_refused(b.run({"import", b.path("other.reform"), "--as", "book"}), 7, {"\"book\"", "other contents", "--as"});
+  REQUIRE(b.run({"rm", "other"}).exit_code == 0);
   check_refused(b.run({"import", file, "--as", "a\nb"}), 2, {"name"});
   check_refused(b.run({"import", file, "--as", "x", "--model", tiny("qwen3")}), 6, {"tiny_qwen3.gguf"});
   check_refused(b.run({"import", b.path("")}), 2, {"directory"});

@@ -73,10 +73,17 @@ TEST_CASE("a context's life: ingested, unchanged, refused, appended, replaced, r
   CHECK(r["context"]["state"] == "complete");
   CHECK(r["context"]["source_bytes"] == first.size());
   CHECK(r["tokens_run"] == r["context"]["n_tokens"]);
+  CHECK(r["context"]["bytes_per_token"].get<double>() ==
+        Approx(r["context"]["disk_bytes"].get<double>() / r["context"]["n_tokens"].get<double>()));
 
   r = object(tool.ingest("book", {a}));
   CHECK(r["outcome"] == "unchanged");
   CHECK(r["tokens_run"] == 0);
+
+  CommandResult other = tool.ingest("book", {a, "--policy", "recent", "--sink-tokens", "4"});
+  CHECK(object(other)["outcome"] == "unchanged");
+  CHECK(other.err.find("policy h2o, not recent; --replace") != std::string::npos);
+  CHECK(tool.ingest("book", {a, "--policy", "h2o"}).err.find("keeps what it was") == std::string::npos);
 
   const CommandResult refused = tool.ingest("book", {b});
   CHECK(refused.exit_code == 7);
@@ -150,7 +157,7 @@ TEST_CASE("an ingest that was stopped goes on, and ends as if it had not been", 
     CHECK(stopped.exit_code == 128 + signal);
     if (signal == SIGINT) {
       CHECK(object(stopped)["error"]["name"] == "cancelled");
-      CHECK(stopped.err.find("run the same command again") != std::string::npos);
+      CHECK(stopped.err.find("tokens are saved; run the same command again") != std::string::npos);
       CHECK(tool.run({"ask", name, "why?"}).exit_code == 8);  // not finished
     }
     const Json r = object(tool.ingest(name, {text}));

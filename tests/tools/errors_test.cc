@@ -126,6 +126,10 @@ TEST_CASE("texts that cannot be read: each says why, and where", "[tools]") {
   check_refused(b.run({"search", "latin", "--file", bad}), 5, {bad, "not UTF-8", at, "--encoding"});
   check_refused(b.ingest("x", b.write("empty.txt", "")), 5, {"empty.txt", "empty"});
   check_refused(b.ingest("x", "/dev/null"), 5, {"/dev/null", "empty"});
+  check_refused(b.ingest("x", b.write("white.txt", " \n\t\n")), 5, {"white.txt", "white space alone"});
+  Args two = b.ingest_args("x", {});
+  two.insert(two.end(), {b.text, b.path("empty.txt")});
+  check_refused(b.run(two), 5, {"empty.txt", "empty"});
   check_refused(b.ingest("x", b.path("none.txt")), 3, {"none.txt", "no such file"});
   check_refused(b.ingest("x", b.path("")), 2, {"directory"});
   Args args = b.ingest_args("x", {});

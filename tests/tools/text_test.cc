@@ -47,6 +47,14 @@ TEST_CASE("numbers, sizes and times read well at every magnitude", "[tools]") {
   CHECK(format_duration(7384) == "2:03:04");
 }
 
+TEST_CASE("what a context takes on disk is all of it, per token too, and the checkpoints' part is named", "[tools]") {
+  ContextInfo context;
+  context.disk_bytes = 60 << 20, context.checkpoint_bytes = 54 << 20, context.bytes_per_token = 6553.6;
+  CHECK(format_disk(context) == "60.0 MiB, 6,554 bytes per token; 54.0 MiB of it checkpoints");
+  context.checkpoint_bytes = 0;
+  CHECK(format_disk(context) == "60.0 MiB, 6,554 bytes per token");
+}
+
 TEST_CASE("control characters never reach the terminal, other characters always do", "[tools]") {
   CHECK(printable("a\x1b[31mb\x7f", true) == "a[31mb");
   CHECK(printable("a\nb\tc\r", true) == "a\nb\tc");

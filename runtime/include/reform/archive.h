@@ -45,6 +45,7 @@ struct ArchiveResult {
   int64_t archive_bytes = 0;
   std::string xxh3_128;                // of the archive without its last section, which holds this; 32 hex digits
   std::vector<Eviction> evicted = {};  // contexts removed to make room for an import
+  bool unchanged = false;              // an import: the name has this very context already, so nothing was written
 };
 
 // kBusy: the context is being written or is not finished. kExists: the file exists.

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <istream>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,9 @@ struct IngestOptions {
   // old context goes on answering until the new one is finished and takes its place in that instant; a replacement that
   // was begun with the same text and options is continued.
   enum class OnExisting { kRefuse, kAppend, kReplace } on_existing = OnExisting::kRefuse;
+  // The names of those above ("policy", "chunk_tokens", …) that the caller chose and did not leave at their defaults.
+  // If the context was begun with another value, it keeps that, and a warning names both.
+  std::set<std::string> chosen = {};
   // Changes speed, not results.
   double checkpoint_seconds = 30;  // how often progress is saved
 
@@ -64,13 +68,13 @@ struct IngestProgress {
   double tokens_per_s = 0;
   double eta_s = -1;       // < 0: unknown
   int64_t host_bytes = 0;  // accounted memory now
-  std::string phase;       // "heads", "compress", "finish"
+  std::string phase;       // "heads", "compress", "finish"; "save": before it stops it saves what it has read
 };
 
 struct IngestResult {
   ContextInfo context;
   enum class Outcome { kIngested, kResumed, kUnchanged, kAppended, kReplaced } outcome = Outcome::kIngested;
-  int64_t tokens_run = 0;  // by this call; 0 if unchanged
+  int64_t tokens_run = 0;  // by this call, with those that an append runs again; 0 if unchanged
   Timings timings;
   MemoryReport memory;
   std::vector<Eviction> evicted;  // contexts removed to make room for it

@@ -128,7 +128,7 @@ typedef struct reform_context {
   size_t n_files;
   const char* const* files;
   int64_t n_tokens, source_bytes, created_unix_s, chunk_tokens, cache_tokens, disk_bytes, checkpoint_bytes;
-  double bytes_per_token;
+  double bytes_per_token;    /* disk_bytes by n_tokens, checkpoints included */
   int32_t pinned;            /* 1: never removed when the store is full */
   int64_t last_asked_unix_s; /* 0: never */
 } reform_context;

@@ -51,10 +51,11 @@ struct ContextInfo {
   std::string problem;             // why it is damaged or unreadable
   Code problem_code = Code::kOk;   // of that
   std::vector<std::string> files;  // the sources' names, in order
-  int64_t n_tokens = 0, source_bytes = 0, created_unix_s = 0;
+  int64_t n_tokens = 0;            // if it is not complete: those that are saved
+  int64_t source_bytes = 0, created_unix_s = 0;
   int64_t chunk_tokens = 0, cache_tokens = 0;
   int64_t disk_bytes = 0, checkpoint_bytes = 0;
-  double bytes_per_token = 0;     // of everything but the checkpoints
+  double bytes_per_token = 0;     // disk_bytes by n_tokens, checkpoints included; 0 without tokens
   std::string settings_json;      // what the context was begun with, as JSON
   bool pinned = false;            // never removed when the store is full
   int64_t last_asked_unix_s = 0;  // 0: never

@@ -86,6 +86,32 @@ TEST_CASE("every policy goes on from a checkpoint as if never stopped, on device
   }
 }
 
+TEST_CASE("a chunk that was cut is undone: a checkpoint then is that of the chunk before", "[runtime][policy]") {
+  const auto golden = test::read_golden();
+  const std::vector<int32_t>& text = golden.ints.at("text");
+  for (const Policy& policy : policies()) {
+    if (!policy.carries()) continue;
+    CAPTURE(policy.name);
+    MethodBench bench(golden, policy.name, best_isa());
+    const auto n = size_t(bench.options.chunk_tokens);
+    const auto c = bench.compressor();
+    bench.ingest(*c, text, 0, 2 * n);
+    const SavedParts before = test::saved_parts(*c);
+    CHECK(c->undo_chunk());
+    CHECK((test::saved_parts(*c) == before));  // none was cut
+    CancelToken cancel;
+    const auto cut = c->run_chunk(
+        {}, std::span(text).subspan(2 * n, n),
+        [&](double done) {
+          if (done > 0.6) cancel.cancel();
+        },
+        &cancel);
+    REQUIRE(cut.status().code == Code::kCancelled);
+    REQUIRE(c->undo_chunk());
+    CHECK((test::saved_parts(*c) == before));
+  }
+}
+
 TEST_CASE("zsmerge's slots stand for all tokens there were, and its biases act on chunks and questions",
           "[runtime][policy]") {
   const auto golden = test::read_golden();

@@ -169,8 +169,14 @@ TEST_CASE("import: the model is checked and remembered where it is said", "[runt
   const auto right = import_bytes(bench.store(), bytes, options);
   REQUIRE(right.ok());
   CHECK(right.value().context.model_path == std::filesystem::absolute(tiny_path("qwen2")).string());
-  CHECK(import_bytes(bench.store(), bytes).status().code == Code::kExists);
-  CHECK(import_bytes(bench.store(), bytes).status().message.find("--as") != std::string::npos);
+  for (const std::string name : {"c", "d"}) {
+    options.name = name;
+    CHECK(import_bytes(bench.store(), bytes, options).value().unchanged);
+  }
+  REQUIRE(ingest_as(bench, "e", "a.txt", made_text(4, 300), IngestBench::options("h2o")).ok());
+  options.name = "e";
+  CHECK(import_bytes(bench.store(), bytes, options).status().code == Code::kExists);
+  CHECK(import_bytes(bench.store(), bytes, options).status().message.find("--as") != std::string::npos);
 }
 
 TEST_CASE("import: texts of the runtime's that it cannot read are refused", "[runtime]") {

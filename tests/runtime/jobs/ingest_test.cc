@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/jobs/kept_settings.h"
 #include "runtime/jobs/store_impl.h"
 #include "tests/runtime/support/ingest_support.h"
 #include "tests/runtime/tokenizer/tokenizer_documents.h"
@@ -74,6 +75,30 @@ TEST_CASE("append: two texts one after the other leave what the joined text leav
       check_same(bench.snapshot("parts"), whole);
       REQUIRE(bench.store().remove("parts").ok());
     }
+  }
+}
+
+// The second checkpoint is the one that an append starts from. Up to four tokens for each slot of the cache, the append
+// makes it again.
+TEST_CASE("a short context keeps one checkpoint, a long one keeps the one for appends too", "[runtime]") {
+  IngestBench bench;
+  for (const std::string& policy : every_policy()) {
+    IngestOptions options = IngestBench::options(policy);
+    options.checkpoint_seconds = policy == "h2o" ? 0 : 1000;  // what is saved on the way goes at the end
+    const auto shortest_with = [&](int64_t n_tokens) {
+      std::string text = made_text(17, 2000);
+      const Snapshot all = ingested(bench, {text}, options);
+      size_t end = size_t(all.begin_bytes[size_t(n_tokens)]);
+      while (!is_char_begin(text, end)) ++end;
+      return text.substr(0, end);
+    };
+    CAPTURE(policy);
+    const std::string text = shortest_with(5 * kChunk + 30);
+    const Snapshot brief = ingested(bench, {shortest_with(4 * kChunk + 30)}, options);
+    CHECK(brief.at == std::vector<int64_t>{int64_t(brief.ids.size())});
+    const Snapshot longer = ingested(bench, {text}, options);
+    CHECK(longer.at.size() == (policy == "none" ? 1 : 2));
+    if (policy != "none") CHECK(longer.at.front() == 5 * kChunk);
   }
 }
 
@@ -172,6 +197,49 @@ TEST_CASE("stopped at any chunk and gone on: the context is that of an ingest no
     }
     REQUIRE(bench.store().remove("parts").ok());
   }
+}
+
+TEST_CASE("stopped by the user, an ingest has saved all chunks it read, or leaves nothing", "[runtime]") {
+  IngestBench bench;
+  for (const std::string& policy : every_policy()) {
+    IngestOptions options = IngestBench::options(policy);
+    options.checkpoint_seconds = 1000;
+    const std::string text = made_text(57 + policy.size(), 1000);
+    for (const int chunk : {1, 3}) {
+      CAPTURE(policy, chunk);
+      REQUIRE(bench.file_stopped("parts", text, options, chunk));
+      CHECK(bench.store().find("parts").value().state == "partial");
+      CHECK(bench.store().find("parts").value().n_tokens == chunk * kChunk);
+      const auto rest = bench.ingest("parts", {text}, options);
+      REQUIRE(rest.ok());
+      CHECK(rest.value().tokens_run == rest.value().context.n_tokens - chunk * kChunk);
+      REQUIRE(bench.store().remove("parts").ok());
+    }
+    REQUIRE(bench.file_stopped("parts", text, options, 0));
+    CHECK(bench.store().find("parts").status().code == Code::kNotFound);
+  }
+}
+
+TEST_CASE("a setting asked for that the context does not have is said, with both values", "[runtime]") {
+  IngestBench bench;
+  IngestOptions options = IngestBench::options("recent");
+  const std::string text = made_text(23, 600);
+  must_ingest(bench, text, options, Outcome::kIngested);
+  const ContextSettings kept = parse_settings(bench.store().find("parts").value().settings_json, "parts").value();
+  CHECK(kept_settings(options, nullptr, kept) == "");
+  options.chosen = {"policy", "chunk_tokens", "cache_tokens", "sink_tokens", "overlap_tokens", "full_depth"};
+  CHECK(kept_settings(options, nullptr, kept) == "");  // chosen, and the same
+  options.policy = "tova";
+  options.chunk_tokens = 96;
+  options.full_depth = true;
+  const HeadSet other{.heads = {kept.heads[0]}, .maps = {}};
+  const std::string all = kept_settings(options, &other, kept);
+  for (const std::string part : {"policy recent, not tova", "chunk_tokens 64, not 96", "full_depth false, not true"})
+    CHECK(all.find(part) != std::string::npos);
+  CHECK(all.find("heads ") != std::string::npos);
+  CHECK(all.find("cache_tokens") == std::string::npos);
+  options.chosen = {};
+  CHECK(kept_settings(options, nullptr, kept) == "");  // left at its default, whatever that is
 }
 
 TEST_CASE("an append that is stopped goes on, and takes further appends", "[runtime]") {

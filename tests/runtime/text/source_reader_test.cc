@@ -32,6 +32,27 @@ Status read_all(const std::string& a, const std::string& b, bool lossy, std::str
 
 }  // namespace
 
+TEST_CASE("a source without a character that is no white space is refused, wherever it stands", "[runtime]") {
+  const std::string white = " \t\r\n\u00a0\u2028\u3000\ufeff";
+  std::string text;
+  std::vector<SourceFile> files;
+  for (const std::string& nothing : {std::string(), white, std::string(262'139, ' ') + white}) {
+    for (const bool first : {true, false}) {
+      const Status read = read_all(first ? nothing : "a", first ? "a" : nothing, true, text, files);
+      CHECK(read.code == Code::kBadText);
+      CHECK(read.message.find(first ? "one: " : "two: ") == 0);
+      CHECK(read.message.find(nothing.empty() ? "empty" : "white space alone") != std::string::npos);
+    }
+    test::TempDir dir;
+    const std::string full = dir.path("full.txt"), none = dir.path("none.txt");
+    std::ofstream(full) << white << "a";
+    std::ofstream(none) << nothing;
+    // A file is refused before the one in front of it is read.
+    CHECK(SourceReader::open({{full}, {none}}, 0, false).status().code == Code::kBadText);
+    CHECK(SourceReader::open({{full}}, 0, false).status().code == Code::kOk);
+  }
+}
+
 TEST_CASE("several sources are one text, each with its place", "[runtime]") {
   std::string text;
   std::vector<SourceFile> files;

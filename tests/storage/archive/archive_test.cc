@@ -2,6 +2,7 @@
 // an error.
 #include "storage/archive/archive.h"
 
+#include <fmt/format.h>
 #include <reform/units.h>
 
 #include <cstring>
@@ -64,11 +65,11 @@ std::set<std::string> paths_below(const std::string& dir) {
 }
 
 // A few hundred bytes that contain every kind of section.
-std::string small_archive(ContextStore& store, const std::string& name = "small") {
+std::string small_archive(ContextStore& store, const std::string& name = "small", uint64_t seed = 1) {
   auto writer = must(store.create(name, 3, "{\"policy\":\"h2o\"}"));
-  must(writer->commit_chunk(Chunk(1, 0, 12, 3).write()));
+  must(writer->commit_chunk(Chunk(seed, 0, 12, 3).write()));
   must(save(*writer, 12, 1, {20, 0}, {12}));
-  must(writer->commit_chunk(Chunk(1, 12, 7, 3).write()));
+  must(writer->commit_chunk(Chunk(seed, 12, 7, 3).write()));
   must(save(*writer, 19, 2, {33}, {12, 19}));
   must(writer->finish("[\"a.txt\"]", "{\"done\":true}"));
   writer.reset();
@@ -171,10 +172,19 @@ TEST_CASE("export: only what is finished and there, import: only under a free na
     CHECK(half.message.find("not finished") != std::string::npos);
     CHECK(none.empty());
   }
+  // Under its own name it is the same context, under another one it is not that one.
+  CHECK(must(store->import_context(source_of(bytes), {}, {})).unchanged);
+  small_archive(*store, "other", 5);
+  for (const char* name : {"other", "half"}) {
+    const auto rename = [&](ContextMeta& meta) { return meta.name = name, Status{}; };
+    const Status taken = store->import_context(source_of(bytes), rename, {}).status();
+    CHECK(taken.code == Code::kExists);
+    CHECK(taken.message.find(fmt::format("\"{}\"", name)) != std::string::npos);
+  }
+  std::string cut = bytes;
+  cut.pop_back();
+  CHECK(store->import_context(source_of(cut), {}, {}).status().code == Code::kCorrupt);
   const auto before = paths_below(dir.path());
-  const Status taken = store->import_context(source_of(bytes), {}, {}).status();
-  CHECK(taken.code == Code::kExists);
-  CHECK(taken.message.find("\"small\"") != std::string::npos);
   for (const std::string& bad : {std::string(), std::string("a\nb"), std::string("\xff")}) {
     const auto rename = [&](ContextMeta& meta) { return meta.name = bad, Status{}; };
     CHECK(store->import_context(source_of(bytes), rename, {}).status().code == Code::kUsage);
@@ -461,34 +471,4 @@ TEST_CASE("export and import: memory stays the same however long the text", "[st
   auto reader = must(again->open_reader("again"));
   must(compare_embeddings(*reader, 1));
   must(compare_checkpoint(*reader, 40'000, 1, {30'000'000}));
-}
-
-TEST_CASE("a new file appears whole or not at all, and replaces only what it may", "[storage]") {
-  TempDir dir;
-  const auto disk = Disk::plain();
-  const std::string path = dir.path("out");
-  {
-    auto file = must(NewFile::create(*disk, path, false));
-    must(file.append(as_bytes("half")));
-    CHECK_FALSE(std::filesystem::exists(path));
-  }
-  CHECK(std::filesystem::is_empty(dir.path()));
-  const auto write = [&](const std::string& to, const std::string& text, bool replace) -> Status {
-    TRY_ASSIGN(auto file, NewFile::create(*disk, to, replace));
-    TRY(file.append(as_bytes(text)));
-    return file.commit();
-  };
-  must(write(path, "one", false));
-  CHECK(write(path, "two", false).code == Code::kExists);
-  CHECK(must(disk->read_small_file(path)) == "one");
-  must(write(path, "three", true));
-  CHECK(must(disk->read_small_file(path)) == "three");
-  std::filesystem::create_symlink(path, dir.path("link"));
-  must(write(dir.path("link"), "four", true));  // through the link
-  CHECK(std::filesystem::is_symlink(dir.path("link")));
-  CHECK(must(disk->read_small_file(path)) == "four");
-  CHECK(write(dir.path(), "x", true).code == Code::kUsage);
-  CHECK(write("/dev/null", "x", true).code == Code::kUsage);
-  CHECK_FALSE(write(dir.path("none/out"), "x", true).ok());
-  CHECK(paths_below(dir.path()).size() == 2);
 }

@@ -1,11 +1,15 @@
 // The cap on the store: no writer passes it; who is evicted and who stays; and what is left when a writer stops.
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <thread>
 
 #include "storage/disk/files.h"
+#include "storage/disk/ledger.h"
+#include "storage/limits/use_record.h"
 #include "tests/storage/support/child_process.h"
 #include "tests/storage/support/store_fixture.h"
 #include "tests/storage/support/watched_disk.h"
@@ -61,8 +65,52 @@ void check_whole(ContextStore& store, const std::string& name, uint64_t seed) {
   must(compare_tokens(*reader, seed));
   must(compare_embeddings(*reader, seed));
 }
+// As if the clock had shown this when the context was made and last asked. `numbered`: false for one that only programs
+// without use numbers wrote.
+void set_times(Watched& w, const std::string& name, int64_t unix_s, bool numbered) {
+  const std::string dir = w.dir.path("store/contexts/" + must(w.store->find(name)).meta.id);
+  const Disk& disk = w.store->disk();
+  UseRecord use = read_use_record(disk, dir);
+  use.last_asked_unix_ms = unix_s * 1000;
+  if (!numbered) {
+    use.use_number = 0;
+    Ledger ledger = must(read_ledger(disk, dir));
+    ledger.use_number = 0;
+    must(write_ledger(disk, dir, ledger));
+  }
+  must(write_use_record(disk, dir, use));
+  const timespec times[2] = {{unix_s, 0}, {unix_s, 0}};
+  REQUIRE(::utimensat(AT_FDCWD, (dir + "/context.json").c_str(), times, 0) == 0);
+}
+
+// Lowers the cap to what is used, so that one context after the other has to go.
+std::vector<std::string> eviction_order(Watched& w) {
+  std::vector<std::string> order;
+  while (!w.names().empty()) {
+    w.limit(w.used(), true);
+    if (!w.store->keep_limit("").ok()) break;
+    for (const EvictedContext& gone : w.store->take_evicted()) order.push_back(gone.name);
+  }
+  return order;
+}
 
 }  // namespace
+
+TEST_CASE("cap: the order of uses decides who goes, whatever the clock said", "[storage]") {
+  Watched w;
+  constexpr int64_t kPast = 1'000'000'000, kFuture = 4'000'000'000;
+  for (const char* name : {"ahead", "behind", "made last", "old", "older"}) must(make(*w.store, name, 1, 1));
+  w.store->note_asked("ahead");
+  w.store->note_asked("behind");
+  must(w.store->remove("made last"));  // the number of its making is not the largest
+  must(make(*w.store, "made last", 1, 1));
+  set_times(w, "ahead", kFuture, true);
+  set_times(w, "behind", kPast, true);
+  set_times(w, "made last", kPast - 1, true);
+  set_times(w, "old", kFuture + 2, false);
+  set_times(w, "older", kFuture + 1, false);
+  CHECK(eviction_order(w) == std::vector<std::string>{"older", "old", "ahead", "behind", "made last"});
+}
 
 TEST_CASE("cap: with evictions it is never passed, and the least recently asked go first", "[storage]") {
   Watched w;

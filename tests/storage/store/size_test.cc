@@ -70,8 +70,11 @@ TEST_CASE("replaced checkpoints and dropped rows give their bytes back", "[stora
     n -= 4 * kChunk;  // these rows are removed again
     must(writer->truncate(n, "[]", "{}"));
   }
-  must(save(*writer, n, 99, {kCheckpoint, 1}));
-  must(writer->finish("[]", "{}"));
+  const std::vector<int64_t> older = {n - kChunk};
+  must(save(*writer, older[0], 98, {kCheckpoint, 1}));
+  must(save(*writer, n, 99, {kCheckpoint, 1}, older));
+  must(writer->finish("[]", "{}", older));
+  CHECK(must(writer->checkpoints()) == std::vector<int64_t>{n});
   writer.reset();
   const ContextEntry entry = entry_of(*store, "x");
   CHECK(entry.checkpoint_bytes == kCheckpoint + 1);

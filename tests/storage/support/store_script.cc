@@ -10,7 +10,7 @@
 namespace reform::test {
 namespace {
 
-constexpr int64_t kChunk = 40;
+constexpr int64_t kChunk = 40, kShort = 200;
 constexpr const char* kSources = "[\"a.txt\"]";
 
 std::string progress_at(int64_t n_tokens) { return std::to_string(n_tokens); }
@@ -100,16 +100,21 @@ Status Session::save_checkpoint(ContextWriter& writer, const Text& text, Which w
 
 // Also for a complete context: it may have stopped between that and replacing another.
 Status Session::finish(ContextWriter& writer, const Text& text, Which which) {
+  TRY_ASSIGN(std::vector<int64_t> dropped, writer.checkpoints());
+  // Short texts keep the last one only, as an ingest does.
+  std::erase_if(dropped, [&](int64_t n) { return text.n_tokens > kShort || n == text.n_tokens; });
   oracle_.may_become([&](ExpectedStore& store) {
-    store[{text.name, which}].complete = true;
-    store[{text.name, which}].progress = "done";
+    ExpectedContext& context = store[{text.name, which}];
+    context.complete = true;
+    context.progress = "done";
+    for (const int64_t n : dropped) context.checkpoints.erase(n);
   });
   oracle_.may_become([&](ExpectedStore& store) {  // a replacement takes over
     const ExpectedContext context = store[{text.name, which}];
     store.erase({text.name, which});
     store[{text.name, Which::kCurrent}] = context;
   });
-  TRY(writer.finish(kSources, "done"));
+  TRY(writer.finish(kSources, "done", dropped));
   oracle_.is_saved();
   return {};
 }
