@@ -9,10 +9,12 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/errno_status.h"
+
 namespace reform {
 Result<std::string> read_small_file(const std::string& path, int64_t max_bytes) {
   std::ifstream in(path, std::ios::binary);
-  if (!in) return Status{Code::kNotFound, fmt::format("{}: {}", path, std::strerror(errno))};
+  if (!in) return errno_status(errno, path);
   std::string text(size_t(max_bytes) + 1, '\0');
   in.read(text.data(), std::streamsize(text.size()));
   if (in.bad()) return Status{Code::kIo, fmt::format("{}: cannot be read", path)};

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/errno_status.h"
 #include "base/try.h"
 #include "runtime/model/gguf_parser.h"
 #include "runtime/model/synthetic/image.h"
@@ -78,7 +79,7 @@ class Mapping {
     }
     if (info.st_size == 0) return {};  // bytes() is empty, which the parser reports
     void* data = mmap(nullptr, size_t(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
-    if (data == MAP_FAILED) return refused(path, "mapped");
+    if (data == MAP_FAILED) return errno_status(errno, path + ": cannot be mapped");
     data_ = data, size_ = size_t(info.st_size);
     return {};
   }

@@ -165,7 +165,8 @@ class RingRun {
       CHECK(completion->tag < n_slots_ && slots_[completion->tag].busy);
       const auto s = unsigned(completion->tag);
       Slot& slot = slots_[s];
-      if (!take_result(requests_[slot.request], completion->result, slot.begin, slot.end, slot.n_tries)) {
+      if (!take_result(requests_[slot.request], outcome(slot, completion->result), slot.begin, slot.end,
+                       slot.n_tries)) {
         release(s);
       } else if (!abandoned_) {
         pause_before_try(slot.n_tries);
@@ -175,6 +176,11 @@ class RingRun {
       }
     }
     return any;
+  }
+
+  // ECANCELED: the kernel had no thread for the piece (ulimit -u), and so it has not begun it. It is done here then.
+  int outcome(const Slot& slot, int result) const {
+    return result != -ECANCELED ? result : run_piece_plainly(piece_of(requests_[slot.request], slot.begin, slot.end));
   }
 
   void release(unsigned s) {
