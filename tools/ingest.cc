@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstring>
 #include <filesystem>
 #include <istream>
 #include <memory>
@@ -109,6 +110,8 @@ Status run_ingest(const IngestFlags& flags, Output& out) {
   if (!result.ok()) {
     // Checks the token too: if standard input was interrupted, that looks like a read error.
     if (scope.token().cancelled()) return explain_cancelled(flags, last, *store.value());
+    if (input.error() != 0)
+      return {Code::kIo, fmt::format("{}: {}", result.status().message, std::strerror(input.error()))};
     return result.status();
   }
   print_result(out, result.value());
