@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/files.h"
@@ -120,4 +121,34 @@ TEST_CASE("ulimit -t: the limit on CPU time is said before the kernel kills", "[
               "; grep 'Max cpu time' /proc/$!/limits | tr -s ' ' >&2; kill -XCPU $!; wait $!");
   check_error(r, 130, "CPU time (ulimit -t)");
   CHECK(r.err.find("Max cpu time 59 60 ") != std::string::npos);
+}
+
+TEST_CASE("a control group's limit on memory: what does not fit is refused before it begins", "[tools]") {
+  const Limited b;
+  const std::string group = b.path("group") + "/own/memory.";
+  std::filesystem::create_directories(b.path("group/own"));
+  b.write("cgroup", "4:memory:/own\n");
+  b.write("mountinfo", "1 0 0:1 / " + b.path("group") + " rw - cgroup cgroup rw,memory\n");
+  b.write("group/own/memory.usage_in_bytes", "1048576");
+  // The files of /proc are replaced for the process that becomes the command, in a mount namespace of its own.
+  const std::string within =
+      "for f in cgroup mountinfo; do mount --bind " + b.path("") + "$f /proc/$$/$f || exit 99; done; exec ";
+  const auto in_group = [&](int64_t limit_mib, const std::string& command) {
+    b.write("group/own/memory.limit_in_bytes", std::to_string(limit_mib << 20));
+    b.write("run.sh", within + command);
+    const std::string script = "bash " + b.path("run.sh");
+    return b.shell(getuid() == 0 ? "exec unshare -m " + script : "exec unshare -r -m " + script);
+  };
+  if (in_group(1 << 20, "$REFORM --version").exit_code != 0) return skip("no file system can be mounted here");
+  const std::string ingest = "$REFORM ingest --json --model " + golden_path("tiny_qwen2.gguf") + " --heads " +
+                             b.path("heads.json") + " --cache-tokens 128 --chunk-tokens 128 ";
+  CHECK(in_group(1024, ingest + "c " + b.path("text.txt")).exit_code == 0);
+  check_error(in_group(64, ingest + "d " + b.path("text.txt")), 11, "control group (" + group + "limit_in_bytes)");
+  check_error(in_group(64, ingest + "d " + b.path("text.txt") + " --max-host-memory 4GiB"), 11, "63.0 MiB are left");
+  check_error(in_group(24, "$REFORM search c why --json"), 11, "control group");
+  const CommandResult doctor = in_group(64, "$REFORM doctor --json --store " + b.path("data"));
+  INFO(doctor.err);
+  REQUIRE(doctor.exit_code == 0);
+  CHECK(Json::parse(doctor.out)["memory"]["left_bytes"] == int64_t{63} << 20);
+  CHECK(doctor.out.find(group) != std::string::npos);
 }
