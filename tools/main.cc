@@ -29,7 +29,8 @@ constexpr const char* kExample =
     "  reform ingest --model qwen.gguf bible kjv.txt\n"
     "  reform ask bible \"Who was thrown to the lions?\" --sources\n"
     "\n"
-    "`reform VERB --help` explains a verb. Exit codes and files: docs/CLI.md; --json: docs/JSON.md.";
+    "`reform VERB --help` explains a verb, `reform doctor` the machine and its limits.\n"
+    "Exit codes, files, limits, signals: docs/CLI.md; --json: docs/JSON.md.";
 
 using Words = std::vector<std::string>;
 
