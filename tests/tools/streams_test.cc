@@ -76,9 +76,9 @@ TEST_CASE("streams: a closed descriptor is never a file's, and closed output is 
     for (const char* json : {"", " --json"}) {
       CAPTURE(c.closed, json);
       CHECK(b.shell(b.ingest + "--replace c " + b.path("text.txt") + json + " " + c.closed).exit_code == c.exit_code);
-      CHECK(b.run({"verify"}).exit_code == 0);
     }
   }
+  CHECK(b.run({"verify"}).exit_code == 0);
   for (const char* input : {"<&-", "</"}) {
     const CommandResult r = b.shell(b.ingest + "d - " + input);
     CHECK((r.exit_code == 12 && r.err.find("-: reading failed") != std::string::npos));
