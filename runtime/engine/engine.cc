@@ -61,10 +61,12 @@ MemoryRoom room_for(const EngineOptions& options) {
 Status check_room(const EngineOptions& options, int64_t bytes, const std::string& advice) {
   const MemoryRoom room = room_for(options);
   if (bytes <= room.bytes - std::min(room.bytes, kProgramBytes)) return {};
+  // Some advice is about the cap, which is not what stands in the way here.
+  const std::string or_else = advice.find("--max-host-memory") == std::string::npos ? ", or " + advice : "";
   return {Code::kMemoryCap,
-          fmt::format("this needs {} more memory, {} for the program included, and {} are left by {}; {}",
+          fmt::format("this needs {} more memory, {} for the program included, and {} are left by {}; raise that{}",
                       format_bytes(bytes + kProgramBytes), format_bytes(kProgramBytes), format_bytes(room.bytes),
-                      room.limit, advice)};
+                      room.limit, or_else)};
 }
 
 // The kernel drops the mapped file's pages for others, so a job runs without room for them.
