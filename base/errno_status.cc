@@ -15,9 +15,13 @@ Code code_of(int error) {
       return Code::kUsage;
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
       return Code::kNoSpace;
     case ENOMEM:
       return Code::kMemoryCap;
+    case EMFILE:
+    case ENFILE:
+      return Code::kUnavailable;
     default:
       return Code::kIo;
   }
@@ -35,6 +39,12 @@ std::string reason(int error) {
       return "is a directory";
     case EMFILE:
       return "too many files are open in this process (ulimit -n)";
+    case ENFILE:
+      return "too many files are open on this machine (fs.file-max)";
+    case EFBIG:
+      return "the file would be larger than this process or the file system allows (ulimit -f)";
+    case ENOMEM:
+      return "no memory left: the system, or a limit (ulimit -v, a control group), has no more for this process";
     case ENOENT:
       return "no such file or directory";
     case ENOTDIR:

@@ -1,4 +1,4 @@
-// What this process may use of the machine: cores, memory, and the limits of its control group.
+// What this process may use of the machine: cores and memory.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,6 @@ struct MachineMemory {
   int64_t total_bytes = 0, available_bytes = 0;
 };
 MachineMemory machine_memory();
-
-// The tightest limits of this process's control group and those above it (cgroup v2, or v1). 0: no limit.
-struct GroupLimits {
-  double cpu_cores = 0;
-  int64_t memory_bytes = 0;
-};
-GroupLimits group_limits();
 
 // As many threads as can run at once: cores_allowed(), or less where the control group's time is for fewer.
 int usable_cores();

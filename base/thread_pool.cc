@@ -1,8 +1,11 @@
 #include "base/thread_pool.h"
 
 #include <atomic>
+#include <exception>
+#include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/machine.h"
@@ -30,11 +33,20 @@ struct ThreadPool::Impl {
   // Of the open round. Written while nobody is inside.
   int64_t n_tasks = 0;
   const std::function<void(int64_t, int)>* fn = nullptr;
+  std::exception_ptr thrown;  // by a task: the first
+  std::mutex thrown_mutex;
   int spins = 0;  // before a thread sleeps in the kernel
   std::vector<std::thread> threads;
 
+  // No exception may leave a thread. The caller of parallel_for gets it once every worker has left.
   void drain(int worker) {
-    for (int64_t task; (task = next_task.fetch_add(1)) < n_tasks;) (*fn)(task, worker);
+    try {
+      for (int64_t task; (task = next_task.fetch_add(1)) < n_tasks;) (*fn)(task, worker);
+    } catch (...) {
+      next_task = n_tasks;
+      const std::lock_guard lock(thrown_mutex);
+      if (!thrown) thrown = std::current_exception();
+    }
   }
 
   bool enter() {
@@ -107,6 +119,7 @@ void ThreadPool::parallel_for(int64_t n_tasks, const std::function<void(int64_t,
   p.begin();
   p.drain(0);
   p.end();
+  if (p.thrown) std::rethrow_exception(std::exchange(p.thrown, nullptr));
 }
 
 }  // namespace reform

@@ -19,7 +19,8 @@ class ThreadPool {
 
   int size() const;
   // Calls fn(task, worker) for every task in [0, n_tasks) and returns when all are done. `worker`, in [0, size()),
-  // selects per-worker scratch. Workers take tasks in order, one at a time.
+  // selects per-worker scratch. Workers take tasks in order, one at a time. If a task throws, the tasks that nobody has
+  // begun are left out, and the caller gets the exception.
   void parallel_for(int64_t n_tasks, const std::function<void(int64_t task, int worker)>& fn);
 
  private:

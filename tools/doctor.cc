@@ -28,7 +28,7 @@ std::string describe_memory(const DoctorReport& r) {
   std::string text =
       fmt::format("{}, {} available", format_bytes(r.memory_bytes), format_bytes(r.memory_available_bytes));
   if (r.memory_limit_bytes > 0) text += fmt::format(", limited to {}", format_bytes(r.memory_limit_bytes));
-  return text;
+  return text + fmt::format(", {} left for a job", format_bytes(r.memory_left_bytes));
 }
 
 std::string describe_disk(const DoctorReport& r) {

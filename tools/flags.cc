@@ -87,8 +87,10 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
                                 ? "Where the model runs: cpu (the default), auto (a GPU if one can be used), or cuda:0"
                                 : "Where the model runs: cpu; this build has no CUDA (docs/CUDA.md)";
   verb.add_option("--device", o.device, device_help)->type_name("NAME")->group(group);
-  verb.add_option_function<std::string>("--max-host-memory", set_size("--max-host-memory", o.max_host_memory_bytes),
-                                        "Hard cap on host memory, as in 800MiB or 2GiB; none by default")
+  verb.add_option_function<std::string>(
+          "--max-host-memory", set_size("--max-host-memory", o.max_host_memory_bytes),
+          "Hard cap on host memory, as in 800MiB or 2GiB; by default what the machine has available. Limits of the\n"
+          "process and its control group hold in any case (reform doctor shows them)")
       ->type_name("BYTES")
       ->group(group);
   add_gpu_flags(verb, o);

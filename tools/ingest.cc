@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstring>
 #include <istream>
 #include <memory>
 #include <set>
@@ -119,6 +120,8 @@ Status run_ingest(const IngestFlags& flags, const CLI::App& verb, Output& out) {
     // Checks the token too: if standard input was interrupted, that looks like a read error.
     const bool from_stdin = std::find(paths.begin(), paths.end(), kStandardInput) != paths.end();
     if (scope.token().cancelled()) return explain_cancelled(flags, from_stdin, last, *store.value());
+    if (input.error() != 0)
+      return {Code::kIo, fmt::format("{}: {}", result.status().message, std::strerror(input.error()))};
     return result.status();
   }
   print_result(out, result.value(), texts.value());

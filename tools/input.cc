@@ -9,7 +9,6 @@
 #include <ios>
 #include <istream>
 #include <sstream>
-#include <system_error>
 
 namespace reform::tool {
 
@@ -28,7 +27,7 @@ InterruptibleInput::int_type InterruptibleInput::underflow() {
     if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
     const ssize_t n = ::read(fd_, buffer_.data(), buffer_.size());
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (n < 0) throw std::ios_base::failure("read", std::error_code(errno, std::generic_category()));
+    if (n < 0) error_ = errno, throw std::ios_base::failure("read");
     if (n == 0) return traits_type::eof();
     setg(buffer_.data(), buffer_.data(), buffer_.data() + n);
     return traits_type::to_int_type(buffer_[0]);
@@ -53,7 +52,8 @@ Result<std::string> read_file_or_input(const std::string& path, const CancelToke
   std::ostringstream text;
   if (in.peek() != std::istream::traits_type::eof()) text << in.rdbuf();
   if (cancel.cancelled()) return Status{Code::kCancelled, "stopped"};
-  if (in.bad()) return Status{Code::kIo, "standard input cannot be read"};
+  if (in.bad())
+    return Status{Code::kIo, fmt::format("standard input cannot be read: {}", std::strerror(input.error()))};
   return std::move(text).str();
 }
 

@@ -16,12 +16,13 @@ namespace reform::tool {
 class InterruptibleInput : public std::streambuf {
  public:
   InterruptibleInput(int fd, const CancelToken& cancel);
+  int error() const { return error_; }  // the errno of a failed read; 0: none failed
 
  protected:
   int_type underflow() override;
 
  private:
-  int fd_;
+  int fd_, error_ = 0;
   const CancelToken& cancel_;
   std::vector<char> buffer_;
 };

@@ -1,12 +1,13 @@
 #include "tools/interrupt.h"
 
 #include <reform/status.h>
+#include <sys/resource.h>
 #include <sys/time.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <csignal>
-#include <cstring>
+
+#include "tools/sudden_end.h"
 
 namespace reform::tool {
 namespace {
@@ -19,22 +20,6 @@ constexpr time_t kSavingPatienceS = 10;
 // A signal handler can reach only globals.
 CancelToken g_token;
 std::atomic<bool> g_in_scope = false;
-std::atomic<const char*> g_error_object = "";
-static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<const char*>::is_always_lock_free);
-
-void write_all(int fd, const char* text) {
-  for (size_t left = std::strlen(text); left > 0;) {
-    const ssize_t n = ::write(fd, text, left);
-    if (n <= 0) return;
-    text += n, left -= size_t(n);
-  }
-}
-
-[[noreturn]] void end_now(const char* line) {
-  write_all(STDERR_FILENO, line);
-  write_all(STDOUT_FILENO, g_error_object.load());
-  ::_exit(int(Code::kCancelled));
-}
 
 void on_signal(int) {
   if (g_in_scope && !g_token.cancelled()) {
@@ -43,13 +28,22 @@ void on_signal(int) {
     setitimer(ITIMER_REAL, &patience, nullptr);
     return;
   }
-  end_now("\nreform: interrupted\n");
+  end_suddenly(Code::kCancelled, "interrupted");
 }
 
 // The call is in a step that does not look at the token (a long write, say). Ending there is as safe as a power cut:
 // the store keeps what was committed.
 void on_alarm(int) {
-  if (g_in_scope) end_now("\nreform: interrupted; what was saved is kept, and the same command goes on from there\n");
+  if (!g_in_scope) return;
+  end_suddenly(Code::kCancelled, "interrupted; what was saved is kept, and the same command goes on from there");
+}
+
+// The process has at most a second left, and threads use it up together.
+void on_cpu_limit(int) {
+  end_suddenly(
+      Code::kCancelled,
+      "the limit on CPU time (ulimit -t) is reached; what was saved is kept, and the same command goes on from "
+      "there");
 }
 
 void handle(int signal, void (*handler)(int)) {
@@ -60,15 +54,39 @@ void handle(int signal, void (*handler)(int)) {
   sigaction(signal, &action, nullptr);
 }
 
+// nohup, and shells that run a command in the background, ignore signals on its behalf.
+void handle_unless_ignored(int signal, void (*handler)(int)) {
+  struct sigaction now {};
+  if (sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN) return;
+  handle(signal, handler);
+}
+
+// The kernel sends SIGXCPU at the soft limit and kills at the hard one; `ulimit -t` sets both to the same second.
+void leave_a_second_for_the_warning() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_CPU, &limit) != 0 || limit.rlim_max == RLIM_INFINITY) return;
+  if (limit.rlim_cur < limit.rlim_max || limit.rlim_max < 2) return;
+  limit.rlim_cur = limit.rlim_max - 1;
+  setrlimit(RLIMIT_CPU, &limit);
+}
+
+void unblock(std::initializer_list<int> signals) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : signals) sigaddset(&set, signal);
+  sigprocmask(SIG_UNBLOCK, &set, nullptr);
+}
+
 }  // namespace
 
-void install_interrupt_handler(const char* error_object) {
-  g_error_object = error_object;
-  handle(SIGINT, on_signal);
-  handle(SIGTERM, on_signal);
+void install_signal_handlers() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) handle_unless_ignored(signal, on_signal);
+  handle_unless_ignored(SIGXCPU, on_cpu_limit);
   handle(SIGALRM, on_alarm);
-  // If the reader goes away, write() fails; the process must not end in the middle of a commit.
-  handle(SIGPIPE, SIG_IGN);
+  // A write that cannot be done must fail; the process must not end in the middle of a commit.
+  for (const int signal : {SIGPIPE, SIGXFSZ}) handle(signal, SIG_IGN);
+  unblock({SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGALRM});
+  leave_a_second_for_the_warning();
 }
 
 void CancelScope::allow_saving() const {

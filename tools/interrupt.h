@@ -1,14 +1,14 @@
-// Ctrl-C. While a cancellable call runs, the first Ctrl-C asks it to stop; the call keeps what was saved and returns
+// Signals. While a cancellable call runs, the first Ctrl-C asks it to stop; the call keeps what was saved and returns
 // kCancelled. The process ends at once if the call has not stopped within 0.9 s, on a second Ctrl-C, or if nothing can
-// be cancelled. Either way it exits with 130. SIGTERM does the same.
+// be cancelled. Either way it exits with 130. SIGTERM and SIGHUP do the same; at the limit on CPU time it ends at once.
+// A signal that was ignored when the process began stays ignored.
 #pragma once
 
 #include <reform/cancel.h>
 
 namespace reform::tool {
 
-// error_object: what to write to standard output when the process ends at once ("" for nothing). It must stay alive.
-void install_interrupt_handler(const char* error_object);
+void install_signal_handlers();
 
 // Lives while one cancellable call runs.
 class CancelScope {

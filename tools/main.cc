@@ -1,20 +1,21 @@
 // The reform command: parses, calls the library, prints. docs/CLI.md lists the exit codes.
 #include <fmt/format.h>
 #include <reform/engine.h>
+#include <reform/exception_status.h>
 #include <reform/version.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <exception>
-#include <new>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "tools/descriptors.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
 #include "tools/output.h"
 #include "tools/progress.h"
+#include "tools/sudden_end.h"
 #include "tools/verbs.h"
 
 namespace reform::tool {
@@ -28,7 +29,8 @@ constexpr const char* kExample =
     "  reform ingest --model qwen.gguf bible kjv.txt\n"
     "  reform ask bible \"Who was thrown to the lions?\" --sources\n"
     "\n"
-    "`reform VERB --help` explains a verb. Exit codes and files: docs/CLI.md; --json: docs/JSON.md.";
+    "`reform VERB --help` explains a verb, `reform doctor` the machine and its limits.\n"
+    "Exit codes, files, limits, signals: docs/CLI.md; --json: docs/JSON.md.";
 
 using Words = std::vector<std::string>;
 
@@ -107,18 +109,18 @@ Status run_guarded(const Invocation& invocation, Output& out) {
   // The library throws nothing, but what we use here may (the standard library, the JSON writer).
   try {
     return invocation.run(out);
-  } catch (const std::bad_alloc&) {
-    return {Code::kMemoryCap, "out of memory"};
-  } catch (const std::exception& e) {
-    return {Code::kInternal, fmt::format("unexpected: {}", e.what())};
+  } catch (...) {
+    return exception_status();
   }
 }
 
 int run(int argc, char** argv) {
-  static const std::string interrupted = dump(with_header("", error_fields({Code::kCancelled, "interrupted"}))) + "\n";
+  end_when_nothing_is_left();
+  fill_standard_descriptors();
+  install_signal_handlers();
   const Words words = words_of(argc, argv);
   const bool json = has_option(words, "--json");
-  install_interrupt_handler(json ? interrupted.c_str() : "");
+  if (json) expect_json();
 
   CLI::App app(kAbout, "reform");
   use_help_formatter(app);
@@ -145,6 +147,7 @@ int run(int argc, char** argv) {
     invocation.verb = "version";
     invocation.run = print_version;
   }
+  if (invocation.json) expect_json();
   Output out(invocation.verb, invocation.json, progress);
   progress.set_quiet(invocation.quiet);
   if (!invocation.run) return out.finish({Code::kUsage, "no verb given (reform --help lists them)"});

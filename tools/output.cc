@@ -6,8 +6,10 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "tools/descriptors.h"
 #include "tools/json_output.h"
 #include "tools/progress.h"
+#include "tools/sudden_end.h"
 #include "tools/text.h"
 
 namespace reform::tool {
@@ -33,17 +35,14 @@ LogCallback Output::log() {
 }
 
 bool Output::write_all(std::string_view bytes) {
-  while (!bytes.empty() && write_status_.ok() && !broken_pipe_) {
-    const ssize_t n = ::write(STDOUT_FILENO, bytes.data(), bytes.size());
-    if (n >= 0) {
-      bytes.remove_prefix(size_t(n));
-    } else if (errno == EPIPE) {
-      broken_pipe_ = true;
-    } else if (errno != EINTR) {
-      write_status_ = errno_status(errno, "cannot write to standard output");
-    }
-  }
+  if (write_status_.ok() && !broken_pipe_) note_failure(write_fully(STDOUT_FILENO, bytes));
   return write_status_.ok() && !broken_pipe_;
+}
+
+void Output::note_failure(int error) {
+  if (error == 0) return;
+  broken_pipe_ = error == EPIPE;
+  if (!broken_pipe_) write_status_ = errno_status(error, "cannot write to standard output");
 }
 
 bool Output::text(std::string_view bytes) {
@@ -53,14 +52,20 @@ bool Output::text(std::string_view bytes) {
 }
 
 void Output::object(const nlohmann::ordered_json& fields) {
-  line(fields);
+  if (json_) write_line(fields, /*more_lines=*/false);
   object_written_ = true;
 }
 
 void Output::line(const nlohmann::ordered_json& fields) {
-  if (!json_) return;
+  if (json_) write_line(fields, /*more_lines=*/true);
+}
+
+void Output::write_line(const nlohmann::ordered_json& fields, bool more_lines) {
+  if (!write_status_.ok() || broken_pipe_) return;  // half a line may be there
   progress_.clear();
-  write_all(dump(with_header(verb_, fields)) + "\n");
+  const std::string bytes = dump(with_header(verb_, fields)) + "\n";
+  begin_json_line();
+  if (write_all(bytes)) end_json_line(more_lines);
 }
 
 std::pair<std::string, std::string> Output::as_written(const Status& error) const {
@@ -69,15 +74,18 @@ std::pair<std::string, std::string> Output::as_written(const Status& error) cons
 }
 
 int Output::finish(Status status) {
+  begin_last_words();
   progress_.clear();
-  if (!status.ok()) {
-    progress_.always(error_line(status));
-    if (!object_written_) object(error_fields(status));
-  } else if (!write_status_.ok()) {
+  const bool has_result = status.ok();
+  if (has_result) {
+    if (write_status_.ok()) note_failure(late_write_error(STDOUT_FILENO));
     status = write_status_;
-    progress_.always("reform: error: " + status.message);
   }
-  return status.ok() && broken_pipe_ ? kBrokenPipeExit : int(status.code);
+  if (status.ok()) return broken_pipe_ ? kBrokenPipeExit : 0;
+  progress_.always(error_line(status));
+  note_error_told(status.code);
+  if (!has_result && !object_written_) object(error_fields(status));
+  return int(status.code);
 }
 
 }  // namespace reform::tool

@@ -45,6 +45,8 @@ class Output {
 
  private:
   bool write_all(std::string_view bytes);
+  void write_line(const nlohmann::ordered_json& fields, bool more_lines);
+  void note_failure(int error);  // an errno; 0: none
 
   const std::string verb_;
   const bool json_;

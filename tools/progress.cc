@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 #include <vector>
 
+#include "tools/descriptors.h"
 #include "tools/text.h"
 
 namespace reform::tool {
@@ -18,12 +21,14 @@ int terminal_columns() {
   return size.ws_col;
 }
 
-void write_standard_error(const std::string& bytes) {
-  for (size_t done = 0; done < bytes.size();) {
-    const ssize_t n = ::write(STDERR_FILENO, bytes.data() + done, bytes.size() - done);
-    if (n <= 0) return;  // nobody is left to read it
-    done += size_t(n);
-  }
+// If that fails, nobody is left to read it.
+void write_standard_error(const std::string& bytes) { (void)write_fully(STDERR_FILENO, bytes); }
+
+// Whether a line can be taken back there. A terminal without a name can do no more than a dumb one.
+bool is_live_terminal() {
+  const char* const name = std::getenv("TERM");
+  const std::string_view kind = name == nullptr ? "" : name;
+  return isatty(STDERR_FILENO) == 1 && !kind.empty() && kind != "dumb";
 }
 
 constexpr double kSettledSeconds = 0.5;  // before that a rate says nothing
@@ -93,7 +98,7 @@ ProgressLine::ProgressLine(bool live, std::function<int()> columns, Sink sink, C
     : live_(live), columns_(std::move(columns)), sink_(std::move(sink)), clock_(std::move(clock)) {}
 
 ProgressLine& ProgressLine::standard_error() {
-  static ProgressLine line(isatty(STDERR_FILENO) == 1, terminal_columns, write_standard_error);
+  static ProgressLine line(is_live_terminal(), terminal_columns, write_standard_error);
   return line;
 }
 

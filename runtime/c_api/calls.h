@@ -3,15 +3,14 @@
 
 #include <reform/cancel.h>
 #include <reform/engine.h>
+#include <reform/exception_status.h>
 #include <reform/reform.h>
 #include <reform/store.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <exception>
 #include <memory>
-#include <new>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -39,12 +38,8 @@ template <class Fn>
 reform_code guarded(Fn&& fn) noexcept {
   try {
     return report(fn());
-  } catch (const std::bad_alloc&) {
-    return report({Code::kMemoryCap, "out of memory"});
-  } catch (const std::exception& e) {
-    return report({Code::kInternal, std::string("unexpected: ") + e.what()});
   } catch (...) {
-    return report({Code::kInternal, "unexpected exception"});
+    return report(exception_status());
   }
 }
 

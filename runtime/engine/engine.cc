@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/machine.h"
+#include "base/memory_room.h"
 #include "base/try.h"
 #include "runtime/engine/device_choice.h"
 #include "runtime/engine/directories.h"
@@ -47,17 +48,35 @@ int useful_threads(int asked, const LogCallback& log) {
   return n_cores;
 }
 
-// Checked before the memory is taken: the kernel kills a process that touches more memory than the machine has.
-Status machine_has(const Gguf& gguf) {
-  const MachineMemory memory = machine_memory();
-  const int64_t limit = group_limits().memory_bytes,
-                available = memory.total_bytes > 0 ? memory.available_bytes : INT64_MAX;
-  const int64_t most = limit > 0 ? std::min(limit, available) : available;
-  if (gguf.file_bytes() <= most) return {};
+// The program itself, its threads and what the kernel keeps for it.
+constexpr int64_t kProgramBytes = 16 * kMiB;
+
+// What a user may plan with. How much the machine has available is a guess that --max-host-memory overrules; limits on
+// the process and its control group are not.
+MemoryRoom room_for(const EngineOptions& options) {
+  return options.max_host_memory_bytes > 0 ? limited_room() : memory_room();
+}
+
+// Checked before the memory is taken: past some limits the kernel kills. `bytes`: not taken yet.
+Status check_room(const EngineOptions& options, int64_t bytes, const std::string& advice) {
+  const MemoryRoom room = room_for(options);
+  if (bytes <= room.bytes - std::min(room.bytes, kProgramBytes)) return {};
+  // Some advice is about the cap, which is not what stands in the way here.
+  const std::string or_else = advice.find("--max-host-memory") == std::string::npos ? ", or " + advice : "";
   return {Code::kMemoryCap,
-          fmt::format("{} takes {} of memory, and this machine has {} left; a smaller one, or one of a smaller type, "
-                      "would fit",
-                      gguf.path(), format_bytes(gguf.file_bytes()), format_bytes(most))};
+          fmt::format("this needs {} more memory, {} for the program included, and {} are left by {}; raise that{}",
+                      format_bytes(bytes + kProgramBytes), format_bytes(kProgramBytes), format_bytes(room.bytes),
+                      room.limit, or_else)};
+}
+
+// The kernel drops the mapped file's pages for others, so a job runs without room for them.
+void warn_if_read_again(const Engine::Impl& e) {
+  const MemoryRoom room = room_for(e.options);
+  if (!e.device->is_host() || e.gguf->is_synthetic() || e.gguf->file_bytes() <= room.bytes) return;
+  e.remark(LogLevel::kWarning,
+           fmt::format("{} has {}, and {} are left by {}: it will be read from the disk again and "
+                       "again, slowly; a smaller model would stay in memory",
+                       e.gguf->path(), format_bytes(e.gguf->file_bytes()), format_bytes(room.bytes), room.limit));
 }
 
 Result<ModelInfo> describe(const Engine::Impl& e) {
@@ -114,7 +133,9 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   TRY_ASSIGN(impl->tokenizer_tables,
              Reservation::create(impl->account, MemoryCategory::kTokens,
                                  impl->tokenizer->table_bytes() + TokenTable::bytes(impl->tokenizer->n_vocab())));
-  if (impl->gguf->is_synthetic() && impl->device->is_host()) TRY(machine_has(*impl->gguf));
+  if (impl->gguf->is_synthetic() && impl->device->is_host())
+    TRY(check_room(options, impl->gguf->file_bytes(), "a smaller model, or one of a smaller type, would fit"));
+  warn_if_read_again(*impl);
   TRY(impl->take_weights());
   TRY(impl->prepare_decode());
   if (impl->gguf->is_synthetic()) {
@@ -194,6 +215,7 @@ std::string Engine::Impl::cache_dir() const {
 }
 
 Status Engine::Impl::fit_job(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel) {
+  TRY(check_room(options, plan.host.total_bytes(), needs.advice));
   TRY(plan.fit(*device, model->weights(), needs.weights, account, needs.advice, cancel));
   note_gpu_plan(plan.device);
   const WeightReport& weights = model->weights().report();

@@ -9,7 +9,9 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "base/control_group.h"
 #include "base/machine.h"
+#include "base/memory_room.h"
 #include "base/try.h"
 #include "kernels/ops.h"
 #include "runtime/engine/directories.h"
@@ -59,13 +61,15 @@ void look_at_memory(DoctorReport& report) {
   const MachineMemory memory = machine_memory();
   report.memory_bytes = memory.total_bytes;
   report.memory_available_bytes = memory.available_bytes;
+  const MemoryRoom limited = limited_room();
   const int64_t limit = group_limits().memory_bytes;
-  if (limit == 0 || limit >= memory.total_bytes) return;
-  report.memory_limit_bytes = limit;
+  report.memory_left_bytes = std::min(memory_room().bytes, memory.total_bytes);
+  if (limit > 0 && limit < memory.total_bytes) report.memory_limit_bytes = limit;
+  if (limited.bytes >= memory.total_bytes) return;
   advise(report, "memory",
-         fmt::format("the control group allows {} of {}: past that the kernel kills the process; "
-                     "--max-host-memory {}MiB stays below it",
-                     format_bytes(limit), format_bytes(memory.total_bytes), limit / kMiB * 9 / 10));
+         fmt::format("{} are left by {}: work that needs more is refused; raise it, or choose a smaller model or "
+                     "smaller chunks",
+                     format_bytes(limited.bytes), limited.limit));
 }
 
 void look_at_gpus(DoctorReport& report) {

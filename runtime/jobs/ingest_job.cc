@@ -2,6 +2,7 @@
 #include "runtime/jobs/ingest_job.h"
 
 #include <fmt/format.h>
+#include <reform/ranges.h>
 #include <reform/units.h>
 
 #include <algorithm>
@@ -63,27 +64,51 @@ Status IngestJob::check_products() const {
 
 Status IngestJob::make_compressor() {
   TRY(check_products());
-  const ModelShape& shape = engine_.model->shape();
   const bool wants_bos = engine_.tokenizer->add_bos() && engine_.tokenizer->bos() >= 0;
   compress_ = compress_options(settings_, engine_.kv_type());
   compress_.bos = wants_bos ? engine_.tokenizer->bos() : -1;
   compress_.saves = true;
-  const CompressSizes sizes = ingest_sizes(compress_);
-  warn_past_window(sizes.capacity - (wants_bos ? 0 : 1));
+  warn_past_window(ingest_sizes(compress_).capacity - (wants_bos ? 0 : 1));
+  const Status made = open_compressor(compress_);
+  const bool may_choose = target_.writer == nullptr && engine_.device->is_host();
+  return made.code == Code::kMemoryCap && may_choose ? say_what_fits(made) : made;
+}
+
+Status IngestJob::open_compressor(const CompressOptions& options) {
+  const ModelShape& shape = engine_.model->shape();
+  const CompressSizes sizes = ingest_sizes(options);
   // The store has an account of its own; a chunk's rows are copied there.
   const EmbeddingLayout layout{int64_t(settings_.heads.size()), shape.head_dim};
   SessionNeeds needs{.limits = Compressor::limits(shape, *engine_.device, sizes, settings_.fp8_products),
-                     .weights = Compressor::ingest_weights(shape, settings_.heads, compress_),
+                     .weights = Compressor::ingest_weights(shape, settings_.heads, options),
                      .beside = {},
                      .meanwhile = {},
                      .advice = "a smaller --chunk-tokens or --cache-tokens needs less"};
   needs.beside[MemoryCategory::kStore] = planned_store_bytes(1, 0) + sizes.call_tokens * layout.row_bytes();
   const auto make = [&](const Site& site) {
-    return Compressor::create(*engine_.model, site, settings_.heads, compress_, sizes);
+    return Compressor::create(*engine_.model, site, settings_.heads, options, sizes);
   };
   TRY_ASSIGN(compressor_, engine_.open_session<Compressor>(needs, make, cancel_));
   since_start_.lap_ms();
   return {};
+}
+
+// Tries smaller chunks and caches.
+Status IngestJob::say_what_fits(const Status& why) {
+  CompressOptions options = compress_;
+  for (int64_t n = std::max(options.chunk_tokens, options.cache_tokens) / 2; n >= ranges::kChunkTokens.least; n /= 2) {
+    options.chunk_tokens = std::min(options.chunk_tokens, n);
+    options.cache_tokens = std::min(options.cache_tokens, n);
+    options.overlap_tokens = std::min(options.overlap_tokens, n);
+    options.sink_tokens = std::min(options.sink_tokens, n / 2);
+    const Status fits = open_compressor(options);
+    compressor_ = {};
+    if (fits.code == Code::kMemoryCap) continue;
+    TRY(fits);
+    return {why.code, fmt::format("{}: --chunk-tokens {} --cache-tokens {} would fit", why.message,
+                                  options.chunk_tokens, options.cache_tokens)};
+  }
+  return {why.code, why.message + ", but none is small enough: a smaller model is needed, or more memory"};
 }
 
 Status IngestJob::open_context() {

@@ -80,6 +80,8 @@ class IngestJob {
   Status check_products() const;
   void warn_past_window(int64_t n_positions) const;
   Status make_compressor();
+  Status open_compressor(const CompressOptions& options);
+  Status say_what_fits(const Status& why);
   Status open_context();
   Status run_chunks();
   Status run_chunk();

@@ -1,6 +1,7 @@
 #include "storage/context/block_stream.h"
 
 #include <fmt/format.h>
+#include <reform/exception_status.h>
 
 #include <algorithm>
 #include <array>
@@ -73,12 +74,21 @@ class BlockStream {
       places.push_back(place);
     }
     lock.unlock();
-    Result<BlockBatch> batch = read(places);
+    Result<BlockBatch> batch = read_or_status(places);
     lock.lock();
     if (!batch.ok()) next_block_ = n_;  // nobody will ask for what comes after it
     slots_[size_t(number % kSlots)] = std::move(batch);
     changed_.notify_all();
     return true;
+  }
+
+  // No exception may leave a thread.
+  Result<BlockBatch> read_or_status(const std::vector<BlockPlace>& places) const {
+    try {
+      return read(places);
+    } catch (...) {
+      return exception_status();
+    }
   }
 
   Result<BlockBatch> read(const std::vector<BlockPlace>& places) const {

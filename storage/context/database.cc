@@ -1,6 +1,7 @@
 #include "storage/context/database.h"
 
 #include <fmt/format.h>
+#include <reform/exception_status.h>
 #include <reform/units.h>
 #include <rocksdb/env.h>
 #include <rocksdb/listener.h>
@@ -105,6 +106,27 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const std::shared_ptr
   return options;
 }
 
+// RocksDB starts a pool's thread when it first has work for it. If the system refuses, that must be here: in the midst
+// of a write RocksDB could not bear it.
+void start_threads(rocksdb::Env& env) {
+  const auto nothing = [](void*) {};
+  for (const auto pool : {rocksdb::Env::Priority::LOW, rocksdb::Env::Priority::HIGH})
+    env.Schedule(nothing, nullptr, pool);
+}
+
+// What RocksDB had opened when it threw stays open until the process ends.
+Result<rocksdb::Status> open_database(const rocksdb::DBOptions& options, const std::string& dir, Database::Mode mode,
+                                      const std::vector<rocksdb::ColumnFamilyDescriptor>& families,
+                                      std::vector<rocksdb::ColumnFamilyHandle*>& handles, rocksdb::DB*& db) {
+  try {
+    if (mode == Database::Mode::kRead) return rocksdb::DB::OpenForReadOnly(options, dir, families, &handles, &db);
+    start_threads(*options.env);
+    return rocksdb::DB::Open(options, dir, families, &handles, &db);
+  } catch (...) {
+    return exception_status();
+  }
+}
+
 // The most memory that opening may take. A reader replays the log of a writer that died.
 Result<int64_t> memory_bytes(const std::string& dir, Database::Mode mode, std::span<const Family> families) {
   int64_t bytes = Database::open_bytes(mode, families);
@@ -151,9 +173,8 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const C
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
   const rocksdb::DBOptions options = database_options(mode, *share.disk);
-  const rocksdb::Status opened = mode == Mode::kRead
-                                     ? rocksdb::DB::OpenForReadOnly(options, dir, opened_families, &handles, &db)
-                                     : rocksdb::DB::Open(options, dir, opened_families, &handles, &db);
+  TRY_ASSIGN(const rocksdb::Status opened, open_database(options, dir, mode, opened_families, handles, db));
+  if (!want_of_resources(opened).ok()) return made->status_of(opened, "opening");
   if (is_read_error(opened)) return Status{Code::kIo, fmt::format("{}: opening: {}", tag.text(), opened.ToString())};
   // An existing database that RocksDB calls invalid (a file or column family is gone) is damaged.
   if (opened.IsInvalidArgument() && mode != Mode::kCreate) {
@@ -176,6 +197,8 @@ Database::~Database() {
 
 Status Database::status_of(const rocksdb::Status& status, const std::string& doing) const {
   if (status.ok()) return {};
+  if (const Status wanting = want_of_resources(status); !wanting.ok())
+    return {wanting.code, fmt::format("{}: {}: {}", tag_.text(), doing, wanting.message)};
   Code code = Code::kInternal;
   if (status.IsCorruption() || status.IsNotSupported() || status.IsPathNotFound() || status.IsNotFound()) {
     code = Code::kCorrupt;

@@ -21,7 +21,9 @@ using schema::Kind;
 constexpr size_t kBatchValues = 256;
 
 // Codes that no damage on the disk can cause: they end the check.
-bool ends_check(Code code) { return code == Code::kCancelled || code == Code::kMemoryCap || code == Code::kInternal; }
+bool ends_check(Code code) {
+  return code == Code::kCancelled || code == Code::kMemoryCap || code == Code::kUnavailable || code == Code::kInternal;
+}
 
 class Verifier {
  public:

@@ -25,7 +25,7 @@ Status verify_unopened(const Disk& disk, const std::string& dir, const ContextTa
                        ContextVerdict& verdict);
 
 // Adds what it finds to `verdict`. The Status is not ok only if the check itself ended: `progress` stopped it, or
-// memory ran out.
+// memory or descriptors ran out.
 Status verify_context(StoredContext& context, const ContextProgressFn& progress, ContextVerdict& verdict);
 
 }  // namespace reform

@@ -4,16 +4,31 @@
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 
+#include <cerrno>
 #include <filesystem>
+#include <system_error>
 
+#include "base/errno_status.h"
 #include "base/try.h"
 #include "storage/disk/files.h"
 #include "storage/disk/rocksdb_files/checked_files.h"
 
 namespace reform {
 
+Status want_of_resources(const rocksdb::Status& status) {
+  if (status.ok()) return {};
+  const std::string text = status.ToString();
+  for (const int error : {ENOMEM, EMFILE, ENFILE, EFBIG}) {
+    const std::string why = ": " + std::generic_category().message(error);
+    if (text.ends_with(why)) return errno_status(error, text.substr(0, text.size() - why.size()));
+  }
+  return {};
+}
+
 Status disk_status(const rocksdb::IOStatus& status, const std::string& verb, const std::string& path) {
   if (status.ok()) return {};
+  if (const Status wanting = want_of_resources(status); !wanting.ok())
+    return {wanting.code, fmt::format("cannot {} {}: {}", verb, path, wanting.message)};
   const bool is_gone = status.IsNotFound() || status.IsPathNotFound();
   const Code code = status.IsNoSpace() ? Code::kNoSpace : is_gone ? Code::kNotFound : Code::kIo;
   return {code, fmt::format("cannot {} {}: {}", verb, path, status.ToString())};

@@ -18,6 +18,7 @@ class FileSystem;
 struct FileOptions;
 class FSSequentialFile;
 class IOStatus;
+class Status;
 }  // namespace rocksdb
 
 namespace reform {
@@ -68,7 +69,11 @@ rocksdb::IOStatus read_small(rocksdb::FSSequentialFile& file, std::string& bytes
 // For our own files. Unlike with RocksDB's defaults, a full disk is an error and never a signal.
 rocksdb::FileOptions writing_options();
 
-// "cannot <verb> <path>: why": kNoSpace, kNotFound or kIo.
+// The system's refusal for want of memory, descriptors or a larger file, in whatever RocksDB makes of it; ok if it is
+// none. RocksDB keeps only the errno's text, at the end of its own.
+Status want_of_resources(const rocksdb::Status& status);
+
+// "cannot <verb> <path>: why": kNoSpace, kMemoryCap, kUnavailable, kNotFound or kIo.
 Status disk_status(const rocksdb::IOStatus& status, const std::string& verb, const std::string& path);
 
 }  // namespace reform

@@ -10,10 +10,11 @@ TEST_CASE("errno: each kind of refusal has its code and is told apart from the o
   const struct {
     int error;
     Code code;
-  } cases[] = {{ENOENT, Code::kNotFound}, {ENOTDIR, Code::kNotFound}, {EISDIR, Code::kUsage},
-               {EACCES, Code::kIo},       {EPERM, Code::kIo},         {ELOOP, Code::kIo},
-               {EROFS, Code::kIo},        {EMFILE, Code::kIo},        {EIO, Code::kIo},
-               {ENOSPC, Code::kNoSpace},  {EDQUOT, Code::kNoSpace},   {ENOMEM, Code::kMemoryCap}};
+  } cases[] = {{ENOENT, Code::kNotFound},    {ENOTDIR, Code::kNotFound},   {EISDIR, Code::kUsage},
+               {EACCES, Code::kIo},          {EPERM, Code::kIo},           {ELOOP, Code::kIo},
+               {EROFS, Code::kIo},           {EMFILE, Code::kUnavailable}, {EIO, Code::kIo},
+               {ENOSPC, Code::kNoSpace},     {EDQUOT, Code::kNoSpace},     {ENOMEM, Code::kMemoryCap},
+               {ENFILE, Code::kUnavailable}, {EFBIG, Code::kNoSpace}};
   std::set<std::string> said;
   for (const auto& c : cases) {
     const Status status = errno_status(c.error, "a.txt");

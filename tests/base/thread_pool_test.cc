@@ -33,6 +33,24 @@ TEST_CASE("parallel_for waits for workers that are at work, and for no others", 
   }
 }
 
+TEST_CASE("what a task throws reaches the caller, and the pool goes on", "[base]") {
+  for (const int n_threads : {1, 3}) {
+    ThreadPool pool(n_threads);
+    for (int round = 0; round < 20; ++round) {
+      std::atomic<int> n_run = 0;
+      const auto throws = [&](int64_t task, int) {
+        ++n_run;
+        if (task >= 5) throw std::bad_alloc();
+      };
+      CHECK_THROWS_AS(pool.parallel_for(1000, throws), std::bad_alloc);
+      CHECK(n_run < 1000);
+      n_run = 0;
+      pool.parallel_for(7, [&](int64_t, int) { ++n_run; });
+      CHECK(n_run == 7);
+    }
+  }
+}
+
 TEST_CASE("usable cores: at least one, and no more than the process may run on", "[base]") {
   CHECK(usable_cores() >= 1);
   CHECK(usable_cores() <= cores_allowed());

@@ -26,17 +26,26 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return list;
 }
 
-pid_t start(const std::vector<std::string>& args, std::vector<std::string> environment, int in, int out, int err) {
-  std::vector<std::string> argv = {REFORM_BINARY};
-  argv.insert(argv.end(), args.begin(), args.end());
+// No signal is ignored or blocked, whatever started the tests.
+pid_t start(std::vector<std::string> argv, std::vector<std::string> environment, int in, int out, int err) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t set;
+  sigemptyset(&set);
+  posix_spawnattr_setsigmask(&attributes, &set);
+  sigfillset(&set);
+  posix_spawnattr_setsigdefault(&attributes, &set);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   pid_t child = 0;
+  const std::string program = argv.front();
   const int error =
-      posix_spawn(&child, REFORM_BINARY, &actions, nullptr, pointers(argv).data(), pointers(environment).data());
+      posix_spawn(&child, program.c_str(), &actions, &attributes, pointers(argv).data(), pointers(environment).data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   REQUIRE(error == 0);
   return child;
@@ -74,9 +83,20 @@ int64_t Sandbox::store_bytes(const std::string& suffix) const {
 }
 
 CommandResult Sandbox::run(const std::vector<std::string>& args, const CommandInput& input) const {
+  std::vector<std::string> argv = {REFORM_BINARY};
+  argv.insert(argv.end(), args.begin(), args.end());
+  return run_program(std::move(argv), input);
+}
+
+CommandResult Sandbox::shell(const std::string& script, const CommandInput& input) const {
+  return run_program({"/bin/bash", "-c", script}, input);
+}
+
+CommandResult Sandbox::run_program(std::vector<std::string> argv, const CommandInput& input) const {
   const std::string out_path = path(".out"), err_path = path(".err");
-  const int out = ::open(out_path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  const int err = ::open(err_path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  constexpr int kNew = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC;
+  const int out = input.out >= 0 ? input.out : ::open(out_path.c_str(), kNew, 0600);
+  const int err = input.err >= 0 ? input.err : ::open(err_path.c_str(), kNew, 0600);
   int in = -1, writer = -1;
   if (input.stdin_stays_open) {
     int ends[2];
@@ -86,9 +106,14 @@ CommandResult Sandbox::run(const std::vector<std::string>& args, const CommandIn
   } else {
     in = ::open(write(".in", input.stdin_text).c_str(), O_RDONLY | O_CLOEXEC);
   }
-  std::vector<std::string> environment = {"XDG_DATA_HOME=" + path("data"), "XDG_CACHE_HOME=" + path("cache"),
-                                          "HOME=" + path("home"), "TZ=UTC"};
-  const pid_t child = start(args, environment, in, out, err);
+  std::vector<std::string> environment = {"XDG_DATA_HOME=" + path("data"),
+                                          "XDG_CACHE_HOME=" + path("cache"),
+                                          "HOME=" + path("home"),
+                                          "TZ=UTC",
+                                          "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                                          "REFORM=" REFORM_BINARY};
+  environment.insert(environment.end(), input.environment.begin(), input.environment.end());
+  const pid_t child = start(std::move(argv), std::move(environment), in, out, err);
   for (const int fd : {in, out, err}) ::close(fd);
 
   CommandResult result;
@@ -108,7 +133,8 @@ CommandResult Sandbox::run(const std::vector<std::string>& args, const CommandIn
   }
   if (writer >= 0) ::close(writer);
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  result.out = read_file(out_path), result.err = read_file(err_path);
+  if (input.out < 0) result.out = read_file(out_path);
+  if (input.err < 0) result.err = read_file(err_path);
   return result;
 }
 

@@ -16,11 +16,14 @@ struct CommandResult {
 };
 
 struct CommandInput {
-  std::string stdin_text;
+  std::string stdin_text = {};
   bool stdin_stays_open = false;  // a writer that sends nothing more
   // Once this is true, `signal` is sent.
-  std::function<bool()> signal_when;
+  std::function<bool()> signal_when = {};
   int signal = SIGINT;
+  // Where its output goes instead of to files that are read at the end. Closed here once it has started.
+  int out = -1, err = -1;
+  std::vector<std::string> environment = {};  // "NAME=value", in addition
 };
 
 // A temporary directory with a store and a cache of its own, removed at the end.
@@ -40,8 +43,12 @@ class Sandbox {
 
   // reform ARGS…
   CommandResult run(const std::vector<std::string>& args, const CommandInput& input = {}) const;
+  // A bash script in the same surroundings, with the command as $REFORM.
+  CommandResult shell(const std::string& script, const CommandInput& input = {}) const;
 
  private:
+  CommandResult run_program(std::vector<std::string> argv, const CommandInput& input) const;
+
   std::filesystem::path dir_;
 };
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -270,6 +271,21 @@ TEST_CASE("the cap on memory: refused beforehand with what was asked and what wo
   check_refused(b.ingest("d", b.text, {"--max-host-memory", "1MiB"}), 11, {"needs", "the cap is 1.0 MiB"});
   for (const char* verb : {"ask", "search"})
     check_refused(b.run({verb, "c", "why?", "--max-host-memory", "1MiB"}), 11, {"needs", "the cap is 1.0 MiB"});
+
+  // What the error says would fit does fit.
+  const Args tight = {"--max-host-memory", "97MiB", "--chunk-tokens", "8192", "--cache-tokens", "8192"};
+  Args large = {"ingest", "--model", tiny("qwen2"), "--heads", b.heads_file(), "large", b.text};
+  large.insert(large.end(), tight.begin(), tight.end());
+  const CommandResult refused = b.run(large);
+  check_refused(refused, 11, {"the cap is 97.0 MiB", "would fit"});
+  const size_t says = refused.err.find(": --chunk-tokens ");
+  REQUIRE(says != std::string::npos);
+  int chunk = 0, cache = 0;
+  REQUIRE(std::sscanf(refused.err.c_str() + says, ": --chunk-tokens %d --cache-tokens %d", &chunk, &cache) == 2);
+  CHECK((chunk < 8192 && chunk >= 64 && cache == chunk));
+  large[large.size() - 3] = std::to_string(chunk), large.back() = std::to_string(cache);
+  CHECK(b.run(large).exit_code == 0);
+  check_refused(b.ingest("none", b.text, {"--max-host-memory", "20MiB"}), 11, {"none is small enough"});
 
   // Every accepted cap holds: the peaks of all categories together, the store's included, stay below it.
   int n_accepted = 0;

@@ -25,6 +25,7 @@ struct DoctorReport {
   double cpu_quota_cores = 0;  // CPU time that the control group allows; 0: no limit
   int64_t memory_bytes = 0, memory_available_bytes = 0;
   int64_t memory_limit_bytes = 0;  // the control group's; 0: no limit
+  int64_t memory_left_bytes = 0;   // for this process, by every limit and by what the machine has
   std::vector<std::string> gpus;   // seen in the machine, of any maker
   bool gpu_built_in = false;       // whether this program could use one
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "base/arena.h"
-#include "base/machine.h"
+#include "base/memory_room.h"
 #include "base/try.h"
 
 namespace reform {
@@ -20,11 +20,8 @@ int64_t padded(int64_t bytes) { return (bytes + Arena::kAlignment - 1) / Arena::
 
 // How much memory the machine has for pinned buffers. The account's cap is checked separately.
 int64_t machine_room() {
-  const MachineMemory memory = machine_memory();
-  int64_t room = memory.total_bytes > 0 ? memory.available_bytes : INT64_MAX / 2;
-  const int64_t limit = group_limits().memory_bytes;
-  if (limit > 0) room = std::min(room, limit - process_peak_rss_bytes());
-  return int64_t(kHostShare * double(std::max<int64_t>(room, 0)));
+  const int64_t room = std::min(memory_room().bytes, INT64_MAX / 2);
+  return int64_t(kHostShare * double(room));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "runtime/model/weights/reader.h"
 
+#include <reform/exception_status.h>
+
 #include <chrono>
 
 #include "base/stopwatch.h"
@@ -18,7 +20,11 @@ Result<std::unique_ptr<WeightReader>> WeightReader::create(const Gguf& gguf, Cop
   for (Reading& r : reader->readings_) {
     TRY_ASSIGN(r.buffer.data, PinnedBuffer::create(copies, host, MemoryCategory::kWeights, most_bytes));
   }
-  reader->thread_ = std::thread([r = reader.get()] { r->run(); });
+  try {
+    reader->thread_ = std::thread([r = reader.get()] { r->run(); });
+  } catch (...) {
+    return exception_status();
+  }
   return reader;
 }
 

@@ -118,7 +118,7 @@ class RingRun {
   bool run() {
     for (int n_refused = 0;;) {
       push_pieces();
-      if (n_free_ == n_slots_) return true;
+      if (n_free_ == n_slots_) return !lacks_threads_;
       const unsigned n_queued = queue_.n_queued(), n_running = n_slots_ - n_free_;
       // If nothing is left to push, wait for all: a wake-up for each piece costs more than it saves.
       int error = -queue_.submit_and_wait(first_ == requests_.size() ? n_running : (n_running + 1) / 2);
@@ -165,7 +165,8 @@ class RingRun {
       CHECK(completion->tag < n_slots_ && slots_[completion->tag].busy);
       const auto s = unsigned(completion->tag);
       Slot& slot = slots_[s];
-      if (!take_result(requests_[slot.request], completion->result, slot.begin, slot.end, slot.n_tries)) {
+      if (!take_result(requests_[slot.request], outcome(slot, completion->result), slot.begin, slot.end,
+                       slot.n_tries)) {
         release(s);
       } else if (!abandoned_) {
         pause_before_try(slot.n_tries);
@@ -175,6 +176,13 @@ class RingRun {
       }
     }
     return any;
+  }
+
+  // ECANCELED: the kernel had no thread for the piece (ulimit -u), and so it has not begun it. It is done here then.
+  int outcome(const Slot& slot, int result) {
+    if (result != -ECANCELED) return result;
+    lacks_threads_ = true;
+    return run_piece_plainly(piece_of(requests_[slot.request], slot.begin, slot.end));
   }
 
   void release(unsigned s) {
@@ -215,6 +223,7 @@ class RingRun {
   std::array<unsigned, kDepth> free_;
   unsigned n_free_ = 0;
   bool abandoned_ = false;
+  bool lacks_threads_ = false;  // the kernel tries for a while each time
 };
 
 // Buffers are not registered with the kernel: RocksDB passes its own with each read, and fio's sequential reads, with

@@ -257,6 +257,23 @@ TEST_CASE("ring: a sync that failed is not tried again, an interrupted one is, w
   CHECK((write.error == EIO && write.done == 0));
 }
 
+TEST_CASE("ring: what the kernel cancels for want of a thread is done by plain calls", "[storage][uring]") {
+  const TestFile file(3'000'000);
+  FakeKernel kernel(8, 3);
+  kernel.answer = [n = 0](const IoPiece&) mutable { return n++ % 3 == 1 ? std::optional(-ECANCELED) : std::nullopt; };
+  Reads reads;
+  for (int i = 0; i < 12; ++i) reads.add(file, uint64_t(i) * 77'777, size_t(i) * 60'000);
+  CHECK_FALSE(run_requests(kernel, reads.ready()));  // such a ring is dropped
+  for (size_t i = 0; i < reads.requests.size(); ++i) reads.check(file, i);
+
+  FakeKernel canceller(8, 4);
+  canceller.answer = [](const IoPiece&) { return -ECANCELED; };
+  IoRequest sync = IoRequest::sync(file.fd.get(), Op::kSync);
+  CHECK((!run_requests(canceller, {&sync, 1}) && sync.error == 0));
+  IoRequest bad = IoRequest::sync(-1, Op::kSync);  // the plain call's own answer counts
+  CHECK((!run_requests(canceller, {&bad, 1}) && bad.error == EBADF));
+}
+
 TEST_CASE("ring: lengths past what the kernel takes at once are cut, at offsets past 4 GiB too", "[storage][uring]") {
   const Op op = GENERATE(Op::kRead, Op::kWrite);
   constexpr int64_t kBytes = (int64_t{5} << 30) + 12'345, kOffset = (int64_t{7} << 30) + 1;

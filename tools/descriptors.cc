@@ -1,0 +1,42 @@
+#include "tools/descriptors.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace reform::tool {
+
+void fill_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest free number is `fd`. Each is opened for the direction in which it is not used.
+    const int filler = ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    if (filler < 0) (void)::open("/", O_RDONLY | O_DIRECTORY);  // of no use either
+  }
+}
+
+int write_fully(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n > 0) {
+      bytes.remove_prefix(size_t(n));
+    } else if (n == 0) {
+      return EIO;
+    } else if (errno == EAGAIN) {
+      pollfd room{fd, POLLOUT, 0};
+      ::poll(&room, 1, -1);
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
+}
+
+int late_write_error(int fd) {
+  const int copy = ::dup(fd);
+  return copy >= 0 && ::close(copy) != 0 ? errno : 0;
+}
+
+}  // namespace reform::tool
