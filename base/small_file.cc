@@ -10,8 +10,6 @@
 #include <fstream>
 #include <sstream>
 
-#include "base/errno_status.h"
-
 namespace reform {
 Result<std::string> read_small_file(const std::string& path, int64_t max_bytes) {
   std::ifstream in(path, std::ios::binary);

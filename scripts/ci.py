@@ -34,6 +34,7 @@ MAY_SKIP = {
     **{rf"models/{re.escape(name)}\.gguf is not there": why for name, why in NOT_FETCHED.items()},
     "no GPU(, or built without CUDA)?": "the kernels also run under emulation",
     "no (small disk|file system) can be mounted here": "not every machine lets CI mount one",
+    "no mount namespace here": "not every machine lets CI have one",
     "no system call can be filtered here": "not every machine lets CI filter them",
     "a sanitizer needs memory, threads and files of its own": "the release build runs these",
     "no other user can run the command here": "the tree may lie where only its owner reads",

@@ -146,8 +146,7 @@ void add_contexts(CLI::App& app, Invocation& invocation) {
   CLI::App* verb = add_verb(
       app, invocation, "contexts",
       "List the contexts in the store.\n"
-      "BYTES/TOKEN is all that is on disk, divided by the tokens. Most of it is the checkpoint in a short\n"
-      "text; it does not grow with the text.",
+      "BYTES/TOKEN counts all that is on disk; in a short text most of it is the checkpoint, which does not grow.",
       "  reform contexts --store ~/library", [store_dir](Output& out) { return run_contexts(*store_dir, out); });
   add_store_flag(*verb, *store_dir);
 }

@@ -1,11 +1,12 @@
 // reform ingest: reads a text once and keeps it as a context.
 #include <fmt/format.h>
+#include <reform/errno_status.h>
 #include <reform/ingest.h>
+#include <reform/text.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstring>
 #include <istream>
 #include <memory>
 #include <set>
@@ -69,7 +70,9 @@ void print_result(Output& out, const IngestResult& r, const TextFiles& texts) {
 // Before the model is loaded, so that nobody waits for an error.
 Result<TextFiles> look_for_texts(const IngestFlags& flags, Output& out) {
   const CancelScope scope;
-  auto texts = find_texts(flags.texts, store_path(flags.store_dir), scope.token());
+  TextChoice choice = flags.texts;
+  choice.has_encoding = !is_utf8(flags.options.encoding);
+  auto texts = find_texts(choice, store_path(flags.store_dir), scope.token());
   if (texts.ok() && !texts.value().left_out.empty())
     out.progress().remark("reform: left out: " + printable(describe(texts.value().left_out), false));
   return texts;
@@ -120,8 +123,7 @@ Status run_ingest(const IngestFlags& flags, const CLI::App& verb, Output& out) {
     // Checks the token too: if standard input was interrupted, that looks like a read error.
     const bool from_stdin = std::find(paths.begin(), paths.end(), kStandardInput) != paths.end();
     if (scope.token().cancelled()) return explain_cancelled(flags, from_stdin, last, *store.value());
-    if (input.error() != 0)
-      return {Code::kIo, fmt::format("{}: {}", result.status().message, std::strerror(input.error()))};
+    if (input.error() != 0) return errno_status(input.error(), result.status().message);
     return result.status();
   }
   print_result(out, result.value(), texts.value());
@@ -129,8 +131,9 @@ Status run_ingest(const IngestFlags& flags, const CLI::App& verb, Output& out) {
 }
 
 void add_text_flags(CLI::App& verb, TextChoice& texts) {
-  CLI::Option* files =
-      verb.add_option("FILE", texts.named, "Texts in UTF-8 (or see --encoding), read in this order; '-' is standard input")->required();
+  CLI::Option* files = verb.add_option("FILE", texts.named,
+                                       "Texts in UTF-8 (or see --encoding), read in this order; '-' is standard input")
+                           ->required();
   CLI::Option* recursive =
       verb.add_flag("-r,--recursive", texts.recursive,
                     "Read what lies below FILEs that are directories, sorted by path; binary, empty and hidden files "

@@ -52,8 +52,7 @@ Result<std::string> read_file_or_input(const std::string& path, const CancelToke
   std::ostringstream text;
   if (in.peek() != std::istream::traits_type::eof()) text << in.rdbuf();
   if (cancel.cancelled()) return Status{Code::kCancelled, "stopped"};
-  if (in.bad())
-    return Status{Code::kIo, fmt::format("standard input cannot be read: {}", std::strerror(input.error()))};
+  if (in.bad()) return errno_status(input.error(), "standard input cannot be read");
   return std::move(text).str();
 }
 

@@ -36,8 +36,10 @@ constexpr Kind kKinds[] = {{"binary", "binary file", "binary files"},
 // Other control characters than white space, backspace and escape are rare in texts, and a tenth of compressed data.
 bool is_rare_in_text(unsigned char c) { return (c < 0x20 && (c < '\b' || c > '\r') && c != 0x1b) || c == 0x7f; }
 
-bool looks_binary(std::string_view head) {
-  if (head.starts_with("%PDF-") || head.find('\0') != head.npos) return true;
+bool looks_binary(std::string_view head, bool has_encoding) {
+  if (head.starts_with("%PDF-")) return true;
+  if (has_encoding) return false;
+  if (head.find('\0') != head.npos) return true;
   const auto n_rare = std::count_if(head.begin(), head.end(), [](char c) { return is_rare_in_text(uint8_t(c)); });
   return size_t(n_rare) * 32 > head.size();
 }
@@ -50,6 +52,11 @@ Result<std::string> read_head(const std::string& path) {
   if (!in.is_open() || in.bad()) return errno_status(errno, path);
   head.resize(size_t(in.gcount()));
   return head;
+}
+
+// Nothing, or white space alone, as in many an __init__.py. A longer file is read to be told so.
+bool is_blank(std::string_view head) {
+  return head.size() < kHeadBytes && head.find_first_not_of(" \t\r\n\v\f") == head.npos;
 }
 
 // `path`: below the directory that was named.
@@ -112,8 +119,8 @@ class Walk {
     if (!S_ISREG(info.st_mode)) return leave_out("special", full);
     const Result<std::string> head = read_head(full);
     if (!head.ok()) return head.status();
-    if (head.value().empty()) return leave_out("empty", full);
-    if (looks_binary(head.value())) return leave_out("binary", full);
+    if (is_blank(head.value())) return leave_out("empty", full);
+    if (looks_binary(head.value(), choice_.has_encoding)) return leave_out("binary", full);
     found_->paths.push_back(full);
     return {};
   }

@@ -12,7 +12,6 @@
 #include <cstring>
 #include <filesystem>
 
-#include "base/errno_status.h"
 #include "base/try.h"
 #include "runtime/model/gguf_parser.h"
 #include "runtime/model/synthetic/image.h"

@@ -41,6 +41,8 @@ std::string canonical_encoding(const std::string& encoding) {
   return name == "UTF-8" || name == "UTF8" ? "" : name;
 }
 
+bool is_utf8(const std::string& encoding) { return canonical_encoding(encoding).empty(); }
+
 std::string shown_encoding(const std::string& canonical) { return canonical.empty() ? "UTF-8" : canonical; }
 
 struct TextDecoder::Iconv {

@@ -1,6 +1,7 @@
 #include "storage/disk/disk.h"
 
 #include <fmt/format.h>
+#include <reform/errno_status.h>
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 
@@ -8,7 +9,6 @@
 #include <filesystem>
 #include <system_error>
 
-#include "base/errno_status.h"
 #include "base/try.h"
 #include "storage/disk/files.h"
 #include "storage/disk/rocksdb_files/checked_files.h"

@@ -129,10 +129,11 @@ TEST_CASE("a directory: its texts in the order of their paths, the rest left out
   const Files f;
   const std::string tree = f.path("tree");
   for (const char* folder : {"/a", "/b/old", "/.git"}) std::filesystem::create_directories(tree + folder);
+  std::filesystem::create_directories(f.path("wide"));
   for (const char* name : {"/a/x.md", "/a.txt", "/a-b.md", "/b/na me.md", "/b/old/gone.md"})
     f.write("tree" + std::string(name), "The mill of " + std::string(name) + "\n");
   f.write("tree/.git/config", "hidden");
-  f.write("tree/empty.md", "");
+  f.write("tree/empty.md", ""), f.write("tree/white.md", " \n\n");
   f.write("tree/nul.bin", std::string("a\0b", 3));
   f.write("tree/report.pdf", "%PDF-1.7 and words");
   std::string noise;
@@ -153,12 +154,12 @@ TEST_CASE("a directory: its texts in the order of their paths, the rest left out
   std::map<std::string, Json> left;
   for (const Json& kind : all["left_out"]) left[kind["why"]] = Json({kind["files"], kind["first"]});
   CHECK(left == std::map<std::string, Json>{{"binary", Json({3, tree + "/b/noise"})},
-                                            {"empty", Json({1, tree + "/empty.md"})},
+                                            {"empty", Json({2, tree + "/empty.md"})},
                                             {"hidden", Json({1, tree + "/.git"})},
                                             {"link", Json({1, tree + "/b/loop"})},
                                             {"special", Json({1, tree + "/pipe"})}});
   const CommandResult said = f.run(f.ingest("all", {"-r", tree}));
-  CHECK(said.err.find("3 binary files (" + tree + "/b/noise, …), 1 empty file (" + tree + "/empty.md)") !=
+  CHECK(said.err.find("3 binary files (" + tree + "/b/noise, …), 2 empty files (" + tree + "/empty.md, …)") !=
         std::string::npos);
   CHECK(said.out.find("already there") != std::string::npos);
 
@@ -171,6 +172,10 @@ TEST_CASE("a directory: its texts in the order of their paths, the rest left out
   const CommandResult none = f.run(f.ingest("none", {"-r", tree, "--include", "*.pdf"}));
   CHECK(none.exit_code == 5);
   CHECK(none.err.find("no text to read in " + tree) != std::string::npos);
+  f.write("wide/text", std::string("T\0h\0e\0 \0m\0i\0l\0l\0", 16));
+  CHECK(ingested("wide", {"-r", f.path("wide"), "--encoding", "UTF-16LE"})["context"]["files"] ==
+        Json({f.path("wide") + "/text"}));
+  CHECK(f.run(f.ingest("narrow", {"-r", f.path("wide"), "--encoding", "utf8"})).exit_code == 5);
   CHECK(f.run(f.ingest("plain", {tree})).err.find(tree + ": is a directory; -r reads what is in it") !=
         std::string::npos);
 }

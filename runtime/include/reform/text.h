@@ -10,6 +10,7 @@
 
 namespace reform {
 
+REFORM_API bool is_utf8(const std::string& encoding);           // "" too
 REFORM_API Status check_encoding(const std::string& encoding);  // kUsage: unknown
 // A whole text as UTF-8, without a byte order mark. kBadText, with `name`, the line of a text in UTF-8 and the byte: it
 // is not in that encoding. The message says what it looks like instead.

@@ -14,8 +14,9 @@ TEST_CASE("words: the hash of parts, joined, is that of the whole", "[runtime][g
   const std::string word = "Pfälzer Wald, 1874";
   for (size_t first = 0; first <= word.size(); ++first) {
     for (size_t second = first; second <= word.size(); ++second) {
-      const WordHash joined =
-          WordHash(word.substr(0, first)).then(WordHash(word.substr(first, second - first))).then(WordHash(word.substr(second)));
+      const WordHash joined = WordHash(word.substr(0, first))
+                                  .then(WordHash(word.substr(first, second - first)))
+                                  .then(WordHash(word.substr(second)));
       CHECK(joined == WordHash(word));
     }
   }
@@ -35,15 +36,17 @@ TEST_CASE("words: a name and a number of several tokens are one word each", "[ru
   };
   CHECK(shares({9, 10, 8}) == std::vector<float>{1, 1, 1, 0, 0, 0, 0, 0, 0});  // " z|oltan."
   CHECK(shares({0, 8, 3}) == std::vector<float>{0.3f, 0, 0, 1, 0, 0, 0, 0, 0});
-  CHECK(shares({3, 2}) == std::vector<float>{0, 0, 0.3f, 0.3f, 0, 0, 0, 0, 0});         // " inan" is another word
+  CHECK(shares({3, 2}) == std::vector<float>{0, 0, 0.3f, 0.3f, 0, 0, 0, 0, 0});  // " inan" is another word
   CHECK(shares({5, 6, 8, 7, 7}) == std::vector<float>{0, 0, 0, 0, 0, 0.3f, 0.3f, 0.3f, 0.3f});  // "18.77"
   CHECK(shares({8, 5, 6, 7, 7, 11}) == std::vector<float>{0, 0, 0, 0, 1, 1, 1, 1, 1});  // a line's end is a blank, too
   CHECK(shares({}) == std::vector<float>(9, 0));
 }
 
-TEST_CASE("words: as with strings, for tokens of letters, digits, marks and scripts without spaces", "[runtime][gather]") {
-  const std::vector<std::string> texts = {"a", " a",  "A",  "b",  " b",  "ab", " aB", "1",    "12",  " 1", "-",  "a-", ".b",
-                                          " ", "\n", "水", "a水", "水a", "é",  "É",   "\xc3", "a'b", "й",  " Й", "(a"};
+TEST_CASE("words: as with strings, for tokens of letters, digits, marks and scripts without spaces",
+          "[runtime][gather]") {
+  const std::vector<std::string> texts = {"a",  " a", "A",    "b",   " b", "ab", " aB", "1",   "12",
+                                          " 1", "-",  "a-",   ".b",  " ",  "\n", "水",  "a水", "水a",
+                                          "é",  "É",  "\xc3", "a'b", "й",  " Й", "(a"};
   for (const bool sentencepiece : {false, true}) {
     const TokenTable table(*(sentencepiece ? sentencepiece_of(texts) : byte_level_of(texts)));
     std::mt19937 rng(11);
