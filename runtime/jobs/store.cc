@@ -33,6 +33,7 @@ Result<std::vector<ContextInfo>> Store::list() {
   TRY_ASSIGN(const std::vector<ContextEntry> entries, impl_->contexts->list());
   std::vector<ContextInfo> infos;
   infos.reserve(entries.size());
+  infos.reserve(entries.size());
   for (const ContextEntry& entry : entries) infos.push_back(describe(entry));
   return infos;
 }
@@ -45,6 +46,7 @@ Result<ContextInfo> Store::find(const std::string& name) {
 Result<std::vector<ContextInfo>> Store::find_all(const std::vector<std::string>& names) {
   TRY_ASSIGN(const std::vector<ContextEntry> entries, impl_->contexts->find_all(names, Which::kCurrent));
   std::vector<ContextInfo> infos;
+  infos.reserve(entries.size());
   for (const ContextEntry& entry : entries) infos.push_back(describe(entry));
   return infos;
 }
