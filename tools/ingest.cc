@@ -110,6 +110,7 @@ Status run_ingest(const IngestFlags& flags, const CLI::App& verb, Output& out) {
   InterruptibleInput input(STDIN_FILENO, scope.token());
   std::istream standard_input(&input);
   std::vector<IngestSource> sources;
+  sources.reserve(paths.size());
   for (const std::string& path : paths) sources.push_back({path, path == kStandardInput ? &standard_input : nullptr});
 
   IngestProgress last;
