@@ -15,12 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-int64_t kib_field(const std::string& key) {
-  std::istringstream number(line_field("/proc/meminfo", key));
-  int64_t kib = 0;
-  return number >> kib ? kib * 1024 : 0;
-}
-
 }  // namespace
 
 std::string first_line(const fs::path& path) {
@@ -48,7 +42,16 @@ int cores_allowed() {
   return int(std::thread::hardware_concurrency());
 }
 
-MachineMemory machine_memory() { return {kib_field("MemTotal:"), kib_field("MemAvailable:")}; }
+int64_t kib_field(const fs::path& path, const std::string& key) {
+  std::istringstream number(line_field(path, key));
+  int64_t kib = 0;
+  return number >> kib ? kib * 1024 : 0;
+}
+
+MachineMemory machine_memory() {
+  const fs::path machine = "/proc/meminfo";
+  return {kib_field(machine, "MemTotal:"), kib_field(machine, "MemAvailable:")};
+}
 
 int usable_cores() {
   const double quota = group_limits().cpu_cores;

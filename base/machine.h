@@ -19,6 +19,8 @@ int usable_cores();
 
 // The value of the first "key: value" line of a file like /proc/cpuinfo; "" if there is none.
 std::string line_field(const std::filesystem::path& path, const std::string& key);
+// Of a line such as "MemFree: 12 kB", in bytes; 0 if there is none.
+int64_t kib_field(const std::filesystem::path& path, const std::string& key);
 std::string first_line(const std::filesystem::path& path);
 
 }  // namespace reform

@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <sstream>
 
 #include "base/control_group.h"
 #include "base/machine.h"
@@ -14,12 +13,6 @@ namespace reform {
 namespace {
 
 namespace fs = std::filesystem;
-
-int64_t kib_field(const fs::path& file, const std::string& key) {
-  std::istringstream number(line_field(file, key));
-  int64_t kib = 0;
-  return number >> kib ? kib * kKiB : 0;
-}
 
 void lower(MemoryRoom& room, int64_t bytes, const std::string& limit) {
   if (bytes < room.bytes) room = {std::max<int64_t>(0, bytes), limit};

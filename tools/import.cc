@@ -42,8 +42,7 @@ void print_result(const ImportFlags& flags, const std::string& store_dir, const 
   if (r.unchanged) {
     out.text(fmt::format("{}: the same context is already there ({} tokens); nothing to import\n",
                          printable(c.name, false), format_count(c.n_tokens)));
-    out.object(import_fields(store_dir, flags.file, r));
-    return;
+    return out.object(import_fields(store_dir, flags.file, r));
   }
   out.text(fmt::format("{}: {} tokens, {} read and checked; on disk {}\n", printable(c.name, false),
                        format_count(c.n_tokens), format_bytes(r.archive_bytes), format_disk(c)));

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <tuple>
 
+#include "tools/descriptors.h"
 #include "tools/output.h"
 
 namespace reform::tool {
@@ -13,21 +14,13 @@ namespace {
 // What the handler writes. It can reach only globals.
 std::string g_error_line, g_error_object;
 
-void write_all(int fd, const std::string& text) {
-  for (size_t done = 0; done < text.size();) {
-    const ssize_t n = ::write(fd, text.data() + done, text.size() - done);
-    if (n <= 0) return;
-    done += size_t(n);
-  }
-}
-
 void on_bus_error(int, siginfo_t* info, void*) {
   if (info->si_code != BUS_ADRERR) {  // an alignment or memory fault, which no file explains
     ::signal(SIGBUS, SIG_DFL);        // the instruction runs again, and the process ends by it
     return;
   }
-  write_all(STDERR_FILENO, g_error_line);
-  write_all(STDOUT_FILENO, g_error_object);
+  (void)write_fully(STDERR_FILENO, g_error_line);
+  (void)write_fully(STDOUT_FILENO, g_error_object);
   ::_exit(int(Code::kBadModel));
 }
 

@@ -41,9 +41,8 @@ void become_ender(Code otherwise) {
 }
 
 constexpr std::string_view kOutOfMemory =
-    "out of memory: the system, or a limit (ulimit -v, a control group), has no more for this process; what was saved "
-    "is "
-    "kept, and the same command goes on from there";
+    "out of memory: the system, or a limit (ulimit -v, a control group), has no more for this process; "
+    "what was saved is kept, and the same command goes on from there";
 
 // One line of at most PIPE_BUF bytes, so that writing it to a pipe that has room never blocks.
 class Line {

@@ -28,8 +28,7 @@ struct StatePart {
   int64_t slot_bytes = 0;   // of each slot in use, from slot 0 on
   int64_t fixed_bytes = 0;  // whatever the number of slots
   bool on_host = false;     // data is the host's memory; otherwise the device's
-  bool is_cache =
-      false;  // keys or values: a chunk adds slots to them, and only an eviction changes those that are there
+  bool is_cache = false;    // keys or values: a chunk adds slots, and only an eviction changes those that are there
 
   int64_t bytes(int64_t kv_len) const { return kv_len * slot_bytes + fixed_bytes; }
 };
