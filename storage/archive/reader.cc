@@ -26,12 +26,14 @@ Status read_kind(archive::Reader& in, const ContextState& state, const ContextKi
   const ChunkKind& kind = *held.kind;
   const bool of_tokens = kind.shape == ChunkKind::Shape::kTokens;
   SpanChain spans;
-  for (int64_t i = 0; i < held.n_values(state.blocks); ++i) {
-    const BlockPlace place = held.place(state.blocks, i);
+  const BlockMap values = held.values(state.blocks);
+  for (int64_t i = 0; i < values.n_blocks(); ++i) {
+    const TokenRange tokens = values.block(i);
+    const BlockPlace place = held.place(tokens);
     TRY_ASSIGN(const auto payload, in.next(Section(kind.section), place.block, place.at_most ? 0 : place.payload_bytes,
                                            place.payload_bytes));
     if (of_tokens) {
-      const Status added = spans.add(held.tokens(state.blocks, i), payload);
+      const Status added = spans.add(tokens, payload);
       if (!added.ok()) return {added.code, "its " + added.message};
     }
     TRY(put(kind.family, kind.kind, place.block, payload));

@@ -47,9 +47,13 @@ Status write_checkpoint(const Database& db, const CheckpointRef& ref, const AddS
 
 int64_t estimated_archive_bytes(const archive::Manifest& manifest) {
   constexpr int64_t kSpanBytes = 5;  // per token: an id of 2 or 3 bytes, its length, and the frames
-  int64_t token_bytes = kSpanBytes + manifest.identity.row_bytes;
-  for (const auto& [name, row_bytes] : manifest.identity.extra_kinds) token_bytes += row_bytes;
-  int64_t bytes = manifest.state.blocks.n_tokens() * token_bytes;
+  const BlockMap& map = manifest.state.blocks;
+  int64_t bytes = map.n_tokens() * (kSpanBytes + manifest.identity.row_bytes);
+  for (const auto& [name, row_bytes] : manifest.identity.extra_kinds) {
+    const ChunkKind* const kind = find_chunk_kind(name);
+    const bool per_page = kind != nullptr && kind->shape == ChunkKind::Shape::kPages;
+    bytes += row_bytes * (per_page ? map.cut_in(schema::kPageTokens).n_blocks() : map.n_tokens());
+  }
   for (const CheckpointRef& checkpoint : manifest.state.checkpoints) bytes += checkpoint.bytes;
   return bytes;
 }

@@ -37,8 +37,8 @@ struct ChunkWrite {
   int64_t begin_token = 0;                 // must equal n_tokens of the manifest
   std::span<const int32_t> token_ids;      // [n]
   std::span<const uint32_t> byte_lengths;  // [n] bytes of source that each token covers
-  // One part, under the kind's name, for each kind of the context except the token spans, in any order: [n, row_bytes]
-  // for kRows, any bytes for kWhole.
+  // One part, under the kind's name, for each kind of the context except the token spans, in any order: the bytes of
+  // all its values, one after the other.
   std::vector<NamedBytes> parts;
   std::string sources, progress;  // these replace the manifest's
 };
@@ -64,6 +64,10 @@ class ContextData {
   // bytes live during the call. If fn fails, the scan ends with its Status. kNotFound if the context has no such kind.
   virtual Status scan(const ChunkKind& kind,
                       const std::function<Status(TokenRange tokens, std::span<const std::byte> bytes)>& fn) = 0;
+  // Passes every value of a kind that is about any of these tokens to fn: the ranges, none of them empty, in their
+  // order. They are read together, as many at a time as a scan has memory for.
+  virtual Status read_values(const ChunkKind& kind, std::span<const TokenRange> ranges,
+                             const std::function<Status(TokenRange tokens, std::span<const std::byte> bytes)>& fn) = 0;
   // The checkpoints that exist, newest last: for each, the number of tokens before it.
   virtual Result<std::vector<int64_t>> checkpoints() = 0;
   // Reads checkpoint `n_tokens`: calls fn for each part in the order saved. fn must copy the bytes it wants to keep.

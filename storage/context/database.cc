@@ -21,8 +21,6 @@ namespace {
 
 using schema::Family;
 
-constexpr int64_t kMemtables = 2;  // per family at most: one that fills, one that is flushed
-
 struct FamilyTraits {
   const char* name;
   int64_t memtable_bytes;

@@ -31,6 +31,9 @@ struct BlockBatch {
   std::vector<std::span<const std::byte>> payloads;
 };
 
+// Per family at most: one that fills, one that is flushed.
+constexpr int64_t kMemtables = 2;
+
 // What all databases of a store share.
 struct DatabaseShare {
   std::shared_ptr<const Disk> disk;

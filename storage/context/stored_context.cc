@@ -19,6 +19,8 @@ using schema::Kind;
 
 // Span blocks that are read together: 64 of 4,096 tokens are about 1 MiB.
 constexpr size_t kSpanBatchBlocks = 64;
+// The most that read_values() has read together, which is there twice: as much as a scan takes.
+constexpr int64_t kFetchBytes = kStreamBytes / 2;
 
 Status write_first_records(Database& db, const Identity& identity, const ContextState& state) {
   rocksdb::WriteBatch batch;
@@ -177,16 +179,51 @@ Status StoredContext::copy_tokens(TokenRange block, std::span<const std::byte> p
   return {};
 }
 
-Status StoredContext::scan(const ChunkKind& kind, const ValueFn& fn) const {
+Result<ContextKind> StoredContext::held(const ChunkKind& kind) const {
   const auto held = std::find_if(kinds_.begin(), kinds_.end(), [&](const ContextKind& k) { return k.kind == &kind; });
-  if (held == kinds_.end()) {
-    return {Code::kNotFound, fmt::format("{}: keeps no \"{}\"", db_->tag().text(), kind.name)};
-  }
-  const BlockMap& map = state_.blocks;
+  if (held != kinds_.end()) return *held;
+  return Status{Code::kNotFound, fmt::format("{}: keeps no \"{}\"", db_->tag().text(), kind.name)};
+}
+
+Status StoredContext::scan(const ChunkKind& kind, const ValueFn& fn) const {
+  TRY_ASSIGN(const ContextKind held, this->held(kind));
+  const BlockMap values = held.values(state_.blocks);
   return stream_blocks(
-      *db_, kind.family, kind.kind, MemoryCategory::kIndex, held->n_values(map),
-      [&](int64_t i) { return held->place(map, i); },
-      [&](int64_t i, std::span<const std::byte> bytes) { return fn(held->tokens(map, i), bytes); });
+      *db_, kind.family, kind.kind, MemoryCategory::kIndex, values.n_blocks(),
+      [&](int64_t i) { return held.place(values.block(i)); },
+      [&](int64_t i, std::span<const std::byte> bytes) { return fn(values.block(i), bytes); });
+}
+
+Status StoredContext::read_values(const ChunkKind& kind, std::span<const TokenRange> ranges, const ValueFn& fn) const {
+  TRY_ASSIGN(const ContextKind held, this->held(kind));
+  const BlockMap values = held.values(state_.blocks);
+  std::vector<TokenRange> wanted;
+  int64_t bytes = 0;
+  const auto fetch = [&]() -> Status {
+    std::vector<uint64_t> blocks;
+    for (const TokenRange& value : wanted) blocks.push_back(uint64_t(value.begin));
+    // Twice, as RocksDB copies the values out of what it has read.
+    TRY_ASSIGN(const auto memory, Reservation::create(db_->account(), MemoryCategory::kIndex, 2 * bytes));
+    TRY_ASSIGN(const BlockBatch batch, db_->read(kind.family, kind.kind, blocks));
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      TRY(check_size(db_->tag(), kind.kind, held.place(wanted[i]), batch.payloads[i].size()));
+      TRY(fn(wanted[i], batch.payloads[i]));
+    }
+    wanted.clear(), bytes = 0;
+    return {};
+  };
+  for (const auto& [begin, end] : ranges) {
+    if (begin < 0 || begin >= end || end > values.n_tokens()) {
+      return {Code::kInternal, fmt::format("{}: tokens [{}, {}) asked for, it has {}", db_->tag().text(), begin, end,
+                                           values.n_tokens())};
+    }
+    for (int64_t i = values.block_at(begin); i <= values.block_at(end - 1); ++i) {
+      const int64_t value_bytes = held.place(values.block(i)).payload_bytes;
+      if (!wanted.empty() && bytes + value_bytes > kFetchBytes) TRY(fetch());
+      wanted.push_back(values.block(i)), bytes += value_bytes;
+    }
+  }
+  return wanted.empty() ? ok_status() : fetch();
 }
 
 std::vector<int64_t> StoredContext::checkpoints() const {

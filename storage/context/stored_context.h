@@ -40,6 +40,7 @@ class StoredContext {
   Result<std::vector<Tokens>> read_tokens(std::span<const TokenRange> ranges) const;
   using ValueFn = std::function<Status(TokenRange tokens, std::span<const std::byte> bytes)>;
   Status scan(const ChunkKind& kind, const ValueFn& fn) const;
+  Status read_values(const ChunkKind& kind, std::span<const TokenRange> ranges, const ValueFn& fn) const;
   std::vector<int64_t> checkpoints() const;
   Status load_checkpoint(int64_t n_tokens,
                          const std::function<Status(const std::string&, std::span<const std::byte>)>& fn) const;
@@ -47,6 +48,7 @@ class StoredContext {
  private:
   StoredContext() = default;
   Status corrupt(const std::string& what) const;
+  Result<ContextKind> held(const ChunkKind& kind) const;  // kNotFound
   // Copies the part of `range` that lies in `block` into `tokens`.
   Status copy_tokens(TokenRange block, std::span<const std::byte> payload, const TokenRange& range,
                      Tokens& tokens) const;
@@ -73,6 +75,10 @@ class WithReads : public Base {
     return context_.read_tokens(ranges);
   }
   Status scan(const ChunkKind& kind, const StoredContext::ValueFn& fn) override { return context_.scan(kind, fn); }
+  Status read_values(const ChunkKind& kind, std::span<const TokenRange> ranges,
+                     const StoredContext::ValueFn& fn) override {
+    return context_.read_values(kind, ranges, fn);
+  }
   Result<std::vector<int64_t>> checkpoints() override { return context_.checkpoints(); }
   Status load_checkpoint(
       int64_t n_tokens, const std::function<Status(const std::string& name, std::span<const std::byte>)>& fn) override {

@@ -96,7 +96,8 @@ Result<StoredWriter::Parts> StoredWriter::parts_of(const ChunkWrite& chunk) cons
     if (part == chunk.parts.end()) return refuse(fmt::format("a chunk without \"{}\"", held.kind->name));
     bytes = part->bytes;
     const auto n_bytes = int64_t(bytes.size());
-    if (held.kind->shape == Shape::kRows ? n_bytes != n * held.row_bytes : n_bytes > schema::kMaxBlockBytes) {
+    const BlockPlace all = held.part_of(n);
+    if (all.at_most ? n_bytes > all.payload_bytes : n_bytes != all.payload_bytes) {
       return refuse(fmt::format("a chunk of {} tokens with {} bytes of \"{}\"", n, n_bytes, held.kind->name));
     }
   }
@@ -119,28 +120,50 @@ Status StoredWriter::commit_chunk(const ChunkWrite& chunk) {
   return run([&] { return write_chunk(chunk, parts); });
 }
 
+// A memtable takes a chunk's part whole, and the next one while this one is flushed.
+Status StoredWriter::reserve_memtables(const Parts& parts) {
+  int64_t bytes = 0;
+  for (size_t k = 0; k < parts.size(); ++k) {
+    const ChunkKind* const kind = context_.kinds()[k].kind;
+    if (kind == &kTokenSpans || kind == &kEmbeddingRows) continue;  // Database::open_bytes() has room for theirs
+    bytes += kMemtables * std::max<int64_t>(0, int64_t(parts[k].size()) - kind->memtable_bytes);
+  }
+  if (bytes <= memtable_bytes_) return {};
+  large_memtables_ = {};
+  TRY_ASSIGN(large_memtables_, Reservation::create(context_.db().account(), MemoryCategory::kStore, bytes));
+  memtable_bytes_ = bytes;
+  return {};
+}
+
+void StoredWriter::put_values(rocksdb::WriteBatch& batch, const ContextKind& held, const ChunkWrite& chunk,
+                              std::span<const std::byte> part) {
+  if (held.kind->shape == Shape::kTokens) return;
+  BlockMap map(context_.identity().block_tokens);
+  map.append_chunks(int64_t(chunk.token_ids.size()), 1);
+  const BlockMap values = held.values(map);
+  for (int64_t i = 0; i < values.n_blocks(); ++i) {
+    const BlockPlace place = held.place(values.block(i));
+    const auto payload = part.first(place.at_most ? part.size() : size_t(place.payload_bytes));
+    context_.db().put(batch, held.kind->family, held.kind->kind, uint64_t(chunk.begin_token) + place.block, payload);
+    part = part.subspan(payload.size());
+  }
+}
+
 Status StoredWriter::write_chunk(const ChunkWrite& chunk, const Parts& parts) {
   const int64_t n = int64_t(chunk.token_ids.size()), block_tokens = context_.identity().block_tokens;
   Database& db = context_.db();
+  TRY(reserve_memtables(parts));
   TRY_ASSIGN(const auto memory, Reservation::create(db.account(), MemoryCategory::kStore, bytes_in(parts)));
   ContextState state = context_.state();
   rocksdb::WriteBatch batch(size_t(bytes_in(parts) + 16 * n));
   for (int64_t begin = 0; begin < n; begin += block_tokens) {
     const auto first = size_t(begin), count = size_t(std::min(n - begin, block_tokens));
-    const auto block = uint64_t(chunk.begin_token + begin);
     const auto lengths = chunk.byte_lengths.subspan(first, count);
     const std::string spans = encode_spans(state.n_bytes, chunk.token_ids.subspan(first, count), lengths);
-    for (size_t k = 0; k < parts.size(); ++k) {
-      const ContextKind& held = context_.kinds()[k];
-      const auto row_bytes = size_t(held.row_bytes);
-      const auto payload = held.kind->shape == Shape::kTokens ? as_bytes(spans)
-                           : held.kind->shape == Shape::kRows ? parts[k].subspan(first * row_bytes, count * row_bytes)
-                                                              : parts[k];
-      if (held.kind->shape == Shape::kWhole && begin > 0) continue;
-      db.put(batch, held.kind->family, held.kind->kind, block, payload);
-    }
+    db.put(batch, kTokenSpans.family, kTokenSpans.kind, uint64_t(chunk.begin_token + begin), as_bytes(spans));
     state.n_bytes = std::accumulate(lengths.begin(), lengths.end(), state.n_bytes);
   }
+  for (size_t k = 0; k < parts.size(); ++k) put_values(batch, context_.kinds()[k], chunk, parts[k]);
   state.blocks.append_chunks(n, 1);
   state.sources = chunk.sources;
   state.progress = chunk.progress;

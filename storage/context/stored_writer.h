@@ -37,6 +37,9 @@ class StoredWriter final : public WithReads<ContextWriter> {
   Status refuse(const std::string& why) const;            // a caller's mistake; changes nothing
   using Parts = std::vector<std::span<const std::byte>>;  // one per kind of the context; the token spans' is empty
   Result<Parts> parts_of(const ChunkWrite& chunk) const;
+  Status reserve_memtables(const Parts& parts);
+  void put_values(rocksdb::WriteBatch& batch, const ContextKind& held, const ChunkWrite& chunk,
+                  std::span<const std::byte> part);
   Status write_chunk(const ChunkWrite& chunk, const Parts& parts);
   Status write_state(rocksdb::WriteBatch& batch, ContextState state, Database::Durability durability);
   Status note_saved();
@@ -44,6 +47,8 @@ class StoredWriter final : public WithReads<ContextWriter> {
   Result<int64_t> source_bytes_of(int64_t n_tokens) const;
 
   Status failed_;
+  Reservation large_memtables_;
+  int64_t memtable_bytes_ = 0;  // of large_memtables_
 };
 
 }  // namespace reform

@@ -129,18 +129,19 @@ Status Verifier::check_values(Family family, Kind kind, int64_t n, const Place& 
 }
 
 Status Verifier::check_kind(const ContextKind& held) {
-  const BlockMap& map = context_.state().blocks;
+  const BlockMap values = held.values(context_.state().blocks);
   const bool of_tokens = held.kind->shape == ChunkKind::Shape::kTokens;
   SpanChain spans;
   const auto check = [&](int64_t i, std::span<const std::byte> payload) -> Status {
     if (!of_tokens) return {};
-    const Status added = spans.add(held.tokens(map, i), payload);
+    const Status added = spans.add(values.block(i), payload);
     return added.ok() ? added : damaged(added.message);
   };
   TRY(check_values(
-      held.kind->family, held.kind->kind, held.n_values(map), [&](int64_t i) { return held.place(map, i); }, check));
+      held.kind->family, held.kind->kind, values.n_blocks(), [&](int64_t i) { return held.place(values.block(i)); },
+      check));
   if (!of_tokens) return {};
-  const auto end_byte = spans.end_byte(map.n_tokens());
+  const auto end_byte = spans.end_byte(values.n_tokens());
   if (!end_byte || *end_byte == context_.state().n_bytes) return {};
   return note(damaged(fmt::format("the token blocks end at byte {} of the text, the state says {}", *end_byte,
                                   context_.state().n_bytes)));

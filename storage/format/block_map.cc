@@ -9,11 +9,10 @@ namespace reform {
 void BlockMap::append_chunks(int64_t chunk_tokens, int64_t n_chunks) {
   CHECK(chunk_tokens >= 1 && n_chunks >= 1);
   if (runs_.empty() || runs_.back().chunks.chunk_tokens != chunk_tokens) {
-    runs_.push_back({{chunk_tokens, 0}, n_tokens_, n_blocks_, n_chunks_});
+    runs_.push_back({{chunk_tokens, 0}, n_tokens_, n_blocks_});
   }
   runs_.back().chunks.n_chunks += n_chunks;
   n_tokens_ += chunk_tokens * n_chunks;
-  n_chunks_ += n_chunks;
   n_blocks_ += blocks_per_chunk(chunk_tokens) * n_chunks;
 }
 
@@ -27,13 +26,18 @@ bool BlockMap::is_chunk_boundary(int64_t n_tokens) const {
 bool BlockMap::truncate(int64_t n_tokens) {
   if (!is_chunk_boundary(n_tokens)) return false;
   while (!runs_.empty() && runs_.back().begin_token >= n_tokens) runs_.pop_back();
-  n_tokens_ = n_tokens, n_blocks_ = n_chunks_ = 0;
+  n_tokens_ = n_tokens, n_blocks_ = 0;
   if (runs_.empty()) return true;
   Run& last = runs_.back();
   last.chunks.n_chunks = (n_tokens - last.begin_token) / last.chunks.chunk_tokens;
-  n_chunks_ = last.begin_chunk + last.chunks.n_chunks;
   n_blocks_ = last.begin_block + last.chunks.n_chunks * blocks_per_chunk(last.chunks.chunk_tokens);
   return true;
+}
+
+BlockMap BlockMap::cut_in(int64_t block_tokens) const {
+  BlockMap map(block_tokens);
+  for (const Run& run : runs_) map.append_chunks(run.chunks.chunk_tokens, run.chunks.n_chunks);
+  return map;
 }
 
 TokenRange BlockMap::block(int64_t index) const {
@@ -46,15 +50,6 @@ TokenRange BlockMap::block(int64_t index) const {
   const int64_t chunk_begin = run.begin_token + in_run / per_chunk * run.chunks.chunk_tokens;
   const int64_t begin = chunk_begin + in_run % per_chunk * block_tokens_;
   return {begin, std::min(begin + block_tokens_, chunk_begin + run.chunks.chunk_tokens)};
-}
-
-TokenRange BlockMap::chunk(int64_t index) const {
-  CHECK(index >= 0 && index < n_chunks_);
-  const auto after =
-      std::upper_bound(runs_.begin(), runs_.end(), index, [](int64_t i, const Run& r) { return i < r.begin_chunk; });
-  const Run& run = *std::prev(after);
-  const int64_t begin = run.begin_token + (index - run.begin_chunk) * run.chunks.chunk_tokens;
-  return {begin, begin + run.chunks.chunk_tokens};
 }
 
 int64_t BlockMap::block_at(int64_t token) const {

@@ -33,12 +33,11 @@ class BlockMap {
   // False, and nothing changes, unless n_tokens is a chunk boundary.
   bool truncate(int64_t n_tokens);
   bool is_chunk_boundary(int64_t n_tokens) const;
+  BlockMap cut_in(int64_t block_tokens) const;  // the same chunks in blocks of this size
 
   int64_t n_tokens() const { return n_tokens_; }
   int64_t n_blocks() const { return n_blocks_; }
   TokenRange block(int64_t index) const;  // index in [0, n_blocks())
-  int64_t n_chunks() const { return n_chunks_; }
-  TokenRange chunk(int64_t index) const;  // index in [0, n_chunks())
   int64_t block_at(int64_t token) const;  // index of the block that holds token; token in [0, n_tokens())
   std::vector<ChunkRun> runs() const;
   int64_t block_tokens() const { return block_tokens_; }
@@ -46,13 +45,13 @@ class BlockMap {
  private:
   struct Run {
     ChunkRun chunks;
-    int64_t begin_token, begin_block, begin_chunk;
+    int64_t begin_token, begin_block;
   };
   int64_t blocks_per_chunk(int64_t chunk_tokens) const { return (chunk_tokens - 1) / block_tokens_ + 1; }
   const Run& run_at_token(int64_t token) const;
 
   int64_t block_tokens_;
-  int64_t n_tokens_ = 0, n_blocks_ = 0, n_chunks_ = 0;
+  int64_t n_tokens_ = 0, n_blocks_ = 0;
   std::vector<Run> runs_;
 };
 

@@ -34,8 +34,25 @@ bool is_kind_name(const std::string& name) {
          std::all_of(name.begin(), name.end(), [](char c) { return c == '_' || (c >= 'a' && c <= 'z'); });
 }
 
+// 0: the kind has no rows.
+int64_t most_row_bytes(Shape shape) {
+  switch (shape) {
+    case Shape::kRows:
+      return schema::kMaxRowBytes;
+    case Shape::kPageRows:
+      return schema::kMaxBlockBytes / schema::kPageTokens;
+    case Shape::kPages:
+      return schema::kMaxBlockBytes;
+    case Shape::kTokens:
+    case Shape::kWhole:
+      break;
+  }
+  return 0;
+}
+
 bool may_have_rows(Shape shape, int32_t bytes) {
-  return shape == Shape::kRows ? bytes >= 1 && bytes <= schema::kMaxRowBytes : bytes == 0;
+  const int64_t most = most_row_bytes(shape);
+  return most == 0 ? bytes == 0 : bytes >= 1 && bytes <= most;
 }
 
 }  // namespace
@@ -60,26 +77,46 @@ void add_chunk_kind(const ChunkKind& kind) {
   known_kinds().push_back(&kind);
 }
 
-int64_t ContextKind::n_values(const BlockMap& map) const {
-  return kind->shape == Shape::kWhole ? map.n_chunks() : map.n_blocks();
-}
-
-TokenRange ContextKind::tokens(const BlockMap& map, int64_t i) const {
-  return kind->shape == Shape::kWhole ? map.chunk(i) : map.block(i);
-}
-
-BlockPlace ContextKind::place(const BlockMap& map, int64_t i) const {
-  const TokenRange range = tokens(map, i);
-  const auto block = uint64_t(range.begin);
+BlockMap ContextKind::values(const BlockMap& map) const {
   switch (kind->shape) {
     case Shape::kTokens:
-      return {block, max_span_bytes(range.n_tokens()), /*at_most=*/true};
     case Shape::kRows:
-      return {block, range.n_tokens() * row_bytes};
+      break;
+    case Shape::kPageRows:
+    case Shape::kPages:
+      return map.cut_in(schema::kPageTokens);
+    case Shape::kWhole:
+      return map.cut_in(schema::kMaxTokens);
+  }
+  return map;
+}
+
+BlockPlace ContextKind::place(TokenRange value) const {
+  const auto block = uint64_t(value.begin);
+  switch (kind->shape) {
+    case Shape::kTokens:
+      return {block, max_span_bytes(value.n_tokens()), /*at_most=*/true};
+    case Shape::kRows:
+    case Shape::kPageRows:
+      return {block, value.n_tokens() * row_bytes};
+    case Shape::kPages:
+      return {block, row_bytes};
     case Shape::kWhole:
       break;
   }
   return {block, schema::kMaxBlockBytes, /*at_most=*/true};
+}
+
+BlockPlace ContextKind::part_of(int64_t n_tokens) const {
+  BlockMap map(n_tokens);
+  map.append_chunks(n_tokens, 1);
+  const BlockMap chunk = values(map);
+  BlockPlace part;
+  for (int64_t i = 0; i < chunk.n_blocks(); ++i) {
+    const BlockPlace value = place(chunk.block(i));
+    part.payload_bytes += value.payload_bytes, part.at_most = value.at_most;
+  }
+  return part;
 }
 
 Result<std::vector<ContextKind>> kinds_of(int32_t row_bytes, const ExtraKinds& extra) {
@@ -95,14 +132,17 @@ Result<std::vector<ContextKind>> kinds_of(int32_t row_bytes, const ExtraKinds& e
   }
   for (const ContextKind& held : kinds) {
     if (may_have_rows(held.kind->shape, held.row_bytes)) continue;
-    return Status{Code::kCorrupt,
-                  fmt::format("has \"{}\" of {} bytes per token, which cannot be", held.kind->name, held.row_bytes)};
+    return Status{Code::kCorrupt, fmt::format("has \"{}\" of {} bytes per {}, which cannot be", held.kind->name,
+                                              held.row_bytes, held.kind->shape == Shape::kPages ? "page" : "token")};
   }
   return kinds;
 }
 
 int32_t block_tokens_for(int32_t row_bytes, const ExtraKinds& extra) {
-  for (const auto& [name, bytes] : extra) row_bytes = std::max(row_bytes, bytes);
+  for (const auto& [name, bytes] : extra) {
+    const ChunkKind* const kind = find_chunk_kind(name);
+    if (kind != nullptr && kind->shape == Shape::kRows) row_bytes = std::max(row_bytes, bytes);
+  }
   return int32_t(std::clamp(schema::kMaxBlockBytes / row_bytes, int64_t{1}, schema::kMaxBlockTokens));
 }
 

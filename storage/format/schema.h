@@ -23,11 +23,13 @@ enum class Kind : uint8_t {
   kEmbeddings = 4,       // embedding rows of one block
   kCheckpointIndex = 5,  // names and sizes of a checkpoint's parts
   kCheckpointPiece = 6,  // a stretch of a checkpoint's bytes
+  kPageStates = 7,       // the keys and values of one page of tokens
+  kPageKeys = 8,         // the mean keys of one page
 };
 
 // Column families of a context's RocksDB, in the order of opening. "default" must exist and stays empty. The families
 // of further chunk kinds (format/chunk_kind.h) follow, in contexts that have them.
-enum class Family : uint8_t { kManifest, kSpans, kEmbeddings, kCheckpoints };
+enum class Family : uint8_t { kManifest, kSpans, kEmbeddings, kCheckpoints, kPageStates, kPageKeys };
 constexpr Family kFamilies[] = {Family::kManifest, Family::kSpans, Family::kEmbeddings, Family::kCheckpoints};
 constexpr size_t kMaxFamilies = 16;
 
@@ -45,6 +47,8 @@ constexpr uint64_t checkpoint_block(uint64_t generation, uint64_t piece) { retur
 constexpr int64_t kMaxBlockTokens = 4096;
 constexpr int64_t kMaxBlockBytes = int64_t{4} << 20;
 constexpr int32_t kMaxRowBytes = int32_t{1} << 20;
+// Each chunk is cut into pages of so many tokens; its last one may have fewer.
+constexpr int64_t kPageTokens = 32;
 // Checkpoints are cut into pieces, so that memtables never hold much of one.
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
 // The most tokens of a context: 280 TB of rows. It keeps all arithmetic far from overflow.

@@ -356,6 +356,17 @@ int64_t planned_store_bytes(int64_t n_writers, int64_t n_readers) {
          std::min(n_readers, kMostOpenReaders) * Database::open_bytes(Database::Mode::kRead);
 }
 
+int64_t planned_part_bytes(const ExtraKinds& extra_kinds, int64_t chunk_tokens) {
+  int64_t bytes = 0;
+  for (const auto& [name, row_bytes] : extra_kinds) {
+    const ContextKind held{find_chunk_kind(name), row_bytes};
+    CHECK(held.kind != nullptr);
+    const int64_t part_bytes = held.part_of(chunk_tokens).payload_bytes;
+    bytes += part_bytes + kMemtables * std::max(held.kind->memtable_bytes, part_bytes);
+  }
+  return bytes;
+}
+
 Result<ContextEntry> ContextStore::find(const std::string& name, Which which) {
   TRY_ASSIGN(auto entries, find_all({&name, 1}, which));
   return std::move(entries[0]);

@@ -56,8 +56,11 @@ enum class Which { kCurrent, kReplacement };
 
 // The most memory that an open store takes with this many contexts, beside the parts that its caller passes in. For
 // planning ahead. At most one of the contexts is scanned, or has a checkpoint read, at a time, and not all readers are
-// open. Each further chunk kind of a writer's context adds two memtables (ChunkKind::memtable_bytes).
+// open.
 int64_t planned_store_bytes(int64_t n_writers, int64_t n_readers);
+// What a writer takes for its further kinds, beside that: the parts of a chunk of so many tokens while they are
+// written, and memtables, which hold a part whole.
+int64_t planned_part_bytes(const ExtraKinds& extra_kinds, int64_t chunk_tokens);
 
 class ContextStore {
  public:

@@ -41,6 +41,10 @@ class PooledReader final : public ContextData {
   Status scan(const ChunkKind& kind, const StoredContext::ValueFn& fn) override {
     return read<bool>([&](const StoredContext& c) { return done(c.scan(kind, fn)); }).status();
   }
+  Status read_values(const ChunkKind& kind, std::span<const TokenRange> ranges,
+                     const StoredContext::ValueFn& fn) override {
+    return read<bool>([&](const StoredContext& c) { return done(c.read_values(kind, ranges, fn)); }).status();
+  }
   Result<std::vector<int64_t>> checkpoints() override {
     return read<std::vector<int64_t>>([](const StoredContext& c) { return Result(c.checkpoints()); });
   }

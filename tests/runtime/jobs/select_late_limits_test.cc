@@ -45,6 +45,10 @@ class OtherId final : public ContextData {
   Status scan(const ChunkKind& kind, const std::function<Status(TokenRange, std::span<const std::byte>)>& fn) override {
     return data_->scan(kind, fn);
   }
+  Status read_values(const ChunkKind& kind, std::span<const TokenRange> ranges,
+                     const std::function<Status(TokenRange, std::span<const std::byte>)>& fn) override {
+    return data_->read_values(kind, ranges, fn);
+  }
   Result<std::vector<int64_t>> checkpoints() override { return data_->checkpoints(); }
   Status load_checkpoint(int64_t n_tokens,
                          const std::function<Status(const std::string&, std::span<const std::byte>)>& fn) override {

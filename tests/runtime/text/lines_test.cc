@@ -37,6 +37,10 @@ class TokensOnly : public ContextData {
     return {};
   }
   Result<std::vector<Tokens>> read_token_ranges(std::span<const TokenRange>) override { return unused(); }
+  Status read_values(const ChunkKind&, std::span<const TokenRange>,
+                     const std::function<Status(TokenRange, std::span<const std::byte>)>&) override {
+    return unused();
+  }
   Result<std::vector<int64_t>> checkpoints() override { return unused(); }
   Status load_checkpoint(int64_t,
                          const std::function<Status(const std::string&, std::span<const std::byte>)>&) override {

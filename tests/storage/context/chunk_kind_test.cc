@@ -16,8 +16,8 @@ using schema::Kind;
 
 namespace {
 
-constexpr ChunkKind kPages = {"pages", "page block", ChunkKind::Shape::kRows, Kind(200), Family(4), 200, 1 << 20, true};
-constexpr ChunkKind kWords = {"words", "word list", ChunkKind::Shape::kWhole, Kind(201), Family(5), 201,
+constexpr ChunkKind kPages = {"pages", "page block", ChunkKind::Shape::kRows, Kind(200), Family(6), 200, 1 << 20, true};
+constexpr ChunkKind kWords = {"words", "word list", ChunkKind::Shape::kWhole, Kind(201), Family(7), 201,
                               1 << 20, false};
 
 constexpr int32_t kRowBytes = 7, kPageBytes = 1500;  // pages decide the size of blocks: 2,796 tokens each
@@ -160,14 +160,14 @@ TEST_CASE("verify names a value of a further kind that is damaged, gone, or of a
   CHECK(must(store.reopen().verify({}, {}))[0].n_damages == 0);
   {
     RawDatabase db(store.context_dir());
-    std::string page = db.get(Family(4), 2796);
+    std::string page = db.get(Family(6), 2796);
     page[page.size() / 2] = char(page[page.size() / 2] ^ 1);
-    db.put(Family(4), 2796, page);
-    db.put(Family(4), 6000, frame_value(store.id(), Kind(200), 6000, std::as_bytes(std::span("short", 5))));
-    std::string word = db.get(Family(5), 3000);
+    db.put(Family(6), 2796, page);
+    db.put(Family(6), 6000, frame_value(store.id(), Kind(200), 6000, std::as_bytes(std::span("short", 5))));
+    std::string word = db.get(Family(7), 3000);
     word[100] = char(word[100] ^ 1);
-    db.put(Family(5), 3000, word);
-    db.erase(Family(5), 0);
+    db.put(Family(7), 3000, word);
+    db.erase(Family(7), 0);
   }
   const auto verdict = must(store.reopen().verify({}, {}))[0];
   std::string all;
@@ -250,4 +250,65 @@ TEST_CASE("a context without further kinds has none, and one with an unknown kin
   CHECK(refused.code == Code::kCorrupt);
   CHECK(refused.message.find("\"future\"") != std::string::npos);
   CHECK(refused.message.find("use a newer reform") != std::string::npos);
+}
+
+TEST_CASE("pages: a value for every 32 tokens of a chunk, read at random as in order", "[storage][kinds]") {
+  constexpr int32_t kStateBytes = 1500, kKeyBytes = 70;
+  TempDir dir;
+  MemoryAccount account;
+  auto store = must(ContextStore::open(dir.path(), account));
+  const ExtraKinds extra = {{"page_states", kStateBytes}, {"page_keys", kKeyBytes}};
+  auto writer = must(store->create("x", kRowBytes, "{}", Which::kCurrent, extra));
+  const std::vector<int64_t> chunks = {70, 32, 5};
+  std::vector<TokenRange> want;
+  int64_t begin = 0;
+  for (const int64_t n : chunks) {
+    for (int64_t at = 0; at < n; at += 32) want.push_back({begin + at, begin + std::min(n, at + 32)});
+    const Chunk chunk(1, begin, n, kRowBytes);
+    std::vector<std::byte> states, keys;
+    for (int64_t i = 0; i < n * kStateBytes; ++i)
+      states.push_back(part_byte(5, begin + i / kStateBytes, i % kStateBytes));
+    for (int64_t page = 0; page * 32 < n; ++page) {
+      for (int64_t i = 0; i < kKeyBytes; ++i) keys.push_back(part_byte(6, begin + page * 32, i));
+    }
+    ChunkWrite write = chunk.write();
+    write.parts.push_back({"page_states", states});
+    write.parts.push_back({"page_keys", std::span(keys).first(keys.size() - 1)});
+    CHECK(writer->commit_chunk(write).code == Code::kInternal);
+    write.parts.back().bytes = keys;
+    must(writer->commit_chunk(write));
+    begin += n;
+  }
+  must(writer->finish("[]", "{}"));
+  writer.reset();
+  const auto data = must(store->open_reader("x"));
+  const auto check = [](TokenRange page, std::span<const std::byte> bytes, int seed, int64_t n_bytes,
+                        int64_t row_bytes) {
+    REQUIRE(int64_t(bytes.size()) == n_bytes);
+    for (int64_t i = 0; i < n_bytes; ++i)
+      REQUIRE(bytes[size_t(i)] == part_byte(uint64_t(seed), page.begin + i / row_bytes, i % row_bytes));
+  };
+  size_t at = 0;
+  must(data->scan(kPageKeys, [&](TokenRange page, std::span<const std::byte> bytes) -> Status {
+    CHECK((page.begin == want[at].begin && page.end == want[at].end));
+    check(page, bytes, 6, kKeyBytes, kKeyBytes);
+    ++at;
+    return {};
+  }));
+  CHECK(at == want.size());
+  // From within a page to within another, across a chunk's end; then one that is before those.
+  std::vector<TokenRange> got;
+  const std::vector<TokenRange> ranges = {{40, 71}, {106, 107}, {31, 32}};
+  must(data->read_values(kPageStates, ranges, [&](TokenRange page, std::span<const std::byte> bytes) -> Status {
+    check(page, bytes, 5, page.n_tokens() * kStateBytes, kStateBytes);
+    got.push_back(page);
+    return {};
+  }));
+  const std::vector<int64_t> begins = {32, 64, 70, 102, 0};
+  REQUIRE(got.size() == begins.size());
+  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i].begin == begins[i]);
+  const TokenRange beyond{106, 108};
+  const auto nothing = [](TokenRange, std::span<const std::byte>) { return Status{}; };
+  CHECK(data->read_values(kPageStates, {&beyond, 1}, nothing).code == Code::kInternal);
+  CHECK(data->read_values(kWords, ranges, nothing).code == Code::kNotFound);
 }

@@ -3,11 +3,14 @@
 
 #include <rocksdb/db.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "storage/format/chunk_kind.h"
 #include "storage/format/schema.h"
 
 namespace reform::test {
@@ -39,7 +42,13 @@ class RawDatabase {
   }
 
  private:
-  rocksdb::ColumnFamilyHandle* handle(schema::Family family) { return handles_[1 + size_t(family)]; }
+  rocksdb::ColumnFamilyHandle* handle(schema::Family family) {
+    if (size_t(family) < std::size(schema::kFamilies)) return handles_[1 + size_t(family)];
+    const std::string name = find_chunk_kind(family)->name;
+    const auto found = std::ranges::find_if(handles_, [&](const auto* h) { return h->GetName() == name; });
+    REQUIRE(found != handles_.end());
+    return *found;
+  }
   std::vector<rocksdb::ColumnFamilyHandle*> handles_;
   std::unique_ptr<rocksdb::DB> db_;
 };
