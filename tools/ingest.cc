@@ -216,6 +216,9 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
   verb->add_flag("--full-depth", o.full_depth,
                  "Run the layers above those too, and keep the cache of every layer, for `ask --method carry`")
       ->group(group);
+  verb->add_flag("--pages", o.pages,
+                 "Keep every token's keys and values, for `ask --method pages`; implies --full-depth")
+      ->group(group);
   add("--chunk-tokens", o.chunk_tokens, ranges::kChunkTokens,
       "Tokens run at a time; auto: 4096, or what fits the model's trained window with the cache");
   add("--cache-tokens", o.cache_tokens, ranges::kCacheTokens,

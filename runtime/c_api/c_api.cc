@@ -107,7 +107,7 @@ reform_ingest_options ingest_defaults() {
   o.chunk_tokens = d.chunk_tokens, o.cache_tokens = d.cache_tokens;
   o.sink_tokens = d.sink_tokens, o.overlap_tokens = d.overlap_tokens;
   o.checkpoint_seconds = d.checkpoint_seconds;
-  o.lossy = d.lossy, o.encoding = "", o.full_depth = d.full_depth;
+  o.lossy = d.lossy, o.encoding = "", o.full_depth = d.full_depth, o.pages = d.pages;
   return o;
 }
 
@@ -135,7 +135,7 @@ Result<IngestOptions> ingest_options(const reform_ingest_options& c) {
   o.chunk_tokens = c.chunk_tokens, o.cache_tokens = c.cache_tokens;
   o.sink_tokens = c.sink_tokens, o.overlap_tokens = c.overlap_tokens;
   o.checkpoint_seconds = c.checkpoint_seconds;
-  o.lossy = c.lossy != 0, o.full_depth = c.full_depth != 0;
+  o.lossy = c.lossy != 0, o.full_depth = c.full_depth != 0, o.pages = c.pages != 0;
   if (c.encoding != nullptr) o.encoding = c.encoding;
   switch (c.on_existing) {
     case REFORM_REFUSE:

@@ -69,6 +69,11 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const
   TRY_ASSIGN(c->policy_, make_policy(options, site, shape, c->n_cached_, capacity));
   c->state_ = checkpoint_parts(c->cache_, c->policy_.get());
   TRY_ASSIGN(c->outlet_, RowOutlet::create(site, call * c->layout_.row_bytes()));
+  if (options.saves && options.page_tokens > 0) {
+    CHECK(options.full_depth);
+    TRY_ASSIGN(c->recorder_,
+               PageRecorder::create(site, PageLayout::of(shape), options.page_tokens, options.chunk_tokens));
+  }
   if (options.saves) {
     int64_t room = 0;
     for (const StatePart& p : c->state_)
@@ -97,8 +102,9 @@ Status Compressor::run(std::span<const int32_t> ids, int64_t skip_tokens, bool t
                    .last_layer = to_exit ? exit_layer_ : n_cached_ - 1,
                    .stop_at_states = to_exit};
   if (policy_ != nullptr) args.slot_bias = [this](int64_t layer) { return policy_->slot_bias(layer); };
-  hooks.on_states = [&](int64_t layer, const LayerStates& states) {
+  hooks.on_states = [&, also = std::move(hooks.on_states)](int64_t layer, const LayerStates& states) {
     capture_states(*ops_, heads_, layout_, layer, states, skip_tokens, rows_);
+    if (also) also(layer, states);
   };
   hooks.cancel = cancel;
   TRY_ASSIGN(rows_, outlet_->begin_call());
@@ -132,6 +138,12 @@ Result<RowsForHost> Compressor::run_chunk(std::span<const int32_t> overlap, std:
       policy_->observe(layer, args, lse);
     };
   }
+  if (recorder_ != nullptr) {
+    recorder_->begin(int64_t(chunk.size()));
+    hooks.on_states = [&](int64_t layer, const LayerStates& states) {
+      recorder_->add(layer, states.k.row_range(skip, states.k.rows), states.v.row_range(skip, states.v.rows));
+    };
+  }
   cut_kv_len_ = cache_.kv_len();
   with_policy_state([](std::byte* now, std::byte* before, size_t n) { std::copy_n(now, n, before); });
   TRY(run(ids_, skip, !options_.full_depth, cancel, std::move(hooks)));
@@ -161,6 +173,16 @@ Result<std::span<const std::byte>> Compressor::run_question(std::span<const int3
   TRY_ASSIGN(const RowsForHost rows, outlet_->end_call(int64_t(ids.size()) * layout_.row_bytes()));
   TRY(outlet_->wait_for(rows));
   return rows.bytes;
+}
+
+Status Compressor::run_through(std::span<const int32_t> ids, const StatesFn& on_states, const CancelToken* cancel) {
+  CHECK(options_.full_depth);
+  const int64_t kv_len = cache_.kv_len();
+  ForwardHooks hooks;
+  hooks.on_states = on_states;
+  const Status status = run(ids, 0, /*to_exit=*/false, cancel, std::move(hooks));
+  cache_.set_kv_len(kv_len);
+  return status;
 }
 
 void Compressor::with_policy_state(const std::function<void(std::byte*, std::byte*, size_t)>& fn) {

@@ -18,6 +18,7 @@
 #include "kernels/device.h"
 #include "runtime/compress/embedding.h"
 #include "runtime/compress/heads.h"
+#include "runtime/compress/pages.h"
 #include "runtime/compress/policies/policy.h"
 #include "runtime/compress/row_outlet.h"
 #include "runtime/model/kv_cache.h"
@@ -32,6 +33,7 @@ struct CompressOptions {
   int32_t bos = -1;  // >= 0: run once before the first token (before each chunk when nothing is carried); has no row
   KvView::Type kv_type = KvView::Type::kF16;
   bool saves = false;       // parts() will be called
+  int64_t page_tokens = 0;  // > 0: run_chunk() records pages of so many tokens, if `saves`; needs full_depth
   bool full_depth = false;  // chunks run through all layers, each with a cache, and not only up to the exit layer
 };
 
@@ -71,6 +73,8 @@ class Compressor {
   Result<RowsForHost> run_chunk(std::span<const int32_t> overlap, std::span<const int32_t> chunk,
                                 const std::function<void(double)>& on_progress, const CancelToken* cancel);
   Status wait_for(const RowsForHost& rows);
+  // The pages of the last chunk, until the next one runs; empty unless they are recorded.
+  ChunkPages pages() const { return recorder_ == nullptr ? ChunkPages{} : recorder_->pages(); }
   // After a chunk that was cancelled: parts() gives the state before it again, if this returns true. It does not where
   // the device has memory of its own. If no chunk was cut, nothing changes.
   bool undo_chunk();
@@ -82,6 +86,10 @@ class Compressor {
   // The question's rows, computed over the cache as it stands and ready to be read. The cache and the policy's state
   // stay as they were.
   Result<std::span<const std::byte>> run_question(std::span<const int32_t> ids, const CancelToken* cancel);
+
+  // All layers over the cache as it stands, which stays as it was. Only at full depth.
+  using StatesFn = std::function<void(int64_t layer, const LayerStates&)>;
+  Status run_through(std::span<const int32_t> ids, const StatesFn& on_states, const CancelToken* cancel);
 
   // Back to an empty cache.
   void reset();
@@ -116,9 +124,10 @@ class Compressor {
   std::unique_ptr<EvictionPolicy> policy_;  // nullptr if nothing is carried
   std::vector<StatePart> state_;            // what a checkpoint holds, in its order
   std::unique_ptr<RowOutlet> outlet_;
-  std::byte* rows_ = nullptr;     // of the current call, [call_tokens, row_bytes]
-  Buffer<std::byte> parts_room_;  // what parts() copies, if the host does not see it
-  Buffer<std::byte> before_;      // the policy's state before the current chunk, if the host sees it
+  std::unique_ptr<PageRecorder> recorder_;  // nullptr: no pages are recorded
+  std::byte* rows_ = nullptr;               // of the current call, [call_tokens, row_bytes]
+  Buffer<std::byte> parts_room_;            // what parts() copies, if the host does not see it
+  Buffer<std::byte> before_;                // the policy's state before the current chunk, if the host sees it
   bool undoes_ = false;
   std::optional<int64_t> cut_kv_len_;  // while a chunk runs, and once it was cut: the slots before it
   int64_t loading_kv_len_ = 0;

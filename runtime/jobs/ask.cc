@@ -37,12 +37,26 @@ void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
   out.recomputed_tokens = out.timings.prompt_n;
 }
 
-Status check_contexts(const MethodTraits& method, std::span<const OpenContext> contexts) {
+Status check_pages(const MethodTraits& method, const Engine::Impl& engine, const OpenContext& context) {
+  if (!context.settings.pages) {
+    return {Code::kUsage,
+            fmt::format("context '{}' keeps no pages, and the method {} answers from them; ingest its text "
+                        "with --pages",
+                        context.name(), method.name)};
+  }
+  if (engine.device->is_host()) return {};
+  return {Code::kUnavailable,
+          fmt::format("the method {} runs on the CPU only, and the model is on {}; use --device cpu", method.name,
+                      engine.device->name())};
+}
+
+Status check_contexts(const MethodTraits& method, const Engine::Impl& engine, std::span<const OpenContext> contexts) {
   if (!method.from_cache) return {};
   if (contexts.size() > 1) {
     return {Code::kUsage, fmt::format("the method {} answers from one context's cache, and {} are named", method.name,
                                       contexts.size())};
   }
+  if (method.from_pages) return check_pages(method, engine, contexts[0]);
   if (contexts[0].settings.full_depth) return {};
   return {Code::kUsage,
           fmt::format("context '{}' keeps the cache of its lower layers only, and the method {} needs that "
@@ -137,7 +151,7 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
   Ask ask{engine, question, chosen, callbacks, cancel, /*contexts=*/{}};
   ask.enter("load");
   TRY_ASSIGN(ask.contexts, open_contexts(engine, *store.contexts, contexts));
-  TRY(check_contexts(method.traits, ask.contexts));
+  TRY(check_contexts(method.traits, engine, ask.contexts));
   chosen = chosen_options(options, method.traits, ask.contexts, engine);
   ask.load_ms = total.elapsed_ms();
   auto result = run(method, ask);

@@ -69,6 +69,7 @@ struct MethodTraits {
   std::vector<std::string> options;  // those of AskOptions that not every method heeds, as the command spells them
   bool searches = false;             // select chooses passages, and needs no chat template for it
   bool from_cache = false;           // it answers from the stored cache of one context, of which every layer is needed
+  bool from_pages = false;           // it looks for the context's pages; only with from_cache
   bool fills_window = false;         // without --gather-tokens it takes what the model's window has room for
 };
 
@@ -111,9 +112,11 @@ Result<std::unique_ptr<Scorer>> make_scorer(const Site& site, const EmbeddingLay
 // Makes one for late interaction.
 Result<std::unique_ptr<Scorer>> make_late_scorer(const Site& site, const EmbeddingLayout& layout,
                                                  int64_t n_question_rows);
-// Loads a context's stored cache, with room for calls of up to n_call_tokens tokens over it. Once the cache is gone,
-// there is room to score as many rows. beside_bytes: host memory that the caller holds with it; the plan counts it.
-Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens, int64_t beside_bytes = 0);
+// Loads a context's stored cache, with room for calls of up to n_call_tokens tokens over it, of all layers if
+// `run_through`. Once the cache is gone, there is room to score as many rows. beside_bytes: host memory that the caller
+// holds with it; the plan counts it.
+Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens, int64_t beside_bytes = 0,
+                                       bool run_through = false);
 
 // What every ask and search does. The options with kAuto replaced, for this method and these contexts:
 AskOptions chosen_options(AskOptions options, const MethodTraits& method, std::span<const OpenContext> contexts,

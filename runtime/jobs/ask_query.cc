@@ -24,13 +24,14 @@ int64_t bytes_of_contexts(const Ask& ask, std::span<const Ids> questions) {
 }
 
 // An empty cache of the same shape as the context's. beside_bytes: what the caller holds with it.
-Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64_t n_call_tokens,
-                                       int64_t beside_bytes) {
+Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64_t n_call_tokens, int64_t beside_bytes,
+                                       bool run_through) {
   Engine::Impl& engine = ask.engine;
   const CompressOptions options = compress_options(s, engine.kv_type());
   const CompressSizes sizes = question_sizes(options, n_call_tokens);
   SessionNeeds needs{.limits = Compressor::limits(engine.model->shape(), *engine.device, sizes),
-                     .weights = Compressor::weights(s.heads),
+                     .weights = run_through ? Compressor::ingest_weights(engine.model->shape(), s.heads, options)
+                                            : Compressor::weights(s.heads),
                      .beside = {},
                      .meanwhile = {},
                      .advice = fmt::format("a larger {} would fit", engine.cap_flag())};
@@ -55,9 +56,10 @@ Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64
 
 }  // namespace
 
-Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens, int64_t beside_bytes) {
+Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens, int64_t beside_bytes,
+                                       bool run_through) {
   Stopwatch watch;
-  TRY_ASSIGN(auto cache, make_cache(ask, context.settings, n_call_tokens, beside_bytes));
+  TRY_ASSIGN(auto cache, make_cache(ask, context.settings, n_call_tokens, beside_bytes, run_through));
   Compressor& compressor = *cache;
   int64_t n_parts = 0;
   TRY(context.data->load_checkpoint(context.n_tokens(), [&](const std::string& part, std::span<const std::byte> bytes) {

@@ -22,12 +22,14 @@ using Outcome = IngestResult::Outcome;
 constexpr int64_t kMostWhiteTokens = int64_t{1} << 20;
 constexpr int64_t kUsualTokens = 4096;  // of a chunk, and of a layer's cache
 
-// Chooses the sizes that were left open. Positions in phase 1 are slots: first the cache's, then the chunk's.
+// Chooses the sizes that were left open, and what other options imply. Positions in phase 1 are slots: first the
+// cache's, then the chunk's.
 IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
   const Tokenizer& tokenizer = *engine.tokenizer;
   const bool has_bos = tokenizer.add_bos() && tokenizer.bos() >= 0;
   const int64_t slots = engine.model->shape().trained_window_tokens - (has_bos ? 1 : 0);
   const auto fitting = [](int64_t n) { return std::clamp<int64_t>(n / 64 * 64, 64, kUsualTokens); };
+  options.full_depth = options.full_depth || options.pages;
   int64_t& chunk = options.chunk_tokens;
   int64_t& cache = options.cache_tokens;
   if (!find_policy(options.policy)->carries()) {
@@ -61,10 +63,11 @@ Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
   const IngestOptions& options = call.options;
   TRY_ASSIGN(const auto heads, asked_heads(call));
   if (heads && heads->heads != s.heads) return false;
-  return s.fp8_products == engine.fp8_products() && s.full_depth == options.full_depth && s.policy == options.policy &&
-         s.chunk_tokens == options.chunk_tokens && s.cache_tokens == options.cache_tokens &&
-         s.sink_tokens == options.sink_tokens && s.overlap_tokens == options.overlap_tokens &&
-         s.lossy == options.lossy && s.encoding == canonical_encoding(options.encoding);
+  return s.fp8_products == engine.fp8_products() && s.full_depth == options.full_depth && s.pages == options.pages &&
+         s.policy == options.policy && s.chunk_tokens == options.chunk_tokens &&
+         s.cache_tokens == options.cache_tokens && s.sink_tokens == options.sink_tokens &&
+         s.overlap_tokens == options.overlap_tokens && s.lossy == options.lossy &&
+         s.encoding == canonical_encoding(options.encoding);
 }
 
 // Compares the texts of the complete calls, one after the other, with these sources.
@@ -123,6 +126,7 @@ Status use_stored(const IngestCall& call, const ContextMeta& meta, IngestTarget&
   TRY_ASSIGN(target.settings, parse_settings(meta.settings, call.name));
   TRY(check_same_encoding(call, target.settings));
   TRY(check_model(target.settings, meta, call.engine, "use that one, --replace, or another name"));
+  if (target.settings.pages) TRY(check_pages_possible(call.engine));
   TRY_ASSIGN(target.state, parse_progress(meta.progress, call.name));
   TRY_ASSIGN(target.sources_before, parse_sources(meta.sources, call.name));
   return {};
@@ -136,7 +140,8 @@ Result<StoredFacts> facts_of(const IngestCall& call, const ContextEntry& entry, 
   if (entry.busy) {
     facts.usable = call.store.contexts->open_writer(call.name, which).status();  // says who holds it
     if (facts.usable.ok())
-      facts.usable = {Code::kBusy, fmt::format("context '{}' has just been changed by another process; run this again", call.name)};
+      facts.usable = {Code::kBusy,
+                      fmt::format("context '{}' has just been changed by another process; run this again", call.name)};
     return facts;
   }
   IngestTarget stored;
@@ -177,6 +182,7 @@ Result<IngestTarget> begin(IngestCall& call, Which which) {
   const Engine::Impl& engine = call.engine;
   const IngestOptions& options = call.options;
   TRY(check_policy(*find_policy(options.policy), *engine.device));
+  if (options.pages) TRY(check_pages_possible(engine));
   IngestTarget target;
   target.which = which;
   target.settings = {.model_fingerprint = engine.info.fingerprint,
@@ -195,6 +201,7 @@ Result<IngestTarget> begin(IngestCall& call, Which which) {
                      .head_dim = engine.model->shape().head_dim,
                      .kv_type = engine.kv_type_name(),
                      .full_depth = options.full_depth,
+                     .pages = options.pages,
                      .fp8_products = engine.fp8_products()};
   TRY(open_text(call, target));
   TRY(read_beginning(*target.pump));

@@ -84,7 +84,8 @@ Status IngestJob::open_compressor(const CompressOptions& options) {
                      .beside = {},
                      .meanwhile = {},
                      .advice = "a smaller --chunk-tokens or --cache-tokens needs less"};
-  needs.beside[MemoryCategory::kStore] = planned_store_bytes(1, 0) + sizes.call_tokens * layout.row_bytes();
+  needs.beside[MemoryCategory::kStore] = planned_store_bytes(1, 0) + sizes.call_tokens * layout.row_bytes() +
+                                         planned_part_bytes(extra_kinds(settings_, shape), options.chunk_tokens);
   const auto make = [&](const Site& site) {
     return Compressor::create(*engine_.model, site, settings_.heads, options, sizes);
   };
@@ -115,7 +116,8 @@ Status IngestJob::open_context() {
   TRY(make_compressor());
   if (target_.writer == nullptr) {
     const auto row_bytes = int32_t(compressor_->layout().row_bytes());
-    TRY_ASSIGN(target_.writer, call_.store.contexts->create(name_, row_bytes, to_json(settings_), target_.which));
+    TRY_ASSIGN(target_.writer, call_.store.contexts->create(name_, row_bytes, to_json(settings_), target_.which,
+                                                            extra_kinds(settings_, engine_.model->shape())));
     return {};
   }
   TRY(restore_cache());
@@ -170,19 +172,24 @@ Status IngestJob::explain_stop(const Status& why) const {
 // Called before a chunk is run. If there is no room for it, the chunks before it are saved; room for them was claimed
 // earlier.
 Status IngestJob::claim_room(int64_t n_tokens) {
-  const int64_t row_bytes = compressor_->layout().row_bytes();
+  const ExtraKinds kinds = extra_kinds(settings_, engine_.model->shape());
   const int64_t checkpoint_bytes = compressor_->most_parts_bytes(n_done_ + n_tokens);
   const int64_t state_bytes = kStateBytes + int64_t(target_.sources_json().size());
-  const auto make = [&](int64_t n_chunks, int64_t n_chunks_tokens) {
-    Status made = target_.writer->claim_room(n_chunks_tokens * (row_bytes + kSpanBytes) + n_chunks * state_bytes,
-                                             checkpoint_bytes);
+  const auto chunk_bytes = [&](int64_t n) {
+    int64_t bytes = n * (compressor_->layout().row_bytes() + kSpanBytes) + state_bytes;
+    for (const auto& [name, row_bytes] : kinds)
+      bytes += ContextKind{find_chunk_kind(name), row_bytes}.part_of(n).payload_bytes;
+    return bytes;
+  };
+  const auto make = [&](int64_t bytes) {
+    Status made = target_.writer->claim_room(bytes, checkpoint_bytes);
     call_.note_evictions();
     return made;
   };
-  Status room = pending_ ? make(2, int64_t(pending_->ids.size()) + n_tokens) : make(1, n_tokens);
+  Status room = make(chunk_bytes(n_tokens) + (pending_ ? chunk_bytes(int64_t(pending_->ids.size())) : 0));
   if (room.code == Code::kNoSpace && pending_) {
     TRY(write_pending());
-    room = make(1, n_tokens);
+    room = make(chunk_bytes(n_tokens));
   }
   if (room.code == Code::kNoSpace) save_what_is_read();
   return room;
@@ -259,6 +266,10 @@ Status IngestJob::write_pending() {
   call_.compress_ms += watch.lap_ms();
   TRY(check_states(chunk));
   chunk.write.parts = {{kEmbeddingRows.name, chunk.rows.bytes}};
+  if (settings_.pages) {
+    const auto [states, keys] = compressor_->pages();
+    chunk.write.parts.insert(chunk.write.parts.end(), {{kPageStates.name, states}, {kPageKeys.name, keys}});
+  }
   const Status written = target_.writer->commit_chunk(chunk.write);
   call_.store_ms += watch.lap_ms();
   return written;

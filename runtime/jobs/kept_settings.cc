@@ -18,6 +18,7 @@ std::string kept_settings(const IngestOptions& asked, const HeadSet* heads, cons
   compare("sink_tokens", asked.sink_tokens, kept.sink_tokens);
   compare("overlap_tokens", asked.overlap_tokens, kept.overlap_tokens);
   compare("full_depth", asked.full_depth, kept.full_depth);
+  compare("pages", asked.pages, kept.pages);
   if (heads != nullptr && heads->heads != kept.heads) {
     const std::string depth = asked.depth.empty() ? "" : fmt::format(" of depth {}", asked.depth);
     others.push_back(fmt::format("heads {}, not {}{}", to_string(kept.heads), to_string(heads->heads), depth));

@@ -44,6 +44,7 @@ std::string to_json(const ContextSettings& s) {
   root["embedding"] = s.embedding;
   root["kv_type"] = s.kv_type;
   if (s.full_depth) root["full_depth"] = true;
+  if (s.pages) root["pages"] = true;
   if (s.fp8_products) root["products"] = kFp8Products;
   return root.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -71,6 +72,7 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
     root.at("embedding").get_to(s.embedding);
     root.at("kv_type").get_to(s.kv_type);
     if (root.contains("full_depth")) root.at("full_depth").get_to(s.full_depth);
+    if (root.contains("pages")) root.at("pages").get_to(s.pages);
     if (root.contains("products")) {
       if (root.at("products") != kFp8Products) return bad("unknown products");
       s.fp8_products = true;
@@ -97,6 +99,7 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
   constexpr int64_t kMaxHeadDim = 1 << 16;
   if (s.heads.empty() || s.head_dim <= 0 || s.head_dim > kMaxHeadDim || s.embedding != "int8")
     return bad("no heads, or an unknown embedding");
+  if (s.pages && !s.full_depth) return bad("pages without full_depth");
   if (s.kv_type != "f16" && s.kv_type != "f32") return bad("unknown kv_type " + s.kv_type);
   return s;
 }
@@ -114,14 +117,41 @@ CompressOptions compress_options(const ContextSettings& settings, KvView::Type k
           .sink_tokens = settings.sink_tokens,
           .overlap_tokens = settings.overlap_tokens,
           .kv_type = kv_type,
+          .page_tokens = settings.pages ? schema::kPageTokens : 0,
           .full_depth = settings.full_depth};
+}
+
+ExtraKinds extra_kinds(const ContextSettings& settings, const ModelShape& shape) {
+  if (!settings.pages) return {};
+  const PageLayout layout = PageLayout::of(shape);
+  return {{kPageStates.name, int32_t(layout.states().row_bytes())}, {kPageKeys.name, int32_t(layout.key_bytes())}};
+}
+
+Status check_pages_possible(const Engine::Impl& engine) {
+  if (!engine.device->is_host()) {
+    return {Code::kUnavailable, fmt::format("pages are made on the CPU only, and the model is on {}; use --device cpu",
+                                            engine.device->name())};
+  }
+  const PageLayout layout = PageLayout::of(engine.model->shape());
+  const int64_t page_bytes = layout.states().row_bytes() * schema::kPageTokens;
+  if (page_bytes <= schema::kMaxBlockBytes) return {};
+  return {Code::kUsage, fmt::format("a page of this model has {} bytes, and a store takes {}; ingest without --pages",
+                                    page_bytes, schema::kMaxBlockBytes)};
 }
 
 Status check_rows(const ContextSettings& settings, const ContextMeta& meta) {
   const int64_t row_bytes = EmbeddingLayout{int64_t(settings.heads.size()), settings.head_dim}.row_bytes();
-  if (row_bytes == meta.row_bytes) return {};
-  return {Code::kCorrupt,
-          fmt::format("context '{}': rows of {} bytes; its heads give {}", meta.name, meta.row_bytes, row_bytes)};
+  if (row_bytes != meta.row_bytes) {
+    return {Code::kCorrupt,
+            fmt::format("context '{}': rows of {} bytes; its heads give {}", meta.name, meta.row_bytes, row_bytes)};
+  }
+  for (const ChunkKind* kind : {&kPageStates, &kPageKeys}) {
+    if (meta.extra_kinds.contains(kind->name) == settings.pages) continue;
+    return {Code::kCorrupt,
+            fmt::format("context '{}': its settings say that it {} pages, and it {} \"{}\"", meta.name,
+                        settings.pages ? "keeps" : "has no", settings.pages ? "lacks" : "keeps", kind->name)};
+  }
+  return {};
 }
 
 Status check_fingerprint(const ContextSettings& settings, const std::string& context, const std::string& fingerprint,
@@ -153,7 +183,14 @@ Status check_model(const ContextSettings& settings, const ContextMeta& meta, con
   }
   if (const Status heads = check_heads(settings.heads, shape); !heads.ok())
     return {Code::kCorrupt, fmt::format("context '{}': {}", meta.name, heads.message)};
-  return check_rows(settings, meta);
+  TRY(check_rows(settings, meta));
+  for (const auto& [kind, bytes] : extra_kinds(settings, shape)) {
+    const int32_t there = meta.extra_kinds.at(kind);
+    if (there == bytes) continue;
+    return {Code::kCorrupt,
+            fmt::format("context '{}': \"{}\" of {} bytes; the model gives {}", meta.name, kind, there, bytes)};
+  }
+  return {};
 }
 
 }  // namespace reform

@@ -26,6 +26,7 @@ struct ContextSettings {
   std::string embedding = "int8";
   std::string kv_type = "f16";  // of the checkpoint
   bool full_depth = false;      // the checkpoints hold the cache of every layer
+  bool pages = false;           // chunks keep their keys and values (compress/pages.h); only with full_depth
   bool fp8_products = false;    // both factors of products were rounded to e4m3 while the text was read
 };
 
@@ -37,7 +38,13 @@ Result<std::string> with_model_path(const std::string& json, const std::string& 
 // How the context's chunks are run. `bos` and `saves` are left to an ingest.
 CompressOptions compress_options(const ContextSettings& settings, KvView::Type kv_type);
 
-// Checks that the context's rows have the size its heads give, which parsing cannot know. kCorrupt.
+// What its chunks leave beside token spans and rows.
+ExtraKinds extra_kinds(const ContextSettings& settings, const ModelShape& shape);
+// kUnavailable or kUsage, with what to do: this engine cannot make pages.
+Status check_pages_possible(const Engine::Impl& engine);
+
+// Checks that the context's rows have the size its heads give, and that it keeps pages if it says so, which parsing
+// cannot know. kCorrupt.
 Status check_rows(const ContextSettings& settings, const ContextMeta& meta);
 // Checks that the model at `path` is the context's. kWrongModel, with what to do about it in `advice`.
 Status check_fingerprint(const ContextSettings& settings, const std::string& context, const std::string& fingerprint,

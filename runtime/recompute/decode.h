@@ -31,6 +31,8 @@ class Decoder {
   KvCache& cache() { return whole_.cache(); }
   void set_slot_bias(SlotBias bias) { whole_.set_slot_bias(std::move(bias)); }  // of the stored slots
 
+  // Runs tokens of the prompt that stand before stored slots. Theirs, from cache().kv_len() on, are put in after it.
+  Status run_ahead(std::span<const int32_t> ids, const CancelToken* cancel) { return whole_.run(ids, cancel); }
   // Prefill of the prompt into the cache, then decode. Pieces given to on_text are whole characters. The
   // result's memory, phases and total time are left to the caller.
   Result<GenerateResult> run(std::span<const int32_t> prompt, const TextCallback& on_text,

@@ -43,6 +43,7 @@ Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& c
     prompt.passage_tokens += int64_t(passage.ids.size());
   }
   if (!passages.empty()) TRY(add("\n\n", false, prompt.template_tokens));
+  prompt.question_begin = int64_t(prompt.ids.size());
   TRY(add(question, false, prompt.question_tokens));
   if (!instruction.empty()) TRY(add("\n" + instruction, false, prompt.template_tokens));
   TRY(add(chat.user_end, true, prompt.template_tokens));

@@ -25,6 +25,7 @@ struct Prompt {
   int64_t template_tokens = 0;  // template, system text, separators, headers and instruction
   int64_t passage_tokens = 0;
   int64_t question_tokens = 0;
+  int64_t question_begin = 0;  // in ids
 };
 
 // The one place that defines the prompt:

@@ -53,6 +53,8 @@ ROWS = {row.name: row for row in (
     Row("last", ask=("--method", "last")),
     Row("oprm", ask=("--method", "oprm"), budgeted=False),
     Row("oprm-random", ask=("--method", "oprm-random"), budgeted=False),
+    Row("pages", ("--pages",), ("--method", "pages")),
+    Row("pages-recompute", ("--pages",), ("--method", "pages-recompute")),
     *(Row(f"carry-{policy}", ("--full-depth", "--policy", policy), ("--method", "carry"), budgeted=False)
       for policy in ("h2o", "recent", "tova", "zsmerge", "cascade", "none")),
 )}

@@ -38,6 +38,9 @@ struct IngestOptions {
   // Every layer runs, and the context keeps the compressed cache of each, for the method carry of ask(). Reading takes
   // longer, and the checkpoints are as much larger as there are more layers.
   bool full_depth = false;
+  // The keys and values of every layer are kept for all tokens, as INT8, for the methods pages and pages-recompute of
+  // ask(). Implies full_depth. On the CPU only.
+  bool pages = false;
   bool lossy = false;  // invalid bytes are read as U+FFFD instead of failing with kBadText
   // The text's encoding (reform/text.h). Offsets stay those of the original bytes. "": that of the context, which for a
   // new one is UTF-8. A call that names another than the context's is refused (kUsage).

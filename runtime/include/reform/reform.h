@@ -187,6 +187,7 @@ typedef struct reform_ingest_options {
   const char* depth;    /* fast, balanced, deep, paper; "": balanced if the model's heads have it */
   int32_t full_depth;   /* 1: keep the cache of every layer, for the method carry */
   const char* encoding; /* of the text, as `reform ingest --encoding` takes it; "": the context's, or UTF-8 */
+  int32_t pages;        /* 1: keep every token's keys and values, for the methods pages and pages-recompute */
 } reform_ingest_options;
 
 typedef struct reform_eviction {

@@ -26,8 +26,9 @@ bool heeds(const MethodTraits& traits, const std::string& flag) {
 }  // namespace
 
 const std::vector<AskMethod>& methods() {
-  static const std::vector<AskMethod> all = {reform_method(), first_method(), last_method(),        random_method(),
-                                             full_method(),   oprm_method(),  oprm_random_method(), carry_method()};
+  static const std::vector<AskMethod> all = {
+      reform_method(), first_method(),       last_method(),  random_method(), full_method(),
+      oprm_method(),   oprm_random_method(), carry_method(), pages_method(),  pages_recompute_method()};
   return all;
 }
 

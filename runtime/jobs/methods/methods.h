@@ -13,7 +13,7 @@
 namespace reform {
 
 AskMethod reform_method(), first_method(), last_method(), random_method(), full_method(), oprm_method(),
-    oprm_random_method(), carry_method();
+    oprm_random_method(), carry_method(), pages_method(), pages_recompute_method();
 
 const std::vector<AskMethod>& methods();  // the first is the default
 // kUsage: there is none of this name, or none for search. The message has the names.

@@ -44,7 +44,7 @@ struct CBench : IngestBench {
 TEST_CASE("C API: an ask and a search by each method say what C++ says", "[runtime]") {
   CBench bench;
   reform::IngestOptions reading = IngestBench::options("h2o");
-  reading.full_depth = true;
+  reading.pages = true;
   REQUIRE(bench.ingest("a", {made_text(7, 900)}, reading).ok());
   for (const reform::MethodInfo& method : reform::list_methods()) {
     CAPTURE(method.name);
@@ -98,4 +98,5 @@ TEST_CASE("C API: an unknown method is refused, and so are options that the meth
   reform_ingest_options reading;
   reform_ingest_options_init(&reading, sizeof reading);
   CHECK(reading.full_depth == 0);
+  CHECK(reading.pages == 0);
 }

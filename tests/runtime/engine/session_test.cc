@@ -3,6 +3,7 @@
 
 #include "runtime/compress/compress.h"
 #include "runtime/engine/engine_impl.h"
+#include "runtime/gather/page_scorer.h"
 #include "runtime/gather/scorer.h"
 #include "runtime/heads/feature_pass.h"
 #include "runtime/jobs/ask_method.h"
@@ -53,6 +54,7 @@ TEST_CASE("a job's plan is to the byte what it allocates, wherever memory is", "
                                   .overlap_tokens = 17,
                                   .kv_type = engine.kv_type(),
                                   .saves = saves,
+                                  .page_tokens = full_depth && memory == Memory::kHost ? 32 : 0,
                                   .full_depth = full_depth};
     const CompressSizes sizes = ingest_sizes(options);
     check_plan<Compressor>(engine, Compressor::limits(shape, *engine.device, sizes), [&](const Site& site) {
@@ -68,6 +70,12 @@ TEST_CASE("a job's plan is to the byte what it allocates, wherever memory is", "
     const EmbeddingLayout layout{int64_t(heads.size()), shape.head_dim};
     check_plan<Scorer>(engine, Scorer::limits(layout, 13),
                        [&](const Site& site) { return make_late_scorer(site, layout, 13); });
+  }
+  SECTION("score pages") {
+    if (memory == Memory::kHost) {
+      check_plan<PageScorer>(engine, PageScorer::limits(shape, 13),
+                             [&](const Site& site) { return PageScorer::create(site, shape, 13); });
+    }
   }
   SECTION("recompute") {
     SamplingOptions sampling;

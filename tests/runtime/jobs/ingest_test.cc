@@ -229,14 +229,15 @@ TEST_CASE("a setting asked for that the context does not have is said, with both
   must_ingest(bench, text, options, Outcome::kIngested);
   const ContextSettings kept = parse_settings(bench.store().find("parts").value().settings_json, "parts").value();
   CHECK(kept_settings(options, nullptr, kept) == "");
-  options.chosen = {"policy", "chunk_tokens", "cache_tokens", "sink_tokens", "overlap_tokens", "full_depth"};
+  options.chosen = {"policy", "chunk_tokens", "cache_tokens", "sink_tokens", "overlap_tokens", "full_depth", "pages"};
   CHECK(kept_settings(options, nullptr, kept) == "");  // chosen, and the same
   options.policy = "tova";
   options.chunk_tokens = 96;
-  options.full_depth = true;
+  options.full_depth = options.pages = true;
   const HeadSet other{.heads = {kept.heads[0]}, .maps = {}};
   const std::string all = kept_settings(options, &other, kept);
-  for (const std::string part : {"policy recent, not tova", "chunk_tokens 64, not 96", "full_depth false, not true"})
+  for (const std::string part :
+       {"policy recent, not tova", "chunk_tokens 64, not 96", "full_depth false, not true", "pages false, not true"})
     CHECK(all.find(part) != std::string::npos);
   CHECK(all.find("heads ") != std::string::npos);
   CHECK(all.find("cache_tokens") == std::string::npos);

@@ -70,6 +70,29 @@ TEST_CASE("settings: the depth of the cache is kept, and only where it is full",
   CHECK(parse_settings(damaged.dump(), "c").status().code == Code::kCorrupt);
 }
 
+TEST_CASE("settings: pages are kept where there are some, and only at full depth", "[runtime][settings]") {
+  ContextSettings s = some_settings();
+  CHECK(to_json(s).find("pages") == std::string::npos);
+  CHECK(compress_options(take(parse_settings(to_json(s), "c")), KvView::Type::kF16).page_tokens == 0);
+  s.pages = s.full_depth = true;
+  CHECK(compress_options(take(parse_settings(to_json(s), "c")), KvView::Type::kF16).page_tokens == 32);
+  s.full_depth = false;
+  CHECK(parse_settings(to_json(s), "c").status().code == Code::kCorrupt);
+}
+
+TEST_CASE("settings: a context keeps pages if and only if its settings say so", "[runtime][settings]") {
+  ContextSettings s = some_settings();
+  ContextMeta meta;
+  meta.name = "c", meta.row_bytes = int32_t(EmbeddingLayout{int64_t(s.heads.size()), s.head_dim}.row_bytes());
+  CHECK(check_rows(s, meta).ok());
+  meta.extra_kinds = {{"page_states", 8}, {"page_keys", 8}};
+  CHECK(check_rows(s, meta).code == Code::kCorrupt);
+  s.pages = s.full_depth = true;
+  CHECK(check_rows(s, meta).ok());
+  meta.extra_kinds.erase("page_keys");
+  CHECK(check_rows(s, meta).message.find("lacks \"page_keys\"") != std::string::npos);
+}
+
 TEST_CASE("settings: damaged maps are damage to the context", "[runtime][settings]") {
   using nlohmann::ordered_json;
   const auto status = [](const std::function<void(ordered_json & maps)>& damage) {

@@ -10,8 +10,8 @@
 
 namespace reform::test {
 
-Golden read_golden() {
-  std::ifstream in(golden_path("method_tiny_qwen2.bin"), std::ios::binary);
+Golden read_golden(const std::string& name) {
+  std::ifstream in(golden_path(name), std::ios::binary);
   Golden g;
   std::string line;
   std::getline(in, line);
@@ -19,13 +19,13 @@ Golden read_golden() {
   for (const auto& entry : g.head["arrays"]) {
     size_t n = 1;
     for (const auto& dim : entry[1]) n *= dim.get<size_t>();
-    const std::string name = entry[0];
+    const std::string array = entry[0];
     if (entry[2] == "<f4") {
-      g.floats[name].resize(n);
-      in.read(reinterpret_cast<char*>(g.floats[name].data()), std::streamsize(n * 4));
+      g.floats[array].resize(n);
+      in.read(reinterpret_cast<char*>(g.floats[array].data()), std::streamsize(n * 4));
     } else {
-      g.ints[name].resize(n);
-      in.read(reinterpret_cast<char*>(g.ints[name].data()), std::streamsize(n * 4));
+      g.ints[array].resize(n);
+      in.read(reinterpret_cast<char*>(g.ints[array].data()), std::streamsize(n * 4));
     }
   }
   REQUIRE(in.good());

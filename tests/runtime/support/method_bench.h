@@ -15,13 +15,13 @@
 
 namespace reform::test {
 
-// tests/golden/method_tiny_qwen2.bin (scripts/make_method_golden.py).
+// A file of tests/golden: what scripts/make_method_golden.py or make_pages_golden.py writes.
 struct Golden {
   nlohmann::json head;
   std::map<std::string, std::vector<float>> floats;
   std::map<std::string, std::vector<int32_t>> ints;
 };
-Golden read_golden();
+Golden read_golden(const std::string& name = "method_tiny_qwen2.bin");
 
 // The tiny model with its ops, and the options of the golden data. Change `options` before compressor() is called.
 struct MethodBench {
