@@ -131,6 +131,9 @@ void add_ask(CLI::App& app, Invocation& invocation) {
              "oprm: tokens of the text that are read at a time")
       ->default_str("auto")
       ->group("Gather");
+  verb->add_flag("--all-chunks", o.all_chunks,
+                 "oprm: leave out no chunk, also if the model says that it lacks the answer")
+      ->group("Gather");
   add_sampling_flags(*verb, flags->sampling);
 }
 

@@ -118,7 +118,7 @@ reform_ask_options ask_defaults() {
   o.system = "";
   o.gather_tokens = d.gather_tokens, o.edge_tokens = d.edge_tokens, o.pool_window = d.pool_window;
   o.gather_score = "", o.rounds = d.rounds;
-  o.method = "reform", o.chunk_tokens = d.chunk_tokens;
+  o.method = "reform", o.chunk_tokens = d.chunk_tokens, o.all_chunks = d.all_chunks;
   return o;
 }
 
@@ -345,7 +345,7 @@ reform_code reform_ask(reform_engine* engine, reform_store* store, const char* c
     o.system = text_or_empty(c.system);
     o.gather_tokens = c.gather_tokens, o.edge_tokens = c.edge_tokens, o.pool_window = c.pool_window;
     o.gather_score = text_or_empty(c.gather_score), o.rounds = c.rounds;
-    o.method = text_or_empty(c.method), o.chunk_tokens = c.chunk_tokens;
+    o.method = text_or_empty(c.method), o.chunk_tokens = c.chunk_tokens, o.all_chunks = c.all_chunks != 0;
     AskCallbacks callbacks;
     callbacks.on_text = text_callback(c);
     TRY_ASSIGN(auto r, ask(*engine->engine, *store->store, texts_of(contexts, n_contexts), question, o, callbacks,

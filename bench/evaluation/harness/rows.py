@@ -52,6 +52,7 @@ ROWS = {row.name: row for row in (
     Row("first", ask=("--method", "first")),
     Row("last", ask=("--method", "last")),
     Row("oprm", ask=("--method", "oprm"), budgeted=False),
+    Row("oprm-all", ask=("--method", "oprm", "--all-chunks"), budgeted=False),
     Row("oprm-random", ask=("--method", "oprm-random"), budgeted=False),
     Row("pages", ("--pages",), ("--method", "pages")),
     Row("pages-recompute", ("--pages",), ("--method", "pages-recompute")),

@@ -305,6 +305,7 @@ typedef struct reform_ask_options {
   int64_t rounds;           /* -1: auto */
   const char* method;   /* as `reform ask --method` takes it; an option that it does not heed must keep its default */
   int64_t chunk_tokens; /* oprm: of the text in each prompt; -1: auto */
+  int32_t all_chunks;   /* oprm: 1: no chunk is left out */
 } reform_ask_options;
 
 typedef struct reform_score_part {

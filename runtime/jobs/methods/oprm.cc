@@ -21,11 +21,13 @@ constexpr const char* kNoAnswer = "Error";
 constexpr const char* kInstruction =
     "If the passage above does not hold the answer, reply with the one word \"Error\".";
 
+std::string instruction(const Ask& ask) { return ask.options.all_chunks ? "" : kInstruction; }
+
 // The whole text in order, cut in each context anew.
 Result<std::vector<Span>> cut(Ask& ask) {
   int64_t chunk = ask.options.chunk_tokens;
   if (chunk == GatherOptions::kAuto) {
-    TRY_ASSIGN(const Prompt alone, make_prompt(ask, {}, kInstruction));
+    TRY_ASSIGN(const Prompt alone, make_prompt(ask, {}, instruction(ask)));
     chunk = std::clamp<int64_t>(prompt_room(ask) - int64_t(alone.ids.size()) - kBesideTokens, 1, kChunkTokens);
   }
   std::vector<Span> chunks;
@@ -37,16 +39,17 @@ Result<std::vector<Span>> cut(Ask& ask) {
 }
 
 Result<Prompt> prompt_of(Ask& ask, std::span<const Span> chunk) {
-  TRY_ASSIGN(Prompt prompt, make_prompt(ask, chunk, kInstruction));
+  TRY_ASSIGN(Prompt prompt, make_prompt(ask, chunk, instruction(ask)));
   TRY(check_window(ask, prompt, "--chunk-tokens"));
   return prompt;
 }
 
-// The first tokens that the word can have.
-Result<Ids> first_tokens_of_no_answer(const Tokenizer& tokenizer) {
+// The first tokens of an answer that leaves a chunk out: those that the word can have.
+Result<Ids> first_tokens_of_no_answer(const Ask& ask) {
   Ids ids;
+  if (ask.options.all_chunks) return ids;
   for (const std::string& text : {std::string(kNoAnswer), " " + std::string(kNoAnswer)}) {
-    TRY_ASSIGN(const Ids word, tokenizer.encode_plain(text, /*at_start=*/false));
+    TRY_ASSIGN(const Ids word, ask.engine.tokenizer->encode_plain(text, /*at_start=*/false));
     if (!word.empty()) ids.push_back(word[0]);
   }
   return ids;
@@ -90,7 +93,7 @@ class Guesser {
 // No spans: the model says of each chunk that the answer is not in it.
 Result<Selection> select_by_entropy(Ask& ask, const Query&) {
   TRY_ASSIGN(const std::vector<Span> chunks, cut(ask));
-  TRY_ASSIGN(Ids no_answer, first_tokens_of_no_answer(*ask.engine.tokenizer));
+  TRY_ASSIGN(Ids no_answer, first_tokens_of_no_answer(ask));
   SurestGuess surest(std::move(no_answer));
   Guesser guesser(ask);
   Selection selection;
@@ -129,7 +132,7 @@ AskMethod oprm_method() {
           .answer = answer_from_chunk,
           .traits = {.name = "oprm",
                      .summary = "each chunk of the text alone is read by the whole model; the surest one answers",
-                     .options = {"--chunk-tokens"}}};
+                     .options = {"--chunk-tokens", "--all-chunks"}}};
 }
 
 AskMethod oprm_random_method() {
@@ -138,7 +141,7 @@ AskMethod oprm_random_method() {
           .answer = answer_from_chunk,
           .traits = {.name = "oprm-random",
                      .summary = "a random chunk answers; --seed draws others",
-                     .options = {"--chunk-tokens", "--seed"}}};
+                     .options = {"--chunk-tokens", "--all-chunks", "--seed"}}};
 }
 
 }  // namespace reform

@@ -27,10 +27,11 @@ AskOptions with_option(const std::string& flag, const std::string& method) {
   if (flag == "--rounds") options.rounds = 2;
   if (flag == "--pool-window") options.pool_window = 5;
   if (flag == "--chunk-tokens") options.chunk_tokens = 100;
+  if (flag == "--all-chunks") options.all_chunks = true;
   return options;
 }
-const std::set<std::string> kAskFlags = {"--gather-tokens", "--edge-tokens", "--gather-score",
-                                         "--rounds",        "--pool-window", "--chunk-tokens"};
+const std::set<std::string> kAskFlags = {"--gather-tokens", "--edge-tokens",  "--gather-score", "--rounds",
+                                         "--pool-window",   "--chunk-tokens", "--all-chunks"};
 constexpr const char* kSeed = "--seed";  // of an ask it belongs to the sampling, which every method heeds
 
 bool heeds(const MethodInfo& method, const std::string& flag) { return std::ranges::count(method.options, flag) > 0; }

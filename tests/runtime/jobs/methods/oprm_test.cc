@@ -34,7 +34,8 @@ struct Chunk {
   double entropy = 0;
 };
 
-std::vector<Chunk> plain_chunks(IngestBench& bench, const std::vector<std::string>& names, int64_t chunk_tokens) {
+std::vector<Chunk> plain_chunks(IngestBench& bench, const std::vector<std::string>& names, int64_t chunk_tokens,
+                                const std::string& instruction = kInstruction) {
   const Engine::Impl& engine = bench.engine().impl();
   LoadedModel model(bench.engine().model().path, engine.isa, 512, 512);
   std::vector<Chunk> chunks;
@@ -47,7 +48,7 @@ std::vector<Chunk> plain_chunks(IngestBench& bench, const std::vector<std::strin
       const Passage passage{heading ? "[" + name + "]\n" : "", !heading && begin > 0,
                             std::span(stored.ids).subspan(size_t(begin), size_t(end - begin))};
       const Prompt prompt =
-          take(assemble_prompt(*engine.tokenizer, engine.chat.value(), "", {&passage, 1}, kQuestion, kInstruction));
+          take(assemble_prompt(*engine.tokenizer, engine.chat.value(), "", {&passage, 1}, kQuestion, instruction));
       KvCache cache = model.make_cache(engine.kv_type());
       const std::vector<float> logits = model.run(prompt.ids, cache, int64_t(prompt.ids.size()));
       const auto last = std::span(logits).last(size_t(model.shape().n_vocab));
@@ -110,6 +111,19 @@ TEST_CASE("oprm: the chunk whose first token is least in doubt answers", "[runti
       CHECK(told.back() == int64_t(chunks.size()) - 1);
     }
   }
+}
+
+TEST_CASE("oprm: with all chunks the prompt asks for no word, and the surest answers", "[runtime][ask]") {
+  Bench bench;
+  const std::vector<Chunk> chunks = plain_chunks(bench, {"a"}, 150, "");
+  const Chunk& best = *std::ranges::min_element(chunks, {}, &Chunk::entropy);
+  AskOptions options = asking("oprm", 150);
+  options.all_chunks = true;
+  const AskResult r = take(ask(bench.engine(), bench.store(), {"a"}, kQuestion, options));
+  REQUIRE(r.sources.size() == 1);
+  CHECK(r.sources[0].begin_byte == best.begin_byte);
+  CHECK(r.sources[0].score == Approx(-best.entropy).epsilon(1e-5));
+  CHECK(r.prompt.find("Error") == std::string::npos);
 }
 
 TEST_CASE("oprm: memory does not grow with the text, and a stop is heeded between chunks", "[runtime][ask]") {
