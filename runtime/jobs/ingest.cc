@@ -10,6 +10,7 @@
 #include "runtime/jobs/ingest_decision.h"
 #include "runtime/jobs/ingest_job.h"
 #include "runtime/jobs/kept_settings.h"
+#include "runtime/text/same_encoding.h"
 #include "storage/format/context_name.h"
 
 namespace reform {
@@ -64,7 +65,7 @@ Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
   return s.fp8_products == engine.fp8_products() && s.full_depth == options.full_depth && s.policy == options.policy &&
          s.chunk_tokens == options.chunk_tokens && s.cache_tokens == options.cache_tokens &&
          s.sink_tokens == options.sink_tokens && s.overlap_tokens == options.overlap_tokens &&
-         s.lossy == options.lossy && s.encoding == canonical_encoding(options.encoding);
+         s.lossy == options.lossy && same_encoding(s.encoding, canonical_encoding(options.encoding));
 }
 
 // Compares the texts of the complete calls, one after the other, with these sources.
@@ -112,7 +113,7 @@ Result<bool> skip_committed(const IngestTarget& target) {
 
 Status check_same_encoding(const IngestCall& call, const ContextSettings& stored) {
   const std::string asked = canonical_encoding(call.options.encoding);
-  if (call.options.encoding.empty() || asked == stored.encoding) return {};
+  if (call.options.encoding.empty() || same_encoding(asked, stored.encoding)) return {};
   return {Code::kUsage,
           fmt::format("context '{}' was read as {}, and --encoding says {}; leave that out, convert the text, or use "
                       "--replace or another name",
@@ -136,7 +137,8 @@ Result<StoredFacts> facts_of(const IngestCall& call, const ContextEntry& entry, 
   if (entry.busy) {
     facts.usable = call.store.contexts->open_writer(call.name, which).status();  // says who holds it
     if (facts.usable.ok())
-      facts.usable = {Code::kBusy, fmt::format("context '{}' has just been changed by another process; run this again", call.name)};
+      facts.usable = {Code::kBusy,
+                      fmt::format("context '{}' has just been changed by another process; run this again", call.name)};
     return facts;
   }
   IngestTarget stored;
