@@ -89,9 +89,9 @@ struct Engine::Impl {
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
   Isa isa = Isa::kPortable;
   ModelInfo info;
-  Turns turns;                     // for calls that run the model
-  HeadSets heads;                  // empty until resolved
-  double head_search_minutes = 2;  // for choosing an unknown model's heads at its first ingest
+  Turns turns;                 // for calls that run the model
+  HeadSets heads;              // empty until resolved
+  double head_search_s = 120;  // for choosing an unknown model's heads at its first ingest, as estimated
 
   // What memory() reports about a GPU, from any thread.
   mutable std::mutex gpu_mutex;
