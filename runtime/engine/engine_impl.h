@@ -130,6 +130,8 @@ struct Engine::Impl {
     TRY_ASSIGN(session.job, make(Site{*device, session.ops.get(), account}));
     return session;
   }
+  // Of a job that runs all layers.
+  SessionNeeds needs_of_all(OpLimits limits, MemoryPlan beside, std::string advice) const;
   // A decode with the whole model, after a prompt of n_prompt_tokens.
   Result<Session<Decoder>> open_decoder(int64_t n_prompt_tokens, const SamplingOptions& sampling,
                                         const MemoryPlan& beside, const std::string& advice, const CancelToken* cancel);

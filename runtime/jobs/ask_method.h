@@ -114,6 +114,10 @@ Result<std::unique_ptr<Scorer>> make_late_scorer(const Site& site, const Embeddi
 // Loads a context's stored cache, with room for calls of up to n_call_tokens tokens over it. Once the cache is gone,
 // there is room to score as many rows. beside_bytes: host memory that the caller holds with it; the plan counts it.
 Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens, int64_t beside_bytes = 0);
+// Loads what is stored of a context's cache.
+Status load_slots(OpenContext& context, CacheLoader loader);
+// What the store takes beside a job of the ask.
+MemoryPlan store_beside(const Ask& ask);
 
 // What every ask and search does. The options with kAuto replaced, for this method and these contexts:
 AskOptions chosen_options(AskOptions options, const MethodTraits& method, std::span<const OpenContext> contexts,
