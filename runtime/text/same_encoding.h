@@ -7,7 +7,8 @@
 namespace reform {
 
 // Each is a name as canonical_encoding() gives it. True if iconv makes the same characters of all single bytes, pairs
-// of bytes and byte order marks, and the same bytes of nearly all characters. False for a name that iconv does not know.
+// of bytes and byte order marks, and the same bytes of the first 65,536 code points and some of the others. False for a
+// name that iconv does not know.
 bool same_encoding(const std::string& a, const std::string& b);
 
 }  // namespace reform
