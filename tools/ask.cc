@@ -46,16 +46,6 @@ void print_cost(Output& out, const AskResult& r) {
                                     format_duration(t.total_ms / 1000), format_bytes(r.memory.peak_host_bytes)));
 }
 
-// "": it is not empty, or another remark says why.
-const char* why_empty(const AskResult& answer) {
-  if (answer.empty_because == "end")
-    return "the model's first token was the end of its turn; another question, model or --temp may help";
-  if (answer.empty_because == "blank") return "the model wrote white space or special tokens only";
-  if (answer.empty_because == "length" && answer.timings.predicted_n == 0) return "-n 0 asked for no tokens";
-  if (answer.empty_because == "length") return "no readable text came before the limit of tokens";
-  return "";
-}
-
 Status run_ask(const AskFlags& flags, Output& out) {
   std::vector<std::string> names = flags.names_and_question;
   const std::string question = names.back();
@@ -88,9 +78,7 @@ Status run_ask(const AskFlags& flags, Output& out) {
   if (flags.show_prompt) out.text("\nPrompt:\n" + answer.prompt + "\n");
   if (flags.sources) print_sources(out, answer.sources, flags.top.value_or(kTopPassages));
   out.object(ask_fields(names, question, answer, flags.show_prompt));
-  if (answer.finish_reason == "unanswered")
-    out.progress().remark("[the model finds the answer in no chunk of the text]");
-  if (const char* why = why_empty(answer); *why != 0)
+  if (const char* why = explain_empty(answer.empty_because); *why != 0)
     out.progress().remark(fmt::format("[the answer is empty: {}]", why));
   if (is_far(answer.confidence))
     out.progress().remark("[nothing in the text is close to this question; the answer may be invented]");

@@ -61,6 +61,8 @@ Status run_generate(const GenerateFlags& flags, Output& out) {
   }
   out.text("\n");
   out.object(generate_fields(engine.value()->model(), result.value()));
+  if (const char* why = explain_empty(result.value().empty_because); *why != 0)
+    out.progress().remark(fmt::format("[the text is empty: {}]", why));
   print_cost(out, result.value());
   return {};
 }

@@ -306,6 +306,7 @@ Json generate_fields(const ModelInfo& model, const GenerateResult& result) {
   return {{"model", {{"name", model.name}, {"path", model.path}, {"architecture", model.architecture}}},
           {"text", result.text},
           {"finish_reason", result.finish_reason},
+          {"empty_because", result.empty_because},
           {"timings", timings_json(result.timings)},
           {"memory_bytes", memory_json(result.memory)},
           {"gpu_memory_bytes", gpu_memory_json(result.memory)},

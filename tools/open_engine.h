@@ -11,8 +11,8 @@ namespace reform::tool {
 class Output;
 
 // Weights are read from a mapping of the model's file. If the file is cut short, or its disk fails, the kernel sends
-// SIGBUS to whoever touches what is gone. From this call on, that writes an error that names `model_path`, as
-// Output::finish() would, and ends the process with kBadModel. The library leaves signals to its host.
+// SIGBUS to whoever touches what is gone. From this call on, that is a sudden end (tools/sudden_end.h) with kBadModel
+// and an error that names `model_path`. The library leaves signals to its host.
 void expect_lost_model(const std::string& model_path, const Output& out);
 
 // Engine::open() after that.

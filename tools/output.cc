@@ -68,9 +68,9 @@ void Output::write_line(const nlohmann::ordered_json& fields, bool more_lines) {
   if (write_all(bytes)) end_json_line(more_lines);
 }
 
-std::pair<std::string, std::string> Output::as_written(const Status& error) const {
+LastWords Output::last_words(const Status& error) const {
   const std::string object = json_ ? dump(with_header(verb_, error_fields(error))) + "\n" : "";
-  return {(progress_.live() ? "\n" : "") + error_line(error) + "\n", object};
+  return {error.code, (progress_.live() ? "\n" : "") + error_line(error) + "\n", object};
 }
 
 int Output::finish(Status status) {

@@ -8,7 +8,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
-#include <utility>
+
+#include "tools/sudden_end.h"
 
 namespace reform::tool {
 
@@ -38,8 +39,8 @@ class Output {
   void line(const nlohmann::ordered_json& fields);
   // The run's object. `schema_version` and `verb` are put before its fields. Written only with --json.
   void object(const nlohmann::ordered_json& fields);
-  // What finish() would write for an error, to standard error and to standard output. For signal handlers.
-  std::pair<std::string, std::string> as_written(const Status& error) const;
+  // What finish() would write for an error. For signal handlers.
+  LastWords last_words(const Status& error) const;
   // Ends the run and returns the exit code. An error becomes a line on standard error and, with --json, the object.
   int finish(Status status);
 

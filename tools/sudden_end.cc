@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstring>
 #include <exception>
+#include <utility>
 
 namespace reform::tool {
 namespace {
@@ -23,6 +24,7 @@ std::atomic<Json> g_json = Json::kNothing;
 std::atomic<int> g_told = 0;          // the exit code of an error that was told
 std::atomic<pthread_t> g_ender = {};  // the thread that ends the process
 std::terminate_handler g_terminate_otherwise = nullptr;
+LastWords g_mapping_lost;
 static_assert(std::atomic<Json>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 constexpr size_t kThreadBytes = size_t{64} << 20;  // mimalloc asks for so much address space when a thread starts
@@ -44,7 +46,24 @@ constexpr std::string_view kOutOfMemory =
     "out of memory: the system, or a limit (ulimit -v, a control group), has no more for this process; "
     "what was saved is kept, and the same command goes on from there";
 
-// One line of at most PIPE_BUF bytes, so that writing it to a pipe that has room never blocks.
+// Of at most LastWords::kMostBytes. Where that would have to wait, nothing is written.
+void write_at_once(int fd, std::string_view bytes) {
+  pollfd ready{fd, POLLOUT, 0};
+  if (::poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) return;
+  while (::write(fd, bytes.data(), bytes.size()) < 0 && errno == EINTR) {
+  }
+}
+
+[[noreturn]] void end_with(Code code, std::string_view line, std::string_view object) {
+  become_ender(code);
+  if (g_told == 0) write_at_once(STDERR_FILENO, line);
+  if (g_told == 0) g_told = int(code);
+  Json due = Json::kObject;
+  if (g_json.compare_exchange_strong(due, Json::kRestOfLine)) write_at_once(STDOUT_FILENO, object);
+  ::_exit(g_told);
+}
+
+// Puts a line together without allocating.
 class Line {
  public:
   Line& add(std::string_view piece) {
@@ -61,16 +80,14 @@ class Line {
     } while ((number /= 10) > 0);
     return add({digits + at, sizeof digits - at});
   }
-  void write_to(int fd) {
+  std::string_view ended() {
     bytes_[size_++] = '\n';
-    pollfd ready{fd, POLLOUT, 0};
-    if (::poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) return;
-    while (::write(fd, bytes_.data(), size_) < 0 && errno == EINTR) {
-    }
+    return {bytes_.data(), size_};
   }
 
  private:
   std::array<char, 1024> bytes_;
+  static_assert(sizeof(bytes_) <= LastWords::kMostBytes);
   size_t size_ = 0;
 };
 
@@ -78,6 +95,12 @@ class Line {
 void on_abort(int) {
   if (!has_memory(kThreadBytes)) end_out_of_memory();
   ::signal(SIGABRT, SIG_DFL);  // abort() goes on to raise it
+}
+
+void on_bus_error(int, siginfo_t* info, void*) {
+  if (info->si_code == BUS_ADRERR) end_with(g_mapping_lost.code, g_mapping_lost.line, g_mapping_lost.object);
+  // An alignment or memory fault, which no file explains: the instruction runs again, and the process ends by it.
+  ::signal(SIGBUS, SIG_DFL);
 }
 
 void on_terminate() {
@@ -91,17 +114,12 @@ void on_terminate() {
 }  // namespace
 
 void end_suddenly(Code code, std::string_view message) {
-  become_ender(code);
-  if (g_told == 0) Line().add("reform: error: ").add(message).write_to(STDERR_FILENO);
-  if (g_told == 0) g_told = int(code);
-  if (Json due = Json::kObject; g_json.compare_exchange_strong(due, Json::kRestOfLine)) {
-    Line object;
-    object.add(R"({"schema_version":)").add(kJsonSchemaVersion);
-    object.add(R"(,"verb":"","error":{"code":)").add(int(code));
-    object.add(R"(,"name":")").add(code_name(code)).add(R"(","message":")").add(message).add("\"}}");
-    object.write_to(STDOUT_FILENO);
-  }
-  ::_exit(g_told);
+  Line line, object;
+  line.add("reform: error: ").add(message);
+  object.add(R"({"schema_version":)").add(kJsonSchemaVersion);
+  object.add(R"(,"verb":"","error":{"code":)").add(int(code));
+  object.add(R"(,"name":")").add(code_name(code)).add(R"(","message":")").add(message).add("\"}}");
+  end_with(code, line.ended(), object.ended());
 }
 
 void expect_json() { g_json = Json::kObject; }
@@ -118,6 +136,15 @@ void end_out_of_memory() { end_suddenly(Code::kMemoryCap, kOutOfMemory); }
 void end_when_nothing_is_left() {
   g_terminate_otherwise = std::set_terminate(on_terminate);
   ::signal(SIGABRT, on_abort);
+}
+
+void end_when_mapping_is_lost(LastWords words) {
+  g_mapping_lost = std::move(words);
+  struct sigaction action {};
+  action.sa_sigaction = on_bus_error;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &action, nullptr);
 }
 
 }  // namespace reform::tool

@@ -356,6 +356,8 @@ reform_code reform_ask(reform_engine* engine, reform_store* store, const char* c
 }
 void reform_ask_result_free(const reform_ask_result* result) { free_result<CAskResult>(result); }
 
+const char* reform_explain_empty(const char* empty_because) { return explain_empty(text_or_empty(empty_because)); }
+
 void reform_generate_options_init(reform_generate_options* options, size_t size) {
   init_options(options, size, generate_defaults());
 }

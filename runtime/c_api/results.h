@@ -185,11 +185,11 @@ struct CAskResult : reform_ask_result {
     made->owned_sources.set(r.sources);
     const std::vector<const reform_source*>& sources = made->owned_sources.list;
     made->owned_report.set(std::move(r.timings), std::move(r.memory));
-    static_cast<reform_ask_result&>(*made) = {r.answer.c_str(),    r.finish_reason.c_str(), r.prompt.c_str(),
-                                              sources.size(),      sources.data(),          r.gathered_tokens,
-                                              r.edge_tokens,       r.question_tokens,       r.template_tokens,
-                                              r.recomputed_tokens, &made->owned_report,     r.confidence,
-                                              r.method.c_str(),    r.full_model_tokens,     r.bytes_read};
+    static_cast<reform_ask_result&>(*made) = {
+        r.answer.c_str(),  r.finish_reason.c_str(), r.prompt.c_str(),    sources.size(),
+        sources.data(),    r.gathered_tokens,       r.edge_tokens,       r.question_tokens,
+        r.template_tokens, r.recomputed_tokens,     &made->owned_report, r.confidence,
+        r.method.c_str(),  r.full_model_tokens,     r.bytes_read,        r.empty_because.c_str()};
     return made;
   }
 
@@ -234,7 +234,7 @@ struct CGenerateResult : reform_generate_result {
     made->value = std::move(result);
     made->owned_report.set(std::move(made->value.timings), std::move(made->value.memory));
     static_cast<reform_generate_result&>(*made) = {made->value.text.c_str(), made->value.finish_reason.c_str(),
-                                                   &made->owned_report};
+                                                   &made->owned_report, made->value.empty_because.c_str()};
     return made;
   }
 

@@ -33,11 +33,6 @@ std::vector<StatePart> checkpoint_parts(const KvCache& cache, EvictionPolicy* po
   return all;
 }
 
-CacheLoader::CacheLoader(Device& device, KvCache& cache, EvictionPolicy* policy, int64_t most_slots)
-    : device_(device), cache_(cache), most_slots_(most_slots), parts_(checkpoint_parts(cache, policy)) {
-  if (policy != nullptr) policy->reset();
-}
-
 Status CacheLoader::load_part(const std::string& name, std::span<const std::byte> bytes) {
   if (n_loaded_ == parts_.size()) return {Code::kCorrupt, fmt::format("checkpoint: unexpected part '{}'", name)};
   const StatePart& part = parts_[n_loaded_];
@@ -55,10 +50,10 @@ Status CacheLoader::load_part(const std::string& name, std::span<const std::byte
   return {};
 }
 
-Status CacheLoader::finish() {
-  if (n_loaded_ < parts_.size())
+Status CacheLoader::finish(bool may_be_empty) {
+  if (n_loaded_ < parts_.size() && !(may_be_empty && n_loaded_ == 0))
     return {Code::kCorrupt, fmt::format("checkpoint: {} parts; expected {}", n_loaded_, parts_.size())};
-  cache_.set_kv_len(kv_len_);
+  cache_.set_kv_len(n_loaded_ == 0 ? 0 : kv_len_);
   return {};
 }
 

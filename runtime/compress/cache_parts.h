@@ -20,21 +20,24 @@ std::vector<StatePart> cache_parts(const KvCache& cache, int64_t layer);
 // once for a policy.
 std::vector<StatePart> checkpoint_parts(const KvCache& cache, EvictionPolicy* policy);
 
-// Loads a cache from a checkpoint of all its layers, and the state of the policy that left it (null: none did).
+// Loads a checkpoint into an empty cache and the policy's state at its beginning.
 class CacheLoader {
  public:
-  // The checkpoint may hold up to most_slots slots, and the cache has room for them.
-  CacheLoader(Device& device, KvCache& cache, EvictionPolicy* policy, int64_t most_slots);
+  // `parts`: the cache's checkpoint_parts(), which must outlive this. The checkpoint may hold up to most_slots slots,
+  // and the cache has room for them.
+  CacheLoader(Device& device, KvCache& cache, std::span<const StatePart> parts, int64_t most_slots)
+      : device_(device), cache_(cache), most_slots_(most_slots), parts_(parts) {}
 
-  // Each part of the checkpoint in order, then finish(). Stored parts are outside data: kCorrupt.
+  // Each part of the checkpoint in order, then finish(). Stored parts are outside data, so their names and sizes are
+  // checked: kCorrupt. may_be_empty: a checkpoint without parts leaves the cache empty.
   Status load_part(const std::string& name, std::span<const std::byte> bytes);
-  Status finish();
+  Status finish(bool may_be_empty = false);
 
  private:
   Device& device_;
   KvCache& cache_;
   const int64_t most_slots_;
-  std::vector<StatePart> parts_;  // that are to come, in order
+  const std::span<const StatePart> parts_;  // in order
   size_t n_loaded_ = 0;
   int64_t kv_len_ = 0;  // of the first part; all others must have as many slots
 };

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "runtime/compress/cache_parts.h"
-
 namespace reform {
 
 int64_t stored_slots(const CompressOptions& o) {
@@ -89,7 +87,6 @@ Result<std::unique_ptr<Compressor>> Compressor::create(const Model& model, const
 
 void Compressor::reset() {
   cache_.set_kv_len(0);
-  loading_kv_len_ = 0;
   cut_kv_len_.reset();
   if (policy_ != nullptr) policy_->reset();
 }
@@ -231,33 +228,9 @@ int64_t Compressor::most_parts_bytes(int64_t n_tokens) const {
   return bytes;
 }
 
-Status Compressor::load_part(int64_t index, const std::string& name, std::span<const std::byte> bytes) {
-  if (index >= int64_t(state_.size())) return {Code::kCorrupt, fmt::format("checkpoint: unexpected part '{}'", name)};
-  const StatePart& p = state_[size_t(index)];
-  const int64_t size_bytes = int64_t(bytes.size());
-  if (index == 0) {
-    reset();
-    loading_kv_len_ = size_bytes / p.slot_bytes;
-  }
-  if (name != p.name || size_bytes != p.bytes(loading_kv_len_) || loading_kv_len_ > stored_slots(options_)) {
-    return {
-        Code::kCorrupt,
-        fmt::format("checkpoint: part {} is '{}' of {} bytes; expected '{}' of {} bytes ({} slots; {} at most)", index,
-                    name, size_bytes, p.name, p.bytes(loading_kv_len_), loading_kv_len_, stored_slots(options_))};
-  }
-  if (p.on_host) {
-    std::copy(bytes.begin(), bytes.end(), p.data);
-    return {};
-  }
-  return device_->to_device(p.data, bytes.data(), size_bytes);
-}
-
-Status Compressor::finish_load(int64_t n_parts) {
-  if (n_parts != 0 && n_parts != int64_t(state_.size())) {
-    return {Code::kCorrupt, fmt::format("checkpoint: {} parts; expected {}", n_parts, state_.size())};
-  }
-  cache_.set_kv_len(n_parts == 0 ? 0 : loading_kv_len_);
-  return {};
+CacheLoader Compressor::loader() {
+  reset();
+  return {*device_, cache_, state_, stored_slots(options_)};
 }
 
 }  // namespace reform

@@ -16,6 +16,7 @@
 
 #include "base/views.h"
 #include "kernels/device.h"
+#include "runtime/compress/cache_parts.h"
 #include "runtime/compress/embedding.h"
 #include "runtime/compress/heads.h"
 #include "runtime/compress/pages.h"
@@ -98,10 +99,8 @@ class Compressor {
   // with memory of its own.
   Result<std::vector<NamedBytes>> parts();
   int64_t most_parts_bytes(int64_t n_tokens) const;  // once so many tokens have been run
-  // Loads stored parts in the place of what is there: each part in order, then finish_load(). Stored parts are outside
-  // data, so their names and sizes are checked (kCorrupt).
-  Status load_part(int64_t index, const std::string& name, std::span<const std::byte> bytes);
-  Status finish_load(int64_t n_parts);
+  // Empties the cache, for a checkpoint that takes the place of what was there. It must not outlive this.
+  CacheLoader loader();
 
  private:
   Compressor() = default;
@@ -130,7 +129,6 @@ class Compressor {
   Buffer<std::byte> before_;                // the policy's state before the current chunk, if the host sees it
   bool undoes_ = false;
   std::optional<int64_t> cut_kv_len_;  // while a chunk runs, and once it was cut: the slots before it
-  int64_t loading_kv_len_ = 0;
   std::vector<int32_t> ids_;
 };
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -144,10 +146,20 @@ Result<HeadSets> parse_heads_file(const std::string& text, const std::string& la
   return sets;
 }
 
+namespace {
+
+// The fewest digits that are read back as the same number. The library writes 0.0078883 as 0.007888300000000001.
+std::string shortest(double number) {
+  std::array<char, 32> text;
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr};
+}
+
+}  // namespace
+
 // A head, and what else is a list of numbers, takes one line.
 std::string heads_file_json(const HeadSets& sets, const std::string& model_name, const std::string& fingerprint) {
   const auto plain = [](const ordered_json& value) {
-    return value.dump(-1, ' ', false, json::error_handler_t::replace);
+    return value.is_number_float() ? shortest(value) : value.dump(-1, ' ', false, json::error_handler_t::replace);
   };
   const auto text = [&](const ordered_json& value) {
     if (!value.is_array()) return plain(value);

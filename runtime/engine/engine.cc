@@ -239,14 +239,19 @@ void Engine::Impl::note_gpu_plan(MemoryPlan there) {
   gpu_weights = model->weights().report();
 }
 
+SessionNeeds Engine::Impl::needs_of_all(OpLimits limits, MemoryPlan beside, std::string advice) const {
+  return {.limits = limits,
+          .weights = use_of_all(model->shape()),
+          .beside = beside,
+          .meanwhile = {},
+          .advice = std::move(advice)};
+}
+
 Result<Session<Decoder>> Engine::Impl::open_decoder(int64_t n_prompt_tokens, const SamplingOptions& sampling,
                                                     const MemoryPlan& beside, const std::string& advice,
                                                     const CancelToken* cancel) {
-  const SessionNeeds needs{.limits = Decoder::limits(model->shape(), *device, n_prompt_tokens, sampling.max_new_tokens),
-                           .weights = use_of_all(model->shape()),
-                           .beside = beside,
-                           .meanwhile = {},
-                           .advice = advice};
+  const SessionNeeds needs =
+      needs_of_all(Decoder::limits(model->shape(), *device, n_prompt_tokens, sampling.max_new_tokens), beside, advice);
   const auto make = [&](const Site& site) {
     return Decoder::create(*model, *tokenizer, site, kv_type(), n_prompt_tokens, sampling);
   };

@@ -89,9 +89,9 @@ struct Engine::Impl {
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
   Isa isa = Isa::kPortable;
   ModelInfo info;
-  Turns turns;                     // for calls that run the model
-  HeadSets heads;                  // empty until resolved
-  double head_search_minutes = 2;  // for choosing an unknown model's heads at its first ingest
+  Turns turns;                 // for calls that run the model
+  HeadSets heads;              // empty until resolved
+  double head_search_s = 120;  // for choosing an unknown model's heads at its first ingest, as estimated
 
   // What memory() reports about a GPU, from any thread.
   mutable std::mutex gpu_mutex;
@@ -130,6 +130,8 @@ struct Engine::Impl {
     TRY_ASSIGN(session.job, make(Site{*device, session.ops.get(), account}));
     return session;
   }
+  // Of a job that runs all layers.
+  SessionNeeds needs_of_all(OpLimits limits, MemoryPlan beside, std::string advice) const;
   // A decode with the whole model, after a prompt of n_prompt_tokens.
   Result<Session<Decoder>> open_decoder(int64_t n_prompt_tokens, const SamplingOptions& sampling,
                                         const MemoryPlan& beside, const std::string& advice, const CancelToken* cancel);

@@ -15,17 +15,16 @@
 #include "runtime/heads/feature_pass.h"
 #include "runtime/heads/feature_table.h"
 #include "runtime/heads/samples.h"
+#include "runtime/heads/search_work.h"
 
 namespace reform {
 namespace {
 
 constexpr int64_t kFewestSamples = 5;   // one for each fold that is held out
 constexpr int64_t kShortestSearch = 8;  // samples that a limit of time leaves: fewer choose badly
-constexpr double kReadingShare = 0.8;   // of the time; choosing takes the rest
 constexpr double kSettledShare = 0.01;  // of the work; before that, its rate says nothing
 constexpr int kCurveSteps = 10;
 constexpr double kShareSlack = 1e-6;
-constexpr double kQuestionTokenCost = 3;  // in tokens of text, since a question is a short call
 constexpr struct {
   const char* name;
   double share;  // of the layers
@@ -43,6 +42,8 @@ const char* set_name(double share) {
   }
   return nullptr;
 }
+
+int64_t questions_per_sample() { return int64_t(join_samples(n_samples()).questions.size()) / n_samples(); }
 
 // Reports where the search stands. Reading text is most of the work; asking and choosing are counted as so many tokens.
 class SearchProgress {
@@ -246,8 +247,8 @@ Result<HeadSearch> Search::run() {
   HeadSearch found;
   HeadSearchResult& report = found.report;
   int64_t n = n_samples();
-  const int64_t per_sample = int64_t(join_samples(n).questions.size()) / n;
-  if (options_.n_questions > 0) n = std::clamp((options_.n_questions - 1) / per_sample + 1, kFewestSamples, n);
+  if (options_.n_questions > 0)
+    n = std::clamp((options_.n_questions - 1) / questions_per_sample() + 1, kFewestSamples, n);
   if (options_.minutes > 0) {
     TRY_ASSIGN(const int64_t affordable, affordable_samples());
     // What was begun goes on, though a second estimate may be a little less.
@@ -279,6 +280,16 @@ Result<HeadSearch> Search::run() {
 }
 
 }  // namespace
+
+Result<int64_t> questions_within(Engine::Impl& engine, double depth, double seconds) {
+  const ModelShape& shape = engine.model->shape();
+  const int64_t last_layer = last_layer_at(depth, shape.n_layers);
+  TRY_ASSIGN(const SearchText all, make_search_text(*engine.tokenizer, engine.known_tokens(), n_samples(),
+                                                    FeaturePass::section_tokens(shape)));
+  int64_t n = kShortestSearch;
+  while (n < n_samples() && search_seconds(shape, last_layer, all, n + 1) <= seconds) ++n;
+  return n * questions_per_sample();
+}
 
 Result<HeadSearch> run_head_search(Engine::Impl& engine, const HeadSearchOptions& options, bool with_curve,
                                    const IngestProgressCallback& progress, const CancelToken* cancel) {

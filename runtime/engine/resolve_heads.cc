@@ -78,10 +78,11 @@ Result<HeadSets> Engine::Impl::first_heads(const std::string& depth, const Inges
         Code::kUsage,
         fmt::format("no heads for the depth 'deep' are known for {}; `reform heads` chooses them", info.name)};
   remark(LogLevel::kInfo,
-         fmt::format("no heads are known for {} yet: choosing them on sample texts, once, which takes about {:.0f} "
-                     "minutes; `reform heads` takes longer and chooses better",
-                     info.name, head_search_minutes));
-  const HeadSearchOptions search{.n_questions = 0, .minutes = head_search_minutes, .depth = kSearchDepth};
+         fmt::format("no heads are known for {} yet: choosing them on sample texts, once, which takes about two "
+                     "minutes on two free cores; `reform heads` takes longer and chooses better",
+                     info.name));
+  TRY_ASSIGN(const int64_t n_questions, questions_within(*this, kSearchDepth, head_search_s));
+  const HeadSearchOptions search{.n_questions = n_questions, .minutes = 0, .depth = kSearchDepth};
   TRY_ASSIGN(HeadSearch found, run_head_search(*this, search, /*with_curve=*/false, progress, cancel));
   if (!paper.empty()) found.sets[kPaperDepth] = {paper, {}};
   keep_heads(heads_file_json(found.sets, info.name, info.fingerprint));

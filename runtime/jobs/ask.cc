@@ -7,6 +7,7 @@
 #include "base/try.h"
 #include "runtime/jobs/methods/methods.h"
 #include "runtime/jobs/store_impl.h"
+#include "runtime/recompute/empty_text.h"
 #include "runtime/text/sources.h"
 
 namespace reform {
@@ -18,12 +19,6 @@ void name_parts(Source& source, const Heads& heads) {
   for (size_t h = 0; h < heads.size(); ++h) source.parts[h].name = to_string(heads[h]);
   source.parts[heads.size()].name = "lexical";
   source.parts[heads.size() + 1].name = "length";
-}
-
-std::string why_empty(const GenerateResult& generated) {
-  if (generated.text.find_first_not_of(" \t\r\n") != std::string::npos) return "";
-  if (generated.finish_reason == "stop") return generated.timings.predicted_n <= 1 ? "end" : "blank";
-  return generated.finish_reason;
 }
 
 void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {

@@ -77,10 +77,8 @@ std::string heading_of(const Ask& ask, const FilePiece& piece) {
 std::string to_lower(const std::string& size_option) { return size_option.empty() ? "-n" : size_option + " or -n"; }
 
 Result<GenerateResult> run(Ask& ask, std::span<const int32_t> prompt, const std::string& size_option) {
-  MemoryPlan store;
-  store[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(ask.contexts.size()));
   TRY_ASSIGN(auto decoder,
-             ask.engine.open_decoder(int64_t(prompt.size()), ask.options.sampling, store,
+             ask.engine.open_decoder(int64_t(prompt.size()), ask.options.sampling, store_beside(ask),
                                      fmt::format("a smaller {} needs less", to_lower(size_option)), ask.cancel));
   return decoder->run(
       prompt, ask.callbacks.on_text, [&] { ask.enter("decode"); }, ask.cancel);

@@ -117,6 +117,10 @@ Result<std::unique_ptr<Scorer>> make_late_scorer(const Site& site, const Embeddi
 // holds with it; the plan counts it.
 Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens, int64_t beside_bytes = 0,
                                        bool run_through = false);
+// Loads what is stored of a context's cache.
+Status load_slots(OpenContext& context, CacheLoader loader);
+// What the store takes beside a job of the ask.
+MemoryPlan store_beside(const Ask& ask);
 
 // What every ask and search does. The options with kAuto replaced, for this method and these contexts:
 AskOptions chosen_options(AskOptions options, const MethodTraits& method, std::span<const OpenContext> contexts,

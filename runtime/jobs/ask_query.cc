@@ -32,10 +32,9 @@ Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64
   SessionNeeds needs{.limits = Compressor::limits(engine.model->shape(), *engine.device, sizes),
                      .weights = run_through ? Compressor::ingest_weights(engine.model->shape(), s.heads, options)
                                             : Compressor::weights(s.heads),
-                     .beside = {},
+                     .beside = store_beside(ask),
                      .meanwhile = {},
                      .advice = fmt::format("a larger {} would fit", engine.cap_flag())};
-  needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(ask.contexts.size()));
   needs.beside[MemoryCategory::kIndex] = beside_bytes;
   // Weights stay as they are arranged here until the rows are scored, so scoring must fit beside them, too.
   const EmbeddingLayout layout{int64_t(s.heads.size()), s.head_dim};
@@ -56,16 +55,24 @@ Result<Session<Compressor>> make_cache(Ask& ask, const ContextSettings& s, int64
 
 }  // namespace
 
+MemoryPlan store_beside(const Ask& ask) {
+  MemoryPlan plan;
+  plan[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(ask.contexts.size()));
+  return plan;
+}
+
+Status load_slots(OpenContext& context, CacheLoader loader) {
+  TRY(context.data->load_checkpoint(context.n_tokens(), [&](const std::string& part, std::span<const std::byte> bytes) {
+    return loader.load_part(part, bytes);
+  }));
+  return loader.finish();
+}
+
 Result<Session<Compressor>> load_cache(Ask& ask, OpenContext& context, int64_t n_call_tokens, int64_t beside_bytes,
                                        bool run_through) {
   Stopwatch watch;
   TRY_ASSIGN(auto cache, make_cache(ask, context.settings, n_call_tokens, beside_bytes, run_through));
-  Compressor& compressor = *cache;
-  int64_t n_parts = 0;
-  TRY(context.data->load_checkpoint(context.n_tokens(), [&](const std::string& part, std::span<const std::byte> bytes) {
-    return compressor.load_part(n_parts++, part, bytes);
-  }));
-  TRY(compressor.finish_load(n_parts));
+  TRY(load_slots(context, cache->loader()));
   ask.load_ms += watch.lap_ms();
   return cache;
 }

@@ -5,6 +5,7 @@
 #include "base/try.h"
 #include "runtime/engine/engine_impl.h"
 #include "runtime/recompute/decode.h"
+#include "runtime/recompute/empty_text.h"
 #include "runtime/recompute/prompt.h"
 
 namespace reform {
@@ -47,6 +48,7 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
                                                "a shorter prompt or a smaller -n needs less", cancel));
   TRY_ASSIGN(GenerateResult out, decoder->run(ids, on_text, {}, cancel));
   TRY(engine.gguf->check_unchanged());
+  out.empty_because = why_empty(out);
   out.timings.phases_ms = {{"recompute_ms", out.timings.prompt_ms}, {"decode_ms", out.timings.predicted_ms}};
   out.timings.total_ms = total.elapsed_ms();
   out.memory = memory_report(engine, nullptr);

@@ -10,6 +10,7 @@
 #include "runtime/jobs/ingest_decision.h"
 #include "runtime/jobs/ingest_job.h"
 #include "runtime/jobs/kept_settings.h"
+#include "runtime/text/same_encoding.h"
 #include "storage/format/context_name.h"
 
 namespace reform {
@@ -67,7 +68,7 @@ Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
          s.policy == options.policy && s.chunk_tokens == options.chunk_tokens &&
          s.cache_tokens == options.cache_tokens && s.sink_tokens == options.sink_tokens &&
          s.overlap_tokens == options.overlap_tokens && s.lossy == options.lossy &&
-         s.encoding == canonical_encoding(options.encoding);
+         same_encoding(s.encoding, canonical_encoding(options.encoding));
 }
 
 // Compares the texts of the complete calls, one after the other, with these sources.
@@ -115,7 +116,7 @@ Result<bool> skip_committed(const IngestTarget& target) {
 
 Status check_same_encoding(const IngestCall& call, const ContextSettings& stored) {
   const std::string asked = canonical_encoding(call.options.encoding);
-  if (call.options.encoding.empty() || asked == stored.encoding) return {};
+  if (call.options.encoding.empty() || same_encoding(asked, stored.encoding)) return {};
   return {Code::kUsage,
           fmt::format("context '{}' was read as {}, and --encoding says {}; leave that out, convert the text, or use "
                       "--replace or another name",

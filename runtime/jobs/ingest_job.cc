@@ -328,11 +328,11 @@ Status IngestJob::rerun_chunk() {
 
 Status IngestJob::load_checkpoint() {
   if (n_saved_ == 0) return {};
-  int64_t n_parts = 0;
+  CacheLoader loader = compressor_->loader();
   TRY(target_.writer->load_checkpoint(n_saved_, [&](const std::string& part, std::span<const std::byte> bytes) {
-    return compressor_->load_part(n_parts++, part, bytes);
+    return loader.load_part(part, bytes);
   }));
-  return compressor_->finish_load(n_parts);
+  return loader.finish(/*may_be_empty=*/true);
 }
 
 bool IngestJob::keeps_append_start() const {

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <vector>
 
 #include "base/parse_json.h"
 #include "base/try.h"
@@ -16,6 +20,25 @@ using nlohmann::json;
 namespace {
 
 constexpr const char* kFp8Products = "fp8";  // on disk; without FP8 products there is no such key
+
+// Names the keys without which a reader would take the context for another one: it would append other tokens, rows or
+// caches. A program that does not know one of them refuses the context. Other keys that it does not know it keeps.
+constexpr const char* kMustUnderstand = "must_understand";
+constexpr std::string_view kKnownKeys[] = {
+    "model", "policy", "chunk_tokens", "cache_tokens", "sink_tokens", "overlap_tokens", "lossy", "encoding",
+    "heads", "maps",   "head_dim",     "embedding",    "kv_type",     "full_depth",     "pages", "products"};
+
+// Throws the library's exception if the list is none.
+Status check_understood(const json& root, const std::string& context) {
+  if (!root.contains(kMustUnderstand)) return {};
+  for (const auto& key : root.at(kMustUnderstand).get<std::vector<std::string>>()) {
+    if (std::ranges::find(kKnownKeys, key) != std::end(kKnownKeys)) continue;
+    return {Code::kCorrupt, fmt::format("context '{}' was made by a newer reform: its settings need \"{}\", which this "
+                                        "program does not know; use a newer reform (or the data is damaged)",
+                                        context, key)};
+  }
+  return {};
+}
 
 // As in "SmolLM2 135M (/models/smollm2.gguf)", with the fingerprint instead of an unknown path.
 std::string describe_model(const ContextSettings& s) {
@@ -37,15 +60,21 @@ std::string to_json(const ContextSettings& s) {
   root["sink_tokens"] = s.sink_tokens;
   root["overlap_tokens"] = s.overlap_tokens;
   root["lossy"] = s.lossy;
-  if (!s.encoding.empty()) root["encoding"] = s.encoding;
+  std::vector<std::string> must_understand;
+  const auto set_needed = [&](const char* key, const auto& value) {
+    root[key] = value;
+    must_understand.emplace_back(key);
+  };
+  if (!s.encoding.empty()) set_needed("encoding", s.encoding);
   for (const HeadRef& h : s.heads) root["heads"].push_back(to_string(h));
   if (!s.maps.empty()) root["maps"] = maps_json(s.maps);
   root["head_dim"] = s.head_dim;
   root["embedding"] = s.embedding;
   root["kv_type"] = s.kv_type;
-  if (s.full_depth) root["full_depth"] = true;
-  if (s.pages) root["pages"] = true;
-  if (s.fp8_products) root["products"] = kFp8Products;
+  if (s.full_depth) set_needed("full_depth", true);
+  if (s.pages) set_needed("pages", true);
+  if (s.fp8_products) set_needed("products", kFp8Products);
+  if (!must_understand.empty()) root[kMustUnderstand] = must_understand;
   return root.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -56,6 +85,7 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
   ContextSettings s;
   try {  // the library's accessors throw on a missing key or another kind; caught below
     const json root = parse_json(text);
+    TRY(check_understood(root, context));
     const json& model = root.at("model");
     model.at("fingerprint").get_to(s.model_fingerprint);
     model.at("name").get_to(s.model_name);
@@ -105,9 +135,10 @@ Result<ContextSettings> parse_settings(const std::string& text, const std::strin
 }
 
 Result<std::string> with_model_path(const std::string& text, const std::string& path, const std::string& context) {
-  TRY_ASSIGN(ContextSettings settings, parse_settings(text, context));
-  settings.model_path = path;
-  return to_json(settings);
+  TRY(parse_settings(text, context));
+  auto root = nlohmann::ordered_json::parse(text);
+  root["model"]["path"] = path;
+  return root.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 CompressOptions compress_options(const ContextSettings& settings, KvView::Type kv_type) {

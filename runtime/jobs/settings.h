@@ -32,7 +32,8 @@ struct ContextSettings {
 
 std::string to_json(const ContextSettings& settings);
 Result<ContextSettings> parse_settings(const std::string& json, const std::string& context);
-// The same settings with another path of the model: "" for an archive, which says nothing about this machine.
+// The same settings, keys that this program does not know included, with another path of the model: "" for an archive,
+// which says nothing about this machine.
 Result<std::string> with_model_path(const std::string& json, const std::string& path, const std::string& context);
 
 // How the context's chunks are run. `bos` and `saves` are left to an ingest.

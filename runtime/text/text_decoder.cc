@@ -1,7 +1,6 @@
 #include "runtime/text/text_decoder.h"
 
 #include <fmt/format.h>
-#include <iconv.h>
 #include <utf8cpp/utf8.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "base/try.h"
+#include "runtime/text/iconv_handle.h"
 #include "runtime/text/likeness.h"
 #include "runtime/tokenizer/unicode.h"
 
@@ -16,7 +16,6 @@ namespace reform {
 namespace {
 
 constexpr uint32_t kByteOrderMark = 0xfeff, kReplacement = 0xfffd;
-constexpr const char* kPoints = "UTF-32LE";  // iconv writes whole characters of four bytes, and no byte order mark
 
 bool is_name(const std::string& encoding) {
   return !encoding.empty() && encoding.size() <= 64 && std::all_of(encoding.begin(), encoding.end(), [](char c) {
@@ -45,18 +44,6 @@ bool is_utf8(const std::string& encoding) { return canonical_encoding(encoding).
 
 std::string shown_encoding(const std::string& canonical) { return canonical.empty() ? "UTF-8" : canonical; }
 
-struct TextDecoder::Iconv {
-  explicit Iconv(const std::string& encoding) : handle(iconv_open(kPoints, encoding.c_str())) {}
-  ~Iconv() {
-    if (valid()) iconv_close(handle);
-  }
-  Iconv(const Iconv&) = delete;
-  Iconv& operator=(const Iconv&) = delete;
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): the error value of iconv_open()
-  bool valid() const { return handle != iconv_t(-1); }
-  iconv_t handle;
-};
-
 TextDecoder::TextDecoder(std::string encoding, bool lossy)
     : encoding_(std::move(encoding)), lossy_(lossy), unit_bytes_(unit_bytes_of(encoding_)) {}
 TextDecoder::~TextDecoder() = default;
@@ -68,7 +55,7 @@ Result<std::unique_ptr<TextDecoder>> TextDecoder::create(const std::string& enco
 
 // Each file has a handle of its own, since a byte order mark says how the rest of its file is read.
 Status TextDecoder::begin(const std::string& name) {
-  iconv_ = std::make_unique<Iconv>(encoding_);
+  iconv_ = std::make_unique<Iconv>(kCodePoints, encoding_);
   if (!iconv_->valid()) return {Code::kUnavailable, fmt::format("{}: no converter from {}", name, encoding_)};
   name_ = name;
   pending_.clear();
@@ -147,15 +134,7 @@ Status TextDecoder::decode(std::string_view bytes, bool at_end, std::string& tex
 Status check_encoding(const std::string& encoding) {
   const std::string name = canonical_encoding(encoding);
   if (name.empty()) return {};
-  if (is_name(name)) {
-    errno = 0;
-    // A bad name gives no handle.
-    // NOLINTNEXTLINE(performance-no-int-to-ptr)
-    if (const iconv_t handle = iconv_open(kPoints, name.c_str()); handle != iconv_t(-1)) {
-      iconv_close(handle);
-      return {};
-    }
-  }
+  if (is_name(name) && Iconv(kCodePoints, name).valid()) return {};
   return {Code::kUsage, fmt::format("unknown encoding '{}'; `iconv -l` lists the names, such as UTF-16, WINDOWS-1252, "
                                     "ISO-8859-1, SHIFT_JIS or GB18030",
                                     encoding.substr(0, 64))};

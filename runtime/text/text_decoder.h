@@ -14,7 +14,9 @@
 
 namespace reform {
 
-// Upper case; "" for UTF-8.
+struct Iconv;
+
+// Upper case; "" for UTF-8. same_encoding.h tells whether two of them mean the same.
 std::string canonical_encoding(const std::string& encoding);
 // For messages: "UTF-8" instead of "".
 std::string shown_encoding(const std::string& canonical);
@@ -34,7 +36,6 @@ class TextDecoder {
   Status decode(std::string_view bytes, bool at_end, std::string& text, OffsetMap& map);
 
  private:
-  struct Iconv;
   TextDecoder(std::string encoding, bool lossy);
   // Converts one character at `at`. Returns the bytes taken, 0: the character is cut off there, -1: it is none.
   int64_t step(size_t at, std::string& text, OffsetMap& map);

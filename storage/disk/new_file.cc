@@ -52,6 +52,9 @@ bool is_temporary_of(const std::string& name, const std::string& target) {
          name.find_first_not_of("0123456789abcdef", begin.size()) == begin.size() + kRandomDigits;
 }
 
+// By which an open file without a name can be opened and linked.
+std::string path_of(const FileDescriptor& file) { return fmt::format("/proc/self/fd/{}", file.get()); }
+
 // Best effort.
 void remove_left_over(const Disk& disk, const fs::path& target) {
   const auto names = list_directory(target.parent_path().string());
@@ -70,46 +73,85 @@ NewFile::NewFile(const Disk& disk, std::string path, bool replace)
       path_(std::move(path)),
       temporary_(fmt::format("{}.{:08x}{}", path_, std::random_device()(), kPartial)),
       replace_(replace) {}
-NewFile::NewFile(NewFile&& o) noexcept = default;
+NewFile::NewFile(NewFile&& o) noexcept
+    : disk_(o.disk_),
+      path_(std::move(o.path_)),
+      temporary_(std::move(o.temporary_)),
+      replace_(o.replace_),
+      named_(std::exchange(o.named_, false)),
+      draft_(std::move(o.draft_)),
+      file_(std::move(o.file_)) {}
 
 NewFile::~NewFile() {
-  if (file_ == nullptr) return;
-  (void)file_->Close({}, nullptr).ok();
-  (void)disk_->files().DeleteFile(temporary_, {}, nullptr).ok();
+  if (file_ != nullptr) (void)file_->Close({}, nullptr).ok();
+  if (named_) (void)disk_->files().DeleteFile(temporary_, {}, nullptr).ok();
 }
 
-Result<NewFile> NewFile::create(const Disk& disk, const std::string& path, bool replace) {
+Result<NewFile> NewFile::create(const Disk& disk, const std::string& path, bool replace, Draft draft) {
   TRY(check_place(path, replace));
   std::error_code error;
   const fs::path target = fs::canonical(path, error);  // replaces what a link leads to, not the link
   NewFile made(disk, error ? fs::absolute(path).string() : target.string(), replace);
   remove_left_over(disk, made.path_);
-  TRY(claim_name(made.temporary_, 0644));
-  made.lock_ = lock_temporary(made.temporary_);
-  TRY(disk_status(disk.files().NewWritableFile(made.temporary_, writing_options(), &made.file_, nullptr), "create",
-                  made.temporary_));
+  if (draft == Draft::kNameless) made.begin_nameless();
+  if (made.file_ == nullptr) TRY(made.begin_named());
   return made;
+}
+
+void NewFile::begin_nameless() {
+  const std::string folder = fs::path(path_).parent_path().string();
+  draft_ = FileDescriptor(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644));
+  if (!draft_.valid() || ::flock(draft_.get(), LOCK_EX | LOCK_NB) != 0) return;
+  if (!disk_->files().NewWritableFile(path_of(draft_), writing_options(), &file_, nullptr).ok()) file_.reset();
+}
+
+Status NewFile::begin_named() {
+  TRY(claim_name(temporary_, 0644));
+  named_ = true;
+  draft_ = lock_temporary(temporary_);
+  const auto opened = disk_->files().NewWritableFile(temporary_, writing_options(), &file_, nullptr);
+  return disk_status(opened, "create", temporary_);
 }
 
 Status NewFile::append(std::span<const std::byte> bytes) {
   const rocksdb::Slice slice(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  return disk_status(file_->Append(slice, {}, nullptr), "write", temporary_);
+  return disk_status(file_->Append(slice, {}, nullptr), "write", path_);
 }
 
 Status NewFile::commit() {
-  TRY(disk_status(file_->Sync({}, nullptr), "sync", temporary_));
-  TRY(disk_status(file_->Close({}, nullptr), "close", temporary_));
-  // A link fails if a file has appeared meanwhile. Some file systems have no links.
-  const bool linked = !replace_ && disk_->files().LinkFile(temporary_, path_, {}, nullptr).ok();
-  if (linked) {
-    TRY(disk_status(disk_->files().DeleteFile(temporary_, {}, nullptr), "remove", temporary_));
-  } else {
-    TRY(check_place(path_, replace_));
-    TRY(disk_->rename_path(temporary_, path_));
-  }
+  TRY(disk_status(file_->Sync({}, nullptr), "sync", path_));
+  TRY(disk_status(file_->Close({}, nullptr), "close", path_));
+  TRY(named_ ? show_named() : show_nameless());
   file_.reset();
+  named_ = false;
   return disk_->sync_directory(fs::path(path_).parent_path().string());
 }
+
+// A link fails if a file has appeared meanwhile. Some file systems have no links.
+Status NewFile::show_named() {
+  const bool linked = !replace_ && disk_->files().LinkFile(temporary_, path_, {}, nullptr).ok();
+  if (linked) return disk_status(disk_->files().DeleteFile(temporary_, {}, nullptr), "remove", temporary_);
+  TRY(check_place(path_, replace_));
+  return disk_->rename_path(temporary_, path_);
+}
+
+// A link replaces nothing: for that the draft takes its temporary name for an instant.
+Status NewFile::show_nameless() {
+  if (link(path_)) return sync_name();
+  TRY(check_place(path_, replace_));
+  if (!link(temporary_)) return os_error("name", path_, errno);
+  named_ = true;
+  TRY(sync_name());
+  return disk_->rename_path(temporary_, path_);
+}
+
+bool NewFile::link(const std::string& path) const {
+  return ::linkat(AT_FDCWD, path_of(draft_).c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0;
+}
+
+// A file that had no name when it was synced is synced once more: not every file system lets a directory's sync keep
+// it.
+Status NewFile::sync_name() const { return ::fsync(draft_.get()) == 0 ? Status{} : os_error("sync", path_, errno); }
 
 Result<ByteSource> open_byte_source(const Disk& disk, const std::string& path) {
   struct stat info;

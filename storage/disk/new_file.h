@@ -1,6 +1,7 @@
-// A file outside the store that appears whole or not at all. It is written beside its place, as
-// "<name>.<8 hexadecimal digits>.partial", synced and renamed. What a process that was killed left there, the next one
-// that writes the same file removes.
+// A file outside the store that appears whole or not at all. Until then it has no name, so nothing of it is left if the
+// process is killed. Where the file system knows no files without names (O_TMPFILE), it is written beside its place, as
+// "<name>.<8 hexadecimal digits>.partial", synced and renamed; what a killed process left there, the next one that
+// writes the same file removes.
 #pragma once
 
 #include <reform/status.h>
@@ -21,8 +22,11 @@ namespace reform {
 
 class NewFile {
  public:
+  enum class Draft { kNameless, kNamed };  // kNamed: for tests, as where there are no files without names
+
   // kExists if there is a file and `replace` is false; kUsage if the path is something other than a file.
-  static Result<NewFile> create(const Disk& disk, const std::string& path, bool replace);
+  static Result<NewFile> create(const Disk& disk, const std::string& path, bool replace,
+                                Draft draft = Draft::kNameless);
   NewFile(NewFile&&) noexcept;
   NewFile& operator=(NewFile&&) = delete;
   ~NewFile();  // without commit() it removes what was written
@@ -32,10 +36,18 @@ class NewFile {
 
  private:
   NewFile(const Disk& disk, std::string path, bool replace);
+  void begin_nameless();  // without file_ afterwards: it cannot be
+  Status begin_named();
+  Status show_named();
+  Status show_nameless();
+  bool link(const std::string& path) const;  // gives a draft without a name one
+  Status sync_name() const;
+
   const Disk* disk_;
   std::string path_, temporary_;
   bool replace_;
-  FileDescriptor lock_;  // on the temporary file, so that nobody takes it for one that was left
+  bool named_ = false;    // there is a file temporary_, to be removed
+  FileDescriptor draft_;  // locked, so that nobody takes temporary_ for one that was left
   std::unique_ptr<rocksdb::FSWritableFile> file_;
 };
 

@@ -267,3 +267,23 @@ TEST_CASE("generate: the same seed gives the same text, streamed and in --json a
                           tool.write("p.txt", "a river")};
   CHECK(tool.run(from_file).out == plain.out);
 }
+
+TEST_CASE("an answer or a text that is empty is never silent", "[tools]") {
+  const Tool tool;
+  REQUIRE(tool.ingest("book", {tool.write("book.txt", story(20, 5))}).exit_code == 0);
+  const Args calls[] = {{"ask", "--chat-template", "chatml", "book", "Where is the gate?"},
+                        {"generate", "--model", model("llama3"), "a river"}};
+  const std::string says = " is empty: the limit on new tokens came before any readable text]";
+  for (const Args& call : calls) {
+    CAPTURE(call[0]);
+    Args args = call;
+    args.insert(args.begin() + 1, {"-n", "0"});
+    CHECK(tool.run(args).err.find((call[0] == "ask" ? "[the answer" : "[the text") + says) != std::string::npos);
+    args.push_back("--json");
+    CHECK(object(tool.run(args))["empty_because"] == "length");
+    args[2] = "6";
+    CommandResult full = tool.run(args);
+    CHECK(object(full)["empty_because"] == "");
+    CHECK(full.err.find("is empty") == std::string::npos);
+  }
+}

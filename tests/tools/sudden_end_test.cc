@@ -1,5 +1,7 @@
 #include "tools/sudden_end.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +13,12 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
+#include <vector>
+
+#include "tools/open_engine.h"
+#include "tools/output.h"
+#include "tools/progress.h"
 
 using namespace reform;
 using namespace reform::tool;
@@ -54,10 +62,47 @@ Ended in_child(const std::function<void()>& run) {
 
 void print(const char* text) { (void)!::write(STDOUT_FILENO, text, std::strlen(text)); }
 
+// SIGBUS, as from a model that another process cuts short.
+void touch_lost_mapping() {
+  const int file = ::memfd_create("lost", 0);
+  (void)!::ftruncate(file, 4096);
+  void* const mapped = ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, file, 0);
+  (void)!::ftruncate(file, 0);
+  (void)*static_cast<volatile char*>(mapped);
+}
+
+void fill_pipe(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+  while (::write(fd, "x", 1) == 1) {
+  }
+  ::fcntl(fd, F_SETFL, flags);
+}
+
+// The end by either cause: told to stop, and a mapped file that is cut short.
+struct Cause {
+  const char* name;
+  std::function<void()> end;
+  int exit_code;
+  std::string line;
+  Json object;
+};
+
+std::vector<Cause> causes() {
+  const Json stopped = {
+      {"schema_version", 1}, {"verb", ""}, {"error", {{"code", 130}, {"name", "cancelled"}, {"message", "stopped"}}}};
+  const auto told = [] { end_suddenly(Code::kCancelled, "stopped"); };
+  const auto lost = [] {
+    end_when_mapping_is_lost({Code::kBadModel, "reform: error: m: cut\n", "{\"lost\":\"m\"}\n"});
+    touch_lost_mapping();
+  };
+  return {{"told", told, 130, "reform: error: stopped\n", stopped},
+          {"lost", lost, 4, "reform: error: m: cut\n", Json{{"lost", "m"}}}};
+}
+
 }  // namespace
 
 TEST_CASE("a sudden end tells its error once, and its object only where a line may begin", "[tools]") {
-  const auto end = [] { end_suddenly(Code::kCancelled, "stopped"); };
   const struct {
     const char* name;
     std::function<void()> before;
@@ -69,23 +114,51 @@ TEST_CASE("a sudden end tells its error once, and its object only where a line m
       {"half", [] { expect_json(), begin_json_line(), print("{\"half"); }, "{\"half", false},
       {"one of many", [] { expect_json(), begin_json_line(), print("{}\n"), end_json_line(true); }, "{}\n", true},
       {"the last", [] { expect_json(), begin_json_line(), print("{}\n"), end_json_line(false); }, "{}\n", false}};
-  for (const auto& c : cases) {
-    CAPTURE(c.name);
-    const Ended r = in_child([&] { c.before(), end(); });
-    CHECK(r.exit_code == 130);
-    CHECK(r.err == "reform: error: stopped\n");
-    REQUIRE(r.out.starts_with(c.lines));
-    if (!c.object) {
-      CHECK(r.out == c.lines);
-      continue;
+  for (const Cause& cause : causes()) {
+    for (const auto& c : cases) {
+      CAPTURE(cause.name, c.name);
+      const Ended r = in_child([&] { c.before(), cause.end(); });
+      CHECK(r.exit_code == cause.exit_code);
+      CHECK(r.err == cause.line);
+      REQUIRE(r.out.starts_with(c.lines));
+      if (c.object) {
+        CHECK(Json::parse(r.out.substr(c.lines.size())) == cause.object);
+      } else {
+        CHECK(r.out == c.lines);
+      }
     }
-    const Json json = Json::parse(r.out.substr(c.lines.size()));
-    CHECK(json == Json{{"schema_version", 1},
-                       {"verb", ""},
-                       {"error", {{"code", 130}, {"name", "cancelled"}, {"message", "stopped"}}}});
+    const Ended told = in_child([&] { begin_last_words(), note_error_told(Code::kBusy), cause.end(); });
+    CHECK((told.exit_code == 8 && told.err.empty() && told.out.empty()));
   }
-  const Ended told = in_child([&] { begin_last_words(), note_error_told(Code::kBusy), end(); });
-  CHECK((told.exit_code == 8 && told.err.empty() && told.out.empty()));
+}
+
+TEST_CASE("a sudden end waits for no reader: without room nothing of the error is written", "[tools]") {
+  for (const Cause& cause : causes()) {
+    CAPTURE(cause.name);
+    const Ended r = in_child([&] { expect_json(), fill_pipe(STDERR_FILENO), cause.end(); });
+    CHECK(r.exit_code == cause.exit_code);
+    CHECK(r.err.find_first_not_of('x') == std::string::npos);
+    CHECK(Json::parse(r.out) == cause.object);
+  }
+}
+
+TEST_CASE("a lost model is named whole, by its path or, where that is too long, by its own name", "[tools]") {
+  std::string deep = "/deep";
+  for (int i = 0; i < 15; ++i) deep += "/" + std::string(200, '"');  // twice as long in JSON
+  for (const auto& [path, shown] : {std::pair<std::string, std::string>{"/a/m.gguf", "/a/m.gguf: was cut short"},
+                                    {deep + "/m.gguf", "m.gguf: was cut short"}}) {
+    const Ended r = in_child([&] {
+      const Output out("ask", /*json=*/true, ProgressLine::standard_error());
+      expect_json();
+      expect_lost_model(path, out);
+      touch_lost_mapping();
+    });
+    CHECK(r.exit_code == 4);
+    CHECK(r.err.starts_with("reform: error: " + shown));
+    const Json object = Json::parse(r.out);
+    CHECK(object["verb"] == "ask");
+    CHECK(object["error"]["message"].get<std::string>().starts_with(shown));
+  }
 }
 
 TEST_CASE("an exception for want of memory that nobody catches ends with 11, a bug aborts", "[tools]") {

@@ -25,10 +25,8 @@ struct AskOptions : GatherOptions {
 
 struct AskResult {
   std::string answer;
-  std::string finish_reason;  // as in generate.h; "unanswered": oprm, and no chunk has an answer
-  // Why the answer has nothing to read: "end" (the model's first token ended its turn), "blank" (it ended it after
-  // white space or special tokens only), "length" (max_new_tokens came first), "unanswered"; "": it has something.
-  std::string empty_because;
+  std::string finish_reason;    // as in generate.h; "unanswered": oprm, and no chunk has an answer
+  std::string empty_because;    // as in generate.h; "unanswered" too
   std::vector<Source> sources;  // what the model saw, in the order of the contexts given, then of the text
   double confidence = -1;       // as in search.h
   std::string method;           // that answered

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace reform {
 
@@ -31,9 +32,15 @@ struct GenerateOptions {
 struct GenerateResult {
   std::string text;
   std::string finish_reason;  // "stop" (an end token), "length", or "cancelled" (by the callback)
+  // Why the text has nothing to read: "end" (the model's first token ended its turn), "blank" (it ended it after white
+  // space or special tokens only), "length" (max_new_tokens came first), "cancelled"; "": it has something.
+  std::string empty_because;
   Timings timings;
   MemoryReport memory;
 };
+
+// The sentence for a value of empty_because, of an ask's too; "" for "".
+REFORM_API const char* explain_empty(std::string_view empty_because);
 
 // Gets the text as it is generated; each piece is whole UTF-8 characters. Return false to stop.
 using TextCallback = std::function<bool(const std::string& piece)>;

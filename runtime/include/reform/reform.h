@@ -338,7 +338,11 @@ typedef struct reform_ask_result {
   const char* method;        /* that answered */
   int64_t full_model_tokens; /* run through all layers before the answer's first token */
   int64_t bytes_read;        /* of the contexts */
+  const char* empty_because; /* end, blank, length, cancelled, unanswered: why there is nothing to read; "": there is */
 } reform_ask_result;
+
+/* The sentence for a value of empty_because; "" for "" and NULL. */
+REFORM_API const char* reform_explain_empty(const char* empty_because);
 
 REFORM_API void reform_ask_options_init(reform_ask_options* options, size_t size);
 REFORM_API reform_code reform_ask(reform_engine* engine, reform_store* store, const char* const* contexts,
@@ -402,6 +406,7 @@ typedef struct reform_generate_options {
 typedef struct reform_generate_result {
   const char *text, *finish_reason;
   const reform_report* report;
+  const char* empty_because; /* as an ask's */
 } reform_generate_result;
 
 REFORM_API void reform_generate_options_init(reform_generate_options* options, size_t size);

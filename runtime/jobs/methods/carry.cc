@@ -54,24 +54,19 @@ Result<Session<CacheDecoder>> open_decoder(Ask& ask, const CompressOptions& opti
                                            int64_t n_stored) {
   Engine::Impl& engine = ask.engine;
   const ModelShape& shape = engine.model->shape();
-  SessionNeeds needs{
-      .limits = Decoder::limits(shape, *engine.device, n_prompt, ask.options.sampling.max_new_tokens, n_stored),
-      .weights = use_of_all(shape),
-      .beside = {},
-      .meanwhile = {},
-      .advice = "a smaller -n needs less"};
-  needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, 1);
+  const SessionNeeds needs = engine.needs_of_all(
+      Decoder::limits(shape, *engine.device, n_prompt, ask.options.sampling.max_new_tokens, n_stored),
+      store_beside(ask), "a smaller -n needs less");
   const auto make = [&](const Site& site) { return make_decoder(ask, site, options, n_prompt, n_stored); };
   return engine.open_session<CacheDecoder>(needs, make, ask.cancel);
 }
 
-Status load_slots(Ask& ask, OpenContext& context, CacheDecoder& to, int64_t n_stored) {
+Status load_decoder(Ask& ask, OpenContext& context, CacheDecoder& to, int64_t n_stored) {
   const Stopwatch watch;
-  CacheLoader loader(*ask.engine.device, to.decoder->cache(), to.policy.get(), n_stored);
-  TRY(context.data->load_checkpoint(context.n_tokens(), [&](const std::string& part, std::span<const std::byte> bytes) {
-    return loader.load_part(part, bytes);
-  }));
-  TRY(loader.finish());
+  KvCache& cache = to.decoder->cache();
+  const std::vector<StatePart> parts = checkpoint_parts(cache, to.policy.get());
+  if (to.policy != nullptr) to.policy->reset();
+  TRY(load_slots(context, {*ask.engine.device, cache, parts, n_stored}));
   ask.load_ms += watch.elapsed_ms();
   return {};
 }
@@ -89,7 +84,7 @@ Result<Answer> answer_from_cache(Ask& ask, std::span<const Span>) {
     return answer;
   }
   TRY_ASSIGN(auto opened, open_decoder(ask, options, int64_t(ids.size()), n_stored));
-  TRY(load_slots(ask, context, *opened, n_stored));
+  TRY(load_decoder(ask, context, *opened, n_stored));
   TRY_ASSIGN(answer.generated, opened->decoder->run(
                                    ids, ask.callbacks.on_text, [&] { ask.enter("decode"); }, ask.cancel));
   return answer;

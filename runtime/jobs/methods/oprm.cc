@@ -57,12 +57,9 @@ Result<Ids> first_tokens_of_no_answer(const Ask& ask) {
 
 Result<Session<FirstToken>> open_first_token(Ask& ask, int64_t n_prompt_tokens) {
   Engine::Impl& engine = ask.engine;
-  SessionNeeds needs{.limits = FirstToken::limits(engine.model->shape(), *engine.device, n_prompt_tokens),
-                     .weights = use_of_all(engine.model->shape()),
-                     .beside = {},
-                     .meanwhile = {},
-                     .advice = "a smaller --chunk-tokens needs less"};
-  needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, int64_t(ask.contexts.size()));
+  const SessionNeeds needs =
+      engine.needs_of_all(FirstToken::limits(engine.model->shape(), *engine.device, n_prompt_tokens), store_beside(ask),
+                          "a smaller --chunk-tokens needs less");
   return engine.open_session<FirstToken>(
       needs,
       [&](const Site& site) { return FirstToken::create(*engine.model, site, engine.kv_type(), n_prompt_tokens); },

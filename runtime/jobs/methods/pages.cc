@@ -64,13 +64,10 @@ Result<std::vector<Query>> query_pages(Ask& ask, std::span<const Ids> questions)
 Result<Session<PageScorer>> open_scorer(Ask& ask, int64_t n_question_tokens) {
   Engine::Impl& engine = ask.engine;
   const ModelShape& shape = engine.model->shape();
-  SessionNeeds needs{.limits = PageScorer::limits(shape, n_question_tokens),
-                     .weights = use_of_all(shape),
-                     .beside = {},
-                     .meanwhile = {},
-                     .advice = "a shorter question needs less"};
-  needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, 1);
-  needs.beside[MemoryCategory::kIndex] = PageQuestion::bytes(shape, n_question_tokens);
+  MemoryPlan beside = store_beside(ask);
+  beside[MemoryCategory::kIndex] = PageQuestion::bytes(shape, n_question_tokens);
+  const SessionNeeds needs =
+      engine.needs_of_all(PageScorer::limits(shape, n_question_tokens), beside, "a shorter question needs less");
   return engine.open_session<PageScorer>(
       needs, [&](const Site& site) { return PageScorer::create(site, shape, n_question_tokens); }, ask.cancel);
 }
@@ -124,13 +121,9 @@ struct PageDecoder {
 Result<Session<PageDecoder>> open_decoder(Ask& ask, int64_t n_prompt, int64_t n_stored) {
   Engine::Impl& engine = ask.engine;
   const ModelShape& shape = engine.model->shape();
-  SessionNeeds needs{
-      .limits = Decoder::limits(shape, *engine.device, n_prompt, ask.options.sampling.max_new_tokens, n_stored),
-      .weights = use_of_all(shape),
-      .beside = {},
-      .meanwhile = {},
-      .advice = "a smaller --gather-tokens or -n needs less"};
-  needs.beside[MemoryCategory::kStore] = planned_store_bytes(0, 1);
+  const SessionNeeds needs = engine.needs_of_all(
+      Decoder::limits(shape, *engine.device, n_prompt, ask.options.sampling.max_new_tokens, n_stored),
+      store_beside(ask), "a smaller --gather-tokens or -n needs less");
   const auto make = [&](const Site& site) -> Result<std::unique_ptr<PageDecoder>> {
     auto made = std::make_unique<PageDecoder>();
     TRY_ASSIGN(made->decoder, Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), n_prompt,

@@ -58,6 +58,7 @@ TEST_CASE("C API: an ask and a search by each method say what C++ says", "[runti
     const auto want = reform::ask(bench.engine(), bench.store(), {"a"}, "where are the stones?", same);
     REQUIRE(want.ok());
     CHECK(r->answer == want.value().answer);
+    CHECK(r->empty_because == want.value().empty_because);
     CHECK(r->method == method.name);
     CHECK(r->full_model_tokens == want.value().full_model_tokens);
     CHECK(r->bytes_read == want.value().bytes_read);
@@ -99,4 +100,27 @@ TEST_CASE("C API: an unknown method is refused, and so are options that the meth
   reform_ingest_options_init(&reading, sizeof reading);
   CHECK(reading.full_depth == 0);
   CHECK(reading.pages == 0);
+}
+
+TEST_CASE("C API: an empty answer and an empty text say why, as C++ does", "[runtime]") {
+  CBench bench;
+  REQUIRE(bench.ingest("a", {made_text(7, 300)}, IngestBench::options("h2o")).ok());
+  reform_ask_options asking = CBench::asking("reform");
+  asking.max_new_tokens = 0;
+  const reform_ask_result* answer = nullptr;
+  REQUIRE(bench.ask(asking, &answer) == REFORM_OK);
+  CHECK(answer->empty_because == std::string("length"));
+  CHECK(reform_explain_empty(answer->empty_because) == std::string(reform::explain_empty("length")));
+  reform_ask_result_free(answer);
+
+  reform_generate_options generating;
+  reform_generate_options_init(&generating, sizeof generating);
+  for (const int64_t n_tokens : {0, 5}) {
+    generating.max_new_tokens = n_tokens;
+    const reform_generate_result* text = nullptr;
+    REQUIRE(reform_generate(bench.c_engine, "the river", &generating, &text) == REFORM_OK);
+    CHECK(text->empty_because == std::string(n_tokens == 0 ? "length" : ""));
+    reform_generate_result_free(text);
+  }
+  CHECK(reform_explain_empty(nullptr) == std::string());
 }

@@ -107,7 +107,8 @@ TEST_CASE("cache loader: a checkpoint's keys and values, and what the policy add
     std::unique_ptr<EvictionPolicy> of_cache;
     const auto load = [&](const SavedParts& parts) {
       of_cache = std::move(make_policy(bench.options, bench.site(), shape, shape.n_layers, most)).value();
-      CacheLoader loader(*bench.device, cache, of_cache.get(), most);
+      const std::vector<StatePart> kept = checkpoint_parts(cache, of_cache.get());
+      CacheLoader loader(*bench.device, cache, kept, most);
       for (const auto& [name, bytes] : parts) {
         if (Status s = loader.load_part(name, bytes); !s.ok()) return s;
       }

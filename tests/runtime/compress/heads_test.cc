@@ -96,6 +96,18 @@ TEST_CASE("heads: a file of sets is read, and written back the same", "[runtime]
   CHECK(parse(written, "").ok());
 }
 
+TEST_CASE("heads: numbers are written with the fewest digits that are read back as the same", "[runtime][heads]") {
+  HeadSets sets = take(parse(R"({"sets": {"fast": {"heads": [["v1.1", 0.0078883, 0.10218, -0.010384]],
+                                 "lexical": [0.0010036, 1, 0], "length": 0.010665, "confidence": [0, 0.10218]}}})"));
+  sets["fast"].maps.confidence_offset = 1.0 / 3;
+  const std::string written = heads_file_json(sets, "m", "");
+  CHECK(written.find(R"(["v1.1", 0.0078883, 0.10218, -0.010384])") != std::string::npos);
+  CHECK(written.find(R"("lexical": [0.0010036, 1, 0])") != std::string::npos);
+  CHECK(written.find(R"("length": 0.010665)") != std::string::npos);
+  CHECK(written.find(R"("confidence": [0.3333333333333333, 0.10218])") != std::string::npos);
+  CHECK(numbers(take(parse(written)).at("fast").maps) == numbers(sets["fast"].maps));
+}
+
 TEST_CASE("heads: sets may stand without the paper's heads", "[runtime][heads]") {
   const HeadSets sets = take(parse(R"({"sets": {"fast": {"heads": [["v1.1", 0, 1, 1]], "lexical": [0, 1, 0],
                                       "length": 0, "confidence": [0, 1]}}})"));

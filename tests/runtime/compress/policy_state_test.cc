@@ -166,11 +166,11 @@ TEST_CASE("state of a fixed size is refused in any other", "[runtime][policy]") 
   bench.ingest(*c, golden.ints.at("text"));
   const SavedParts parts = test::saved_parts(*c);
   const auto other = bench.compressor();
-  int64_t index = 0;
-  for (; parts[size_t(index)].first != "has merged i64"; ++index) {
-    REQUIRE(other->load_part(index, parts[size_t(index)].first, parts[size_t(index)].second).ok());
-  }
+  CacheLoader loader = other->loader();
+  size_t index = 0;
+  for (; parts[index].first != "has merged i64"; ++index)
+    REQUIRE(loader.load_part(parts[index].first, parts[index].second).ok());
   const std::vector<std::byte> wrong(12);
-  CHECK(other->load_part(index, "has merged i64", wrong).code == Code::kCorrupt);
-  CHECK(other->load_part(index, "has merged i64", parts[size_t(index)].second).ok());
+  CHECK(loader.load_part("has merged i64", wrong).code == Code::kCorrupt);
+  CHECK(loader.load_part("has merged i64", parts[index].second).ok());
 }

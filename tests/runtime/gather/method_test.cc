@@ -318,10 +318,17 @@ TEST_CASE("a stored cache of another shape is refused", "[runtime]") {
   bench.ingest(*c, golden.ints.at("text"));
   const std::vector<NamedBytes> parts = std::move(c->parts()).value();
   auto other = bench.compressor();
-  CHECK(other->load_part(0, "k 0.1 f32", parts[0].bytes).code == Code::kCorrupt);
-  CHECK(other->load_part(0, parts[0].name, parts[0].bytes.first(parts[0].bytes.size() - 1)).code == Code::kCorrupt);
-  REQUIRE(other->load_part(0, parts[0].name, parts[0].bytes).ok());
-  CHECK(other->load_part(1, parts[1].name, parts[1].bytes.first(64)).code == Code::kCorrupt);
-  CHECK(other->finish_load(1).code == Code::kCorrupt);
-  CHECK(other->load_part(1000, parts[1].name, parts[1].bytes).code == Code::kCorrupt);
+  CacheLoader loader = other->loader();
+  CHECK(loader.load_part("k 0.1 f32", parts[0].bytes).code == Code::kCorrupt);
+  CHECK(loader.load_part(parts[0].name, parts[0].bytes.first(parts[0].bytes.size() - 1)).code == Code::kCorrupt);
+  CHECK(loader.finish().code == Code::kCorrupt);
+  CHECK(loader.finish(/*may_be_empty=*/true).ok());
+  CHECK(other->kv_len() == 0);
+  REQUIRE(loader.load_part(parts[0].name, parts[0].bytes).ok());
+  CHECK(loader.load_part(parts[1].name, parts[1].bytes.first(64)).code == Code::kCorrupt);
+  CHECK(loader.finish(/*may_be_empty=*/true).code == Code::kCorrupt);
+  for (size_t i = 1; i < parts.size(); ++i) REQUIRE(loader.load_part(parts[i].name, parts[i].bytes).ok());
+  CHECK(loader.load_part(parts[1].name, parts[1].bytes).code == Code::kCorrupt);
+  REQUIRE(loader.finish().ok());
+  CHECK(other->kv_len() == c->kv_len());
 }

@@ -73,5 +73,6 @@ TEST_CASE("encoding: another one than the context's is refused with both named",
     CHECK(status.message.find(other == std::string("utf-8") ? "says UTF-8" : "says WINDOWS-1252") != std::string::npos);
   }
   CHECK(take(bench.store().find("c")).settings_json.find("\"encoding\":\"UTF-16\"") != std::string::npos);
+  CHECK(bench.ingest("c", {utf16("more", true)}, encoded("utf16", kAppend)).ok());  // another name of it
   CHECK(bench.ingest("bad", {"a"}, encoded("no-such", kRefuse)).status().code == Code::kUsage);
 }

@@ -131,7 +131,7 @@ TEST_CASE("a search for heads with a limit of time goes on with the samples that
 TEST_CASE("an unknown model's heads are searched at its first ingest, and kept", "[runtime][heads]") {
   IngestBench bench;
   const auto dir = use_search(bench);
-  bench.engine().impl().head_search_minutes = 1e-3;  // as few samples as there may be
+  bench.engine().impl().head_search_s = 0;  // as few samples as there may be
   std::string said;
   bench.engine().impl().log = [&](LogLevel, const std::string& line) { said += line + "\n"; };
   // As an earlier version kept it: heads for the paper's score alone.
@@ -199,7 +199,7 @@ TEST_CASE("a first ingest chooses heads where the cache cannot be written, too",
   use_search(bench);
   Engine::Impl& engine = bench.engine().impl();
   engine.options.cache_dir = "/proc/none";
-  engine.head_search_minutes = 1e-3;
+  engine.head_search_s = 0;
   std::string said;
   engine.log = [&](LogLevel, const std::string& line) { said += line + "\n"; };
   CHECK(bench.ingest("a", {test::made_text(1, 3000)}, IngestBench::options("recent")).ok());

@@ -93,6 +93,40 @@ TEST_CASE("settings: a context keeps pages if and only if its settings say so", 
   CHECK(check_rows(s, meta).message.find("lacks \"page_keys\"") != std::string::npos);
 }
 
+TEST_CASE("settings: a key that must be understood and is not known is refused by name, others are kept",
+          "[runtime][settings]") {
+  using nlohmann::ordered_json;
+  CHECK(to_json(with_maps()).find("must_understand") == std::string::npos);
+  ContextSettings s = with_maps();
+  s.encoding = "SHIFT_JIS", s.full_depth = true, s.fp8_products = true;
+  const std::string written = to_json(s);
+  ordered_json root = ordered_json::parse(written);
+  CHECK(root["must_understand"] == ordered_json{"encoding", "full_depth", "products"});
+  CHECK(to_json(take(parse_settings(written, "c"))) == written);
+
+  root["novel"] = 7;
+  CHECK(take(parse_settings(root.dump(), "c")).encoding == "SHIFT_JIS");
+  const auto moved = ordered_json::parse(take(with_model_path(root.dump(), "/other.gguf", "c")));
+  CHECK(moved["model"]["path"] == "/other.gguf");
+  CHECK(moved["novel"] == 7);
+
+  root["must_understand"].push_back("novel");
+  for (const Status& refused :
+       {parse_settings(root.dump(), "c").status(), with_model_path(root.dump(), "", "c").status()}) {
+    CHECK(refused.code == Code::kCorrupt);
+    CHECK(
+        refused.message ==
+        "context 'c' was made by a newer reform: its settings need \"novel\", which this program does not know; use a "
+        "newer reform (or the data is damaged)");
+  }
+  for (const ordered_json& wrong : {ordered_json("novel"), ordered_json(3), ordered_json{1, 2}}) {
+    root["must_understand"] = wrong;
+    const Status damaged = parse_settings(root.dump(), "c").status();
+    CHECK(damaged.code == Code::kCorrupt);
+    CHECK(damaged.message.find("its settings are damaged") != std::string::npos);
+  }
+}
+
 TEST_CASE("settings: damaged maps are damage to the context", "[runtime][settings]") {
   using nlohmann::ordered_json;
   const auto status = [](const std::function<void(ordered_json & maps)>& damage) {

@@ -155,6 +155,7 @@ TEST_CASE("how an answer ended is said: by the model, the limit or the caller", 
   REQUIRE(prompt_only.ok());
   CHECK(prompt_only.value().text.empty());
   CHECK(prompt_only.value().finish_reason == "length");
+  CHECK(prompt_only.value().empty_because == "length");
   CHECK(prompt_only.value().timings.prompt_n > 0);
   CHECK(prompt_only.value().timings.predicted_n == 0);
   CHECK(prompt_only.value().timings.prompt_ms > prompt_only.value().timings.predicted_ms);

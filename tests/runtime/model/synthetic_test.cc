@@ -301,3 +301,16 @@ TEST_CASE("an end token does not end a text that must have its length", "[runtim
   CHECK(whole.value().finish_reason == "length");
   CHECK(whole.value().timings.predicted_n == 40);
 }
+
+TEST_CASE("a text that the model's first token ends says so", "[runtime][synthetic]") {
+  auto engine = Engine::open(kTiny, {});
+  REQUIRE(engine.ok());
+  GenerateOptions options;
+  options.sampling.temperature = 100, options.sampling.top_k = 0, options.sampling.top_p = 1,
+  options.sampling.min_p = 0;
+  options.sampling.seed = 613;  // by chance, the first token ends the text
+  const auto ended = generate(*engine.value(), "Once", options);
+  REQUIRE(ended.ok());
+  CHECK(ended.value().finish_reason == "stop");
+  CHECK(ended.value().empty_because == "end");
+}

@@ -87,9 +87,9 @@ SavedParts saved_parts(Compressor& c) {
 }
 
 void load_parts(Compressor& c, const SavedParts& parts) {
-  int64_t n_parts = 0;
-  for (const auto& [name, bytes] : parts) REQUIRE(c.load_part(n_parts++, name, bytes).ok());
-  REQUIRE(c.finish_load(n_parts).ok());
+  CacheLoader loader = c.loader();
+  for (const auto& [name, bytes] : parts) REQUIRE(loader.load_part(name, bytes).ok());
+  REQUIRE(loader.finish(/*may_be_empty=*/true).ok());
 }
 
 }  // namespace reform::test

@@ -182,7 +182,7 @@ Status Session::export_to_file(const std::string& name) {
   const bool was_there = before.good();
   const std::string old_bytes{std::istreambuf_iterator<char>(before), {}};
   std::string bytes;
-  TRY_ASSIGN(auto file, NewFile::create(store_->disk(), path, /*replace=*/true));
+  TRY_ASSIGN(auto file, NewFile::create(store_->disk(), path, /*replace=*/true, NewFile::Draft::kNamed));
   TRY(store_->export_context(name, {},
                              [&](std::span<const std::byte> more) -> Status {
                                bytes.append(reinterpret_cast<const char*>(more.data()), more.size());

@@ -158,6 +158,7 @@ TEST_CASE("oprm: where every chunk is left out there is no answer, and that is s
   method.select = [](Ask&, const Query&) -> Result<Selection> { return Selection{}; };
   const AskResult r = take(ask_with(method, bench.engine(), bench.store(), {"a"}, kQuestion, asking("oprm", 100)));
   CHECK(r.finish_reason == "unanswered");
+  CHECK(r.empty_because == "unanswered");
   CHECK(r.answer.empty());
   CHECK(r.sources.empty());
   CHECK(r.full_model_tokens == 0);

@@ -1,0 +1,36 @@
+#include "runtime/recompute/empty_text.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+
+namespace reform {
+namespace {
+
+struct Reason {
+  std::string_view name;
+  const char* sentence;
+};
+
+constexpr Reason kReasons[] = {
+    {"end", "the model's first token ended its turn; other words, another model or a temperature above 0 may help"},
+    {"blank", "the model wrote white space or special tokens only"},
+    {"length", "the limit on new tokens came before any readable text"},
+    {"cancelled", "it was stopped before any readable text came"},
+    {"unanswered", "the model finds the answer in no chunk of the text"},
+};
+
+}  // namespace
+
+std::string why_empty(const GenerateResult& generated) {
+  if (generated.text.find_first_not_of(" \t\r\n") != std::string::npos) return "";
+  if (generated.finish_reason == "stop") return generated.timings.predicted_n <= 1 ? "end" : "blank";
+  return generated.finish_reason;
+}
+
+const char* explain_empty(std::string_view empty_because) {
+  const auto* const known = std::ranges::find(kReasons, empty_because, &Reason::name);
+  return known == std::end(kReasons) ? "" : known->sentence;
+}
+
+}  // namespace reform

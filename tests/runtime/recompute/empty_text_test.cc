@@ -1,0 +1,32 @@
+#include "runtime/recompute/empty_text.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+
+using namespace reform;
+
+TEST_CASE("empty text: each way to end one has its reason, and each reason its sentence", "[runtime][empty]") {
+  struct Case {
+    const char *text, *finish_reason;
+    int64_t n_tokens;
+    std::string because;
+  };
+  const Case cases[] = {{"", "stop", 1, "end"},
+                        {" \r\n\t", "stop", 4, "blank"},
+                        {"", "stop", 2, "blank"},
+                        {"", "length", 0, "length"},
+                        {"\n", "length", 7, "length"},
+                        {"", "cancelled", 3, "cancelled"},
+                        {"", "unanswered", 0, "unanswered"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.text, c.finish_reason, c.n_tokens);
+    GenerateResult generated;
+    generated.text = c.text, generated.finish_reason = c.finish_reason, generated.timings.predicted_n = c.n_tokens;
+    CHECK(why_empty(generated) == c.because);
+    CHECK(std::string(explain_empty(c.because)).size() > 20);
+    generated.text += "a ";
+    CHECK(why_empty(generated).empty());
+  }
+  CHECK(std::string(explain_empty("")).empty());
+  CHECK(std::string(explain_empty("en")).empty());
+}
