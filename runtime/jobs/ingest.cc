@@ -136,7 +136,8 @@ Result<StoredFacts> facts_of(const IngestCall& call, const ContextEntry& entry, 
   if (entry.busy) {
     facts.usable = call.store.contexts->open_writer(call.name, which).status();  // says who holds it
     if (facts.usable.ok())
-      facts.usable = {Code::kBusy, fmt::format("context '{}' has just been changed by another process; run this again", call.name)};
+      facts.usable = {Code::kBusy,
+                      fmt::format("context '{}' has just been changed by another process; run this again", call.name)};
     return facts;
   }
   IngestTarget stored;
