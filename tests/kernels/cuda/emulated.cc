@@ -1,15 +1,24 @@
-#undef _FORTIFY_SOURCE  // its longjmp() takes another stack for a mistake
-
 #include "tests/kernels/cuda/emulated.h"
 
-#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cstdlib>
+#include <deque>
 #include <memory>
 #include <vector>
 
 #include "base/try.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define REFORM_ASAN
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define REFORM_ASAN
+#endif
+#ifdef REFORM_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 namespace reform::cuda::emulated {
 
@@ -52,39 +61,60 @@ void make_until(std::vector<Started>& under_way, int64_t group) {
   std::erase_if(under_way, done);
 }
 
-// A stack, and where its function stopped. swapcontext() makes a system call for the signal mask each time, which took
-// most of the tests' time; longjmp() does not. But sanitizers understand only swapcontext().
+// A stack, and where its function stopped. swapcontext() would do, but it makes a system call for the signal mask each
+// time, and AddressSanitizer then clears its notes on the whole stack.
 class Context {
  public:
-  void start(char* stack, void (*enter)()) {
-    getcontext(&context_);
-    context_.uc_stack.ss_sp = stack;
-    context_.uc_stack.ss_size = kStackBytes;
-    context_.uc_link = nullptr;
-    makecontext(&context_, enter, 0);
-    has_begun_ = false;
+  // A new stack, on which `enter` will run.
+  void start(void (*enter)()) {
+    stack_ = std::make_unique_for_overwrite<char[]>(kStackBytes);
+    bottom_ = stack_.get(), bytes_ = kStackBytes;
+    getcontext(&begin_);
+    begin_.uc_stack.ss_sp = stack_.get();
+    begin_.uc_stack.ss_size = kStackBytes;
+    begin_.uc_link = nullptr;
+    makecontext(&begin_, enter, 0);
   }
-#ifdef REFORM_SANITIZED
-  void switch_to(Context& to) { swapcontext(&context_, &to.context_); }
-#else
   void switch_to(Context& to) {
-    has_begun_ = true;
-    if (_setjmp(at_) != 0) return;
-    to.has_begun_ ? _longjmp(to.at_, 1) : void(setcontext(&to.context_));
-  }
+#ifdef REFORM_ASAN
+    void* own = nullptr;
+    __sanitizer_start_switch_fiber(&own, to.bottom_, to.bytes_);
+    stop_for(to);
+    __sanitizer_finish_switch_fiber(own, nullptr, nullptr);
+#else
+    stop_for(to);
 #endif
+  }
+  // The first thing to do on a new stack. `from`: the thread's own, which switched to it.
+  static void arrive([[maybe_unused]] Context& from) {
+#ifdef REFORM_ASAN
+    __sanitizer_finish_switch_fiber(nullptr, &from.bottom_, &from.bytes_);
+#endif
+  }
 
  private:
-  ucontext_t context_;
-  [[maybe_unused]] jmp_buf at_;
+  [[gnu::noinline, gnu::no_sanitize_address]] void stop_for(Context& to) {
+    has_begun_ = true;
+    if (__builtin_setjmp(at_) == 0) to.go_on();
+  }
+  [[noreturn, gnu::noinline, gnu::no_sanitize_address]] void go_on() {
+    if (!has_begun_) setcontext(&begin_);
+    __builtin_longjmp(at_, 1);
+  }
+
+  std::unique_ptr<char[]> stack_;
+  const void* bottom_ = nullptr;
+  size_t bytes_ = 0;
+  ucontext_t begin_;
+  void* at_[5];
   bool has_begun_ = false;
 };
 
 struct Fiber {
   enum class State { kReady, kAtBlock, kAtWarp, kDone } state = State::kReady;
+  size_t index = 0;  // of its thread in a block
   Context context;
   Place place;
-  std::unique_ptr<char[]> stack;
   std::vector<Copy> copies;       // under way
   int64_t group = 0;              // of the next copy
   std::vector<Product> products;  // issued
@@ -96,16 +126,19 @@ class Block {
  public:
   Block(Dim n_threads, const std::function<void()>& body)
       : body_(body), fibers_(size_t(n_threads.x * n_threads.y * n_threads.z)), slots_(fibers_.size() * kSlotBytes) {
-    for (Fiber& f : fibers_) {
-      f.stack = std::make_unique_for_overwrite<char[]>(kStackBytes);
-      f.context.start(f.stack.get(), &Block::enter);
+    thread_local std::deque<Fiber> made;  // for all grids: a stack is dear to make
+    while (made.size() < fibers_.size()) {
+      Fiber& f = made.emplace_back();
+      f.index = made.size() - 1;
+      f.context.start(&Block::enter);
     }
+    for (size_t i = 0; i < fibers_.size(); ++i) fibers_[i] = &made[i];
   }
 
   void run(Dim block, Dim n_threads, Dim n_blocks) {
-    for (size_t i = 0; i < fibers_.size(); ++i) {
-      Fiber& f = fibers_[i];
-      const unsigned at = unsigned(i);
+    for (Fiber* const fiber : fibers_) {
+      Fiber& f = *fiber;
+      const unsigned at = unsigned(f.index);
       f.state = Fiber::State::kReady;
       f.copies.clear(), f.products.clear();
       f.products_begun = false, f.shown = true;
@@ -128,7 +161,7 @@ class Block {
 
   const char* exchange(const void* mine, int bytes) {
     CHECK(bytes <= kSlotBytes);
-    const size_t at = index(*current_), warp = at / kWarp * kWarp;
+    const size_t at = current_->index, warp = at / kWarp * kWarp;
     wait(Fiber::State::kAtWarp);  // all threads have read what was there
     std::memcpy(slots_.data() + at * kSlotBytes, mine, size_t(bytes));
     wait(Fiber::State::kAtWarp);
@@ -145,44 +178,45 @@ class Block {
   static thread_local Block* running_;
 
  private:
-  // A fiber serves threads of one block after another.
+  // A fiber serves threads of one block after another, of all grids.
   [[noreturn]] static void enter() {
+    Context::arrive(scheduler_);
     for (;;) {
       Block& block = *running_;
       block.body_();
       block.wait(Fiber::State::kDone);
     }
   }
-  size_t index(const Fiber& f) const { return size_t(&f - fibers_.data()); }
 
   // False when all are done.
   bool resume_all() {
     bool any = false;
-    for (Fiber& f : fibers_) {
-      if (f.state != Fiber::State::kReady) continue;
+    for (Fiber* const f : fibers_) {
+      if (f->state != Fiber::State::kReady) continue;
       any = true;
-      current_ = &f;
-      place = &f.place;
-      scheduler_.switch_to(f.context);
+      current_ = f;
+      place = &f->place;
+      scheduler_.switch_to(f->context);
     }
     if (any) return true;
-    for (const Fiber& f : fibers_) CHECK(f.state == Fiber::State::kDone);  // else some threads never reach a barrier
+    // Else some threads never reach a barrier.
+    for (const Fiber* const f : fibers_) CHECK(f->state == Fiber::State::kDone);
     return false;
   }
 
   void release() {
     bool block_met = true;
-    for (const Fiber& f : fibers_) {
-      block_met = block_met && (f.state == Fiber::State::kAtBlock || f.state == Fiber::State::kDone);
+    for (const Fiber* const f : fibers_) {
+      block_met = block_met && (f->state == Fiber::State::kAtBlock || f->state == Fiber::State::kDone);
     }
     for (size_t begin = 0; begin < fibers_.size(); begin += kWarp) {
       const size_t end = std::min(begin + kWarp, fibers_.size());
       bool warp_met = true;
       for (size_t i = begin; i < end; ++i) {
-        warp_met = warp_met && (fibers_[i].state == Fiber::State::kAtWarp || fibers_[i].state == Fiber::State::kDone);
+        warp_met = warp_met && (fibers_[i]->state == Fiber::State::kAtWarp || fibers_[i]->state == Fiber::State::kDone);
       }
       for (size_t i = begin; i < end; ++i) {
-        Fiber& f = fibers_[i];
+        Fiber& f = *fibers_[i];
         if ((block_met && f.state == Fiber::State::kAtBlock) || (warp_met && f.state == Fiber::State::kAtWarp)) {
           f.state = Fiber::State::kReady;
         }
@@ -191,13 +225,14 @@ class Block {
   }
 
   const std::function<void()>& body_;
-  std::vector<Fiber> fibers_;
+  std::vector<Fiber*> fibers_;  // by thread
   std::vector<char> slots_;
   Fiber* current_ = nullptr;
   int n_not_shown_ = 0;
-  Context scheduler_;
+  static thread_local Context scheduler_;
 };
 thread_local Block* Block::running_ = nullptr;
+thread_local Context Block::scheduler_;
 
 }  // namespace
 

@@ -1,6 +1,6 @@
 #include "tests/kernels/cuda/emulated_ops.h"
 
-#include "kernels/cuda/cuda_ops.inl.h"
+#include "tests/kernels/cuda/emulated_kernels.h"
 
 namespace reform::test {
 namespace {
@@ -11,11 +11,11 @@ constexpr int64_t kGuardWords = 64;
 }  // namespace
 
 EmulatedCuda::EmulatedCuda(const OpLimits& limits, const CudaOptions& options)
-    : workspace_bytes_(cuda::Scratch(limits).bytes) {
+    : workspace_bytes_(emulated_workspace_bytes(limits)) {
   memory_.assign(size_t(workspace_bytes_ / 8 + kGuardWords + 32), kNans);
   auto address = reinterpret_cast<uintptr_t>(memory_.data());
   auto* begin = reinterpret_cast<std::byte*>((address + 255) / 256 * 256);
-  ops_ = std::make_unique<cuda::CudaOps>(limits, nullptr, std::span(begin, size_t(workspace_bytes_)), options);
+  ops_ = make_emulated_ops(limits, nullptr, std::span(begin, size_t(workspace_bytes_)), options);
 }
 
 bool EmulatedCuda::guards_hold() const {

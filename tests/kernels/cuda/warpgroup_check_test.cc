@@ -2,7 +2,8 @@
 
 #include <catch2/catch.hpp>
 
-#include "kernels/cuda/cuda_ops.inl.h"
+#include "tests/kernels/cuda/emulated.h"
+#include "tests/kernels/cuda/emulated_kernels.h"
 
 namespace reform::test {
 namespace {
@@ -14,7 +15,7 @@ class HostDevice final : public Device {
   MemoryAccount& account() override { return account_; }
   bool is_host() const override { return true; }
   int64_t block_tokens() const override { return 512; }
-  int64_t workspace_bytes(const OpLimits& limits) const override { return cuda::Scratch(limits).bytes; }
+  int64_t workspace_bytes(const OpLimits& limits) const override { return emulated_workspace_bytes(limits); }
   std::unique_ptr<Ops> make_ops(const OpLimits&, std::span<std::byte>) override { return nullptr; }
   Status to_device(void* to, const void* from, int64_t bytes) override { return copy(to, from, bytes); }
   Status to_host(void* to, const void* from, int64_t bytes) override { return copy(to, from, bytes); }
@@ -50,7 +51,7 @@ TEST_CASE("warpgroups are tried, and used if they give what warps give", "[kerne
           const bool skipped = warpgroups && chip == Chip::kEmpty;
           cuda::emulated::on_launch =
               skipped ? [](void*, const void*, const std::function<void()>&) {} : decltype(cuda::emulated::on_launch)();
-          return std::make_unique<cuda::CudaOps>(limits, nullptr, workspace, CudaOptions{nullptr, nullptr, warpgroups});
+          return make_emulated_ops(limits, nullptr, workspace, CudaOptions{nullptr, nullptr, warpgroups});
         },
         kTrial);
   };

@@ -8,8 +8,9 @@
 
 #include "base/thread_pool.h"
 #include "base/try.h"
-#include "kernels/cuda/cuda_ops.inl.h"
 #include "kernels/forwarding_ops.h"
+#include "tests/kernels/cuda/emulated.h"
+#include "tests/kernels/cuda/emulated_kernels.h"
 
 namespace reform::test {
 namespace {
@@ -236,9 +237,9 @@ std::unique_ptr<FencedDevice> fenced_cpu(Isa isa, ThreadPool& pool, int64_t cap_
 
 std::unique_ptr<FencedDevice> fenced_emulated_cuda(cuda::ProductLibrary* products) {
   return std::make_unique<FencedDevice>(
-      "emulated cuda", false, 0, [](const OpLimits& limits) { return cuda::Scratch(limits).bytes; },
+      "emulated cuda", false, 0, emulated_workspace_bytes,
       [products](const OpLimits& limits, std::span<std::byte> workspace, const int64_t* outside_writes) {
-        return std::make_unique<cuda::CudaOps>(limits, nullptr, workspace, CudaOptions{products, outside_writes});
+        return make_emulated_ops(limits, nullptr, workspace, CudaOptions{products, outside_writes});
       });
 }
 

@@ -1,8 +1,9 @@
 #include "tests/kernels/cuda/fake_runtime/fake_ops.h"
 
+#include "base/try.h"
 #include "kernels/cuda/cublas_lt.h"
-#include "kernels/cuda/cuda_ops.inl.h"
 #include "kernels/cuda/driver.h"
+#include "tests/kernels/cuda/emulated_kernels.h"
 #include "tests/kernels/cuda/fake_runtime/fake_impl.h"
 
 namespace reform {
@@ -28,11 +29,11 @@ std::optional<int64_t> used_bytes_of_chip(int index) {
   return fake->used_bytes(index);
 }
 
-int64_t cuda_workspace_bytes(const OpLimits& limits) { return cuda::Scratch(limits).bytes; }
+int64_t cuda_workspace_bytes(const OpLimits& limits) { return test::emulated_workspace_bytes(limits); }
 
 std::unique_ptr<Ops> make_cuda_ops(const OpLimits& limits, void* stream, std::span<std::byte> workspace,
                                    const CudaOptions& options) {
-  return std::make_unique<cuda::CudaOps>(limits, static_cast<cuda::Stream>(stream), workspace, options);
+  return test::make_emulated_ops(limits, stream, workspace, options);
 }
 
 namespace test {
