@@ -32,6 +32,11 @@ class SourceReader {
                                                     bool lossy, const CancelToken* cancel = nullptr,
                                                     const std::string& encoding = "");
 
+  // Host memory of reading these sources, whatever is in them: that of their names, and a fixed part.
+  static int64_t most_bytes(const std::vector<IngestSource>& sources, bool converts);
+  // Of a block, in UTF-8.
+  static constexpr int64_t kMostBlockBytes = 64 * 1024;
+
   // The next block; empty at the end. kBadText names the file and the byte, or what became of the file, or says that
   // the file was empty or had white space alone. kIo: a read failed. kCancelled.
   Result<std::string_view> next();
