@@ -95,7 +95,7 @@ Result<SourceReader::Input> SourceReader::examine(const IngestSource& source) {
   if (::stat(source.path.c_str(), &info) != 0) return errno_status(errno, source.path);
   if (S_ISDIR(info.st_mode)) return Status{Code::kUsage, source.path + ": is a directory; name the files to read"};
   if (!S_ISREG(info.st_mode)) return input;  // opening a pipe twice would lose its text
-  TRY(check_has_text(source.path));
+  if (!source.seen) TRY(check_has_text(source.path));
   if (info.st_size > 0) input.identity = FileIdentity::of(info);
   return input;
 }

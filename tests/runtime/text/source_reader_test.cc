@@ -50,6 +50,8 @@ TEST_CASE("a source without a character that is no white space is refused, where
     // A file is refused before the one in front of it is read.
     CHECK(SourceReader::open({{full}, {none}}, 0, false).status().code == Code::kBadText);
     CHECK(SourceReader::open({{full}}, 0, false).status().code == Code::kOk);
+    // One that the caller has seen text in is not looked at again.
+    CHECK(SourceReader::open({{none, nullptr, /*seen=*/true}}, 0, false).status().code == Code::kOk);
   }
 }
 
