@@ -71,7 +71,7 @@ void print_result(Output& out, const IngestResult& r, const TextFiles& texts) {
 Result<TextFiles> look_for_texts(const IngestFlags& flags, Output& out) {
   const CancelScope scope;
   TextChoice choice = flags.texts;
-  choice.has_encoding = !is_utf8(flags.options.encoding);
+  choice.encoding = flags.options.encoding;
   auto texts = find_texts(choice, store_path(flags.store_dir), scope.token());
   if (texts.ok() && !texts.value().left_out.empty())
     out.progress().remark("reform: left out: " + printable(describe(texts.value().left_out), false));
@@ -98,7 +98,7 @@ Status run_ingest(const IngestFlags& flags, const CLI::App& verb, Output& out) {
   if (Status s = options.validate(); !s.ok()) return s;
   const auto texts = look_for_texts(flags, out);
   if (!texts.ok()) return texts.status();
-  const std::vector<std::string>& paths = texts.value().paths;
+  const std::vector<TextFile>& files = texts.value().files;
 
   auto store = Store::open(flags.store_dir, flags.store_options);
   if (!store.ok()) return store.status();
@@ -110,8 +110,9 @@ Status run_ingest(const IngestFlags& flags, const CLI::App& verb, Output& out) {
   InterruptibleInput input(STDIN_FILENO, scope.token());
   std::istream standard_input(&input);
   std::vector<IngestSource> sources;
-  sources.reserve(paths.size());
-  for (const std::string& path : paths) sources.push_back({path, path == kStandardInput ? &standard_input : nullptr});
+  sources.reserve(files.size());
+  for (const TextFile& file : files)
+    sources.push_back({file.path, file.path == kStandardInput ? &standard_input : nullptr, file.seen});
 
   IngestProgress last;
   const auto show = [&](const IngestProgress& progress) {
@@ -122,7 +123,8 @@ Status run_ingest(const IngestFlags& flags, const CLI::App& verb, Output& out) {
   auto result = ingest(*engine.value(), *store.value(), flags.name, sources, options, show, &scope.token());
   if (!result.ok()) {
     // Checks the token too: if standard input was interrupted, that looks like a read error.
-    const bool from_stdin = std::find(paths.begin(), paths.end(), kStandardInput) != paths.end();
+    const bool from_stdin =
+        std::any_of(files.begin(), files.end(), [](const TextFile& file) { return file.path == kStandardInput; });
     if (scope.token().cancelled()) return explain_cancelled(flags, from_stdin, last, *store.value());
     if (input.error() != 0) return errno_status(input.error(), result.status().message);
     return result.status();

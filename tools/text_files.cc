@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fnmatch.h>
 #include <reform/errno_status.h>
+#include <reform/text.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -33,17 +34,6 @@ constexpr Kind kKinds[] = {{"binary", "binary file", "binary files"},
                            {"special", "pipe, socket or device", "pipes, sockets or devices"},
                            {"store", "store of contexts", "stores of contexts"}};
 
-// Other control characters than white space, backspace and escape are rare in texts, and a tenth of compressed data.
-bool is_rare_in_text(unsigned char c) { return (c < 0x20 && (c < '\b' || c > '\r') && c != 0x1b) || c == 0x7f; }
-
-bool looks_binary(std::string_view head, bool has_encoding) {
-  if (head.starts_with("%PDF-")) return true;
-  if (has_encoding) return false;
-  if (head.find('\0') != head.npos) return true;
-  const auto n_rare = std::count_if(head.begin(), head.end(), [](char c) { return is_rare_in_text(uint8_t(c)); });
-  return size_t(n_rare) * 32 > head.size();
-}
-
 Result<std::string> read_head(const std::string& path) {
   errno = 0;
   std::ifstream in(path, std::ios::binary);
@@ -52,11 +42,6 @@ Result<std::string> read_head(const std::string& path) {
   if (!in.is_open() || in.bad()) return errno_status(errno, path);
   head.resize(size_t(in.gcount()));
   return head;
-}
-
-// Nothing, or white space alone, as in many an __init__.py. A longer file is read to be told so.
-bool is_blank(std::string_view head) {
-  return head.size() < kHeadBytes && head.find_first_not_of(" \t\r\n\v\f") == head.npos;
 }
 
 // `path`: below the directory that was named.
@@ -79,13 +64,14 @@ class Walk {
   Status add(const std::string& root, TextFiles& found) {
     found_ = &found;
     root_ = root.ends_with('/') ? root : root + "/";
-    const auto begin = ptrdiff_t(found.paths.size());
+    const auto begin = ptrdiff_t(found.files.size());
     for (folders_ = {""}; !folders_.empty();) {
       const std::string folder = std::move(folders_.back());
       folders_.pop_back();
       if (Status s = add_entries(folder); !s.ok()) return s;
     }
-    std::sort(found.paths.begin() + begin, found.paths.end());
+    std::sort(found.files.begin() + begin, found.files.end(),
+              [](const TextFile& a, const TextFile& b) { return a.path < b.path; });
     return {};
   }
 
@@ -119,9 +105,11 @@ class Walk {
     if (!S_ISREG(info.st_mode)) return leave_out("special", full);
     const Result<std::string> head = read_head(full);
     if (!head.ok()) return head.status();
-    if (is_blank(head.value())) return leave_out("empty", full);
-    if (looks_binary(head.value(), choice_.has_encoding)) return leave_out("binary", full);
-    found_->paths.push_back(full);
+    const bool seen = has_text(head.value());
+    // As many an __init__.py. A longer file is read to be told so.
+    if (!seen && head.value().size() < kHeadBytes) return leave_out("empty", full);
+    if (looks_binary(head.value(), choice_.encoding)) return leave_out("binary", full);
+    found_->files.push_back({full, seen});
     return {};
   }
 
@@ -173,7 +161,7 @@ Status add_name(const std::string& name, bool recursive, Walk& walk, TextFiles& 
   struct stat info;
   if (name != kStandardInput && ::stat(name.c_str(), &info) != 0) return errno_status(errno, name);
   if (name == kStandardInput || !S_ISDIR(info.st_mode)) {
-    found.paths.push_back(name);
+    found.files.push_back({name});
     return {};
   }
   if (recursive) return walk.add(name, found);
@@ -200,7 +188,7 @@ Result<TextFiles> find_texts(const TextChoice& choice, const std::string& store_
   }
   const auto by_kind = [](const LeftOut& a, const LeftOut& b) { return a.why < b.why; };
   std::sort(found.left_out.begin(), found.left_out.end(), by_kind);
-  if (!found.paths.empty()) return found;
+  if (!found.files.empty()) return found;
   const std::string but = found.left_out.empty() ? "" : ", only " + describe(found.left_out);
   return Status{Code::kBadText, fmt::format("there is no text to read in {}{}", fmt::join(names, ", "), but)};
 }

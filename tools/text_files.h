@@ -17,7 +17,7 @@ struct TextChoice {
   std::string list_file;           // holds more names; "": none
   bool nul_separated = false;      // names in the list end with a NUL byte, not with a line feed
   bool recursive = false;          // directories stand for the files below them
-  bool has_encoding = false;       // other than UTF-8: NUL bytes make no binary file
+  std::string encoding;            // of the texts; "": UTF-8
   // For what lies below a directory, as globs of fnmatch(3). One with a '/' is compared with the path below the
   // directory, and its '*' stops at a '/'; one without, with the name. A directory that is excluded is not entered.
   std::vector<std::string> include, exclude;  // no `include`: every file
@@ -30,8 +30,13 @@ struct LeftOut {
   int64_t n = 0;
 };
 
+struct TextFile {
+  std::string path;   // may be kStandardInput
+  bool seen = false;  // text was seen in it
+};
+
 struct TextFiles {
-  std::vector<std::string> paths;  // in the order to read; kStandardInput may be one of them
+  std::vector<TextFile> files;  // in the order to read
   std::vector<LeftOut> left_out;
 };
 

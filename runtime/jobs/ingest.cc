@@ -20,7 +20,7 @@ using Action = IngestDecision::Action;
 using Outcome = IngestResult::Outcome;
 
 // How many tokens of white space a text is read for before the model is looked at.
-constexpr int64_t kMostWhiteTokens = int64_t{1} << 20;
+constexpr int64_t kMostWhiteTokens = int64_t{1} << 18;
 constexpr int64_t kUsualTokens = 4096;  // of a chunk, and of a layer's cache
 
 // Chooses the sizes that were left open, and what other options imply. Positions in phase 1 are slots: first the
@@ -71,9 +71,18 @@ Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
          same_encoding(s.encoding, canonical_encoding(options.encoding));
 }
 
+Result<Reservation> reserve_reading(const IngestCall& call, int64_t bytes) {
+  MemoryAccount& account = call.engine.account;
+  MemoryPlan plan = in_use(account);
+  plan[MemoryCategory::kTokens] += bytes;
+  TRY(plan.check(account.cap_bytes(), "a larger --max-host-memory would fit"));
+  return Reservation::create(account, MemoryCategory::kTokens, bytes);
+}
+
 // Compares the texts of the complete calls, one after the other, with these sources.
 Result<TextMatch> compare_texts(const IngestCall& call, const ContextMeta& stored) {
   TRY_ASSIGN(const ProgressState state, parse_progress(stored.progress, call.name));
+  TRY_ASSIGN(const auto reading, reserve_reading(call, SourceReader::most_bytes(call.sources, /*converts=*/false)));
   TRY_ASSIGN(auto reader, SourceReader::open(call.sources, 0, /*lossy=*/true, call.cancel));
   std::string_view block;
   for (const SourceHash& part : state.read) {
@@ -156,13 +165,36 @@ Result<StoredFacts> facts_of(const IngestCall& call, const ContextEntry& entry, 
   return facts;
 }
 
+// Host memory of reading the text and noting how far it is read, whatever the text is. most_wanted: tokens that wait at
+// most for a chunk.
+int64_t most_reading_bytes(const IngestCall& call, const IngestTarget& target, int64_t most_wanted) {
+  const ContextSettings& s = target.settings;
+  const bool converts = !s.encoding.empty();
+  // Of two chunks: the last one, whose rows are not written yet, and the next; and the overlap with what is added to
+  // it.
+  const int64_t chunk_bytes = s.chunk_tokens * (2 * 8 + 2 * 4) + s.overlap_tokens * 2 * 4;
+  int64_t bytes =
+      SourceReader::most_bytes(call.sources, converts) + chunk_bytes +
+      TokenPump::most_bytes(*call.engine.tokenizer, s.lossy, converts, most_wanted) +
+      most_progress_bytes(TokenStream::most_held_bytes(), converts ? OffsetMap::kMostRuns : 0, s.chunk_tokens);
+  for (const SourceFile& file : target.sources_before) bytes += listed_bytes(file.name);
+  return bytes;
+}
+
 Status open_text(const IngestCall& call, IngestTarget& target) {
   const PartStart& part = target.state.part;
   bool& lossy = target.settings.lossy;
   lossy = lossy || call.options.lossy;  // valid text reads the same either way, so a later call may add it
+  // A resume compares what was committed after the checkpoint, all at once.
+  const int64_t n_committed = target.writer == nullptr ? 0 : target.writer->meta().n_tokens - target.start;
+  const int64_t most_wanted = std::max({target.settings.chunk_tokens, kMostWhiteTokens, n_committed});
+  target.pump.reset();
+  target.reading = {};
+  target.reading_bytes = most_reading_bytes(call, target, most_wanted);
+  TRY_ASSIGN(target.reading, reserve_reading(call, target.reading_bytes));
   TRY_ASSIGN(auto reader,
              SourceReader::open(call.sources, part.source_begin_byte, lossy, call.cancel, target.settings.encoding));
-  TRY_ASSIGN(target.pump, TokenPump::start(*call.engine.tokenizer, std::move(reader), part, lossy));
+  TRY_ASSIGN(target.pump, TokenPump::start(*call.engine.tokenizer, std::move(reader), part, lossy, most_wanted));
   return {};
 }
 

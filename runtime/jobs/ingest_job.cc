@@ -86,10 +86,14 @@ Status IngestJob::open_compressor(const CompressOptions& options) {
                      .advice = "a smaller --chunk-tokens or --cache-tokens needs less"};
   needs.beside[MemoryCategory::kStore] = planned_store_bytes(1, 0) + sizes.call_tokens * layout.row_bytes() +
                                          planned_part_bytes(extra_kinds(settings_, shape), options.chunk_tokens);
+  // Reserved, but mostly not touched yet: the plan compares it with what is left, like the rest.
+  needs.beside[MemoryCategory::kTokens] = target_.reading_bytes;
+  target_.reading = {};
   const auto make = [&](const Site& site) {
     return Compressor::create(*engine_.model, site, settings_.heads, options, sizes);
   };
   TRY_ASSIGN(compressor_, engine_.open_session<Compressor>(needs, make, cancel_));
+  TRY_ASSIGN(target_.reading, Reservation::create(engine_.account, MemoryCategory::kTokens, target_.reading_bytes));
   since_start_.lap_ms();
   return {};
 }

@@ -44,6 +44,8 @@ struct IngestTarget {
   int64_t start = 0;                      // tokens the context keeps; the pump's next token follows them
   ProgressState state;
   std::vector<SourceFile> sources_before;  // of earlier calls
+  int64_t reading_bytes = 0;               // of host memory, for all that reading the text takes
+  Reservation reading;
   std::unique_ptr<TokenPump> pump;
 
   GrowingSources sources;  // of earlier calls and this one, as JSON

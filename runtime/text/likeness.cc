@@ -1,9 +1,12 @@
 #include "runtime/text/likeness.h"
 
 #include <fmt/format.h>
+#include <reform/text.h>
 
 #include <algorithm>
 #include <iterator>
+
+#include "runtime/text/text_finder.h"
 
 namespace reform {
 namespace {
@@ -21,7 +24,7 @@ constexpr struct {
      "an ELF program", "name a text instead"},
     {"PK\x03\x04"sv, "a zip archive, or a document in one (docx, odt, xlsx, epub)",
      "extract its text first, as with `unzip -p`, pandoc or LibreOffice"},
-    {"\x1f\x8b"sv, "a gzip file", "unpack it first, as with `zcat FILE | reform ingest … -`"},
+    {"\x1f\x8b\x08"sv, "a gzip file", "unpack it first, as with `zcat FILE | reform ingest … -`"},
     {"BZh"sv, "a bzip2 file", "unpack it first, as with `bzcat FILE | reform ingest … -`"},
     {"\xfd"
      "7zXZ\0"sv,
@@ -84,14 +87,24 @@ bool may_begin_a_text(std::string_view mark) {
   return printable && mark != "%PDF-" && mark != "{\\rtf";
 }
 
-bool is_control(uint8_t c) { return c < 0x20 && c != '\t' && c != '\n' && c != '\r' && c != '\f' && c != 0x1b; }
+bool begins_as_no_text(std::string_view bytes) {
+  return std::any_of(std::begin(kFormats), std::end(kFormats), [&](const auto& format) {
+    return bytes.starts_with(format.begin) && !may_begin_a_text(format.begin);
+  });
+}
+
+// Other control characters than white space, backspace and escape are a tenth of compressed data.
+bool is_rare_in_text(char c) { return (uint8_t(c) < 0x20 && (c < '\b' || c > '\r') && c != 0x1b) || c == 0x7f; }
+
+bool has_many_rare(std::string_view bytes) {
+  return std::count_if(bytes.begin(), bytes.end(), is_rare_in_text) * 32 > int64_t(bytes.size());
+}
 
 // Texts of one byte a character: few of them over 0x7f, each mostly alone among letters.
 Likeness narrow_text(std::string_view text) {
-  size_t n_controls = 0, n_high = 0, n_c1 = 0, n_alone = 0;
+  size_t n_high = 0, n_c1 = 0, n_alone = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = uint8_t(text[i]);
-    n_controls += is_control(c);
     if (c < 0x80) continue;
     ++n_high;
     n_c1 += c < 0xa0;
@@ -99,7 +112,7 @@ Likeness narrow_text(std::string_view text) {
                after = i + 1 < text.size() && uint8_t(text[i + 1]) >= 0x80;
     n_alone += !before && !after;
   }
-  if (n_controls * 50 > text.size()) return {"binary data", "name a text instead"};
+  if (has_many_rare(text)) return {"binary data", "name a text instead"};
   if (n_alone * 2 < n_high)
     return {"", "name its encoding with --encoding (such as SHIFT_JIS, GB18030, EUC-KR, WINDOWS-1251; `iconv -l`)"};
   return encoded(n_c1 > 0 ? "Windows-1252" : "Latin-1 or Windows-1252", "WINDOWS-1252");
@@ -124,9 +137,19 @@ int64_t not_a_text(std::string_view block, bool at_start) {
   if (at_start && std::any_of(std::begin(kMarks), std::end(kMarks), has_mark)) return 0;
   const int64_t n_nuls = std::count(block.begin(), block.end(), '\0');
   if (n_nuls >= kFewNuls && n_nuls * 10 > int64_t(block.size())) return int64_t(block.find('\0'));
-  if (!at_start) return -1;
-  const auto begins = [&](const auto& row) { return block.starts_with(row.begin) && !may_begin_a_text(row.begin); };
-  return std::any_of(std::begin(kFormats), std::end(kFormats), begins) ? 0 : -1;
+  return at_start && begins_as_no_text(block) ? 0 : -1;
+}
+
+// Stricter than not_a_text(), which decides on what was named: a single NUL is enough.
+bool looks_binary(std::string_view head, const std::string& encoding) {
+  if (begins_as_no_text(head)) return true;
+  return is_utf8(encoding) && (head.find('\0') != std::string_view::npos || has_many_rare(head));
+}
+
+bool has_text(std::string_view head) {
+  TextFinder text;
+  text.look(head);
+  return text.found();
 }
 
 Status not_utf8(const std::string& name, std::string_view start, std::string_view block, size_t pos, int64_t byte) {

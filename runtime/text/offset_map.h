@@ -20,6 +20,8 @@ class OffsetMap {
   int64_t take(int64_t n_text);
   // What was not taken. Call it only between two characters.
   const std::deque<TextRun>& left() const { return runs_; }
+  // More are refused. Characters of one kind are one run, so this is much for text whose tokens are not out yet.
+  static constexpr int64_t kMostRuns = 32768;
 
  private:
   std::deque<TextRun> runs_;

@@ -93,13 +93,31 @@ void GrowingSources::close_up_to(const std::vector<SourceFile>& files, size_t n,
 std::string GrowingSources::json(const std::vector<SourceFile>& before, const std::vector<SourceFile>& now) {
   close_up_to(before, before.size(), n_before_);
   if (!now.empty()) close_up_to(now, now.size() - 1, n_now_);
-  std::string list = closed_;
+  std::string list = "[" + closed_;
   if (!now.empty()) {
     list += file_json(now.back());
-  } else if (!list.empty()) {
+  } else if (!closed_.empty()) {
     list.pop_back();
   }
-  return "[" + list + "]";
+  list += ']';
+  return list;
+}
+
+int64_t listed_bytes(const std::string& name) {
+  // Copies of the JSON: the list of the files that are read, which may have grown to twice its size; those of the last
+  // chunk and of the next; and the store's three.
+  constexpr int64_t kJsonCopies = 7, kNumbers = 40;
+  const auto json_bytes = int64_t(file_json({name, 0, 0}).size()) + kNumbers;
+  return 2 * int64_t(sizeof(SourceFile)) + string_bytes(name) + kJsonCopies * json_bytes;
+}
+
+int64_t most_progress_bytes(int64_t n_held, int64_t n_runs, int64_t n_seeds) {
+  // Bytes of JSON: hex digits, numbers of up to ten digits, runs as [4,10,…]. As values: 16 bytes each, in vectors that
+  // may have grown to twice their size, and for a run a vector of its own.
+  const int64_t json_bytes = 2 * n_held + 22 * n_seeds + 24 * n_runs;
+  const int64_t value_bytes = 4 * n_held + 64 * n_seeds + 160 * n_runs;
+  const int64_t part_bytes = n_held + 8 * n_seeds + int64_t(sizeof(TextRun)) * n_runs;
+  return 2 * (part_bytes + value_bytes + 4 * json_bytes);
 }
 
 std::vector<SourceFile> without_folders(std::vector<SourceFile> sources) {

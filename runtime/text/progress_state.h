@@ -59,6 +59,14 @@ class GrowingSources {
   size_t n_before_ = 0, n_now_ = 0;  // of each list, whose JSON is in closed_
   std::string closed_;               // each with a comma behind it
 };
+// Host memory of a file of this name in the lists and their JSON, while an ingest runs.
+int64_t listed_bytes(const std::string& name);
+// Its object, its heap block and some slack.
+inline int64_t string_bytes(const std::string& text) { return int64_t(text.size()) + 48; }
+// Host memory of two starts with n_held bytes of text, n_runs runs and n_seeds tokens each, of their JSON and of what
+// it is made from.
+int64_t most_progress_bytes(int64_t n_held, int64_t n_runs, int64_t n_seeds);
+
 // The files' names without their folders, for an archive.
 std::vector<SourceFile> without_folders(std::vector<SourceFile> sources);
 std::string to_json(const ProgressState& state);

@@ -15,7 +15,9 @@
 namespace reform {
 namespace {
 
-constexpr size_t kBlockBytes = 256 * 1024;
+constexpr size_t kBlockBytes = SourceReader::kMostBlockBytes;
+// iconv gives four characters of four bytes at most for a byte.
+constexpr size_t kConvertedBlockBytes = kBlockBytes / 16;
 constexpr size_t kFirstLookBytes = 4096;
 
 Status changed(const std::string& name, const std::string& how) {
@@ -73,8 +75,17 @@ Result<std::unique_ptr<SourceReader>> SourceReader::open(const std::vector<Inges
     if (reader->total_bytes_ >= 0) reader->total_bytes_ += input.identity->size_bytes;
     reader->inputs_.push_back(std::move(input));
   }
-  reader->buffer_.resize(kBlockBytes);
+  reader->buffer_.resize(encoding.empty() ? kBlockBytes : kConvertedBlockBytes);
   return reader;
+}
+
+int64_t SourceReader::most_bytes(const std::vector<IngestSource>& sources, bool converts) {
+  constexpr int64_t kBlocks = 3;  // the block, its copy with the character before it, what it was converted to
+  int64_t bytes = kBlocks * kMostBlockBytes + int64_t(kLikenessBytes);
+  if (converts) bytes += (OffsetMap::kMostRuns + int64_t(kConvertedBlockBytes)) * int64_t(sizeof(TextRun));
+  for (const IngestSource& source : sources)
+    bytes += int64_t(sizeof(IngestSource) + sizeof(Input)) + 2 * string_bytes(source.path) + listed_bytes(source.path);
+  return bytes;
 }
 
 Result<SourceReader::Input> SourceReader::examine(const IngestSource& source) {
@@ -84,7 +95,7 @@ Result<SourceReader::Input> SourceReader::examine(const IngestSource& source) {
   if (::stat(source.path.c_str(), &info) != 0) return errno_status(errno, source.path);
   if (S_ISDIR(info.st_mode)) return Status{Code::kUsage, source.path + ": is a directory; name the files to read"};
   if (!S_ISREG(info.st_mode)) return input;  // opening a pipe twice would lose its text
-  TRY(check_has_text(source.path));
+  if (!source.seen) TRY(check_has_text(source.path));
   if (info.st_size > 0) input.identity = FileIdentity::of(info);
   return input;
 }
@@ -172,7 +183,12 @@ Status SourceReader::check_unchanged() const {
 
 Status SourceReader::convert(std::string_view block) {
   converted_.clear();
-  return or_lossy(decoder_->decode(block, /*at_end=*/block.empty(), converted_, offsets_));
+  TRY(or_lossy(decoder_->decode(block, /*at_end=*/block.empty(), converted_, offsets_)));
+  if (int64_t(offsets_.left().size()) <= OffsetMap::kMostRuns) return {};
+  return {Code::kBadText,
+          fmt::format("{}: up to byte {} there are more than {} characters of changing size without a place to split "
+                      "the text into tokens; convert it to UTF-8",
+                      files_.back().name, files_.back().size_bytes, OffsetMap::kMostRuns)};
 }
 
 Status SourceReader::check_utf8(std::string_view block, bool at_end) {

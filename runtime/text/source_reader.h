@@ -25,12 +25,18 @@ namespace reform {
 
 class SourceReader {
  public:
-  // Looks at every path and opens it once, so that one that cannot be read, or has nothing to read, shows before work
-  // is done. first_byte: where these sources begin in the joined text. lossy: invalid bytes are accepted. encoding: as
-  // canonical_encoding() gives it; if not "", next() gives the text in UTF-8, and offsets() where it comes from.
+  // Looks at every path, and opens it once if the caller has not, so that one that cannot be read, or has nothing to
+  // read, shows before work is done. first_byte: where these sources begin in the joined text. lossy: invalid bytes are
+  // accepted. encoding: as canonical_encoding() gives it; if not "", next() gives the text in UTF-8, and offsets()
+  // where it comes from.
   static Result<std::unique_ptr<SourceReader>> open(const std::vector<IngestSource>& sources, int64_t first_byte,
                                                     bool lossy, const CancelToken* cancel = nullptr,
                                                     const std::string& encoding = "");
+
+  // Host memory of reading these sources, whatever is in them: that of their names, and a fixed part.
+  static int64_t most_bytes(const std::vector<IngestSource>& sources, bool converts);
+  // Of a block, in UTF-8.
+  static constexpr int64_t kMostBlockBytes = 64 * 1024;
 
   // The next block; empty at the end. kBadText names the file and the byte, or what became of the file, or says that
   // the file was empty or had white space alone. kIo: a read failed. kCancelled.

@@ -6,12 +6,30 @@
 
 namespace reform {
 
+namespace {
+
+// Tokens wait for a chunk, or until there is more than white space, while one block more is read.
+int64_t most_waiting(const Tokenizer& tokenizer, bool lossy, int64_t most_wanted) {
+  return most_wanted + TokenStream::most_tokens(tokenizer, lossy, SourceReader::kMostBlockBytes);
+}
+
+}  // namespace
+
+int64_t TokenPump::most_bytes(const Tokenizer& tokenizer, bool lossy, bool converts, int64_t most_wanted) {
+  const int64_t run_bytes = converts ? OffsetMap::kMostRuns * int64_t(sizeof(TextRun)) : 0;
+  return TokenStream::most_bytes(lossy) + TokenStream::most_held_bytes() + run_bytes +
+         most_waiting(tokenizer, lossy, most_wanted) * int64_t(sizeof(int32_t) + sizeof(uint32_t));
+}
+
 Result<std::unique_ptr<TokenPump>> TokenPump::start(const Tokenizer& tokenizer, std::unique_ptr<SourceReader> reader,
-                                                    const PartStart& part, bool lossy) {
+                                                    const PartStart& part, bool lossy, int64_t most_wanted) {
   auto pump = std::make_unique<TokenPump>();
   pump->reader_ = std::move(reader);
   pump->stream_ = tokenizer.stream(lossy);
-  pump->batch_ = {part.seed_ids, part.seed_byte_lengths};
+  pump->batch_.ids.reserve(size_t(most_waiting(tokenizer, lossy, most_wanted)));
+  pump->batch_.byte_lengths.reserve(pump->batch_.ids.capacity());
+  pump->batch_.ids.assign(part.seed_ids.begin(), part.seed_ids.end());
+  pump->batch_.byte_lengths.assign(part.seed_byte_lengths.begin(), part.seed_byte_lengths.end());
   pump->n_tokens_ = int64_t(part.seed_ids.size());
   pump->stable_end_ = pump->n_tokens_;
   pump->stable_bytes_ = part.stable_bytes;

@@ -17,8 +17,10 @@ namespace reform {
 
 class TokenPump {
  public:
+  // Host memory of a pump and its stream, whatever the text is. most_wanted: the most that fill() is asked for.
+  static int64_t most_bytes(const Tokenizer& tokenizer, bool lossy, bool converts, int64_t most_wanted);
   static Result<std::unique_ptr<TokenPump>> start(const Tokenizer& tokenizer, std::unique_ptr<SourceReader> reader,
-                                                  const PartStart& part, bool lossy);
+                                                  const PartStart& part, bool lossy, int64_t most_wanted);
 
   // Reads until at least `want` tokens wait, or the text ends.
   Status fill(int64_t want);

@@ -37,6 +37,7 @@ class ByteLevelBpe : public Encoder {
       std::string_view left = text.substr(pos, open ? word.n_sure_bytes : word.n_bytes);
       const WordPart rest = encode_long_front(left, within, word.part, scratch, sink);
       if (open) return;
+      if (left.size() > kMaxMergedBytes) return sink.give_up();
       if (rest == WordPart::kNone) {
         encode_word(left, scratch, sink);
       } else if (!left.empty()) {
@@ -69,11 +70,11 @@ class ByteLevelBpe : public Encoder {
 
  private:
   // While `left`, which begins within `within`, is longer than a window: takes the front off it whose tokens are
-  // settled. Returns within what the rest begins.
+  // settled, if the largest window has any. Returns within what the rest begins.
   WordPart encode_long_front(std::string_view& left, WordPart within, WordPart part, MergeScratch& scratch,
                              TokenSink& sink) const {
     if (most_symbols_ > kMaxWindowedSymbols) return within;
-    for (size_t window = scratch.window_bytes; left.size() > window;) {
+    for (size_t window = scratch.window_bytes; left.size() > window && window <= kMaxMergedBytes;) {
       const std::string_view front = left.substr(0, window);
       const size_t n_tokens =
           settled_tokens(front, most_symbols_, scratch, [&](std::string_view piece) { merge_word(piece, scratch); });
@@ -138,7 +139,7 @@ class ByteLevelBpe : public Encoder {
   }
 
   void encode_word(std::string_view word, MergeScratch& scratch, TokenSink& sink) const {
-    if (const auto* cached = scratch.cache.find(word)) return put(word, *cached, sink);
+    if (scratch.cache.find(word, scratch.tokens)) return put(word, scratch.tokens, sink);
     scratch.tokens.clear();
     if (!whole_word(word, scratch)) merge_word(word, scratch);
     scratch.cache.put(word, scratch.tokens);

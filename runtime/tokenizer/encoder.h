@@ -22,7 +22,10 @@ class Vocab;
 inline constexpr size_t kMaxWordBytes = size_t(1) << 30;
 // The longest text that a stream holds back, because what follows may change its tokens: blanks after a line feed,
 // which a further line feed would join. Other words are encoded window by window.
-inline constexpr size_t kMaxHeldBytes = size_t(4) << 20;
+inline constexpr size_t kMaxHeldBytes = size_t(1) << 17;
+
+// kBadText: n_bytes of the text from begin_byte on cannot be split.
+Status no_split(int64_t begin_byte, size_t n_bytes, size_t most_bytes);
 
 // The byte that a byte token ("<0x0A>") stands for, or the text itself if it is no such name.
 std::string byte_of_token(std::string_view text);
@@ -31,8 +34,9 @@ std::string byte_of_token(std::string_view text);
 // after it separately gives what encoding both at once gives.
 class TokenSink {
  public:
-  // hold_last: the last token may still grow by bytes that no token spells, so it counts only after another follows.
-  explicit TokenSink(bool hold_last) : hold_last_(hold_last) {}
+  // Appends to `batch`. hold_last: the last token may still grow by bytes that no token spells, so it counts only after
+  // another follows.
+  TokenSink(TokenBatch& batch, bool hold_last) : hold_last_(hold_last), batch_(batch), first_(batch.ids.size()) {}
 
   void token(int32_t id, size_t n_bytes) {
     batch_.ids.push_back(id);
@@ -43,7 +47,7 @@ class TokenSink {
   // Bytes that the vocabulary cannot spell. They count to the token before them, at the start to the first one.
   void unspelt(size_t n_bytes) {
     n_bytes_ += n_bytes;
-    if (batch_.ids.empty()) {
+    if (n_tokens() == 0) {
       unspelt_bytes_ += n_bytes;
     } else {
       batch_.byte_lengths.back() += uint32_t(n_bytes);
@@ -52,9 +56,9 @@ class TokenSink {
   // A cut before the first byte does not count: the text's start would be encoded as a start again.
   // within: the word that goes on after the cut.
   void cut(WordPart within = WordPart::kNone) {
-    if (n_bytes_ == 0 || batch_.ids.empty()) return;
-    if (batch_.ids.size() > cut_.n_tokens) before_last_ = cut_;
-    cut_ = {n_bytes_, batch_.ids.size(), within};
+    if (n_bytes_ == 0 || n_tokens() == 0) return;
+    if (n_tokens() > cut_.n_tokens) before_last_ = cut_;
+    cut_ = {n_bytes_, n_tokens(), within};
   }
 
   struct Cut {
@@ -65,16 +69,22 @@ class TokenSink {
   Cut keep_until_cut(WordPart start) {
     Cut cut = hold_last_ ? before_last_ : cut_;
     if (cut.n_bytes == 0) cut.within = start;
-    batch_.ids.resize(cut.n_tokens);
-    batch_.byte_lengths.resize(cut.n_tokens);
+    batch_.ids.resize(first_ + cut.n_tokens);
+    batch_.byte_lengths.resize(first_ + cut.n_tokens);
     return cut;
   }
   size_t n_bytes() const { return n_bytes_; }
-  TokenBatch& batch() { return batch_; }
+  // The text goes on with a word that is too long to merge at once and has no settled tokens: nothing follows.
+  void give_up() { gave_up_ = true; }
+  bool gave_up() const { return gave_up_; }
 
  private:
+  size_t n_tokens() const { return batch_.ids.size() - first_; }
+
   const bool hold_last_;
-  TokenBatch batch_;
+  TokenBatch& batch_;
+  const size_t first_;  // its tokens before these
+  bool gave_up_ = false;
   size_t n_bytes_ = 0, unspelt_bytes_ = 0;
   Cut cut_, before_last_;
 };
@@ -96,6 +106,8 @@ class Encoder {
   virtual bool default_add_bos() const = 0;
   // Whether a text's first token gets a space before it that the text does not have.
   virtual bool adds_space_prefix() const { return false; }
+  // The most tokens that a byte of the text can become.
+  virtual int64_t most_tokens_per_byte() const { return 1; }
   // Whether some bytes have no token.
   virtual bool has_unspelt_bytes() const { return false; }
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -35,17 +36,22 @@ struct MergeCandidate {
   }
 };
 
-// The tokens of recent words. Direct-mapped: a new word replaces the one with the same slot.
+// The tokens of recent words. Direct-mapped: a new word replaces the one with the same slot. Words and tokens stand in
+// the entries themselves, so the cache has one size whatever the text is. Longer words are merged each time.
 class WordCache {
  public:
   void enable(bool enabled) { enabled_ = enabled; }
-  const std::vector<WordToken>* find(std::string_view word) const;
+  // Whether the word is known; `tokens` are then its tokens.
+  bool find(std::string_view word, std::vector<WordToken>& tokens) const;
   void put(std::string_view word, const std::vector<WordToken>& tokens);
+  static int64_t most_bytes();
 
  private:
+  static constexpr size_t kMaxBytes = 38, kMaxTokens = 7;  // 96 bytes an entry
   struct Entry {
-    std::string word;
-    std::vector<WordToken> tokens;
+    std::array<char, kMaxBytes> word;
+    uint8_t n_bytes = 0, n_tokens = 0;  // n_bytes 0: empty
+    std::array<WordToken, kMaxTokens> tokens;
   };
   static size_t slot(std::string_view word);
   bool enabled_ = true;
@@ -53,10 +59,16 @@ class WordCache {
 };
 
 // A longer word is merged window by window, so that scratch memory is bounded and tokens come before the word ends.
-inline constexpr size_t kWordWindowBytes = size_t(1) << 16;
+inline constexpr size_t kWordWindowBytes = size_t(1) << 14;
+// A window without a settled token is doubled, up to this. A longer word that has none is refused.
+inline constexpr size_t kMaxMergedBytes = size_t(1) << 16;
 
 // Reused from word to word. There is one per call or stream, so that a Tokenizer can be shared.
 struct MergeScratch {
+  // Takes all that the longest merge needs, so that nothing grows and moves later. What is not used is never touched.
+  void reserve();
+  static int64_t most_bytes();  // with the cache, and with what settled_tokens() copies
+
   std::vector<Symbol> symbols;
   std::vector<MergeCandidate> heap;
   std::vector<WordToken> tokens;

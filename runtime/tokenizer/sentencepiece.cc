@@ -60,10 +60,12 @@ class SentencePiece : public Encoder {
         prefix &= n_taken == 0;
         begin += n_taken;
       }
+      if (pos - begin > kMaxMergedBytes) return sink.give_up();
       last = point;
       pos += c.n_bytes;
     }
     if (!final) return;
+    if (text.size() - begin > kMaxMergedBytes) return sink.give_up();
     encode_word(text.substr(begin), prefix, scratch, sink);
     sink.cut();
   }
@@ -82,6 +84,8 @@ class SentencePiece : public Encoder {
   bool default_add_bos() const override { return true; }
   bool adds_space_prefix() const override { return space_prefix_; }
   bool has_unspelt_bytes() const override { return has_unspelt_bytes_; }
+  // A blank without a token is spelt in the bytes of U+2581.
+  int64_t most_tokens_per_byte() const override { return find_mergeable(kSpaceMarkText) >= 0 ? 1 : 3; }
 
  private:
   SentencePiece(const Vocab& vocab, bool space_prefix) : vocab_(vocab), space_prefix_(space_prefix) {
@@ -146,13 +150,11 @@ class SentencePiece : public Encoder {
   void encode_word(std::string_view source, bool prefix, MergeScratch& scratch, TokenSink& sink) const {
     std::string& word = scratch.text;
     spell_word(source, prefix, word);
-    const auto* tokens = scratch.cache.find(word);
-    if (tokens == nullptr) {
+    if (!scratch.cache.find(word, scratch.tokens)) {
       merge_word(word, scratch);
       scratch.cache.put(word, scratch.tokens);
-      tokens = &scratch.tokens;
     }
-    put(source, prefix, *tokens, sink);
+    put(source, prefix, scratch.tokens, sink);
   }
 
   void merge_word(std::string_view word, MergeScratch& scratch) const {

@@ -6,20 +6,47 @@
 #include "runtime/tokenizer/unicode.h"
 
 namespace reform {
+namespace {
+
+constexpr size_t kSliceBytes = size_t(1) << 16;
+constexpr int64_t kCutBytes = 3;  // of a character that is not whole yet
+
+// U+FFFD takes three bytes for each invalid one.
+int64_t most_text_bytes(int64_t fed_bytes, bool lossy) {
+  return int64_t(kMaxHeldBytes) + kCutBytes + (lossy ? int64_t(kReplacementChar.size()) : 1) * fed_bytes;
+}
+
+}  // namespace
+
+// Text is decoded only when what was held back is within its limit, one slice at a time.
+void TokenStream::reserve() {
+  const auto n_bytes = size_t(most_text_bytes(int64_t(kSliceBytes), lossy_));
+  raw_.reserve(n_bytes);
+  text_.reserve(n_bytes);
+  scratch_.reserve();
+}
+
+int64_t TokenStream::most_bytes(bool lossy) {
+  const int64_t n_bytes = most_text_bytes(int64_t(kSliceBytes), lossy);
+  const int64_t n_replacements = lossy ? n_bytes / int64_t(kReplacementChar.size()) : 0;
+  return 2 * n_bytes + n_replacements * int64_t(sizeof(Replacement)) + MergeScratch::most_bytes();
+}
+
+// A prefix that the text lacks is one more character.
+int64_t TokenStream::most_tokens(const Tokenizer& tokenizer, bool lossy, int64_t fed_bytes) {
+  return tokenizer.most_tokens_per_byte() * (most_text_bytes(fed_bytes, lossy) + 1);
+}
+
+int64_t TokenStream::most_held_bytes() { return int64_t(kMaxHeldBytes) + kCutBytes; }
 
 // Works in slices, so that one huge feed is not one huge stretch.
 Status TokenStream::feed(std::string_view bytes, TokenBatch& out) {
-  constexpr size_t kSliceBytes = size_t(1) << 20;
   do {
     raw_ += bytes.substr(0, kSliceBytes);
     bytes.remove_prefix(std::min(kSliceBytes, bytes.size()));
     TRY(decode(false));
     if (text_.size() >= retry_at_bytes_ || text_.size() > kMaxHeldBytes) encode(false, out);
-    if (text_.size() > kMaxHeldBytes)
-      return {Code::kBadText, "from byte " + std::to_string(consumed_bytes_) + " on, the text has " +
-                                  std::to_string(text_.size()) +
-                                  " bytes without a place to split it into tokens; at most " +
-                                  std::to_string(kMaxHeldBytes) + " are possible"};
+    if (text_.size() > kMaxHeldBytes) return no_split(consumed_bytes_, text_.size(), kMaxHeldBytes);
   } while (!bytes.empty());
   return ok_status();
 }
@@ -27,7 +54,7 @@ Status TokenStream::feed(std::string_view bytes, TokenBatch& out) {
 Status TokenStream::finish(TokenBatch& out) {
   TRY(decode(true));
   encode(true, out);
-  return ok_status();
+  return text_.empty() ? ok_status() : no_split(consumed_bytes_, text_.size(), kMaxMergedBytes);
 }
 
 Status TokenStream::decode(bool final) {

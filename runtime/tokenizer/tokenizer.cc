@@ -10,6 +10,12 @@
 
 namespace reform {
 
+Status no_split(int64_t begin_byte, size_t n_bytes, size_t most_bytes) {
+  return {Code::kBadText, "from byte " + std::to_string(begin_byte) + " on, the text has " + std::to_string(n_bytes) +
+                              " bytes without a place to split it into tokens; at most " + std::to_string(most_bytes) +
+                              " are possible"};
+}
+
 std::string byte_of_token(std::string_view text) {
   unsigned byte = 0;
   const bool shaped = text.size() == 6 && text.substr(0, 3) == "<0x" && text[5] == '>';
@@ -45,6 +51,8 @@ Tokenizer::~Tokenizer() = default;
 
 int64_t Tokenizer::table_bytes() const { return vocab_->table_bytes() + encoder_->table_bytes(); }
 
+int64_t Tokenizer::most_tokens_per_byte() const { return encoder_->most_tokens_per_byte(); }
+
 std::unique_ptr<TokenStream> Tokenizer::stream(bool lossy) const { return std::make_unique<TokenStream>(*this, lossy); }
 
 void Tokenizer::encode_into(std::string_view text, const SpecialTokens& special, bool at_start, WordPart within,
@@ -54,7 +62,7 @@ void Tokenizer::encode_into(std::string_view text, const SpecialTokens& special,
     const SpecialTokens::Match match = special.find(text, pos, final);
     const bool stretch_ends = match.id >= 0 || (final && match.begin == text.size());
     encoder_->encode(text.substr(pos, match.begin - pos), at_start, within, stretch_ends, scratch, sink);
-    if (match.id < 0) return;
+    if (match.id < 0 || sink.gave_up()) return;
     sink.token(match.id, match.n_bytes);
     sink.cut(WordPart::kStart);
     pos = match.begin + match.n_bytes;
@@ -65,18 +73,12 @@ void Tokenizer::encode_into(std::string_view text, const SpecialTokens& special,
 
 size_t Tokenizer::encode_front(std::string_view text, bool at_start, bool final, MergeScratch& scratch,
                                WordPart& within, TokenBatch& out) const {
-  TokenSink sink(encoder_->has_unspelt_bytes());
+  TokenSink sink(out, encoder_->has_unspelt_bytes());
   encode_into(text, user_defined_, at_start, within, final, scratch, sink);
-  size_t n_bytes = sink.n_bytes();
-  if (!final) {
-    const TokenSink::Cut cut = sink.keep_until_cut(within);
-    n_bytes = cut.n_bytes;
-    within = cut.within;
-  }
-  const TokenBatch& batch = sink.batch();
-  out.ids.insert(out.ids.end(), batch.ids.begin(), batch.ids.end());
-  out.byte_lengths.insert(out.byte_lengths.end(), batch.byte_lengths.begin(), batch.byte_lengths.end());
-  return n_bytes;
+  if (final) return sink.n_bytes();
+  const TokenSink::Cut cut = sink.keep_until_cut(within);
+  within = cut.within;
+  return cut.n_bytes;
 }
 
 Result<std::vector<int32_t>> Tokenizer::encode_all(std::string_view text, const SpecialTokens& special,
@@ -93,9 +95,11 @@ Result<std::vector<int32_t>> Tokenizer::encode_all(std::string_view text, const 
   }
   MergeScratch scratch;
   scratch.cache.enable(text.size() > 4096);  // a cache costs more than a short text
-  TokenSink sink(false);
+  TokenBatch batch;
+  TokenSink sink(batch, false);
   encode_into(text, special, at_start, WordPart::kNone, true, scratch, sink);
-  return std::move(sink.batch().ids);
+  if (sink.gave_up()) return no_split(int64_t(sink.n_bytes()), text.size() - sink.n_bytes(), kMaxMergedBytes);
+  return std::move(batch.ids);
 }
 
 Result<std::vector<int32_t>> Tokenizer::encode_plain(std::string_view text, bool at_start) const {

@@ -56,6 +56,7 @@ class Tokenizer {
   bool add_bos() const { return add_bos_ && bos() >= 0; }       // the model wants BOS first in a sequence
   bool is_end(int32_t id) const { return vocab_->is_end(id); }  // EOS, <|im_end|>, …: ends a generation
   int64_t table_bytes() const;                                  // host memory of the vocabulary and the merges
+  int64_t most_tokens_per_byte() const;                         // of any text
 
  private:
   friend class TokenStream;
@@ -83,7 +84,13 @@ class TokenStream {
   TokenStream(const Tokenizer& tokenizer, bool lossy, size_t window_bytes = kWordWindowBytes)
       : tokenizer_(tokenizer), lossy_(lossy) {
     scratch_.window_bytes = window_bytes;
+    reserve();
   }
+  // Host memory of a stream, whatever is fed. Its output is the caller's.
+  static int64_t most_bytes(bool lossy);
+  // The most tokens that a call of feed() gives.
+  static int64_t most_tokens(const Tokenizer& tokenizer, bool lossy, int64_t fed_bytes);
+  static int64_t most_held_bytes();  // of held_back()
 
   // Appends to `out` the tokens that no later text can change. kBadText names the byte offset (unless lossy).
   Status feed(std::string_view bytes, TokenBatch& out);
@@ -103,6 +110,7 @@ class TokenStream {
     size_t text_pos, n_raw;
   };
 
+  void reserve();
   Status decode(bool final);
   void encode(bool final, TokenBatch& out);
   void to_raw_lengths(TokenBatch& out, size_t first_token);

@@ -108,6 +108,7 @@ Status restore_archive(archive::Reader& in, const archive::Manifest& manifest, S
   TRY(db.flush(std::span(db.families()).subspan(1)));  // all families but the manifest, whose records are logged
   ContextState state = manifest.state;
   state.sequence = context.state().sequence;
+  state.sources.clear();  // finishing writes them
   context.set_state(std::move(state));
   return {};
 }

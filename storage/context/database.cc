@@ -301,9 +301,9 @@ Result<bool> Database::any_key_in(Family family, uint64_t begin, uint64_t end) c
 }
 
 void Database::put(rocksdb::WriteBatch& batch, Family family, schema::Kind kind, uint64_t block,
-                   std::span<const std::byte> payload) const {
+                   std::span<const std::byte> payload, uint16_t version) const {
   // A batch refuses only what does not fit into memory.
-  CHECK(batch.Put(handle(family), schema::key_of(block), frame_value(tag_.id, kind, block, payload)).ok());
+  CHECK(batch.Put(handle(family), schema::key_of(block), frame_value(tag_.id, kind, block, payload, version)).ok());
 }
 
 void Database::erase(rocksdb::WriteBatch& batch, Family family, uint64_t begin, uint64_t end) const {

@@ -82,7 +82,7 @@ class Database {
   Result<bool> any_key_in(schema::Family family, uint64_t begin, uint64_t end) const;
 
   void put(rocksdb::WriteBatch& batch, schema::Family family, schema::Kind kind, uint64_t block,
-           std::span<const std::byte> payload) const;
+           std::span<const std::byte> payload, uint16_t version = schema::kFormatVersion) const;
   void erase(rocksdb::WriteBatch& batch, schema::Family family, uint64_t begin, uint64_t end) const;
 
   enum class Durability {

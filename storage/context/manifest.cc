@@ -83,12 +83,14 @@ std::string encode_state(const ContextState& state) {
   for (const CheckpointRef& ref : state.checkpoints) {
     out.varint(uint64_t(ref.n_tokens)), out.varint(ref.generation), out.varint(uint64_t(ref.bytes));
   }
-  out.text(state.sources);
+  const uint64_t n_pieces = n_sources_pieces(state);
+  out.text(std::string_view(state.sources).substr(n_pieces * schema::kSourcesPieceBytes));
   out.text(state.progress);
+  if (n_pieces > 0) out.varint(n_pieces);
   return payload;
 }
 
-Result<ContextState> decode_state(std::span<const std::byte> payload, int32_t block_tokens) {
+Result<ContextState> decode_state(std::span<const std::byte> payload, int32_t block_tokens, uint64_t& n_pieces) {
   ByteReader in(payload);
   ContextState state;
   state.sequence = in.fixed<uint64_t>();
@@ -102,6 +104,7 @@ Result<ContextState> decode_state(std::span<const std::byte> payload, int32_t bl
   TRY(read_checkpoints(in, state));
   state.sources = in.text();
   state.progress = in.text();
+  n_pieces = in.at_end() ? 0 : in.varint();
   if (!in.at_end()) return bad_record();
   return state;
 }

@@ -10,6 +10,7 @@
 
 #include "storage/context/context.h"
 #include "storage/format/block_map.h"
+#include "storage/format/schema.h"
 
 namespace reform {
 
@@ -43,8 +44,14 @@ struct ContextState {
 
 std::string encode_identity(const Identity& identity);
 Result<Identity> decode_identity(std::span<const std::byte> payload);  // kCorrupt without the context's name
+// The sources' text is cut into whole pieces (schema::kSourcesPieceBytes), which are stored apart, and a rest, which
+// the record holds. state_record.h puts them together.
+inline uint64_t n_sources_pieces(const ContextState& state) {
+  return state.sources.size() / schema::kSourcesPieceBytes;
+}
 std::string encode_state(const ContextState& state);
-Result<ContextState> decode_state(std::span<const std::byte> payload, int32_t block_tokens);
+// Sets n_pieces; the state's sources lack these.
+Result<ContextState> decode_state(std::span<const std::byte> payload, int32_t block_tokens, uint64_t& n_pieces);
 
 // The chunks of a BlockMap as runs: a varint count, then for each run its tokens per chunk and its chunks, as varints.
 void encode_runs(ByteWriter& out, const BlockMap& blocks);

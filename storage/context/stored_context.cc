@@ -8,6 +8,7 @@
 #include "base/try.h"
 #include "storage/context/block_stream.h"
 #include "storage/context/checkpoint.h"
+#include "storage/context/state_record.h"
 #include "storage/format/block_codec.h"
 #include "storage/format/bytes.h"
 
@@ -25,7 +26,7 @@ constexpr int64_t kFetchBytes = kStreamBytes / 2;
 Status write_first_records(Database& db, const Identity& identity, const ContextState& state) {
   rocksdb::WriteBatch batch;
   db.put(batch, Family::kManifest, Kind::kIdentity, schema::kIdentityBlock, as_bytes(encode_identity(identity)));
-  db.put(batch, Family::kManifest, Kind::kState, schema::kStateBlock, as_bytes(encode_state(state)));
+  put_state(db, batch, ContextState(), state);
   return db.write(batch, Database::Durability::kSynced);
 }
 
@@ -85,10 +86,8 @@ Result<StoredContext> StoredContext::open(const std::string& dir, FileLock lock,
   c.identity_ = std::move(decoded_identity).value();
   c.identity_.extra_kinds = ledger.extra_kinds;
   TRY_ASSIGN(c.kinds_, kinds_of(c.identity_.row_bytes, ledger.extra_kinds));
-  TRY_ASSIGN(const std::string state, c.db_->read_one(Family::kManifest, Kind::kState, schema::kStateBlock));
-  auto decoded_state = decode_state(as_bytes(state), c.identity_.block_tokens);
-  TRY(decoded(decoded_state, "state record"));
-  c.set_state(std::move(decoded_state).value());
+  TRY_ASSIGN(ContextState state, read_state(*c.db_, c.identity_.block_tokens));
+  c.set_state(std::move(state));
   if (c.identity_.id != ledger.id || c.identity_.name != ledger.name) {
     return c.corrupt("the database and context.json are of different contexts");
   }

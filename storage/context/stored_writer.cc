@@ -8,6 +8,7 @@
 
 #include "base/try.h"
 #include "storage/context/checkpoint.h"
+#include "storage/context/state_record.h"
 #include "storage/format/block_codec.h"
 #include "storage/format/bytes.h"
 #include "storage/limits/use_record.h"
@@ -57,7 +58,7 @@ Status StoredWriter::refuse(const std::string& why) const {
 Status StoredWriter::write_state(rocksdb::WriteBatch& batch, ContextState state, Durability durability) {
   ++state.sequence;
   Database& db = context_.db();
-  db.put(batch, Family::kManifest, Kind::kState, schema::kStateBlock, as_bytes(encode_state(state)));
+  put_state(db, batch, context_.state(), state);
   TRY(db.write(batch, durability));
   context_.set_state(std::move(state));
   return {};

@@ -31,11 +31,12 @@ std::string ContextTag::text() const {
   return name.empty() ? fmt::format("context {}", id) : fmt::format("context \"{}\" ({})", name, id);
 }
 
-std::string frame_value(std::string_view context_id, Kind kind, uint64_t block, std::span<const std::byte> payload) {
+std::string frame_value(std::string_view context_id, Kind kind, uint64_t block, std::span<const std::byte> payload,
+                        uint16_t version) {
   std::string value;
   value.reserve(payload.size() + schema::kFrameBytes);
   ByteWriter out(value);
-  out.fixed(schema::kFormatVersion);
+  out.fixed(version);
   out.fixed(uint8_t(kind));
   out.fixed(uint8_t{0});
   out.fixed(uint32_t(payload.size()));
@@ -79,6 +80,8 @@ std::string describe_block(Kind kind, uint64_t block) {
     case Kind::kCheckpointIndex:
     case Kind::kCheckpointPiece:
       return fmt::format("checkpoint {} piece {}", block >> schema::kPieceBits, block & schema::kMaxPiece);
+    case Kind::kSourcesPiece:
+      return fmt::format("piece {} of the list of sources", block - schema::kFirstSourcesBlock);
     default:
       break;
   }
@@ -87,10 +90,10 @@ std::string describe_block(Kind kind, uint64_t block) {
 }
 
 Status check_format(const std::string& what, uint64_t version) {
-  if (version > schema::kFormatVersion) {
+  if (version > schema::kNewestFormatVersion) {
     return {Code::kCorrupt, fmt::format("{}: has format version {}, this program reads up to {}: use a newer reform "
                                         "(or the data is damaged)",
-                                        what, version, schema::kFormatVersion)};
+                                        what, version, schema::kNewestFormatVersion)};
   }
   if (version >= schema::kOldestFormatVersion) return {};
   return {Code::kCorrupt, fmt::format("{}: has format version {}, this program reads {} and later: export it with the "

@@ -20,9 +20,9 @@ struct ContextTag {
   std::string text() const;  // context "name" (id)
 };
 
-// The value to store for `payload`.
+// The value to store for `payload`. version: the first one whose readers understand it.
 std::string frame_value(std::string_view context_id, schema::Kind kind, uint64_t block,
-                        std::span<const std::byte> payload);
+                        std::span<const std::byte> payload, uint16_t version = schema::kFormatVersion);
 
 // The payload inside `value` (a view into it). kCorrupt, naming context, kind and block, if the value is damaged,
 // belongs elsewhere or has a newer format.

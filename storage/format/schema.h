@@ -10,21 +10,25 @@
 
 namespace reform::schema {
 
-// The version of the store's directory, the ledger and every value.
+// The version of the store's directory, the ledger and every value but those named here.
 constexpr uint16_t kFormatVersion = 1;
+// A state record whose sources begin in pieces of their own, and these pieces.
+constexpr uint16_t kPiecesVersion = 2;
+constexpr uint16_t kNewestFormatVersion = kPiecesVersion;
 // The program also reads every version from here on. Dropping one raises it.
 constexpr uint16_t kOldestFormatVersion = 1;
 
 // What a value is. It is stored in each value, and the checksum covers it.
 enum class Kind : uint8_t {
   kIdentity = 1,         // fixed at creation: id, name, settings
-  kState = 2,            // changes with each commit: counts, chunks, checkpoints, sources, progress
+  kState = 2,            // changes with each commit: counts, chunks, checkpoints, end of the sources, progress
   kSpans = 3,            // token ids and byte lengths of one block
   kEmbeddings = 4,       // embedding rows of one block
   kCheckpointIndex = 5,  // names and sizes of a checkpoint's parts
   kCheckpointPiece = 6,  // a stretch of a checkpoint's bytes
   kPageStates = 7,       // the keys and values of one page of tokens
   kPageKeys = 8,         // the mean keys of one page
+  kSourcesPiece = 9,     // a stretch of the sources' text
 };
 
 // Column families of a context's RocksDB, in the order of opening. "default" must exist and stays empty. The families
@@ -34,11 +38,11 @@ constexpr Family kFamilies[] = {Family::kManifest, Family::kSpans, Family::kEmbe
 constexpr size_t kMaxFamilies = 16;
 
 // Keys are the block number, 8 bytes big-endian, so that they sort as numbers.
-//   manifest     kIdentityBlock, kStateBlock
+//   manifest     kIdentityBlock, kStateBlock, kFirstSourcesBlock + piece: pieces count from 0
 //   spans        the block's first token
 //   embeddings   the block's first token
 //   checkpoints  checkpoint_block(generation, piece): piece 0 is the index, pieces count from 1
-constexpr uint64_t kIdentityBlock = 1, kStateBlock = 2;
+constexpr uint64_t kIdentityBlock = 1, kStateBlock = 2, kFirstSourcesBlock = 16;
 constexpr int kPieceBits = 24;
 constexpr uint64_t kMaxPiece = (uint64_t{1} << kPieceBits) - 1, kMaxGeneration = (uint64_t{1} << 39) - 1;
 constexpr uint64_t checkpoint_block(uint64_t generation, uint64_t piece) { return generation << kPieceBits | piece; }
@@ -51,6 +55,8 @@ constexpr int32_t kMaxRowBytes = int32_t{1} << 20;
 constexpr int64_t kPageTokens = 32;
 // Checkpoints are cut into pieces, so that memtables never hold much of one.
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
+// The sources grow at their end, a little with each chunk. What a commit writes of them is about one piece.
+constexpr size_t kSourcesPieceBytes = 4096;
 // The most tokens of a context: 280 TB of rows. It keeps all arithmetic far from overflow.
 constexpr int64_t kMaxTokens = int64_t{1} << 40;
 

@@ -263,7 +263,7 @@ TEST_CASE("the cap on memory: refused beforehand with what was asked and what wo
   const Bench b;
   check_refused(b.ingest("c", b.text, {"--max-host-memory", "100KiB"}), 11, {"weights", "--max-host-memory"});
   check_refused(b.ingest("c", b.text, {"--max-host-memory", "1MiB"}), 11,
-                {"needs", "the cap is 1.0 MiB", "--chunk-tokens"});
+                {"needs", "the cap is 1.0 MiB", "tokens", "a larger --max-host-memory would fit"});
   check_refused(b.run({"heads", "--model", tiny("qwen2"), "--max-host-memory", "1MiB"}), 11,
                 {"needs", "the cap is 1.0 MiB", "fewer --questions or a larger --max-host-memory"});
   CHECK(b.n_contexts() == 0);
@@ -273,11 +273,11 @@ TEST_CASE("the cap on memory: refused beforehand with what was asked and what wo
     check_refused(b.run({verb, "c", "why?", "--max-host-memory", "1MiB"}), 11, {"needs", "the cap is 1.0 MiB"});
 
   // What the error says would fit does fit.
-  const Args tight = {"--max-host-memory", "97MiB", "--chunk-tokens", "8192", "--cache-tokens", "8192"};
+  const Args tight = {"--max-host-memory", "112MiB", "--chunk-tokens", "8192", "--cache-tokens", "8192"};
   Args large = {"ingest", "--model", tiny("qwen2"), "--heads", b.heads_file(), "large", b.text};
   large.insert(large.end(), tight.begin(), tight.end());
   const CommandResult refused = b.run(large);
-  check_refused(refused, 11, {"the cap is 97.0 MiB", "would fit"});
+  check_refused(refused, 11, {"the cap is 112.0 MiB", "would fit"});
   const size_t says = refused.err.find(": --chunk-tokens ");
   REQUIRE(says != std::string::npos);
   int chunk = 0, cache = 0;

@@ -62,6 +62,7 @@ struct IngestOptions {
 struct IngestSource {
   std::string path;  // with `stream`, the name that sources show
   std::istream* stream = nullptr;
+  bool seen = false;  // the caller has seen text in the file: it is not opened before it is read
 };
 
 struct IngestProgress {

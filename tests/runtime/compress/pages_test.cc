@@ -140,17 +140,17 @@ TEST_CASE("pages: a chunk leaves its keys and values, near by a half step, and t
                               {v.data(), n, layout.layer_width()})
                   .ok());
       const KvView view = cache.layer(layer, n + 1);
-      for (int64_t c = 0; c < layout.layer_width(); ++c) {
-        const int64_t g = c / layout.head_dim, i = c % layout.head_dim;
+      for (int64_t column = 0; column < layout.layer_width(); ++column) {
+        const int64_t g = column / layout.head_dim, i = column % layout.head_dim;
         double sum = 0;
         for (int64_t t = 0; t < n; ++t) {
           const int64_t at = (g * view.capacity + t + 1) * layout.head_dim + i;
           const double want_k = static_cast<const float*>(view.k)[at], want_v = static_cast<const float*>(view.v)[at];
-          const size_t got = size_t(t * layout.layer_width() + c);
+          const size_t got = size_t(t * layout.layer_width() + column);
           worst_state = std::max({worst_state, std::abs(double(k[got]) - want_k), std::abs(double(v[got]) - want_v)});
           sum += want_k;
         }
-        const double got_key = double(key[size_t(layer * layout.layer_width() + c)]);
+        const double got_key = double(key[size_t(layer * layout.layer_width() + column)]);
         worst_key = std::max(worst_key, std::abs(got_key - sum / double(n)));
       }
     }

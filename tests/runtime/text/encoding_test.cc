@@ -157,3 +157,21 @@ TEST_CASE("encoding: bytes that are not UTF-8 are told by what they look like", 
     CHECK(to_utf8(text, "", "f").ok());
   CHECK(take(to_utf8("\xef\xbb\xbfmarked", "", "f")) == "marked");
 }
+
+TEST_CASE("text: what is left out of many files as binary, and what is not", "[text]") {
+  std::string noise;
+  for (int i = 0; i < 999; ++i) noise += char(1 + i * 7919 % 255);
+  for (const std::string& bytes : {noise, "a\0b"s, "%PDF-1.7 and words"s, "PK\x03\x04 words"s, "\x1f\x8b\x08 words"s}) {
+    INFO(bytes.substr(0, 20));
+    CHECK(looks_binary(bytes, ""));
+    CHECK(looks_binary(bytes, "utf8"));
+  }
+  for (const std::string& bytes :
+       {"words"s, ""s, "GGUF is a format"s, "BZh\n"s, "\x1b[1mbold\x1b[0m\f\v\b"s, "\xe9t\xe9"s})
+    CHECK(!looks_binary(bytes, ""));
+  // Another encoding may have NULs; a format's mark stays one.
+  CHECK(!looks_binary("a\0b\0"s, "UTF-16LE"));
+  CHECK(looks_binary("%PDF-1.7\0"s, "UTF-16LE"));
+  CHECK(!has_text(" \t\r\n\v\f\u00a0\ufeff"));
+  CHECK(has_text("\n x"));
+}

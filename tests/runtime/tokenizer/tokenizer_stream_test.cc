@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "runtime/tokenizer/merge.h"
 #include "tests/runtime/tokenizer/tokenizer_documents.h"
 
 using namespace reform;
@@ -325,4 +326,36 @@ TEST_CASE("text stream: gives whole characters only, whatever the tokens' border
         "\xef\xbf\xbd"
         "b");
   CHECK(cut.finish() == "");
+}
+
+// A token of more letters than a window can settle: such words are merged whole.
+TEST_CASE("token stream: a word that no window settles is refused if it is too long to merge at once", "[tokenizer]") {
+  std::vector<std::string> tokens = {"a", "\xe2\x96\x81", "\xc4\xa0"}, merges;
+  std::vector<float> scores = {0, 0, 0};
+  for (size_t n = 1; n <= kMaxWindowedSymbols; n *= 2) {
+    tokens.push_back(std::string(2 * n, 'a')), scores.push_back(float(n));
+    merges.push_back(std::string(n, 'a') + " " + std::string(n, 'a'));
+  }
+  for (const std::string model : {"gpt2", "llama"}) {
+    INFO(model);
+    GgufWriter writer;
+    writer.add("tokenizer.ggml.model", model);
+    writer.add("tokenizer.ggml.pre", std::string("qwen2"));
+    writer.add("tokenizer.ggml.tokens", tokens);
+    writer.add("tokenizer.ggml.scores", scores);
+    writer.add("tokenizer.ggml.merges", merges);
+    writer.add("tokenizer.ggml.add_space_prefix", false);
+    const auto tokenizer = make_tokenizer(writer);
+    const std::string fits(kMaxMergedBytes - 1, 'a'), too_long(kMaxMergedBytes + 100, 'a');
+    CHECK(n_bytes(encode_at_once(*tokenizer, fits + " " + fits)) == 2 * fits.size() + 1);
+    CHECK(tokenizer->encode_plain(fits).ok());
+    CHECK(tokenizer->encode_plain(too_long).status().code == Code::kBadText);
+    for (const std::string& text : {too_long, too_long + " a", too_long + too_long + " a"}) {
+      TokenBatch batch;
+      const auto stream = tokenizer->stream(false);
+      Status status = stream->feed("a " + text, batch);
+      if (status.ok()) status = stream->finish(batch);
+      CHECK(status.message.find("without a place to split it into tokens") != std::string::npos);
+    }
+  }
 }

@@ -204,10 +204,10 @@ const Tampering kTamperings[] = {
     {"a block of a newer format",
      [](DamagedStore&, RawDatabase& db) {
        std::string value = db.get(Family::kEmbeddings, 0);
-       value[0] = 2;
+       value[0] = 9;
        db.put(Family::kEmbeddings, 0, value);
      },
-     "format version 2, this program reads up to 1"},
+     "format version 9, this program reads up to 2"},
     {"an intact frame round an impossible payload",
      [](DamagedStore& store, RawDatabase& db) {
        const std::string payload = "not a state";
@@ -310,10 +310,10 @@ TEST_CASE("ledger, marker and database of a newer format are refused with both v
   const Status context = store->find(damaged.id()).status().ok() ? store->open_reader(damaged.id()).status()
                                                                  : store->open_reader("hurt").status();
   CHECK(context.code == Code::kCorrupt);
-  CHECK(context.message.find("format version 9, this program reads up to 1") != std::string::npos);
+  CHECK(context.message.find("format version 9, this program reads up to 2") != std::string::npos);
   must(store->open_reader("other"));
   raise_format(store_dir + "/store.json");
   const Status whole = ContextStore::open(store_dir, account).status();
   CHECK(whole.code == Code::kCorrupt);
-  CHECK(whole.message.find("format version 9, this program reads up to 1") != std::string::npos);
+  CHECK(whole.message.find("format version 9, this program reads up to 2") != std::string::npos);
 }
