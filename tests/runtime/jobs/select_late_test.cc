@@ -30,7 +30,7 @@ namespace {
 // The first heads, each number of their maps another.
 constexpr char kOtherMaps[] = R"({"sets": {
   "balanced": {"heads": [["q1.1", -0.2, 0.3, 0.6], ["k1.0", 0.2, 0.3, 1.1], ["v2.1", 0.4, 0.15, -0.3]],
-               "lexical": [0.3, 0.4, -0.5], "length": 0.7, "confidence": [2, -0.25]}}})";
+               "lexical": [0.3, 0.4, -0.5], "length": 0.7, "confidence": [-2, 0.25]}}})";
 constexpr char kWithoutMaps[] = R"({"heads": ["q1.1", "k1.0", "v2.1"]})";
 
 const std::vector<SearchQuestion> kQuestions = {
@@ -231,6 +231,15 @@ TEST_CASE("late gather: a device that fails while it scores is one error", "[run
     REQUIRE(n < 100'000);
   }
   CHECK(n_failed > 3);
+}
+
+TEST_CASE("late gather: without a letter or a digit nothing is known", "[runtime][late]") {
+  LateBench bench;
+  const auto confidence = [&](const std::string& question) {
+    return take(search(bench.engine(), bench.store(), {"a"}, question, gathering(100))).confidence;
+  };
+  for (const char* question : {"???", "…", "—", "»«", "😀"}) CHECK(confidence(question) == -1);
+  for (const char* question : {"a?", "7", "é"}) CHECK(confidence(question) > 0);
 }
 
 TEST_CASE("late gather: a context without maps is gathered by the paper's score, with one remark", "[runtime][late]") {

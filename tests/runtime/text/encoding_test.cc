@@ -1,4 +1,6 @@
 // Texts in other encodings: characters, the bytes that each came from, and what wrong bytes are told to look like.
+#include <reform/text.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
@@ -156,4 +158,10 @@ TEST_CASE("encoding: bytes that are not UTF-8 are told by what they look like", 
   for (const std::string& text : {"GGUF is a format"s, "BZh"s, "one \0 NUL"s, "\xef\xbb\xbfmarked"s, "é"s, ""s})
     CHECK(to_utf8(text, "", "f").ok());
   CHECK(take(to_utf8("\xef\xbb\xbfmarked", "", "f")) == "marked");
+}
+
+TEST_CASE("a text of spaces of any kind and of characters without width is blank", "[runtime][text]") {
+  for (const char* text : {"", " \t\r\n", "\u2003", "\u00a0", "\u3000 \u2028", "\u200b", "\ufeff", " \u2060\u200d"})
+    CHECK(is_blank(text));
+  for (const char* text : {"a", "\u200b?", "\u00a0…", "\xff", "\xe2\x80", "😀"}) CHECK_FALSE(is_blank(text));
 }
