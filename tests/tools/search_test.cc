@@ -155,9 +155,10 @@ TEST_CASE("search: what is refused says why, and names the question's line", "[t
   check_refused(b.search({"a", " \t"}), 2, {"error: the question is empty"});
   for (const char* blank : {"\u2003", "\u00a0", "\u3000", "\u200b", "\ufeff"})
     check_refused(b.search({"a", blank}), 2, {"error: the question is empty"});
-  check_refused(b.search({"a", "a\xff"}), 5, {"UTF-8"});
+  check_refused(b.search({"a", "a\xff"}), 5, {"the question is not UTF-8 at byte 1"});
   check_refused(b.search({"a", endless}), 2, {"error: the question's", "window of 1024; ask more briefly"});
-  check_refused(b.search({"a", "why?", "--pool-window", "4"}), 2, {"odd"});
+  check_refused(b.search({"a", "why?", "--pool-window", "4"}), 2,
+                {"--pool-window: is '4'; expected an odd number from 1 to 4095 (reform search --help explains)"});
   check_refused(b.search({"a", "why?", "--top", "-1"}), 2, {"--top"});
   check_refused(b.search({"--file", q}), 2, {"the form is: reform search [OPTIONS] NAME... QUESTION"});
 
