@@ -115,9 +115,8 @@ void add_ask(CLI::App& app, Invocation& invocation) {
   add_top_flag(*verb, flags->top, "With --sources: show the N best; 5 by default, 0: all");
   verb->add_flag("--show-prompt", flags->show_prompt, "Show the prompt as the model saw it");
   add_gather_flags(*verb, o, /*for_search=*/false);
-  add_number(*verb, "--chunk-tokens", o.chunk_tokens, ranges::kReadTokens,
-             "oprm: tokens of the text that are read at a time")
-      ->default_str("auto")
+  add_number_or_auto(*verb, "--chunk-tokens", o.chunk_tokens, GatherOptions::kAuto, ranges::kReadTokens,
+                     "oprm: tokens of the text that are read at a time")
       ->group("Gather");
   verb->add_flag("--all-chunks", o.all_chunks,
                  "oprm: leave out no chunk, also if the model says that it lacks the answer")

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <string_view>
 
 #include "tools/numbers.h"
 #include "tools/open_engine.h"
@@ -81,8 +82,7 @@ std::string method_help(bool for_search) {
 
 void add_gather_flags(CLI::App& verb, GatherOptions& options, bool for_search) {
   const auto add = [&](const char* name, int64_t& value, Range<int64_t> range, const char* help) {
-    const std::string shown = value == GatherOptions::kAuto ? "auto" : std::to_string(value);
-    add_number(verb, name, value, range, help)->default_str(shown)->group("Gather");
+    add_number_or_auto(verb, name, value, GatherOptions::kAuto, range, help)->group("Gather");
   };
   verb.add_option("--method", options.method, method_help(for_search))->type_name("NAME")->capture_default_str();
   add("--gather-tokens", options.gather_tokens, ranges::kGatherTokens, "Tokens of the text that the method chooses");
@@ -94,7 +94,16 @@ void add_gather_flags(CLI::App& verb, GatherOptions& options, bool for_search) {
       ->group("Gather");
   add("--rounds", options.rounds, ranges::kRounds,
       "late: with 2, a quarter of the tokens is for a second round, asked with the sentences that fit best");
-  add("--pool-window", options.pool_window, ranges::kPoolWindow, "paper: window of the scores' maximum; odd");
+  add_number(verb, "--pool-window", options.pool_window, ranges::kPoolWindow,
+             "paper: window of the scores' maximum; odd")
+      ->default_str(std::to_string(options.pool_window))
+      ->check([](const std::string& word) {
+        const bool is_even = !word.empty() && std::string_view("02468").find(word.back()) != std::string_view::npos;
+        constexpr auto kRange = ranges::kPoolWindow;
+        if (!is_even) return std::string();
+        return fmt::format("is '{}'; expected an odd number from {} to {}", word, kRange.least, kRange.most);
+      })
+      ->group("Gather");
 }
 
 void add_top_flag(CLI::App& verb, std::optional<int64_t>& top, const std::string& about) {

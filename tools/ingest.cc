@@ -205,7 +205,10 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
   IngestOptions& o = flags->options;
   const char* group = kMethodGroup;
   const auto add = [&](const char* name, int64_t& value, Range<int64_t> range, const char* help) {
-    add_number(*verb, name, value, range, help)->default_str(value == 0 ? "auto" : std::to_string(value))->group(group);
+    add_number(*verb, name, value, range, help)->default_str(std::to_string(value))->group(group);
+  };
+  const auto add_or_auto = [&](const char* name, int64_t& value, Range<int64_t> range, const char* help) {
+    add_number_or_auto(*verb, name, value, /*automatic=*/0, range, help)->group(group);
   };
   verb->add_option("--policy", o.policy, policy_help())->type_name("NAME")->capture_default_str()->group(group);
   verb->add_option(
@@ -221,10 +224,10 @@ void add_ingest(CLI::App& app, Invocation& invocation) {
   verb->add_flag("--pages", o.pages,
                  "Keep every token's keys and values, for `ask --method pages`; implies --full-depth")
       ->group(group);
-  add("--chunk-tokens", o.chunk_tokens, ranges::kChunkTokens,
-      "Tokens run at a time; auto: 4096, or what fits the model's trained window with the cache");
-  add("--cache-tokens", o.cache_tokens, ranges::kCacheTokens,
-      "Size of the compressed cache per layer (all policies but none); auto as above");
+  add_or_auto("--chunk-tokens", o.chunk_tokens, ranges::kChunkTokens,
+              "Tokens run at a time; auto: 4096, or what fits the model's trained window with the cache");
+  add_or_auto("--cache-tokens", o.cache_tokens, ranges::kCacheTokens,
+              "Size of the compressed cache per layer (all policies but none); auto as above");
   add("--sink-tokens", o.sink_tokens, ranges::kSinkTokens, "First tokens that are never evicted (policies with sinks)");
   add("--overlap-tokens", o.overlap_tokens, ranges::kOverlapTokens, "Tokens before a chunk that are run again (none)");
 }

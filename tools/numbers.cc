@@ -4,6 +4,8 @@
 
 #include <charconv>
 #include <limits>
+#include <optional>
+#include <string>
 #include <system_error>
 
 namespace reform::tool {
@@ -31,9 +33,15 @@ std::string long_name(const std::string& names) {
   return name.substr(0, name.find(','));
 }
 
+// `automatic`: what `auto` stands for; null: the option has no such value.
 template <class Number, class Value>
-CLI::Option* add(CLI::App& verb, const std::string& names, Value& value, Range<Number> range, const std::string& help) {
-  const auto set = [name = long_name(names), range, &value](const std::string& word) {
+CLI::Option* add(CLI::App& verb, const std::string& names, Value& value, Range<Number> range, const std::string& help,
+                 std::optional<Value> automatic = {}) {
+  const auto set = [name = long_name(names), range, automatic, &value](const std::string& word) {
+    if (automatic && word == "auto") {
+      value = *automatic;
+      return;
+    }
     const Result<Number> number = parse_number(word, range);
     if (!number.ok()) throw CLI::ValidationError(name, number.status().message);
     value = Value(number.value());
@@ -65,6 +73,12 @@ CLI::Option* add_number(CLI::App& verb, const std::string& names, double& value,
 CLI::Option* add_number(CLI::App& verb, const std::string& names, std::optional<int64_t>& value, Range<int64_t> range,
                         const std::string& help) {
   return add(verb, names, value, range, help);
+}
+
+CLI::Option* add_number_or_auto(CLI::App& verb, const std::string& names, int64_t& value, int64_t automatic,
+                                Range<int64_t> range, const std::string& help) {
+  const std::string shown_default = value == automatic ? "auto" : std::to_string(value);
+  return add(verb, names, value, range, help, std::optional(automatic))->default_str(shown_default);
 }
 
 }  // namespace reform::tool

@@ -28,5 +28,8 @@ CLI::Option* add_number(CLI::App& verb, const std::string& names, double& value,
                         const std::string& help);
 CLI::Option* add_number(CLI::App& verb, const std::string& names, std::optional<int64_t>& value, Range<int64_t> range,
                         const std::string& help);
+// Takes `auto` for the value `automatic`, and shows the default, `value`.
+CLI::Option* add_number_or_auto(CLI::App& verb, const std::string& names, int64_t& value, int64_t automatic,
+                                Range<int64_t> range, const std::string& help);
 
 }  // namespace reform::tool

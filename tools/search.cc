@@ -46,7 +46,7 @@ Result<std::vector<SearchQuestion>> read_questions(const std::string& file, cons
     std::string_view question = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(question.size() + 1, text.size()));
     if (question.ends_with('\r')) question.remove_suffix(1);
-    if (question.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    if (is_blank(question)) continue;
     questions.push_back({std::string(question), fmt::format("{}:{}", file == "-" ? "standard input" : file, line)});
   }
   if (questions.empty()) return Status{Code::kUsage, fmt::format("{}: there is no question in it", file)};

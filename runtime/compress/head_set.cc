@@ -8,6 +8,7 @@
 #include <cmath>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/parse_json.h"
 #include "base/try.h"
@@ -88,6 +89,8 @@ Result<HeadSet> parse_set(const json& set, const std::string& place) {
     parsed.maps.heads.push_back(map);
   }
   TRY(parse_rest(set, place, parsed.maps));
+  if (parsed.maps.confidence_slope < 0)
+    return unlike(element(place + ".confidence", 1), "a slope of 0 or more", set["confidence"][1]);
   return parsed;
 }
 
@@ -114,7 +117,9 @@ Result<HeadSets> parse_sets(const json& root) {
 
 Status check_fingerprint(const json& root, const std::string& fingerprint) {
   const auto whose = root.find("fingerprint");
-  if (fingerprint.empty() || whose == root.end() || !whose->is_string()) return {};
+  if (whose == root.end()) return {};
+  if (!whose->is_string()) return unlike("fingerprint", "a string", *whose);
+  if (fingerprint.empty()) return {};
   const auto named = whose->get<std::string>();
   if (named.empty() || named == fingerprint) return {};
   return {Code::kWrongModel, fmt::format("these heads were chosen for another model ({}, this one is {}); without the "
@@ -122,8 +127,36 @@ Status check_fingerprint(const json& root, const std::string& fingerprint) {
                                          named, fingerprint)};
 }
 
+// People write these files, so it says at which byte, from 0, the text is no JSON, and refuses a repeated key, of which
+// the library would take the last.
+Result<json> parse_written(const std::string& text) {
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  std::string repeated;
+  bool too_deep = false;
+  const auto watch = [&](int depth, json::parse_event_t event, json& value) {
+    too_deep = too_deep || depth > kMaxJsonDepth;
+    if (too_deep) return false;
+    if (event == json::parse_event_t::object_start) keys.emplace_back();
+    if (event == json::parse_event_t::object_end) keys.pop_back();
+    if (event == json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second && repeated.empty())
+      repeated = value.dump(-1, ' ', /*ensure_ascii=*/true);
+    return true;
+  };
+  json root;
+  try {
+    root = json::parse(text, watch);
+  } catch (const json::parse_error& e) {
+    return Status{Code::kUsage, fmt::format("not valid JSON at byte {}", std::max<size_t>(e.byte, 1) - 1)};
+  } catch (const json::out_of_range&) {
+    return Status{Code::kUsage, "a number in it is too large"};
+  }
+  if (too_deep) return Status{Code::kUsage, fmt::format("it nests deeper than {} levels", kMaxJsonDepth)};
+  if (!repeated.empty()) return Status{Code::kUsage, fmt::format("the key {} stands twice in one object", repeated)};
+  return root;
+}
+
 Result<HeadSets> parse_checked(const std::string& text, const ModelShape& shape, const std::string& fingerprint) {
-  const json root = parse_json(text);
+  TRY_ASSIGN(const json root, parse_written(text));
   if (!root.is_object() || !(root.contains("heads") || root.contains("sets")))
     return Status{Code::kUsage, "expected a JSON object with \"heads\" or \"sets\""};
   TRY(check_fingerprint(root, fingerprint));
@@ -205,6 +238,15 @@ Result<HeadSet> choose_set(const HeadSets& sets, const std::string& depth) {
   return Status{Code::kUsage, fmt::format("no heads for the depth '{}' are known for this model; known: {}{}",
                                           depth.empty() ? kUsualDepth : depth, known,
                                           depth == kPaperDepth ? "" : "; `reform heads` chooses them")};
+}
+
+std::string shipped_depth(const std::string& fingerprint, const Heads& heads) {
+  const json root = parse_json(shipped_heads_json(fingerprint));
+  if (!root.is_object()) return "";
+  const Result<HeadSets> sets = parse_sets(root);
+  if (!sets.ok()) return "";
+  const auto found = std::ranges::find_if(sets.value(), [&](const auto& set) { return set.second.heads == heads; });
+  return found == sets.value().end() ? "" : found->first;
 }
 
 ordered_json maps_json(const ScoreMaps& maps) {

@@ -54,6 +54,9 @@ std::string heads_file_json(const HeadSets& sets, const std::string& model_name,
 // The set of a depth; "" takes kUsualDepth, or else `paper`. kUsage: there is none, and which there are.
 Result<HeadSet> choose_set(const HeadSets& sets, const std::string& depth);
 
+// The depth of the shipped set that has these heads; "": there is none.
+std::string shipped_depth(const std::string& fingerprint, const Heads& heads);
+
 // Maps as a context's settings and a heads file keep them.
 nlohmann::ordered_json maps_json(const ScoreMaps& maps);
 // kUsage, with the place below `place`, unless they are maps of n_heads heads with finite numbers.

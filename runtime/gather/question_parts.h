@@ -3,21 +3,19 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
-
-#include "runtime/gather/token_table.h"
 
 namespace reform {
 
 // More sentences with a question mark are one part, as are none.
 inline constexpr size_t kMostQuestionParts = 8;
 
-// For each part the weights [n_tokens] of all tokens in it. A part ends with a question mark at a sentence's end; one
-// of common words only ("And why?") belongs to the part before it. `weights` [n_tokens]: of the tokens in the whole
-// question.
-std::vector<std::vector<double>> question_parts(const TokenTable& table, std::span<const int32_t> ids,
-                                                std::span<const double> weights);
+// For each part the weights [n_tokens] of all tokens in it. A part ends with a question mark of any script, quotes and
+// brackets behind it included; "?" needs white space after it. A part of common words only ("And why?") belongs to the
+// part before it. `tokens` [n_tokens]: their bytes, since a mark may take several. `weights` [n_tokens]: of the tokens
+// in the whole question.
+std::vector<std::vector<double>> question_parts(std::span<const std::string> tokens, std::span<const double> weights);
 
 }  // namespace reform

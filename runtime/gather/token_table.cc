@@ -90,7 +90,6 @@ uint16_t TokenTable::flags_of(std::string_view text) {
   if (!text.empty() && char_class(decode_utf8(text, 0).code_point) == CharClass::kLower) flags |= kSmall;
   if (ends_with_any(inner, {".", "!", "?"})) flags |= kStop;
   if (ends_with_any(inner, {"\u3002", "\uff01", "\uff1f", "\u061f", "\u06d4"})) flags |= kWideStop;
-  if (ends_with_any(inner, {"?", "\uff1f", "\u061f"})) flags |= kQuestionMark;
   if (!word.empty() && word.data() == text.data()) flags |= kJoinsBefore;
   if (!word.empty() && word.data() + word.size() == text.data() + text.size()) flags |= kJoinsAfter;
   return flags;

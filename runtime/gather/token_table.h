@@ -32,7 +32,6 @@ class TokenTable {
   // Ends with a full stop or its like. A sentence ends there if a space follows, or at once in scripts without spaces.
   bool has_stop(int32_t id) const { return (flags_[size_t(id)] & kStop) != 0; }
   bool has_wide_stop(int32_t id) const { return (flags_[size_t(id)] & kWideStop) != 0; }
-  bool has_question_mark(int32_t id) const { return (flags_[size_t(id)] & kQuestionMark) != 0; }  // at its end
 
  private:
   enum Flag : uint16_t {
@@ -43,9 +42,8 @@ class TokenTable {
     kSmall = 16,
     kStop = 32,
     kWideStop = 64,
-    kQuestionMark = 128,
-    kJoinsBefore = 256,
-    kJoinsAfter = 512,
+    kJoinsBefore = 128,
+    kJoinsAfter = 256,
   };
   static uint16_t flags_of(std::string_view text);
 

@@ -183,6 +183,8 @@ Confidence fit_confidence(const std::vector<double>& yes, const std::vector<doub
     c.offset -= std::clamp(d0, -5.0, 5.0), c.slope -= std::clamp(d1, -5.0, 5.0);
     if (std::abs(d0) + std::abs(d1) < 1e-9) break;
   }
+  // A better score never says less. Without a slope, the share of the answered is all that is known.
+  if (c.slope < 0) return {std::log(double(yes.size() + 1) / double(no.size() + 1)), 0};
   return c;
 }
 

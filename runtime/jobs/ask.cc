@@ -1,4 +1,6 @@
 #include <fmt/format.h>
+#include <reform/text.h>
+#include <utf8cpp/utf8.h>
 
 #include <algorithm>
 #include <iterator>
@@ -97,7 +99,10 @@ int64_t Ask::bytes_read() const {
 }
 
 Result<Ids> encode_question(const Engine::Impl& engine, const std::string& question, int64_t max_new_tokens) {
-  if (question.find_first_not_of(" \t\r\n") == std::string::npos) return Status{Code::kUsage, "the question is empty"};
+  if (is_blank(question)) return Status{Code::kUsage, "the question is empty"};
+  const auto wrong = utf8::find_invalid(question.begin(), question.end());
+  if (wrong != question.end())
+    return Status{Code::kBadText, fmt::format("the question is not UTF-8 at byte {}", wrong - question.begin())};
   TRY_ASSIGN(Ids ids, engine.tokenizer->encode_plain(question));
   if (ids.empty()) return Status{Code::kUsage, "the model's vocabulary has no tokens for the question"};
   const int64_t n = int64_t(ids.size()), window = engine.model->shape().trained_window_tokens;

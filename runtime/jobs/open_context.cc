@@ -7,18 +7,31 @@
 #include <string_view>
 
 #include "base/try.h"
+#include "runtime/compress/head_set.h"
 
 namespace reform {
 namespace {
+
+// How the heads of two contexts differ, as far as is known.
+std::string difference(const ContextSettings& a, const ContextSettings& b) {
+  const std::string depth_a = shipped_depth(a.model_fingerprint, a.heads);
+  const std::string depth_b = shipped_depth(b.model_fingerprint, b.heads);
+  if (!depth_a.empty() && !depth_b.empty())
+    return fmt::format("were read at different depths (--depth {} and {})", depth_a, depth_b);
+  const std::string heads = fmt::format("{}; {}", to_string(a.heads), to_string(b.heads));
+  if (exit_layer(a.heads) == exit_layer(b.heads)) return fmt::format("use different heads ({})", heads);
+  return fmt::format("were read at different depths (up to layers {} and {}, by the heads {})", exit_layer(a.heads),
+                     exit_layer(b.heads), heads);
+}
 
 Status check_same_heads(std::span<const OpenContext> contexts) {
   for (const OpenContext& c : contexts) {
     if (c.settings.heads == contexts[0].settings.heads) continue;
     return {
         Code::kWrongModel,
-        fmt::format("contexts '{}' and '{}' use different heads ({}; {}), so their scores cannot be "
-                    "compared; ask them one by one",
-                    contexts[0].name(), c.name(), to_string(contexts[0].settings.heads), to_string(c.settings.heads))};
+        fmt::format("contexts '{}' and '{}' {}, so their scores cannot be compared; ask them one by one, or read one "
+                    "text again as the other was (ingest --replace with its --depth or --heads)",
+                    contexts[0].name(), c.name(), difference(contexts[0].settings, c.settings))};
   }
   return {};
 }

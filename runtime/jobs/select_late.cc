@@ -1,6 +1,5 @@
 // Gather by late interaction: whole passages, ranked over all contexts, in one round or two.
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <deque>
 #include <numeric>
@@ -17,6 +16,7 @@
 #include "runtime/gather/rarity.h"
 #include "runtime/gather/sentences.h"
 #include "runtime/jobs/ask_method.h"
+#include "runtime/tokenizer/unicode.h"
 
 namespace reform {
 namespace {
@@ -73,7 +73,7 @@ class LateSelect {
   Status scan(size_t context, Scorer& scorer, const RoundQuery& query, const PassageScorer::OnPassage& on_passage);
   Result<std::vector<Sentence>> find_best_sentences(const RoundQuery& query, Scorer& scorer, const Leads& leads);
   Result<RoundResult> second_round(const Query& question, const std::vector<Sentence>& sentences);
-  bool has_letters(std::span<const int32_t> ids) const;
+  std::vector<std::string> texts_of(std::span<const int32_t> ids) const;
   double confidence(const ScoredPassage& best) const;
   const ScoreMaps& maps(int32_t context) const { return ask_.contexts[size_t(context)].settings.maps; }
   int64_t budget() const { return ask_.options.gather_tokens; }
@@ -199,12 +199,10 @@ Result<RoundResult> LateSelect::second_round(const Query& question, const std::v
   return run_round(query, /*is_last=*/true);
 }
 
-// Or digits, or characters outside ASCII. Without any, as in "???", scores say nothing.
-bool LateSelect::has_letters(std::span<const int32_t> ids) const {
-  return std::any_of(ids.begin(), ids.end(), [&](int32_t id) {
-    const std::string text = ask_.engine.tokenizer->token_bytes(id, true);
-    return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x80 || std::isalnum(c) != 0; });
-  });
+std::vector<std::string> LateSelect::texts_of(std::span<const int32_t> ids) const {
+  std::vector<std::string> texts;
+  for (const int32_t id : ids) texts.push_back(ask_.engine.tokenizer->token_bytes(id, true));
+  return texts;
 }
 
 double LateSelect::confidence(const ScoredPassage& best) const {
@@ -218,13 +216,13 @@ Result<Selection> LateSelect::run(const Query& query) {
   for (const auto& states : query.states) first.rows.emplace_back(states);
   std::vector<double> weights;
   for (size_t t = 0; t < query.ids.size(); ++t) weights.push_back(rarity.of(t));
-  first.weights = question_parts(table_, query.ids, weights);
+  first.weights = question_parts(texts_of(query.ids), weights);
   TRY_ASSIGN(RoundResult found, run_round(first, /*is_last=*/ask_.options.rounds < 2));
   const ScoredPassage* best = nullptr;
   for (const auto& ranking : found.rankings) {
     if (!ranking.empty() && (best == nullptr || ranking.front().score > best->score)) best = &ranking.front();
   }
-  const double sure = best == nullptr || !has_letters(query.ids) ? -1 : confidence(*best);
+  const double sure = best == nullptr || !has_letter_or_digit(ask_.question) ? -1 : confidence(*best);
   std::vector<ChosenPassage> chosen;
   if (ask_.options.rounds > 1 && best != nullptr) {
     choose_passages(found.rankings, 1, std::max(std::min(budget(), best->n_tokens()), budget() - budget() / 4), chosen);

@@ -60,6 +60,16 @@ Utf8Char decode_utf8(std::string_view text, size_t pos) {
   return {Kind::kValid, uint8_t(length), code_point};
 }
 
+bool has_letter_or_digit(std::string_view text) {
+  for (size_t pos = 0; pos < text.size();) {
+    const Utf8Char c = decode_utf8(text, pos);
+    const CharClass of = c.kind == Utf8Char::Kind::kValid ? char_class(c.code_point) : CharClass::kOther;
+    if (is_letter(of) || of == CharClass::kNumber) return true;
+    pos += c.n_bytes;
+  }
+  return false;
+}
+
 size_t open_tail_bytes(std::string_view text) {
   for (size_t n = 1; n <= 3 && n <= text.size(); ++n)
     if (decode_utf8(text, text.size() - n).kind == Utf8Char::Kind::kIncomplete) return n;

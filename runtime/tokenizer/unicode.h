@@ -37,6 +37,9 @@ struct Utf8Char {
 // The character at text[pos]; pos < text.size(). No overlong forms, no surrogates, nothing past U+10FFFF.
 Utf8Char decode_utf8(std::string_view text, size_t pos);
 
+// Of any script.
+bool has_letter_or_digit(std::string_view text);
+
 // How many bytes at the end begin a character that the text cuts off: at most three.
 size_t open_tail_bytes(std::string_view text);
 

@@ -83,5 +83,9 @@ TEST_CASE("methods: what a method has no use for is refused before a model is lo
   refused({"search", "a", "b", "--seed", "9"}, "reform has no use for --seed, an option of random");
   refused({"search", "a", "b", "--method", "oprm"},
           "search does not take the method oprm; expected one of reform, first");
+  refused({"search", "a", "b", "--gather-score", "paper", "--rounds", "2"},
+          "the gather score paper has no use for --rounds, an option of late");
+  refused({"ask", "a", "b", "--gather-score", "late", "--pool-window", "5"},
+          "the gather score late has no use for --pool-window, an option of paper");
   refused({"ask", "a", "b", "--method", "Reform"}, "unknown method 'Reform'; expected one of reform, first");
 }

@@ -72,3 +72,18 @@ TEST_CASE("numbers: every option that takes one refuses what is none, and says t
     }
   }
 }
+
+TEST_CASE("numbers: auto is taken where it is the default, and nowhere else", "[tools]") {
+  const Sandbox box;
+  const auto error = [&](const char* verb, const char* option) {
+    return box.run({verb, option, "auto", "--model", "none.gguf", "a", "b"}).err;
+  };
+  for (const char* option : {"--gather-tokens", "--edge-tokens", "--rounds", "--chunk-tokens"})
+    CHECK(error("ask", option).find("is 'auto'") == std::string::npos);
+  for (const char* option : {"--chunk-tokens", "--cache-tokens"})
+    CHECK(error("ingest", option).find("is 'auto'") == std::string::npos);
+  CHECK(error("search", "--rounds").find("is 'auto'") == std::string::npos);
+  for (const char* option : {"--pool-window", "--top", "--seed"})
+    CHECK(error("ask", option).find("is 'auto'") != std::string::npos);
+  CHECK(error("ingest", "--sink-tokens").find("is 'auto'") != std::string::npos);
+}

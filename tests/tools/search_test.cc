@@ -153,15 +153,19 @@ TEST_CASE("search: what is refused says why, and names the question's line", "[t
   check_refused(b.search({"a"}), 2, {"the form is: reform search [OPTIONS] NAME... QUESTION"});
   check_refused(b.search({}), 2, {"the form is: reform search [OPTIONS] NAME... QUESTION"});
   check_refused(b.search({"a", " \t"}), 2, {"error: the question is empty"});
-  check_refused(b.search({"a", "a\xff"}), 5, {"UTF-8"});
+  for (const char* blank : {"\u2003", "\u00a0", "\u3000", "\u200b", "\ufeff"})
+    check_refused(b.search({"a", blank}), 2, {"error: the question is empty"});
+  check_refused(b.search({"a", "a\xff"}), 5, {"the question is not UTF-8 at byte 1"});
   check_refused(b.search({"a", endless}), 2, {"error: the question's", "window of 1024; ask more briefly"});
-  check_refused(b.search({"a", "why?", "--pool-window", "4"}), 2, {"odd"});
+  check_refused(b.search({"a", "why?", "--pool-window", "4"}), 2,
+                {"--pool-window: is '4'; expected an odd number from 1 to 4095 (reform search --help explains)"});
   check_refused(b.search({"a", "why?", "--top", "-1"}), 2, {"--top"});
   check_refused(b.search({"--file", q}), 2, {"the form is: reform search [OPTIONS] NAME... QUESTION"});
 
   check_refused(b.search(lines("why?\n\na\xff\n")), 5, {q + ":3: ", "UTF-8"});
   check_refused(b.search(lines("\n" + endless + "\nwhy?")), 2, {q + ":2: the question's", "window of 1024"});
   check_refused(b.search(lines(" \n\n")), 2, {q + ": there is no question in it"});
+  check_refused(b.search(lines("\u00a0\n\u2003\u3000\n\u200b\n\ufeff\n")), 2, {q + ": there is no question in it"});
   check_refused(b.search(lines("")), 2, {q + ": there is no question in it"});
   check_refused(b.search({"a", "--file", b.path("none.txt")}), 3, {"none.txt", "no such file"});
   check_refused(b.search({"a", "--file", b.path("")}), 2, {"is a directory"});

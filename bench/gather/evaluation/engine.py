@@ -22,7 +22,7 @@ ROWS = {row.name: row for row in (
     Row("form-turn-before", *BALANCED, "{before} {question}"),
     Row("late-fast-2", ("--depth", "fast"), ("--gather-score", "late", "--rounds", "2")),
     Row("late-balanced-2", ("--depth", "balanced"), ("--gather-score", "late", "--rounds", "2")),
-    Row("paper", ("--depth", "paper"), ("--gather-score", "paper", "--rounds", "1")),
+    Row("paper", ("--depth", "paper"), ("--gather-score", "paper")),
 )}
 
 

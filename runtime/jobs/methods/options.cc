@@ -8,6 +8,16 @@
 #include "runtime/jobs/methods/methods.h"
 
 namespace reform {
+namespace {
+
+// kUsage: `option` was given, and the chosen score is the one that does not heed it.
+Status check_of_score(const std::string& chosen, const std::string& without, const GivenOption& option) {
+  if (chosen != without || !option.given) return {};
+  return {Code::kUsage, fmt::format("the gather score {} has no use for {}, an option of {}", chosen, option.flag,
+                                    chosen == "late" ? "paper" : "late")};
+}
+
+}  // namespace
 
 Status GatherOptions::validate() const {
   const GivenOption given[] = {{"--gather-tokens", gather_tokens != kAuto},
@@ -20,6 +30,8 @@ Status GatherOptions::validate() const {
   TRY(in_range("edge tokens", edge_tokens == kAuto ? 0 : edge_tokens, ranges::kEdgeTokens));
   if (!gather_score.empty() && gather_score != "late" && gather_score != "paper")
     return {Code::kUsage, fmt::format("unknown gather score '{}'; expected late or paper", gather_score)};
+  TRY(check_of_score(gather_score, "paper", {"--rounds", rounds != kAuto}));
+  TRY(check_of_score(gather_score, "late", {"--pool-window", pool_window != GatherOptions().pool_window}));
   TRY(in_range("rounds", rounds == kAuto ? 1 : rounds, ranges::kRounds));
   TRY(in_range("pool window", pool_window, ranges::kPoolWindow));
   if (pool_window % 2 == 0)

@@ -179,6 +179,35 @@ TEST_CASE("heads: an error says where in the file, what was expected and what wa
         "my heads.json: heads[1]: expected a head like \"q14.9\", found nothing");
 }
 
+TEST_CASE("heads: what is no JSON says the byte, and a key that stands twice is refused", "[runtime][heads]") {
+  const auto message = [](const std::string& text) { return parse(text).status().message; };
+  CHECK(message("") == "my heads.json: not valid JSON at byte 0");
+  CHECK(message("{\"heads\": [}") == "my heads.json: not valid JSON at byte 11");
+  CHECK(message("{\"heads\"") == "my heads.json: not valid JSON at byte 8");
+  CHECK(message("{\"heads\": 1e999}") == "my heads.json: a number in it is too large");
+  CHECK(message("[]").find("expected a JSON object") != std::string::npos);
+  CHECK(message(R"({"heads": ["q1.0"], "heads": ["q2.0"]})") ==
+        "my heads.json: the key \"heads\" stands twice in one object");
+  CHECK(message(R"({"sets": {"fast": {"length": 0, "length": 1}}})").find("\"length\" stands twice") !=
+        std::string::npos);
+  CHECK(message(std::string(100, '[') + std::string(100, ']')).find("deeper than 64") != std::string::npos);
+}
+
+TEST_CASE("heads: a fingerprint is a string, and a slope is not negative", "[runtime][heads]") {
+  for (const char* fingerprint : {"5", "null", "[]", "true"}) {
+    const std::string text = R"({"heads": ["q1.0"], "fingerprint": )" + std::string(fingerprint) + "}";
+    for (const char* model : {"", "f00"})
+      CHECK(parse(text, model).status().message.starts_with("my heads.json: fingerprint: expected a string, found "));
+  }
+  const auto with_slope = [](const char* slope) {
+    return parse(
+        File{.rest = R"("lexical": [0, 1, 1], "length": 0, "confidence": [0, )" + std::string(slope) + "]"}.json());
+  };
+  CHECK(with_slope("0").ok());
+  CHECK(with_slope("-0.5").status().message ==
+        "my heads.json: sets.balanced.confidence[1]: expected a slope of 0 or more, found -0.5");
+}
+
 TEST_CASE("heads: the usual depth is balanced, else paper, one that is missing names what there is",
           "[runtime][heads]") {
   const auto set = [](const char* name) { return HeadSet{{parse_head(name).value()}, {}}; };
@@ -203,4 +232,15 @@ TEST_CASE("heads: the usual depth is balanced, else paper, one that is missing n
   const Status none = choose_set({{"deep", set("q2.0")}}, "").status();
   CHECK(none.code == Code::kUsage);
   CHECK(none.message.find("known: deep") != std::string::npos);
+}
+
+TEST_CASE("heads: those of a shipped set have its depth's name", "[runtime][heads]") {
+  const std::string smollm2 = "f69787fc51a7e39249c4a77a2e00c6b1";
+  ModelShape shape;
+  shape.n_layers = 30, shape.n_heads = 9, shape.n_kv_heads = 3;
+  const HeadSets sets = take(parse_heads_file(shipped_heads_json(smollm2), "smollm2", shape));
+  REQUIRE(sets.size() > 1);
+  for (const auto& [depth, set] : sets) CHECK(shipped_depth(smollm2, set.heads) == depth);
+  CHECK(shipped_depth("f00", sets.begin()->second.heads).empty());
+  CHECK(shipped_depth(smollm2, {{0, HeadRef::Part::kQ, 0}}).empty());
 }

@@ -89,6 +89,8 @@ TEST_CASE("confidence: half way between two alike groups it is one half, and it 
   CHECK(c.slope > 0);
   CHECK(chance(c.offset + c.slope * 2.5) == Approx(0.5).margin(1e-2));
   // What can be told apart exactly gives a steep slope, and a finite one.
+  const Confidence falling = fit_confidence({1, 2}, {10, 11});
+  CHECK((falling.slope == 0 && falling.offset == 0));
   const Confidence sure = fit_confidence({10, 11}, {1, 2});
   CHECK(chance(sure.offset + sure.slope * 10) > 0.9);
   CHECK(chance(sure.offset + sure.slope * 2) < 0.1);

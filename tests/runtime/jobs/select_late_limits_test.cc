@@ -128,7 +128,7 @@ TEST_CASE("late gather: a token that the model does not have is damage, and is n
         return select_spans(ask, query);
       };
       AskOptions options;
-      static_cast<GatherOptions&>(options) = gathering(200, 2);
+      options.gather_tokens = 200;
       options.gather_score = score, options.sampling.max_new_tokens = 1;
       const Status status = ask_with(method, bench.engine(), bench.store(), {"b"}, "why?", options).status();
       CHECK(status.code == Code::kCorrupt);

@@ -30,7 +30,7 @@ namespace {
 // The first heads, each number of their maps another.
 constexpr char kOtherMaps[] = R"({"sets": {
   "balanced": {"heads": [["q1.1", -0.2, 0.3, 0.6], ["k1.0", 0.2, 0.3, 1.1], ["v2.1", 0.4, 0.15, -0.3]],
-               "lexical": [0.3, 0.4, -0.5], "length": 0.7, "confidence": [2, -0.25]}}})";
+               "lexical": [0.3, 0.4, -0.5], "length": 0.7, "confidence": [-2, 0.25]}}})";
 constexpr char kWithoutMaps[] = R"({"heads": ["q1.1", "k1.0", "v2.1"]})";
 
 const std::vector<SearchQuestion> kQuestions = {
@@ -233,6 +233,15 @@ TEST_CASE("late gather: a device that fails while it scores is one error", "[run
   CHECK(n_failed > 3);
 }
 
+TEST_CASE("late gather: without a letter or a digit nothing is known", "[runtime][late]") {
+  LateBench bench;
+  const auto confidence = [&](const std::string& question) {
+    return take(search(bench.engine(), bench.store(), {"a"}, question, gathering(100))).confidence;
+  };
+  for (const char* question : {"???", "…", "—", "»«", "😀"}) CHECK(confidence(question) == -1);
+  for (const char* question : {"a?", "7", "é"}) CHECK(confidence(question) > 0);
+}
+
 TEST_CASE("late gather: a context without maps is gathered by the paper's score, with one remark", "[runtime][late]") {
   LateBench bench;
   bench.use_heads(kWithoutMaps);
@@ -251,7 +260,7 @@ TEST_CASE("late gather: a context without maps is gathered by the paper's score,
   }
   remarks.clear();
   SearchOptions by_paper = options;
-  by_paper.gather_score = "paper";
+  by_paper.gather_score = "paper", by_paper.rounds = GatherOptions::kAuto;
   CHECK(shown(found(bench, {"old"}, by_paper)) == shown(of_old));
   // A context with maps can be gathered so, too, and is of the same heads.
   auto of_a = found(bench, {"a"}, by_paper);
@@ -263,7 +272,7 @@ TEST_CASE("late gather: a context without maps is gathered by the paper's score,
   CHECK(shown(found(bench, {"a"}, options)) != shown(of_a));
 
   SearchOptions late = options;
-  late.gather_score = "late";
+  late.gather_score = "late", late.pool_window = GatherOptions().pool_window;
   CHECK(shown(found(bench, {"a"}, late)) == shown(found(bench, {"a"}, options)));
   // With others that have maps, in either order.
   for (const auto& names : {std::vector<std::string>{"old"}, {"old", "a"}, {"a", "old"}}) {
@@ -292,7 +301,9 @@ TEST_CASE("late gather: a depth chooses the heads and maps that a context keeps"
   options.depth = "paper";
   REQUIRE(bench.ingest("paper", {text_of(4, 900)}, options).ok());
   CHECK(settings_of(bench, "paper").maps.empty());
-  CHECK(search(bench.engine(), bench.store(), {"a", "fast"}, "why?").status().code == Code::kWrongModel);
+  const Status unlike = search(bench.engine(), bench.store(), {"a", "fast"}, "why?").status();
+  CHECK(unlike.code == Code::kWrongModel);
+  CHECK(unlike.message.find("were read at different depths (up to layers 2 and 0, by") != std::string::npos);
   AskMethod method = reform_method();
   method.select = select_and_compare;
   found(bench, {"fast"}, gathering(60, 2), method);

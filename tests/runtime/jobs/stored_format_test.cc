@@ -96,7 +96,7 @@ TEST_CASE("a context of a version that this program does not know is refused, wi
   const struct {
     int version;
     const char* says;
-  } cases[] = {{2, "has format version 2, this program reads up to 1"},
+  } cases[] = {{3, "has format version 3, this program reads up to 2"},
                {0, "has format version 0, this program reads 1 and later"}};
   for (const auto& c : cases) {
     CAPTURE(c.version);

@@ -1,4 +1,6 @@
 // Texts in other encodings: characters, the bytes that each came from, and what wrong bytes are told to look like.
+#include <reform/text.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
@@ -174,4 +176,10 @@ TEST_CASE("text: what is left out of many files as binary, and what is not", "[t
   CHECK(looks_binary("%PDF-1.7\0"s, "UTF-16LE"));
   CHECK(!has_text(" \t\r\n\v\f\u00a0\ufeff"));
   CHECK(has_text("\n x"));
+}
+
+TEST_CASE("a text of spaces of any kind and of characters without width is blank", "[runtime][text]") {
+  for (const char* text : {"", " \t\r\n", "\u2003", "\u00a0", "\u3000 \u2028", "\u200b", "\ufeff", " \u2060\u200d"})
+    CHECK(is_blank(text));
+  for (const char* text : {"a", "\u200b?", "\u00a0…", "\xff", "\xe2\x80", "😀"}) CHECK_FALSE(is_blank(text));
 }

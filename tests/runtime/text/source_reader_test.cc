@@ -127,7 +127,7 @@ TEST_CASE("a file that changes while it is read is an error that says how", "[ru
       write(path, 1'000'000);
       auto reader = test::take(SourceReader::open({{path, nullptr}}, 0, false));
       REQUIRE(reader->check_unchanged().ok());
-      if (is_open) REQUIRE(test::take(reader->next()).size() == 256 * 1024);
+      if (is_open) REQUIRE(test::take(reader->next()).size() == SourceReader::kMostBlockBytes);
       c.change();
       CHECK(reader->check_unchanged().message.find(path + " " + c.how + " while the text was being read") == 0);
       Status status;

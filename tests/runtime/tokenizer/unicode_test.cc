@@ -45,3 +45,10 @@ TEST_CASE("what a text's end lacks of a character is known for any bytes", "[run
     }
   }
 }
+
+TEST_CASE("letters and digits are told from signs in any script", "[runtime][tokenizer]") {
+  for (const char* text : {"a", "?7", "é", "水", "… ж", "٣", "½", "हि", "\xff q", "한"})
+    CHECK(has_letter_or_digit(text));
+  for (const char* text : {"", "?!", "…", "—", "»«", "😀", "\u200b", "\u00a0", "\u3000", "\xff\xfe", "€"})
+    CHECK_FALSE(has_letter_or_digit(text));
+}
