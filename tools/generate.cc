@@ -41,15 +41,15 @@ Status run_generate(const GenerateFlags& flags, Output& out) {
   if (!options.system.empty() && !options.chat) return {Code::kUsage, "--system needs --chat"};
   if (Status s = options.sampling.validate(); !s.ok()) return s;
   if (Status s = check_encoding(flags.encoding); !s.ok()) return s;
-  Result<std::string> prompt = flags.file.empty() ? flags.prompt : read_file(flags.file);
-  if (prompt.ok() && !flags.file.empty()) prompt = to_utf8(prompt.value(), flags.encoding, flags.file);
+  const CancelScope scope;
+  const Result<std::string> prompt =
+      flags.file.empty() ? flags.prompt : read_text(flags.file, kMostPromptBytes, flags.encoding, scope.token());
   if (!prompt.ok()) return prompt.status();
 
   out.progress().phase("loading the model");
   auto engine = open_engine(flags.engine.model, flags.engine.options, out);
   if (!engine.ok()) return engine.status();
   out.progress().phase("reading the prompt");
-  const CancelScope scope;
   const auto on_text = [&](const std::string& piece) { return out.text(piece); };
   auto result = generate(*engine.value(), prompt.value(), options, on_text, &scope.token());
   if (!result.ok()) {

@@ -1,14 +1,15 @@
 #include "tools/input.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <reform/errno_status.h>
+#include <reform/text.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <fstream>
 #include <ios>
 #include <istream>
-#include <sstream>
 
 namespace reform::tool {
 
@@ -34,26 +35,61 @@ InterruptibleInput::int_type InterruptibleInput::underflow() {
   }
 }
 
-Result<std::string> read_file(const std::string& path) {
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (in.is_open() && in.peek() != std::ifstream::traits_type::eof()) text << in.rdbuf();
-  if (!in.is_open() || in.bad() || text.bad()) {
-    return errno_status(errno, path);
+namespace {
+
+// In blocks. The error of reading is the caller's to name.
+Status read_stream(std::istream& in, const std::string& name, int64_t most_bytes, const HeadCheck& check,
+                   std::string& text) {
+  std::string block(kBufferBytes, '\0');
+  while (in) {
+    in.read(block.data(), std::streamsize(block.size()));
+    const auto n = size_t(in.gcount());
+    if (text.empty()) {
+      if (Status s = check({block.data(), n}); !s.ok()) return s;
+    }
+    if (int64_t(text.size() + n) > most_bytes)
+      return {Code::kBadText, fmt::format("{}: over {} bytes, which is the most; split it", name, most_bytes)};
+    text.append(block, 0, n);
   }
-  return std::move(text).str();
+  return {};
 }
 
-Result<std::string> read_file_or_input(const std::string& path, const CancelToken& cancel) {
-  if (path != "-") return read_file(path);
+Result<std::string> read_input(int64_t most_bytes, const HeadCheck& check, const CancelToken& cancel) {
   InterruptibleInput input(STDIN_FILENO, cancel);
   std::istream in(&input);
-  std::ostringstream text;
-  if (in.peek() != std::istream::traits_type::eof()) text << in.rdbuf();
+  std::string text;
+  const Status read = read_stream(in, shown_input("-"), most_bytes, check, text);
   if (cancel.cancelled()) return Status{Code::kCancelled, "stopped"};
   if (in.bad()) return errno_status(input.error(), "standard input cannot be read");
-  return std::move(text).str();
+  if (!read.ok()) return read;
+  return text;
+}
+
+}  // namespace
+
+std::string shown_input(const std::string& path) { return path == "-" ? "standard input" : path; }
+
+Result<std::string> read_whole(const std::string& path, int64_t most_bytes, const HeadCheck& check,
+                               const CancelToken& cancel) {
+  if (path == "-") return read_input(most_bytes, check, cancel);
+  errno = 0;
+  std::ifstream in(path, std::ios::binary);
+  std::string text;
+  if (!in.is_open()) return errno_status(errno, path);
+  const Status read = read_stream(in, path, most_bytes, check, text);
+  if (in.bad()) return errno_status(errno, path);
+  if (!read.ok()) return read;
+  return text;
+}
+
+Result<std::string> read_text(const std::string& path, int64_t most_bytes, const std::string& encoding,
+                              const CancelToken& cancel) {
+  const std::string name = shown_input(path);
+  const HeadCheck check = [&](std::string_view head) {
+    return looks_binary(head, encoding) ? to_utf8(head, encoding, name).status() : Status{};
+  };
+  const Result<std::string> bytes = read_whole(path, most_bytes, check, cancel);
+  return bytes.ok() ? to_utf8(bytes.value(), encoding, name) : bytes.status();
 }
 
 }  // namespace reform::tool

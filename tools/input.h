@@ -5,8 +5,11 @@
 #include <reform/cancel.h>
 #include <reform/status.h>
 
+#include <cstdint>
+#include <functional>
 #include <streambuf>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace reform::tool {
@@ -27,8 +30,19 @@ class InterruptibleInput : public std::streambuf {
   std::vector<char> buffer_;
 };
 
-Result<std::string> read_file(const std::string& path);
-// "-" is standard input.
-Result<std::string> read_file_or_input(const std::string& path, const CancelToken& cancel);
+// Of a file that is held whole. A prompt of 4 MiB is longer than any model's window.
+inline constexpr int64_t kMostPromptBytes = int64_t{4} << 20, kMostQuestionsBytes = int64_t{4} << 20,
+                         kMostListBytes = int64_t{16} << 20;
+
+// Looks at a file's beginning, so that nobody waits for what is no text.
+using HeadCheck = std::function<Status(std::string_view head)>;
+
+// "-" is standard input. kBadText: it has more than `most_bytes`.
+Result<std::string> read_whole(const std::string& path, int64_t most_bytes, const HeadCheck& check,
+                               const CancelToken& cancel);
+// The same in UTF-8.
+Result<std::string> read_text(const std::string& path, int64_t most_bytes, const std::string& encoding,
+                              const CancelToken& cancel);
+std::string shown_input(const std::string& path);  // "standard input" for "-"
 
 }  // namespace reform::tool

@@ -26,6 +26,8 @@
 namespace reform::tool {
 namespace {
 
+constexpr size_t kMostQuestions = 65536;  // in one file, as all are held
+
 struct SearchFlags {
   EngineFlags engine;
   std::string store_dir, file, encoding;
@@ -37,8 +39,7 @@ struct SearchFlags {
 // One question a line. Each has its line for a name.
 Result<std::vector<SearchQuestion>> read_questions(const std::string& file, const std::string& encoding) {
   const CancelScope scope;
-  Result<std::string> read = read_file_or_input(file, scope.token());
-  if (read.ok()) read = to_utf8(read.value(), encoding, file == "-" ? "standard input" : file);
+  const Result<std::string> read = read_text(file, kMostQuestionsBytes, encoding, scope.token());
   if (!read.ok()) return read.status();
   std::string_view text = read.value();
   std::vector<SearchQuestion> questions;
@@ -47,7 +48,10 @@ Result<std::vector<SearchQuestion>> read_questions(const std::string& file, cons
     text.remove_prefix(std::min(question.size() + 1, text.size()));
     if (question.ends_with('\r')) question.remove_suffix(1);
     if (is_blank(question)) continue;
-    questions.push_back({std::string(question), fmt::format("{}:{}", file == "-" ? "standard input" : file, line)});
+    if (questions.size() == kMostQuestions)
+      return Status{Code::kBadText, fmt::format("{}: over {} questions, which is the most; split it", shown_input(file),
+                                                kMostQuestions)};
+    questions.push_back({std::string(question), fmt::format("{}:{}", shown_input(file), line)});
   }
   if (questions.empty()) return Status{Code::kUsage, fmt::format("{}: there is no question in it", file)};
   return questions;

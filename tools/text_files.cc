@@ -13,6 +13,7 @@
 #include <iterator>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "tools/input.h"
 
@@ -21,6 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr size_t kMostNames = 262144;     // in a list, as all are held
 constexpr size_t kHeadBytes = 64 * 1024;  // that are looked at to tell a binary file from a text
 
 struct Kind {
@@ -75,6 +77,8 @@ class Walk {
     return {};
   }
 
+  int64_t n_not_included() const { return n_not_included_; }  // files that no `include` fits
+
  private:
   // `folder`: below root_, "" or with a '/' at its end. Its entries are read before any is looked into, so that one
   // directory is open at a time.
@@ -98,7 +102,10 @@ class Walk {
     if (::lstat(full.c_str(), &info) != 0) return errno_status(errno, full);
     const bool is_folder = S_ISDIR(info.st_mode);
     if (matches(choice_.exclude, path)) return {};
-    if (!is_folder && !choice_.include.empty() && !matches(choice_.include, path)) return {};
+    if (!is_folder && !choice_.include.empty() && !matches(choice_.include, path)) {
+      ++n_not_included_;
+      return {};
+    }
     if (path[path.rfind('/') + 1] == '.') return leave_out("hidden", full);
     if (S_ISLNK(info.st_mode)) return leave_out("link", full);
     if (is_folder) return add_folder(path);
@@ -133,28 +140,70 @@ class Walk {
   const std::string& store_dir_;
   const CancelToken& cancel_;
   TextFiles* found_ = nullptr;
+  int64_t n_not_included_ = 0;
   std::string root_;                  // with a '/' at its end
   std::vector<std::string> folders_;  // still to be entered
 };
 
-Result<std::vector<std::string>> read_list(const TextChoice& choice, const CancelToken& cancel) {
-  const Result<std::string> read = read_file_or_input(choice.list_file, cancel);
+struct Named {
+  std::string path;
+  int64_t line = 0;  // of the list; 0: named as FILE
+};
+
+Result<std::string> read_list_file(const TextChoice& choice, const CancelToken& cancel) {
+  const std::string label = shown_input(choice.list_file);
+  return read_whole(
+      choice.list_file, kMostListBytes,
+      [&](std::string_view head) -> Status {
+        if (choice.nul_separated || head.find('\0') == head.npos) return {};
+        return {Code::kUsage, label + ": its names are separated by NUL bytes; -0 reads such a list"};
+      },
+      cancel);
+}
+
+Status read_list(const TextChoice& choice, const CancelToken& cancel, std::vector<Named>& names) {
+  const Result<std::string> read = read_list_file(choice, cancel);
   if (!read.ok()) return read.status();
-  const std::string& text = read.value();
-  const std::string label = choice.list_file == kStandardInput ? "standard input" : choice.list_file;
-  if (!choice.nul_separated && text.find('\0') != text.npos)
-    return Status{Code::kUsage, label + ": its names are separated by NUL bytes; -0 reads such a list"};
+  std::string_view text = read.value();
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a list from Windows
+  const std::string label = shown_input(choice.list_file);
   const char separator = choice.nul_separated ? '\0' : '\n';
-  std::vector<std::string> names;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find(separator, begin), text.size());
-    std::string name = text.substr(begin, end - begin);
-    if (!choice.nul_separated && name.ends_with('\r')) name.pop_back();  // a list from Windows
-    if (!name.empty()) names.push_back(name == kStandardInput ? "./-" : std::move(name));
-    begin = end + 1;
+  const size_t n_before = names.size();
+  for (int64_t line = 1; !text.empty(); ++line) {
+    std::string_view name = text.substr(0, text.find(separator));
+    text.remove_prefix(std::min(name.size() + 1, text.size()));
+    if (!choice.nul_separated && name.ends_with('\r')) name.remove_suffix(1);  // from Windows, too
+    if (name.empty()) continue;
+    if (names.size() - n_before == kMostNames)
+      return {Code::kBadText, fmt::format("{}: over {} names, which is the most; split it", label, kMostNames)};
+    names.push_back({name == kStandardInput ? "./-" : std::string(name), line});
   }
-  if (names.empty()) return Status{Code::kUsage, label + ": there is no name in it"};
-  return names;
+  if (names.size() == n_before) return {Code::kUsage, label + ": there is no name in it"};
+  return {};
+}
+
+// What fnmatch() would compare character by character, as if it were no pattern.
+bool is_whole(std::string_view glob) {
+  for (size_t i = 0; i < glob.size(); ++i) {
+    if (glob[i] == '\\') {
+      if (++i == glob.size()) return false;
+    } else if (glob[i] == '[') {
+      const bool negated = i + 1 < glob.size() && (glob[i + 1] == '!' || glob[i + 1] == '^');
+      i = glob.find(']', i + (negated ? 3 : 2));  // a ']' that comes first is one of the set
+      if (i == glob.npos) return false;
+    }
+  }
+  return true;
+}
+
+Status check_globs(const TextChoice& choice) {
+  for (const auto& [option, globs] : {std::pair("--include", &choice.include), std::pair("--exclude", &choice.exclude)})
+    for (const std::string& glob : *globs)
+      if (!is_whole(glob))
+        return {Code::kUsage, fmt::format("{} '{}': a '[' without its ']', or a '\\' at the end; a '\\' before the '[' "
+                                          "takes it as it is",
+                                          option, glob)};
+  return {};
 }
 
 Status add_name(const std::string& name, bool recursive, Walk& walk, TextFiles& found) {
@@ -170,27 +219,46 @@ Status add_name(const std::string& name, bool recursive, Walk& walk, TextFiles& 
   return refused;
 }
 
+Status nothing_found(const TextChoice& choice, const std::vector<Named>& names, int64_t n_not_included,
+                     const std::vector<LeftOut>& left_out) {
+  constexpr size_t kShown = 8;
+  std::string in;
+  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) in += (i == 0 ? "" : ", ") + names[i].path;
+  if (names.size() > kShown) in += ", …";
+  std::string but = left_out.empty() ? "" : ", only " + describe(left_out);
+  if (n_not_included > 0)
+    but += fmt::format("; {} other {} there, but no --include fits ({})", n_not_included,
+                       n_not_included == 1 ? "file is" : "files are", fmt::join(choice.include, ", "));
+  return {Code::kBadText, fmt::format("there is no text to read in {}{}", in, but)};
+}
+
 }  // namespace
 
 Result<TextFiles> find_texts(const TextChoice& choice, const std::string& store_dir, const CancelToken& cancel) {
-  std::vector<std::string> names = choice.named;
-  if (std::count(names.begin(), names.end(), kStandardInput) + (choice.list_file == kStandardInput ? 1 : 0) > 1)
+  std::vector<Named> names;
+  for (const std::string& name : choice.named) names.push_back({name});
+  if (std::count(choice.named.begin(), choice.named.end(), kStandardInput) +
+          (choice.list_file == kStandardInput ? 1 : 0) >
+      1)
     return Status{Code::kUsage, "standard input ('-') can be read only once"};
+  if (Status s = check_globs(choice); !s.ok()) return s;
   if (!choice.list_file.empty()) {
-    const Result<std::vector<std::string>> listed = read_list(choice, cancel);
-    if (!listed.ok()) return listed.status();
-    names.insert(names.end(), listed.value().begin(), listed.value().end());
+    if (Status s = read_list(choice, cancel, names); !s.ok()) return s;
   }
   TextFiles found;
   Walk walk(choice, store_dir, cancel);
-  for (const std::string& name : names) {
-    if (Status s = add_name(name, choice.recursive, walk, found); !s.ok()) return s;
+  for (const Named& named : names) {
+    Status s = add_name(named.path, choice.recursive, walk, found);
+    if (s.ok()) continue;
+    if (named.line == 0 || s.code == Code::kCancelled) return s;
+    s.message = fmt::format("{} {} {}: {}", shown_input(choice.list_file), choice.nul_separated ? "name" : "line",
+                            named.line, s.message);
+    return s;
   }
   const auto by_kind = [](const LeftOut& a, const LeftOut& b) { return a.why < b.why; };
   std::sort(found.left_out.begin(), found.left_out.end(), by_kind);
   if (!found.files.empty()) return found;
-  const std::string but = found.left_out.empty() ? "" : ", only " + describe(found.left_out);
-  return Status{Code::kBadText, fmt::format("there is no text to read in {}{}", fmt::join(names, ", "), but)};
+  return nothing_found(choice, names, walk.n_not_included(), found.left_out);
 }
 
 std::string describe(const std::vector<LeftOut>& left_out) {

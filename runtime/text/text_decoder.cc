@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include "base/try.h"
@@ -16,6 +17,8 @@ namespace reform {
 namespace {
 
 constexpr uint32_t kByteOrderMark = 0xfeff, kReplacement = 0xfffd;
+// Far more than any encoding has: an escape and a character, and what iconv gives for them.
+constexpr size_t kMostCharacterBytes = 64, kMostPoints = 64;
 
 bool is_name(const std::string& encoding) {
   return !encoding.empty() && encoding.size() <= 64 && std::all_of(encoding.begin(), encoding.end(), [](char c) {
@@ -32,6 +35,18 @@ size_t unit_bytes_of(const std::string& encoding) {
                                                                                         : 1;
 }
 
+// In these a letter waits for a mark that may follow, and iconv gives it with the next byte. Others may have a shift
+// state, which asking for the letter would reset.
+bool keeps_letters_back(const std::string& encoding) {
+  constexpr const char* kNames[] = {"1255", "MS-HEBR", "1258", "TCVN", "TSCII", "JISX0213", "HKSCS"};
+  return std::any_of(std::begin(kNames), std::end(kNames),
+                     [&](const char* name) { return encoding.find(name) != std::string::npos; });
+}
+
+bool are_characters(const uint32_t* points, size_t n_points) {
+  return std::all_of(points, points + n_points, [](uint32_t p) { return utf8::internal::is_code_point_valid(p); });
+}
+
 }  // namespace
 
 std::string canonical_encoding(const std::string& encoding) {
@@ -45,7 +60,10 @@ bool is_utf8(const std::string& encoding) { return canonical_encoding(encoding).
 std::string shown_encoding(const std::string& canonical) { return canonical.empty() ? "UTF-8" : canonical; }
 
 TextDecoder::TextDecoder(std::string encoding, bool lossy)
-    : encoding_(std::move(encoding)), lossy_(lossy), unit_bytes_(unit_bytes_of(encoding_)) {}
+    : encoding_(std::move(encoding)),
+      lossy_(lossy),
+      unit_bytes_(unit_bytes_of(encoding_)),
+      keeps_back_(keeps_letters_back(encoding_)) {}
 TextDecoder::~TextDecoder() = default;
 
 Result<std::unique_ptr<TextDecoder>> TextDecoder::create(const std::string& encoding, bool lossy) {
@@ -73,26 +91,32 @@ void TextDecoder::put(const uint32_t* points, size_t n_points, int64_t n_raw, st
   map.add(int32_t(text.size() - before), int32_t(n_raw));
 }
 
+// iconv gets one byte more at a time, and room for all that it may give: with room for one character only, glibc's
+// EUC-JISX0213 and SHIFT_JISX0213 give the second half of a pair again and again.
 int64_t TextDecoder::step(size_t at, std::string& text, OffsetMap& map) {
-  uint32_t points[4];
-  // Room for one character. Only where one is written as several, more is needed.
-  for (size_t room_bytes = sizeof(uint32_t); room_bytes <= sizeof(points); room_bytes += sizeof(uint32_t)) {
+  uint32_t points[kMostPoints];
+  const size_t n_left = pending_.size() - at;
+  for (size_t n = unit_bytes_; n <= std::min(n_left, kMostCharacterBytes); ++n) {
     char *in = pending_.data() + at, *out = reinterpret_cast<char*>(points);
-    size_t left = pending_.size() - at, room = room_bytes;
+    size_t left = n, room = sizeof(points);
     const size_t result = iconv(iconv_->handle, &in, &left, &out, &room);
     const int error = result == size_t(-1) ? errno : 0;
-    const auto n_raw = int64_t(pending_.size() - at - left);
-    const size_t n_points = (room_bytes - room) / sizeof(uint32_t);
-    const bool valid =
-        std::all_of(points, points + n_points, [](uint32_t p) { return utf8::internal::is_code_point_valid(p); });
-    if (n_points > 0 && !valid) return -1;
-    if (n_raw > 0 || n_points > 0) {
-      put(points, n_points, n_raw, text, map);
-      return std::max<int64_t>(n_raw, 0);
-    }
-    if (error != E2BIG) return error == EINVAL ? 0 : -1;
+    const size_t n_points = (sizeof(points) - room) / sizeof(uint32_t);
+    if (!are_characters(points, n_points)) return -1;
+    if (left < n || n_points > 0) put(points, n_points, int64_t(n - std::min(n, left)), text, map);
+    if (left < n) return int64_t(n - left);
+    if (error != EINVAL) return -1;
   }
-  return -1;
+  return n_left > kMostCharacterBytes ? -1 : 0;
+}
+
+void TextDecoder::put_kept_back(std::string& text, OffsetMap& map) {
+  uint32_t points[kMostPoints];
+  char* out = reinterpret_cast<char*>(points);
+  size_t room = sizeof(points);
+  (void)iconv(iconv_->handle, nullptr, nullptr, &out, &room);
+  const size_t n_points = (sizeof(points) - room) / sizeof(uint32_t);
+  if (n_points > 0 && are_characters(points, n_points)) put(points, n_points, 0, text, map);
 }
 
 Status TextDecoder::bad(size_t at, bool cut) const {
@@ -115,19 +139,14 @@ Status TextDecoder::decode(std::string_view bytes, bool at_end, std::string& tex
       continue;
     }
     if (!lossy_) return bad(at, n == 0);
+    if (keeps_back_) put_kept_back(text, map);
     const size_t skipped = std::min(unit_bytes_, pending_.size() - at);
     put(&kReplacement, 1, int64_t(skipped), text, map);
     at += skipped;
   }
   pending_.erase(0, at);
   n_decoded_ += int64_t(at);
-  if (!at_end) return {};
-  uint32_t points[4];  // some encodings keep a letter back, to which a mark might follow
-  char* out = reinterpret_cast<char*>(points);
-  size_t room = sizeof(points);
-  (void)iconv(iconv_->handle, nullptr, nullptr, &out, &room);
-  if (const size_t n_points = (sizeof(points) - room) / sizeof(uint32_t); n_points > 0)
-    put(points, n_points, 0, text, map);
+  if (at_end) put_kept_back(text, map);
   return {};
 }
 

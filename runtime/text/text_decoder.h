@@ -37,14 +37,17 @@ class TextDecoder {
 
  private:
   TextDecoder(std::string encoding, bool lossy);
-  // Converts one character at `at`. Returns the bytes taken, 0: the character is cut off there, -1: it is none.
+  // Converts one character at `at`. Returns the bytes taken, 0: the character is cut off there, -1: it is none. The
+  // text may be that of the bytes before, as a letter can wait for its mark.
   int64_t step(size_t at, std::string& text, OffsetMap& map);
   void put(const uint32_t* points, size_t n_points, int64_t n_raw, std::string& text, OffsetMap& map);
+  void put_kept_back(std::string& text, OffsetMap& map);  // such a letter, at the end or before an error
   Status bad(size_t at, bool cut) const;
 
   const std::string encoding_;
   const bool lossy_;
   const size_t unit_bytes_;
+  const bool keeps_back_;
   std::unique_ptr<Iconv> iconv_;
   std::string name_;
   std::string pending_;    // not converted yet

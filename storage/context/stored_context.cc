@@ -200,6 +200,7 @@ Status StoredContext::read_values(const ChunkKind& kind, std::span<const TokenRa
   int64_t bytes = 0;
   const auto fetch = [&]() -> Status {
     std::vector<uint64_t> blocks;
+    blocks.reserve(wanted.size());
     for (const TokenRange& value : wanted) blocks.push_back(uint64_t(value.begin));
     // Twice, as RocksDB copies the values out of what it has read.
     TRY_ASSIGN(const auto memory, Reservation::create(db_->account(), MemoryCategory::kIndex, 2 * bytes));

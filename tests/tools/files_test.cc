@@ -172,6 +172,14 @@ TEST_CASE("a directory: its texts in the order of their paths, the rest left out
   const CommandResult none = f.run(f.ingest("none", {"-r", tree, "--include", "*.pdf"}));
   CHECK(none.exit_code == 5);
   CHECK(none.err.find("no text to read in " + tree) != std::string::npos);
+  CHECK(none.err.find("but no --include fits (*.pdf)") != std::string::npos);
+  for (const char* glob : {"[a", "a[!]", "a\\"}) {
+    const CommandResult bad = f.run(f.ingest("none", {"-r", tree, "--exclude", glob}));
+    CHECK(bad.exit_code == 2);
+    CHECK(bad.err.find("--exclude '" + std::string(glob) + "'") != std::string::npos);
+  }
+  for (const char* glob : {"[]a]*", "[!x]", "\\[a"})
+    CHECK(f.run(f.ingest("none", {"-r", tree, "--include", glob})).err.find("'['") == std::string::npos);
   f.write("wide/text", std::string("T\0h\0e\0 \0m\0i\0l\0l\0", 16));
   CHECK(ingested("wide", {"-r", f.path("wide"), "--encoding", "UTF-16LE"})["context"]["files"] ==
         Json({f.path("wide") + "/text"}));
@@ -190,7 +198,8 @@ TEST_CASE("lists of names: by line or by NUL, beside names, from a file or stand
     REQUIRE(r.exit_code == 0);
     return Json::parse(r.out)["context"]["files"];
   };
-  const std::string lines = f.write("lines", b + "\r\n\n" + a), nuls = f.write("nuls", odd + '\0' + a + '\0');
+  const std::string lines = f.write("lines", "\xef\xbb\xbf" + b + "\r\n\n" + a),
+                    nuls = f.write("nuls", odd + '\0' + a + '\0');
   CHECK(files_of("lines", {"--files-from", lines}) == Json({b, a}));
   CHECK(files_of("both", {f.text, "--files-from", nuls, "-0"}) == Json({f.text, odd, a}));
   CommandInput input;
@@ -206,8 +215,36 @@ TEST_CASE("lists of names: by line or by NUL, beside names, from a file or stand
   refused({"--files-from", nuls}, 2, nuls + ": its names are separated by NUL bytes; -0");
   refused({"--files-from", f.write("blank", "\n\n")}, 2, "blank: there is no name in it");
   refused({"--files-from", f.path("none")}, 3, f.path("none") + ": no such file");
-  refused({"--files-from", f.write("bad", a + "\n" + f.path("gone") + "\n")}, 3, f.path("gone") + ": no such file");
+  const std::string bad = f.write("bad", "\n" + a + "\n" + f.path("gone") + "\n");
+  refused({"--files-from", bad}, 3, bad + " line 3: " + f.path("gone") + ": no such file");
+  refused({"-0", "--files-from", f.write("bad0", a + '\0' + f.path("gone"))}, 3, "bad0 name 2: " + f.path("gone"));
   refused({"-", "--files-from", "-"}, 2, "standard input ('-') can be read only once");
+}
+
+TEST_CASE("a file that is held whole has a bound, and is refused before all of it is read", "[tools]") {
+  const Files f;
+  REQUIRE(f.run(f.ingest("c", {f.text})).exit_code == 0);
+  // Endless, so that the command must stop by itself.
+  const auto refused = [&](const Args& args, const std::string& feed, int exit_code, const std::string& says) {
+    std::string command = feed + " | $REFORM";
+    for (const std::string& word : args) command += " " + word;
+    const CommandResult r = f.shell(command);
+    INFO(command << ": " << r.err);
+    CHECK(r.exit_code == exit_code);
+    CHECK(r.err.find(says) != std::string::npos);
+    CHECK(!r.timed_out);
+  };
+  const Args list = f.ingest("x", {"--files-from", "-"}), questions = {"search", "c", "--file", "-"};
+  refused(list, "yes ''", 5, "standard input: over 16777216 bytes");
+  refused(list, "yes a", 5, "standard input: over ");
+  refused(list, "cat /dev/zero", 2, "-0 reads such a list");
+  refused(with(list, {"-0"}), "cat /dev/zero", 5, "over 16777216 bytes");
+  refused(questions, "yes ''", 5, "standard input: over 4194304 bytes");
+  refused(questions, "yes a | head -n 70000", 5, "standard input: over 65536 questions");
+  refused(questions, "cat /dev/zero", 5, "standard input:1: not UTF-8 at byte 0");
+  const Args prompt = {"generate", "--model", f.model, "-f"};
+  refused(with(prompt, {"/dev/zero"}), "true", 5, "/dev/zero:1: not UTF-8 at byte 0");
+  refused(with(prompt, {"<(yes a)"}), "true", 5, "over 4194304 bytes");
 }
 
 TEST_CASE("hundreds of files in few descriptors, the second time without reading them again", "[tools]") {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/text/iconv_handle.h"
 #include "runtime/text/likeness.h"
 #include "runtime/text/text_decoder.h"
 #include "tests/support/take.h"
@@ -49,6 +50,33 @@ Status decode(const std::string& encoding, std::string_view bytes, size_t piece,
   for (size_t at = 0; at < bytes.size() && status.ok(); at += piece)
     status = decoder->decode(bytes.substr(at, piece), false, text, map);
   return status.ok() ? decoder->decode("", true, text, map) : status;
+}
+
+Status decode_in_two(const std::string& encoding, std::string_view bytes, size_t cut, bool lossy, std::string& text,
+                     OffsetMap& map) {
+  auto decoder = take(TextDecoder::create(encoding, lossy));
+  Status status = decoder->begin("f");
+  if (status.ok()) status = decoder->decode(bytes.substr(0, cut), false, text, map);
+  return status.ok() ? decoder->decode(bytes.substr(cut), true, text, map) : status;
+}
+
+// All of it in one call, as iconv(1) does. "": it cannot be converted.
+std::string convert(std::string bytes, const std::string& to, const std::string& from) {
+  const Iconv iconv_of(to, from);
+  REQUIRE(iconv_of.valid());
+  std::string converted(bytes.size() * 8 + 64, '\0');
+  char *in = bytes.data(), *out = converted.data();
+  size_t left = bytes.size(), room = converted.size();
+  if (iconv(iconv_of.handle, &in, &left, &out, &room) == size_t(-1)) return "";
+  if (iconv(iconv_of.handle, nullptr, nullptr, &out, &room) == size_t(-1)) return "";
+  converted.resize(converted.size() - room);
+  return converted;
+}
+
+std::string from_utf8(const std::string& text, const std::string& encoding) { return convert(text, encoding, "UTF-8"); }
+
+std::string by_iconv(const std::string& bytes, const std::string& encoding) {
+  return convert(bytes, "UTF-8", encoding);
 }
 
 }  // namespace
@@ -104,6 +132,67 @@ TEST_CASE("encoding: bytes that are not in it are refused by offset, or read as 
     REQUIRE(decode(row.encoding, row.bytes, 3, true, lossy, lossy_map).ok());
     CHECK(lossy == row.lossy);
     CHECK(lossy_map.take(int64_t(lossy.size())) == int64_t(row.bytes.size()));
+  }
+}
+
+TEST_CASE("encoding: a letter that iconv keeps back for its mark comes out once, in its place", "[text]") {
+  // As `iconv` gives them. The last letter of each could still get a mark, or is a pair.
+  const struct {
+    const char *encoding, *utf8;
+  } rows[] = {
+      {"WINDOWS-1255", "שלוֹם עולם, אב ו"},
+      {"WINDOWS-1258", "Việt Nam đẹp quá a"},
+      {"TCVN", "Việt Nam đẹp quá a"},
+      {"EUC-JISX0213", "か゚あ きか゚、か"},
+      {"EUC-JISX0213", "あか゚"},
+      {"SHIFT_JISX0213", "か゚あ きか゚、か"},
+      {"SHIFT_JISX0213", "あか゚"},
+      {"TSCII", "கொ தமிழ் கௌ க"},
+      {"BIG5-HKSCS", "Ê̄ê 東 ê̌Ê"},
+  };
+  for (const auto& row : rows) {
+    const std::string bytes = from_utf8(row.utf8, row.encoding), whole = by_iconv(bytes, row.encoding);
+    REQUIRE(!whole.empty());
+    for (const bool lossy : {false, true}) {
+      for (size_t cut = 0; cut <= bytes.size(); ++cut) {
+        INFO(row.encoding << " cut at " << cut << ", lossy: " << lossy);
+        std::string text;
+        OffsetMap map;
+        REQUIRE(decode_in_two(row.encoding, bytes, cut, lossy, text, map).ok());
+        REQUIRE(text == whole);
+        CHECK(map.take(int64_t(text.size())) == int64_t(bytes.size()));
+        CHECK(map.left().empty());
+      }
+    }
+  }
+}
+
+TEST_CASE("encoding: U+FFFD for a wrong byte stands behind a letter that iconv kept back", "[text]") {
+  std::string text;
+  OffsetMap map;
+  REQUIRE(decode("WINDOWS-1258",
+                 "xa\xd2"
+                 "a\xd2",
+                 1, true, text, map)
+              .ok());
+  CHECK(text == "xảả");
+  const struct {
+    const char* encoding;
+    std::string bytes, text;
+  } rows[] = {{"WINDOWS-1255", "\xe5\xd9\xe5"s, "ו\xef\xbf\xbdו"},
+              {"EUC-JISX0213", "\xa4\xab\xff\xa4\xab"s, "か\xef\xbf\xbdか"},
+              {"EUC-JISX0213", "\xa4\xf7\xa4"s, "か゚\xef\xbf\xbd"},
+              // A shift to Japanese outlasts an error.
+              {"ISO-2022-JP", "\x1b$B\x45\x6c\xff\x45\x6c\x1b(Bb"s, "東\xef\xbf\xbd東b"}};
+  for (const auto& row : rows) {
+    for (size_t piece = 1; piece <= row.bytes.size(); ++piece) {
+      INFO(row.encoding << " in pieces of " << piece);
+      std::string lossy;
+      OffsetMap lossy_map;
+      REQUIRE(decode(row.encoding, row.bytes, piece, true, lossy, lossy_map).ok());
+      CHECK(lossy == row.text);
+      CHECK(lossy_map.take(int64_t(lossy.size())) == int64_t(row.bytes.size()));
+    }
   }
 }
 

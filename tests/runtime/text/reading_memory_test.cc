@@ -83,7 +83,7 @@ int64_t peak_of_reading(const Tokenizer& tokenizer, const Case& c) {
 
 TEST_CASE("reading: memory stays below what was reserved and does not grow, whatever the text is", "[text]") {
 #ifdef REFORM_SANITIZED
-  return test::skip("a sanitizer needs memory of its own");
+  return test::skip("a sanitizer needs memory, threads and files of its own");
 #endif
   if (!forget_peak()) return test::skip("this kernel does not forget a peak");
   const std::vector<Case> texts = hostile_cases(200'000), longer = hostile_cases(600'000);
