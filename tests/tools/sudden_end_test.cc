@@ -147,7 +147,7 @@ TEST_CASE("a lost model is named whole, by its path or, where that is too long, 
   for (int i = 0; i < 15; ++i) deep += "/" + std::string(200, '"');  // twice as long in JSON
   for (const auto& [path, shown] : {std::pair<std::string, std::string>{"/a/m.gguf", "/a/m.gguf: was cut short"},
                                     {deep + "/m.gguf", "m.gguf: was cut short"}}) {
-    const Ended r = in_child([&] {
+    const Ended r = in_child([&, &path = path] {
       const Output out("ask", /*json=*/true, ProgressLine::standard_error());
       expect_json();
       expect_lost_model(path, out);
