@@ -109,12 +109,17 @@ int64_t prompt_room(const Ask& ask) {
   return ask.engine.model->shape().trained_window_tokens - ask.options.sampling.max_new_tokens;
 }
 
+Status check_positions(const Ask& ask, int64_t n_positions, const std::string& made_of, const std::string& advice) {
+  if (n_positions <= prompt_room(ask)) return {};
+  const int64_t n_new = ask.options.sampling.max_new_tokens;
+  return {Code::kUsage, fmt::format("{} and {} to generate pass the model's window of {}; {}", made_of, n_new,
+                                    prompt_room(ask) + n_new, advice)};
+}
+
 Status check_window(const Ask& ask, const Prompt& prompt, const std::string& size_option) {
-  const int64_t n_prompt = int64_t(prompt.ids.size()), n_new = ask.options.sampling.max_new_tokens;
-  if (n_prompt <= prompt_room(ask)) return {};
-  return {Code::kUsage, fmt::format("{} tokens to recompute and {} to generate pass the model's window of {}; "
-                                    "lower {}, or ask more briefly",
-                                    n_prompt, n_new, prompt_room(ask) + n_new, to_lower(size_option))};
+  const auto n_prompt = int64_t(prompt.ids.size());
+  return check_positions(ask, n_prompt, fmt::format("{} tokens to recompute", n_prompt),
+                         fmt::format("lower {}, or ask more briefly", to_lower(size_option)));
 }
 
 Result<Answer> answer_prompt(Ask& ask, Prompt prompt, const std::string& size_option) {

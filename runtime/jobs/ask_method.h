@@ -98,6 +98,9 @@ Result<Answer> answer_by_recompute(Ask& ask, std::span<const Span> spans);
 // The two halves of that. The spans inside the chat template; no spans: template and question alone. The instruction,
 // if there is one, follows the question.
 Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::string& instruction = "");
+// kUsage unless the model's window has so many positions beside what is to be generated. `made_of`: as the message
+// counts them, as in "12 tokens to recompute"; `advice`: what makes them fewer.
+Status check_positions(const Ask& ask, int64_t n_positions, const std::string& made_of, const std::string& advice);
 // kUsage unless the prompt and what is to be generated fit the model's window.
 // `size_option`: what makes the prompt shorter; "": only a shorter question does.
 Status check_window(const Ask& ask, const Prompt& prompt, const std::string& size_option);

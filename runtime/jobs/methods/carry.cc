@@ -21,14 +21,11 @@ Result<Prompt> prompt_without_bos(Ask& ask) {
   return prompt;
 }
 
-Status check_positions(const Ask& ask, int64_t n_stored, int64_t n_prompt) {
-  if (n_stored + n_prompt <= prompt_room(ask)) return {};
-  const int64_t n_new = ask.options.sampling.max_new_tokens;
-  return {
-      Code::kUsage,
-      fmt::format("up to {} slots of the cache, {} tokens of question and template and {} to generate pass the "
-                  "model's window of {}; lower -n, or ingest with a smaller --cache-tokens and a policy that heeds it",
-                  n_stored, n_prompt, n_new, prompt_room(ask) + n_new)};
+Status check_slots(const Ask& ask, int64_t n_stored, int64_t n_prompt) {
+  return check_positions(
+      ask, n_stored + n_prompt,
+      fmt::format("up to {} slots of the cache, {} tokens of question and template", n_stored, n_prompt),
+      "lower -n, or ingest with a smaller --cache-tokens and a policy that heeds it");
 }
 
 // The decoder over the stored slots, and the policy that left them: slots that stand for several tokens have a bias.
@@ -78,7 +75,7 @@ Result<Answer> answer_from_cache(Ask& ask, std::span<const Span>) {
   Answer answer;
   TRY_ASSIGN(answer.prompt, prompt_without_bos(ask));
   const Ids& ids = answer.prompt.ids;
-  TRY(check_positions(ask, n_stored, int64_t(ids.size())));
+  TRY(check_slots(ask, n_stored, int64_t(ids.size())));
   if (ask.options.sampling.max_new_tokens == 0) {
     answer.generated.finish_reason = "length";
     return answer;

@@ -29,8 +29,7 @@ struct PlacedPrompt {
 Result<PlacedPrompt> place_prompt(Ask& ask) {
   PlacedPrompt placed;
   TRY_ASSIGN(placed.prompt, make_prompt(ask, {}));
-  const Tokenizer& tokenizer = *ask.engine.tokenizer;
-  const size_t n_before = tokenizer.add_bos() && tokenizer.bos() >= 0 ? 1 : 0;
+  const size_t n_before = ask.engine.tokenizer->add_bos() ? 1 : 0;
   placed.before = std::span(placed.prompt.ids).first(n_before);
   placed.behind = std::span(placed.prompt.ids).subspan(n_before);
   return placed;
@@ -162,22 +161,15 @@ Status load_pages(Ask& ask, OpenContext& context, std::span<const Span> spans, P
   return {};
 }
 
-Status check_positions(const Ask& ask, int64_t n_stored, int64_t n_prompt) {
-  if (n_stored + n_prompt <= prompt_room(ask)) return {};
-  const int64_t n_new = ask.options.sampling.max_new_tokens;
-  return {
-      Code::kUsage,
-      fmt::format("{} tokens of pages, {} of question and template and {} to generate pass the model's window of {}; "
-                  "lower --gather-tokens or -n, or ask more briefly",
-                  n_stored, n_prompt, n_new, prompt_room(ask) + n_new)};
-}
-
 Result<Answer> answer_from_pages(Ask& ask, std::span<const Span> spans) {
   TRY_ASSIGN(PlacedPrompt placed, place_prompt(ask));
   const auto n_before = int64_t(placed.before.size()), n_behind = int64_t(placed.behind.size());
   int64_t n_stored = 0;
   for (const Span& span : spans) n_stored += span.end_token - span.begin_token;
-  TRY(check_positions(ask, n_stored, n_before + n_behind));
+  const int64_t n_prompt = n_before + n_behind;
+  TRY(check_positions(ask, n_stored + n_prompt,
+                      fmt::format("{} tokens of pages, {} of question and template", n_stored, n_prompt),
+                      "lower --gather-tokens or -n, or ask more briefly"));
   Answer answer;
   if (ask.options.sampling.max_new_tokens == 0) {
     answer.generated.finish_reason = "length";
