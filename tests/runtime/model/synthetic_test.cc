@@ -20,6 +20,14 @@ namespace {
 
 const std::string kTiny = "synthetic:tiny:q4_k";
 
+// Nearly even chances for each of 331 tokens, one of which ends the text.
+GenerateOptions nearly_even() {
+  GenerateOptions options;
+  options.sampling.temperature = 100, options.sampling.top_k = 0, options.sampling.top_p = 1,
+  options.sampling.min_p = 0;
+  return options;
+}
+
 std::unique_ptr<Gguf> opened(const std::string& path) {
   auto gguf = Gguf::open(path);
   INFO(gguf.status().message);
@@ -287,10 +295,7 @@ TEST_CASE("a synthetic model that does not fit the cap is refused before it is m
 TEST_CASE("an end token does not end a text that must have its length", "[runtime][synthetic]") {
   auto engine = Engine::open(kTiny, {});
   REQUIRE(engine.ok());
-  // Nearly even chances for each of 331 tokens, one of which ends the text.
-  GenerateOptions options;
-  options.sampling.temperature = 100, options.sampling.top_k = 0, options.sampling.top_p = 1,
-  options.sampling.min_p = 0;
+  GenerateOptions options = nearly_even();
   options.sampling.max_new_tokens = 40, options.sampling.seed = 2;  // by chance, the 25th
   const auto stopped = generate(*engine.value(), "Once", options);
   REQUIRE(stopped.ok());
@@ -305,9 +310,7 @@ TEST_CASE("an end token does not end a text that must have its length", "[runtim
 TEST_CASE("a text that the model's first token ends says so", "[runtime][synthetic]") {
   auto engine = Engine::open(kTiny, {});
   REQUIRE(engine.ok());
-  GenerateOptions options;
-  options.sampling.temperature = 100, options.sampling.top_k = 0, options.sampling.top_p = 1,
-  options.sampling.min_p = 0;
+  GenerateOptions options = nearly_even();
   options.sampling.seed = 613;  // by chance, the first token ends the text
   const auto ended = generate(*engine.value(), "Once", options);
   REQUIRE(ended.ok());

@@ -239,4 +239,18 @@ void check_same(const Snapshot& a, const Snapshot& b) {
   CHECK(a.info.source_bytes == b.info.source_bytes);
 }
 
+void ingest_three_ways(IngestBench& bench, const IngestOptions& options, IngestOptions append) {
+  const std::vector<std::string> texts = {made_text(7, 500), made_text(8, 300)};
+  const std::string joined_text = texts[0] + texts[1];
+  REQUIRE(bench.ingest("joined", {joined_text}, options).ok());
+  REQUIRE(bench.ingest("grown", {texts[0]}, options).ok());
+  append.on_existing = IngestOptions::OnExisting::kAppend;
+  REQUIRE(bench.ingest("grown", {texts[1]}, append).ok());
+  REQUIRE(bench.ingest_stopped("resumed", {joined_text}, options, 3));
+  REQUIRE(bench.ingest("resumed", {joined_text}, options).ok());
+  const Snapshot joined = bench.snapshot("joined");
+  check_same(joined, bench.snapshot("grown"));
+  check_same(joined, bench.snapshot("resumed"));
+}
+
 }  // namespace reform::test

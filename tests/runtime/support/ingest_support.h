@@ -86,4 +86,8 @@ class IngestBench {
   int n_sources_ = 0, n_files_ = 0;  // so that each has a name of its own
 };
 
+// The same text as three contexts with equal snapshots: "joined" at once, "grown" by an append with the options
+// `append`, and "resumed" after a stop.
+void ingest_three_ways(IngestBench& bench, const IngestOptions& options, IngestOptions append);
+
 }  // namespace reform::test

@@ -19,6 +19,19 @@ std::vector<std::pair<std::string, std::unique_ptr<Tokenizer>>> all_kinds() {
   return list;
 }
 
+// Of either kind, "gpt2" or "llama", with these tokens.
+std::unique_ptr<Tokenizer> tokenizer_of(const std::string& model, const std::vector<std::string>& tokens,
+                                        const std::vector<float>& scores, const std::vector<std::string>& merges) {
+  GgufWriter writer;
+  writer.add("tokenizer.ggml.model", model);
+  writer.add("tokenizer.ggml.pre", std::string("qwen2"));
+  writer.add("tokenizer.ggml.tokens", tokens);
+  writer.add("tokenizer.ggml.scores", scores);
+  writer.add("tokenizer.ggml.merges", merges);
+  writer.add("tokenizer.ggml.add_space_prefix", false);
+  return make_tokenizer(writer);
+}
+
 TokenBatch encode_at_once(const Tokenizer& tokenizer, const std::string& text) {
   TokenBatch batch;
   const auto stream = tokenizer.stream(true);
@@ -154,14 +167,7 @@ TEST_CASE("token stream: a window gives no token that text far behind it changes
   std::string text;
   for (int i = 0; i < 40; ++i) text += alphabet.substr(size_t(i) % 3);
   for (const std::string model : {"gpt2", "llama"}) {
-    GgufWriter writer;
-    writer.add("tokenizer.ggml.model", model);
-    writer.add("tokenizer.ggml.pre", std::string("qwen2"));
-    writer.add("tokenizer.ggml.tokens", tokens);
-    writer.add("tokenizer.ggml.scores", scores);
-    writer.add("tokenizer.ggml.merges", merges);
-    writer.add("tokenizer.ggml.add_space_prefix", false);
-    const auto tokenizer = make_tokenizer(writer);
+    const auto tokenizer = tokenizer_of(model, tokens, scores, merges);
     const TokenBatch whole = encode_at_once(*tokenizer, text);
     for (size_t window = 1; window < 80; ++window) {
       TokenStream stream(*tokenizer, true, window);
@@ -338,14 +344,7 @@ TEST_CASE("token stream: a word that no window settles is refused if it is too l
   }
   for (const std::string model : {"gpt2", "llama"}) {
     INFO(model);
-    GgufWriter writer;
-    writer.add("tokenizer.ggml.model", model);
-    writer.add("tokenizer.ggml.pre", std::string("qwen2"));
-    writer.add("tokenizer.ggml.tokens", tokens);
-    writer.add("tokenizer.ggml.scores", scores);
-    writer.add("tokenizer.ggml.merges", merges);
-    writer.add("tokenizer.ggml.add_space_prefix", false);
-    const auto tokenizer = make_tokenizer(writer);
+    const auto tokenizer = tokenizer_of(model, tokens, scores, merges);
     const std::string fits(kMaxMergedBytes - 1, 'a'), too_long(kMaxMergedBytes + 100, 'a');
     CHECK(n_bytes(encode_at_once(*tokenizer, fits + " " + fits)) == 2 * fits.size() + 1);
     CHECK(tokenizer->encode_plain(fits).ok());

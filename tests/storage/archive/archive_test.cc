@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <reform/units.h>
 
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <set>
@@ -14,6 +13,7 @@
 #include "storage/disk/new_file.h"
 #include "storage/format/block_codec.h"
 #include "storage/format/bytes.h"
+#include "tests/storage/support/archive_memory.h"
 #include "tests/storage/support/store_fixture.h"
 
 using namespace reform;
@@ -23,23 +23,6 @@ using archive::Section;
 namespace {
 
 constexpr auto kSpanSection = Section(kTokenSpans.section), kRowSection = Section(kEmbeddingRows.section);
-
-ByteSink append_to(std::string& bytes) {
-  return [&bytes](std::span<const std::byte> more) -> Status {
-    bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
-    return {};
-  };
-}
-
-// Hands out the bytes in pieces of uneven length, as a pipe does.
-ByteSource source_of(std::string bytes) {
-  return [bytes = std::move(bytes), at = size_t{0}, call = 0](std::span<std::byte> buffer) mutable -> Result<int64_t> {
-    const size_t n = std::min({buffer.size(), bytes.size() - at, size_t(1 + 977 * (call++ % 7))});
-    std::memcpy(buffer.data(), bytes.data() + at, n);
-    at += n;
-    return int64_t(n);
-  };
-}
 
 std::string exported(ContextStore& store, const std::string& name) {
   std::string bytes;

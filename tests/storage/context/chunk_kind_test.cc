@@ -5,6 +5,7 @@
 #include "storage/disk/disk.h"
 #include "storage/disk/ledger.h"
 #include "storage/format/frame.h"
+#include "tests/storage/support/archive_memory.h"
 #include "tests/storage/support/raw_database.h"
 #include "tests/storage/support/store_fixture.h"
 #include "tests/support/files.h"
@@ -100,28 +101,16 @@ class ExtraStore {
   const std::string& id() const { return id_; }
   Result<std::string> exported(const std::string& name = "a") {
     std::string bytes;
-    TRY(reopen().export_context(name, {},
-                                [&](std::span<const std::byte> more) -> Status {
-                                  bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
-                                  return {};
-                                },
-                                {}));
+    TRY(reopen().export_context(name, {}, append_to(bytes), {}));
     return bytes;
   }
   Status imported(const std::string& archive, const std::string& name) {
-    size_t at = 0;
-    const auto source = [&](std::span<std::byte> buffer) -> Result<int64_t> {
-      const size_t n = std::min(buffer.size(), archive.size() - at);
-      std::copy_n(std::as_bytes(std::span(archive)).begin() + int64_t(at), n, buffer.begin());
-      at += n;
-      return int64_t(n);
-    };
     const auto rename = [&](ContextMeta& meta) -> Status {
       CHECK(meta.extra_kinds == kExtra);
       meta.name = name;
       return {};
     };
-    return reopen().import_context(source, rename, {}).status();
+    return reopen().import_context(source_of(archive), rename, {}).status();
   }
 
  private:

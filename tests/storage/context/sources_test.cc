@@ -1,5 +1,6 @@
 // A long list of sources: it is written as it grows, in pieces, and is whole after any change, crash or journey.
 #include "storage/format/frame.h"
+#include "tests/storage/support/archive_memory.h"
 #include "tests/storage/support/raw_database.h"
 #include "tests/storage/support/store_fixture.h"
 
@@ -148,23 +149,11 @@ TEST_CASE("a list of sources goes into an archive and comes out of it whole", "[
     must(writer->finish(list_of(50'001), "{}"));
   }
   std::string archive;
-  must(store.reopen().export_context("a", {},
-                                     [&](std::span<const std::byte> more) -> Status {
-                                       archive.append(reinterpret_cast<const char*>(more.data()), more.size());
-                                       return {};
-                                     },
-                                     {}));
-  size_t at = 0;
-  const auto source = [&](std::span<std::byte> buffer) -> Result<int64_t> {
-    const size_t n = std::min(buffer.size(), archive.size() - at);
-    std::copy_n(std::as_bytes(std::span(archive)).begin() + int64_t(at), n, buffer.begin());
-    at += n;
-    return int64_t(n);
-  };
+  must(store.reopen().export_context("a", {}, append_to(archive), {}));
   const auto rename = [](ContextMeta& meta) -> Status {
     meta.name = "b";
     return {};
   };
-  must(store.reopen().import_context(source, rename, {}));
+  must(store.reopen().import_context(source_of(archive), rename, {}));
   CHECK(store.kept("b") == list_of(50'001));
 }

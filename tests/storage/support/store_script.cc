@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "storage/disk/new_file.h"
+#include "tests/storage/support/archive_memory.h"
 
 namespace reform::test {
 namespace {
@@ -165,12 +166,7 @@ std::string archive_of(const Text& text) {
   must(session.open());
   must(session.write(text));
   std::string bytes;
-  must(session.store().export_context(text.name, {},
-                                      [&](std::span<const std::byte> more) -> Status {
-                                        bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
-                                        return {};
-                                      },
-                                      {}));
+  must(session.store().export_context(text.name, {}, append_to(bytes), {}));
   return bytes;
 }
 

@@ -160,20 +160,11 @@ TEST_CASE("full depth: such a context is appended to, resumed, exported and impo
           "[runtime][ingest]") {
   for (const std::string& policy : every_policy()) {
     CAPTURE(policy);
-    const std::vector<std::string> texts = {made_text(7, 500), made_text(8, 300)};
-    const std::string joined_text = texts[0] + texts[1];
     IngestBench bench;
     const IngestOptions options = at_full_depth(policy);
-    REQUIRE(bench.ingest("joined", {joined_text}, options).ok());
-    REQUIRE(bench.ingest("grown", {texts[0]}, options).ok());
     IngestOptions append = options;
-    append.on_existing = IngestOptions::OnExisting::kAppend, append.full_depth = false;  // the context's own counts
-    REQUIRE(bench.ingest("grown", {texts[1]}, append).ok());
-    REQUIRE(bench.ingest_stopped("resumed", {joined_text}, options, 3));
-    REQUIRE(bench.ingest("resumed", {joined_text}, options).ok());
-    const Snapshot joined = bench.snapshot("joined");
-    check_same(joined, bench.snapshot("grown"));
-    check_same(joined, bench.snapshot("resumed"));
+    append.full_depth = false;  // the context's own counts
+    ingest_three_ways(bench, options, append);
     const std::string answer = take(ask(bench.engine(), bench.store(), {"joined"}, kQuestion, asking())).answer;
 
     ImportOptions importing;

@@ -228,20 +228,11 @@ TEST_CASE("pages: a context without them is refused, and so are two contexts and
 TEST_CASE("pages: such a context is appended to, resumed, exported and imported like others", "[runtime][ingest]") {
   for (const std::string policy : {"h2o", "cascade", "none"}) {
     CAPTURE(policy);
-    const std::vector<std::string> texts = {made_text(7, 500), made_text(8, 300)};
-    const std::string joined_text = texts[0] + texts[1];
     IngestBench bench;
     const IngestOptions options = with_pages(policy);
-    REQUIRE(bench.ingest("joined", {joined_text}, options).ok());
-    REQUIRE(bench.ingest("grown", {texts[0]}, options).ok());
     IngestOptions append = options;
-    append.on_existing = IngestOptions::OnExisting::kAppend, append.pages = false;  // the context's own counts
-    REQUIRE(bench.ingest("grown", {texts[1]}, append).ok());
-    REQUIRE(bench.ingest_stopped("resumed", {joined_text}, options, 3));
-    REQUIRE(bench.ingest("resumed", {joined_text}, options).ok());
-    const Snapshot joined = bench.snapshot("joined");
-    check_same(joined, bench.snapshot("grown"));
-    check_same(joined, bench.snapshot("resumed"));
+    append.pages = false;  // the context's own counts
+    ingest_three_ways(bench, options, append);
     const std::string pages = all_pages(bench, "joined");
     CHECK(pages.size() > 1000);
     CHECK((all_pages(bench, "grown") == pages));
