@@ -57,11 +57,17 @@ Result<std::string> find_model(Store& store, const std::vector<std::string>& nam
   return path;
 }
 
+// What is shown of a source: the part that fits best.
+std::string_view best_text(const Source& source) {
+  return std::string_view(source.text).substr(source.best.text_begin, source.best.text_bytes);
+}
+
 // file:line, of the first character shown.
 std::string place_of(const Source& source) {
-  const size_t shown = std::min(source.text.find_first_not_of(" \t\r\n"), source.text.size());
-  const auto skipped = std::count(source.text.begin(), source.text.begin() + int64_t(shown), '\n');
-  return fmt::format("{}:{}", printable(source.file, false), source.begin_line + skipped);
+  const std::string_view text = best_text(source);
+  const size_t shown = std::min(text.find_first_not_of(" \t\r\n"), text.size());
+  const auto skipped = std::count(text.begin(), text.begin() + int64_t(shown), '\n');
+  return fmt::format("{}:{}", printable(source.file, false), source.best.begin_line + skipped);
 }
 
 std::string why_chosen(const Source& source) {
@@ -132,7 +138,7 @@ void print_ranked(Output& out, const std::vector<Source>& ranked, int64_t top) {
   for (size_t i = 0; i < n; ++i) {
     const Source& s = ranked[i];
     out.text(fmt::format("  [{}] {} bytes {}-{}{}\n    {}\n", printable(s.context, false), place_of(s), s.begin_byte,
-                         s.end_byte, why_chosen(s), quote(s.text, s.edge ? kEdgeChars : kMatchChars)));
+                         s.end_byte, why_chosen(s), quote(best_text(s), s.edge ? kEdgeChars : kMatchChars)));
   }
   if (n < ranked.size()) out.text(fmt::format("  … and {} more; --top 0 shows all\n", ranked.size() - n));
 }

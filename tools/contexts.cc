@@ -86,6 +86,7 @@ std::string describe(const ContextInfo& c) {
   add("fingerprint", c.model_fingerprint);
   add("policy", fmt::format("{}, chunks of {} tokens, cache of {}", c.policy, format_count(c.chunk_tokens),
                             format_count(c.cache_tokens)));
+  add("heads", fmt::format("{}: {}", c.depth.empty() ? "not a shipped set" : c.depth, c.heads));
   add("created", format_date(c.created_unix_s));
   add("last asked", c.last_asked_unix_s == 0 ? "never" : format_date(c.last_asked_unix_s));
   add("pinned", c.pinned ? "yes: it stays when the store is full" : "no");

@@ -168,7 +168,8 @@ struct CSources {
       std::vector<reform_score_part>& own = parts.emplace_back();
       for (const ScorePart& part : s.parts) own.push_back({part.name.c_str(), part.score});
       owned.push_back({s.context.c_str(), s.file.c_str(), s.text.c_str(), s.text.size(), s.begin_byte, s.end_byte,
-                       s.edge, s.edge ? 0.0 : s.score, s.begin_line, s.round, own.size(), own.data()});
+                       s.edge, s.edge ? 0.0 : s.score, s.begin_line, s.round, own.size(), own.data(), s.best.begin_byte,
+                       s.best.end_byte, s.best.begin_line, s.best.text_begin, s.best.text_bytes});
       list.push_back(&owned.back());
     }
   }

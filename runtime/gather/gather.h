@@ -67,6 +67,7 @@ struct Span {
   // Of the best passage, if it was chosen by late interaction: its round, and the parts of its score (late_score.h).
   int round = 0;
   std::vector<double> parts = {};
+  int64_t best_begin_token = 0, best_end_token = 0;  // that passage, if there is a round
 };
 
 // The chosen tokens and each context's edges as spans, by context and position. A span is all edge or all match; two

@@ -26,13 +26,15 @@ void add_match(std::vector<Span>& spans, const ChosenPassage& chosen) {
   const auto score = float(p.score);
   Span* const last = spans.empty() ? nullptr : &spans.back();
   if (last == nullptr || last->context != p.context || last->edge || last->end_token != p.begin_token) {
-    spans.push_back({p.context, p.begin_token, p.end_token, false, score, chosen.round, p.parts});
+    spans.push_back(
+        {p.context, p.begin_token, p.end_token, false, score, chosen.round, p.parts, p.begin_token, p.end_token});
     return;
   }
   last->end_token = p.end_token;
   // The first round's scores are of the question itself.
-  if (std::pair(chosen.round, -score) < std::pair(last->round, -last->score))
-    last->score = score, last->round = chosen.round, last->parts = p.parts;
+  if (std::pair(chosen.round, -score) >= std::pair(last->round, -last->score)) return;
+  last->score = score, last->round = chosen.round, last->parts = p.parts;
+  last->best_begin_token = p.begin_token, last->best_end_token = p.end_token;
 }
 
 void add_edge(std::vector<Span>& spans, int32_t context, int64_t begin, int64_t end) {

@@ -2,16 +2,34 @@
 
 namespace reform {
 
-// In text with lines of a fixed width, most lines end within a sentence: the next begins with a small letter.
+// In wrapped text most lines end within a sentence. Then the next mostly begins with a small letter; a capital or an
+// indent tells nothing by itself.
+bool SentenceFinder::is_wrapped(int32_t next) const {
+  if (blank_line_ || stop_ || wide_stop_) return false;
+  if (table_.begins_small(next)) return true;
+  return (table_.begins_capital(next) || table_.begins_with_space(next)) && !table_.has_newline(next) &&
+         width_.is_wrapped(last_line_chars_);
+}
+
+void SentenceFinder::count_chars(int32_t id) {
+  if (!table_.has_newline(id)) {
+    line_chars_ += table_.n_chars(id);
+    return;
+  }
+  if (line_chars_ > 0) width_.add_line(line_chars_);
+  last_line_chars_ = line_chars_;
+  line_chars_ = 0;
+}
+
 SentenceFinder::Place SentenceFinder::before(int32_t next) {
   Place place{.newline = newline_, .blank_line = blank_line_};
-  const bool wrapped = newline_ && !blank_line_ && !stop_ && !wide_stop_ && table_.begins_small(next);
-  place.line = newline_ && !wrapped;
+  place.line = newline_ && !is_wrapped(next);
   place.sentence = place.line || wide_stop_ || (stop_ && (newline_ || table_.begins_with_space(next)));
   const bool was_newline = newline_;
   newline_ = table_.has_newline(next);
   blank_line_ = table_.has_blank_line(next) || (was_newline && newline_ && table_.is_blank(next));
   stop_ = table_.has_stop(next), wide_stop_ = table_.has_wide_stop(next);
+  count_chars(next);
   return place;
 }
 

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "runtime/gather/line_width.h"
 #include "runtime/gather/token_table.h"
 
 namespace reform {
@@ -24,7 +25,13 @@ class SentenceFinder {
   Place before(int32_t next);
 
  private:
+  // The line that just ended goes on in `next`.
+  bool is_wrapped(int32_t next) const;
+  void count_chars(int32_t id);
+
   const TokenTable& table_;
+  LineWidth width_;
+  int64_t line_chars_ = 0, last_line_chars_ = 0;
   bool newline_ = false, blank_line_ = false, stop_ = false, wide_stop_ = false;  // of the last token
 };
 

@@ -51,6 +51,11 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
 }
 
+uint8_t n_chars_of(std::string_view text) {
+  const auto n = std::count_if(text.begin(), text.end(), [](char c) { return (uint8_t(c) & 0xC0) != 0x80; });
+  return uint8_t(std::min<ptrdiff_t>(n, 255));
+}
+
 // The end of `text` is one of these, quotes and brackets after it passed over.
 bool ends_with_any(std::string_view text, std::initializer_list<std::string_view> stops) {
   while (!text.empty() && (text.back() == '"' || text.back() == '\'' || text.back() == ')' || text.back() == ']'))
@@ -87,7 +92,9 @@ uint16_t TokenTable::flags_of(std::string_view text) {
   if (inner.empty() && !text.empty()) flags |= kBlank;
   if (!text.empty() && (text.front() == ' ' || text.front() == '\n' || text.front() == '\r' || text.front() == '\t'))
     flags |= kLeadingSpace;
-  if (!text.empty() && char_class(decode_utf8(text, 0).code_point) == CharClass::kLower) flags |= kSmall;
+  const CharClass first = text.empty() ? CharClass::kOther : char_class(decode_utf8(text, 0).code_point);
+  if (first == CharClass::kLower) flags |= kSmall;
+  if (first == CharClass::kUpper) flags |= kCapital;
   if (ends_with_any(inner, {".", "!", "?"})) flags |= kStop;
   if (ends_with_any(inner, {"\u3002", "\uff01", "\uff1f", "\u061f", "\u06d4"})) flags |= kWideStop;
   if (!word.empty() && word.data() == text.data()) flags |= kJoinsBefore;
@@ -96,12 +103,14 @@ uint16_t TokenTable::flags_of(std::string_view text) {
 }
 
 TokenTable::TokenTable(const Tokenizer& tokenizer) {
-  words_.reserve(size_t(tokenizer.n_vocab())), flags_.reserve(size_t(tokenizer.n_vocab()));
+  const auto n_vocab = size_t(tokenizer.n_vocab());
+  words_.reserve(n_vocab), flags_.reserve(n_vocab), n_chars_.reserve(n_vocab);
   for (int32_t id = 0; id < tokenizer.n_vocab(); ++id) {
     const std::string text = tokenizer.token_bytes(id, true);
     const std::string_view word = core(text);
     words_.emplace_back(fold(word.empty() ? std::string_view(text) : word));
     flags_.push_back(flags_of(text));
+    n_chars_.push_back(n_chars_of(text));
   }
 }
 

@@ -14,6 +14,7 @@
 #include "runtime/gather/passage_spans.h"
 #include "runtime/gather/question_parts.h"
 #include "runtime/gather/rarity.h"
+#include "runtime/gather/repeats.h"
 #include "runtime/gather/sentences.h"
 #include "runtime/jobs/ask_method.h"
 #include "runtime/tokenizer/unicode.h"
@@ -37,6 +38,8 @@ struct RoundQuery {
 
 struct Sentence {
   double fit = 0;
+  int32_t context = 0;  // and its passage there
+  int64_t begin_token = 0;
   std::vector<int32_t> ids;
   std::vector<std::byte> rows;
 };
@@ -73,6 +76,7 @@ class LateSelect {
   Status scan(size_t context, Scorer& scorer, const RoundQuery& query, const PassageScorer::OnPassage& on_passage);
   Result<std::vector<Sentence>> find_best_sentences(const RoundQuery& query, Scorer& scorer, const Leads& leads);
   Result<RoundResult> second_round(const Query& question, const std::vector<Sentence>& sentences);
+  Status leave_out_repeats(const Sentence& sentence, std::vector<ScoredPassage>& ranking);
   std::vector<std::string> texts_of(std::span<const int32_t> ids) const;
   double confidence(const ScoredPassage& best) const;
   const ScoreMaps& maps(int32_t context) const { return ask_.contexts[size_t(context)].settings.maps; }
@@ -162,6 +166,8 @@ Result<std::vector<Sentence>> LateSelect::find_best_sentences(const RoundQuery& 
       const auto rows = std::span(lead.rows).subspan(begin * row_bytes, n * row_bytes);
       const auto parts = score.parts(int64_t(n), cosines.subspan(s * per_sentence, per_sentence), words.shares_in(ids));
       sentences.push_back({std::accumulate(parts.begin(), parts.end() - 1, 0.0),  // without that of the length
+                           lead.passage.context,
+                           lead.passage.begin_token,
                            {ids.begin(), ids.end()},
                            {rows.begin(), rows.end()}});
       begin += n;
@@ -187,16 +193,37 @@ Result<RoundResult> LateSelect::second_round(const Query& question, const std::v
   TRY_ASSIGN(const Rarity rarity, count_words(query.ids));
   QuestionWords words(table_, query.ids);
   const std::span<const float> asked = words.shares_in(question.ids);
+  std::vector<const Sentence*> asked_with;
   size_t begin = 0;
   for (const Sentence& s : sentences) {
     std::vector<double>& weights = query.weights.emplace_back(query.ids.size());
     for (size_t t = begin; t < begin + s.ids.size(); ++t) weights[t] = asked[t] == 1 ? 0 : rarity.of(t);
     begin += s.ids.size();
     // A sentence that repeats the question, as a FAQ's heading does, leads nowhere.
-    if (std::all_of(weights.begin(), weights.end(), [](double w) { return w == 0; })) query.weights.pop_back();
+    const bool leads = std::any_of(weights.begin(), weights.end(), [](double w) { return w != 0; });
+    leads ? asked_with.push_back(&s) : query.weights.pop_back();
   }
   if (query.weights.empty()) return RoundResult();
-  return run_round(query, /*is_last=*/true);
+  TRY_ASSIGN(RoundResult found, run_round(query, /*is_last=*/true));
+  for (size_t i = 0; i < asked_with.size(); ++i) {
+    // The first round's next ones are as good as what lies behind.
+    keep_first(found.rankings[i], budget());
+    TRY(leave_out_repeats(*asked_with[i], found.rankings[i]));
+  }
+  return found;
+}
+
+// What says the sentence again fits it best of all and adds nothing. The sentence's own passage stays.
+Status LateSelect::leave_out_repeats(const Sentence& sentence, std::vector<ScoredPassage>& ranking) {
+  const Repeats repeats(table_, sentence.ids);
+  std::vector<ScoredPassage> kept;
+  for (ScoredPassage& p : ranking) {
+    const bool is_own = p.context == sentence.context && p.begin_token == sentence.begin_token;
+    TRY_ASSIGN(const Tokens tokens, ask_.contexts[size_t(p.context)].data->read_tokens(p.begin_token, p.end_token));
+    if (is_own || !repeats.stand_in(tokens.ids)) kept.push_back(std::move(p));
+  }
+  ranking = std::move(kept);
+  return {};
 }
 
 std::vector<std::string> LateSelect::texts_of(std::span<const int32_t> ids) const {
@@ -227,8 +254,6 @@ Result<Selection> LateSelect::run(const Query& query) {
   if (ask_.options.rounds > 1 && best != nullptr) {
     choose_passages(found.rankings, 1, std::max(std::min(budget(), best->n_tokens()), budget() - budget() / 4), chosen);
     TRY_ASSIGN(RoundResult more, second_round(query, found.best));
-    for (auto& ranking : more.rankings)
-      keep_first(ranking, budget());  // the first round's next ones are as good as what lies behind
     choose_passages(more.rankings, 2, budget(), chosen);
   }
   choose_passages(found.rankings, 1, budget(), chosen);

@@ -122,6 +122,8 @@ ContextInfo describe(const ContextEntry& entry) {
     info.model_path = s.model_path;
     info.model_fingerprint = s.model_fingerprint;
     info.policy = s.policy;
+    info.heads = to_string(s.heads);
+    info.depth = shipped_depth(s.model_fingerprint, s.heads);
     info.chunk_tokens = s.chunk_tokens;
     info.cache_tokens = s.cache_tokens;
   }

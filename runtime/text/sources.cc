@@ -52,6 +52,52 @@ Piece make_piece(const Tokenizer& tokenizer, const Tokens& tokens, int64_t first
   return piece;
 }
 
+// Bytes [begin, end) of the joined text.
+struct JoinedRange {
+  int64_t begin = 0, end = 0;
+};
+
+// Of the span's best passage; of all of it if it has none.
+JoinedRange best_bytes(const Span& span, const Tokens& tokens, int64_t first) {
+  const bool has_best = span.round > 0;
+  const int64_t begin = has_best ? span.best_begin_token : span.begin_token;
+  const int64_t end = has_best ? span.best_end_token : span.end_token;
+  return {tokens.begin_bytes[size_t(begin - first)], tokens.begin_bytes[size_t(end - first)]};
+}
+
+// The part of a source that lies in `best`, or all of it: of two files, the best passage may lie in the other. A
+// character that is cut at an end is whole.
+SourcePart part_of(const Piece& piece, JoinedRange source, JoinedRange best, int64_t file_begin) {
+  const auto at = [&](int64_t byte) { return byte == piece.end_byte ? piece.text.size() : piece.at(byte); };
+  JoinedRange part{std::max(best.begin, source.begin), std::min(best.end, source.end)};
+  if (part.begin >= part.end) part = source;
+  const size_t first = at(source.begin), last = at(source.end);
+  size_t begin = at(part.begin), end = at(part.end);
+  for (; begin > first && is_continuation(piece.text[begin]); --begin) --part.begin;
+  for (; end < last && is_continuation(piece.text[end]); ++end) ++part.end;
+  return {part.begin - file_begin, part.end - file_begin, 0, begin - first, end - begin};
+}
+
+// The part [begin, end) of the piece that lies in one file. Its lines are not known yet.
+Source source_of(const Piece& piece, JoinedRange bytes, const Span& span, const SourceFile& file) {
+  const bool whole = bytes.begin == piece.begin_byte && bytes.end == piece.end_byte;
+  const size_t from = piece.at(bytes.begin);
+  const size_t to = bytes.end == piece.end_byte ? piece.text.size() : piece.at(bytes.end);
+  Source source{.context = "",
+                .file = file.name,
+                .begin_byte = bytes.begin - file.begin_byte,
+                .end_byte = bytes.end - file.begin_byte,
+                .edge = span.edge,
+                .score = span.score,
+                .text = whole ? piece.text : piece.text.substr(from, to - from),
+                .begin_line = 0,
+                .round = span.round,
+                .parts = {},
+                .best = {}};
+  for (const double part : span.parts) source.parts.push_back({"", part});
+  return source;
+}
+
 }  // namespace
 
 Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tokenizer,
@@ -61,33 +107,28 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
   for (const Span& span : spans) ranges.push_back(range_of(span, data.meta().n_tokens));
   TRY_ASSIGN(const std::vector<Tokens> tokens, data.read_token_ranges(ranges));
   std::vector<Source> sources;
-  std::vector<int64_t> starts;  // for each source where its file and where it begins, in the joined text
+  std::vector<int64_t> starts;  // for each source where its file, it and its best part begin, in the joined text
   for (size_t i = 0; i < spans.size(); ++i) {
     const Span& span = spans[i];
     const Piece piece = make_piece(tokenizer, tokens[i], ranges[i].begin, span.begin_token, span.end_token);
+    const JoinedRange best = best_bytes(span, tokens[i], ranges[i].begin);
     for (const SourceFile& file : files) {
-      const int64_t begin = std::max(piece.begin_byte, file.begin_byte);
-      const int64_t end = std::min(piece.end_byte, file.begin_byte + file.size_bytes);
-      if (begin >= end) continue;
       // A lossy read, another encoding and SentencePiece's prefix space make the text's length differ from its bytes.
-      starts.insert(starts.end(), {file.begin_byte, begin});
-      const bool whole = begin == piece.begin_byte && end == piece.end_byte;
-      const size_t from = piece.at(begin), to = end == piece.end_byte ? piece.text.size() : piece.at(end);
-      sources.push_back({.context = data.meta().name,
-                         .file = file.name,
-                         .begin_byte = begin - file.begin_byte,
-                         .end_byte = end - file.begin_byte,
-                         .edge = span.edge,
-                         .score = span.score,
-                         .text = whole ? piece.text : piece.text.substr(from, to - from),
-                         .begin_line = 0,
-                         .round = span.round,
-                         .parts = {}});
-      for (const double part : span.parts) sources.back().parts.push_back({"", part});
+      const JoinedRange bytes{std::max(piece.begin_byte, file.begin_byte),
+                              std::min(piece.end_byte, file.begin_byte + file.size_bytes)};
+      if (bytes.begin >= bytes.end) continue;
+      Source& source = sources.emplace_back(source_of(piece, bytes, span, file));
+      source.context = data.meta().name;
+      source.best = part_of(piece, bytes, best, file.begin_byte);
+      starts.insert(starts.end(), {file.begin_byte, bytes.begin, file.begin_byte + source.best.begin_byte});
     }
   }
   TRY_ASSIGN(const auto feeds, feeds_before(data, tokenizer, starts));
-  for (size_t i = 0; i < sources.size(); ++i) sources[i].begin_line = 1 + feeds[2 * i + 1] - feeds[2 * i];
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const int64_t* const before = feeds.data() + 3 * i;
+    sources[i].begin_line = 1 + before[1] - before[0];
+    sources[i].best.begin_line = 1 + before[2] - before[0];
+  }
   return sources;
 }
 

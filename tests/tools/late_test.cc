@@ -48,19 +48,25 @@ struct Bench : Sandbox {
 };
 
 Json part(const std::string& name, double score) { return {{"name", name}, {"score", score}}; }
-Json shown(const std::string& context, int64_t begin_byte, bool edge, double score, int round, Json parts) {
-  return {context, begin_byte, edge ? Json() : Json(score), round == 0 ? Json() : Json(round), std::move(parts)};
+Json shown(const std::string& context, int64_t begin_byte, bool edge, double score, int round, Json parts, Json best) {
+  return {context,          begin_byte,     edge ? Json() : Json(score), round == 0 ? Json() : Json(round),
+          std::move(parts), std::move(best)};
 }
-Json shown(const Json& s) { return {s["context"], s["begin_byte"], s["score"], s["round"], s["parts"]}; }
+Json shown(const Json& s) {
+  return {s["context"], s["begin_byte"], s["score"],
+          s["round"],   s["parts"],      {s["best_begin_byte"], s["best_end_byte"], s["best_begin_line"]}};
+}
 Json shown(const reform::Source& s) {
   Json parts = Json::array();
   for (const reform::ScorePart& p : s.parts) parts.push_back(part(p.name, p.score));
-  return shown(s.context, s.begin_byte, s.edge, s.score, s.round, parts);
+  return shown(s.context, s.begin_byte, s.edge, s.score, s.round, parts,
+               {s.best.begin_byte, s.best.end_byte, s.best.begin_line});
 }
 Json shown(const reform_source& s) {
   Json parts = Json::array();
   for (size_t i = 0; i < s.n_parts; ++i) parts.push_back(part(s.parts[i].name, s.parts[i].score));
-  return shown(s.context, s.begin_byte, s.edge != 0, s.score, s.round, parts);
+  return shown(s.context, s.begin_byte, s.edge != 0, s.score, s.round, parts,
+               {s.best_begin_byte, s.best_end_byte, s.best_begin_line});
 }
 
 template <class Sources>
@@ -85,7 +91,7 @@ TEST_CASE("late gather: parts make up the score, both rounds are told, and confi
   CHECK((found["confidence"] > 0.0 && found["confidence"] < 1.0));
   CHECK(found["confidence"] == b.ask_json()["confidence"]);
   std::set<int> rounds;
-  int n_short = 0, n_edges = 0;
+  int n_short = 0, n_edges = 0, n_merged = 0;
   for (const Json& s : found["sources"]) {
     if (s["kind"] == "edge") {
       ++n_edges;
@@ -93,6 +99,9 @@ TEST_CASE("late gather: parts make up the score, both rounds are told, and confi
       continue;
     }
     rounds.insert(s["round"].get<int>());
+    CHECK((s["best_begin_byte"] >= s["begin_byte"] && s["best_end_byte"] <= s["end_byte"]));
+    CHECK(s["best_begin_line"] >= s["begin_line"]);
+    n_merged += s["best_begin_byte"] != s["begin_byte"] || s["best_end_byte"] != s["end_byte"] ? 1 : 0;
     double sum = 0;
     Args names;
     for (const Json& p : s["parts"]) names.push_back(p["name"]), sum += p["score"].get<double>();
@@ -103,6 +112,9 @@ TEST_CASE("late gather: parts make up the score, both rounds are told, and confi
   }
   CHECK(rounds == std::set<int>{1, 2});
   CHECK((n_short == 1 && n_edges > 0));
+  CHECK(n_merged > 0);
+  CHECK(run({"show", "--store", b.store, kNames[0]}).out.find("heads        not a shipped set: q1.1 k1.0\n") !=
+        std::string::npos);
 }
 
 TEST_CASE("late gather: C++ says what --json says", "[tools][late]") {

@@ -90,6 +90,7 @@ TEST_CASE("search: one question gives its passages, best first, and where they a
     const auto begin = s["begin_byte"].get<int64_t>(), end = s["end_byte"].get<int64_t>();
     CHECK(s["text"] == b.text.substr(size_t(begin), size_t(end - begin)));
     CHECK(s["begin_line"] == 1 + std::count(b.text.begin(), b.text.begin() + begin, '\n'));
+    for (const char* key : {"begin_byte", "end_byte", "begin_line"}) CHECK(s["best_" + std::string(key)] == s[key]);
     CHECK(s["kind"] == "match");
     if (i > 0) CHECK(s["score"].get<double>() <= sources[i - 1]["score"].get<double>());
   }

@@ -45,6 +45,13 @@ struct ScorePart {
   double score = 0;
 };
 
+// A part of a source's text.
+struct SourcePart {
+  int64_t begin_byte = 0, end_byte = 0;  // in the original file
+  int64_t begin_line = 0;                // the line of begin_byte in it, from 1
+  size_t text_begin = 0, text_bytes = 0;
+};
+
 // A passage. Adjacent passages of one kind are merged; each is widened to whole characters.
 struct Source {
   std::string context, file;
@@ -58,6 +65,7 @@ struct Source {
   // late: the round that found it, and what brought it: the parts of its best passage's own score.
   int round = 0;
   std::vector<ScorePart> parts = {};
+  SourcePart best = {};  // late: the best passage of those that were merged; else all
 };
 
 // Puts the best match first. What a second round found comes after what the first did: its scores are of another

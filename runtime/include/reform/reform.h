@@ -323,6 +323,9 @@ typedef struct reform_source {
   int32_t round;      /* of late interaction, from 1; 0: not found by it */
   size_t n_parts;     /* of the score, by late interaction */
   const reform_score_part* parts;
+  /* Late interaction: its best passage, of those that were merged. Else all of it. */
+  int64_t best_begin_byte, best_end_byte, best_begin_line;
+  size_t best_text_begin, best_text_bytes; /* in text */
 } reform_source;
 
 typedef struct reform_ask_result {

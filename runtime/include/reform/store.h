@@ -44,6 +44,8 @@ struct ContextInfo {
   std::string name, id;
   std::string model_name, model_path, model_fingerprint;
   std::string policy;  // a name of list_policies()
+  std::string heads;   // whose states are stored: "k6.0 v14.1"
+  std::string depth;   // the shipped set that these are: fast, balanced, deep, paper; empty: others
   // "complete"; "partial": the ingest was stopped and can continue; "busy": another process is writing it; "damaged";
   // "unreadable": the system refuses to open or read it; "replacement": unfinished, and will take the place of the
   // context that has its name now (find() gives that one).

@@ -71,6 +71,19 @@ Words random_text(std::mt19937& rng, const Words& tokens) {
   return text;
 }
 
+// Lines that end for want of room: of up to `width` characters. Some words are names; an empty line ends a paragraph.
+Words wrapped_text(std::mt19937& rng, size_t width, const std::string& indent) {
+  const Words words = {"the", " the", "Tea", " Tea", ".", " of", ",", "12"};
+  Words text;
+  for (size_t line = 0, n_lines = 5 + rng() % 60; line < n_lines; ++line) {
+    size_t chars = indent.size();
+    if (!indent.empty()) text.push_back(indent);
+    while (chars + 4 <= width) text.push_back(words[rng() % words.size()]), chars += text.back().size();
+    text.push_back(rng() % 9 == 0 ? "\n\n" : "\n");
+  }
+  return text;
+}
+
 // Each passage within bounds, in order, up to the text's end.
 void check_lengths(const std::vector<int64_t>& ends, size_t n_tokens) {
   int64_t begin = 0;
@@ -90,7 +103,8 @@ TEST_CASE("passages: any text in any pieces is cut as the plain form cuts it", "
   std::mt19937 rng(23);
   int n_passages = 0;
   for (int round = 0; round < 150; ++round) {
-    const Words text = random_text(rng, texts.tokens());
+    const Words text = round % 3 == 0 ? wrapped_text(rng, 30 + rng() % 100, rng() % 2 ? "" : "    ")
+                                      : random_text(rng, texts.tokens());
     const std::vector<int64_t> whole = texts.cuts(text);
     CAPTURE(round, text.size());
     CHECK(whole == plain_cuts(text));
@@ -145,6 +159,28 @@ TEST_CASE("passages: wrapped prose is cut at sentence ends and not at line ends"
   // The same lines with a capital at each begin are lines of their own.
   for (std::string& token : text) token = token == "the" ? "Tea" : token;
   CHECK(texts.cuts(text)[0] == 48);
+}
+
+TEST_CASE("passages: in wrapped prose a line goes on even before a capital or an indent", "[runtime][gather]") {
+  const Texts texts;
+  // Lines of 52 characters, sentences of 41 tokens, each line indented or begun with a capital.
+  for (const Words& begin : {Words{"Tea"}, Words{"    "}}) {
+    Words text;
+    for (int i = 1; i < 1000; ++i) {
+      text.push_back(i % 41 == 40 ? "." : " of");
+      if (i % 16 == 0) text.push_back("\n"), text.push_back(begin[0]);
+    }
+    const std::vector<int64_t> ends = texts.cuts(text);
+    const auto cut_within = std::ranges::count_if(ends, [&](int64_t end) {
+      return text[size_t(end - 1)] != "." && !(text[size_t(end - 1)] == "\n" && text[size_t(end - 2)] == ".");
+    });
+    CHECK(cut_within <= 5);  // until there have been lines enough to tell, and at the end
+    CHECK(ends == plain_cuts(text));
+    // Lines of all lengths are lines of their own.
+    Words list;
+    for (int i = 0; i < 60; ++i) repeat(list, size_t(1 + i * 7 % 20), {" of"}), repeat(list, 1, {"\n", begin[0]});
+    for (const int64_t end : texts.cuts(list)) CHECK((end == std::ssize(list) || list[size_t(end - 1)] == "\n"));
+  }
 }
 
 TEST_CASE("passages: a sentence in a script without spaces ends at once, another before a space", "[runtime][gather]") {

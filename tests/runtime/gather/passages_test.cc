@@ -190,19 +190,21 @@ TEST_CASE("spans of passages: by place, touching ones joined, edges clipped", "[
                                              {passage(0, 71, 72, 9), 1}, {passage(0, 95, 100, 5), 1}};
   const std::vector<Span> got = make_passage_spans(chosen, std::vector<int64_t>{100, 5}, 10);
   const std::vector<Span> want = {{0, 0, 5, true, 0},
-                                  {0, 5, 12, false, 4, 1, {4}},
-                                  {0, 40, 70, false, 2, 1, {2}},  // the first round's score
-                                  {0, 71, 72, false, 9, 1, {9}},
+                                  {0, 5, 12, false, 4, 1, {4}, 5, 12},
+                                  {0, 40, 70, false, 2, 1, {2}, 40, 60},  // the first round's score
+                                  {0, 71, 72, false, 9, 1, {9}, 71, 72},
                                   {0, 90, 95, true, 0},
-                                  {0, 95, 100, false, 5, 1, {5}},
+                                  {0, 95, 100, false, 5, 1, {5}, 95, 100},
                                   {1, 0, 3, true, 0},
-                                  {1, 3, 5, false, 1, 1, {1}}};
+                                  {1, 3, 5, false, 1, 1, {1}, 3, 5}};
   REQUIRE(got.size() == want.size());
   for (size_t i = 0; i < want.size(); ++i) {
     CAPTURE(i);
     CHECK((got[i].context == want[i].context && got[i].edge == want[i].edge));
     CHECK((got[i].begin_token == want[i].begin_token && got[i].end_token == want[i].end_token));
     CHECK((got[i].score == want[i].score && got[i].round == want[i].round && got[i].parts == want[i].parts));
+    CHECK(got[i].best_begin_token == want[i].best_begin_token);
+    CHECK(got[i].best_end_token == want[i].best_end_token);
   }
 }
 
@@ -234,7 +236,8 @@ TEST_CASE("spans of passages: never more tokens than the budget, and what arrays
     CAPTURE(round, budget, edge);
     CHECK(std::ranges::equal(got, want, [](const Span& a, const Span& b) {
       return a.context == b.context && a.begin_token == b.begin_token && a.end_token == b.end_token &&
-             a.edge == b.edge && a.score == b.score && a.round == b.round && a.parts == b.parts;
+             a.edge == b.edge && a.score == b.score && a.round == b.round && a.parts == b.parts &&
+             a.best_begin_token == b.best_begin_token && a.best_end_token == b.best_end_token;
     }));
   }
 }

@@ -20,6 +20,7 @@ std::string flags_of(const TokenTable& table, int32_t id) {
   add(table.is_blank(id), "b");
   add(table.begins_with_space(id), "s");
   add(table.begins_small(id), "l");
+  add(table.begins_capital(id), "u");
   add(table.has_stop(id), ".");
   add(table.has_wide_stop(id), "o");
   return flags;
@@ -76,8 +77,8 @@ TEST_CASE("token table: one word for each case and with spaces around it, and no
 
 TEST_CASE("token table: what a line, a sentence and the next sentence look like", "[runtime][gather]") {
   const std::vector<std::pair<std::string, std::string>> rows = {
-      {"word", "l"},    {" word", "s"},  {"Word", ""},         {"über", "l"},
-      {"Über", ""},     {"пар", "l"},    {"1a", ""},           {"\n", "nbs"},
+      {"word", "l"},    {" word", "s"},  {"Word", "u"},        {"über", "l"},
+      {"Über", "u"},    {"пар", "l"},    {"1a", ""},           {"\n", "nbs"},
       {"\n\n", "nNbs"}, {"\r\n", "nbs"}, {"\r\n\r\n", "nNbs"}, {"\n  \n", "nNbs"},
       {"  ", "bs"},     {"\t", "bs"},    {"\nthe", "ns"},      {"end\n", "nl"},
       {".", "."},       {".\n", "n."},   {".\n\n", "nN."},     {" end.", "s."},

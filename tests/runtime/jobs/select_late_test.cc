@@ -88,7 +88,8 @@ Result<Selection> select_and_compare(Ask& ask, const Query& query) {
                                            contexts, query.ids, ask.options);
   CHECK(got.confidence == Approx(want.confidence).margin(1e-4));
   const auto same_places = [](const Span& a, const Span& b) {
-    return a.context == b.context && a.begin_token == b.begin_token && a.end_token == b.end_token && a.edge == b.edge;
+    return a.context == b.context && a.begin_token == b.begin_token && a.end_token == b.end_token && a.edge == b.edge &&
+           a.best_begin_token == b.best_begin_token && a.best_end_token == b.best_end_token;
   };
   if (!std::ranges::equal(got.spans, want.spans, same_places)) {
     CHECK(want.smallest_gap < 1e-5);  // else rounding explains it

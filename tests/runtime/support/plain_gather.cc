@@ -19,34 +19,6 @@ namespace {
 
 using Texts = std::vector<std::string>;  // one for each token
 
-std::string trimmed(const std::string& text, const std::string& before, const std::string& after) {
-  const size_t begin = text.find_first_not_of(before);
-  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(after) + 1 - begin);
-}
-
-bool ends_with_any(const std::string& text, const Texts& ends) {
-  return std::ranges::any_of(ends, [&](const std::string& end) { return text.ends_with(end); });
-}
-
-// What a reader sees at the place before token p.
-struct Place {
-  bool line_end = false, blank_line = false, wrapped = false, sentence_end = false;
-
-  Place(const Texts& tokens, size_t p) {
-    const std::string kSpaces = " \t\r\n", &last = tokens[p - 1], &next = tokens[p];
-    const auto has_feed = [](const std::string& text) { return text.find('\n') != std::string::npos; };
-    const std::string end = trimmed(last, kSpaces, kSpaces + "\"')]");
-    const bool stop = ends_with_any(end, {".", "!", "?"}), wide = ends_with_any(end, {"。", "！", "？", "؟", "۔"});
-    line_end = has_feed(last);
-    blank_line = std::ranges::count(last, '\n') > 1 ||
-                 (line_end && trimmed(last, kSpaces, kSpaces).empty() && p > 1 && has_feed(tokens[p - 2]));
-    const bool small = !next.empty() && char_class(decode_utf8(next, 0).code_point) == CharClass::kLower;
-    wrapped = line_end && !blank_line && !stop && !wide && small;
-    const bool space = !next.empty() && kSpaces.find(next[0]) != std::string::npos;
-    sentence_end = (line_end && !wrapped) || wide || (stop && (line_end || space));
-  }
-};
-
 // What a passage scores without its neighbours.
 double own_score(const ScoredPassage& p) { return std::accumulate(p.parts.begin(), p.parts.end(), 0.0); }
 
@@ -102,19 +74,9 @@ bool contains(const Texts& all, const std::string& one) { return std::ranges::co
 
 Texts some(const Texts& all, int64_t begin, int64_t end) { return {all.begin() + begin, all.begin() + end}; }
 
-// Where the sentences of a passage end that has these tokens.
-std::vector<int64_t> plain_sentences(const Texts& tokens) {
-  std::vector<int64_t> ends = {0};
-  for (size_t p = 1; p < tokens.size(); ++p) {
-    if (Place(tokens, p).sentence_end && int64_t(p) - ends.back() >= 6) ends.push_back(int64_t(p));
-  }
-  ends.erase(ends.begin());
-  ends.push_back(int64_t(tokens.size()));
-  return ends;
-}
-
 struct Sentence {
   double fit = 0;
+  ScoredPassage passage;
   std::vector<int32_t> ids;
   std::vector<std::byte> rows;
 };
@@ -123,13 +85,30 @@ class PlainGather {
  public:
   PlainGather(const Tokenizer& tokenizer, const EmbeddingLayout& layout, const std::vector<PlainContext>& contexts)
       : tokenizer_(tokenizer), layout_(layout), contexts_(contexts) {
-    for (const PlainContext& c : contexts) texts_.push_back(texts(c.ids));
+    for (const PlainContext& c : contexts) texts_.push_back(texts(c.ids)), cuts_.push_back(plain_cuts(texts_.back()));
   }
 
   Texts texts(const std::vector<int32_t>& ids) const {
     Texts all;
     for (const int32_t id : ids) all.push_back(tokenizer_.token_bytes(id, true));
     return all;
+  }
+  // Another passage says three quarters of the sentence's runs of three words again.
+  bool repeats(const Sentence& sentence, const ScoredPassage& p) const {
+    if (p.context == sentence.passage.context && p.begin_token == sentence.passage.begin_token) return false;
+    const auto runs = [](const Texts& tokens) {
+      Texts words;
+      for (const std::string& token : tokens) {
+        if (!trimmed(token, " \t\r\n", " \t\r\n").empty()) words.push_back(part_of_word(token));
+      }
+      std::set<std::string> all;
+      for (size_t t = 2; t < words.size(); ++t) all.insert(words[t - 2] + words[t - 1] + words[t]);
+      return all;
+    };
+    const std::set<std::string> asked = runs(texts(sentence.ids));
+    const std::set<std::string> there = runs(some(texts_[size_t(p.context)], p.begin_token, p.end_token));
+    const auto n = std::ranges::count_if(asked, [&](const std::string& run) { return there.contains(run); });
+    return !asked.empty() && double(n) >= 0.75 * double(asked.size());
   }
   std::vector<double> rarities(const Texts& query) const { return plain_rarities(texts_, query); }
 
@@ -142,7 +121,7 @@ class PlainGather {
     for (size_t c = 0; c < contexts_.size(); ++c) {
       const size_t first = all.size();
       int64_t begin = 0;
-      for (const int64_t end : plain_cuts(texts(contexts_[c].ids))) {
+      for (const int64_t end : cuts_[c]) {
         all.push_back({int32_t(c), begin, end, 0, parts(c, begin, end, query, weights, rows[c])});
         all.back().parts[size_t(layout_.n_heads)] *= words_factor;
         begin = end;
@@ -185,6 +164,7 @@ class PlainGather {
         const auto sums =
             parts(size_t(p.context), begin, ends_at, question, shares(weights[part]), rows[size_t(p.context)]);
         sentences.push_back({std::accumulate(sums.begin(), sums.end() - 1, 0.0),
+                             p,
                              {there.ids.begin() + begin, there.ids.begin() + ends_at},
                              {row(begin), row(ends_at)}});
         begin = ends_at;
@@ -223,6 +203,7 @@ class PlainGather {
   const EmbeddingLayout layout_;
   const std::vector<PlainContext>& contexts_;
   std::vector<Texts> texts_;
+  std::vector<std::vector<int64_t>> cuts_;
 };
 
 // Which part each token of a question is in (question_parts.h).
@@ -234,7 +215,7 @@ std::vector<size_t> part_of_each(const Texts& tokens, const std::vector<double>&
   for (size_t t = 1; t < tokens.size(); ++t) {
     bool more = false;
     for (size_t u = t; u < tokens.size(); ++u) more = more || asks(u);
-    part[t] = part[t - 1] + (more && asks(t - 1) && Place(tokens, t).sentence_end ? 1 : 0);
+    part[t] = part[t - 1] + (more && asks(t - 1) && PlainPlace(tokens, t).sentence_end ? 1 : 0);
   }
   if (part.back() >= 8) return std::vector<size_t>(tokens.size(), 0);
   double least = -1;
@@ -313,30 +294,6 @@ std::unique_ptr<Tokenizer> byte_level_of(const std::vector<std::string>& texts) 
   return tokenizer_of("gpt2", written);
 }
 
-std::vector<int64_t> plain_cuts(const std::vector<std::string>& tokens) {
-  std::vector<int64_t> ends;
-  size_t begin = 0;
-  for (size_t p = 1; p < tokens.size(); ++p) {
-    const Place here(tokens, p);
-    const size_t length = p - begin;
-    size_t end = 0;
-    if (here.line_end && !here.wrapped && length >= (here.blank_line ? 24 : 48)) {
-      end = p;
-    } else if (length >= 96) {
-      end = p;
-      for (size_t q = begin + 24; q <= p; ++q) {
-        if (Place(tokens, q).line_end) end = q;
-      }
-      for (size_t q = begin + 24; q <= p; ++q) {
-        if (Place(tokens, q).sentence_end) end = q;
-      }
-    }
-    if (end > 0) ends.push_back(int64_t(end)), begin = end;
-  }
-  if (!tokens.empty()) ends.push_back(int64_t(tokens.size()));
-  return ends;
-}
-
 std::vector<float> plain_shares(const std::vector<std::string>& question, const std::vector<std::string>& text) {
   const Texts asked = plain_words(question), words = plain_words(text);
   Texts parts;
@@ -388,7 +345,8 @@ std::vector<Span> plain_spans(const std::vector<ChosenPassage>& chosen, const st
       span.end_token = t + 1;
       if (!is_edge &&
           (span.round == 0 || owner->round < span.round || (owner->round == span.round && score > span.score)))
-        span.score = score, span.round = owner->round, span.parts = owner->passage.parts;
+        span.score = score, span.round = owner->round, span.parts = owner->passage.parts,
+        span.best_begin_token = owner->passage.begin_token, span.best_end_token = owner->passage.end_token;
     }
   }
   return spans;
@@ -449,6 +407,7 @@ PlainSelection plain_gather(const Tokenizer& tokenizer, const EmbeddingLayout& l
       size_t n = 0;
       for (int64_t before = 0; n < second.back().size() && before < budget; ++n) before += second.back()[n].n_tokens();
       second.back().resize(n);
+      std::erase_if(second.back(), [&](const ScoredPassage& p) { return gather.repeats(sentences[i], p); });
     }
     choose(second, 2, budget, chosen);
   }

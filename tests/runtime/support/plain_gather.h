@@ -13,6 +13,7 @@
 #include "runtime/compress/head_set.h"
 #include "runtime/gather/passage_spans.h"
 #include "runtime/tokenizer/tokenizer.h"
+#include "tests/runtime/support/plain_passages.h"
 
 namespace reform::test {
 
@@ -20,8 +21,6 @@ namespace reform::test {
 std::unique_ptr<Tokenizer> sentencepiece_of(const std::vector<std::string>& texts);
 std::unique_ptr<Tokenizer> byte_level_of(const std::vector<std::string>& texts);
 
-// Where passages end, the last at the text's end. `tokens` are the texts of a context's tokens.
-std::vector<int64_t> plain_cuts(const std::vector<std::string>& tokens);
 // What QuestionWords gives (words.h), from the texts of the tokens.
 std::vector<float> plain_shares(const std::vector<std::string>& question, const std::vector<std::string>& text);
 // For each token of the question ln(1 + (B - n + 0.5) / (n + 0.5)): its word stands in n of all B blocks of 64 tokens.
