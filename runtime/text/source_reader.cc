@@ -22,9 +22,14 @@ constexpr size_t kFirstLookBytes = 4096;
 
 Status changed(const std::string& name, const std::string& how) {
   return {Code::kBadText,
-          fmt::format("{} {} while the text was being read; run this again once nobody writes to it, with "
-                      "--replace if the text is another one now",
+          fmt::format("{} {} while the text was being read; run this again once the file is whole and nobody writes to "
+                      "it, with --replace if the text is another one now",
                       name, how)};
+}
+
+// looked_at: it was there before.
+Status cannot_open(const std::string& name, int error, bool looked_at) {
+  return looked_at && error == ENOENT ? changed(name, "was removed or renamed") : errno_status(error, name);
 }
 
 Status or_lossy(Status status) {
@@ -92,7 +97,7 @@ Result<SourceReader::Input> SourceReader::examine(const IngestSource& source) {
   Input input{source.path, source.stream, std::nullopt};
   if (source.stream != nullptr) return input;
   struct stat info;
-  if (::stat(source.path.c_str(), &info) != 0) return errno_status(errno, source.path);
+  if (::stat(source.path.c_str(), &info) != 0) return cannot_open(source.path, errno, source.seen);
   if (S_ISDIR(info.st_mode)) return Status{Code::kUsage, source.path + ": is a directory; name the files to read"};
   if (!S_ISREG(info.st_mode)) return input;  // opening a pipe twice would lose its text
   if (!source.seen) TRY(check_has_text(source.path));
@@ -146,7 +151,7 @@ Result<size_t> SourceReader::read_some(const Input& input) {
 Result<size_t> SourceReader::read_file(const Input& input) {
   if (!file_.valid()) {
     file_ = open_file(input.name);
-    if (!file_.valid()) return errno_status(errno, input.name);
+    if (!file_.valid()) return cannot_open(input.name, errno, /*looked_at=*/input.identity.has_value());
   }
   size_t n = 0;
   while (n < buffer_.size()) {
