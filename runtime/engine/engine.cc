@@ -15,6 +15,7 @@
 #include "runtime/engine/machine.h"
 #include "runtime/model/fingerprint.h"
 #include "runtime/model/synthetic/model.h"
+#include "runtime/model/judge.h"
 #include "runtime/recompute/decode.h"
 
 namespace reform {
@@ -80,6 +81,18 @@ void warn_if_read_again(const Engine::Impl& e) {
 }
 
 Result<ModelInfo> describe(const Engine::Impl& e) {
+// What the file says of the model, its tokenizer and its chat template.
+Status read_model(Engine::Impl& e) {
+  TRY_ASSIGN(e.model, Model::create(*e.gguf));
+  TRY_ASSIGN(e.tokenizer, Tokenizer::create(*e.gguf));
+  if (e.tokenizer->n_vocab() > e.model->shape().n_vocab) {
+    return {Code::kBadModel, fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", e.gguf->path(),
+                                         e.tokenizer->n_vocab(), e.model->shape().n_vocab)};
+  }
+  e.chat = chat_template(*e.gguf, e.options.chat_template);
+  return {};
+}
+
   const ModelShape& shape = e.model->shape();
   ModelInfo info;
   info.path = e.gguf->absolute_path();
@@ -111,13 +124,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   impl->options = options;
   impl->log = std::move(log);
   TRY_ASSIGN(impl->gguf, Gguf::open(model_path));
-  TRY_ASSIGN(impl->model, Model::create(*impl->gguf));
-  TRY_ASSIGN(impl->tokenizer, Tokenizer::create(*impl->gguf));
-  if (impl->tokenizer->n_vocab() > impl->model->shape().n_vocab) {
-    return Status{Code::kBadModel, fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", model_path,
-                                               impl->tokenizer->n_vocab(), impl->model->shape().n_vocab)};
-  }
-  impl->chat = chat_template(*impl->gguf, options.chat_template);
+  TRY(judge(*impl->gguf, read_model(*impl)));
   // A template that the user named must work. One that we do not know matters only once it is needed.
   if (!options.chat_template.empty() && !impl->chat.ok()) return impl->chat.status();
   impl->isa = chosen_isa(options.isa);

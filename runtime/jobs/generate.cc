@@ -5,6 +5,7 @@
 #include "base/try.h"
 #include "runtime/engine/engine_impl.h"
 #include "runtime/recompute/decode.h"
+#include "runtime/model/judge.h"
 #include "runtime/recompute/empty_text.h"
 #include "runtime/recompute/prompt.h"
 
@@ -46,8 +47,9 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   }
   TRY_ASSIGN(auto decoder, engine.open_decoder(int64_t(ids.size()), options.sampling, {},
                                                "a shorter prompt or a smaller -n needs less", cancel));
-  TRY_ASSIGN(GenerateResult out, decoder->run(ids, on_text, {}, cancel));
-  TRY(engine.gguf->check_unchanged());
+  auto made = decoder->run(ids, on_text, {}, cancel);
+  TRY(judge(*engine.gguf, made.status()));
+  GenerateResult out = std::move(made).value();
   out.empty_because = why_empty(out);
   out.timings.phases_ms = {{"recompute_ms", out.timings.prompt_ms}, {"decode_ms", out.timings.predicted_ms}};
   out.timings.total_ms = total.elapsed_ms();

@@ -10,6 +10,7 @@
 #include "runtime/jobs/ingest_decision.h"
 #include "runtime/jobs/ingest_job.h"
 #include "runtime/jobs/kept_settings.h"
+#include "runtime/model/judge.h"
 #include "runtime/text/same_encoding.h"
 #include "storage/format/context_name.h"
 
@@ -391,7 +392,9 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
   const Status kept = call.store.contexts->keep_limit(name);
   call.note_evictions();
   TRY(kept);
-  return decide_and_carry_out(call);
+  auto result = decide_and_carry_out(call);
+  if (result.ok()) return result;  // its model was looked at before the last of it was saved
+  return judge(*call.engine.gguf, result.status());
 }
 
 }  // namespace reform

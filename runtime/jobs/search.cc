@@ -9,6 +9,7 @@
 #include "base/try.h"
 #include "runtime/jobs/methods/methods.h"
 #include "runtime/jobs/store_impl.h"
+#include "runtime/model/judge.h"
 
 namespace reform {
 namespace {
@@ -106,7 +107,7 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
   const Status status = answer_all();
   // Eviction goes by last use, so a search that fails counts, too.
   store.contexts->note_asked(contexts);
-  return status;
+  return judge(*engine.gguf, status);
 }
 
 Status search(Engine& engine, Store& store, const std::vector<std::string>& contexts,
