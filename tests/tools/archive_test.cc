@@ -183,7 +183,7 @@ TEST_CASE("export and import onto a full disk are said, and nothing of them stay
                           "XDG_DATA_HOME=" + b.path("data") + " " REFORM_BINARY " export long " + small + "/out 2>" +
                               b.path("err") + "; code=\\$?; ls " + small + " >" + b.path("left") + "; exit \\$code") ==
         10);
-  CHECK(read(b.path("err")).find("No space") != std::string::npos);
+  CHECK(read(b.path("err")).find("the disk is full; make room") != std::string::npos);
   CHECK(read(b.path("left")).empty());
 }
 

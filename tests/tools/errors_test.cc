@@ -250,6 +250,7 @@ TEST_CASE("a full disk is said, with an exit code of its own", "[tools]") {
   CHECK(code == 10);
   CHECK(read(b.path("err")).find("full") != std::string::npos);
 
+  CHECK(read(b.path("err")).find("IO error") == std::string::npos);
   // What a search for heads computes lies in the cache, and is not left on a disk that it fills.
   const std::string heads =
       b.write("heads.sh", "export XDG_CACHE_HOME=" + small + "; " REFORM_BINARY " heads -q --model " + tiny("qwen2") +
