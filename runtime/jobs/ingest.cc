@@ -76,7 +76,9 @@ Result<Reservation> reserve_reading(const IngestCall& call, int64_t bytes) {
   MemoryAccount& account = call.engine.account;
   MemoryPlan plan = in_use(account);
   plan[MemoryCategory::kTokens] += bytes;
-  TRY(plan.check(account.cap_bytes(), "a larger --max-host-memory would fit"));
+  TRY(plan.check(
+      account.cap_bytes(),
+      "that is for reading the text, and running the model needs more: a larger --max-host-memory would fit"));
   return Reservation::create(account, MemoryCategory::kTokens, bytes);
 }
 

@@ -264,6 +264,20 @@ TEST_CASE("the cap on memory: refused beforehand with what was asked and what wo
   const Bench b;
   check_refused(b.ingest("c", b.text, {"--max-host-memory", "100KiB"}), 11, {"weights", "--max-host-memory"});
   check_refused(b.ingest("c", b.text, {"--max-host-memory", "1MiB"}), 11,
+  const Args generate = {"generate", "--model", tiny("qwen2"), "-n", "1", "word", "--max-host-memory"};
+  const auto with_cap = [&](const std::string& cap) {
+    Args args = generate;
+    args.push_back(cap);
+    return b.run(args);
+  };
+  check_refused(with_cap("10"), 11, {"needs", "the cap is 10 B", "a larger --max-host-memory"});
+  // What is said to be needed is enough.
+  const std::string needs = with_cap("400KiB").err;
+  double mib = 0;
+  const size_t figure = needs.find("this needs ");
+  REQUIRE(figure != std::string::npos);
+  REQUIRE(std::sscanf(needs.c_str() + figure, "this needs %lf MiB and", &mib) == 1);
+  CHECK(with_cap(std::to_string(mib) + "MiB").exit_code == 0);
                 {"needs", "the cap is 1.0 MiB", "tokens", "a larger --max-host-memory would fit"});
   check_refused(b.run({"heads", "--model", tiny("qwen2"), "--max-host-memory", "1MiB"}), 11,
                 {"needs", "the cap is 1.0 MiB", "fewer --questions or a larger --max-host-memory"});
@@ -286,7 +300,8 @@ TEST_CASE("the cap on memory: refused beforehand with what was asked and what wo
   CHECK((chunk < 8192 && chunk >= 64 && cache == chunk));
   large[large.size() - 3] = std::to_string(chunk), large.back() = std::to_string(cache);
   CHECK(b.run(large).exit_code == 0);
-  check_refused(b.ingest("none", b.text, {"--max-host-memory", "20MiB"}), 11, {"none is small enough"});
+  check_refused(b.ingest("none", b.text, {"--max-host-memory", "20MiB"}), 11,
+                {"none is small enough: with --chunk-tokens 64 --cache-tokens 64 this needs ", " MiB; "});
 
   // Every accepted cap holds: the peaks of all categories together, the store's included, stay below it.
   int n_accepted = 0;
@@ -309,3 +324,9 @@ TEST_CASE("the cap on memory: refused beforehand with what was asked and what wo
   }
   CHECK((n_accepted > 3 && n_accepted < 15));
 }
+  // Questions that are held count, too.
+  std::string questions;
+  for (int i = 0; i < 20000; ++i) questions += "why " + std::to_string(i) + "?\n";
+  const std::string many = b.write("questions", questions);
+  CHECK(b.run({"search", "c", "why?", "--max-host-memory", "48MiB"}).exit_code == 0);
+  check_refused(b.run({"search", "c", "--file", many, "--max-host-memory", "48MiB"}), 11, {"needs"});
