@@ -118,7 +118,7 @@ class Walk {
     if (!S_ISREG(info.st_mode)) return leave_out("special", full);
     const Result<std::string> head = read_head(full);
     if (!head.ok()) return head.status();
-    const bool seen = has_text(head.value());
+    const bool seen = has_text(head.value(), choice_.encoding);
     // As many an __init__.py. A longer file is read to be told so.
     if (!seen && head.value().size() < kHeadBytes) return leave_out("empty", full);
     if (looks_binary(head.value(), choice_.encoding)) return leave_out("binary", full);

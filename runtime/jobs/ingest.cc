@@ -86,7 +86,8 @@ Result<Reservation> reserve_reading(const IngestCall& call, int64_t bytes) {
 Result<TextMatch> compare_texts(const IngestCall& call, const ContextMeta& stored) {
   TRY_ASSIGN(const ProgressState state, parse_progress(stored.progress, call.name));
   TRY_ASSIGN(const auto reading, reserve_reading(call, SourceReader::most_bytes(call.sources, /*converts=*/false)));
-  TRY_ASSIGN(auto reader, SourceReader::open(call.sources, 0, /*lossy=*/true, call.cancel));
+  TRY_ASSIGN(const ContextSettings settings, parse_settings(stored.settings, call.name));
+  TRY_ASSIGN(auto reader, SourceReader::open_bytes(call.sources, settings.encoding, call.cancel));
   std::string_view block;
   for (const SourceHash& part : state.read) {
     RunningHash hash;

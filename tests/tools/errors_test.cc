@@ -179,7 +179,7 @@ TEST_CASE("names: what is no name is refused before any work, any other is only 
 TEST_CASE("ask: questions and options that cannot work", "[tools]") {
   const Bench b;
   REQUIRE(b.ingest("c", b.text).exit_code == 0);
-  for (const char* question : {"", " \t\n"}) check_refused(b.run({"ask", "c", question}), 2, {"question is empty"});
+  for (const char* question : {"", " \t\n\x1b"}) check_refused(b.run({"ask", "c", question}), 2, {"question is empty"});
   std::string long_question;
   for (int i = 0; i < 3000; ++i) long_question += "why ";
   check_refused(b.run({"ask", "c", long_question}), 2, {"question", "window of 1024"});

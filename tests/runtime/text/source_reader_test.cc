@@ -32,8 +32,8 @@ Status read_all(const std::string& a, const std::string& b, bool lossy, std::str
 
 }  // namespace
 
-TEST_CASE("a source without a character that is no white space is refused, wherever it stands", "[runtime]") {
-  const std::string white = " \t\r\n\u00a0\u2028\u3000\ufeff";
+TEST_CASE("a source without a character that shows is refused, wherever it stands", "[runtime]") {
+  const std::string white = std::string(" \t\r\n\u00a0\u2028\u3000\ufeff\u200b\0\0\0", 21);
   std::string text;
   std::vector<SourceFile> files;
   for (const std::string& nothing : {std::string(), white, std::string(65'531, ' ') + white}) {
