@@ -385,7 +385,7 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
                             const std::vector<IngestSource>& sources, const IngestOptions& options,
                             const IngestProgressCallback& progress, const CancelToken* cancel) {
   TRY(options.validate());
-  TRY(check_context_name(name));
+  if (store.impl().contexts->find(name).status().code == Code::kNotFound) TRY(check_context_name(name));
   if (sources.empty()) return Status{Code::kUsage, "no text to ingest: name at least one file"};
   TRY_ASSIGN(const auto turn, engine.impl().turns.take(cancel));
   remark_disk(engine.impl(), store.impl());
