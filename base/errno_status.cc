@@ -34,7 +34,7 @@ std::string reason(int error) {
     case ELOOP:
       return "its symbolic links lead in a circle";
     case EROFS:
-      return "the file system is read-only";
+      return "the file system is read-only; make it writable, or use another place";
     case EISDIR:
       return "is a directory";
     case EMFILE:
@@ -52,9 +52,9 @@ std::string reason(int error) {
     case ENAMETOOLONG:
       return "the name is too long for the file system";
     case ENOSPC:
-      return "the disk is full";
+      return "the disk is full; make room";
     case EDQUOT:
-      return "this user's disk quota is used up";
+      return "this user's disk quota is used up; make room";
     default:
       return std::generic_category().message(error);
   }

@@ -34,7 +34,8 @@ std::string difference(const FileIdentity& before, const FileIdentity& now) {
 std::string difference(const FileIdentity& before, const std::string& path) {
   struct stat info;
   if (::stat(path.c_str(), &info) == 0) return difference(before, FileIdentity::of(info));
-  return errno == ENOENT ? "is gone" : "can no longer be examined: " + std::generic_category().message(errno);
+  return errno == ENOENT ? "was removed or renamed"
+                         : "can no longer be examined: " + std::generic_category().message(errno);
 }
 
 }  // namespace reform

@@ -24,7 +24,7 @@ std::string to_string(const FileIdentity& identity);
 
 // What became of a file: "was cut from 20,600,000 bytes to 300,000". "": nothing.
 std::string difference(const FileIdentity& before, const FileIdentity& now);
-// The same for what the path names now: "is gone".
+// The same for what the path names now: "was removed or renamed".
 std::string difference(const FileIdentity& before, const std::string& path);
 
 }  // namespace reform

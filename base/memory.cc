@@ -8,6 +8,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/bytes_needed.h"
+
 namespace reform {
 namespace {
 
@@ -30,8 +32,9 @@ Status MemoryAccount::reserve(MemoryCategory category, int64_t bytes) {
   if (cap_bytes_ > 0 && total > cap_bytes_) {
     total_.fetch_sub(bytes);
     return {Code::kMemoryCap,
-            fmt::format("{} more for {} would pass the memory cap: {} of {} are in use", format_bytes(bytes),
-                        name(category), format_bytes(total - bytes), format_bytes(cap_bytes_))};
+            fmt::format("{} more for {} would pass the memory cap: {} of {} are in use; a cap of {} or more is needed",
+                        format_bytes(bytes), name(category), format_bytes(total - bytes), format_bytes(cap_bytes_),
+                        format_bytes_up(total))};
   }
   raise_to(peak_total_, total);
   raise_to(peak_[size_t(category)], current_[size_t(category)].fetch_add(bytes) + bytes);

@@ -69,7 +69,8 @@ Status run_import(const ImportFlags& flags, Output& out) {
   if (!options.model_path.empty()) expect_lost_model(options.model_path, out);
   const auto done =
       import_context(*store.value(), from, options, show_bytes(out.progress(), from.path), &scope.token());
-  if (done.status().code == Code::kCancelled) return {Code::kCancelled, "stopped; nothing was imported"};
+  // Whoever wrote to a pipe may have been stopped, too, so that the archive looks cut short.
+  if (!done.ok() && scope.token().cancelled()) return {Code::kCancelled, "interrupted; nothing was imported"};
   if (!done.ok()) return done.status();
   print_result(flags, store.value()->dir(), done.value(), out);
   return {};

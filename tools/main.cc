@@ -15,6 +15,7 @@
 #include "tools/json_output.h"
 #include "tools/output.h"
 #include "tools/progress.h"
+#include "tools/stack_limit.h"
 #include "tools/sudden_end.h"
 #include "tools/verbs.h"
 
@@ -121,6 +122,7 @@ int run(int argc, char** argv) {
   const Words words = words_of(argc, argv);
   const bool json = has_option(words, "--json");
   if (json) expect_json();
+  if (const std::string stack = too_small_stack(); !stack.empty()) end_suddenly(Code::kMemoryCap, stack);
 
   CLI::App app(kAbout, "reform");
   use_help_formatter(app);

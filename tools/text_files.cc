@@ -36,12 +36,18 @@ constexpr Kind kKinds[] = {{"binary", "binary file", "binary files"},
                            {"special", "pipe, socket or device", "pipes, sockets or devices"},
                            {"store", "store of contexts", "stores of contexts"}};
 
+// Of what its directory has just listed.
+Status not_there_any_more(const std::string& path, int error) {
+  if (error != ENOENT) return errno_status(error, path);
+  return {Code::kBadText, path + ": was removed or renamed while texts were looked for; run this again"};
+}
+
 Result<std::string> read_head(const std::string& path) {
   errno = 0;
   std::ifstream in(path, std::ios::binary);
   std::string head(kHeadBytes, '\0');
   in.read(head.data(), std::streamsize(head.size()));
-  if (!in.is_open() || in.bad()) return errno_status(errno, path);
+  if (!in.is_open() || in.bad()) return not_there_any_more(path, errno);
   head.resize(size_t(in.gcount()));
   return head;
 }
@@ -99,7 +105,7 @@ class Walk {
   Status add_entry(const std::string& path) {
     const std::string full = root_ + path;
     struct stat info;
-    if (::lstat(full.c_str(), &info) != 0) return errno_status(errno, full);
+    if (::lstat(full.c_str(), &info) != 0) return not_there_any_more(full, errno);
     const bool is_folder = S_ISDIR(info.st_mode);
     if (matches(choice_.exclude, path)) return {};
     if (!is_folder && !choice_.include.empty() && !matches(choice_.include, path)) {
@@ -112,7 +118,7 @@ class Walk {
     if (!S_ISREG(info.st_mode)) return leave_out("special", full);
     const Result<std::string> head = read_head(full);
     if (!head.ok()) return head.status();
-    const bool seen = has_text(head.value());
+    const bool seen = has_text(head.value(), choice_.encoding);
     // As many an __init__.py. A longer file is read to be told so.
     if (!seen && head.value().size() < kHeadBytes) return leave_out("empty", full);
     if (looks_binary(head.value(), choice_.encoding)) return leave_out("binary", full);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "base/bytes_needed.h"
 #include "base/machine.h"
 #include "base/memory_room.h"
 #include "base/try.h"
@@ -14,6 +15,7 @@
 #include "runtime/engine/engine_impl.h"
 #include "runtime/engine/machine.h"
 #include "runtime/model/fingerprint.h"
+#include "runtime/model/judge.h"
 #include "runtime/model/synthetic/model.h"
 #include "runtime/recompute/decode.h"
 
@@ -65,7 +67,7 @@ Status check_room(const EngineOptions& options, int64_t bytes, const std::string
   const std::string or_else = advice.find("--max-host-memory") == std::string::npos ? ", or " + advice : "";
   return {Code::kMemoryCap,
           fmt::format("this needs {} more memory, {} for the program included, and {} are left by {}; raise that{}",
-                      format_bytes(bytes + kProgramBytes), format_bytes(kProgramBytes), format_bytes(room.bytes),
+                      format_bytes_up(bytes + kProgramBytes), format_bytes(kProgramBytes), format_bytes(room.bytes),
                       room.limit, or_else)};
 }
 
@@ -77,6 +79,31 @@ void warn_if_read_again(const Engine::Impl& e) {
            fmt::format("{} has {}, and {} are left by {}: it will be read from the disk again and "
                        "again, slowly; a smaller model would stay in memory",
                        e.gguf->path(), format_bytes(e.gguf->file_bytes()), format_bytes(room.bytes), room.limit));
+}
+
+// What the file says of the model, its tokenizer and its chat template.
+Status read_model(Engine::Impl& e) {
+  TRY_ASSIGN(e.model, Model::create(*e.gguf));
+  TRY_ASSIGN(e.tokenizer, Tokenizer::create(*e.gguf));
+  if (e.tokenizer->n_vocab() > e.model->shape().n_vocab) {
+    return {Code::kBadModel, fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", e.gguf->path(),
+                                         e.tokenizer->n_vocab(), e.model->shape().n_vocab)};
+  }
+  e.chat = chat_template(*e.gguf, e.options.chat_template);
+  return {};
+}
+
+// Before the weights, so that a cap that is too small for both is told with the sum.
+Status take_tables(Engine::Impl& e) {
+  const int64_t bytes = e.tokenizer->table_bytes() + TokenTable::bytes(e.tokenizer->n_vocab());
+  MemoryPlan least;
+  least[MemoryCategory::kTokens] = bytes;
+  if (e.device->is_host()) least[MemoryCategory::kWeights] = e.gguf->file_bytes();
+  TRY(least.check(e.options.max_host_memory_bytes,
+                  "that is for the model alone: what it does needs more, and says how much; a larger "
+                  "--max-host-memory, or a smaller or more quantised model, would fit"));
+  TRY_ASSIGN(e.tokenizer_tables, Reservation::create(e.account, MemoryCategory::kTokens, bytes));
+  return {};
 }
 
 Result<ModelInfo> describe(const Engine::Impl& e) {
@@ -111,13 +138,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   impl->options = options;
   impl->log = std::move(log);
   TRY_ASSIGN(impl->gguf, Gguf::open(model_path));
-  TRY_ASSIGN(impl->model, Model::create(*impl->gguf));
-  TRY_ASSIGN(impl->tokenizer, Tokenizer::create(*impl->gguf));
-  if (impl->tokenizer->n_vocab() > impl->model->shape().n_vocab) {
-    return Status{Code::kBadModel, fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", model_path,
-                                               impl->tokenizer->n_vocab(), impl->model->shape().n_vocab)};
-  }
-  impl->chat = chat_template(*impl->gguf, options.chat_template);
+  TRY(judge(*impl->gguf, read_model(*impl)));
   // A template that the user named must work. One that we do not know matters only once it is needed.
   if (!options.chat_template.empty() && !impl->chat.ok()) return impl->chat.status();
   impl->isa = chosen_isa(options.isa);
@@ -130,9 +151,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
                               model_path, head_dim, impl->device->max_head_dim(), impl->device->name())};
   }
   TRY_ASSIGN(impl->info, describe(*impl));
-  TRY_ASSIGN(impl->tokenizer_tables,
-             Reservation::create(impl->account, MemoryCategory::kTokens,
-                                 impl->tokenizer->table_bytes() + TokenTable::bytes(impl->tokenizer->n_vocab())));
+  TRY(take_tables(*impl));
   if (impl->gguf->is_synthetic() && impl->device->is_host())
     TRY(check_room(options, impl->gguf->file_bytes(), "a smaller model, or one of a smaller type, would fit"));
   warn_if_read_again(*impl);

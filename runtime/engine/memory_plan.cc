@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/bytes_needed.h"
 #include "base/try.h"
 
 namespace reform {
@@ -25,7 +26,7 @@ Status MemoryPlan::check(int64_t cap_bytes, const std::string& advice) const {
     if (bytes[c] == 0) continue;
     table += fmt::format("{}{} {}", table.empty() ? "" : ", ", name(MemoryCategory(c)), format_bytes(bytes[c]));
   }
-  return {Code::kMemoryCap, fmt::format("this needs {} and the cap is {} ({}); {}", format_bytes(total_bytes()),
+  return {Code::kMemoryCap, fmt::format("this needs {} and the cap is {} ({}); {}", format_bytes_up(total_bytes()),
                                         format_bytes(cap_bytes), table, advice)};
 }
 

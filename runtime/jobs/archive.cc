@@ -11,6 +11,7 @@
 #include "runtime/model/gguf.h"
 #include "runtime/text/progress_state.h"
 #include "storage/disk/new_file.h"
+#include "storage/format/context_name.h"
 
 namespace reform {
 namespace {
@@ -104,6 +105,8 @@ Result<ArchiveResult> import_context(Store& store, const ImportOrigin& from, con
   if (summary.status().code == Code::kExists)
     return Status{Code::kExists, summary.status().message +
                                      ", with other contents; import it --as another name, or remove that one first"};
+  if (summary.status().code == Code::kUsage && !check_context_name(name).ok())
+    return Status{Code::kUsage, fmt::format("{}: {}; --as gives it another", from.path, summary.status().message)};
   TRY(summary);
   ArchiveResult result;
   TRY_ASSIGN(result.context, store.find(name));

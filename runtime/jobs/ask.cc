@@ -9,6 +9,7 @@
 #include "base/try.h"
 #include "runtime/jobs/methods/methods.h"
 #include "runtime/jobs/store_impl.h"
+#include "runtime/model/judge.h"
 #include "runtime/recompute/empty_text.h"
 #include "runtime/text/sources.h"
 
@@ -77,7 +78,6 @@ Result<AskResult> run(const AskMethod& method, Ask& ask) {
   if (ask.callbacks.on_sources) ask.callbacks.on_sources(out.sources);
   ask.enter("recompute");
   TRY_ASSIGN(Answer answer, method.answer(ask, spans));
-  TRY(ask.engine.gguf->check_unchanged());
   take_answer(std::move(answer), *ask.engine.tokenizer, out);
   out.method = method.traits.name;
   out.full_model_tokens = ask.full_model_tokens + out.recomputed_tokens;
@@ -155,12 +155,11 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
   chosen = chosen_options(options, method.traits, ask.contexts, engine);
   ask.load_ms = total.elapsed_ms();
   auto result = run(method, ask);
-  if (result.ok()) {
-    result.value().timings.total_ms = total.elapsed_ms();
-    result.value().memory = memory_report(engine, &store.account);
-  }
   // Noted even if there is no answer, since eviction goes by last use.
   store.contexts->note_asked(contexts);
+  TRY(judge(*engine.gguf, result.status()));
+  result.value().timings.total_ms = total.elapsed_ms();
+  result.value().memory = memory_report(engine, &store.account);
   return result;
 }
 

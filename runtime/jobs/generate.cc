@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 #include <reform/generate.h>
+#include <reform/text.h>
 
 #include "base/stopwatch.h"
 #include "base/try.h"
 #include "runtime/engine/engine_impl.h"
+#include "runtime/model/judge.h"
 #include "runtime/recompute/decode.h"
 #include "runtime/recompute/empty_text.h"
 #include "runtime/recompute/prompt.h"
@@ -34,8 +36,9 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   Engine::Impl& engine = engine_handle.impl();
   TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
   const Stopwatch total;
+  if (is_blank(prompt)) return Status{Code::kUsage, "the prompt is empty"};
   TRY_ASSIGN(const std::vector<int32_t> ids, encode_prompt(engine, prompt, options));
-  if (ids.empty()) return Status{Code::kUsage, "the prompt is empty"};
+  if (ids.empty()) return Status{Code::kUsage, "the model's vocabulary has no tokens for the prompt"};
   const ModelShape& shape = engine.model->shape();
   const int64_t n_all = int64_t(ids.size()) + options.sampling.max_new_tokens;
   if (n_all > shape.trained_window_tokens) {
@@ -46,8 +49,9 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   }
   TRY_ASSIGN(auto decoder, engine.open_decoder(int64_t(ids.size()), options.sampling, {},
                                                "a shorter prompt or a smaller -n needs less", cancel));
-  TRY_ASSIGN(GenerateResult out, decoder->run(ids, on_text, {}, cancel));
-  TRY(engine.gguf->check_unchanged());
+  auto made = decoder->run(ids, on_text, {}, cancel);
+  TRY(judge(*engine.gguf, made.status()));
+  GenerateResult out = std::move(made).value();
   out.empty_because = why_empty(out);
   out.timings.phases_ms = {{"recompute_ms", out.timings.prompt_ms}, {"decode_ms", out.timings.predicted_ms}};
   out.timings.total_ms = total.elapsed_ms();

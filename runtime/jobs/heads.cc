@@ -4,6 +4,7 @@
 
 #include "base/try.h"
 #include "runtime/engine/head_search.h"
+#include "runtime/model/judge.h"
 
 namespace reform {
 
@@ -21,7 +22,9 @@ Result<HeadSearchResult> search_heads(Engine& engine_handle, const HeadSearchOpt
   TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
   if (engine.gguf->is_synthetic())
     return Status{Code::kUsage, engine.info.name + ": a model with random weights has no heads to choose"};
-  TRY_ASSIGN(HeadSearch found, run_head_search(engine, options, /*with_curve=*/true, progress, cancel));
+  auto searched = run_head_search(engine, options, /*with_curve=*/true, progress, cancel);
+  TRY(judge(*engine.gguf, searched.status()));
+  HeadSearch found = std::move(searched).value();
   if (Heads paper = engine.paper_heads(); !paper.empty()) found.sets[kPaperDepth] = {std::move(paper), {}};
   HeadSearchResult& result = found.report;
   result.heads_file = heads_file_json(found.sets, engine.info.name, engine.info.fingerprint);

@@ -10,6 +10,7 @@
 #include "runtime/jobs/ingest_decision.h"
 #include "runtime/jobs/ingest_job.h"
 #include "runtime/jobs/kept_settings.h"
+#include "runtime/model/judge.h"
 #include "runtime/text/same_encoding.h"
 #include "storage/format/context_name.h"
 
@@ -75,7 +76,9 @@ Result<Reservation> reserve_reading(const IngestCall& call, int64_t bytes) {
   MemoryAccount& account = call.engine.account;
   MemoryPlan plan = in_use(account);
   plan[MemoryCategory::kTokens] += bytes;
-  TRY(plan.check(account.cap_bytes(), "a larger --max-host-memory would fit"));
+  TRY(plan.check(
+      account.cap_bytes(),
+      "that is for reading the text, and running the model needs more: a larger --max-host-memory would fit"));
   return Reservation::create(account, MemoryCategory::kTokens, bytes);
 }
 
@@ -83,7 +86,8 @@ Result<Reservation> reserve_reading(const IngestCall& call, int64_t bytes) {
 Result<TextMatch> compare_texts(const IngestCall& call, const ContextMeta& stored) {
   TRY_ASSIGN(const ProgressState state, parse_progress(stored.progress, call.name));
   TRY_ASSIGN(const auto reading, reserve_reading(call, SourceReader::most_bytes(call.sources, /*converts=*/false)));
-  TRY_ASSIGN(auto reader, SourceReader::open(call.sources, 0, /*lossy=*/true, call.cancel));
+  TRY_ASSIGN(const ContextSettings settings, parse_settings(stored.settings, call.name));
+  TRY_ASSIGN(auto reader, SourceReader::open_bytes(call.sources, settings.encoding, call.cancel));
   std::string_view block;
   for (const SourceHash& part : state.read) {
     RunningHash hash;
@@ -381,7 +385,7 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
                             const std::vector<IngestSource>& sources, const IngestOptions& options,
                             const IngestProgressCallback& progress, const CancelToken* cancel) {
   TRY(options.validate());
-  TRY(check_context_name(name));
+  if (store.impl().contexts->find(name).status().code == Code::kNotFound) TRY(check_context_name(name));
   if (sources.empty()) return Status{Code::kUsage, "no text to ingest: name at least one file"};
   TRY_ASSIGN(const auto turn, engine.impl().turns.take(cancel));
   remark_disk(engine.impl(), store.impl());
@@ -391,7 +395,9 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
   const Status kept = call.store.contexts->keep_limit(name);
   call.note_evictions();
   TRY(kept);
-  return decide_and_carry_out(call);
+  auto result = decide_and_carry_out(call);
+  if (result.ok()) return result;  // its model was looked at before the last of it was saved
+  return judge(*call.engine.gguf, result.status());
 }
 
 }  // namespace reform

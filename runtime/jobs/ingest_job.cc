@@ -101,6 +101,7 @@ Status IngestJob::open_compressor(const CompressOptions& options) {
 // Tries smaller chunks and caches.
 Status IngestJob::say_what_fits(const Status& why) {
   CompressOptions options = compress_;
+  std::string least = why.message;
   for (int64_t n = std::max(options.chunk_tokens, options.cache_tokens) / 2; n >= ranges::kChunkTokens.least; n /= 2) {
     options.chunk_tokens = std::min(options.chunk_tokens, n);
     options.cache_tokens = std::min(options.cache_tokens, n);
@@ -108,12 +109,16 @@ Status IngestJob::say_what_fits(const Status& why) {
     options.sink_tokens = std::min(options.sink_tokens, n / 2);
     const Status fits = open_compressor(options);
     compressor_ = {};
+    least = fits.message;
     if (fits.code == Code::kMemoryCap) continue;
     TRY(fits);
     return {why.code, fmt::format("{}: --chunk-tokens {} --cache-tokens {} would fit", why.message,
                                   options.chunk_tokens, options.cache_tokens)};
   }
-  return {why.code, why.message + ", but none is small enough: a smaller model is needed, or more memory"};
+  return {why.code,
+          fmt::format("{}, but none is small enough: with --chunk-tokens {} --cache-tokens {} {}; a smaller "
+                      "model is needed, or more memory",
+                      why.message, options.chunk_tokens, options.cache_tokens, least.substr(0, least.find(" and ")))};
 }
 
 Status IngestJob::open_context() {

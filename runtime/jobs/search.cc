@@ -9,6 +9,7 @@
 #include "base/try.h"
 #include "runtime/jobs/methods/methods.h"
 #include "runtime/jobs/store_impl.h"
+#include "runtime/model/judge.h"
 
 namespace reform {
 namespace {
@@ -39,6 +40,20 @@ Result<std::vector<Ids>> encode_questions(const Engine::Impl& engine, const std:
     all.push_back(std::move(ids).value());
   }
   return all;
+}
+
+// The questions and their tokens are held until the last one is answered.
+Result<Reservation> reserve_questions(Engine::Impl& engine, const std::vector<SearchQuestion>& questions,
+                                      const std::vector<Ids>& ids) {
+  int64_t bytes = 0;
+  for (const SearchQuestion& q : questions) bytes += int64_t(sizeof(q) + q.text.size() + q.name.size());
+  for (const Ids& tokens : ids) bytes += int64_t(sizeof(tokens) + tokens.size() * sizeof(tokens[0]));
+  MemoryPlan plan = in_use(engine.account);
+  plan[MemoryCategory::kTokens] += bytes;
+  TRY(plan.check(engine.account.cap_bytes(),
+                 "that is for the questions, and the search needs more: fewer at a time, or a larger "
+                 "--max-host-memory, would fit"));
+  return Reservation::create(engine.account, MemoryCategory::kTokens, bytes);
 }
 
 // The result of the question that `ask` holds.
@@ -75,6 +90,7 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
   if (contexts.empty()) return Status{Code::kUsage, "name at least one context to search"};
   if (questions.empty()) return Status{Code::kUsage, "there is no question"};
   TRY_ASSIGN(const std::vector<Ids> ids, encode_questions(engine, questions));
+  TRY_ASSIGN(const Reservation held, reserve_questions(engine, questions, ids));
 
   AskOptions ask_options;
   static_cast<GatherOptions&>(ask_options) = options;
@@ -106,7 +122,7 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
   const Status status = answer_all();
   // Eviction goes by last use, so a search that fails counts, too.
   store.contexts->note_asked(contexts);
-  return status;
+  return judge(*engine.gguf, status);
 }
 
 Status search(Engine& engine, Store& store, const std::vector<std::string>& contexts,

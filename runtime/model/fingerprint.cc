@@ -9,6 +9,7 @@
 #include "base/small_file.h"
 #include "base/try.h"
 #include "runtime/model/gguf.h"
+#include "runtime/model/judge.h"
 #include "runtime/model/soundness.h"
 
 namespace reform {
@@ -22,7 +23,7 @@ bool changes_states(std::string_view key) {
 }
 
 Result<std::string> checked_fingerprint(const Gguf& gguf) {
-  if (!gguf.is_synthetic()) TRY(check_finite(gguf));
+  if (!gguf.is_synthetic()) TRY(judge(gguf, check_finite(gguf)));
   std::string fingerprint = compute_fingerprint(gguf);
   TRY(gguf.check_unchanged());
   return fingerprint;

@@ -8,12 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
 #include "base/try.h"
 #include "runtime/model/gguf_parser.h"
+#include "runtime/model/judge.h"
 #include "runtime/model/synthetic/image.h"
 
 namespace reform {
@@ -96,7 +98,8 @@ class Mapping {
   std::optional<FileIdentity> identity_;
 };
 
-// The elements of an array value.
+// The elements of an array value. The parser has checked it, but whoever writes to the file changes the mapping, too:
+// no more elements than there is room for.
 struct Elements {
   Kind kind;
   uint64_t n;
@@ -104,13 +107,17 @@ struct Elements {
 };
 
 constexpr size_t kArrayHeaderBytes = 4 + 8;
+constexpr uint32_t kLeastElemBytes = 8;  // of a text: its length
 
 Elements elements(const Value& array) {
   Elements e = {};
   gguf::Cursor cursor(array.bytes);
   uint32_t kind = 0;
   CHECK(cursor.read(kind) && cursor.read(e.n));
+  if (kind >= uint32_t(Kind::kCount)) return {Kind::kU8, 0, {}};
   e.kind = Kind(kind), e.bytes = array.bytes.subspan(kArrayHeaderBytes);
+  const uint32_t elem_bytes = gguf::info(e.kind).bytes;
+  e.n = std::min<uint64_t>(e.n, e.bytes.size() / (elem_bytes > 0 ? elem_bytes : kLeastElemBytes));
   return e;
 }
 
@@ -152,6 +159,9 @@ struct Gguf::Impl {
     return {Code::kBadModel, fmt::format("{}: metadata key {} is of kind {}, expected {}", label, gguf::quoted(key),
                                          kind_name(value), expected)};
   }
+  Status no_text(std::string_view key) const {
+    return {Code::kBadModel, fmt::format("{}: metadata key {}: its text passes its end", label, gguf::quoted(key))};
+  }
   // The elements as integers; booleans as 0 and 1.
   Result<std::vector<int64_t>> ints(std::string_view key, const Elements& e) const;
   Status open_synthetic(std::string_view name_and_type);
@@ -190,9 +200,10 @@ Result<std::unique_ptr<Gguf>> Gguf::open(const std::string& path) {
   }
   TRY(impl->mapping.open(path));
   impl->image = impl->mapping.bytes();
-  TRY(gguf::parse(impl->image, path, impl->tables));
-  impl->mapping.read_ahead();
-  return std::unique_ptr<Gguf>(new Gguf(std::move(impl)));
+  std::unique_ptr<Gguf> gguf(new Gguf(std::move(impl)));
+  TRY(judge(*gguf, gguf::parse(gguf->impl_->image, path, gguf->impl_->tables)));
+  gguf->impl_->mapping.read_ahead();
+  return gguf;
 }
 
 Result<std::unique_ptr<Gguf>> Gguf::parse(std::span<const std::byte> bytes, const std::string& label) {
@@ -269,7 +280,7 @@ Result<std::optional<std::string_view>> Gguf::get_string(std::string_view key) c
   if (value == nullptr) return std::optional<std::string_view>();
   if (value->kind != Kind::kString) return impl_->wrong_kind(key, *value, "text");
   std::string_view text;
-  CHECK(gguf::Cursor(value->bytes).read_string(text));
+  if (!gguf::Cursor(value->bytes).read_string(text)) return impl_->no_text(key);
   return std::optional<std::string_view>(text);
 }
 
@@ -282,7 +293,8 @@ Result<std::optional<std::vector<std::string_view>>> Gguf::get_strings(std::stri
   const Elements e = elements(*value);
   std::vector<std::string_view> out(e.n);
   gguf::Cursor cursor(e.bytes);
-  for (std::string_view& text : out) CHECK(cursor.read_string(text));
+  for (std::string_view& text : out)
+    if (!cursor.read_string(text)) return impl_->no_text(key);
   return std::optional(std::move(out));
 }
 

@@ -1,5 +1,7 @@
 #include "runtime/recompute/empty_text.h"
 
+#include <reform/text.h>
+
 #include <algorithm>
 #include <iterator>
 #include <string_view>
@@ -23,7 +25,7 @@ constexpr Reason kReasons[] = {
 }  // namespace
 
 std::string why_empty(const GenerateResult& generated) {
-  if (generated.text.find_first_not_of(" \t\r\n") != std::string::npos) return "";
+  if (!is_blank(generated.text)) return "";
   if (generated.finish_reason == "stop") return generated.timings.predicted_n <= 1 ? "end" : "blank";
   return generated.finish_reason;
 }

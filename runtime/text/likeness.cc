@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <iterator>
 
-#include "runtime/text/text_finder.h"
-
 namespace reform {
 namespace {
 
@@ -144,12 +142,6 @@ int64_t not_a_text(std::string_view block, bool at_start) {
 bool looks_binary(std::string_view head, const std::string& encoding) {
   if (begins_as_no_text(head)) return true;
   return is_utf8(encoding) && (head.find('\0') != std::string_view::npos || has_many_rare(head));
-}
-
-bool has_text(std::string_view head) {
-  TextFinder text;
-  text.look(head);
-  return text.found();
 }
 
 Status not_utf8(const std::string& name, std::string_view start, std::string_view block, size_t pos, int64_t byte) {

@@ -22,9 +22,14 @@ constexpr size_t kFirstLookBytes = 4096;
 
 Status changed(const std::string& name, const std::string& how) {
   return {Code::kBadText,
-          fmt::format("{} {} while the text was being read; run this again once nobody writes to it, with "
-                      "--replace if the text is another one now",
+          fmt::format("{} {} while the text was being read; run this again once the file is whole and nobody writes to "
+                      "it, with --replace if the text is another one now",
                       name, how)};
+}
+
+// looked_at: it was there before.
+Status cannot_open(const std::string& name, int error, bool looked_at) {
+  return looked_at && error == ENOENT ? changed(name, "was removed or renamed") : errno_status(error, name);
 }
 
 Status or_lossy(Status status) {
@@ -33,27 +38,28 @@ Status or_lossy(Status status) {
 }
 
 Status nothing_to_read(const std::string& name, int64_t n_bytes) {
+  constexpr const char* kBlank = "the text is white space alone, or other characters that do not show";
   return {Code::kBadText, fmt::format("{}: {}: there is nothing to read; leave it out", name,
-                                      n_bytes == 0 ? "the text is empty" : "the text is white space alone")};
+                                      n_bytes == 0 ? "the text is empty" : kBlank)};
 }
 
 FileDescriptor open_file(const std::string& path) { return FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); }
 
-// Reads a file up to its first character that is no white space.
-Status check_has_text(const std::string& path) {
+// Reads a file up to its first character that is not blank.
+Status check_has_text(const std::string& path, const std::string& encoding) {
   const FileDescriptor file = open_file(path);
-  if (!file.valid()) return errno_status(errno, path);
-  TextFinder text;
+  if (!file.valid()) return cannot_open(path, errno, /*looked_at=*/true);
+  TRY_ASSIGN(EncodedTextFinder text, EncodedTextFinder::create(encoding));
   std::string buffer(kFirstLookBytes, '\0');
   for (int64_t n_bytes = 0;;) {
     const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno_status(errno, fmt::format("{}: reading failed at byte {}", path, n_bytes));
-    if (n == 0) return nothing_to_read(path, n_bytes);
     n_bytes += n;
-    text.look({buffer.data(), size_t(n)});
+    TRY(text.look({buffer.data(), size_t(n)}, /*at_end=*/n == 0));
     if (text.found()) return {};
-    buffer.resize(kBlockBytes);
+    if (n == 0) return nothing_to_read(path, n_bytes);
+    buffer.resize(encoding.empty() ? kBlockBytes : kConvertedBlockBytes);
   }
 }
 
@@ -69,14 +75,29 @@ Result<std::unique_ptr<SourceReader>> SourceReader::open(const std::vector<Inges
   reader->first_byte_ = first_byte;
   reader->lossy_ = lossy;
   reader->cancel_ = cancel;
-  for (const IngestSource& source : sources) {
-    TRY_ASSIGN(Input input, examine(source));
-    if (!input.identity) reader->total_bytes_ = -1;
-    if (reader->total_bytes_ >= 0) reader->total_bytes_ += input.identity->size_bytes;
-    reader->inputs_.push_back(std::move(input));
-  }
+  TRY(reader->add(sources, encoding));
   reader->buffer_.resize(encoding.empty() ? kBlockBytes : kConvertedBlockBytes);
   return reader;
+}
+
+Result<std::unique_ptr<SourceReader>> SourceReader::open_bytes(const std::vector<IngestSource>& sources,
+                                                               const std::string& encoding, const CancelToken* cancel) {
+  auto reader = std::make_unique<SourceReader>();
+  reader->lossy_ = reader->bytes_only_ = true;
+  reader->cancel_ = cancel;
+  TRY(reader->add(sources, encoding));
+  reader->buffer_.resize(kBlockBytes);
+  return reader;
+}
+
+Status SourceReader::add(const std::vector<IngestSource>& sources, const std::string& encoding) {
+  for (const IngestSource& source : sources) {
+    TRY_ASSIGN(Input input, examine(source, encoding));
+    if (!input.identity) total_bytes_ = -1;
+    if (total_bytes_ >= 0) total_bytes_ += input.identity->size_bytes;
+    inputs_.push_back(std::move(input));
+  }
+  return {};
 }
 
 int64_t SourceReader::most_bytes(const std::vector<IngestSource>& sources, bool converts) {
@@ -88,14 +109,14 @@ int64_t SourceReader::most_bytes(const std::vector<IngestSource>& sources, bool 
   return bytes;
 }
 
-Result<SourceReader::Input> SourceReader::examine(const IngestSource& source) {
+Result<SourceReader::Input> SourceReader::examine(const IngestSource& source, const std::string& encoding) {
   Input input{source.path, source.stream, std::nullopt};
   if (source.stream != nullptr) return input;
   struct stat info;
-  if (::stat(source.path.c_str(), &info) != 0) return errno_status(errno, source.path);
+  if (::stat(source.path.c_str(), &info) != 0) return cannot_open(source.path, errno, source.seen);
   if (S_ISDIR(info.st_mode)) return Status{Code::kUsage, source.path + ": is a directory; name the files to read"};
   if (!S_ISREG(info.st_mode)) return input;  // opening a pipe twice would lose its text
-  if (!source.seen) TRY(check_has_text(source.path));
+  if (!source.seen) TRY(check_has_text(source.path, encoding));
   if (info.st_size > 0) input.identity = FileIdentity::of(info);
   return input;
 }
@@ -121,7 +142,8 @@ Result<std::string_view> SourceReader::next() {
     if (block.empty()) {
       TRY(end_file(input));
       text_.look(converted_);
-      if (!text_.found()) return nothing_to_read(input.name, files_.back().size_bytes);
+      text_.end();
+      if (!bytes_only_ && !text_.found()) return nothing_to_read(input.name, files_.back().size_bytes);
       ++current_;
       if (converted_.empty()) continue;
       return std::string_view(converted_);
@@ -146,7 +168,7 @@ Result<size_t> SourceReader::read_some(const Input& input) {
 Result<size_t> SourceReader::read_file(const Input& input) {
   if (!file_.valid()) {
     file_ = open_file(input.name);
-    if (!file_.valid()) return errno_status(errno, input.name);
+    if (!file_.valid()) return cannot_open(input.name, errno, /*looked_at=*/input.identity.has_value());
   }
   size_t n = 0;
   while (n < buffer_.size()) {

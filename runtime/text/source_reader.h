@@ -32,6 +32,9 @@ class SourceReader {
   static Result<std::unique_ptr<SourceReader>> open(const std::vector<IngestSource>& sources, int64_t first_byte,
                                                     bool lossy, const CancelToken* cancel = nullptr,
                                                     const std::string& encoding = "");
+  // Gives the bytes as they are, to compare them with others. Looks at the files as open() does.
+  static Result<std::unique_ptr<SourceReader>> open_bytes(const std::vector<IngestSource>& sources,
+                                                          const std::string& encoding, const CancelToken* cancel);
 
   // Host memory of reading these sources, whatever is in them: that of their names, and a fixed part.
   static int64_t most_bytes(const std::vector<IngestSource>& sources, bool converts);
@@ -39,12 +42,12 @@ class SourceReader {
   static constexpr int64_t kMostBlockBytes = 64 * 1024;
 
   // The next block; empty at the end. kBadText names the file and the byte, or what became of the file, or says that
-  // the file was empty or had white space alone. kIo: a read failed. kCancelled.
+  // the file was empty or blank. kIo: a read failed. kCancelled.
   Result<std::string_view> next();
   // kBadText if a file has changed since open(), read or not.
   Status check_unchanged() const;
 
-  bool saw_text() const { return text_.found(); }  // whether the current source has had more than white space so far
+  bool saw_text() const { return text_.found(); }  // whether the current source was not blank so far
   bool converts() const { return decoder_ != nullptr; }
   OffsetMap& offsets() { return offsets_; }  // of the converted text that nobody has taken yet
   int64_t bytes_read() const { return bytes_read_; }
@@ -58,7 +61,8 @@ class SourceReader {
     std::istream* stream = nullptr;        // instead of a file
     std::optional<FileIdentity> identity;  // of a regular file that is not empty; /proc has files that seem so
   };
-  static Result<Input> examine(const IngestSource& source);
+  static Result<Input> examine(const IngestSource& source, const std::string& encoding);
+  Status add(const std::vector<IngestSource>& sources, const std::string& encoding);
   Result<size_t> read_some(const Input& input);
   Result<size_t> read_file(const Input& input);
   Status end_file(const Input& input);
@@ -68,7 +72,7 @@ class SourceReader {
   std::vector<Input> inputs_;
   size_t current_ = 0;
   FileDescriptor file_;  // the current input's
-  bool lossy_ = false;
+  bool lossy_ = false, bytes_only_ = false;
   const CancelToken* cancel_ = nullptr;
   int64_t first_byte_ = 0, bytes_read_ = 0, total_bytes_ = 0;
   RunningHash hash_;

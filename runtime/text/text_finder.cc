@@ -4,14 +4,11 @@
 
 #include <utility>
 
+#include "base/blank.h"
+#include "base/try.h"
 #include "runtime/tokenizer/unicode.h"
 
 namespace reform {
-namespace {
-
-constexpr uint32_t kByteOrderMark = 0xfeff;  // says how a text is written, and is none
-
-}  // namespace
 
 void TextFinder::look(std::string_view block) {
   if (found_) return;
@@ -22,22 +19,43 @@ void TextFinder::look(std::string_view block) {
       open_ = text.substr(pos);
       return;
     }
-    found_ = c.kind == Utf8Char::Kind::kInvalid ||
-             (char_class(c.code_point) != CharClass::kSpace && c.code_point != kByteOrderMark);
+    found_ = c.kind == Utf8Char::Kind::kInvalid || !is_blank(char32_t(c.code_point));
     pos += c.n_bytes;
   }
 }
 
-bool is_blank(std::string_view text) {
-  constexpr std::u32string_view kZeroWidth = U"\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff";
-  for (size_t pos = 0; pos < text.size();) {
-    const Utf8Char c = decode_utf8(text, pos);
-    if (c.kind != Utf8Char::Kind::kValid) return false;
-    const bool is_zero_width = kZeroWidth.find(char32_t(c.code_point)) != std::u32string_view::npos;
-    if (char_class(c.code_point) != CharClass::kSpace && !is_zero_width) return false;
-    pos += c.n_bytes;
+Result<EncodedTextFinder> EncodedTextFinder::create(const std::string& encoding) {
+  EncodedTextFinder finder;
+  if (is_utf8(encoding)) return finder;
+  TRY_ASSIGN(finder.decoder_, TextDecoder::create(encoding, /*lossy=*/true));
+  TRY(finder.decoder_->begin(encoding));
+  return finder;
+}
+
+Status EncodedTextFinder::look(std::string_view bytes, bool at_end) {
+  if (decoder_ == nullptr) {
+    finder_.look(bytes);
+  } else {
+    std::string text;
+    OffsetMap unused;
+    TRY(decoder_->decode(bytes, at_end, text, unused));
+    finder_.look(text);
   }
-  return true;
+  if (at_end) finder_.end();
+  return {};
+}
+
+bool is_blank(std::string_view utf8) {
+  TextFinder finder;
+  finder.look(utf8);
+  finder.end();
+  return !finder.found();
+}
+
+bool has_text(std::string_view head, const std::string& encoding) {
+  auto finder = EncodedTextFinder::create(encoding);
+  // An encoding that is unknown is refused elsewhere.
+  return !finder.ok() || !finder.value().look(head, /*at_end=*/true).ok() || finder.value().found();
 }
 
 }  // namespace reform

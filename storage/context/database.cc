@@ -172,8 +172,8 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& dir, const C
   rocksdb::DB* db = nullptr;
   const rocksdb::DBOptions options = database_options(mode, *share.disk);
   TRY_ASSIGN(const rocksdb::Status opened, open_database(options, dir, mode, opened_families, handles, db));
-  if (!want_of_resources(opened).ok()) return made->status_of(opened, "opening");
-  if (is_read_error(opened)) return Status{Code::kIo, fmt::format("{}: opening: {}", tag.text(), opened.ToString())};
+  if (!system_refusal(opened).ok()) return made->status_of(opened, "opening");
+  if (is_read_error(opened)) return Status{Code::kIo, fmt::format("{}: opening: {}", tag.text(), words_of(opened))};
   // An existing database that RocksDB calls invalid (a file or column family is gone) is damaged.
   if (opened.IsInvalidArgument() && mode != Mode::kCreate) {
     return Status{Code::kCorrupt, fmt::format("{}: cannot be opened: {}", tag.text(), opened.ToString())};
@@ -195,8 +195,8 @@ Database::~Database() {
 
 Status Database::status_of(const rocksdb::Status& status, const std::string& doing) const {
   if (status.ok()) return {};
-  if (const Status wanting = want_of_resources(status); !wanting.ok())
-    return {wanting.code, fmt::format("{}: {}: {}", tag_.text(), doing, wanting.message)};
+  if (const Status refused = system_refusal(status); !refused.ok())
+    return {refused.code, fmt::format("{}: {}: {}", tag_.text(), doing, refused.message)};
   Code code = Code::kInternal;
   if (status.IsCorruption() || status.IsNotSupported() || status.IsPathNotFound() || status.IsNotFound()) {
     code = Code::kCorrupt;
@@ -207,7 +207,7 @@ Status Database::status_of(const rocksdb::Status& status, const std::string& doi
   } else if (status.IsMemoryLimit()) {
     code = Code::kMemoryCap;
   }
-  return {code, fmt::format("{}: {}: {}", tag_.text(), doing, status.ToString())};
+  return {code, fmt::format("{}: {}: {}", tag_.text(), doing, words_of(status))};
 }
 
 // A value in a blob file is found through a small table. Once that table is verified, the frame protects the blob, for

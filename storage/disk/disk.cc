@@ -5,8 +5,10 @@
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 #include "base/try.h"
@@ -15,23 +17,40 @@
 
 namespace reform {
 
-Status want_of_resources(const rocksdb::Status& status) {
-  if (status.ok()) return {};
+namespace {
+
+// 0: none.
+int errno_of(const rocksdb::Status& status) {
   const std::string text = status.ToString();
-  for (const int error : {ENOMEM, EMFILE, ENFILE, EFBIG}) {
-    const std::string why = ": " + std::generic_category().message(error);
-    if (text.ends_with(why)) return errno_status(error, text.substr(0, text.size() - why.size()));
-  }
-  return {};
+  for (const int error : {ENOMEM, EMFILE, ENFILE, EFBIG, ENOSPC, EDQUOT, EROFS, EACCES, EPERM, EIO})
+    if (text.ends_with(": " + std::generic_category().message(error))) return error;
+  return 0;
+}
+
+}  // namespace
+
+std::string words_of(const rocksdb::Status& status) {
+  const std::string text = status.ToString();
+  std::string_view words = text;
+  for (const std::string_view kind : {"IO error: ", "No space left on device: ", "While "})
+    if (words.starts_with(kind)) words.remove_prefix(kind.size());
+  return std::string(words);
+}
+
+Status system_refusal(const rocksdb::Status& status) {
+  const int error = status.ok() ? 0 : errno_of(status);
+  if (error == 0) return {};
+  const std::string words = words_of(status), why = ": " + std::generic_category().message(error);
+  return errno_status(error, words.substr(0, words.size() - std::min(words.size(), why.size())));
 }
 
 Status disk_status(const rocksdb::IOStatus& status, const std::string& verb, const std::string& path) {
   if (status.ok()) return {};
-  if (const Status wanting = want_of_resources(status); !wanting.ok())
-    return {wanting.code, fmt::format("cannot {} {}: {}", verb, path, wanting.message)};
+  const std::string what = fmt::format("cannot {} {}", verb, path);
+  if (const int error = errno_of(status); error != 0) return errno_status(error, what);
   const bool is_gone = status.IsNotFound() || status.IsPathNotFound();
   const Code code = status.IsNoSpace() ? Code::kNoSpace : is_gone ? Code::kNotFound : Code::kIo;
-  return {code, fmt::format("cannot {} {}: {}", verb, path, status.ToString())};
+  return {code, fmt::format("{}: {}", what, words_of(status))};
 }
 
 rocksdb::IOStatus read_small(rocksdb::FSSequentialFile& file, std::string& bytes) {

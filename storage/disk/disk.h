@@ -69,11 +69,13 @@ rocksdb::IOStatus read_small(rocksdb::FSSequentialFile& file, std::string& bytes
 // For our own files. Unlike with RocksDB's defaults, a full disk is an error and never a signal.
 rocksdb::FileOptions writing_options();
 
-// The system's refusal for want of memory, descriptors or a larger file, in whatever RocksDB makes of it; ok if it is
-// none. RocksDB keeps only the errno's text, at the end of its own.
-Status want_of_resources(const rocksdb::Status& status);
+// What RocksDB says, without its names of kinds: "appending to file: /a/000007.log: Input/output error".
+std::string words_of(const rocksdb::Status& status);
+// The system's refusal, in whatever RocksDB makes of it, as errno_status() puts it; ok if it is none. RocksDB keeps
+// only the errno's text, at the end of its own. What is not there, or no directory, is none: RocksDB looks for such.
+Status system_refusal(const rocksdb::Status& status);
 
-// "cannot <verb> <path>: why": kNoSpace, kMemoryCap, kUnavailable, kNotFound or kIo.
+// "cannot <verb> <path>: why", with the codes of errno_status().
 Status disk_status(const rocksdb::IOStatus& status, const std::string& verb, const std::string& path);
 
 }  // namespace reform

@@ -6,6 +6,7 @@
 
 #include "base/try.h"
 #include "storage/context/verify.h"
+#include "storage/format/context_name.h"
 #include "storage/store/impl.h"
 #include "storage/store/import.h"
 
@@ -103,6 +104,7 @@ Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, 
     };
     return compare_archive(in, manifest, as_archived, progress);
   }
+  TRY(check_context_name(manifest.identity.name));
   TRY(space_->keep_limit(""));
   TRY_ASSIGN(const std::string id, StoreDirectory::new_id());
   FileLock lock;

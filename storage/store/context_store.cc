@@ -256,7 +256,7 @@ Result<std::string> DirectoryStore::check_free(const std::string& name, Which wh
 Result<std::unique_ptr<ContextWriter>> DirectoryStore::create(const std::string& name, int32_t row_bytes,
                                                               const std::string& settings, Which which,
                                                               const ExtraKinds& extra_kinds) {
-  TRY(check_context_name(name));
+  if (which == Which::kCurrent) TRY(check_context_name(name));
   if (row_bytes < 1 || row_bytes > schema::kMaxRowBytes) {
     return Status{Code::kUsage, fmt::format("rows of {} bytes: 1 to {} are possible", row_bytes, schema::kMaxRowBytes)};
   }

@@ -4,7 +4,6 @@
 
 #include "base/try.h"
 #include "storage/context/stored_writer.h"
-#include "storage/format/context_name.h"
 
 namespace reform {
 
@@ -14,7 +13,7 @@ Status admit_archive(archive::Manifest& manifest, const EditMeta& admit) {
   if (admit) TRY(admit(meta));
   manifest.identity.name = meta.name;
   manifest.identity.settings = meta.settings;
-  return check_context_name(meta.name);
+  return {};
 }
 
 Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& share, const std::string& id,

@@ -15,7 +15,7 @@
 
 namespace reform {
 
-// Shows `admit` what the archive holds, takes the name and settings that it leaves, and checks the name.
+// Shows `admit` what the archive holds, and takes the name and settings that it leaves.
 Status admit_archive(archive::Manifest& manifest, const EditMeta& admit);
 
 // Makes context `id` in trash/ from the rest of the archive, finished and on the disk. `lock` is the context's

@@ -158,12 +158,13 @@ TEST_CASE("a named pipe is a text like a file", "[tools]") {
 TEST_CASE("names: what is no name is refused before any work, any other is only a name", "[tools]") {
   const Bench b;
   const std::string long_name(129, 'n');
-  for (const std::string& name : {std::string(), long_name, std::string("a\nb"), std::string("\xff\xfe")}) {
+  for (const std::string& name :
+       {std::string(), long_name, std::string("a\nb"), std::string("\xff\xfe"), std::string("."), std::string("../x"),
+        std::string("/etc/passwd"), std::string(" a")}) {
     CAPTURE(name);
     check_refused(b.ingest(name, b.text), 2, {"context's name"});
   }
-  const std::string names[] = {"../x", "/etc/passwd",         ".",           "-n", "名前 😀",
-                               "a b",  std::string(128, 'n'), "context.json"};
+  const std::string names[] = {"...", "-n", "名前 😀", "a b", std::string(128, 'n'), "context.json"};
   for (const std::string& name : names) {
     CAPTURE(name);
     REQUIRE(b.ingest(name, b.text).exit_code == 0);
@@ -179,7 +180,7 @@ TEST_CASE("names: what is no name is refused before any work, any other is only 
 TEST_CASE("ask: questions and options that cannot work", "[tools]") {
   const Bench b;
   REQUIRE(b.ingest("c", b.text).exit_code == 0);
-  for (const char* question : {"", " \t\n"}) check_refused(b.run({"ask", "c", question}), 2, {"question is empty"});
+  for (const char* question : {"", " \t\n\x1b"}) check_refused(b.run({"ask", "c", question}), 2, {"question is empty"});
   std::string long_question;
   for (int i = 0; i < 3000; ++i) long_question += "why ";
   check_refused(b.run({"ask", "c", long_question}), 2, {"question", "window of 1024"});
@@ -249,6 +250,7 @@ TEST_CASE("a full disk is said, with an exit code of its own", "[tools]") {
   if (code == -1) return skip("no small disk can be mounted here");
   CHECK(code == 10);
   CHECK(read(b.path("err")).find("full") != std::string::npos);
+  CHECK(read(b.path("err")).find("IO error") == std::string::npos);
 
   // What a search for heads computes lies in the cache, and is not left on a disk that it fills.
   const std::string heads =
@@ -262,6 +264,20 @@ TEST_CASE("a full disk is said, with an exit code of its own", "[tools]") {
 TEST_CASE("the cap on memory: refused beforehand with what was asked and what would do", "[tools]") {
   const Bench b;
   check_refused(b.ingest("c", b.text, {"--max-host-memory", "100KiB"}), 11, {"weights", "--max-host-memory"});
+  const Args generate = {"generate", "--model", tiny("qwen2"), "-n", "1", "word", "--max-host-memory"};
+  const auto with_cap = [&](const std::string& cap) {
+    Args args = generate;
+    args.push_back(cap);
+    return b.run(args);
+  };
+  check_refused(with_cap("10"), 11, {"needs", "the cap is 10 B", "a larger --max-host-memory"});
+  // What is said to be needed is enough.
+  const std::string needs = with_cap("400KiB").err;
+  double mib = 0;
+  const size_t figure = needs.find("this needs ");
+  REQUIRE(figure != std::string::npos);
+  REQUIRE(std::sscanf(needs.c_str() + figure, "this needs %lf MiB and", &mib) == 1);
+  CHECK(with_cap(std::to_string(mib) + "MiB").exit_code == 0);
   check_refused(b.ingest("c", b.text, {"--max-host-memory", "1MiB"}), 11,
                 {"needs", "the cap is 1.0 MiB", "tokens", "a larger --max-host-memory would fit"});
   check_refused(b.run({"heads", "--model", tiny("qwen2"), "--max-host-memory", "1MiB"}), 11,
@@ -285,7 +301,8 @@ TEST_CASE("the cap on memory: refused beforehand with what was asked and what wo
   CHECK((chunk < 8192 && chunk >= 64 && cache == chunk));
   large[large.size() - 3] = std::to_string(chunk), large.back() = std::to_string(cache);
   CHECK(b.run(large).exit_code == 0);
-  check_refused(b.ingest("none", b.text, {"--max-host-memory", "20MiB"}), 11, {"none is small enough"});
+  check_refused(b.ingest("none", b.text, {"--max-host-memory", "20MiB"}), 11,
+                {"none is small enough: with --chunk-tokens 64 --cache-tokens 64 this needs ", " MiB; "});
 
   // Every accepted cap holds: the peaks of all categories together, the store's included, stay below it.
   int n_accepted = 0;
@@ -307,4 +324,10 @@ TEST_CASE("the cap on memory: refused beforehand with what was asked and what wo
     }
   }
   CHECK((n_accepted > 3 && n_accepted < 15));
+  // Questions that are held count, too.
+  std::string questions;
+  for (int i = 0; i < 20000; ++i) questions += "why " + std::to_string(i) + "?\n";
+  const std::string many = b.write("questions", questions);
+  CHECK(b.run({"search", "c", "why?", "--max-host-memory", "48MiB"}).exit_code == 0);
+  check_refused(b.run({"search", "c", "--file", many, "--max-host-memory", "48MiB"}), 11, {"needs"});
 }

@@ -108,6 +108,14 @@ TEST_CASE("ulimit -n: too few descriptors are said, and are no damage", "[tools]
   CHECK((n_refused > 3 && n_refused < 18));
 }
 
+TEST_CASE("ulimit -s: a stack that is too small for RocksDB is said", "[tools]") {
+  if (kSanitized) return skip(kWhySkip);
+  const Limited b;
+  for (const char* kib : {"64", "128", "255"})
+    check_error(b.ingest("ulimit -s " + std::string(kib) + ";"), 11, "ulimit -s");
+  CHECK(b.ingest("ulimit -s 256;").exit_code == 0);
+}
+
 TEST_CASE("ulimit -f: a file that may not grow is like a full disk", "[tools]") {
   const Limited b;
   for (const char* way : {"plain", "auto"}) {

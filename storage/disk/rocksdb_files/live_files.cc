@@ -52,6 +52,7 @@ Status check_table_blocks(const Disk& disk, const std::string& path) {
   rocksdb::Status status = reader.Open(path);
   if (status.ok()) status = reader.VerifyChecksum();
   if (status.ok()) return {};
+  TRY(system_refusal(status));
   return {status.IsIOError() ? Code::kIo : Code::kCorrupt, status.ToString()};
 }
 
@@ -82,6 +83,7 @@ Result<std::vector<LiveFile>> list_live_files(rocksdb::DB& db, const std::string
   std::vector<std::string> checksums, methods;
   rocksdb::Status status = db.GetLiveFilesChecksumInfo(list.get());
   if (status.ok()) status = list->GetAllFileChecksums(&numbers, &checksums, &methods);
+  TRY(system_refusal(status));
   if (!status.ok()) return Status{Code::kCorrupt, "its files cannot be listed: " + status.ToString()};
   std::vector<LiveFile> files;
   for (size_t i = 0; i < numbers.size(); ++i) {

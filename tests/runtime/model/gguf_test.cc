@@ -285,7 +285,7 @@ TEST_CASE("gguf: a file that was written to, cut, replaced or removed is noticed
   } cases[] = {{"was changed", [&] { keep_times(write_byte); }},
                {"was cut from", [&] { std::filesystem::resize_file(path, 100); }},
                {"was replaced by another file", [&] { std::filesystem::rename(other, path); }},
-               {"is gone", [&] { std::filesystem::remove(path); }}};
+               {"was removed or renamed", [&] { std::filesystem::remove(path); }}};
   for (const auto& c : cases) {
     full_file(3).write_file(path);
     full_file(3).write_file(other);

@@ -14,6 +14,7 @@ TEST_CASE("empty text: each way to end one has its reason, and each reason its s
   const Case cases[] = {{"", "stop", 1, "end"},
                         {" \r\n\t", "stop", 4, "blank"},
                         {"", "stop", 2, "blank"},
+                        {"\u200b\u00a0\x1b", "stop", 3, "blank"},
                         {"", "length", 0, "length"},
                         {"\n", "length", 7, "length"},
                         {"", "cancelled", 3, "cancelled"},

@@ -263,12 +263,18 @@ TEST_CASE("text: what is left out of many files as binary, and what is not", "[t
   // Another encoding may have NULs; a format's mark stays one.
   CHECK(!looks_binary("a\0b\0"s, "UTF-16LE"));
   CHECK(looks_binary("%PDF-1.7\0"s, "UTF-16LE"));
-  CHECK(!has_text(" \t\r\n\v\f\u00a0\ufeff"));
-  CHECK(has_text("\n x"));
+  CHECK(!has_text(" \t\r\n\v\f\u00a0\ufeff\0\u200b"s, ""));
+  CHECK(has_text("\n x", ""));
+  CHECK(has_text("\n\xe2", ""));  // no blank, but a cut character
+  // As bytes these letters of Gurmukhi are control characters, and EBCDIC's space is an @.
+  CHECK(has_text("\x06\x0a\x07\x0a", "UTF-16LE"));
+  CHECK(!has_text(" \0\0\0"s, "UTF-16LE"));
+  CHECK(!has_text("@@@", "EBCDIC-US"));
 }
 
-TEST_CASE("a text of spaces of any kind and of characters without width is blank", "[runtime][text]") {
-  for (const char* text : {"", " \t\r\n", "\u2003", "\u00a0", "\u3000 \u2028", "\u200b", "\ufeff", " \u2060\u200d"})
+TEST_CASE("a text of spaces of any kind and of characters that do not show is blank", "[runtime][text]") {
+  for (const std::string& text : {""s, " \t\r\n"s, "\u2003"s, "\u00a0"s, "\u3000 \u2028"s, "\u200b"s, "\ufeff"s,
+                                  " \u2060\u200d"s, "\0\0\0"s, "\x1b\x7f\u0085"s, "\u00ad\u034f\u061c"s, "\ufe0f"s})
     CHECK(is_blank(text));
   for (const char* text : {"a", "\u200b?", "\u00a0…", "\xff", "\xe2\x80", "😀"}) CHECK_FALSE(is_blank(text));
 }

@@ -152,7 +152,7 @@ Status Session::verify() {
     if (verdict.n_damages == 0) continue;
     // There, what cannot be read counts as damage.
     const Status& first = verdict.damages.front();
-    return {first.message.find("planned fault") != std::string::npos ? Code::kIo : first.code, first.message};
+    return {first.message.find("Input/output error") != std::string::npos ? Code::kIo : first.code, first.message};
   }
   return {};
 }
