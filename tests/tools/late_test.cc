@@ -113,7 +113,7 @@ TEST_CASE("late gather: parts make up the score, both rounds are told, and confi
   CHECK(rounds == std::set<int>{1, 2});
   CHECK((n_short == 1 && n_edges > 0));
   CHECK(n_merged > 0);
-  CHECK(run({"show", "--store", b.store, kNames[0]}).out.find("heads        not a shipped set: q1.1 k1.0\n") !=
+  CHECK(b.run({"show", "--store", b.store, kNames[0]}).out.find("heads        not a shipped set: q1.1 k1.0\n") !=
         std::string::npos);
 }
 
