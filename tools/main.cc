@@ -92,7 +92,7 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   if (is_missing && !is_option) what = describe_missing(verb);
   // An option with a typing error has often swallowed the missing argument.
   for (const std::string& word : is_missing ? verb.remaining() : Words()) {
-    if (word.starts_with('-') && word.size() > 1) what += fmt::format("; there is no option {}", word);
+    if (word.starts_with('-') && word != "-" && word != "--") what += fmt::format("; there is no option {}", word);
   }
   if ((is_missing || is_count) && !is_option) what += "; the form is: " + form_of(verb);
   return fmt::format("{} (reform {} --help explains)", what, verb.get_name());

@@ -110,6 +110,9 @@ TEST_CASE("an argument that is missing, or one too many, shows the form of the v
   check_error(box, {"ask", "name"}, 2, "the form is: reform ask [OPTIONS] NAME... QUESTION");
   check_error(box, {"ingest", "name", "report.txt"}, 2, "--model is required (reform ingest --help explains)");
   check_error(box, {"show", "--stroe"}, 2, "NAME is missing; there is no option --stroe; the form is");
+  const CommandResult ended = box.run({"ingest", "name", "--"});
+  CHECK(ended.exit_code == 2);
+  CHECK(ended.err.find("NAME or FILE is missing; the form is") != std::string::npos);
 }
 
 TEST_CASE("a store that does not exist is empty to the verbs that make none, and is not made", "[tools]") {
