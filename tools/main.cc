@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tools/descriptors.h"
+#include "tools/empty_values.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
 #include "tools/output.h"
@@ -131,6 +132,7 @@ int run(int argc, char** argv) {
                "Versions of the tool, of the store's format and of --json; whether CUDA is built in");
   app.add_flag("--json", invocation.json, "One JSON object on standard output");
   for (AddVerb* add : kVerbs) add(app, invocation);
+  refuse_empty_values(app);
   app.require_subcommand(0, 1);
 
   ProgressLine& progress = ProgressLine::standard_error();
