@@ -120,6 +120,8 @@ void add_top_flag(CLI::App& verb, std::optional<int64_t>& top, const std::string
 Result<Asked> open_asked(const std::string& store_dir, const std::vector<std::string>& names, const EngineFlags& engine,
                          bool with_question, Output& out) {
   Asked asked;
+  if (std::find(names.begin(), names.end(), "") != names.end())
+    return Status{Code::kUsage, "NAME: a context's name must not be empty"};
   const auto advised = [&](const Status& status) { return with_question ? with_quotes_advice(status, names) : status; };
   auto store = open_existing(store_dir, names);
   if (!store.ok()) return advised(store.status());

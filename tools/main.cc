@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tools/descriptors.h"
+#include "tools/empty_values.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
 #include "tools/output.h"
@@ -93,7 +94,7 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   if (is_missing && !is_option) what = describe_missing(verb);
   // An option with a typing error has often swallowed the missing argument.
   for (const std::string& word : is_missing ? verb.remaining() : Words()) {
-    if (word.starts_with('-') && word.size() > 1) what += fmt::format("; there is no option {}", word);
+    if (word.starts_with('-') && word != "-" && word != "--") what += fmt::format("; there is no option {}", word);
   }
   if ((is_missing || is_count) && !is_option) what += "; the form is: " + form_of(verb);
   return fmt::format("{} (reform {} --help explains)", what, verb.get_name());
@@ -133,6 +134,7 @@ int run(int argc, char** argv) {
                "Versions of the tool, of the store's format and of --json; whether CUDA is built in");
   app.add_flag("--json", invocation.json, "One JSON object on standard output");
   for (AddVerb* add : kVerbs) add(app, invocation);
+  refuse_empty_values(app);
   app.require_subcommand(0, 1);
 
   ProgressLine& progress = ProgressLine::standard_error();

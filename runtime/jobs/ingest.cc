@@ -120,7 +120,7 @@ Result<bool> skip_committed(const IngestTarget& target) {
     pump.take(n);
     left -= n;
   }
-  const int64_t n_committed = target.writer->meta().n_tokens;
+  const int64_t n_committed = target.stored->n_tokens;
   const int64_t beyond = n_committed - target.start;
   TRY(pump.fill(beyond));
   if (pump.waiting() < beyond) return false;
@@ -152,7 +152,8 @@ Result<StoredFacts> facts_of(const IngestCall& call, const ContextEntry& entry, 
   if (which == Which::kReplacement && !replaces) return facts;  // its existence is enough
   facts.complete = entry.meta.complete;
   if (entry.busy) {
-    facts.usable = call.store.contexts->open_writer(call.name, which).status();  // says who holds it
+    facts.usable =
+        call.store.contexts->open_writer(call.name, which, {.may_evict = false}).status();  // says who holds it
     if (facts.usable.ok())
       facts.usable = {Code::kBusy,
                       fmt::format("context '{}' has just been changed by another process; run this again", call.name)};
@@ -190,12 +191,18 @@ Status open_text(const IngestCall& call, IngestTarget& target) {
   bool& lossy = target.settings.lossy;
   lossy = lossy || call.options.lossy;  // valid text reads the same either way, so a later call may add it
   // A resume compares what was committed after the checkpoint, all at once.
-  const int64_t n_committed = target.writer == nullptr ? 0 : target.writer->meta().n_tokens - target.start;
+  const int64_t n_committed = target.stored ? std::max<int64_t>(0, target.stored->n_tokens - target.start) : 0;
   const int64_t most_wanted = std::max({target.settings.chunk_tokens, kMostWhiteTokens, n_committed});
   target.pump.reset();
   target.reading = {};
   target.reading_bytes = most_reading_bytes(call, target, most_wanted);
   TRY_ASSIGN(target.reading, reserve_reading(call, target.reading_bytes));
+  TRY_ASSIGN(const StoreLimit limit, call.store.contexts->limit());
+  if (limit.max_bytes > 0 && limit.evict) {
+    TRY_ASSIGN(const int64_t n,
+               count_tokens(*call.engine.tokenizer, call.sources, part, target.settings, most_wanted, call.cancel));
+    target.n_total = n == kUnknownTokens ? n : part.begin_tokens + n;
+  }
   TRY_ASSIGN(auto reader,
              SourceReader::open(call.sources, part.source_begin_byte, lossy, call.cancel, target.settings.encoding));
   TRY_ASSIGN(target.pump, TokenPump::start(*call.engine.tokenizer, std::move(reader), part, lossy, most_wanted));
@@ -255,28 +262,28 @@ Result<IngestTarget> open_append(const IngestCall& call, const ContextMeta& then
   TRY(use_stored(call, then, target));
   target.state.part = target.state.append;
   target.start = target.state.part.begin_tokens;
+  target.stored = then;
   TRY(open_text(call, target));
   TRY(read_beginning(*target.pump));
-  // Locked only now, since a stream may keep us waiting for its text.
-  TRY_ASSIGN(target.writer, call.store.contexts->open_writer(call.name));
-  const ContextMeta& now = target.writer->meta();
-  if (now.id == then.id && now.progress == then.progress && now.sources == then.sources) return target;
-  return Status{Code::kBusy,
-                fmt::format("context '{}' was changed by another process meanwhile; run this again", call.name)};
+  return target;
 }
 
-// Locks an unfinished context and reads the text as far as it is committed, so that a resume can go on from there.
+// Reads the text as far as an unfinished context has it committed, so that a resume can go on from there.
 Result<TextMatch> open_unfinished(IngestCall& call, Which which, IngestTarget& target) {
   Stopwatch watch;
   target.which = which;
-  TRY_ASSIGN(target.writer, call.store.contexts->open_writer(call.name, which));
-  const ContextMeta& meta = target.writer->meta();
+  std::vector<int64_t> checkpoints;
+  {
+    TRY_ASSIGN(const auto reader, call.store.contexts->open_reader(call.name, which));
+    TRY_ASSIGN(checkpoints, reader->checkpoints());
+    target.stored = reader->meta();
+  }
+  const ContextMeta& meta = *target.stored;
   TRY(use_stored(call, meta, target));
   ProgressState& state = target.state;
   if (meta.complete && !state.read.empty()) state.read.pop_back();  // complete, but stopped before it took its place
   std::erase_if(target.sources_before,
                 [&](const SourceFile& f) { return f.begin_byte >= state.part.source_begin_byte; });
-  TRY_ASSIGN(const std::vector<int64_t> checkpoints, target.writer->checkpoints());
   target.start = resume_start(checkpoints, meta.n_tokens, target.settings.chunk_tokens, state);
   TRY(open_text(call, target));
   TRY_ASSIGN(const bool same, skip_committed(target));
@@ -346,6 +353,12 @@ Result<IngestFacts> look_up(const IngestCall& call, ContextMeta& current) {
   return facts;
 }
 
+std::string names_of(const std::vector<Eviction>& evicted) {
+  std::vector<std::string> names;
+  for (const Eviction& one : evicted) names.push_back(fmt::format("'{}'", one.context));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 Result<IngestResult> decide_and_carry_out(IngestCall& call) {
   ContextMeta current;
   TRY_ASSIGN(IngestFacts facts, look_up(call, current));
@@ -353,7 +366,7 @@ Result<IngestResult> decide_and_carry_out(IngestCall& call) {
   for (;;) {
     const IngestDecision decision = decide_ingest(facts, call.name);
     if (decision.drop_replacement) {
-      target = {};  // it may have the replacement open
+      target = {};
       TRY(call.store.contexts->remove(call.name, Which::kReplacement));
     }
     if (decision.action == Action::kRefuse) return decision.refusal;
@@ -392,12 +405,13 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
   const IngestOptions sized = with_sizes(options, engine.impl());
   TRY(sized.validate());
   IngestCall call{engine.impl(), store.impl(), name, sources, sized, progress, cancel, {}};
-  const Status kept = call.store.contexts->keep_limit(name);
-  call.note_evictions();
-  TRY(kept);
-  auto result = decide_and_carry_out(call);
-  if (result.ok()) return result;  // its model was looked at before the last of it was saved
-  return judge(*call.engine.gguf, result.status());
+  TRY(call.store.contexts->check_limit(name));
+  auto done = decide_and_carry_out(call);
+  if (done.ok()) return done;  // its model was looked at before the last of it was saved
+  if (done.status().code == Code::kNoSpace && !call.evicted.empty())
+    return Status{Code::kNoSpace,
+                  fmt::format("{}; removed before to make room: {}", done.status().message, names_of(call.evicted))};
+  return judge(*call.engine.gguf, done.status());
 }
 
 }  // namespace reform

@@ -16,11 +16,6 @@ namespace reform {
 namespace {
 
 constexpr double kReportEveryMs = 100;
-// Upper bounds in the store: a token's id and length, and a chunk's record of the text so far, beside its files.
-constexpr int64_t kSpanBytes = 16, kStateBytes = 64 * kKiB;
-// A finished context keeps the checkpoint that an append starts from only if the append would otherwise run more tokens
-// again, for each slot of the cache, than this. A shorter text is mostly checkpoints, and soon read.
-constexpr int64_t kRerunTokensPerSlot = 4;
 
 }  // namespace
 
@@ -70,7 +65,7 @@ Status IngestJob::make_compressor() {
   compress_.saves = true;
   warn_past_window(ingest_sizes(compress_).capacity - (wants_bos ? 0 : 1));
   const Status made = open_compressor(compress_);
-  const bool may_choose = target_.writer == nullptr && engine_.device->is_host();
+  const bool may_choose = !target_.stored && engine_.device->is_host();
   return made.code == Code::kMemoryCap && may_choose ? say_what_fits(made) : made;
 }
 
@@ -121,28 +116,50 @@ Status IngestJob::say_what_fits(const Status& why) {
                       why.message, options.chunk_tokens, options.cache_tokens, least.substr(0, least.find(" and ")))};
 }
 
+// Makes the context, or opens it, once the first chunk is read: then it is known how much room there must be.
+Status IngestJob::open_writer() {
+  Stopwatch watch;
+  TRY(target_.pump->fill(compress_.chunk_tokens));
+  call_.tokenise_ms += watch.lap_ms();
+  const ExtraKinds kinds = extra_kinds(settings_, engine_.model->shape());
+  const int64_t row_bytes = compressor_->layout().row_bytes();
+  room_.emplace(settings_, kinds, row_bytes, [this](int64_t n) { return compressor_->most_parts_bytes(n); });
+  const Growth first = room_->needed(place(std::min(compress_.chunk_tokens, target_.pump->waiting())));
+  ContextStore& contexts = *call_.store.contexts;
+  auto opened = target_.stored
+                    ? contexts.open_writer(name_, target_.which, first)
+                    : contexts.create(name_, int32_t(row_bytes), to_json(settings_), target_.which, kinds, first);
+  call_.note_evictions();
+  if (opened.status().code == Code::kNoSpace && target_.stored)
+    return {Code::kNoSpace, fmt::format("{}; context '{}' stays as it was", opened.status().message, name_)};
+  TRY_ASSIGN(writer_, std::move(opened));
+  if (!target_.stored) return {};
+  const ContextMeta &now = writer_->meta(), &then = *target_.stored;
+  if (now.id == then.id && now.n_tokens == then.n_tokens && now.progress == then.progress &&
+      now.sources == then.sources)
+    return {};
+  return {Code::kBusy, fmt::format("context '{}' was changed by another process meanwhile; run this again", name_)};
+}
+
 Status IngestJob::open_context() {
   TRY(make_compressor());
-  if (target_.writer == nullptr) {
-    const auto row_bytes = int32_t(compressor_->layout().row_bytes());
-    TRY_ASSIGN(target_.writer, call_.store.contexts->create(name_, row_bytes, to_json(settings_), target_.which,
-                                                            extra_kinds(settings_, engine_.model->shape())));
-    return {};
-  }
+  TRY(open_writer());
+  if (!target_.stored) return {};
   TRY(restore_cache());
   target_.state.can_append = false;
   target_.state.append = {};
   target_.state.committed_hash = target_.pump->hash();
-  TRY(target_.writer->truncate(target_.start, target_.sources_json(), to_json(target_.state)));
+  TRY(writer_->truncate(target_.start, target_.sources_json(), to_json(target_.state)));
   if (target_.start == 0 || compress_.policy->carries()) return {};
-  TRY_ASSIGN(const Tokens before, target_.writer->read_tokens(
-                                      std::max<int64_t>(0, target_.start - compress_.overlap_tokens), target_.start));
+  TRY_ASSIGN(const Tokens before,
+             writer_->read_tokens(std::max<int64_t>(0, target_.start - compress_.overlap_tokens), target_.start));
   overlap_ = before.ids;
   return {};
 }
 
 Status IngestJob::run() {
-  TRY(open_context());
+  if (const Status opened = open_context(); !opened.ok())
+    return opened.code == Code::kCancelled ? explain_stop(opened) : opened;
   since_checkpoint_.lap_ms();
   Status done = run_chunks();
   if (!done.ok()) {
@@ -152,7 +169,7 @@ Status IngestJob::run() {
   }
   // Of a first text nothing can be gone on with before something is saved.
   const bool is_useless = n_saved_ == 0 && target_.state.part.source_begin_byte == 0;
-  target_.writer.reset();
+  writer_.reset();
   if (!done.ok() && is_useless) (void)call_.store.contexts->remove(name_, target_.which);
   return done;
 }
@@ -169,36 +186,40 @@ Status IngestJob::run_chunks() {
 
 // Says what is saved, for the user, who stopped the ingest or must make room.
 Status IngestJob::explain_stop(const Status& why) const {
+  const int64_t n_read = writer_ != nullptr ? writer_->meta().n_tokens : n_saved_;
   const std::string saved =
-      n_saved_ == 0 ? "nothing is saved yet, the same command begins again"
-                    : fmt::format("{} tokens are saved of {} read so far, the same command goes on from there",
-                                  n_saved_, target_.writer->meta().n_tokens);
+      n_saved_ == 0
+          ? "nothing is saved yet, the same command begins again"
+          : fmt::format("{} tokens are saved of {} read so far, the same command goes on from there", n_saved_, n_read);
   if (why.code == Code::kCancelled) return {why.code, "stopped; " + saved};
   if (why.code == Code::kNoSpace) return {why.code, fmt::format("{}; {} once there is room", why.message, saved)};
   return why;
 }
 
+IngestPlace IngestJob::place(int64_t n_next) {
+  const TokenPump& pump = *target_.pump;
+  return {.n_begin = target_.start,
+          .n_done = n_done_,
+          .n_pending = pending_ ? int64_t(pending_->ids.size()) : 0,
+          .n_next = n_next,
+          .n_total = pump.ended() ? n_done_ + pump.waiting() : target_.n_total,
+          .n_saved = n_saved_,
+          .state_bytes = int64_t(target_.sources_json().size())};
+}
+
+Status IngestJob::claim(const IngestPlace& place) {
+  Status made = writer_->claim_room(room_->needed(place));
+  call_.note_evictions();
+  return made;
+}
+
 // Called before a chunk is run. If there is no room for it, the chunks before it are saved; room for them was claimed
 // earlier.
 Status IngestJob::claim_room(int64_t n_tokens) {
-  const ExtraKinds kinds = extra_kinds(settings_, engine_.model->shape());
-  const int64_t checkpoint_bytes = compressor_->most_parts_bytes(n_done_ + n_tokens);
-  const int64_t state_bytes = kStateBytes + int64_t(target_.sources_json().size());
-  const auto chunk_bytes = [&](int64_t n) {
-    int64_t bytes = n * (compressor_->layout().row_bytes() + kSpanBytes) + state_bytes;
-    for (const auto& [name, row_bytes] : kinds)
-      bytes += ContextKind{find_chunk_kind(name), row_bytes}.part_of(n).payload_bytes;
-    return bytes;
-  };
-  const auto make = [&](int64_t bytes) {
-    Status made = target_.writer->claim_room(bytes, checkpoint_bytes);
-    call_.note_evictions();
-    return made;
-  };
-  Status room = make(chunk_bytes(n_tokens) + (pending_ ? chunk_bytes(int64_t(pending_->ids.size())) : 0));
+  Status room = claim(place(n_tokens));
   if (room.code == Code::kNoSpace && pending_) {
     TRY(write_pending());
-    room = make(chunk_bytes(n_tokens));
+    room = claim(place(n_tokens));
   }
   if (room.code == Code::kNoSpace) save_what_is_read();
   return room;
@@ -251,7 +272,7 @@ Status IngestJob::run_chunk() {
   pending_ = std::move(chunk);
   if (!pending_->rows.under_way()) TRY(write_pending());
   if (append_base_ || since_checkpoint_.elapsed_ms() <= call_.options.checkpoint_seconds * 1000) return {};
-  return save_checkpoint(compress_.policy->carries());
+  return save_in_between();
 }
 
 // A state that is not a number makes all after it the same, so a sound model has no chunk with half its rows empty.
@@ -279,7 +300,7 @@ Status IngestJob::write_pending() {
     const auto [states, keys] = compressor_->pages();
     chunk.write.parts.insert(chunk.write.parts.end(), {{kPageStates.name, states}, {kPageKeys.name, keys}});
   }
-  const Status written = target_.writer->commit_chunk(chunk.write);
+  const Status written = writer_->commit_chunk(chunk.write);
   call_.store_ms += watch.lap_ms();
   return written;
 }
@@ -301,18 +322,30 @@ Status IngestJob::save_checkpoint(bool with_cache) {
   }
   std::vector<int64_t> keep = {n_done_};
   if (append_base_) keep.insert(keep.end(), {*append_base_, n_saved_});  // until finish(), a resume starts from them
-  TRY(target_.writer->save_checkpoint(n_done_, parts, keep));
+  TRY(writer_->save_checkpoint(n_done_, parts, keep));
   n_saved_ = n_done_;
   since_checkpoint_.lap_ms();
   call_.store_ms += watch.lap_ms();
   return {};
 }
 
+// In case of a crash. It is left out where the store has no room for it beside the next chunk and the last checkpoint.
+Status IngestJob::save_in_between() {
+  const TokenPump& pump = *target_.pump;
+  const bool with_cache = compress_.policy->carries();
+  IngestPlace here = place(pump.ended() ? std::min(compress_.chunk_tokens, pump.waiting()) : compress_.chunk_tokens);
+  here.one_more = with_cache;
+  const Status room = claim(here);
+  if (room.ok()) return save_checkpoint(with_cache);
+  since_checkpoint_.lap_ms();
+  return room.code == Code::kNoSpace ? Status{} : room;
+}
+
 // Makes the cache as it was at token target_.start: from the newest checkpoint up to there, and by running the stored
 // tokens after it again.
 Status IngestJob::restore_cache() {
   if (!compress_.policy->carries()) return {};
-  TRY_ASSIGN(const std::vector<int64_t> checkpoints, target_.writer->checkpoints());
+  TRY_ASSIGN(const std::vector<int64_t> checkpoints, writer_->checkpoints());
   n_saved_ = 0;
   for (const int64_t n : checkpoints) {
     if (n <= target_.start && n % compress_.chunk_tokens == 0) n_saved_ = std::max(n_saved_, n);
@@ -326,7 +359,7 @@ Status IngestJob::rerun_chunk() {
   Stopwatch watch;
   report("compress", 0);
   const int64_t n = compress_.chunk_tokens;
-  TRY_ASSIGN(const Tokens tokens, target_.writer->read_tokens(n_done_, n_done_ + n));
+  TRY_ASSIGN(const Tokens tokens, writer_->read_tokens(n_done_, n_done_ + n));
   const auto progress = [&](double done) { report("compress", done * double(n)); };
   TRY_ASSIGN(const RowsForHost rows, compressor_->run_chunk({}, tokens.ids, progress, cancel_));
   TRY(compressor_->wait_for(rows));
@@ -338,20 +371,16 @@ Status IngestJob::rerun_chunk() {
 Status IngestJob::load_checkpoint() {
   if (n_saved_ == 0) return {};
   CacheLoader loader = compressor_->loader();
-  TRY(target_.writer->load_checkpoint(n_saved_, [&](const std::string& part, std::span<const std::byte> bytes) {
+  TRY(writer_->load_checkpoint(n_saved_, [&](const std::string& part, std::span<const std::byte> bytes) {
     return loader.load_part(part, bytes);
   }));
   return loader.finish(/*may_be_empty=*/true);
 }
 
-bool IngestJob::keeps_append_start() const {
-  return compress_.policy->carries() && *append_base_ > kRerunTokensPerSlot * compress_.cache_tokens;
-}
-
 // Notes the last state that no continuation of the text could change.
 Status IngestJob::save_append_start() {
   append_base_ = n_done_;
-  if (n_done_ > n_saved_ && keeps_append_start()) TRY(save_checkpoint(/*with_cache=*/true));
+  if (n_done_ > n_saved_ && keeps_append_start(settings_, *append_base_)) TRY(save_checkpoint(/*with_cache=*/true));
   ProgressState& state = target_.state;
   state.can_append = true;
   state.append =
@@ -366,8 +395,7 @@ Status IngestJob::finish() {
   const bool carries_nothing = !compress_.policy->carries();
   if (carries_nothing) {
     Stopwatch watch;
-    TRY_ASSIGN(const Tokens tail,
-               target_.writer->read_tokens(std::max<int64_t>(0, n_done_ - kQuestionTailTokens), n_done_));
+    TRY_ASSIGN(const Tokens tail, writer_->read_tokens(std::max<int64_t>(0, n_done_ - kQuestionTailTokens), n_done_));
     TRY(compressor_->run_tail(tail.ids, cancel_));
     call_.compress_ms += watch.lap_ms();
   }
@@ -376,9 +404,10 @@ Status IngestJob::finish() {
   const SourceReader& reader = target_.pump->reader();
   TRY(check_files());
   target_.state.read.push_back({reader.bytes_read(), reader.hash()});
-  TRY_ASSIGN(std::vector<int64_t> dropped, target_.writer->checkpoints());
-  std::erase_if(dropped, [&](int64_t n) { return n == n_done_ || (n == *append_base_ && keeps_append_start()); });
-  TRY(target_.writer->finish(target_.sources_json(), to_json(target_.state), dropped));
+  TRY_ASSIGN(std::vector<int64_t> dropped, writer_->checkpoints());
+  const bool keeps_base = keeps_append_start(settings_, *append_base_);
+  std::erase_if(dropped, [&](int64_t n) { return n == n_done_ || (n == *append_base_ && keeps_base); });
+  TRY(writer_->finish(target_.sources_json(), to_json(target_.state), dropped));
   call_.store_ms += watch.lap_ms();
   return {};
 }

@@ -12,6 +12,7 @@
 #include "base/stopwatch.h"
 #include "runtime/compress/compress.h"
 #include "runtime/engine/engine_impl.h"
+#include "runtime/jobs/ingest_room.h"
 #include "runtime/jobs/settings.h"
 #include "runtime/jobs/store_impl.h"
 #include "runtime/text/progress_state.h"
@@ -40,8 +41,9 @@ struct IngestCall {
 struct IngestTarget {
   Which which = Which::kCurrent;
   ContextSettings settings;
-  std::unique_ptr<ContextWriter> writer;  // nullptr: the context is not made yet
-  int64_t start = 0;                      // tokens the context keeps; the pump's next token follows them
+  std::optional<ContextMeta> stored;  // the context as it was looked at, without a lock; nothing: it is not made yet
+  int64_t start = 0;                  // tokens the context keeps; the pump's next token follows them
+  int64_t n_total = kUnknownTokens;   // tokens of the context once the text is read
   ProgressState state;
   std::vector<SourceFile> sources_before;  // of earlier calls
   int64_t reading_bytes = 0;               // of host memory, for all that reading the text takes
@@ -85,19 +87,22 @@ class IngestJob {
   Status open_compressor(const CompressOptions& options);
   Status say_what_fits(const Status& why);
   Status open_context();
+  Status open_writer();
   Status run_chunks();
   Status run_chunk();
   PendingChunk next_chunk(int64_t n_tokens);
+  IngestPlace place(int64_t n_next);
+  Status claim(const IngestPlace& place);
   Status claim_room(int64_t n_tokens);
   Status check_states(const PendingChunk& chunk);
   void save_what_is_read();
   Status write_pending();
   Status check_files() const;
   Status save_checkpoint(bool with_cache);
+  Status save_in_between();
   Status restore_cache();
   Status rerun_chunk();
   Status load_checkpoint();
-  bool keeps_append_start() const;
   Status save_append_start();
   Status finish();
   Status explain_stop(const Status& why) const;
@@ -111,6 +116,8 @@ class IngestJob {
   const ContextSettings& settings_;  // of target_
   CompressOptions compress_;
   Session<Compressor> compressor_;
+  std::optional<IngestRoom> room_;
+  std::unique_ptr<ContextWriter> writer_;
   std::vector<int32_t> overlap_;        // the last tokens before the next chunk
   std::optional<int64_t> append_base_;  // n_tokens of the checkpoint an append would start from
   int64_t n_done_, n_saved_;            // tokens of the context; n_done_ includes the pending chunk's

@@ -14,6 +14,7 @@
 
 #include "base/views.h"
 #include "storage/format/chunk_kind.h"
+#include "storage/limits/growth.h"
 
 namespace reform {
 
@@ -90,10 +91,10 @@ class ContextWriter : public ContextData {
   // Syncs it and compacts it to its final size.
   virtual Status finish(const std::string& sources, const std::string& progress,
                         std::span<const int64_t> dropped = {}) = 0;
-  // Call it before a chunk is computed. It claims room, below the store's cap and on the disk, for a chunk of
-  // chunk_bytes (ids, lengths, parts), a checkpoint and finish(). The claim replaces the last one. kNoSpace says what
-  // is in the way; the writer may go on all the same.
-  virtual Status claim_room(int64_t chunk_bytes, int64_t checkpoint_bytes) = 0;
+  // Call it before a chunk is computed. It claims room, below the store's cap and on the disk, for the chunk (ids,
+  // lengths, parts), a checkpoint and finish(). The claim replaces the last one. kNoSpace says what is in the way; the
+  // writer may go on all the same.
+  virtual Status claim_room(const Growth& growth) = 0;
 };
 
 // What verify() finds in one context.

@@ -47,8 +47,8 @@ Status StoredWriter::sweep() {
                            [&](int64_t bytes) { return claim.ensure_free(bytes); });
 }
 
-Status StoredWriter::claim_room(int64_t chunk_bytes, int64_t checkpoint_bytes) {
-  return failed_.ok() ? context_.claim()->plan({chunk_bytes, checkpoint_bytes}) : failed_;
+Status StoredWriter::claim_room(const Growth& growth) {
+  return failed_.ok() ? context_.claim()->plan(growth) : failed_;
 }
 
 Status StoredWriter::refuse(const std::string& why) const {

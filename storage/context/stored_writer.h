@@ -17,7 +17,7 @@ class StoredWriter final : public WithReads<ContextWriter> {
   Status save_checkpoint(int64_t n_tokens, std::span<const NamedBytes> parts, std::span<const int64_t> keep) override;
   Status truncate(int64_t n_tokens, const std::string& sources, const std::string& progress) override;
   Status finish(const std::string& sources, const std::string& progress, std::span<const int64_t> dropped) override;
-  Status claim_room(int64_t chunk_bytes, int64_t checkpoint_bytes) override;
+  Status claim_room(const Growth& growth) override;
 
   FileLock release_lock() {
     return context_.release_lock();

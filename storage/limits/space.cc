@@ -25,8 +25,12 @@ constexpr const char* kUnlimited = "unlimited";
 constexpr int64_t kHousekeepingBytes = 64 * kKiB;
 // The part of a context's ceiling that is for its use.json, which others write.
 constexpr int64_t kUseBytes = 16 * kKiB;
-// RocksDB's own files beside logs and tables (manifest, options), and the unused ends of blocks.
-constexpr int64_t kOverheadBytes = 2 * kMiB;
+// RocksDB's own files beside logs, tables and blobs (manifest, options), and the unused ends of blocks: at most so much
+// altogether. The least is for what may still come, however much is there.
+constexpr int64_t kOverheadBytes = 2 * kMiB, kLeastOverheadBytes = 1 * kMiB;
+// What making or opening a context writes at once: manifest, options, a log, the ledger. Measured: 84 KiB for a new
+// one.
+constexpr int64_t kOpeningBytes = 96 * kKiB;
 // A ceiling that was too low is raised by more than one write needs.
 constexpr int64_t kRaiseBytes = 1 * kMiB;
 // How long to wait, as RocksDB deletes what it has replaced a moment after it says so.
@@ -96,7 +100,7 @@ Result<int64_t> Space::taken_bytes(const std::string& id) const {
   return bytes;
 }
 
-Result<int64_t> Space::grant(const std::string& id, int64_t ceiling, bool may_evict) {
+Result<int64_t> Space::grant(const std::string& id, int64_t ceiling, int64_t later_bytes) {
   TRY_ASSIGN(const auto guard, FileLock::wait(lock_path("space")));
   TRY_ASSIGN(const StoreLimit limit, this->limit());
   if (limit.max_bytes == 0) {
@@ -115,19 +119,19 @@ Result<int64_t> Space::grant(const std::string& id, int64_t ceiling, bool may_ev
                                                   "needed now; remove contexts, or raise --max-store-bytes",
                                                   dir_, format_bytes(taken), format_bytes(limit.max_bytes),
                                                   format_bytes(ceiling - here + kHousekeepingBytes))};
-    if (!again || !may_evict || !evict_) return full;
-    TRY(evict_({lacking, taken, id, limit}));
+    if (!again || later_bytes == kNoEviction || !evict_) return full;
+    TRY(evict_({lacking, later_bytes, taken, id, limit}));
   }
 }
 
-Status Space::keep_limit(const std::string& id) {
+Status Space::check_limit(const std::string& id) {
   TRY_ASSIGN(StoreLimit limit, this->limit());
   if (limit.max_bytes == 0) return {};
   TRY_ASSIGN(const auto guard, FileLock::wait(lock_path("space")));
   TRY_ASSIGN(limit, this->limit());  // another may just have changed it
   TRY_ASSIGN(const int64_t taken, taken_bytes(""));
   if (taken <= limit.max_bytes || !evict_) return {};
-  return evict_({taken - limit.max_bytes, taken - kHousekeepingBytes, id, limit});
+  return evict_({taken - limit.max_bytes, 0, taken - kHousekeepingBytes, id, limit, /*only_asks=*/true});
 }
 
 Status Space::write_small(int64_t bytes, const std::function<Status()>& write) {
@@ -150,7 +154,7 @@ SpaceClaim::SpaceClaim(std::shared_ptr<Space> space, std::string id)
                                      [space = space_.get(), id = id_](int64_t ceiling, int64_t bytes, int64_t wanted) {
                                        for (const int64_t spare : {kRaiseBytes, int64_t{0}}) {
                                          const auto granted =
-                                             space->grant(id, bytes + wanted + spare + kUseBytes, /*may_evict=*/false);
+                                             space->grant(id, bytes + wanted + spare + kUseBytes, Space::kNoEviction);
                                          if (granted.ok()) return own_part(granted.value());
                                        }
                                        return ceiling;
@@ -162,17 +166,18 @@ SpaceClaim::~SpaceClaim() { space_->metered_->remove(id_); }
 
 // Everything logged may be written once more as tables before its log goes, and any table may be merged into another.
 int64_t SpaceClaim::growth_bytes(const Growth& growth) const {
-  int64_t logs_and_tables = 0;
+  int64_t logs_and_tables = 0, overhead = 0;
   for (const char* place : {"/contexts/", "/trash/"}) {
     const std::string dir = space_->dir_ + place + id_;
     const auto names = list_directory(dir);
     if (!names.ok()) continue;
     for (const std::string& name : names.value()) {
-      if (name.ends_with(".log") || name.ends_with(".sst")) logs_and_tables += tree_bytes(dir + "/" + name);
+      const bool is_blob = name.ends_with(".blob"), is_rewritten = name.ends_with(".log") || name.ends_with(".sst");
+      if (!is_blob) (is_rewritten ? logs_and_tables : overhead) += tree_bytes(dir + "/" + name);
     }
   }
   return 2 * growth.chunk_bytes + growth.checkpoint_bytes + growth.checkpoint_bytes / 256 + logs_and_tables +
-         kOverheadBytes;
+         std::max(kLeastOverheadBytes, kOverheadBytes - overhead);
 }
 
 Status SpaceClaim::check_disk(int64_t growth) const {
@@ -183,17 +188,17 @@ Status SpaceClaim::check_disk(int64_t growth) const {
                                       format_bytes(int64_t(free_bytes)), format_bytes(growth))};
 }
 
-Status SpaceClaim::move_ceiling(int64_t growth, bool may_lower, bool may_evict) {
+Status SpaceClaim::move_ceiling(int64_t growth, bool may_lower, int64_t later_bytes,
+                                std::chrono::milliseconds patience) {
   TRY_ASSIGN(const StoreLimit limit, space_->limit());
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + patience;
   while (true) {
-    // Wait for RocksDB's pending deletions before any context is evicted.
     const bool last = std::chrono::steady_clock::now() >= deadline;
     Status moved;
     meter_->adjust([&](int64_t ceiling, int64_t bytes, int64_t) {
       const bool unlimited = ceiling == Meter::kNoCeiling;
       if (unlimited ? limit.max_bytes == 0 : !may_lower && bytes + growth <= ceiling) return ceiling;
-      const auto granted = space_->grant(id_, bytes + growth + kUseBytes, last && may_evict);
+      const auto granted = space_->grant(id_, bytes + growth + kUseBytes, last ? later_bytes : Space::kNoEviction);
       moved = granted.status();
       return granted.ok() ? own_part(granted.value()) : ceiling;
     });
@@ -203,17 +208,23 @@ Status SpaceClaim::move_ceiling(int64_t growth, bool may_lower, bool may_evict) 
 }
 
 Status SpaceClaim::ensure(const Growth& growth) {
-  return move_ceiling(growth_bytes(growth), /*may_lower=*/false, may_evict_);
+  return move_ceiling(growth_bytes(growth), /*may_lower=*/false, later_bytes_, kPatience);
 }
 
-Status SpaceClaim::plan(const Growth& growth) {
-  const int64_t bytes = growth_bytes(growth);
+Status SpaceClaim::plan(const Growth& growth, int64_t more_bytes, std::chrono::milliseconds patience) {
+  const int64_t bytes = growth_bytes(growth) + more_bytes;
   TRY(check_disk(bytes));
-  return move_ceiling(bytes, /*may_lower=*/true, may_evict_);
+  later_bytes_ = growth.may_evict ? growth.later_bytes : Space::kNoEviction;
+  return move_ceiling(bytes, /*may_lower=*/true, later_bytes_, patience);
 }
+
+Status SpaceClaim::plan(const Growth& growth) { return plan(growth, 0, kPatience); }
+
+// Its database is not open yet, so no deletion is pending.
+Status SpaceClaim::plan_opening(const Growth& growth) { return plan(growth, kOpeningBytes, {}); }
 
 bool SpaceClaim::ensure_free(int64_t bytes) {
-  return move_ceiling(bytes, /*may_lower=*/false, /*may_evict=*/false).ok();
+  return move_ceiling(bytes, /*may_lower=*/false, Space::kNoEviction, kPatience).ok();
 }
 
 }  // namespace reform

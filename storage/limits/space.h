@@ -13,6 +13,7 @@
 
 #include <reform/status.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,30 +21,29 @@
 
 #include "storage/disk/disk.h"
 #include "storage/disk/file_lock.h"
+#include "storage/limits/growth.h"
 #include "storage/limits/metered_files.h"
 #include "storage/limits/store_limit.h"
 
 namespace reform {
 
-// What a writer is about to write, without the files' own overhead.
-struct Growth {
-  int64_t chunk_bytes = 0;       // rows, spans, state
-  int64_t checkpoint_bytes = 0;  // its parts
-};
-
 // How many bytes a writer needs beyond what the cap leaves.
 struct Shortage {
-  int64_t lacking_bytes = 0;
-  int64_t taken_bytes = 0;  // by everything that is there or claimed
-  std::string id;           // the writer's context; "": none in particular
+  int64_t lacking_bytes = 0;  // now
+  int64_t later_bytes = 0;    // later, in addition
+  int64_t taken_bytes = 0;    // by everything that is there or claimed
+  std::string id;             // the writer's context; "": none in particular
   StoreLimit limit;
+  bool only_asks = false;  // whether the room could be made; nothing is removed
 };
 
 class SpaceClaim;
 
 class Space : public std::enable_shared_from_this<Space> {
  public:
-  // Frees what it may. kNoSpace if that is not enough; then it frees nothing. It is called under locks/space.
+  static constexpr int64_t kNoEviction = -1;
+  // Frees what is lacking now, if what it may free is enough for later, too. Else kNoSpace, and it frees nothing. It is
+  // called under locks/space.
   using Evict = std::function<Status(const Shortage&)>;
 
   Space(std::string store_dir, std::shared_ptr<const Disk> disk);
@@ -58,8 +58,9 @@ class Space : public std::enable_shared_from_this<Space> {
   // Held while a context moves from trash/ to contexts/, where it could otherwise be counted in neither.
   Result<FileLock> hold_still() const { return FileLock::wait(lock_path("space")); }
 
-  // Makes everything fit below the cap; kNoSpace if it cannot. `id`: the context that is to be written.
-  Status keep_limit(const std::string& id);
+  // kNoSpace if the store is over its cap, and evicting contexts may not or cannot change that. It evicts none: the
+  // first claim does. `id`: the context that is to be written.
+  Status check_limit(const std::string& id);
   // Runs write(), which writes at most `bytes` outside of any claim (a small file of ours).
   Status write_small(int64_t bytes, const std::function<Status()>& write);
   // For the writer of `id`, which holds its lock. Nothing is claimed yet.
@@ -73,8 +74,9 @@ class Space : public std::enable_shared_from_this<Space> {
   // What everything but `id` takes, claims included.
   Result<int64_t> taken_bytes(const std::string& id) const;
   // Lets `id` take `ceiling` bytes and notes that. Returns the ceiling, or kNoCeiling if there is no cap. kNoSpace.
-  // kBusy while there is a writer that knows of no cap.
-  Result<int64_t> grant(const std::string& id, int64_t ceiling, bool may_evict);
+  // kBusy while there is a writer that knows of no cap. later_bytes: what evictions must leave room for in addition;
+  // kNoEviction: there are none.
+  Result<int64_t> grant(const std::string& id, int64_t ceiling, int64_t later_bytes);
 
   const std::string dir_;
   const std::shared_ptr<const Disk> disk_;
@@ -91,26 +93,29 @@ class SpaceClaim {
   SpaceClaim(const SpaceClaim&) = delete;
   SpaceClaim& operator=(const SpaceClaim&) = delete;
 
-  // Claims room for `growth` more. kNoSpace says what is in the way; the earlier claim stays.
+  // Claims room for what is next, a part of what was planned. kNoSpace says what is in the way; the earlier claim
+  // stays.
   Status ensure(const Growth& growth);
   // The same for a longer stretch. It also gives back what is no longer needed, and asks whether the disk has the
   // bytes.
   Status plan(const Growth& growth);
-  // From now on no context is evicted for this claim.
-  void spare_contexts() { may_evict_ = false; }
+  // The same, for a context that is still to be made, or opened.
+  Status plan_opening(const Growth& growth);
   // Whether `bytes` more are free below the cap. For work that is not worth the loss of a context.
   bool ensure_free(int64_t bytes);
 
  private:
   int64_t growth_bytes(const Growth& growth) const;
   Status check_disk(int64_t growth) const;
-  // Moves the ceiling to what is there and `growth` more.
-  Status move_ceiling(int64_t growth, bool may_lower, bool may_evict);
+  Status plan(const Growth& growth, int64_t more_bytes, std::chrono::milliseconds patience);
+  // Moves the ceiling to what is there and `growth` more. Waits for RocksDB's pending deletions before any context is
+  // evicted.
+  Status move_ceiling(int64_t growth, bool may_lower, int64_t later_bytes, std::chrono::milliseconds patience);
 
   const std::shared_ptr<Space> space_;
   const std::string id_;
   const std::shared_ptr<Meter> meter_;
-  bool may_evict_ = true;
+  int64_t later_bytes_ = 0;  // as planned
 };
 
 }  // namespace reform

@@ -105,7 +105,6 @@ Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, 
     return compare_archive(in, manifest, as_archived, progress);
   }
   TRY(check_context_name(manifest.identity.name));
-  TRY(space_->keep_limit(""));
   TRY_ASSIGN(const std::string id, StoreDirectory::new_id());
   FileLock lock;
   {

@@ -121,10 +121,9 @@ Result<FileLock> DirectoryStore::lock_context(const std::string& id, const std::
   return just_removed(name);
 }
 
-// A writer claims room before opening writes its first byte.
+// A writer has claimed room before, as opening writes its first bytes.
 Result<StoredContext> DirectoryStore::open_context(const std::string& id, FileLock lock, Database::Mode mode,
                                                    std::shared_ptr<SpaceClaim> claim) {
-  if (claim != nullptr) TRY(claim->ensure({}));
   return StoredContext::open(dir_.context_dir(id), std::move(lock), mode, share_, std::move(claim));
 }
 
@@ -255,7 +254,7 @@ Result<std::string> DirectoryStore::check_free(const std::string& name, Which wh
 // A context is made in trash/, where a sweep removes a half-made one, and moved in when it is whole.
 Result<std::unique_ptr<ContextWriter>> DirectoryStore::create(const std::string& name, int32_t row_bytes,
                                                               const std::string& settings, Which which,
-                                                              const ExtraKinds& extra_kinds) {
+                                                              const ExtraKinds& extra_kinds, const Growth& first) {
   if (which == Which::kCurrent) TRY(check_context_name(name));
   if (row_bytes < 1 || row_bytes > schema::kMaxRowBytes) {
     return Status{Code::kUsage, fmt::format("rows of {} bytes: 1 to {} are possible", row_bytes, schema::kMaxRowBytes)};
@@ -278,7 +277,7 @@ Result<std::unique_ptr<ContextWriter>> DirectoryStore::create(const std::string&
   if (!replaces.empty()) kept = FileLock::acquire(dir_.lock_path(replaces), FileLock::Mode::kShared);
   const auto claim = space_->open_claim(identity.id);
   const auto make = [&]() -> Status {
-    TRY(claim->ensure({}));
+    TRY(claim->plan_opening(first));
     TRY(create_stored_context(dir_.trash_dir(identity.id), identity, replaces, share_));
     TRY_ASSIGN(const auto still_space, space_->hold_still());
     TRY_ASSIGN(const auto names, dir_.lock_names());
@@ -297,7 +296,8 @@ Result<std::unique_ptr<ContextWriter>> DirectoryStore::create(const std::string&
   return std::unique_ptr<ContextWriter>(std::move(writer));
 }
 
-Result<std::unique_ptr<ContextWriter>> DirectoryStore::open_writer(const std::string& name, Which which) {
+Result<std::unique_ptr<ContextWriter>> DirectoryStore::open_writer(const std::string& name, Which which,
+                                                                   const Growth& first) {
   TRY_ASSIGN(const NamedContext found, find_named(name, which));
   TRY_ASSIGN(auto lock, lock_context(found.id, name, FileLock::Mode::kExclusive, kPatience));
   // Anything written to a context that is being replaced would be lost with it.
@@ -309,23 +309,25 @@ Result<std::unique_ptr<ContextWriter>> DirectoryStore::open_writer(const std::st
   }
   if (still.id != found.id)
     return Status{Code::kBusy, fmt::format("context \"{}\" has just been replaced; run this again", name)};
-  TRY_ASSIGN(auto context,
-             open_context(found.id, std::move(lock), Database::Mode::kWrite, space_->open_claim(found.id)));
+  const auto claim = space_->open_claim(found.id);
+  TRY(claim->plan_opening(first));
+  TRY_ASSIGN(auto context, open_context(found.id, std::move(lock), Database::Mode::kWrite, claim));
   TRY_ASSIGN(auto writer, StoredWriter::create(std::move(context)));
   return std::unique_ptr<ContextWriter>(std::move(writer));
 }
 
-Result<std::vector<std::unique_ptr<ContextData>>> DirectoryStore::open_readers(std::span<const std::string> names) {
+Result<std::vector<std::unique_ptr<ContextData>>> DirectoryStore::open_readers(std::span<const std::string> names,
+                                                                               Which which) {
   const auto deadline = std::chrono::steady_clock::now() + kReaderPatience;
-  return twice_if_gone([&] { return try_open_readers(names, deadline); });
+  return twice_if_gone([&] { return try_open_readers(names, which, deadline); });
 }
 
 Result<std::vector<std::unique_ptr<ContextData>>> DirectoryStore::try_open_readers(
-    std::span<const std::string> names, std::chrono::steady_clock::time_point deadline) {
+    std::span<const std::string> names, Which which, std::chrono::steady_clock::time_point deadline) {
   TRY_ASSIGN(const auto contexts, named_contexts(load_catalogue(dir_.disk(), dir_.path())));
   std::vector<std::unique_ptr<ContextData>> readers;
   for (const std::string& name : names) {
-    TRY_ASSIGN(NamedContext context, find_in(contexts, name, Which::kCurrent));
+    TRY_ASSIGN(NamedContext context, find_in(contexts, name, which));
     context.name = name;
     TRY_ASSIGN(auto reader, open_reader_of(context, deadline));
     readers.push_back(std::move(reader));
@@ -372,8 +374,8 @@ Result<ContextEntry> ContextStore::find(const std::string& name, Which which) {
   return std::move(entries[0]);
 }
 
-Result<std::unique_ptr<ContextData>> ContextStore::open_reader(const std::string& name) {
-  TRY_ASSIGN(auto readers, open_readers({&name, 1}));
+Result<std::unique_ptr<ContextData>> ContextStore::open_reader(const std::string& name, Which which) {
+  TRY_ASSIGN(auto readers, open_readers({&name, 1}, which));
   return std::move(readers[0]);
 }
 

@@ -24,6 +24,7 @@
 #include "storage/archive/archive.h"
 #include "storage/context/context.h"
 #include "storage/format/byte_stream.h"
+#include "storage/limits/growth.h"
 #include "storage/limits/store_limit.h"
 
 namespace reform {
@@ -76,18 +77,22 @@ class ContextStore {
   virtual Result<std::vector<ContextEntry>> find_all(std::span<const std::string> names, Which which) = 0;
   Result<ContextEntry> find(const std::string& name, Which which = Which::kCurrent);
   // Makes a new, empty context. kExists if the name is taken. Names: 1-128 bytes of valid UTF-8 without control
-  // characters. A replacement needs a current context (kNotFound), and there may be only one (kExists).
+  // characters. A replacement needs a current context (kNotFound), and there may be only one (kExists). `first`: what
+  // the writer is sure to write first; room for it is claimed before the first byte, and in one piece, as claim_room()
+  // does. kNoSpace: nothing is made.
   virtual Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes,
                                                         const std::string& settings, Which which = Which::kCurrent,
-                                                        const ExtraKinds& extra_kinds = {}) = 0;
-  // Takes the exclusive lock; kBusy names the holder's process.
-  virtual Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name,
-                                                             Which which = Which::kCurrent) = 0;
+                                                        const ExtraKinds& extra_kinds = {},
+                                                        const Growth& first = {}) = 0;
+  // Takes the exclusive lock; kBusy names the holder's process. `first`: as for create().
+  virtual Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name, Which which = Which::kCurrent,
+                                                             const Growth& first = {}) = 0;
   // Takes the shared lock, so any number of processes may read at once; kBusy while a writer holds it. It also opens
   // incomplete contexts: the caller looks at meta(). Of many readers only some are open and hold their lock at a time
   // (storage/store/reader_pool.h).
-  virtual Result<std::vector<std::unique_ptr<ContextData>>> open_readers(std::span<const std::string> names) = 0;
-  Result<std::unique_ptr<ContextData>> open_reader(const std::string& name);
+  virtual Result<std::vector<std::unique_ptr<ContextData>>> open_readers(std::span<const std::string> names,
+                                                                         Which which = Which::kCurrent) = 0;
+  Result<std::unique_ptr<ContextData>> open_reader(const std::string& name, Which which = Which::kCurrent);
   // Reads and checks all of the named contexts and their replacements, or of every context if none is named, in the
   // order of their names. The verdicts hold the damage. The Status is not ok if a name does not exist, or if the check
   // itself had to end.
@@ -111,9 +116,9 @@ class ContextStore {
   virtual Result<StoreLimit> limit() = 0;
   virtual Status set_limit(const StoreLimit& limit) = 0;
   virtual int64_t used_bytes() = 0;  // of the whole directory: sizes or allocated blocks, whichever is more
-  // Call it before context `name` is written. Brings the store below its cap, evicting contexts if that is allowed;
-  // kNoSpace if it cannot.
-  virtual Status keep_limit(const std::string& name) = 0;
+  // Call it before work on context `name` begins. kNoSpace if the store is over its cap and evicting contexts may not
+  // or cannot bring it below; a writer's first claim then does that.
+  virtual Status check_limit(const std::string& name) = 0;
   virtual std::vector<EvictedContext> take_evicted() = 0;  // what this store's writers evicted since the last call
   // A pinned context is never evicted.
   virtual Status set_pinned(const std::string& name, bool pinned) = 0;

@@ -13,25 +13,32 @@ namespace {
 
 constexpr size_t kNamesInMessage = 3;
 
-Status full(const Shortage& shortage, const StoreDirectory& dir, const std::vector<EvictionCandidate>& idle) {
-  std::string message = fmt::format(
-      "the store {} is full: {} of at most {} are taken, and what is to be written would pass that by {}", dir.path(),
-      format_bytes(shortage.taken_bytes), format_bytes(shortage.limit.max_bytes), format_bytes(shortage.lacking_bytes));
+std::string names_of(const std::vector<EvictionCandidate>& idle) {
+  std::vector<std::string> names;
+  for (const EvictionCandidate& one : idle) {
+    if (names.size() < kNamesInMessage) names.push_back(fmt::format("\"{}\" ({})", one.name, format_bytes(one.bytes)));
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// `idle`: with evictions all contexts that may go; they do not suffice.
+Status full(const Shortage& shortage, const StoreDirectory& dir, const std::vector<EvictionCandidate>& idle,
+            int64_t all_bytes) {
+  const int64_t max_bytes = shortage.limit.max_bytes, free_bytes = max_bytes - shortage.taken_bytes;
+  const int64_t needed_bytes = free_bytes + shortage.lacking_bytes + shortage.later_bytes;
+  std::string message = fmt::format("the store {} is full: {} of at most {} are taken", dir.path(),
+                                    format_bytes(shortage.taken_bytes), format_bytes(max_bytes));
+  if (!shortage.only_asks) message += fmt::format(", and up to {} more are needed", format_bytes(needed_bytes));
   if (idle.empty()) {
     message +=
         ". No context may go: those there are pinned, in use or unfinished; raise --max-store-bytes, or unpin "
         "or remove some";
     return {Code::kNoSpace, message};
   }
-  std::vector<std::string> names;
-  int64_t all_bytes = 0;
-  for (const EvictionCandidate& one : idle) {
-    if (names.size() < kNamesInMessage) names.push_back(fmt::format("\"{}\" ({})", one.name, format_bytes(one.bytes)));
-    all_bytes += one.bytes;
-  }
-  message += fmt::format(". Asked least recently: {}; ", fmt::join(names, ", "));
-  if (all_bytes < shortage.lacking_bytes) {
-    message += fmt::format("all that may go hold only {}: raise --max-store-bytes", format_bytes(all_bytes));
+  message += fmt::format(". Asked least recently: {}; ", names_of(idle));
+  if (all_bytes < shortage.lacking_bytes + shortage.later_bytes) {
+    message += fmt::format("all that may go hold only {}{}: raise --max-store-bytes", format_bytes(all_bytes),
+                           shortage.limit.evict ? ", so none was removed" : "");
   } else {
     message +=
         "remove some with reform rm, let them go by themselves with --when-full evict, or raise "
@@ -58,21 +65,28 @@ Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidate
     if (a.last_use.before(b.last_use) || b.last_use.before(a.last_use)) return a.last_use.before(b.last_use);
     return a.id < b.id;
   });
-  std::vector<EvictionCandidate> idle;  // the contexts to evict
+  const bool evicts = shortage.limit.evict;
+  const int64_t wanted_bytes = shortage.lacking_bytes + shortage.later_bytes;
+  std::vector<EvictionCandidate> idle;  // those that nobody uses, as many as are wanted
+  size_t n_to_go = 0;                   // the first of them: enough for what is lacking now
   int64_t bytes = 0;
   for (EvictionCandidate& candidate : candidates) {
-    if (shortage.limit.evict && bytes >= shortage.lacking_bytes) break;
-    if (shortage.limit.evict) {
+    if (evicts && bytes >= wanted_bytes) break;
+    if (evicts) {
       auto taken = FileLock::acquire(dir.lock_path(candidate.id), FileLock::Mode::kExclusive);
       if (!taken.ok() || !path_exists(dir.context_dir(candidate.id))) continue;
       candidate.lock = std::move(taken).value();
     }
     candidate.bytes = tree_bytes(dir.context_dir(candidate.id));
+    const bool goes = bytes < shortage.lacking_bytes;
+    if (!goes || shortage.only_asks) candidate.lock = {};
     bytes += candidate.bytes;
+    n_to_go += goes;
     idle.push_back(std::move(candidate));
   }
-  if (!shortage.limit.evict || bytes < shortage.lacking_bytes) return full(shortage, dir, idle);
-  for (EvictionCandidate& one : idle) TRY(remove(dir, one, evicted));
+  if (!evicts || bytes < wanted_bytes) return full(shortage, dir, idle, bytes);
+  if (shortage.only_asks) return {};
+  for (size_t i = 0; i < n_to_go; ++i) TRY(remove(dir, idle[i], evicted));
   return {};
 }
 

@@ -20,12 +20,12 @@ struct EvictionCandidate {
   std::string id, name;
   LastUse last_use;
   int64_t bytes = 0;   // evict() finds them
-  FileLock lock = {};  // evict() takes it, so that no reader opens the context meanwhile
+  FileLock lock = {};  // evict() takes it of those that go, so that no reader opens the context meanwhile
 };
 
-// Removes the least recently used contexts until the shortage is over, if the limit allows it and they suffice. Those
-// that somebody reads stay. Otherwise it removes none, and kNoSpace says what the user can do. It adds what it removed
-// to `evicted`, even if removing another failed.
+// Removes the least recently used contexts until nothing is lacking now, if the limit allows it and all that may go
+// would suffice for later, too. Those that somebody reads stay. Otherwise it removes none, and kNoSpace says what the
+// user can do. It adds what it removed to `evicted`, even if removing another failed.
 Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidates, const Shortage& shortage,
              std::vector<EvictedContext>& evicted);
 

@@ -52,9 +52,12 @@ class DirectoryStore final : public ContextStore {
   Result<std::vector<ContextEntry>> list() override;
   Result<std::vector<ContextEntry>> find_all(std::span<const std::string> names, Which which) override;
   Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes, const std::string& settings,
-                                                Which which, const ExtraKinds& extra_kinds) override;
-  Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name, Which which) override;
-  Result<std::vector<std::unique_ptr<ContextData>>> open_readers(std::span<const std::string> names) override;
+                                                Which which, const ExtraKinds& extra_kinds,
+                                                const Growth& first) override;
+  Result<std::unique_ptr<ContextWriter>> open_writer(const std::string& name, Which which,
+                                                     const Growth& first) override;
+  Result<std::vector<std::unique_ptr<ContextData>>> open_readers(std::span<const std::string> names,
+                                                                 Which which) override;
   Result<std::vector<ContextVerdict>> verify(const std::vector<std::string>& names,
                                              const ContextProgressFn& progress) override;
   Result<ArchiveSummary> export_context(const std::string& name, const EditMeta& edit, const ByteSink& sink,
@@ -66,14 +69,14 @@ class DirectoryStore final : public ContextStore {
   Result<StoreLimit> limit() override { return space_->limit(); }
   Status set_limit(const StoreLimit& limit) override { return space_->set_limit(limit); }
   int64_t used_bytes() override { return space_->used_bytes(); }
-  Status keep_limit(const std::string& name) override;
+  Status check_limit(const std::string& name) override;
   std::vector<EvictedContext> take_evicted() override;
   Status set_pinned(const std::string& name, bool pinned) override;
   void note_asked(std::span<const std::string> names) override;
 
  private:
   Result<std::vector<ContextEntry>> try_find(std::span<const std::string> names, Which which);
-  Result<std::vector<std::unique_ptr<ContextData>>> try_open_readers(std::span<const std::string> names,
+  Result<std::vector<std::unique_ptr<ContextData>>> try_open_readers(std::span<const std::string> names, Which which,
                                                                      std::chrono::steady_clock::time_point deadline);
   Result<std::unique_ptr<ContextData>> open_reader_of(const NamedContext& context,
                                                       std::chrono::steady_clock::time_point deadline);

@@ -22,8 +22,7 @@ Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& s
   Identity identity = manifest.identity;
   identity.id = id;
   identity.created_unix_s = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  claim->spare_contexts();  // only at its end is an archive known to be whole
-  TRY(claim->ensure({}));
+  TRY(claim->plan_opening({.may_evict = false}));  // only at its end is an archive known to be whole
   TRY(create_stored_context(dir.trash_dir(id), identity, /*replaces=*/"", share));
   TRY_ASSIGN(StoredContext context,
              StoredContext::open(dir.trash_dir(id), std::move(lock), Database::Mode::kWrite, share, std::move(claim)));

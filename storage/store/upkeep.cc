@@ -53,13 +53,14 @@ Status DirectoryStore::remove_replaced(std::chrono::milliseconds patience) {
   return busy_one;
 }
 
-// Removes what nobody needs any more. It evicts contexts only if that is not enough.
+// Removes what nobody needs any more. It evicts contexts only if that is not enough for what is lacking now.
 Status DirectoryStore::evict_for(const Shortage& shortage) {
   const int64_t before = space_->used_bytes();
   (void)dir_.sweep().ok();
   (void)remove_replaced().ok();
   Shortage left = shortage;
   left.lacking_bytes -= before - space_->used_bytes();
+  left.taken_bytes -= before - space_->used_bytes();
   if (left.lacking_bytes <= 0) return {};
   TRY_ASSIGN(const auto contexts, named_contexts({}));
   std::set<std::string> kept = {shortage.id};  // the context being written, and those that others are to replace
@@ -77,9 +78,9 @@ Status DirectoryStore::evict_for(const Shortage& shortage) {
   return evict(dir_, std::move(candidates), left, evicted_);
 }
 
-Status DirectoryStore::keep_limit(const std::string& name) {
+Status DirectoryStore::check_limit(const std::string& name) {
   const auto context = find_named(name, Which::kCurrent);
-  return space_->keep_limit(context.ok() ? context.value().id : "");
+  return space_->check_limit(context.ok() ? context.value().id : "");
 }
 
 std::vector<EvictedContext> DirectoryStore::take_evicted() {

@@ -110,6 +110,34 @@ TEST_CASE("an argument that is missing, or one too many, shows the form of the v
   check_error(box, {"ask", "name"}, 2, "the form is: reform ask [OPTIONS] NAME... QUESTION");
   check_error(box, {"ingest", "name", "report.txt"}, 2, "--model is required (reform ingest --help explains)");
   check_error(box, {"show", "--stroe"}, 2, "NAME is missing; there is no option --stroe; the form is");
+  const CommandResult ended = box.run({"ingest", "name", "--"});
+  CHECK(ended.exit_code == 2);
+  CHECK(ended.err.find("NAME or FILE is missing; the form is") != std::string::npos);
+}
+
+TEST_CASE("a path, a name or a choice that is empty is refused and named", "[tools]") {
+  const Sandbox box;
+  const std::pair<std::vector<std::string>, const char*> calls[] = {
+      {{"contexts", "--store", ""}, "--store"},
+      {{"export", "c", ""}, "FILE"},
+      {{"ingest", "--model", kModel, "c", ""}, "FILE"},
+      {{"ingest", "--model", kModel, "", "text"}, "NAME"},
+      {{"ingest", "--model", "", "c", "text"}, "--model"},
+      {{"ingest", "--model", kModel, "--heads", "", "c", "text"}, "--heads"},
+      {{"ingest", "--model", kModel, "--depth", "", "c", "text"}, "--depth"},
+      {{"import", "f", "--as", ""}, "--as"},
+      {{"rm", "c", ""}, "NAME"},
+      {{"search", "c", "--file", ""}, "--file"},
+      {{"ask", "", "why?"}, "NAME"},
+      {{"generate", "--model", kModel, "--device", "", "x"}, "--device"}};
+  for (const auto& [args, what] : calls) {
+    CAPTURE(args);
+    const CommandResult r = box.run(args);
+    CHECK(r.exit_code == 2);
+    CHECK(r.err.starts_with(std::string("reform: error: ") + what + ": "));
+    CHECK(r.err.find("must not be empty") != std::string::npos);
+  }
+  CHECK(box.run({"generate", "--model", box.path("none"), "--chat", "--system", "", "x"}).exit_code == 3);
 }
 
 TEST_CASE("a store that does not exist is empty to the verbs that make none, and is not made", "[tools]") {

@@ -70,8 +70,15 @@ TEST_CASE("cap: --max-store-bytes stops, --when-full evict makes room, pin keeps
   REQUIRE(tool.verb("pin", {"a"}).exit_code == 0);
   CHECK(Json::parse(tool.verb("show", {"a"}).out)["context"]["pinned"] == true);
   CHECK(tool.verb("pin", {"nobody"}).exit_code == 3);
-  // The cap has room for what each step may need, but not for all that the steps leave.
   const int64_t used = seen["used_bytes"].get<int64_t>();
+  // Without b there would be room to begin, but not for the text.
+  const int64_t b_bytes = Json::parse(tool.verb("show", {"b"}).out)["context"]["disk_bytes"].get<int64_t>();
+  const std::string too_small = std::to_string(used - b_bytes + (int64_t{2} << 20) + 220'000);
+  r = tool.ingest("c", more, {"--max-store-bytes", too_small, "--when-full", "evict"});
+  CHECK(r.exit_code == 10);
+  CHECK(r.err.find("so none was removed: raise --max-store-bytes") != std::string::npos);
+  CHECK(tool.contexts()["contexts"].size() == 2);
+  // The cap has room for what each step may need, but not for all that the steps leave.
   const std::string cap = std::to_string(used + (int64_t{2} << 20) + 350'000);
   r = tool.ingest("c", more, {"--max-store-bytes", cap, "--when-full", "evict"});
   INFO(r.err << r.out);

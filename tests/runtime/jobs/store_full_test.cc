@@ -106,6 +106,60 @@ TEST_CASE("with eviction the context asked least recently makes room, and the in
   CHECK(reform::ask(bench.engine(), bench.store(), {"pinned"}, "where?", ask).ok());
 }
 
+TEST_CASE("no cap costs a context unless the ingest succeeds, and then exactly the least recently used go",
+          "[runtime]") {
+  enum How { kNew, kAppend, kResume, kReplace, kManyChunks };
+  const auto how = How(GENERATE(int(kNew), int(kAppend), int(kResume), int(kReplace), int(kManyChunks)));
+  CAPTURE(int(how));
+  IngestBench bench;
+  std::vector<std::string> others = {"a", "b", "c", "d"};  // in the order of their use
+  IngestOptions o = IngestBench::options("h2o");
+  for (const std::string& name : others) REQUIRE(bench.ingest_file(name, made_text(11, 900), o).ok());
+  const std::string text = made_text(12, how == kManyChunks ? 1500 : 6000),
+                    name = how == kAppend || how == kReplace ? "d" : "new";
+  if (name == "d") others.pop_back();
+  if (how == kResume) REQUIRE(bench.file_stopped("new", text, o, 2));
+  if (how == kAppend) o.on_existing = IngestOptions::OnExisting::kAppend;
+  if (how == kReplace) o.on_existing = IngestOptions::OnExisting::kReplace;
+  if (how == kManyChunks) o.checkpoint_seconds = 0;
+
+  int n_refused = 0;
+  for (int64_t cap = used(bench.store()) + kTooLittleRoom;; cap += 320 << 10) {
+    CAPTURE(cap);
+    REQUIRE(cap < 64 << 20);
+    limit(bench.store(), cap, true);
+    const auto done = bench.ingest_file(name, text, o);
+    if (done.ok()) {
+      CHECK(used(bench.store()) <= cap);
+      const auto& gone = done.value().evicted;
+      REQUIRE(!gone.empty());
+      REQUIRE(gone.size() <= others.size());
+      for (size_t i = 0; i < gone.size(); ++i) CHECK(gone[i].context == others[i]);
+      for (size_t i = 0; i < others.size(); ++i) CHECK(bench.store().find(others[i]).ok() == (i >= gone.size()));
+      break;
+    }
+    ++n_refused;
+    INFO(done.status().message);
+    REQUIRE(done.status().code == Code::kNoSpace);
+    REQUIRE(done.status().message.find("so none was removed") != std::string::npos);
+    for (const std::string& other : others) REQUIRE(bench.store().find(other).ok());
+    if (name == "d") REQUIRE(bench.store().find("d").ok());
+  }
+  CHECK(n_refused > 2);
+}
+
+TEST_CASE("a stream may fit or not, and says which contexts it has cost", "[runtime]") {
+  IngestBench bench;
+  for (const char* name : {"a", "b", "c"})
+    REQUIRE(bench.ingest(name, {made_text(11, 900)}, IngestBench::options("h2o")).ok());
+  limit(bench.store(), used(bench.store()) + kRoom, true);
+  const auto stopped = bench.ingest("new", {made_text(12, 60'000)}, IngestBench::options("h2o"));
+  INFO(stopped.status().message);
+  REQUIRE(stopped.status().code == Code::kNoSpace);
+  CHECK(stopped.status().message.find("removed before to make room: 'a'") != std::string::npos);
+  CHECK(stopped.status().message.find("tokens are saved") != std::string::npos);
+}
+
 TEST_CASE("a call that waits for another one on its engine can be cancelled", "[runtime]") {
   IngestBench bench;
   std::promise<void> running, over;

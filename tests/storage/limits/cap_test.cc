@@ -10,6 +10,7 @@
 #include "storage/disk/files.h"
 #include "storage/disk/ledger.h"
 #include "storage/limits/use_record.h"
+#include "tests/storage/support/archive_memory.h"
 #include "tests/storage/support/child_process.h"
 #include "tests/storage/support/store_fixture.h"
 #include "tests/storage/support/watched_disk.h"
@@ -20,7 +21,7 @@ using namespace reform::test;
 namespace {
 
 constexpr int32_t kRowBytes = 4 * 64 + 4 * 4;
-constexpr int64_t kChunk = 1500, kCheckpoint = 700'000, kMiB = 1 << 20;
+constexpr int64_t kChunk = 1500, kCheckpoint = 700'000;
 
 // A store on a disk that measures its size.
 struct Watched {
@@ -45,7 +46,7 @@ struct Watched {
 // `saved` is what a restart need not do again.
 Status write_chunks(ContextWriter& writer, uint64_t seed, int64_t n_chunks, int64_t& saved) {
   for (int64_t i = 0; i < n_chunks; ++i) {
-    TRY(writer.claim_room(kChunk * (kRowBytes + 16), kCheckpoint));
+    TRY(writer.claim_room({kChunk * (kRowBytes + 16), kCheckpoint}));
     const int64_t begin = writer.meta().n_tokens;
     TRY(writer.commit_chunk(Chunk(seed, begin, kChunk, kRowBytes).write()));
     TRY(save(writer, begin + kChunk, seed, {kCheckpoint}));
@@ -83,12 +84,13 @@ void set_times(Watched& w, const std::string& name, int64_t unix_s, bool numbere
   REQUIRE(::utimensat(AT_FDCWD, (dir + "/context.json").c_str(), times, 0) == 0);
 }
 
-// Lowers the cap to what is used, so that one context after the other has to go.
+// Lets a writer have hardly more than what is used, so that one context after the other has to go.
 std::vector<std::string> eviction_order(Watched& w) {
   std::vector<std::string> order;
-  while (!w.names().empty()) {
-    w.limit(w.used(), true);
-    if (!w.store->keep_limit("").ok()) break;
+  must(w.store->create("written", kRowBytes, "{}"));
+  for (;;) {
+    w.limit(w.used() + 2 * kMiB, true);
+    if (!w.store->open_writer("written").ok()) break;
     for (const EvictedContext& gone : w.store->take_evicted()) order.push_back(gone.name);
   }
   return order;
@@ -191,7 +193,7 @@ TEST_CASE("cap: who is pinned, read, unfinished, written or replaced does not go
   CHECK(w.files->most_bytes() <= kCap);
   // Nothing is evicted either if all that may be evicted is not enough.
   must(w.store->set_pinned("pinned", false));
-  full = replacement->claim_room(20 * kMiB, 0);
+  full = replacement->claim_room({20 * kMiB, 0});
   INFO(full.message);
   CHECK(full.code == Code::kNoSpace);
   CHECK(full.message.find("hold only") != std::string::npos);
@@ -201,6 +203,52 @@ TEST_CASE("cap: who is pinned, read, unfinished, written or replaced does not go
   CHECK(w.store->find("pinned").status().code == Code::kNotFound);
 }
 
+TEST_CASE("cap: nobody goes for what is too much in the end, and for what fits no more go than must", "[storage]") {
+  Watched w;
+  for (const char* name : {"a", "b", "c"}) must(make(*w.store, name, 1, 2));
+  w.limit(w.used() + 3 * kMiB, true);
+  const auto check_spared = [&](const Status& full) {
+    INFO(full.message);
+    CHECK(full.code == Code::kNoSpace);
+    CHECK(full.message.find("so none was removed") != std::string::npos);
+    CHECK(w.store->take_evicted().empty());
+    CHECK(w.names() == std::vector<std::string>{"a", "b", "c"});
+  };
+  const int64_t all = w.used() + 3 * kMiB;
+  // At once, and later.
+  check_spared(w.store->create("new", kRowBytes, "{}", Which::kCurrent, {}, {.checkpoint_bytes = all}).status());
+  const Growth much_later{.checkpoint_bytes = 3 * kMiB / 2, .later_bytes = all};
+  check_spared(w.store->create("new", kRowBytes, "{}", Which::kCurrent, {}, much_later).status());
+  check_spared(w.store->open_writer("c", Which::kCurrent, much_later).status());
+
+  Growth fits = much_later;
+  fits.later_bytes = 2 * kMiB;
+  auto writer = must(w.store->create("new", kRowBytes, "{}", Which::kCurrent, {}, fits));
+  auto gone = w.store->take_evicted();
+  REQUIRE(gone.size() == 1);  // what comes later has taken nobody yet
+  CHECK(gone[0].name == "a");
+  CHECK(writer->claim_room({.checkpoint_bytes = all}).code == Code::kNoSpace);
+  CHECK(writer->claim_room({.checkpoint_bytes = 3 * kMiB, .may_evict = false}).code == Code::kNoSpace);
+  CHECK(w.store->take_evicted().empty());
+}
+
+TEST_CASE("cap: an import never costs a context, also where the store is over its cap", "[storage]") {
+  Watched w;
+  for (const char* name : {"a", "b"}) must(make(*w.store, name, 1, 2));
+  std::string archive;
+  must(w.store->export_context("a", {}, append_to(archive), {}));
+  for (const int64_t cap : {w.used() / 2, w.used() + kMiB, w.used() + 5 * kMiB / 2}) {
+    w.limit(cap, true);
+    const auto rename = [](ContextMeta& meta) -> Status {
+      meta.name = "new";
+      return {};
+    };
+    CHECK(w.store->import_context(source_of(archive), rename, {}).status().code == Code::kNoSpace);
+    CHECK(w.store->take_evicted().empty());
+    CHECK(w.names() == std::vector<std::string>{"a", "b"});
+  }
+}
+
 TEST_CASE("cap: a store that is over it already makes room, or nothing is written", "[storage]") {
   Watched w;
   for (uint64_t i = 0; i < 4; ++i) must(make(*w.store, "c" + std::to_string(i), i, 4));
@@ -208,15 +256,20 @@ TEST_CASE("cap: a store that is over it already makes room, or nothing is writte
   w.limit(0, false);
   const int64_t used = w.store->used_bytes();
   w.limit(used * 3 / 4, false);
-  CHECK(w.store->keep_limit("c1").code == Code::kNoSpace);
+  CHECK(w.store->check_limit("c1").code == Code::kNoSpace);
   CHECK(w.store->create("more", kRowBytes, "{}").status().code == Code::kNoSpace);
   CHECK(w.store->open_writer("c1").status().code == Code::kNoSpace);
   CHECK(w.used() <= used);
   CHECK(w.names().size() == 4);
-  w.limit(used * 3 / 4, true);
-  must(w.store->keep_limit("c1"));
+  w.limit(kMiB, true);
+  CHECK(w.store->check_limit("c1").code == Code::kNoSpace);
+  w.limit(used - 1, true);
+  must(w.store->check_limit("c1"));
+  CHECK(w.names().size() == 4);  // whether there can be room is known, and nothing is written yet
+  must(w.store->open_writer("c1"));
   const auto left = w.names();
-  CHECK(w.used() <= used * 3 / 4);
+  CHECK(w.used() < used);
+  CHECK(left.size() < 4);
   CHECK(std::count(left.begin(), left.end(), "c0") == 1);  // asked most recently
   CHECK(std::count(left.begin(), left.end(), "c1") == 1);  // about to be written
   w.limit(0, false);
@@ -271,7 +324,7 @@ TEST_CASE("child claims most of a store", "[.child]") {
   auto store = must(ContextStore::open(child_setting("STORE"), account));
   if (child_setting("MODE") == "unlimited") must(store->set_limit({}));
   auto writer = must(store->create("held", kRowBytes, "{}"));
-  const Status room = writer->claim_room(5 * kMiB, 0);
+  const Status room = writer->claim_room({5 * kMiB, 0});
   report_to_parent(room.ok() ? "claimed" : room.message);
   ::pause();
 }
@@ -282,10 +335,10 @@ TEST_CASE("cap: what another process has claimed is not given out, and dies with
   ChildProcess child("child claims most of a store", {{"STORE", w.dir.path("store")}, {"MODE", "limited"}});
   REQUIRE(child.read_line() == "claimed");
   auto writer = must(w.store->create("mine", kRowBytes, "{}"));
-  CHECK(writer->claim_room(4 * kMiB, 0).code == Code::kNoSpace);
-  must(writer->claim_room(kMiB, 0));
+  CHECK(writer->claim_room({4 * kMiB, 0}).code == Code::kNoSpace);
+  must(writer->claim_room({kMiB, 0}));
   child.kill_and_wait();
-  must(writer->claim_room(4 * kMiB, 0));
+  must(writer->claim_room({4 * kMiB, 0}));
 }
 
 TEST_CASE("cap: it waits for a writer that began without one", "[storage]") {

@@ -25,7 +25,7 @@ struct FullDisk {
 
   Status run(ContextWriter& writer) {
     for (int64_t n = writer.meta().n_tokens; n < kChunks * kChunk; n += kChunk) {
-      TRY(writer.claim_room(kChunk * (kRowBytes + 16), kParts[0]));
+      TRY(writer.claim_room({kChunk * (kRowBytes + 16), kParts[0]}));
       TRY(writer.commit_chunk(Chunk(kSeed, n, kChunk, kRowBytes).write()));
       TRY(save(writer, n + kChunk, uint64_t(n + kChunk), kParts));
       saved = n + kChunk;

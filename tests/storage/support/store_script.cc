@@ -215,8 +215,9 @@ Status Session::evict(const std::string& name, const std::string& pinned) {
   if (there.code == Code::kNotFound) return {};
   TRY(there);
   TRY(store_->set_pinned(pinned, true));
-  TRY(store_->set_limit({store_->used_bytes() - 1, /*evict=*/true}));
-  TRY(store_->keep_limit(""));
+  // About as much as opening a writer claims, so that little is lacking.
+  TRY(store_->set_limit({store_->used_bytes() + (int64_t{2} << 20) + (140 << 10), /*evict=*/true}));
+  TRY(store_->open_writer(pinned));
   oracle_.is_saved();
   return {};
 }
