@@ -49,6 +49,7 @@ std::string mounted_type(const std::string& path) {
 }
 
 Status checked(const rocksdb::IOStatus& status, const char* doing, const std::string& dir) {
+  if (status.ok()) return {};
   Status said = system_refusal(status);
   if (said.ok()) said = {status.IsNoSpace() ? Code::kNoSpace : Code::kIo, words_of(status)};
   return {said.code, fmt::format("measuring the disk of {}: {}: {}", dir, doing, said.message)};
