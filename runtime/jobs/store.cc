@@ -33,7 +33,6 @@ Result<std::vector<ContextInfo>> Store::list() {
   TRY_ASSIGN(const std::vector<ContextEntry> entries, impl_->contexts->list());
   std::vector<ContextInfo> infos;
   infos.reserve(entries.size());
-  infos.reserve(entries.size());
   for (const ContextEntry& entry : entries) infos.push_back(describe(entry));
   return infos;
 }
