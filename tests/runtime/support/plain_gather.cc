@@ -29,9 +29,10 @@ double cosine(const EmbeddingLayout& layout, std::span<const std::byte> a, int64
     std::memcpy(&value, layout.scales(rows, row) + head * 4, sizeof value);
     return double(value);
   };
+  const auto *const of_a = layout.values(a, i), *const of_b = layout.values(b, t);
   double dot = 0;
   for (int64_t d = head * layout.head_dim; d < (head + 1) * layout.head_dim; ++d)
-    dot += double(layout.values(a, i)[d]) * double(layout.values(b, t)[d]);
+    dot += double(of_a[d]) * double(of_b[d]);
   return dot * scale(a, i) * scale(b, t);
 }
 
@@ -187,6 +188,7 @@ class PlainGather {
     const ScoreMaps& maps = contexts_[c].maps;
     const std::vector<float> of_words = plain_shares(query, some(texts_[c], begin, end));
     for (size_t t = 0; t < query.size(); ++t) {
+      if (weights[t] == 0) continue;  // most of a second round's
       for (int64_t h = 0; h < layout_.n_heads; ++h) {
         double best = -INFINITY;
         for (int64_t i = begin; i < end; ++i)
