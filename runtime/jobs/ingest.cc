@@ -355,6 +355,7 @@ Result<IngestFacts> look_up(const IngestCall& call, ContextMeta& current) {
 
 std::string names_of(const std::vector<Eviction>& evicted) {
   std::vector<std::string> names;
+  names.reserve(evicted.size());
   for (const Eviction& one : evicted) names.push_back(fmt::format("'{}'", one.context));
   return fmt::format("{}", fmt::join(names, ", "));
 }

@@ -47,7 +47,7 @@ Result<Reservation> reserve_questions(Engine::Impl& engine, const std::vector<Se
                                       const std::vector<Ids>& ids) {
   int64_t bytes = 0;
   for (const SearchQuestion& q : questions) bytes += int64_t(sizeof(q) + q.text.size() + q.name.size());
-  for (const Ids& tokens : ids) bytes += int64_t(sizeof(tokens) + tokens.size() * sizeof(tokens[0]));
+  for (const Ids& tokens : ids) bytes += int64_t(sizeof(Ids) + tokens.size() * sizeof(Ids::value_type));
   MemoryPlan plan = in_use(engine.account);
   plan[MemoryCategory::kTokens] += bytes;
   TRY(plan.check(engine.account.cap_bytes(),
