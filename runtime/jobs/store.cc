@@ -11,6 +11,25 @@
 #include "storage/disk/disk.h"
 
 namespace reform {
+namespace {
+
+// A process that has no more files or memory cannot tell what its contexts are.
+Status want_of_resources(const ContextEntry& entry) {
+  const Code code = entry.state.code;
+  return code == Code::kUnavailable || code == Code::kMemoryCap ? entry.state : Status();
+}
+
+Result<std::vector<ContextInfo>> described(const std::vector<ContextEntry>& entries) {
+  std::vector<ContextInfo> infos;
+  infos.reserve(entries.size());
+  for (const ContextEntry& entry : entries) {
+    TRY(want_of_resources(entry));
+    infos.push_back(describe(entry));
+  }
+  return infos;
+}
+
+}  // namespace
 
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
@@ -31,23 +50,18 @@ const std::string& Store::dir() const { return impl_->dir; }
 
 Result<std::vector<ContextInfo>> Store::list() {
   TRY_ASSIGN(const std::vector<ContextEntry> entries, impl_->contexts->list());
-  std::vector<ContextInfo> infos;
-  infos.reserve(entries.size());
-  for (const ContextEntry& entry : entries) infos.push_back(describe(entry));
-  return infos;
+  return described(entries);
 }
 
 Result<ContextInfo> Store::find(const std::string& name) {
   TRY_ASSIGN(const ContextEntry entry, impl_->contexts->find(name));
+  TRY(want_of_resources(entry));
   return describe(entry);
 }
 
 Result<std::vector<ContextInfo>> Store::find_all(const std::vector<std::string>& names) {
   TRY_ASSIGN(const std::vector<ContextEntry> entries, impl_->contexts->find_all(names, Which::kCurrent));
-  std::vector<ContextInfo> infos;
-  infos.reserve(entries.size());
-  for (const ContextEntry& entry : entries) infos.push_back(describe(entry));
-  return infos;
+  return described(entries);
 }
 
 Status Store::remove(const std::string& name) { return impl_->contexts->remove(name); }

@@ -74,7 +74,7 @@ Result<ArchiveSummary> DirectoryStore::export_context(const std::string& name, c
 }
 
 // The rest of an archive whose name is taken. It is read to its end, which says whether it is whole. kExists unless the
-// context of that name gives the same archive.
+// context of that name gives the same archive, or cannot be read.
 Result<ArchiveSummary> DirectoryStore::compare_archive(archive::Reader& in, const archive::Manifest& manifest,
                                                        const EditMeta& shown, const ContextProgressFn& progress) {
   const std::string& name = manifest.identity.name;
@@ -85,9 +85,10 @@ Result<ArchiveSummary> DirectoryStore::compare_archive(archive::Reader& in, cons
   }));
   const auto there = export_context(
       name, shown, [](auto) { return Status{}; }, progress);
-  if (there.status().code == Code::kCancelled) return there;
   if (there.ok() && there.value().digest == in.digest()) return ArchiveSummary{in.bytes(), in.digest(), true};
-  return taken;
+  // What cannot be read is not another context. An unfinished one is, and so is one that has gone meanwhile.
+  const Code code = there.status().code;
+  return there.ok() || code == Code::kBusy || code == Code::kNotFound ? taken : there.status();
 }
 
 Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, const EditMeta& admit,

@@ -106,6 +106,12 @@ TEST_CASE("ulimit -n: too few descriptors are said, and are no damage", "[tools]
     }
   }
   CHECK((n_refused > 3 && n_refused < 18));
+  // Nor is what cannot be opened another context, or an unreadable one.
+  REQUIRE(b.shell("$REFORM export c c.reform --force").exit_code == 0);
+  CHECK(b.shell("$REFORM import c.reform").out.find("already there") != std::string::npos);
+  check_error(b.shell("ulimit -n 9; $REFORM import c.reform --json"), 13, "ulimit -n");
+  check_error(b.shell("ulimit -n 5; $REFORM contexts --json"), 13, "ulimit -n");
+  check_error(b.shell("ulimit -n 5; $REFORM show c --json"), 13, "ulimit -n");
 }
 
 TEST_CASE("ulimit -s: a stack that is too small for RocksDB is said", "[tools]") {
