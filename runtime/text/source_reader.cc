@@ -33,7 +33,7 @@ Status cannot_open(const std::string& name, int error, bool looked_at) {
 }
 
 Status or_lossy(Status status) {
-  if (status.code == Code::kBadText) status.message += "; --lossy reads it all the same, each invalid byte as U+FFFD";
+  if (status.code == Code::kBadText) status.message += "; --lossy reads it all the same, what is not UTF-8 as U+FFFD";
   return status;
 }
 
