@@ -218,9 +218,11 @@ Status LateSelect::leave_out_repeats(const Sentence& sentence, std::vector<Score
   const Repeats repeats(table_, sentence.ids);
   std::vector<ScoredPassage> kept;
   for (ScoredPassage& p : ranking) {
-    const bool is_own = p.context == sentence.context && p.begin_token == sentence.begin_token;
-    TRY_ASSIGN(const Tokens tokens, ask_.contexts[size_t(p.context)].data->read_tokens(p.begin_token, p.end_token));
-    if (is_own || !repeats.stand_in(tokens.ids)) kept.push_back(std::move(p));
+    if (p.context != sentence.context || p.begin_token != sentence.begin_token) {
+      TRY_ASSIGN(const Tokens tokens, ask_.contexts[size_t(p.context)].data->read_tokens(p.begin_token, p.end_token));
+      if (repeats.stand_in(tokens.ids)) continue;
+    }
+    kept.push_back(std::move(p));
   }
   ranking = std::move(kept);
   return {};

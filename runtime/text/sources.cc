@@ -19,10 +19,11 @@ struct Piece {
   std::vector<int64_t> token_bytes;  // where each token begins, in the joined text …
   std::vector<size_t> token_at;      // … and in `text`
 
-  // Where a byte of the joined text is in `text`. Within a token exactly, if the text was UTF-8.
+  // Where a byte of the joined text, or its end, is in `text`. Within a token exactly, if the text was UTF-8.
   size_t at(int64_t byte) const {
+    if (byte == end_byte) return text.size();
+    if (byte <= begin_byte) return 0;  // a token may stand for no bytes, as SentencePiece's first space
     const auto after = std::upper_bound(token_bytes.begin(), token_bytes.end(), byte);
-    if (after == token_bytes.begin()) return 0;
     const size_t token = size_t(after - token_bytes.begin()) - 1;
     const size_t end = token + 1 < token_at.size() ? token_at[token + 1] : text.size();
     return std::min(end, token_at[token] + size_t(byte - token_bytes[token]));
@@ -68,11 +69,10 @@ JoinedRange best_bytes(const Span& span, const Tokens& tokens, int64_t first) {
 // The part of a source that lies in `best`, or all of it: of two files, the best passage may lie in the other. A
 // character that is cut at an end is whole.
 SourcePart part_of(const Piece& piece, JoinedRange source, JoinedRange best, int64_t file_begin) {
-  const auto at = [&](int64_t byte) { return byte == piece.end_byte ? piece.text.size() : piece.at(byte); };
   JoinedRange part{std::max(best.begin, source.begin), std::min(best.end, source.end)};
   if (part.begin >= part.end) part = source;
-  const size_t first = at(source.begin), last = at(source.end);
-  size_t begin = at(part.begin), end = at(part.end);
+  const size_t first = piece.at(source.begin), last = piece.at(source.end);
+  size_t begin = piece.at(part.begin), end = piece.at(part.end);
   for (; begin > first && is_continuation(piece.text[begin]); --begin) --part.begin;
   for (; end < last && is_continuation(piece.text[end]); ++end) ++part.end;
   return {part.begin - file_begin, part.end - file_begin, 0, begin - first, end - begin};
@@ -80,16 +80,14 @@ SourcePart part_of(const Piece& piece, JoinedRange source, JoinedRange best, int
 
 // The part [begin, end) of the piece that lies in one file. Its lines are not known yet.
 Source source_of(const Piece& piece, JoinedRange bytes, const Span& span, const SourceFile& file) {
-  const bool whole = bytes.begin == piece.begin_byte && bytes.end == piece.end_byte;
-  const size_t from = piece.at(bytes.begin);
-  const size_t to = bytes.end == piece.end_byte ? piece.text.size() : piece.at(bytes.end);
+  const size_t from = piece.at(bytes.begin), to = piece.at(bytes.end);
   Source source{.context = "",
                 .file = file.name,
                 .begin_byte = bytes.begin - file.begin_byte,
                 .end_byte = bytes.end - file.begin_byte,
                 .edge = span.edge,
                 .score = span.score,
-                .text = whole ? piece.text : piece.text.substr(from, to - from),
+                .text = piece.text.substr(from, to - from),
                 .begin_line = 0,
                 .round = span.round,
                 .parts = {},
