@@ -8,8 +8,6 @@
 #include <fstream>
 #include <iterator>
 
-#include "base/bytes_needed.h"
-
 namespace reform {
 namespace {
 

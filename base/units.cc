@@ -1,16 +1,26 @@
 #include <fmt/format.h>
 #include <reform/units.h>
 
-namespace reform {
+#include <cmath>
 
-std::string format_bytes(int64_t bytes) {
+namespace reform {
+namespace {
+
+std::string format(int64_t bytes, bool up) {
   constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB"};
   if (bytes < kKiB) return fmt::format("{} B", bytes);
   double value = double(bytes);
   int unit = -1;
-  while (value >= 1023.95 && unit < 3) value /= double(kKiB), ++unit;
-  return unit < 2 ? fmt::format("{:.1f} {}", value, kUnits[unit]) : fmt::format("{:.2f} {}", value, kUnits[unit]);
+  while (value >= (up ? 1023.9 : 1023.95) && unit < 3) value /= double(kKiB), ++unit;
+  const int digits = unit < 2 ? 1 : 2;
+  const double steps = unit < 2 ? 10 : 100;
+  return fmt::format("{:.{}f} {}", up ? std::ceil(value * steps) / steps : value, digits, kUnits[unit]);
 }
+
+}  // namespace
+
+std::string format_bytes(int64_t bytes) { return format(bytes, false); }
+std::string format_bytes_up(int64_t bytes) { return format(bytes, true); }
 
 std::string format_count(int64_t count) {
   std::string text = std::to_string(count);

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <filesystem>
 
-#include "base/bytes_needed.h"
 #include "base/machine.h"
 #include "base/memory_room.h"
 #include "base/try.h"

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "base/bytes_needed.h"
 #include "base/try.h"
 
 namespace reform {

@@ -1,5 +1,3 @@
-#include "base/bytes_needed.h"
-
 #include <reform/units.h>
 
 #include <catch2/catch.hpp>
@@ -13,4 +11,5 @@ TEST_CASE("bytes that are needed are rounded up, never down", "[base]") {
   CHECK(format_bytes_up(2 * kMiB) == "2.0 MiB");
   CHECK(format_bytes_up(2 * kMiB + 1) == "2.1 MiB");
   CHECK(format_bytes_up(kGiB + 1) == "1.01 GiB");
+  CHECK(format_bytes_up(kMiB - 1) == "1.0 MiB");
 }
