@@ -23,7 +23,8 @@ Result<Number> parse(std::string_view word, Range<Number> range) {
   Number number{};
   const char* const end = word.data() + word.size();
   const auto [stop, error] = std::from_chars(word.data(), end, number);
-  if (error == std::errc() && stop == end && range.holds(number)) return number;
+  const bool is_negative_zero = number == 0 && word.starts_with('-');
+  if (error == std::errc() && stop == end && range.holds(number) && !is_negative_zero) return number;
   return Status{Code::kUsage, fmt::format("is '{}'; expected {}", word, shown(range))};
 }
 

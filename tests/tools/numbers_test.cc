@@ -18,8 +18,8 @@ TEST_CASE("numbers: decimal, the whole word, in the range", "[tools]") {
   CHECK(take(parse_number("010", any)) == 10);
   CHECK(take(parse_number("-1", any)) == -1);
   CHECK(take(parse_number("9223372036854775807", any)) == kMost);
-  for (const char* word : {"", " ", "+1", " 1", "1 ", "1x", "0x10", "1e3", "1.0", "1,000", "--1", "-", "-2", "nan",
-                           "inf", "9223372036854775808", "99999999999999999999999", "one"}) {
+  for (const char* word : {"", " ", "+1", " 1", "1 ", "1x", "0x10", "1e3", "1.0", "1,000", "--1", "-", "-2", "-0",
+                           "nan", "inf", "9223372036854775808", "99999999999999999999999", "one"}) {
     CAPTURE(word);
     const Status status = parse_number(word, any).status();
     CHECK(status.code == Code::kUsage);
@@ -30,7 +30,8 @@ TEST_CASE("numbers: decimal, the whole word, in the range", "[tools]") {
   CHECK(take(parse_number("0.25", share)) == 0.25);
   CHECK(take(parse_number(".5", share)) == 0.5);
   CHECK(take(parse_number("1e-1", share)) == 0.1);
-  for (const char* word : {"", "1.1", "-0.1", "0x1", "nan", "-nan", "inf", "1e999", "0.5f", "0,5", "+0.5"}) {
+  for (const char* word :
+       {"", "1.1", "-0.1", "-0", "-0.0", "0x1", "nan", "-nan", "inf", "1e999", "0.5f", "0,5", "+0.5"}) {
     CAPTURE(word);
     CHECK(parse_number(word, share).status().message ==
           "is '" + std::string(word) + "'; expected a number from 0 to 1");
