@@ -34,7 +34,7 @@ constexpr int64_t kOpeningBytes = 96 * kKiB;
 // A ceiling that was too low is raised by more than one write needs.
 constexpr int64_t kRaiseBytes = 1 * kMiB;
 // How long to wait, as RocksDB deletes what it has replaced a moment after it says so.
-constexpr std::chrono::milliseconds kPatience{100}, kStep{10};
+constexpr std::chrono::milliseconds kSettling{100}, kStep{10};
 
 // The part of a grant that the writer itself may use.
 int64_t own_part(int64_t granted) { return granted == Meter::kNoCeiling ? granted : granted - kUseBytes; }
@@ -185,7 +185,7 @@ Status SpaceClaim::check_disk(int64_t growth) const {
   const auto asked = space_->disk_->files().GetFreeSpace(space_->dir_, {}, &free_bytes, nullptr);
   if (!asked.ok() || free_bytes >= uint64_t(growth)) return {};
   return {Code::kNoSpace, fmt::format("the disk of {} is full: {} are free, and {} may be needed now", space_->dir_,
-                                      format_bytes(int64_t(free_bytes)), format_bytes(growth))};
+                                      format_bytes(int64_t(free_bytes)), format_bytes_up(growth))};
 }
 
 Status SpaceClaim::move_ceiling(int64_t growth, bool may_lower, int64_t later_bytes,
@@ -208,7 +208,7 @@ Status SpaceClaim::move_ceiling(int64_t growth, bool may_lower, int64_t later_by
 }
 
 Status SpaceClaim::ensure(const Growth& growth) {
-  return move_ceiling(growth_bytes(growth), /*may_lower=*/false, later_bytes_, kPatience);
+  return move_ceiling(growth_bytes(growth), /*may_lower=*/false, later_bytes_, kSettling);
 }
 
 Status SpaceClaim::plan(const Growth& growth, int64_t more_bytes, std::chrono::milliseconds patience) {
@@ -218,13 +218,13 @@ Status SpaceClaim::plan(const Growth& growth, int64_t more_bytes, std::chrono::m
   return move_ceiling(bytes, /*may_lower=*/true, later_bytes_, patience);
 }
 
-Status SpaceClaim::plan(const Growth& growth) { return plan(growth, 0, kPatience); }
+Status SpaceClaim::plan(const Growth& growth) { return plan(growth, 0, kSettling); }
 
 // Its database is not open yet, so no deletion is pending.
 Status SpaceClaim::plan_opening(const Growth& growth) { return plan(growth, kOpeningBytes, {}); }
 
 bool SpaceClaim::ensure_free(int64_t bytes) {
-  return move_ceiling(bytes, /*may_lower=*/false, Space::kNoEviction, kPatience).ok();
+  return move_ceiling(bytes, /*may_lower=*/false, Space::kNoEviction, kSettling).ok();
 }
 
 }  // namespace reform

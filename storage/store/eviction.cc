@@ -11,12 +11,12 @@
 namespace reform {
 namespace {
 
-constexpr size_t kNamesInMessage = 3;
+constexpr size_t kNamedEvictable = 3;
 
 std::string names_of(const std::vector<EvictionCandidate>& idle) {
   std::vector<std::string> names;
   for (const EvictionCandidate& one : idle) {
-    if (names.size() < kNamesInMessage) names.push_back(fmt::format("\"{}\" ({})", one.name, format_bytes(one.bytes)));
+    if (names.size() < kNamedEvictable) names.push_back(fmt::format("\"{}\" ({})", one.name, format_bytes(one.bytes)));
   }
   return fmt::format("{}", fmt::join(names, ", "));
 }
@@ -31,8 +31,8 @@ Status full(const Shortage& shortage, const StoreDirectory& dir, const std::vect
   if (!shortage.only_asks) message += fmt::format(", and up to {} more are needed", format_bytes(needed_bytes));
   if (idle.empty()) {
     message +=
-        ". No context may go: those there are pinned, in use or unfinished; raise --max-store-bytes, or unpin "
-        "or remove some";
+        ". No context may go: those there are pinned, in use, unfinished or unreadable; raise --max-store-bytes, or "
+        "unpin or remove some";
     return {Code::kNoSpace, message};
   }
   message += fmt::format(". Asked least recently: {}; ", names_of(idle));
