@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""All checks from nothing, meant to take 40 minutes on two cores (58 are the limit): `./dev ci` runs this once the packages are
-there.
+"""All checks from nothing, meant to take 40 minutes on two cores: `./dev ci` runs this once the packages are there. A shared
+machine can be three times as slow, so 84 minutes are the limit.
 
 Each stage runs under a time limit, with its output in build/ci/STAGE.log; what failed is printed with the end of its log.
 A stage whose precondition failed, or for which no time is left, counts as failed. So does a test case that was skipped,
@@ -24,11 +24,11 @@ from process_group import stop
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build/ci"
 GOAL_S = 40 * 60  # said, where it is missed
-TOTAL_S = 58 * 60  # a slower machine may take so long
+TOTAL_S = 84 * 60  # a slower machine may take so long
 CORES = 2
 FETCHED = tuple(m.name for m in MODELS.values() if not m.must_accept)
 NOT_FETCHED = {m.name: f"{m.licence}: only a user can accept them" for m in MODELS.values() if m.must_accept}
-FUZZ_S = 60
+FUZZ_S = 30
 # What a skipped test case prints after "SKIPPED: " (tests/support/skip.h), and why that is no failure here.
 MAY_SKIP = {
     **{rf"models/{re.escape(name)}\.gguf is not there": why for name, why in NOT_FETCHED.items()},
@@ -70,32 +70,33 @@ def stages():
     result = [
         # The download waits for the network, and these two are done in a moment.
         Stage("models", ("sh", "-c", " && ".join(f"./dev model {m}" for m in FETCHED)), 1200, cores=0),
-        Stage("format", ("./dev", "fmt", "--check"), 120, cores=0),
+        Stage("format", ("./dev", "fmt", "--check"), 300, cores=0),
         Stage("readme", ("grep", "-qE", r"^ *(\$ )?\./dev demo", "README.md"), 10, cores=0),
-        Stage("build", ("./dev", "build"), 900, shows=1),
-        Stage("layers", ("./dev", "layers", "--require-objects"), 60, needs=("build",), shows=1, cores=0),
-        Stage("lint", ("./dev", "lint", "--all"), 600, needs=("build",), shows=1),
-        Stage("test", ("./dev", "test", *ctest_flags("test.xml")), 900, needs=("build", "models"), junit="test.xml"),
+        Stage("build", ("./dev", "build"), 2400, shows=1),
+        Stage("layers", ("./dev", "layers", "--require-objects"), 180, needs=("build",), shows=1, cores=0),
+        Stage("lint", ("./dev", "lint", "--all"), 1200, needs=("build",), shows=1),
+        Stage("test", ("./dev", "test", *ctest_flags("test.xml")), 1200, needs=("build", "models"), junit="test.xml"),
         # Of the slow ones, the smallest model's and those without a model: the others' take ten minutes.
-        Stage("slow", ("./dev", "slow", "-E", "qwen2.5|gemma3", *ctest_flags("slow.xml")), 300, needs=("build", "models"),
+        Stage("slow", ("./dev", "slow", "-E", "qwen2.5|gemma3", *ctest_flags("slow.xml")), 600, needs=("build", "models"),
               junit="slow.xml"),
-        Stage("asan", ("./dev", "asan", *ctest_flags("asan.xml")), 1800, needs=("models",), junit="asan.xml"),
-        Stage("tsan", ("./dev", "tsan", *ctest_flags("tsan.xml")), 600, junit="tsan.xml"),
+        Stage("asan", ("./dev", "asan", *ctest_flags("asan.xml")), 2700, needs=("models",), junit="asan.xml"),
+        Stage("tsan", ("./dev", "tsan", *ctest_flags("tsan.xml")), 1200, junit="tsan.xml"),
         # Its programs are part of asan's build.
         Stage("fuzz", ("./dev", "fuzz", str(FUZZ_S), *ctest_flags("fuzz.xml")), 600, needs=("asan",), junit="fuzz.xml"),
-        Stage("torture", (sys.executable, "scripts/torture.py", "--kills", "30", "--seconds", "60"), 600, needs=("build",),
+        Stage("torture", (sys.executable, "scripts/torture.py", "--kills", "25", "--seconds", "30"), 600, needs=("build",),
               shows=2, cores=1),
-        Stage("bench", ("./dev", "bench", "--tiny"), 180, needs=("build",)),
+        Stage("bench", ("./dev", "bench", "--tiny"), 300, needs=("build",)),
         Stage("examples", ("examples/build_against_install.sh", "build/release", f"models/{FETCHED[0]}.gguf", "LICENSE",
                            "Which conditions must be met when the work is passed on?"), 300, needs=("build", "models"),
               cores=1),
-        Stage("demo", ("./dev", "demo"), 600, needs=("build", "models"), shows=12),
-        # The demo reads with a larger model.
-        Stage("needles", (sys.executable, "scripts/needles.py", "--model", f"models/{FETCHED[0]}.gguf"), 900,
-              needs=("build", "models"), shows=1),
+        Stage("demo", ("./dev", "demo"), 1200, needs=("build", "models"), shows=12),
+        # The demo reads a text twice as long with a larger model.
+        Stage("needles", (sys.executable, "scripts/needles.py", "--model", f"models/{FETCHED[0]}.gguf", "--verses",
+                          "1sam1:1-1sam31:13", "--min-tokens", "32768", "--answers", "4"), 900, needs=("build", "models"),
+              shows=1),
     ]
     if any((ROOT / "kernels").rglob("*.cu")) and shutil.which("nvcc"):
-        result.append(Stage("cuda", ("./dev", "cuda"), 900))
+        result.append(Stage("cuda", ("./dev", "cuda"), 1200))
     return result
 
 

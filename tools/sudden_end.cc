@@ -18,14 +18,14 @@ namespace reform::tool {
 namespace {
 
 // What --json owes to standard output.
-enum class Json : int { kNothing, kObject, kRestOfLine };
+enum class JsonDue : int { kNothing, kObject, kRestOfLine };
 
-std::atomic<Json> g_json = Json::kNothing;
+std::atomic<JsonDue> g_json = JsonDue::kNothing;
 std::atomic<int> g_told = 0;          // the exit code of an error that was told
 std::atomic<pthread_t> g_ender = {};  // the thread that ends the process
 std::terminate_handler g_terminate_otherwise = nullptr;
 LastWords g_mapping_lost;
-static_assert(std::atomic<Json>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
+static_assert(std::atomic<JsonDue>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 constexpr size_t kThreadBytes = size_t{64} << 20;  // mimalloc asks for so much address space when a thread starts
 constexpr int kOtherThreadMs = 1000;               // for the thread that ends the process to say why
@@ -58,8 +58,8 @@ void write_at_once(int fd, std::string_view bytes) {
   become_ender(code);
   if (g_told == 0) write_at_once(STDERR_FILENO, line);
   if (g_told == 0) g_told = int(code);
-  Json due = Json::kObject;
-  if (g_json.compare_exchange_strong(due, Json::kRestOfLine)) write_at_once(STDOUT_FILENO, object);
+  JsonDue due = JsonDue::kObject;
+  if (g_json.compare_exchange_strong(due, JsonDue::kRestOfLine)) write_at_once(STDOUT_FILENO, object);
   ::_exit(g_told);
 }
 
@@ -122,12 +122,12 @@ void end_suddenly(Code code, std::string_view message) {
   end_with(code, line.ended(), object.ended());
 }
 
-void expect_json() { g_json = Json::kObject; }
+void expect_json() { g_json = JsonDue::kObject; }
 void begin_json_line() {
   wait_for_end(Code::kInternal);
-  g_json = Json::kRestOfLine;
+  g_json = JsonDue::kRestOfLine;
 }
-void end_json_line(bool more_lines) { g_json = more_lines ? Json::kObject : Json::kNothing; }
+void end_json_line(bool more_lines) { g_json = more_lines ? JsonDue::kObject : JsonDue::kNothing; }
 void begin_last_words() { become_ender(Code::kInternal); }
 void note_error_told(Code code) { g_told = int(code); }
 
