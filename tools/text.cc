@@ -11,12 +11,15 @@ namespace reform::tool {
 namespace {
 
 // The number of bytes of the control character at text[at]; 0 if there is none. C0 and DEL count; C1 counts only as
-// UTF-8 (c2 80 … c2 9f), which terminals obey too.
+// UTF-8 (c2 80 … c2 9f), which terminals obey too. So do the marks that turn the order of what follows (U+202A-202E,
+// U+2066-2069), which make one file's name look like another's.
 size_t control_length(std::string_view text, size_t at) {
   const auto c = static_cast<unsigned char>(text[at]);
   if (c < 0x20 || c == 0x7f) return 1;
   if (c == 0xc2 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) - 0x80u < 0x20u) return 2;
-  return 0;
+  const std::string_view mark = text.substr(at, 3);
+  const bool turns = (mark >= "\u202a" && mark <= "\u202e") || (mark >= "\u2066" && mark <= "\u2069");
+  return turns ? 3 : 0;
 }
 
 // The byte offsets where characters begin, and the end. The text may be invalid UTF-8 (file names are): every byte that

@@ -62,6 +62,8 @@ TEST_CASE("control characters never reach the terminal, other characters always 
   CHECK(printable("x\xc2\x9b"
                   "1my",
                   true) == "x1my");  // the C1 form of ESC [
+  CHECK(printable("a\u202etxt.exe\u2066b\u2069c\u200d", true) == "atxt.exebc\u200d");
+  CHECK(printable("\xe2\x80", true) == "\xe2\x80");
   CHECK(printable("é\xc2\xa0日本😀\xff", true) == "é\xc2\xa0日本😀\xff");
 }
 
