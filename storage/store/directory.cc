@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "base/try.h"
+#include "storage/disk/absolute_path.h"
 #include "storage/disk/checked_json.h"
 #include "storage/disk/files.h"
 #include "storage/format/schema.h"
@@ -79,11 +80,9 @@ Status sync_folders_above(const Disk& disk, const std::string& dir) {
 
 Result<StoreDirectory> StoreDirectory::open(const std::string& dir, std::shared_ptr<const Disk> disk) {
   if (dir.empty()) return Status{Code::kUsage, "a store needs a directory"};
-  std::error_code error;
-  std::string path = std::filesystem::absolute(dir, error).lexically_normal().string();
-  if (error) return os_error("find", dir, error.value());
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  TRY_ASSIGN(const std::string path, absolute_path(dir));
   if (!path_exists(path)) {
+    std::error_code error;
     std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
     if (error) return os_error("make directory for", path, error.value());
   }
