@@ -250,7 +250,7 @@ const std::vector<Scenario> kScenarios = {
     {"remove", {kOther, kBook}, remove},      {"read", {kOther, kBook}, read},
     {"resume", {kOther}, ingest, false, 200}, {"verify", {kOther, kBook}, verify},
     {"export", {kOther, kBook}, export_book}, {"import", {kOther}, import_book},
-    {"evict", {kOther, kBook}, evict},
+    {"evict", {kOther, kBook}, evict},        {"remove in place", {kOther, kBook}, remove, false, 0, false},
 };
 
 }  // namespace reform::test
