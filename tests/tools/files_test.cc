@@ -202,6 +202,25 @@ TEST_CASE("a directory: its texts in the order of their paths, the rest left out
         std::string::npos);
 }
 
+TEST_CASE("the store's own files are no texts, by whatever path, and left out below a directory", "[tools]") {
+  const Files f;
+  const std::string store = f.path("data/reform"), elsewhere = f.path("data/contexts");
+  REQUIRE(f.run(f.ingest("c", {f.text})).exit_code == 0);
+  std::filesystem::rename(store + "/contexts", elsewhere);
+  std::filesystem::create_directory_symlink(elsewhere, store + "/contexts");
+  std::filesystem::create_directory_symlink(store, f.path("link"));
+  for (const std::string& path :
+       {store, store + "/contexts", f.path("link"), store + "/store.json", f.path("link/../reform/locks"), elsewhere}) {
+    const CommandResult r = f.run(f.ingest("self", {f.text, "-r", path}));
+    INFO(path << ": " << r.err);
+    CHECK(r.exit_code == 5);
+    CHECK(r.err.find(path + ": is in the store itself") != std::string::npos);
+  }
+  f.write("data/text.txt", "The mill of the miller.");
+  const CommandResult around = f.run(f.ingest("c", {f.text, "-r", f.path("data")}));
+  CHECK(around.err.find("left out: 2 stores of contexts (" + elsewhere + ", …)") != std::string::npos);
+}
+
 TEST_CASE("lists of names: by line or by NUL, beside names, from a file or standard input", "[tools]") {
   const Files f;
   const std::string odd = f.write("two\nlines.txt", "odd\n"), a = f.write("a.txt", "one\n"),
