@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <reform/errno_status.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <functional>
 #include <limits>
@@ -53,6 +54,15 @@ void add_gpu_flags(CLI::App& verb, EngineOptions& o) {
       "Attention's kernels: auto (the default: the ones for compute capability 9.0 where they work), or warps");
   add_gpu_flag(verb, "--cublas-lt", set_text(o.cublas_lt_file), "FILE",
                "libcublasLt.so, if the loader does not find it: the toolkit's, or PyTorch's");
+}
+
+// What comes before a ".." must be there, or the path leads nowhere.
+Status check_above(const std::filesystem::path& path) {
+  std::filesystem::path above = path;
+  while (above.has_relative_path() && above.filename() != "..") above = above.parent_path();
+  std::error_code error;
+  if (!above.has_relative_path() || std::filesystem::exists(above, error)) return {};
+  return errno_status(error ? error.value() : ENOENT, "cannot find " + above.string());
 }
 
 }  // namespace
@@ -115,6 +125,7 @@ Result<std::unique_ptr<Store>> open_existing(const std::string& store_dir, const
   const bool holds_nothing = std::filesystem::is_directory(found) && std::filesystem::is_empty(path, error) && !error;
   const bool is_missing = found.type() == std::filesystem::file_type::not_found;
   if (!is_missing && !holds_nothing) return Store::open(path);
+  if (Status s = check_above(path); !s.ok()) return s;
   if (names.empty()) return std::unique_ptr<Store>();
   return Status{Code::kNotFound, fmt::format("there is no context \"{}\": the store {} {}; --store names another",
                                              names.front(), path, is_missing ? "does not exist" : "is empty")};

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <ctime>
@@ -33,27 +34,40 @@ std::vector<size_t> character_offsets(std::string_view text) {
   return offsets;
 }
 
+constexpr int64_t kMostBytes = int64_t{1} << 62;
+
+// Of "", "B", "GiB" or "G", with blanks before it or none; 0: it is no unit.
+int64_t unit_bytes(std::string_view suffix) {
+  if (suffix.empty()) return 1;
+  suffix.remove_prefix(std::min(suffix.find_first_not_of(' '), suffix.size()));
+  if (suffix == "B") return 1;
+  constexpr std::string_view kLetters = "KMGT";
+  const size_t power = suffix.empty() ? kLetters.npos : kLetters.find(suffix.front());
+  if (power == kLetters.npos || (suffix.size() > 1 && suffix.substr(1) != "iB")) return 0;
+  return int64_t{1} << (10 * (power + 1));
+}
+
 }  // namespace
 
 Result<int64_t> parse_size(std::string_view text) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  std::string_view suffix(end, size_t(text.data() + text.size() - end));
-  while (!suffix.empty() && suffix.front() == ' ') suffix.remove_prefix(1);
-  double unit = 0;
-  constexpr std::string_view kLetters = "KMGT";
-  if (suffix.empty() || suffix == "B") {
-    unit = 1;
-  } else if (suffix.size() == 1 || suffix.substr(1) == "iB") {
-    const size_t power = kLetters.find(suffix.front());
-    if (power != kLetters.npos) unit = std::pow(double(kKiB), double(power + 1));
-  }
-  const double bytes = number * unit;
-  const bool whole = unit != 1 || number == std::floor(number);
-  if (error != std::errc() || unit == 0 || !whole || !(bytes >= 0 && bytes < 0x1p62))
+  const auto digits_end = [&](size_t at) { return std::min(text.find_first_not_of("0123456789", at), text.size()); };
+  const size_t point = digits_end(0);
+  const bool has_fraction = text.substr(point).starts_with('.');
+  const size_t end = has_fraction ? digits_end(point + 1) : point;
+  const int64_t unit = unit_bytes(text.substr(end));
+  int64_t whole = 0;
+  double fraction = 0;
+  auto error = std::from_chars(text.data(), text.data() + point, whole).ec;
+  if (has_fraction && error == std::errc())
+    error = std::from_chars(text.data() + point, text.data() + end, fraction).ec;
+  const bool is_form = error == std::errc() && unit > 0 && (!has_fraction || (unit > 1 && end > point + 1));
+  if (!is_form || whole >= kMostBytes / unit) {
     return Status{Code::kUsage,
                   fmt::format("'{}' is not a size; write bytes as in 1073741824, 512MiB or 1.5GiB", text)};
-  return int64_t(bytes);
+  }
+  const int64_t bytes = whole * unit + int64_t(fraction * double(unit));
+  if (bytes == 0 && fraction > 0) return Status{Code::kUsage, fmt::format("'{}' is less than a byte", text)};
+  return bytes;
 }
 
 std::string format_duration(double seconds) {

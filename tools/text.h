@@ -11,7 +11,8 @@
 
 namespace reform::tool {
 
-// "65536", "512MiB", "1.5 GiB": a number with an optional KiB, MiB, GiB or TiB (K, M, G, T mean the same).
+// "65536", "512MiB", "1.5 GiB": digits, and a unit or none: KiB, MiB, GiB or TiB (K, M, G, T mean the same), or B. With
+// one of the larger units a point and more digits may follow; what comes to less than a byte, but is not 0, is refused.
 Result<int64_t> parse_size(std::string_view text);
 
 std::string format_duration(double seconds);    // "0.42 s", "9.1 s", "1:23", "2:03:04"; "?" below zero

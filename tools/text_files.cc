@@ -63,10 +63,43 @@ bool matches(const std::vector<std::string>& globs, const std::string& path) {
   });
 }
 
+// The directories of the store, if there is one, told by what they are: they have many paths, and contexts/ may be a
+// link to another disk.
+class StorePlaces {
+ public:
+  explicit StorePlaces(const std::string& dir) {
+    std::error_code error;
+    if (dir.empty() || !fs::is_directory(dir + "/contexts", error)) return;
+    for (const char* folder : {"", "/contexts", "/locks", "/trash"}) {
+      struct stat info;
+      if (::stat((dir + folder).c_str(), &info) == 0) places_.push_back(info);
+    }
+  }
+  bool include(const struct stat& folder) const {
+    return std::any_of(places_.begin(), places_.end(), [&](const struct stat& place) {
+      return place.st_dev == folder.st_dev && place.st_ino == folder.st_ino;
+    });
+  }
+  // Whether `path`, or a directory above it, is one of them.
+  bool hold(const std::string& path) const {
+    if (places_.empty()) return false;
+    std::error_code error;
+    for (fs::path at = fs::canonical(path, error); !error && !at.empty(); at = at.parent_path()) {
+      struct stat info;
+      if (::stat(at.c_str(), &info) == 0 && include(info)) return true;
+      if (!at.has_relative_path()) break;
+    }
+    return false;
+  }
+
+ private:
+  std::vector<struct stat> places_;
+};
+
 class Walk {
  public:
-  Walk(const TextChoice& choice, const std::string& store_dir, const CancelToken& cancel)
-      : choice_(choice), store_dir_(store_dir), cancel_(cancel) {}
+  Walk(const TextChoice& choice, const StorePlaces& store, const CancelToken& cancel)
+      : choice_(choice), store_(store), cancel_(cancel) {}
 
   // Appends the texts below `root`.
   Status add(const std::string& root, TextFiles& found) {
@@ -114,7 +147,11 @@ class Walk {
     }
     if (path[path.rfind('/') + 1] == '.') return leave_out("hidden", full);
     if (S_ISLNK(info.st_mode)) return leave_out("link", full);
-    if (is_folder) return add_folder(path);
+    if (is_folder && store_.include(info)) return leave_out("store", full);
+    if (is_folder) {
+      folders_.push_back(path + "/");
+      return {};
+    }
     if (!S_ISREG(info.st_mode)) return leave_out("special", full);
     const Result<std::string> head = read_head(full);
     if (!head.ok()) return head.status();
@@ -123,13 +160,6 @@ class Walk {
     if (!seen && head.value().size() < kHeadBytes) return leave_out("empty", full);
     if (looks_binary(head.value(), choice_.encoding)) return leave_out("binary", full);
     found_->files.push_back({full, seen});
-    return {};
-  }
-
-  Status add_folder(const std::string& path) {
-    std::error_code error;
-    if (fs::equivalent(root_ + path, store_dir_, error)) return leave_out("store", root_ + path);
-    folders_.push_back(path + "/");
     return {};
   }
 
@@ -143,7 +173,7 @@ class Walk {
   }
 
   const TextChoice& choice_;
-  const std::string& store_dir_;
+  const StorePlaces& store_;
   const CancelToken& cancel_;
   TextFiles* found_ = nullptr;
   int64_t n_not_included_ = 0;
@@ -212,9 +242,11 @@ Status check_globs(const TextChoice& choice) {
   return {};
 }
 
-Status add_name(const std::string& name, bool recursive, Walk& walk, TextFiles& found) {
+Status add_name(const std::string& name, bool recursive, const StorePlaces& store, Walk& walk, TextFiles& found) {
   struct stat info;
   if (name != kStandardInput && ::stat(name.c_str(), &info) != 0) return errno_status(errno, name);
+  if (name != kStandardInput && store.hold(name))
+    return {Code::kBadText, name + ": is in the store itself, whose files are no texts; name files outside it"};
   if (name == kStandardInput || !S_ISDIR(info.st_mode)) {
     found.files.push_back({name});
     return {};
@@ -252,9 +284,10 @@ Result<TextFiles> find_texts(const TextChoice& choice, const std::string& store_
     if (Status s = read_list(choice, cancel, names); !s.ok()) return s;
   }
   TextFiles found;
-  Walk walk(choice, store_dir, cancel);
+  const StorePlaces store(store_dir);
+  Walk walk(choice, store, cancel);
   for (const Named& named : names) {
-    Status s = add_name(named.path, choice.recursive, walk, found);
+    Status s = add_name(named.path, choice.recursive, store, walk, found);
     if (s.ok()) continue;
     if (named.line == 0 || s.code == Code::kCancelled) return s;
     s.message = fmt::format("{} {} {}: {}", shown_input(choice.list_file), choice.nul_separated ? "name" : "line",

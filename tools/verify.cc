@@ -27,15 +27,28 @@ std::string describe(const VerifiedContext& c) {
   return text;
 }
 
-// Damage comes first. A context that could not be checked is an error only if it was named.
+// "2 of 3 contexts are"
+std::string how_many(std::ptrdiff_t n, size_t n_contexts) {
+  return fmt::format("{} of {} contexts {}", n, n_contexts, n == 1 ? "is" : "are");
+}
+
+// Damage comes first, then what could not be read. A busy context is an error only if it was named.
 Status verdict_of(const std::vector<VerifiedContext>& contexts, const std::vector<std::string>& names) {
-  const auto n_damaged =
-      std::count_if(contexts.begin(), contexts.end(), [](const auto& c) { return c.state == "damaged"; });
+  const auto count = [&](const char* state) {
+    return std::count_if(contexts.begin(), contexts.end(), [&](const auto& c) { return c.state == state; });
+  };
+  const auto n_damaged = count("damaged"), n_unread = count("unreadable");
   if (n_damaged > 0) {
     return {Code::kCorrupt,
-            fmt::format("{} of {} contexts {} damaged or could not be read. If the disk itself fails, replace it "
-                        "first; otherwise `reform rm NAME` removes one, and its text can be ingested again",
-                        n_damaged, contexts.size(), n_damaged == 1 ? "is" : "are")};
+            fmt::format("{} damaged{}. If the disk itself fails, replace it first; otherwise `reform rm NAME` removes "
+                        "a damaged one, and its text can be ingested again",
+                        how_many(n_damaged, contexts.size()),
+                        n_unread > 0 ? fmt::format(", and {} could not be read", n_unread) : "")};
+  }
+  if (n_unread > 0) {
+    const auto first = std::ranges::find(contexts, "unreadable", &VerifiedContext::state);
+    return {Code::kIo, fmt::format("{} unreadable, and may be whole: {}", how_many(n_unread, contexts.size()),
+                                   first->problems[0])};
   }
   const auto busy =
       std::find_if(contexts.begin(), contexts.end(), [](const auto& c) { return c.state == "busy" && !c.replacement; });

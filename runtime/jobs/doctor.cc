@@ -16,6 +16,7 @@
 #include "kernels/ops.h"
 #include "runtime/engine/directories.h"
 #include "runtime/engine/machine.h"
+#include "storage/disk/absolute_path.h"
 #include "storage/disk/speed.h"
 
 namespace reform {
@@ -77,12 +78,6 @@ void look_at_gpus(DoctorReport& report) {
   report.gpu_built_in = cuda_built_in();
   if (!report.gpus.empty() && !report.gpu_built_in)
     advise(report, "gpu", "this reform has no GPU code built in: models run on the CPU, whatever GPU there is");
-}
-
-std::string absolute_path(const std::string& dir) {
-  std::error_code error;
-  const std::string path = std::filesystem::absolute(dir, error).lexically_normal().string();
-  return path.size() > 1 && path.ends_with('/') ? path.substr(0, path.size() - 1) : path;
 }
 
 // The store's directory, or the nearest existing one above it, where it would be made.
@@ -158,7 +153,7 @@ Result<DoctorReport> examine_machine(const std::string& store_dir, const CancelT
   look_at_gpus(report);
   const std::string dir = store_dir.empty() ? Store::default_dir() : store_dir;
   if (dir.empty()) return no_data_dir();
-  report.store_dir = absolute_path(dir);
+  TRY_ASSIGN(report.store_dir, absolute_path(dir));
   TRY(look_at_disk(report, cancel));
   return report;
 }

@@ -1,5 +1,7 @@
 #include <reform/verify.h>
 
+#include <algorithm>
+
 #include "base/try.h"
 #include "runtime/jobs/store_impl.h"
 
@@ -9,11 +11,13 @@ namespace {
 VerifiedContext describe(const ContextVerdict& verdict) {
   VerifiedContext v;
   v.name = verdict.meta.name, v.id = verdict.meta.id;
-  v.state = !verdict.busy.ok() ? "busy" : verdict.n_damages > 0 ? "damaged" : "ok";
+  const bool is_damaged = std::any_of(verdict.damages.begin(), verdict.damages.end(),
+                                      [](const Status& damage) { return damage.code != Code::kIo; });
+  v.state = !verdict.busy.ok() ? "busy" : is_damaged ? "damaged" : verdict.n_damages > 0 ? "unreadable" : "ok";
   v.replacement = verdict.replacement;
   v.n_tokens = verdict.meta.n_tokens;
   v.checked_bytes = verdict.checked_bytes;
-  v.n_damages = verdict.n_damages;
+  v.n_damages = is_damaged ? verdict.n_damages : 0;
   for (const Status& damage : verdict.damages) v.problems.push_back(damage.message);
   if (!verdict.busy.ok()) v.problems.push_back(verdict.busy.message);
   return v;

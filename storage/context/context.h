@@ -101,9 +101,9 @@ class ContextWriter : public ContextData {
 struct ContextVerdict {
   ContextMeta meta;  // as far as it can be read
   bool replacement = false;
-  Status busy;                // not ok: a writer holds the context, so nothing was checked
-  int64_t checked_bytes = 0;  // of files and of values
-  int64_t n_damages = 0;
+  Status busy;                  // not ok: a writer holds the context, so nothing was checked
+  int64_t checked_bytes = 0;    // of files and of values
+  int64_t n_damages = 0;        // what the system refused to read (kIo) included
   std::vector<Status> damages;  // the first of them; each names the context and the block or file
 };
 

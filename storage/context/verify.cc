@@ -20,9 +20,18 @@ using schema::Kind;
 // The most values read together. Small ones (token blocks are about 20 KiB) are many per batch.
 constexpr size_t kBatchValues = 256;
 
+// What the system refuses to read (kIo) may be whole.
+bool is_damage(const Status& status) { return status.code != Code::kIo; }
+
 // Codes that no damage on the disk can cause: they end the check.
 bool ends_check(Code code) {
   return code == Code::kCancelled || code == Code::kMemoryCap || code == Code::kUnavailable || code == Code::kInternal;
+}
+
+// What check_live_file() says of a file of that context.
+Status of_file(const ContextTag& tag, const Status& checked) {
+  if (checked.ok() || ends_check(checked.code)) return checked;
+  return {is_damage(checked) ? Code::kCorrupt : checked.code, fmt::format("{}: {}", tag.text(), checked.message)};
 }
 
 class Verifier {
@@ -88,7 +97,7 @@ Status Verifier::check_files() {
   for (const LiveFile& file : files.value()) {
     const Status checked =
         check_live_file(db_.disk(), context_.dir(), file, [&](int64_t n_bytes) { return advance(n_bytes); });
-    TRY(note(checked.ok() || ends_check(checked.code) ? checked : damaged(checked.message)));
+    TRY(note(of_file(db_.tag(), checked)));
   }
   if (all_whole && verdict_.n_damages == 0) checks_ = Database::Checks::kFrame;
   return {};
@@ -159,7 +168,12 @@ Status Verifier::check_checkpoint(const CheckpointRef& ref) {
 
 void add_damage(ContextVerdict& verdict, Status damage) {
   ++verdict.n_damages;
-  if (verdict.damages.size() < kDamagesListed) verdict.damages.push_back(std::move(damage));
+  std::vector<Status>& listed = verdict.damages;
+  if (listed.size() < kDamagesListed) {
+    listed.push_back(std::move(damage));
+  } else if (is_damage(damage) && std::none_of(listed.begin(), listed.end(), is_damage)) {
+    listed.back() = std::move(damage);
+  }
 }
 
 Status verify_unopened(const Disk& disk, const std::string& dir, const ContextTag& tag, Status why,
@@ -171,7 +185,7 @@ Status verify_unopened(const Disk& disk, const std::string& dir, const ContextTa
     if (!name.ends_with(".sst")) continue;
     const Status checked = check_live_file(disk, dir, {name, 0, ""}, [](int64_t) { return Status{}; });
     if (ends_check(checked.code)) return checked;
-    if (!checked.ok()) add_damage(verdict, {Code::kCorrupt, fmt::format("{}: {}", tag.text(), checked.message)});
+    if (!checked.ok()) add_damage(verdict, of_file(tag, checked));
   }
   return {};
 }

@@ -16,7 +16,8 @@ namespace reform {
 
 constexpr size_t kDamagesListed = 20;
 
-// Notes one more damage: lists it if there is room, counts it in any case.
+// Notes one more damage, or (kIo) what the system refuses to read: lists it if there is room, counts it in any case. If
+// there is damage, it lists some.
 void add_damage(ContextVerdict& verdict, Status damage);
 
 // For a context that cannot be opened: notes that reason, and which of its tables are damaged, as far as the tables

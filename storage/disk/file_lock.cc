@@ -18,6 +18,13 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+// The caller named a context or nothing, and no directory.
+Status lock_error(const std::string& verb, const std::string& path, int error) {
+  if (error != EISDIR) return os_error(verb, path, error);
+  return {Code::kIo,
+          path + ": is a directory where the store keeps a lock file; remove it while nothing uses the store"};
+}
+
 Result<FileDescriptor> open_lock_file(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   // On a read-only file system an existing lock file can still be locked.
@@ -26,7 +33,7 @@ Result<FileDescriptor> open_lock_file(const std::string& path) {
   const std::filesystem::path store = std::filesystem::path(path).parent_path().parent_path();
   if (fd < 0 && error == ENOENT && ::access(store.c_str(), W_OK) != 0) error = errno;
   if (fd < 0 && (error == EROFS || error == EACCES)) fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return os_error("open lock", path, error);
+  if (fd < 0) return lock_error("open lock", path, error);
   return FileDescriptor(fd);
 }
 
@@ -80,7 +87,7 @@ void note_holder(int fd, FileLock::Mode mode) {
 Status FileLock::leave_note(const std::string& path, const std::string& text) {
   CHECK(text.size() < kNoteBytes);
   const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file.valid()) return os_error("open lock", path, errno);
+  if (!file.valid()) return lock_error("open lock", path, errno);
   const std::string line = note_line(text);
   const ssize_t n = ::pwrite(file.get(), line.data(), line.size(), off_t(kPidBytes));
   return n == ssize_t(line.size()) ? Status{} : os_error("write to lock", path, n < 0 ? errno : EIO);
@@ -89,13 +96,13 @@ Status FileLock::leave_note(const std::string& path, const std::string& text) {
 Result<std::optional<std::string>> FileLock::holder_note(const std::string& path) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid() && errno == ENOENT) return std::optional<std::string>();
-  if (!file.valid()) return os_error("open lock", path, errno);
+  if (!file.valid()) return lock_error("open lock", path, errno);
   const int error = try_flock(file.get(), LOCK_SH | LOCK_NB);
   if (error == 0) return std::optional<std::string>();
   if (error != EWOULDBLOCK) return os_error("lock", path, error);
   char line[kNoteBytes] = {};
   const ssize_t n = ::pread(file.get(), line, sizeof line, off_t(kPidBytes));
-  if (n < 0) return os_error("read lock", path, errno);
+  if (n < 0) return lock_error("read lock", path, errno);
   const std::string note(line, size_t(n));
   return std::optional(note.substr(0, note.find_first_of(" \n")));
 }

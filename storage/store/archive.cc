@@ -22,6 +22,10 @@ Status DirectoryStore::verify_one(const NamedContext& context, const ContextProg
     verdict.busy = lock.status();
     return {};
   }
+  if (lock.status().code == Code::kIo) {  // this context's lock is no reason to leave the others unchecked
+    add_damage(verdict, {Code::kIo, fmt::format("context \"{}\": {}", context.name, lock.status().message)});
+    return {};
+  }
   TRY(lock);
   auto opened = open_context(context.id, std::move(lock).value(), Database::Mode::kRead);
   if (opened.ok()) {

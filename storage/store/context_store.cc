@@ -116,7 +116,7 @@ Result<FileLock> DirectoryStore::lock_context(const std::string& id, const std::
                                               std::chrono::milliseconds patience) {
   auto lock = FileLock::acquire(dir_.lock_path(id), mode, patience);
   if (!lock.ok()) return busy(name, lock.status());
-  if (path_exists(dir_.context_dir(id))) return lock;
+  if (dir_.has_context(id)) return lock;
   // Removed since the lookup. We may just have made its lock file anew; the next sweep removes that.
   return just_removed(name);
 }
@@ -150,7 +150,7 @@ ContextEntry DirectoryStore::examine(const NamedContext& context, Catalogue& cat
   entry.replacement = context.role == NamedContext::Role::kReplacement;
   auto lock = FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kShared);
   entry.busy = lock.status().code == Code::kBusy;
-  if (!path_exists(dir_.context_dir(id))) {  // the lock is held, so it cannot go after this
+  if (!dir_.has_context(id)) {  // the lock is held, so it cannot go after this
     entry.state = just_removed(context.name);
     return entry;
   }
@@ -190,7 +190,7 @@ void DirectoryStore::keep_in_catalogue(const Catalogue& found) {
     TRY_ASSIGN(const auto names, dir_.lock_names());
     Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path());
     for (const auto& [id, entry] : found) catalogue[id] = entry;
-    std::erase_if(catalogue, [&](const auto& item) { return !path_exists(dir_.context_dir(item.first)); });
+    std::erase_if(catalogue, [&](const auto& item) { return !dir_.has_context(item.first); });
     return save_catalogue(dir_.disk(), dir_.path(), catalogue);
   };
   int64_t bytes = kCatalogueBytes;
@@ -342,7 +342,7 @@ Result<std::unique_ptr<ContextData>> DirectoryStore::open_reader_of(const NamedC
   // The writer of a complete context will release it, remove it, or begin to append in a moment.
   while (lock.status().code == Code::kBusy && std::chrono::steady_clock::now() < deadline) {
     const auto ledger = read_ledger(dir_.disk(), dir_.context_dir(found.id));
-    if (!ledger.ok() && !path_exists(dir_.context_dir(found.id))) return just_removed(name);
+    if (!ledger.ok() && !dir_.has_context(found.id)) return just_removed(name);
     if (!ledger.ok() || !ledger.value().complete) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     lock = lock_context(found.id, name, FileLock::Mode::kShared, {});

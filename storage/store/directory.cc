@@ -1,6 +1,7 @@
 #include "storage/store/directory.h"
 
 #include <fmt/format.h>
+#include <rocksdb/file_system.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <system_error>
 
 #include "base/try.h"
+#include "storage/disk/absolute_path.h"
 #include "storage/disk/checked_json.h"
 #include "storage/disk/files.h"
 #include "storage/format/schema.h"
@@ -79,11 +81,9 @@ Status sync_folders_above(const Disk& disk, const std::string& dir) {
 
 Result<StoreDirectory> StoreDirectory::open(const std::string& dir, std::shared_ptr<const Disk> disk) {
   if (dir.empty()) return Status{Code::kUsage, "a store needs a directory"};
-  std::error_code error;
-  std::string path = std::filesystem::absolute(dir, error).lexically_normal().string();
-  if (error) return os_error("find", dir, error.value());
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  TRY_ASSIGN(const std::string path, absolute_path(dir));
   if (!path_exists(path)) {
+    std::error_code error;
     std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
     if (error) return os_error("make directory for", path, error.value());
   }
@@ -98,7 +98,7 @@ Result<StoreDirectory> StoreDirectory::open(const std::string& dir, std::shared_
 
 Result<std::vector<std::string>> StoreDirectory::context_ids() const {
   TRY_ASSIGN(auto names, list_directory(path_ + "/contexts"));
-  std::erase_if(names, [](const std::string& name) { return !is_id(name); });
+  std::erase_if(names, [&](const std::string& name) { return !is_id(name) || path_exists(trash_dir(name)); });
   return names;
 }
 
@@ -110,14 +110,46 @@ Result<std::string> StoreDirectory::new_id() {
   return id;
 }
 
-Status StoreDirectory::move(const std::string& from, const std::string& to) const {
-  TRY(disk_->rename_path(from, to));
+bool StoreDirectory::has_context(const std::string& id) const {
+  return path_exists(context_dir(id)) && !path_exists(trash_dir(id));
+}
+
+// False where a rename cannot do it (EXDEV): one of them is a link to another disk, or overlayfs has `from` in a lower
+// layer.
+Result<bool> StoreDirectory::move(const std::string& from, const std::string& to) const {
+  const rocksdb::IOStatus renamed = disk_->files().RenameFile(from, to, {}, nullptr);
+  if (renamed.ToString().ends_with(std::generic_category().message(EXDEV))) return false;
+  TRY(disk_status(renamed, "rename to " + to + ":", from));
   TRY(disk_->sync_directory(path_ + "/contexts"));
+  TRY(disk_->sync_directory(path_ + "/trash"));
+  return true;
+}
+
+Status StoreDirectory::move_in(const std::string& id) const {
+  TRY_ASSIGN(const bool moved, move(trash_dir(id), context_dir(id)));
+  if (moved) return {};
+  return {Code::kIo, fmt::format("the store {}: its folders contexts/ and trash/ are on different file systems; put "
+                                 "the whole store on one, and link to that or name it with --store",
+                                 path_)};
+}
+
+Status StoreDirectory::move_out(const std::string& id) const {
+  TRY_ASSIGN(const bool moved, move(context_dir(id), trash_dir(id)));
+  if (moved) return {};
+  // A folder of its id in trash/ does the same, and its files go where they are.
+  const std::string mark = trash_dir(id);
+  TRY(disk_status(disk_->files().CreateDirIfMissing(mark, {}, nullptr), "make directory", mark));
   return disk_->sync_directory(path_ + "/trash");
 }
 
-Status StoreDirectory::move_in(const std::string& id) const { return move(trash_dir(id), context_dir(id)); }
-Status StoreDirectory::move_out(const std::string& id) const { return move(context_dir(id), trash_dir(id)); }
+// The id in trash/ goes last: until then it says that what is left in contexts/ is no context.
+Status StoreDirectory::remove_files(const std::string& id) const {
+  if (path_exists(trash_dir(id)) && path_exists(context_dir(id))) {
+    TRY(disk_->remove_tree(context_dir(id)));
+    TRY(disk_->sync_directory(path_ + "/contexts"));
+  }
+  return disk_->remove_tree(trash_dir(id));
+}
 
 Status StoreDirectory::sweep() const {
   TRY_ASSIGN(const auto trash, list_directory(path_ + "/trash"));
@@ -126,7 +158,7 @@ Status StoreDirectory::sweep() const {
     if (!is_id(id)) continue;
     auto lock = FileLock::acquire(lock_path(id), FileLock::Mode::kExclusive);
     if (!lock.ok()) continue;  // its maker or remover is at work
-    if (const Status removed = disk_->remove_tree(trash_dir(id)); !removed.ok()) first_failure = removed;
+    if (const Status removed = remove_files(id); !removed.ok()) first_failure = removed;
   }
   TRY_ASSIGN(const auto locks, list_directory(path_ + "/locks"));
   const auto is_left_over = [&](const std::string& id) {

@@ -29,15 +29,19 @@ class StoreDirectory {
   // Held for moments, by whoever makes or removes a context or writes the catalogue.
   Result<FileLock> lock_names() const { return FileLock::wait(path_ + "/locks/store"); }
 
-  // Moves a context that was made in trash/ to contexts/, or back: at once and durably.
+  // An id in trash/ is none of the store's contexts, wherever its files are.
+  bool has_context(const std::string& id) const;
+  // Makes what was made in trash/ a context: at once and durably.
   Status move_in(const std::string& id) const;
+  // Makes a context none any more: at once and durably. Its files stay until remove_files().
   Status move_out(const std::string& id) const;
+  Status remove_files(const std::string& id) const;
   // Removes what is in trash/ and the lock files of contexts that are gone, except where somebody holds the lock.
   Status sweep() const;
 
  private:
   StoreDirectory(std::string path, std::shared_ptr<const Disk> disk) : disk_(std::move(disk)), path_(std::move(path)) {}
-  Status move(const std::string& from, const std::string& to) const;
+  Result<bool> move(const std::string& from, const std::string& to) const;
   std::shared_ptr<const Disk> disk_;
   std::string path_;  // absolute
 };

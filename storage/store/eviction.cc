@@ -53,7 +53,7 @@ Status remove(const StoreDirectory& dir, EvictionCandidate& one, std::vector<Evi
     TRY(dir.move_out(one.id));
   }
   evicted.push_back({one.name, one.bytes, one.last_use.unix_ms / 1000});
-  TRY(dir.disk().remove_tree(dir.trash_dir(one.id)));
+  TRY(dir.remove_files(one.id));
   return one.lock.unlink_and_release();
 }
 
@@ -74,7 +74,7 @@ Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidate
     if (evicts && bytes >= wanted_bytes) break;
     if (evicts) {
       auto taken = FileLock::acquire(dir.lock_path(candidate.id), FileLock::Mode::kExclusive);
-      if (!taken.ok() || !path_exists(dir.context_dir(candidate.id))) continue;
+      if (!taken.ok() || !dir.has_context(candidate.id)) continue;
       candidate.lock = std::move(taken).value();
     }
     candidate.bytes = tree_bytes(dir.context_dir(candidate.id));

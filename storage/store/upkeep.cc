@@ -19,7 +19,7 @@ Status DirectoryStore::remove_context(const NamedContext& context, std::chrono::
     TRY_ASSIGN(lock, lock_context(context.id, context.name, FileLock::Mode::kExclusive, patience));
     TRY(dir_.move_out(context.id));
   }
-  TRY(dir_.disk().remove_tree(dir_.trash_dir(context.id)));
+  TRY(dir_.remove_files(context.id));
   return lock.unlink_and_release();
 }
 
@@ -29,7 +29,7 @@ Status DirectoryStore::remove(const std::string& name, Which which) {
   if (which == Which::kCurrent) {
     const auto replacement = find_named(name, Which::kReplacement);
     if (replacement.ok()) TRY(remove_context(replacement.value(), kPatience));
-    const auto is_there = [&] { return !context.replaced.empty() && path_exists(dir_.context_dir(context.replaced)); };
+    const auto is_there = [&] { return !context.replaced.empty() && dir_.has_context(context.replaced); };
     if (is_there()) {
       const Status removed = remove_replaced(kPatience);
       if (is_there()) return removed;
@@ -43,8 +43,8 @@ Status DirectoryStore::remove_replaced(std::chrono::milliseconds patience) {
   Status busy_one;
   for (bool again = true; std::exchange(again, false);) {
     for (const NamedContext& context : contexts) {
-      if (context.role != NamedContext::Role::kReplaced || !path_exists(dir_.context_dir(context.id))) continue;
-      if (!context.replaced.empty() && path_exists(dir_.context_dir(context.replaced))) continue;
+      if (context.role != NamedContext::Role::kReplaced || !dir_.has_context(context.id)) continue;
+      if (!context.replaced.empty() && dir_.has_context(context.replaced)) continue;
       const Status removed = remove_context(context, patience);
       again = again || removed.ok();
       if (!removed.ok() && removed.code != Code::kNotFound) busy_one = removed;
@@ -69,7 +69,7 @@ Status DirectoryStore::evict_for(const Shortage& shortage) {
   for (const NamedContext& context : contexts) {
     if (context.role != NamedContext::Role::kCurrent || !context.complete || kept.count(context.id) > 0) continue;
     // If somebody still reads the context that it has replaced, that one would be current again.
-    if (!context.replaced.empty() && path_exists(dir_.context_dir(context.replaced))) continue;
+    if (!context.replaced.empty() && dir_.has_context(context.replaced)) continue;
     const std::string dir = dir_.context_dir(context.id);
     const UseRecord use = read_use_record(dir_.disk(), dir);
     if (!use.pinned) candidates.push_back({context.id, context.name, last_use(dir_.disk(), dir, use)});
@@ -92,7 +92,8 @@ Status DirectoryStore::change_use(const NamedContext& context, const std::functi
   // Room for it is kept below the cap: a user who must make room must be able to unpin.
   TRY_ASSIGN(const auto names, dir_.lock_names());  // nobody else removes or changes it meanwhile
   const std::string dir = dir_.context_dir(context.id);
-  if (!path_exists(dir)) return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", context.name)};
+  if (!dir_.has_context(context.id))
+    return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", context.name)};
   UseRecord use = read_use_record(dir_.disk(), dir);
   TRY(change(use));
   return write_use_record(dir_.disk(), dir, use);

@@ -210,6 +210,19 @@ TEST_CASE("verify: says of each context how it is, with an exit code", "[tools]"
   CHECK(busy.err.find("\"other\"") != std::string::npos);
   ::close(fd);
 
+  // What cannot be read may be whole, and the other contexts are checked.
+  const std::string lock = b.path("data/reform/locks/" + id);
+  std::filesystem::remove(lock);
+  std::filesystem::create_directory(lock);
+  const CommandResult unread = b.run({"verify"});
+  CHECK(unread.exit_code == 12);
+  CHECK(unread.out.find("book: ok") != std::string::npos);
+  CHECK(unread.out.find("other: unreadable") != std::string::npos);
+  CHECK(unread.err.find(id + ": is a directory where the store keeps a lock file") != std::string::npos);
+  CHECK(unread.err.find("reform rm") == std::string::npos);
+  CHECK(b.run({"rm", "other"}).exit_code == 12);
+  CHECK(b.json({"verify", "other"}, 12)["n_damaged"] == 0);
+
   b.damage(".blob");
   const CommandResult damaged = b.run({"verify"});
   CHECK(damaged.exit_code == 9);

@@ -90,6 +90,7 @@ TEST_CASE("a store that cannot be one says why, to verbs that read and to verbs 
     std::string says;
   } refusals[] = {{f.text, 2, "is a file"},
                   {f.text + "/x", 3, "ot a directory"},
+                  {f.path("none/../x"), 3, "cannot find " + f.path("none/..") + ": no such file"},
                   {loop, 12, "circle"},
                   {f.path(std::string(300, 'n')), 12, "too long"}};
   for (const auto& refusal : refusals) {
@@ -101,6 +102,19 @@ TEST_CASE("a store that cannot be one says why, to verbs that read and to verbs 
       CHECK(r.err.find(refusal.says) != std::string::npos);
     }
   }
+}
+
+TEST_CASE("a store's '..' is above where a link leads, for every verb", "[tools]") {
+  const Files f;
+  std::filesystem::create_directories(f.path("real/deep"));
+  std::filesystem::create_directory(f.path("reform"));  // what the text of the paths below would mean
+  std::filesystem::create_directory_symlink("real/deep", f.path("link"));
+  REQUIRE(f.run(with(f.ingest("c", {f.text}), {"--store", f.path("link/../reform")})).exit_code == 0);
+  CHECK(f.run({"show", "c", "--store", f.path("real/reform")}).exit_code == 0);
+  CHECK(f.shell("XDG_DATA_HOME=" + f.path("link/..") + " \"$REFORM\" show c").exit_code == 0);
+  CHECK(f.run({"rm", "c", "--store", f.path("./link//../deep/../reform/.")}).exit_code == 0);
+  CHECK(f.run({"show", "c", "--store", f.path("real/reform")}).exit_code == 3);
+  CHECK(std::filesystem::is_empty(f.path("reform")));
 }
 
 TEST_CASE("a store on a read-only file system can be read, and says why it cannot be written", "[tools]") {
@@ -186,6 +200,25 @@ TEST_CASE("a directory: its texts in the order of their paths, the rest left out
   CHECK(f.run(f.ingest("narrow", {"-r", f.path("wide"), "--encoding", "utf8"})).exit_code == 5);
   CHECK(f.run(f.ingest("plain", {tree})).err.find(tree + ": is a directory; -r reads what is in it") !=
         std::string::npos);
+}
+
+TEST_CASE("the store's own files are no texts, by whatever path, and left out below a directory", "[tools]") {
+  const Files f;
+  const std::string store = f.path("data/reform"), elsewhere = f.path("data/contexts");
+  REQUIRE(f.run(f.ingest("c", {f.text})).exit_code == 0);
+  std::filesystem::rename(store + "/contexts", elsewhere);
+  std::filesystem::create_directory_symlink(elsewhere, store + "/contexts");
+  std::filesystem::create_directory_symlink(store, f.path("link"));
+  for (const std::string& path :
+       {store, store + "/contexts", f.path("link"), store + "/store.json", f.path("link/../reform/locks"), elsewhere}) {
+    const CommandResult r = f.run(f.ingest("self", {f.text, "-r", path}));
+    INFO(path << ": " << r.err);
+    CHECK(r.exit_code == 5);
+    CHECK(r.err.find(path + ": is in the store itself") != std::string::npos);
+  }
+  f.write("data/text.txt", "The mill of the miller.");
+  const CommandResult around = f.run(f.ingest("c", {f.text, "-r", f.path("data")}));
+  CHECK(around.err.find("left out: 2 stores of contexts (" + elsewhere + ", …)") != std::string::npos);
 }
 
 TEST_CASE("lists of names: by line or by NUL, beside names, from a file or standard input", "[tools]") {

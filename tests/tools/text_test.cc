@@ -17,6 +17,10 @@ TEST_CASE("sizes are read with and without binary suffixes, and nothing else pas
               {"1.5GiB", int64_t(3) << 29},
               {"2 GiB", int64_t(2) << 30},
               {"800M", int64_t(800) << 20},
+              {"0.0KiB", 0},
+              {"0.001KiB", 1},
+              {"010", 10},
+              {"9007199254740993", 9007199254740993},
               {"1TiB", int64_t(1) << 40}};
   for (const auto& [text, bytes] : good) {
     INFO(text);
@@ -24,7 +28,30 @@ TEST_CASE("sizes are read with and without binary suffixes, and nothing else pas
     REQUIRE(parsed.ok());
     CHECK(parsed.value() == bytes);
   }
-  for (const char* text : {"", "MiB", "-1", "1.5", "12XB", "12MB", "12 MiB!", "nan", "inf", "1e400", "9999999999TiB"}) {
+  for (const char* text : {"",
+                           "MiB",
+                           "-1",
+                           "1.5",
+                           "12XB",
+                           "12MB",
+                           "12 MiB!",
+                           "nan",
+                           "inf",
+                           "1e400",
+                           "9999999999TiB",
+                           "0.0000001KiB",
+                           "5.",
+                           "5.KiB",
+                           ".5",
+                           ".5KiB",
+                           "5 ",
+                           " 5",
+                           "1.0",
+                           "1.0B",
+                           "1.5.5KiB",
+                           "+5",
+                           "9223372036854775808",
+                           "1 K i B"}) {
     INFO(text);
     CHECK(parse_size(text).status().code == Code::kUsage);
   }

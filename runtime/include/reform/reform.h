@@ -228,7 +228,7 @@ typedef struct reform_verify_options {
 
 typedef struct reform_verified_context {
   const char *name, *id;
-  const char* state;   /* ok, damaged, busy */
+  const char* state;   /* ok, damaged, unreadable, busy */
   int32_t replacement; /* 1: made to take the place of the one that has its name now */
   int64_t n_tokens, checked_bytes, n_damages;
   size_t n_problems; /* the first twenty damages, or who is writing */

@@ -15,12 +15,15 @@ namespace reform {
 
 struct VerifiedContext {
   std::string name, id;
-  std::string state;         // "ok"; "damaged"; "busy": another process is writing it, so it was not read
+  // "ok"; "damaged"; "unreadable": the system refuses to read it or a part of it; "busy": another process is writing
+  // it, so it was not read
+  std::string state;
   bool replacement = false;  // will take the place of the context that has its name now
   int64_t n_tokens = 0;
   int64_t checked_bytes = 0;  // each byte counts once as a file's and once as a value's
   int64_t n_damages = 0;
-  std::vector<std::string> problems;  // the first twenty damages, each with its block or file; or who is writing it
+  // The first twenty damages, each with its block or file; or what could not be read, and why; or who is writing it.
+  std::vector<std::string> problems;
 };
 
 // Checks the contexts named; if none is named, all in the store, replacements too. Damage is reported in the result.

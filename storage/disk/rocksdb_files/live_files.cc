@@ -91,7 +91,9 @@ Result<std::vector<LiveFile>> list_live_files(rocksdb::DB& db, const std::string
     file.name = fmt::format("{:06}.sst", numbers[i]);
     if (!path_exists(dir + "/" + file.name)) file.name = fmt::format("{:06}.blob", numbers[i]);
     const auto bytes = file_bytes(dir + "/" + file.name);
-    if (!bytes.ok()) return Status{Code::kCorrupt, fmt::format("file {:06} is missing", numbers[i])};
+    if (bytes.status().code == Code::kNotFound)
+      return Status{Code::kCorrupt, fmt::format("file {:06} is missing", numbers[i])};
+    TRY(bytes);
     file.bytes = bytes.value();
     if (methods[i] == FileChecksum::kName) file.checksum = checksums[i];
     files.push_back(std::move(file));

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "tests/storage/support/store_fixture.h"
+#include "tests/storage/support/watched_disk.h"
 
 using namespace reform;
 using namespace reform::test;
@@ -13,11 +14,12 @@ constexpr int64_t kRowBytes = 37, kChunk = 50;
 struct Bench {
   TempDir dir;
   MemoryAccount account;
-  std::unique_ptr<ContextStore> store = must(ContextStore::open(dir.path("store"), account));
+  std::shared_ptr<const Disk> disk;
+  std::unique_ptr<ContextStore> store = must(ContextStore::open(dir.path("store"), account, disk));
 
   void reopen() {
     store.reset();
-    store = must(ContextStore::open(dir.path("store"), account));
+    store = must(ContextStore::open(dir.path("store"), account, disk));
   }
   std::unique_ptr<ContextWriter> begin(uint64_t seed, Which which) {
     auto writer = must(store->create("book", kRowBytes, "{}", which));
@@ -106,6 +108,37 @@ TEST_CASE("replace: a replacement can be dropped, and goes with its context", "[
   CHECK(b.store->remove("book").code == Code::kBusy);
   CHECK(b.is(1));
   writer.reset();
+  must(b.store->remove("book"));
+  CHECK(b.on_disk() == 0);
+}
+
+TEST_CASE("replace: where no context can be moved, the old one goes in place, and stays gone half-way", "[storage]") {
+  Bench b;
+  b.disk = std::make_shared<const Disk>(std::make_shared<UnmovingDisk>(rocksdb::FileSystem::Default()));
+  b.reopen();
+  b.make(1);
+  {
+    const auto reader = must(b.store->open_reader("book"));
+    b.make(2, Which::kReplacement);
+    CHECK(b.store->remove_replaced().code == Code::kBusy);
+    must(compare_tokens(*reader, 1));
+  }
+  must(b.store->remove_replaced());
+  CHECK((b.on_disk() == 1 && b.is(2)));
+
+  // As if it had stopped before anything was unlinked: nobody takes the files for a context, and the next start
+  // removes them.
+  const std::string id = must(b.store->find("book")).meta.id;
+  std::filesystem::create_directory(b.dir.path("store/trash/" + id));
+  CHECK(must(b.store->list()).empty());
+  for (const Status& status : {b.store->find("book").status(), b.store->open_reader("book").status(),
+                               b.store->open_writer("book").status(), b.store->remove("book")})
+    CHECK(status.code == Code::kNotFound);
+  b.make(3);
+  CHECK(b.on_disk() == 2);
+  b.reopen();
+  CHECK((b.on_disk() == 1 && b.is(3)));
+  CHECK(std::filesystem::is_empty(b.dir.path("store/trash")));
   must(b.store->remove("book"));
   CHECK(b.on_disk() == 0);
 }

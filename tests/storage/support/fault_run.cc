@@ -9,6 +9,7 @@
 
 #include "storage/disk/uring/file_system.h"
 #include "storage/disk/uring/ring.h"
+#include "tests/storage/support/watched_disk.h"
 
 namespace reform::test {
 namespace {
@@ -38,6 +39,11 @@ class HastyEnv final : public rocksdb::EnvWrapper {
     system_clock_ = std::make_shared<HastyClock>();
   }
 };
+
+DiskPath unmoving(DiskPath path) {
+  path.files = std::make_shared<UnmovingDisk>(path.files);
+  return path;
+}
 
 // Checks that nothing half made or half removed stays behind.
 std::string find_leftovers(const std::string& store_dir, const ExpectedStore& expected) {
@@ -73,10 +79,11 @@ void FaultFigures::print(const std::string& what) const {
               static_cast<long long>(faults), static_cast<long long>(bytes_checked), static_cast<long long>(lost));
 }
 
-ScenarioBench::ScenarioBench(const Scenario& scenario, const DiskPath& path) : scenario_(scenario), path_(path) {
+ScenarioBench::ScenarioBench(const Scenario& scenario, const DiskPath& path)
+    : scenario_(scenario), path_(scenario.moves_out ? path : unmoving(path)) {
   const std::string root = dir_.path(kRoot), store_dir = store_dir_of(root, scenario);
   fs::create_directory(root);
-  const auto disk = path.disk();
+  const auto disk = path_.disk();
   if (!scenario.makes_store) {
     Session session(store_dir, disk, before_);
     must(session.open());

@@ -51,7 +51,7 @@ class ScenarioBench {
   std::string go_on(Oracle& oracle, const std::string& store_dir) const;
 
   const Scenario& scenario_;
-  const DiskPath& path_;
+  const DiskPath path_;
   TempDir dir_;
   Oracle before_;
   std::string book_id_;  // "" if the scenario begins without it

@@ -149,10 +149,7 @@ Status Session::read(const std::string& name) {
 Status Session::verify() {
   TRY_ASSIGN(const auto verdicts, store_->verify({}, {}));
   for (const ContextVerdict& verdict : verdicts) {
-    if (verdict.n_damages == 0) continue;
-    // There, what cannot be read counts as damage.
-    const Status& first = verdict.damages.front();
-    return {first.message.find("Input/output error") != std::string::npos ? Code::kIo : first.code, first.message};
+    if (verdict.n_damages > 0) return verdict.damages.front();
   }
   return {};
 }
@@ -250,7 +247,7 @@ const std::vector<Scenario> kScenarios = {
     {"remove", {kOther, kBook}, remove},      {"read", {kOther, kBook}, read},
     {"resume", {kOther}, ingest, false, 200}, {"verify", {kOther, kBook}, verify},
     {"export", {kOther, kBook}, export_book}, {"import", {kOther}, import_book},
-    {"evict", {kOther, kBook}, evict},
+    {"evict", {kOther, kBook}, evict},        {"remove in place", {kOther, kBook}, remove, false, 0, false},
 };
 
 }  // namespace reform::test

@@ -57,6 +57,7 @@ struct Scenario {
   Status (*act)(Session& session);
   bool makes_store = false;  // even the folder above it
   int64_t begun_tokens = 0;  // of `book`, which exists and is not complete
+  bool moves_out = true;     // false: the file system cannot move a context to trash/
 };
 extern const std::vector<Scenario> kScenarios;
 extern const Text kBook;

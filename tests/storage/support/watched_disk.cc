@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "storage/disk/files.h"
 
@@ -49,6 +51,13 @@ class HookedFile final : public rocksdb::FSWritableFileOwnerWrapper {
 };
 
 }  // namespace
+
+IOStatus UnmovingDisk::RenameFile(const std::string& from, const std::string& to, const IOOptions& options,
+                                  IODebugContext* dbg) {
+  const bool moves_out = from.find("/contexts/") != from.npos && to.find("/trash/") != to.npos;
+  if (!moves_out) return target()->RenameFile(from, to, options, dbg);
+  return IOStatus::IOError("While renaming a file to " + to + ": " + from, std::strerror(EXDEV));
+}
 
 DiskUse disk_use(const std::string& path) {
   struct stat info;

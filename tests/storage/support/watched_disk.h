@@ -1,4 +1,5 @@
-// File systems that a test puts under a store: one measures the store at every write, one has limited room.
+// File systems that a test puts under a store: one measures the store at every write, one has limited room,
+// one cannot move contexts.
 #pragma once
 
 #include <rocksdb/file_system.h>
@@ -71,6 +72,16 @@ class SmallDisk final : public HookedFileSystem {
 
  private:
   const std::string dir_;
+};
+
+// Refuses to move contexts out, as overlayfs does with those of a lower layer.
+class UnmovingDisk final : public rocksdb::FileSystemWrapper {
+ public:
+  using FileSystemWrapper::FileSystemWrapper;
+  static const char* kClassName() { return "reform.test.UnmovingDisk"; }
+  const char* Name() const override { return kClassName(); }
+  rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to, const rocksdb::IOOptions& options,
+                               rocksdb::IODebugContext* dbg) override;
 };
 
 }  // namespace reform::test
