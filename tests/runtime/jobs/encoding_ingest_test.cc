@@ -121,3 +121,33 @@ TEST_CASE("encoding: a source and its best part are whole characters, on the lin
     }
   }
 }
+
+TEST_CASE("encoding: a file that ends in another state takes nothing of the next file's text", "[runtime]") {
+  const struct {
+    const char* encoding;
+    std::string texts[2];
+  } rows[] = {{"UTF-7", {"дом", "\nriver\nstone"}},
+              {"ISO-2022-JP", {"手紙 石", "\nNorth\n手紙"}},
+              {"ISO-2022-JP-2", {"石 γ", "\n\n石"}},
+              {"ISO-2022-CN", {"信 石", "\nNorth 石"}},
+              {"CP1258", {"Nam a", "\nđ\na"}}};
+  for (const auto& row : rows) {
+    IngestBench bench;
+    const std::vector<std::string> files = {from_utf8(row.texts[0], row.encoding),
+                                            from_utf8(row.texts[1], row.encoding)};
+    REQUIRE(bench.ingest_files("once", files, encoded(row.encoding, kRefuse)).ok());
+    REQUIRE(bench.ingest_files("steps", {files[0]}, encoded(row.encoding, kRefuse)).ok());
+    REQUIRE(bench.ingest_files("steps", {files[1]}, encoded("", kAppend)).ok());
+    for (const char* name : {"once", "steps"}) {
+      const auto found = take(search(bench.engine(), bench.store(), {name}, "石?", gathering(2048)));
+      CAPTURE(row.encoding, name);
+      REQUIRE(found.sources.size() == 2);
+      for (size_t i = 0; i < 2; ++i) {
+        CHECK(found.sources[i].text == row.texts[i]);
+        CHECK(found.sources[i].begin_byte == 0);
+        CHECK(found.sources[i].end_byte == int64_t(files[i].size()));
+        CHECK(found.sources[i].begin_line == 1);
+      }
+    }
+  }
+}
