@@ -416,6 +416,11 @@ TEST_CASE("sizes left open fit the window that the model was trained on", "[runt
   CHECK(sizes_of("recent", 0, 768).first == 256);
   CHECK(sizes_of("h2o", 0, 8192).first == 64);  // the chosen cache is kept, and the chunk is the least there is
   CHECK(sizes_of("none", 0, 0).first == 768);   // after the overlap of 256
+  CHECK(sizes_of("none", 64, 0).first == 64);
+  CHECK(bench.store().find("open 5").value().settings_json.find("\"overlap_tokens\":64,") != std::string::npos);
+  IngestOptions longer;
+  longer.policy = "none", longer.chunk_tokens = 64, longer.chosen = {"overlap_tokens"};
+  CHECK(longer.validate().message == "overlap tokens (--overlap-tokens) is 256; expected 0 to 64");
   CHECK(sizes_of("h2o", 2048, 2048) == std::pair(int64_t{2048}, int64_t{2048}));
 }
 
