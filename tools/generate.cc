@@ -39,6 +39,8 @@ Status run_generate(const GenerateFlags& flags, Output& out) {
   GenerateOptions options = flags.options;
   options.sampling = sampling_options(flags.sampling);
   if (!options.system.empty() && !options.chat) return {Code::kUsage, "--system needs --chat"};
+  if (!flags.engine.options.chat_template.empty() && !options.chat)
+    return {Code::kUsage, "--chat-template needs --chat"};
   if (Status s = options.sampling.validate(); !s.ok()) return s;
   if (Status s = check_encoding(flags.encoding); !s.ok()) return s;
   const CancelScope scope;

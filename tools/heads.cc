@@ -71,8 +71,12 @@ Status check_writable(const std::string& file) {
   std::error_code error;
   if (std::filesystem::is_directory(file, error)) return errno_status(EISDIR, file);
   if (file.empty() || ::access(file.c_str(), W_OK) == 0) return {};
-  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
-  if (errno == ENOENT && ::access(folder.empty() ? "." : folder.c_str(), W_OK) == 0) return {};
+  if (errno != ENOENT) return errno_status(errno, file + ": cannot be written");
+  std::filesystem::path target = file;  // of a link that leads to nothing yet: the file is made there
+  while (std::filesystem::is_symlink(target, error))
+    target = target.parent_path() / std::filesystem::read_symlink(target, error);
+  const std::filesystem::path folder = target.parent_path();
+  if (::access(folder.empty() ? "." : folder.c_str(), W_OK) == 0) return {};
   return errno_status(errno, file + ": cannot be written");
 }
 

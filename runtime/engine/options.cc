@@ -40,6 +40,10 @@ std::vector<PolicyInfo> list_policies() {
   return all;
 }
 
+bool IngestOptions::overlap_is_open() const {
+  return overlap_tokens == kUsualOverlapTokens && !chosen.contains("overlap_tokens");
+}
+
 Status IngestOptions::validate() const {
   if (find_policy(policy) == nullptr) {
     return {Code::kUsage, fmt::format("unknown policy '{}'; expected one of {}", policy, policy_names())};
@@ -49,11 +53,12 @@ Status IngestOptions::validate() const {
   TRY(check_encoding(encoding));
   if (chunk_tokens != 0) TRY(in_range("chunk tokens", chunk_tokens, ranges::kChunkTokens));
   if (cache_tokens != 0) TRY(in_range("cache tokens", cache_tokens, ranges::kCacheTokens));
-  TRY(in_range("sink tokens", sink_tokens, {0, cache_tokens == 0 ? ranges::kSinkTokens.most : cache_tokens / 2}));
+  TRY(in_range("sink tokens (--sink-tokens)", sink_tokens,
+               {0, cache_tokens == 0 ? ranges::kSinkTokens.most : cache_tokens / 2}));
   // Only a policy that carries nothing uses the overlap. Under others, a chunk may be shorter than it.
-  const bool overlaps = !find_policy(policy)->carries();
-  TRY(in_range("overlap tokens", overlap_tokens,
-               {0, overlaps && chunk_tokens != 0 ? chunk_tokens : ranges::kOverlapTokens.most}));
+  const bool chunk_limits = !find_policy(policy)->carries() && chunk_tokens != 0 && !overlap_is_open();
+  TRY(in_range("overlap tokens (--overlap-tokens)", overlap_tokens,
+               {0, chunk_limits ? chunk_tokens : ranges::kOverlapTokens.most}));
   return in_range("checkpoint seconds", checkpoint_seconds, ranges::kCheckpointSeconds);
 }
 

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 #include <reform/text.h>
-#include <utf8cpp/utf8.h>
 
 #include <algorithm>
 #include <iterator>
@@ -12,6 +11,7 @@
 #include "runtime/model/judge.h"
 #include "runtime/recompute/empty_text.h"
 #include "runtime/text/sources.h"
+#include "runtime/tokenizer/unicode.h"
 
 namespace reform {
 namespace {
@@ -100,9 +100,7 @@ int64_t Ask::bytes_read() const {
 
 Result<Ids> encode_question(const Engine::Impl& engine, const std::string& question, int64_t max_new_tokens) {
   if (is_blank(question)) return Status{Code::kUsage, "the question is empty"};
-  const auto wrong = utf8::find_invalid(question.begin(), question.end());
-  if (wrong != question.end())
-    return Status{Code::kBadText, fmt::format("the question is not UTF-8 at byte {}", wrong - question.begin())};
+  TRY(check_utf8("the question", question));
   TRY_ASSIGN(Ids ids, engine.tokenizer->encode_plain(question));
   if (ids.empty()) return Status{Code::kUsage, "the model's vocabulary has no tokens for the question"};
   const int64_t n = int64_t(ids.size()), window = engine.model->shape().trained_window_tokens;
@@ -147,6 +145,7 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
   const Stopwatch total;
   if (contexts.empty()) return Status{Code::kUsage, "name at least one context to ask"};
   TRY(engine.chat);
+  TRY(check_utf8("the system text (--system)", options.system));
   AskOptions chosen = options;
   Ask ask{engine, question, chosen, callbacks, cancel, /*contexts=*/{}};
   ask.enter("load");

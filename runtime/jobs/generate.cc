@@ -9,6 +9,7 @@
 #include "runtime/recompute/decode.h"
 #include "runtime/recompute/empty_text.h"
 #include "runtime/recompute/prompt.h"
+#include "runtime/tokenizer/unicode.h"
 
 namespace reform {
 namespace {
@@ -37,6 +38,8 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
   const Stopwatch total;
   if (is_blank(prompt)) return Status{Code::kUsage, "the prompt is empty"};
+  TRY(check_utf8("the prompt", prompt));
+  TRY(check_utf8("the system text (--system)", options.system));
   TRY_ASSIGN(const std::vector<int32_t> ids, encode_prompt(engine, prompt, options));
   if (ids.empty()) return Status{Code::kUsage, "the model's vocabulary has no tokens for the prompt"};
   const ModelShape& shape = engine.model->shape();

@@ -37,6 +37,7 @@ IngestOptions with_sizes(IngestOptions options, const Engine::Impl& engine) {
   if (!find_policy(options.policy)->carries()) {
     if (cache == 0) cache = kUsualTokens;  // no cache is made, but the settings need a number
     if (chunk == 0) chunk = fitting(slots - options.overlap_tokens);
+    if (options.overlap_is_open()) options.overlap_tokens = std::min(options.overlap_tokens, chunk);
   }
   if (cache == 0) cache = fitting(chunk == 0 ? slots / 2 : slots - chunk);
   if (chunk == 0) chunk = fitting(slots - cache);

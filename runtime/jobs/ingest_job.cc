@@ -25,15 +25,32 @@ void IngestCall::note_evictions() {
 }
 
 // Positions in phase 1 are slots of its cache, so they can exceed the model's trained window even with a short text.
-void IngestJob::warn_past_window(int64_t n_positions) const {
+// Where nothing is carried there are two kinds of calls: chunks with their overlap, and what questions are asked after.
+void IngestJob::warn_past_window(int64_t n_before) const {
   const int64_t window = engine_.model->shape().trained_window_tokens;
-  if (n_positions <= window) return;
-  engine_.remark(
-      LogLevel::kWarning,
-      fmt::format("chunks of {} tokens over a cache of {} take {} positions, and the model was trained on {}: "
-                  "passages will be found badly; --chunk-tokens {} --cache-tokens {} fits",
-                  settings_.chunk_tokens, settings_.cache_tokens, n_positions, window, (window - 1) / 2,
-                  (window - 1) / 2));
+  const auto warn = [&](const std::string& line) { engine_.remark(LogLevel::kWarning, line); };
+  const int64_t chunk = settings_.chunk_tokens, half = (window - 1) / 2;
+  if (find_policy(settings_.policy)->carries()) {
+    const int64_t n = n_before + settings_.cache_tokens + chunk;
+    if (n <= window) return;
+    warn(
+        fmt::format("chunks of {} tokens over a cache of {} take {} positions, and the model was trained on {}: "
+                    "passages will be found badly; --chunk-tokens {} --cache-tokens {} fits",
+                    chunk, settings_.cache_tokens, n, window, half, half));
+    return;
+  }
+  const int64_t overlap = settings_.overlap_tokens, n = n_before + overlap + chunk;
+  if (n > window) {
+    warn(
+        fmt::format("chunks of {} tokens after an overlap of {} take {} positions, and the model was trained on {}: "
+                    "passages will be found badly; --chunk-tokens {} --overlap-tokens {} fits",
+                    chunk, overlap, n, window, window - 1 - std::min(overlap, half), std::min(overlap, half)));
+  }
+  if (kQuestionTailTokens <= window) return;
+  warn(
+      fmt::format("with the policy {} questions are asked after the text's last {} tokens, and the model was trained "
+                  "on {}: in a longer text passages will be found badly; the other policies fit",
+                  settings_.policy, kQuestionTailTokens, window));
 }
 
 // All rows of a context are compared with one another, so all must be made with the same kind of products.
@@ -63,7 +80,7 @@ Status IngestJob::make_compressor() {
   compress_ = compress_options(settings_, engine_.kv_type());
   compress_.bos = wants_bos ? engine_.tokenizer->bos() : -1;
   compress_.saves = true;
-  warn_past_window(ingest_sizes(compress_).capacity - (wants_bos ? 0 : 1));
+  warn_past_window(wants_bos ? 1 : 0);
   const Status made = open_compressor(compress_);
   const bool may_choose = !target_.stored && engine_.device->is_host();
   return made.code == Code::kMemoryCap && may_choose ? say_what_fits(made) : made;

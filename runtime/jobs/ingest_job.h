@@ -82,7 +82,7 @@ class IngestJob {
   };
 
   Status check_products() const;
-  void warn_past_window(int64_t n_positions) const;
+  void warn_past_window(int64_t n_before) const;  // n_before: tokens before the text, BOS
   Status make_compressor();
   Status open_compressor(const CompressOptions& options);
   Status say_what_fits(const Status& why);

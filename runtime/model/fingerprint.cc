@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
-#include <fstream>
-
 #include "base/hash.h"
 #include "base/small_file.h"
 #include "base/try.h"
@@ -14,6 +12,8 @@
 
 namespace reform {
 namespace {
+
+constexpr size_t kFingerprintDigits = 32;
 
 // The keys general.* say who made the file and where it comes from. Only the architecture among them changes how it is
 // read.
@@ -27,6 +27,21 @@ Result<std::string> checked_fingerprint(const Gguf& gguf) {
   std::string fingerprint = compute_fingerprint(gguf);
   TRY(gguf.check_unchanged());
   return fingerprint;
+}
+
+// What the cache keeps: damage to it must not become the fingerprint of a context.
+std::string cache_entry(const std::string& identity, const std::string& fingerprint) {
+  const std::string lines = identity + "\n" + fingerprint + "\n";
+  return fmt::format("{}{:016x}\n", lines, XXH3_64bits(lines.data(), lines.size()));
+}
+
+// "": there is no such entry, or it is damaged, or from before entries had a checksum.
+std::string kept_fingerprint(const std::string& file, const std::string& identity) {
+  const std::string form = cache_entry(identity, std::string(kFingerprintDigits, '0'));
+  const auto kept = read_small_file(file, int64_t(form.size()));
+  if (!kept.ok() || kept.value().size() != form.size()) return "";
+  const std::string fingerprint = kept.value().substr(identity.size() + 1, kFingerprintDigits);
+  return kept.value() == cache_entry(identity, fingerprint) ? fingerprint : "";
 }
 
 }  // namespace
@@ -55,14 +70,9 @@ Result<std::string> cached_fingerprint(const Gguf& gguf, const std::string& cach
   const std::string identity = "finite " + gguf.absolute_path() + " " + to_string(*gguf.identity());
   const std::string file =
       fmt::format("{}/fingerprints/{:016x}", cache_dir, XXH3_64bits(identity.data(), identity.size()));
-  if (std::ifstream in(file); in) {
-    std::string seen, fingerprint;
-    if (std::getline(in, seen) && std::getline(in, fingerprint) && seen == identity && fingerprint.size() == 32) {
-      return fingerprint;
-    }
-  }
+  if (std::string kept = kept_fingerprint(file, identity); !kept.empty()) return kept;
   TRY_ASSIGN(const std::string fingerprint, checked_fingerprint(gguf));
-  (void)replace_file(file, identity + "\n" + fingerprint + "\n");
+  (void)replace_file(file, cache_entry(identity, fingerprint));
   return fingerprint;
 }
 

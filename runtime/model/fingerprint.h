@@ -14,8 +14,8 @@ class Gguf;
 std::string compute_fingerprint(const Gguf& gguf);
 
 // The same, kept in cache_dir under the path and the identity of the file, so that a file is hashed once, and its
-// weights are checked once to be finite. If the cache cannot be written, only time is lost. kBadModel: a weight is not
-// finite, or the file has changed meanwhile.
+// weights are checked once to be finite. A damaged entry is computed again; if the cache cannot be written, only time
+// is lost. kBadModel: a weight is not finite, or the file has changed meanwhile.
 Result<std::string> cached_fingerprint(const Gguf& gguf, const std::string& cache_dir);
 
 }  // namespace reform

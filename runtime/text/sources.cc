@@ -23,8 +23,11 @@ struct Piece {
   size_t at(int64_t byte) const {
     if (byte == end_byte) return text.size();
     if (byte <= begin_byte) return 0;  // a token may stand for no bytes, as SentencePiece's first space
-    const auto after = std::upper_bound(token_bytes.begin(), token_bytes.end(), byte);
-    const size_t token = size_t(after - token_bytes.begin()) - 1;
+    // Of a converted text's tokens that share a character, all but the last stand for no bytes: it begins with the
+    // first.
+    const auto begin = std::lower_bound(token_bytes.begin(), token_bytes.end(), byte);
+    if (begin != token_bytes.end() && *begin == byte) return token_at[size_t(begin - token_bytes.begin())];
+    const size_t token = size_t(begin - token_bytes.begin()) - 1;
     const size_t end = token + 1 < token_at.size() ? token_at[token + 1] : text.size();
     return std::min(end, token_at[token] + size_t(byte - token_bytes[token]));
   }
@@ -36,19 +39,34 @@ TokenRange range_of(const Span& span, int64_t n_tokens) {
           std::min(n_tokens, span.end_token + kCharacterTokens)};
 }
 
-// The text of tokens [begin, end), and of those around them that complete a cut character. `tokens` begins at `first`.
-Piece make_piece(const Tokenizer& tokenizer, const Tokens& tokens, int64_t first, int64_t begin, int64_t end) {
-  const int64_t last = first + int64_t(tokens.ids.size());
-  const auto bytes = [&](int64_t t) { return tokenizer.decode({tokens.ids[size_t(t - first)]}, true, t == 0); };
+// The tokens of a span and those around them that may complete a character.
+struct Surroundings {
+  const Tokenizer& tokenizer;
+  const Tokens& tokens;
+  int64_t first = 0;  // of `tokens`
+
+  int64_t last() const { return first + int64_t(tokens.ids.size()); }
+  std::string text(int64_t t) const { return tokenizer.decode({tokens.ids[size_t(t - first)]}, true, t == 0); }
+  int64_t begin_byte(int64_t t) const { return tokens.begin_bytes[size_t(t - first)]; }
+};
+
+// The range, and the tokens around it that complete a cut character.
+TokenRange whole_characters(const Surroundings& around, TokenRange range) {
   std::string text;
-  for (int64_t t = begin; t < end; ++t) text += bytes(t);
-  while (begin > first && !text.empty() && is_continuation(text.front())) text = bytes(--begin) + text;
-  while (end < last && open_tail_bytes(text) > 0) text += bytes(end++);
-  Piece piece{tokens.begin_bytes[size_t(begin - first)], tokens.begin_bytes[size_t(end - first)], text, {}, {}};
-  size_t at = 0;
-  for (int64_t t = begin; t < end; at += bytes(t++).size()) {
-    piece.token_bytes.push_back(tokens.begin_bytes[size_t(t - first)]);
-    piece.token_at.push_back(at);
+  for (int64_t t = range.begin; t < range.end; ++t) text += around.text(t);
+  while (range.begin > around.first && !text.empty() && is_continuation(text.front()))
+    text = around.text(--range.begin) + text;
+  while (range.end < around.last() && open_tail_bytes(text) > 0) text += around.text(range.end++);
+  return range;
+}
+
+// `tokens` holds whole characters.
+Piece make_piece(const Surroundings& around, TokenRange tokens) {
+  Piece piece{around.begin_byte(tokens.begin), around.begin_byte(tokens.end), "", {}, {}};
+  for (int64_t t = tokens.begin; t < tokens.end; ++t) {
+    piece.token_bytes.push_back(around.begin_byte(t));
+    piece.token_at.push_back(piece.text.size());
+    piece.text += around.text(t);
   }
   return piece;
 }
@@ -59,22 +77,17 @@ struct JoinedRange {
 };
 
 // Of the span's best passage; of all of it if it has none.
-JoinedRange best_bytes(const Span& span, const Tokens& tokens, int64_t first) {
-  const bool has_best = span.round > 0;
-  const int64_t begin = has_best ? span.best_begin_token : span.begin_token;
-  const int64_t end = has_best ? span.best_end_token : span.end_token;
-  return {tokens.begin_bytes[size_t(begin - first)], tokens.begin_bytes[size_t(end - first)]};
+JoinedRange best_bytes(const Span& span, const Surroundings& around) {
+  const TokenRange all{span.begin_token, span.end_token}, best{span.best_begin_token, span.best_end_token};
+  const TokenRange tokens = whole_characters(around, span.round > 0 ? best : all);
+  return {around.begin_byte(tokens.begin), around.begin_byte(tokens.end)};
 }
 
-// The part of a source that lies in `best`, or all of it: of two files, the best passage may lie in the other. A
-// character that is cut at an end is whole.
+// The part of a source that lies in `best`, or all of it: of two files, the best passage may lie in the other.
 SourcePart part_of(const Piece& piece, JoinedRange source, JoinedRange best, int64_t file_begin) {
   JoinedRange part{std::max(best.begin, source.begin), std::min(best.end, source.end)};
   if (part.begin >= part.end) part = source;
-  const size_t first = piece.at(source.begin), last = piece.at(source.end);
-  size_t begin = piece.at(part.begin), end = piece.at(part.end);
-  for (; begin > first && is_continuation(piece.text[begin]); --begin) --part.begin;
-  for (; end < last && is_continuation(piece.text[end]); ++end) ++part.end;
+  const size_t first = piece.at(source.begin), begin = piece.at(part.begin), end = piece.at(part.end);
   return {part.begin - file_begin, part.end - file_begin, 0, begin - first, end - begin};
 }
 
@@ -108,8 +121,9 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
   std::vector<int64_t> starts;  // for each source where its file, it and its best part begin, in the joined text
   for (size_t i = 0; i < spans.size(); ++i) {
     const Span& span = spans[i];
-    const Piece piece = make_piece(tokenizer, tokens[i], ranges[i].begin, span.begin_token, span.end_token);
-    const JoinedRange best = best_bytes(span, tokens[i], ranges[i].begin);
+    const Surroundings around{tokenizer, tokens[i], ranges[i].begin};
+    const Piece piece = make_piece(around, whole_characters(around, {span.begin_token, span.end_token}));
+    const JoinedRange best = best_bytes(span, around);
     for (const SourceFile& file : files) {
       // A lossy read, another encoding and SentencePiece's prefix space make the text's length differ from its bytes.
       const JoinedRange bytes{std::max(piece.begin_byte, file.begin_byte),

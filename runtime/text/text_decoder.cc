@@ -79,16 +79,27 @@ Status TextDecoder::begin(const std::string& name) {
   pending_.clear();
   n_decoded_ = 0;
   at_start_ = true;
+  last_.clear();
+  last_raw_ = textless_raw_ = 0;
   return {};
 }
 
+// Of several characters the first were kept back before these bytes, or share them with the last.
 void TextDecoder::put(const uint32_t* points, size_t n_points, int64_t n_raw, std::string& text, OffsetMap& map) {
-  const size_t before = text.size();
   for (size_t i = 0; i < n_points; ++i) {
-    const bool mark = std::exchange(at_start_, false) && points[i] == kByteOrderMark;
-    if (!mark) utf8::append(char32_t(points[i]), text);
+    if (std::exchange(at_start_, false) && points[i] == kByteOrderMark) continue;
+    give_last(text, map);
+    utf8::append(char32_t(points[i]), last_);
   }
-  map.add(int32_t(text.size() - before), int32_t(n_raw));
+  (last_.empty() || n_points == 0 ? textless_raw_ : last_raw_) += n_raw;
+}
+
+void TextDecoder::give_last(std::string& text, OffsetMap& map) {
+  text += last_;
+  if (!last_.empty()) map.add(int32_t(last_.size()), int32_t(last_raw_));
+  if (textless_raw_ > 0) map.add(0, int32_t(textless_raw_));
+  last_.clear();
+  last_raw_ = textless_raw_ = 0;
 }
 
 // iconv gets one byte more at a time, and room for all that it may give: with room for one character only, glibc's
@@ -116,7 +127,10 @@ void TextDecoder::put_kept_back(std::string& text, OffsetMap& map) {
   size_t room = sizeof(points);
   (void)iconv(iconv_->handle, nullptr, nullptr, &out, &room);
   const size_t n_points = (sizeof(points) - room) / sizeof(uint32_t);
-  if (n_points > 0 && are_characters(points, n_points)) put(points, n_points, 0, text, map);
+  if (n_points == 0 || !are_characters(points, n_points)) return;
+  // It came with the bytes taken last, which gave the letter before it, if any.
+  const int64_t n_raw = textless_raw_ == 0 ? std::exchange(last_raw_, 0) : 0;
+  put(points, n_points, n_raw, text, map);
 }
 
 Status TextDecoder::bad(size_t at, bool cut) const {
@@ -146,7 +160,10 @@ Status TextDecoder::decode(std::string_view bytes, bool at_end, std::string& tex
   }
   pending_.erase(0, at);
   n_decoded_ += int64_t(at);
-  if (at_end) put_kept_back(text, map);
+  if (!at_end) return {};
+  put_kept_back(text, map);
+  if (!last_.empty()) last_raw_ += std::exchange(textless_raw_, 0);
+  give_last(text, map);
   return {};
 }
 

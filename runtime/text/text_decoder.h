@@ -41,6 +41,7 @@ class TextDecoder {
   // text may be that of the bytes before, as a letter can wait for its mark.
   int64_t step(size_t at, std::string& text, OffsetMap& map);
   void put(const uint32_t* points, size_t n_points, int64_t n_raw, std::string& text, OffsetMap& map);
+  void give_last(std::string& text, OffsetMap& map);
   void put_kept_back(std::string& text, OffsetMap& map);  // such a letter, at the end or before an error
   Status bad(size_t at, bool cut) const;
 
@@ -53,6 +54,10 @@ class TextDecoder {
   std::string pending_;    // not converted yet
   int64_t n_decoded_ = 0;  // bytes of the file before pending_
   bool at_start_ = true;
+  // The last character waits for the next one: bytes without text, such as an escape, belong to the character after
+  // them, but at the file's end to the one before, or else the next file's text would begin in this file.
+  std::string last_;
+  int64_t last_raw_ = 0, textless_raw_ = 0;  // bytes of it, and after it
 };
 
 }  // namespace reform

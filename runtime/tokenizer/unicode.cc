@@ -1,5 +1,8 @@
 #include "runtime/tokenizer/unicode.h"
 
+#include <fmt/format.h>
+#include <utf8cpp/utf8.h>
+
 #include <array>
 #include <iterator>
 #include <vector>
@@ -68,6 +71,12 @@ bool has_letter_or_digit(std::string_view text) {
     pos += c.n_bytes;
   }
   return false;
+}
+
+Status check_utf8(const std::string& name, std::string_view text) {
+  const auto wrong = utf8::find_invalid(text.begin(), text.end());
+  if (wrong == text.end()) return {};
+  return {Code::kBadText, fmt::format("{} is not UTF-8 at byte {}", name, wrong - text.begin())};
 }
 
 size_t open_tail_bytes(std::string_view text) {

@@ -2,8 +2,11 @@
 // library or the locale.
 #pragma once
 
+#include <reform/status.h>
+
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace reform {
@@ -39,6 +42,9 @@ Utf8Char decode_utf8(std::string_view text, size_t pos);
 
 // Of any script.
 bool has_letter_or_digit(std::string_view text);
+
+// kBadText: `name`, such as "the question", is not UTF-8.
+Status check_utf8(const std::string& name, std::string_view text);
 
 // How many bytes at the end begin a character that the text cuts off: at most three.
 size_t open_tail_bytes(std::string_view text);

@@ -239,7 +239,12 @@ TEST_CASE("usage errors exit with 2 and say where help is", "[tools]") {
   CHECK(box.run({"bogus"}).err.find("no verb 'bogus'") != std::string::npos);
   check_error(box, {"ingest", "--model", kModel, "name", "-", "-"}, 2, "only once");
   check_error(box, {"ingest", "--model", kModel, "name", box.path("")}, 2, "directory");
-  check_error(box, {"generate", "--model", kModel, "p", "--system", "s"}, 2, "--chat");
+  check_error(box, {"generate", "--model", kModel, "p", "--system", "s"}, 2, "--system needs --chat");
+  check_error(box, {"generate", "--model", kModel, "p", "--chat-template", "chatml"}, 2,
+              "--chat-template needs --chat");
+  check_error(box, {"generate", "--model", kModel, "p\xff"}, 5, "the prompt is not UTF-8 at byte 1");
+  check_error(box, {"generate", "--model", kModel, "--chat", "--chat-template", "chatml", "--system", "\xff", "p"}, 5,
+              "the system text (--system) is not UTF-8 at byte 0");
 }
 
 TEST_CASE("options out of range are refused before anything is loaded", "[tools]") {

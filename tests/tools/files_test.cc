@@ -78,6 +78,12 @@ TEST_CASE("what the system refuses has its own words and exit code, for every ki
       CHECK(r.err.find(refusal.path) != std::string::npos);
     }
   }
+  // Where heads cannot be written is known before the search, which takes minutes.
+  const std::string dangling = f.path("dangling");
+  std::filesystem::create_symlink("none/x", dangling);
+  const CommandResult r = f.run(heads_out(dangling));
+  CHECK(r.exit_code == 3);
+  CHECK(r.err.find(dangling + ": cannot be written: no such file") != std::string::npos);
 }
 
 TEST_CASE("a store that cannot be one says why, to verbs that read and to verbs that write", "[tools]") {

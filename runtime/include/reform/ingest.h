@@ -33,8 +33,11 @@ struct IngestOptions {
   // trained on. 0: 4,096, or less if that window is short.
   int64_t chunk_tokens = 0;
   int64_t cache_tokens = 0;
-  int64_t sink_tokens = 4;       // first tokens that are never evicted (policies with sinks)
-  int64_t overlap_tokens = 256;  // tokens before a chunk that are run again (none)
+  int64_t sink_tokens = 4;  // first tokens that are never evicted (policies with sinks)
+  // Tokens before a chunk that are run again (none), at most a chunk. Unless chosen, the usual number is cut to a
+  // chunk.
+  static constexpr int64_t kUsualOverlapTokens = 256;
+  int64_t overlap_tokens = kUsualOverlapTokens;
   // Every layer runs, and the context keeps the compressed cache of each, for the method carry of ask(). Reading takes
   // longer, and the checkpoints are as much larger as there are more layers.
   bool full_depth = false;
@@ -55,6 +58,7 @@ struct IngestOptions {
   // Changes speed, not results.
   double checkpoint_seconds = 30;  // how often progress is saved
 
+  REFORM_API bool overlap_is_open() const;  // neither chosen nor another than the usual one
   REFORM_API Status validate() const;
 };
 

@@ -416,7 +416,36 @@ TEST_CASE("sizes left open fit the window that the model was trained on", "[runt
   CHECK(sizes_of("recent", 0, 768).first == 256);
   CHECK(sizes_of("h2o", 0, 8192).first == 64);  // the chosen cache is kept, and the chunk is the least there is
   CHECK(sizes_of("none", 0, 0).first == 768);   // after the overlap of 256
+  CHECK(sizes_of("none", 64, 0).first == 64);
+  CHECK(bench.store().find("open 5").value().settings_json.find("\"overlap_tokens\":64,") != std::string::npos);
+  IngestOptions longer;
+  longer.policy = "none", longer.chunk_tokens = 64, longer.chosen = {"overlap_tokens"};
+  CHECK(longer.validate().message == "overlap tokens (--overlap-tokens) is 256; expected 0 to 64");
   CHECK(sizes_of("h2o", 2048, 2048) == std::pair(int64_t{2048}, int64_t{2048}));
+}
+
+TEST_CASE("what passes the model's window is warned of, with sizes that fit", "[runtime]") {
+  IngestBench bench;
+  std::vector<std::string> warnings;
+  bench.engine().impl().log = [&](LogLevel level, const std::string& line) {
+    if (level == LogLevel::kWarning) warnings.push_back(line);
+  };
+  const auto warned = [&](const char* policy, int64_t chunk, int64_t cache) {
+    warnings.clear();
+    IngestOptions options;
+    options.policy = policy, options.chunk_tokens = chunk, options.cache_tokens = cache;
+    REQUIRE(bench.ingest(policy + std::to_string(chunk), {made_text(122, 300)}, options).ok());
+    return warnings;
+  };
+  const auto h2o = warned("h2o", 600, 600), none = warned("none", 2048, 0), fits = warned("none", 767, 0);
+  REQUIRE((h2o.size() == 1 && none.size() == 2 && fits.size() == 1));
+  CHECK(h2o[0].find("chunks of 600 tokens over a cache of 600 take 1200 positions") == 0);
+  CHECK(h2o[0].find("; --chunk-tokens 511 --cache-tokens 511 fits") != std::string::npos);
+  CHECK(warned("h2o", 511, 511).empty());
+  // Without a cache it is the overlap that counts, and what questions are asked after, for which no size helps.
+  CHECK(none[0].find("chunks of 2048 tokens after an overlap of 256 take 2304 positions") == 0);
+  CHECK(none[0].find("; --chunk-tokens 767 --overlap-tokens 256 fits") != std::string::npos);
+  CHECK((none[1] == fits[0] && fits[0].find("asked after the text's last 4096 tokens") != std::string::npos));
 }
 
 TEST_CASE("replace: an unfinished first ingest of the same text is gone on with", "[runtime]") {
