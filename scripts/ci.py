@@ -83,7 +83,7 @@ def stages():
         Stage("tsan", ("./dev", "tsan", *ctest_flags("tsan.xml")), 1200, junit="tsan.xml"),
         # Its programs are part of asan's build.
         Stage("fuzz", ("./dev", "fuzz", str(FUZZ_S), *ctest_flags("fuzz.xml")), 600, needs=("asan",), junit="fuzz.xml"),
-        Stage("torture", (sys.executable, "scripts/torture.py", "--kills", "25", "--seconds", "30"), 600, needs=("build",),
+        Stage("torture", (sys.executable, "scripts/torture.py", "--kills", "25", "--seconds", "30"), 1200, needs=("build",),
               shows=2, cores=1),
         Stage("bench", ("./dev", "bench", "--tiny"), 300, needs=("build",)),
         Stage("examples", ("examples/build_against_install.sh", "build/release", f"models/{FETCHED[0]}.gguf", "LICENSE",
