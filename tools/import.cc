@@ -53,13 +53,15 @@ void print_result(const ImportFlags& flags, const std::string& store_dir, const 
   out.object(import_fields(store_dir, flags.file, r));
 }
 
+constexpr const char* kInterrupted = "interrupted; nothing was imported";
+
 Status run_import(const ImportFlags& flags, Output& out) {
   const bool from_stdin = flags.file == kStdin;
   if (from_stdin && isatty(STDIN_FILENO) == 1)
     return {Code::kUsage, "standard input is the terminal; name a file, or feed it with < FILE"};
   auto store = Store::open(flags.store_dir, flags.store_options);
   if (!store.ok()) return store.status();
-  const CancelScope scope;
+  const CancelScope scope(kInterrupted);
   InterruptibleInput input(STDIN_FILENO, scope.token());
   std::istream standard_input(&input);
   ImportOrigin from{from_stdin ? "standard input" : flags.file, {}};
@@ -70,7 +72,7 @@ Status run_import(const ImportFlags& flags, Output& out) {
   const auto done =
       import_context(*store.value(), from, options, show_bytes(out.progress(), from.path), &scope.token());
   // Whoever wrote to a pipe may have been stopped, too, so that the archive looks cut short.
-  if (!done.ok() && scope.token().cancelled()) return {Code::kCancelled, "interrupted; nothing was imported"};
+  if (!done.ok() && scope.token().cancelled()) return {Code::kCancelled, kInterrupted};
   if (!done.ok()) return done.status();
   print_result(flags, store.value()->dir(), done.value(), out);
   return {};

@@ -20,6 +20,7 @@ constexpr time_t kSavingPatienceS = 10;
 // A signal handler can reach only globals.
 CancelToken g_token;
 std::atomic<bool> g_in_scope = false;
+std::atomic<const char*> g_if_late = "";
 
 void on_signal(int) {
   if (g_in_scope && !g_token.cancelled()) {
@@ -35,7 +36,7 @@ void on_signal(int) {
 // the store keeps what was committed.
 void on_alarm(int) {
   if (!g_in_scope) return;
-  end_suddenly(Code::kCancelled, "interrupted; what was saved is kept, and the same command goes on from there");
+  end_suddenly(Code::kCancelled, g_if_late.load());
 }
 
 // The process has at most a second left, and threads use it up together.
@@ -95,7 +96,10 @@ void CancelScope::allow_saving() const {
   setitimer(ITIMER_REAL, &patience, nullptr);
 }
 
-CancelScope::CancelScope() { g_in_scope = true; }
+CancelScope::CancelScope(const char* if_late) {
+  g_if_late = if_late;
+  g_in_scope = true;
+}
 CancelScope::~CancelScope() { g_in_scope = false; }
 const CancelToken& CancelScope::token() const { return g_token; }
 

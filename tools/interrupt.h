@@ -13,7 +13,9 @@ void install_signal_handlers();
 // Lives while one cancellable call runs.
 class CancelScope {
  public:
-  CancelScope();
+  // `if_late`: what is said if the process ends before the call has stopped.
+  explicit CancelScope(
+      const char* if_late = "interrupted; what was saved is kept, and the same command goes on from there");
   ~CancelScope();
   CancelScope(const CancelScope&) = delete;
   CancelScope& operator=(const CancelScope&) = delete;
