@@ -23,12 +23,15 @@ function(reform_fuzzed regex)
     set_property(SOURCE ${files} APPEND PROPERTY COMPILE_OPTIONS -fsanitize=fuzzer-no-link)
   endif()
 endfunction()
-# reform_unity(TARGET...): where a sanitizer is built in, several files are compiled as one, for more than half of the
-# compiler's time goes into headers. So no two files of a library may give the same name to different things, not even in
-# namespaces without a name. The other builds compile file by file, and show an include that is missing.
+# reform_unity(TARGET...): where a sanitizer is built in, and where fewer units are asked for, several files are compiled as
+# one, for more than half of the compiler's time goes into headers. So no two files of a library may give the same name to
+# different things, not even in namespaces without a name. The other builds compile file by file, and show a missing include.
 function(reform_unity)
-  if(REFORM_SANITIZE)
+  if(REFORM_SANITIZE OR REFORM_FEWER_UNITS)
     set_target_properties(${ARGN} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    foreach(target IN LISTS ARGN)  # g++ takes the sources for headers, which should have nothing that others cannot name
+      target_compile_options(${target} PRIVATE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
+    endforeach()
   endif()
 endfunction()
 find_package(Threads REQUIRED)

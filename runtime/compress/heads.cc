@@ -11,7 +11,7 @@ namespace reform {
 namespace {
 
 constexpr char kPartLetters[] = "qkv";
-constexpr size_t kMaxHeads = 16;  // more only make every row longer: four do as well as eight
+constexpr size_t kMaxChosenHeads = 16;  // more only make every row longer: four do as well as eight
 
 }  // namespace
 
@@ -46,8 +46,8 @@ int64_t exit_layer(const Heads& heads) {
 }
 
 Status check_heads(const Heads& heads, const ModelShape& shape) {
-  if (heads.empty() || heads.size() > kMaxHeads) {
-    return {Code::kUsage, fmt::format("{} heads chosen; expected 1 to {}", heads.size(), kMaxHeads)};
+  if (heads.empty() || heads.size() > kMaxChosenHeads) {
+    return {Code::kUsage, fmt::format("{} heads chosen; expected 1 to {}", heads.size(), kMaxChosenHeads)};
   }
   for (const HeadRef& h : heads) {
     const int64_t n = h.part == HeadRef::Part::kQ ? shape.n_heads : shape.n_kv_heads;

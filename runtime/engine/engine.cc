@@ -21,7 +21,7 @@
 namespace reform {
 namespace {
 
-constexpr std::chrono::milliseconds kLookAtToken{50};
+constexpr std::chrono::milliseconds kTurnPoll{50};
 
 int64_t n_params(const Gguf& gguf) {
   int64_t total = 0;
@@ -176,7 +176,7 @@ Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
   std::unique_lock lock(mutex_);
   const auto is_cancelled = [&] { return cancel != nullptr && cancel->cancelled(); };
   ++n_waiting_;
-  while (taken_ && !is_cancelled()) free_.wait_for(lock, kLookAtToken);
+  while (taken_ && !is_cancelled()) free_.wait_for(lock, kTurnPoll);
   --n_waiting_;
   if (is_cancelled()) {
     free_.notify_one();  // the notice may have been for us

@@ -18,14 +18,14 @@ namespace {
 // states do not pile up: with SmolLM2-135M a question runs for 28 ms, and loading the cache again takes 75.
 constexpr size_t kBatch = 32;
 // The states of a batch over all contexts take at most this, or there is one question to a batch.
-constexpr int64_t kStateBytes = 32 * kMiB;
+constexpr int64_t kQuestionsBytes = 32 * kMiB;
 
 size_t batch_of(const std::vector<Ids>& questions, std::span<const OpenContext> contexts) {
   size_t longest = 1;
   for (const Ids& ids : questions) longest = std::max(longest, ids.size());
   int64_t question_bytes = 0;
   for (const OpenContext& context : contexts) question_bytes += int64_t(longest) * context.data->meta().row_bytes;
-  return size_t(std::clamp<int64_t>(kStateBytes / question_bytes, 1, int64_t(kBatch)));
+  return size_t(std::clamp<int64_t>(kQuestionsBytes / question_bytes, 1, int64_t(kBatch)));
 }
 
 Result<std::vector<Ids>> encode_questions(const Engine::Impl& engine, const std::vector<SearchQuestion>& questions) {

@@ -22,7 +22,7 @@
 namespace reform {
 namespace {
 
-constexpr int64_t kReadTokens = 64 * 1024;
+constexpr int64_t kIdsAtOnce = 64 * 1024;
 constexpr int64_t kLeastSentenceTokens = 6;
 // A second round looks for the names and numbers that the sentences add to the question: with 1, it found the second
 // hop within 1,024 tokens for 28 questions of 40, with 2 for 35, on facts of our own among 74,000 tokens.
@@ -89,8 +89,8 @@ class LateSelect {
 Result<Rarity> LateSelect::count_words(std::span<const int32_t> ids) {
   Rarity rarity(table_, ids);
   for (OpenContext& context : ask_.contexts) {
-    for (int64_t begin = 0, n = context.n_tokens(); begin < n; begin += kReadTokens) {
-      TRY_ASSIGN(const Tokens tokens, context.data->read_tokens(begin, std::min(n, begin + kReadTokens)));
+    for (int64_t begin = 0, n = context.n_tokens(); begin < n; begin += kIdsAtOnce) {
+      TRY_ASSIGN(const Tokens tokens, context.data->read_tokens(begin, std::min(n, begin + kIdsAtOnce)));
       TRY(check_ids(context, ask_.engine, tokens.ids));  // the first reading of all that is used below
       rarity.add(tokens.ids);
     }

@@ -156,11 +156,11 @@ struct Gguf::Impl {
     return at < 0 ? nullptr : &tables.values[size_t(at)];
   }
   Status wrong_kind(std::string_view key, const Value& value, const char* expected) const {
-    return {Code::kBadModel, fmt::format("{}: metadata key {} is of kind {}, expected {}", label, gguf::quoted(key),
+    return {Code::kBadModel, fmt::format("{}: metadata key {} is of kind {}, expected {}", label, gguf::in_quotes(key),
                                          kind_name(value), expected)};
   }
   Status no_text(std::string_view key) const {
-    return {Code::kBadModel, fmt::format("{}: metadata key {}: its text passes its end", label, gguf::quoted(key))};
+    return {Code::kBadModel, fmt::format("{}: metadata key {}: its text passes its end", label, gguf::in_quotes(key))};
   }
   // The elements as integers; booleans as 0 and 1.
   Result<std::vector<int64_t>> ints(std::string_view key, const Elements& e) const;
@@ -173,7 +173,7 @@ Result<std::vector<int64_t>> Gguf::Impl::ints(std::string_view key, const Elemen
   for (uint64_t i = 0; i < e.n; ++i) {
     if (gguf::read_int(e.kind, e.bytes.data() + i * elem_bytes, out[i])) continue;
     return Status{Code::kBadModel, fmt::format("{}: metadata key {}: value {} is {}, past the largest int64", label,
-                                               gguf::quoted(key), i, uint64_t(out[i]))};
+                                               gguf::in_quotes(key), i, uint64_t(out[i]))};
   }
   return out;
 }

@@ -18,7 +18,7 @@ static_assert(std::size(kKinds) == size_t(Kind::kCount), "a new Kind needs a row
 
 const KindInfo& info(Kind kind) { return kKinds[size_t(kind)]; }
 
-std::string quoted(std::string_view name) {
+std::string in_quotes(std::string_view name) {
   constexpr size_t kShown = 64;
   std::string out = "'";
   for (const char c : name.substr(0, kShown)) {

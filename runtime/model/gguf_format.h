@@ -42,7 +42,7 @@ inline bool is_integer(Kind kind) { return kind <= Kind::kI32 || kind == Kind::k
 inline bool is_float(Kind kind) { return kind == Kind::kF32 || kind == Kind::kF64; }
 
 // A name from the file, safe to show: in quotes, control and non-ASCII bytes as \xNN, cut after 64 bytes.
-std::string quoted(std::string_view name);
+std::string in_quotes(std::string_view name);
 
 // Reads forward over bytes it does not own. A read that does not fit returns false and leaves the cursor where it was;
 // wanted_bytes() then says how many bytes it asked for.

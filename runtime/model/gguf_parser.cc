@@ -84,7 +84,7 @@ Status Parser::read_header() {
   if (image_.empty()) return bad("not a GGUF file: it is empty");
   const std::string_view magic(reinterpret_cast<const char*>(image_.data()), std::min<size_t>(4, image_.size()));
   if (magic != std::string_view("GGUF").substr(0, magic.size())) {
-    return bad(fmt::format("not a GGUF file: it begins with {}, expected 'GGUF'", quoted(magic)));
+    return bad(fmt::format("not a GGUF file: it begins with {}, expected 'GGUF'", in_quotes(magic)));
   }
   uint32_t version = 0;
   if (!cursor_.skip(4) || !cursor_.read(version)) return truncated("the header");
@@ -114,14 +114,14 @@ Status Parser::sort_names(const char* noun, NameIndex& index) const {
   const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
   const auto twice = std::adjacent_find(index.begin(), index.end(), same);
   if (twice == index.end()) return {};
-  return bad(fmt::format("{} {} is there twice (entries {} and {})", noun, quoted(twice->first), twice->second,
+  return bad(fmt::format("{} {} is there twice (entries {} and {})", noun, in_quotes(twice->first), twice->second,
                          std::next(twice)->second));
 }
 
 Status Parser::read_entry(uint64_t i) {
   std::string_view key;
   if (!cursor_.read_string(key)) return truncated(fmt::format("the key of metadata entry {} of {}", i, n_entries_));
-  const std::string shown = quoted(key);
+  const std::string shown = in_quotes(key);
   const uint64_t begin = cursor_.at();
   uint32_t kind = 0;
   if (!cursor_.read(kind)) return truncated("the kind of metadata key " + shown);
@@ -187,7 +187,7 @@ Result<int64_t> Parser::int_or(std::string_view key, int64_t fallback) const {
   const Value& value = tables_.values[size_t(at)];
   int64_t result = 0;
   if (is_integer(value.kind) && read_int(value.kind, value.bytes.data(), result)) return result;
-  return bad(fmt::format("metadata key {} has kind {} or is out of range, expected a small integer", quoted(key),
+  return bad(fmt::format("metadata key {} has kind {} or is out of range, expected a small integer", in_quotes(key),
                          info(value.kind).name));
 }
 
@@ -220,7 +220,7 @@ Status Parser::read_tensor_info(uint64_t i) {
   GgufTensor tensor;
   std::string_view name;
   if (!cursor_.read_string(name)) return truncated(fmt::format("the name of tensor {} of {}", i, n_tensors_));
-  const std::string shown = quoted(name);
+  const std::string shown = in_quotes(name);
   tensor.name = name;
   int64_t n_elems = 0;
   TRY(read_shape(shown, tensor, n_elems));
@@ -281,16 +281,16 @@ Status Parser::place_tensors() {
     const auto [offset, n_bytes] = extents_[i];
     if (offset % alignment_ != 0) {
       return bad(fmt::format("tensor {} begins at offset {}, expected a multiple of the alignment {}",
-                             quoted(tensor.name), offset, alignment_));
+                             in_quotes(tensor.name), offset, alignment_));
     }
     uint64_t begin = 0, end = 0;
     if (__builtin_add_overflow(data_begin, offset, &begin) || __builtin_add_overflow(begin, n_bytes, &end)) {
-      return bad(fmt::format("tensor {} has offset {} and {} bytes, past any file's end", quoted(tensor.name), offset,
+      return bad(fmt::format("tensor {} has offset {} and {} bytes, past any file's end", in_quotes(tensor.name), offset,
                              n_bytes));
     }
     if (end > image_.size()) {
       return bad(fmt::format("truncated: tensor {} ({} bytes) ends at byte {}, but the file has {} bytes ({} missing)",
-                             quoted(tensor.name), n_bytes, end, image_.size(), end - image_.size()));
+                             in_quotes(tensor.name), n_bytes, end, image_.size(), end - image_.size()));
     }
     tensor.data = image_.subspan(begin, n_bytes);
   }

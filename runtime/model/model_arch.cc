@@ -52,7 +52,7 @@ constexpr RefusedKey kRefusedKeys[] = {
 
 // Bounds that no real model comes near, so that a hostile file cannot make us allocate or loop without end.
 constexpr int64_t kMaxLayers = 1024, kMaxWidth = 1 << 20, kMaxHeads = 4096, kMaxHeadDim = 1024;
-constexpr int64_t kMaxTokens = int64_t(1) << 31;
+constexpr int64_t kMaxContextTokens = int64_t(1) << 31;
 
 // Reads bounded metadata of one architecture.
 class Keys {
@@ -160,7 +160,7 @@ Status read_window(const Keys& keys, const Arch& arch, ModelShape& shape) {
   if (arch.window_period == 0 && !keys.has("attention.sliding_window")) return ok_status();
   TRY_ASSIGN(const auto given_window, keys.gguf().get_int(keys.prefix() + "attention.sliding_window"));
   if (given_window.has_value() && *given_window == 0) return ok_status();  // 0: no layer has a window
-  TRY_ASSIGN(shape.window, keys.size("attention.sliding_window", kMaxTokens));
+  TRY_ASSIGN(shape.window, keys.size("attention.sliding_window", kMaxContextTokens));
   const std::string pattern_key = "attention.sliding_window_pattern";
   TRY_ASSIGN(const auto pattern, keys.gguf().get_ints(keys.prefix() + pattern_key));
   if (pattern.has_value() && pattern->size() > 1) {  // one flag per layer
@@ -233,7 +233,7 @@ Result<ModelShape> read_shape(const Gguf& gguf, const Arch& arch) {
   TRY_ASSIGN(shape.n_layers, keys.size("block_count", kMaxLayers));
   TRY_ASSIGN(shape.d_model, keys.size("embedding_length", kMaxWidth));
   TRY_ASSIGN(shape.d_ff, keys.size("feed_forward_length", kMaxWidth));
-  TRY_ASSIGN(shape.trained_window_tokens, keys.size("context_length", kMaxTokens));
+  TRY_ASSIGN(shape.trained_window_tokens, keys.size("context_length", kMaxContextTokens));
   TRY_ASSIGN(const double eps, keys.number("attention.layer_norm_rms_epsilon", 1e-30, 1, -1));
   if (eps < 0) return keys.error("attention.layer_norm_rms_epsilon", "is missing");
   shape.norm_eps = float(eps);

@@ -17,7 +17,7 @@ MatView<float> heads_as_rows(MatView<float> x, int64_t head_dim) {
 }
 
 // Activations are laid out one after another, each on a cache line of its own.
-int64_t padded(int64_t n_elems) { return (n_elems + 15) / 16 * 16; }
+int64_t padded_elems(int64_t n_elems) { return (n_elems + 15) / 16 * 16; }
 
 }  // namespace
 
@@ -26,7 +26,7 @@ int64_t Transformer::Activations::place(const ModelShape& s, int64_t n_tokens, i
   int64_t used = 0;
   auto take = [&](MatView<float>& view, int64_t rows, int64_t cols) {
     view = {base == nullptr ? nullptr : base + used, rows, cols};
-    used += padded(rows * cols);
+    used += padded_elems(rows * cols);
   };
   take(hidden, n_tokens, s.d_model);
   take(q, n_tokens, s.n_heads * s.head_dim);

@@ -12,7 +12,7 @@
 namespace reform {
 namespace {
 
-constexpr size_t kMaxTokens = size_t(1) << 24;  // far beyond any vocabulary; keeps ids and sums small
+constexpr size_t kMaxVocabTokens = size_t(1) << 24;  // far beyond any vocabulary; keeps ids and sums small
 
 // Tokens that end a generation, by their text.
 constexpr std::string_view kEndTexts[] = {
@@ -63,9 +63,9 @@ Result<Vocab> Vocab::load(const Gguf& gguf) {
 Status Vocab::load_tokens(const Gguf& gguf) {
   TRY_ASSIGN(const auto texts, gguf.get_strings("tokenizer.ggml.tokens"));
   if (!texts || texts->empty()) return bad("tokenizer.ggml.tokens is missing or empty: the file has no vocabulary");
-  if (texts->size() > kMaxTokens)
+  if (texts->size() > kMaxVocabTokens)
     return bad("tokenizer.ggml.tokens has " + std::to_string(texts->size()) + " entries, at most " +
-               std::to_string(kMaxTokens) + " are possible");
+               std::to_string(kMaxVocabTokens) + " are possible");
   begins_.reserve(texts->size() + 1);
   begins_.push_back(0);
   size_t n_bytes = 0;

@@ -13,8 +13,8 @@ import torture  # noqa: E402
 
 class TortureTest(unittest.TestCase):
     def test_nothing_is_lost_by_a_few_kills_and_a_small_crowd(self):
-        done = subprocess.run([sys.executable, str(ROOT / "scripts/torture.py"), "--binary", REFORM, "--kills", "4",
-                               "--seconds", "4", "--sentences", "3000"], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, str(ROOT / "scripts/torture.py"), "--binary", REFORM, "--kills", "3",
+                               "--seconds", "2", "--sentences", "1500"], capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("lost: 0", done.stdout)
         self.assertIn("all right", done.stdout)

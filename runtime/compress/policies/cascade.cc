@@ -13,7 +13,7 @@ namespace reform {
 namespace {
 
 constexpr int64_t kRings = 4;      // as in most of the paper's runs: they span 15 times the slots of one ring
-constexpr double kDecay = 0.9999;  // of the moving average; the factor that it has beside changes no comparison
+constexpr double kMovingDecay = 0.9999;  // of the moving average; the factor that it has beside changes no comparison
 constexpr int64_t kMostSeen = int64_t(1) << 60;
 
 class CascadePolicy final : public EvictionPolicy {
@@ -66,7 +66,7 @@ class CascadePolicy final : public EvictionPolicy {
 }  // namespace
 
 Result<std::unique_ptr<EvictionPolicy>> make_cascade(const PolicySetup& setup) {
-  TRY_ASSIGN(auto scores, FadingScores::create(setup, kDecay));
+  TRY_ASSIGN(auto scores, FadingScores::create(setup, kMovingDecay));
   TRY_ASSIGN(auto keep, Buffer<int32_t>::create(setup.account(), MemoryCategory::kKvCache, setup.budget));
   return std::unique_ptr<EvictionPolicy>(std::make_unique<CascadePolicy>(setup, std::move(scores), std::move(keep)));
 }

@@ -189,8 +189,8 @@ Result<SyntheticFile> describe_synthetic(std::string_view name_and_type) {
     const std::string_view unknown = shape == nullptr                  ? name_and_type.substr(0, colon)
                                      : colon == std::string_view::npos ? ""
                                                                        : name_and_type.substr(colon + 1);
-    return Status{Code::kUsage, fmt::format("there is no synthetic model {}: {} {}; {}", gguf::quoted(name_and_type),
-                                            unknown.empty() ? "it has no" : gguf::quoted(unknown) + " is no known",
+    return Status{Code::kUsage, fmt::format("there is no synthetic model {}: {} {}; {}", gguf::in_quotes(name_and_type),
+                                            unknown.empty() ? "it has no" : gguf::in_quotes(unknown) + " is no known",
                                             shape == nullptr ? "name" : "type", known())};
   }
   const std::string canonical = fmt::format("{}:{}", shape->name, lower(geometry(*type).name));

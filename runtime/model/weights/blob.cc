@@ -7,7 +7,7 @@
 namespace reform {
 namespace {
 
-int64_t padded(int64_t bytes) {
+int64_t padded_in_blob(int64_t bytes) {
   return (bytes + WeightBlob::kAlignment - 1) / WeightBlob::kAlignment * WeightBlob::kAlignment;
 }
 
@@ -38,7 +38,7 @@ void for_rest(Layer& w, Fn fn) {
 void WeightBlob::add(std::span<const std::byte> data) {
   if (data.empty()) return;
   pieces.push_back({data, bytes});
-  bytes += padded(int64_t(data.size()));
+  bytes += padded_in_blob(int64_t(data.size()));
 }
 
 Status WeightBlob::read(const Gguf& gguf, int64_t begin, int64_t end, std::byte* to) const {
@@ -72,7 +72,7 @@ LayerWeights layer_at(const LayerWeights& layer, const std::byte* base) {
     const auto bytes = bytes_of(tensor);
     if (bytes.empty()) return;
     set_data(tensor, base + offset);
-    offset += padded(int64_t(bytes.size()));
+    offset += padded_in_blob(int64_t(bytes.size()));
   };
   for_states(there, place);
   for_rest(there, place);

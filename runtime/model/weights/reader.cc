@@ -10,7 +10,7 @@
 namespace reform {
 namespace {
 
-constexpr std::chrono::milliseconds kLookAtToken{50};
+constexpr std::chrono::milliseconds kReadPoll{50};
 
 }  // namespace
 
@@ -81,7 +81,7 @@ Status WeightReader::wait_until_read(const Reading& reading, const CancelToken* 
   std::unique_lock lock(mutex_);
   while (reading.in_hand) {
     if (cancel != nullptr && cancel->cancelled()) return {Code::kCancelled, "cancelled"};
-    changed_.wait_for(lock, kLookAtToken);
+    changed_.wait_for(lock, kReadPoll);
   }
   return reading.status;
 }
