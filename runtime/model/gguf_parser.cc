@@ -285,8 +285,8 @@ Status Parser::place_tensors() {
     }
     uint64_t begin = 0, end = 0;
     if (__builtin_add_overflow(data_begin, offset, &begin) || __builtin_add_overflow(begin, n_bytes, &end)) {
-      return bad(fmt::format("tensor {} has offset {} and {} bytes, past any file's end", in_quotes(tensor.name), offset,
-                             n_bytes));
+      return bad(fmt::format("tensor {} has offset {} and {} bytes, past any file's end", in_quotes(tensor.name),
+                             offset, n_bytes));
     }
     if (end > image_.size()) {
       return bad(fmt::format("truncated: tensor {} ({} bytes) ends at byte {}, but the file has {} bytes ({} missing)",

@@ -12,7 +12,7 @@
 namespace reform {
 namespace {
 
-constexpr int64_t kRings = 4;      // as in most of the paper's runs: they span 15 times the slots of one ring
+constexpr int64_t kRings = 4;            // as in most of the paper's runs: they span 15 times the slots of one ring
 constexpr double kMovingDecay = 0.9999;  // of the moving average; the factor that it has beside changes no comparison
 constexpr int64_t kMostSeen = int64_t(1) << 60;
 
