@@ -100,11 +100,11 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev lint")
     parser.add_argument("--all", action="store_true", help="every source, not only what differs from main")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no file after so long")
-    parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="has compile_commands.json")
+    parser.add_argument("--build", type=Path, default=ROOT / "build/lint", help="has compile_commands.json")
     arguments = parser.parse_args()
     database = arguments.build / "compile_commands.json"
     if not database.is_file():
-        print(f"lint: {arguments.build} has no compile_commands.json; ./dev build makes it", file=sys.stderr)
+        print(f"lint: {arguments.build} has no compile_commands.json; ./dev lint makes it", file=sys.stderr)
         return 2
     files, begun, printed = wanted_files(arguments.all), time.monotonic(), set()
     n_bad = n_skipped = 0
@@ -113,7 +113,7 @@ def main():
 
     def check(unit):
         late = time.monotonic() - begun > arguments.seconds
-        return [(path, None, "") for path in unit] if late else lint_unit(unit, compiled, arguments.build / "lint")
+        return [(path, None, "") for path in unit] if late else lint_unit(unit, compiled, arguments.build / "units")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for path, status, findings in (found for unit in pool.map(check, units_of(files, compiled)) for found in unit):

@@ -112,10 +112,13 @@ void DirectoryStore::note_asked(std::span<const std::string> names) {
   if (!contexts.ok()) return;
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const int64_t now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  // Every context's record is read for it, so once for all names. Another process may give the same numbers meanwhile.
+  int64_t number = next_use_number(dir_.disk(), dir_.path() + "/contexts");
   const auto note = [&](UseRecord& use) -> Status {
     if (!use.readable) return {Code::kCorrupt, "the use record cannot be read"};
     use.last_asked_unix_ms = now_ms;
-    use.use_number = next_use_number(dir_.disk(), dir_.path() + "/contexts");
+    use.use_number = number;
+    if (number < INT64_MAX) ++number;
     return {};
   };
   for (const std::string& name : names) {
