@@ -1,6 +1,7 @@
 // Words, where tokens are only parts of them: "Zoltan" may be "Z", "olt", "an", and 1874 four digits.
 #pragma once
 
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -11,11 +12,8 @@
 
 namespace reform {
 
-// The word that each of `ids` is a part of: a run of tokens with nothing but letters and digits between them. Others
-// are words of their own.
-std::vector<WordHash> words_of(const TokenTable& table, std::span<const int32_t> ids);
-
-// Which words of a question stand in a text.
+// Which words of a question stand in a text. A word is a run of tokens with nothing but letters and digits between
+// them; other tokens are words of their own.
 class QuestionWords {
  public:
   // Of a token that stands there, too, but in another word, as "boot" in "boot|ing". 0 to 0.6 found as much, on
@@ -30,8 +28,19 @@ class QuestionWords {
   std::span<const float> shares_in(std::span<const int32_t> ids);
 
  private:
-  using Places = std::unordered_map<uint64_t, std::vector<int32_t>>;  // in the question, by hash
-  void raise(const Places& places, const WordHash& hash, float share);
+  // Where words stand in the question.
+  class Places {
+   public:
+    void add(const WordHash& word, int32_t place);
+    std::span<const int32_t> of(const WordHash& word) const;
+
+   private:
+    static size_t bit(uint64_t hash) { return size_t(hash % kBits); }
+    static constexpr size_t kBits = 4096;
+    std::bitset<kBits> taken_;  // for most words of a text it says that they are none of the question's
+    std::unordered_map<uint64_t, std::vector<int32_t>> by_hash_;
+  };
+  void raise(std::span<const int32_t> places, float share);
 
   const TokenTable& table_;
   Places by_word_, by_token_;

@@ -42,7 +42,7 @@ TEST_CASE("a full store stops an ingest with its text so far saved, with room it
   const std::string policy = GENERATE("h2o", "none");
   CAPTURE(policy);
   IngestBench bench;
-  const std::string text = made_text(5, 60'000);
+  const std::string text = made_text(5, 30'000);
   REQUIRE(bench.ingest("whole", {text}, options(policy)).ok());
   REQUIRE(bench.ingest("old", {made_text(6, 2000)}, options(policy)).ok());
   const int64_t cap = used(bench.store()) + kRoom;

@@ -188,7 +188,7 @@ std::string ScenarioBench::go_on(Oracle& oracle, const std::string& store_dir) c
 int64_t fault_stride() {
   if (std::getenv("REFORM_FAULT_SEEDS") != nullptr) return 1;
 #ifdef REFORM_SANITIZED
-  return 29;
+  return 61;
 #else
   return 7;
 #endif
