@@ -15,6 +15,14 @@ bool begins_with_stored(TextMatch text) { return text == TextMatch::kSame || tex
 IngestDecision refuse(Status why) { return {.action = Action::kRefuse, .refusal = std::move(why)}; }
 
 IngestDecision decide_unfinished(const StoredFacts& context, const IngestFacts& facts, const std::string& name) {
+  // With nothing of it saved, every text would seem to be the one that was being appended.
+  if (context.appended && !context.append_saved && facts.on_existing != OnExisting::kAppend) {
+    return refuse(
+        {Code::kExists,
+         fmt::format("an append to context '{}' is not finished: --append goes on with the same text and puts "
+                     "other text in its place, --replace begins the whole context anew",
+                     name)});
+  }
   if (context.text == TextMatch::kUnknown) return {.action = Action::kCompare};
   if (begins_with_stored(context.text)) return {.action = Action::kResume};
   // An append from a stream cannot be restarted: the comparison has consumed the stream.
@@ -33,7 +41,7 @@ IngestDecision decide_replace(const IngestFacts& facts, const std::string& name)
   const StoredFacts& begun = replacing ? *facts.replacement : *facts.current;
   const Which which = replacing ? Which::kReplacement : Which::kCurrent;
   if (begun.usable.code == Code::kBusy) return refuse(begun.usable);
-  if (begun.usable.ok() && begun.as_asked && (replacing || !begun.complete)) {
+  if (begun.usable.ok() && begun.as_asked && (replacing || !begun.complete) && !begun.appended) {
     if (begun.text == TextMatch::kUnknown) return {.action = Action::kCompare, .which = which};
     if (begins_with_stored(begun.text)) return {.action = Action::kResume, .which = which};
     if (facts.reads_stream) {

@@ -17,10 +17,12 @@ using Action = IngestDecision::Action;
 using OnExisting = IngestOptions::OnExisting;
 
 // A context as a word: how complete it is, then how its text compares: not compared yet (?), the same (=), a prefix of
-// what was given (<), or other (!). `first` and `append` are unfinished; `-settings` was begun with other settings.
-constexpr const char* kCurrent[] = {
-    "none",   "busy",   "damaged", "complete?", "complete=", "complete<", "complete!", "complete-no-start", "first?",
-    "first=", "first<", "first!",  "append?",   "append=",   "append<",   "append!",   "first-settings"};
+// what was given (<), or other (!). `first` and `append` are unfinished; of `append-unsaved` nothing was
+// saved, and `-settings` was begun with other settings.
+constexpr const char* kCurrent[] = {"none",      "busy",           "damaged",           "complete?", "complete=",
+                                    "complete<", "complete!",      "complete-no-start", "first?",    "first=",
+                                    "first<",    "first!",         "append?",           "append=",   "append<",
+                                    "append!",   "append-unsaved", "first-settings"};
 constexpr const char* kReplacement[] = {"none",   "busy",   "damaged", "begun?",
                                         "begun=", "begun<", "begun!",  "begun-settings"};
 constexpr const char* kOnExisting[] = {"refuse", "append", "replace"};
@@ -43,6 +45,10 @@ constexpr Row kRows[] = {
     {"refuse append", "first!", "*", "*",
      "refuse: context 'c' was begun with other text and is not finished; feed it the same text, or begin anew with "
      "--replace"},
+    {"refuse", "append-unsaved", "*", "*",
+     "refuse: an append to context 'c' is not finished: --append goes on with the same text and puts other text in its "
+     "place, --replace begins the whole context anew"},
+    {"append", "append-unsaved", "*", "*", "compare current"},
     {"append", "append!", "*", "file", "restart the append of current"},
     {"append", "append!", "*", "stream",
      "refuse: context 'c' was begun with other text and is not finished; feed it the same text, or --append another "
@@ -71,10 +77,11 @@ constexpr Row kRows[] = {
      "was compared with it must be fed again"},
     {"replace", "damaged first-settings", "none", "*", "begin replacement"},
     {"replace", "complete? complete= complete< complete! complete-no-start", "none", "*", "begin replacement"},
-    {"replace", "first? append?", "none", "*", "compare current"},
-    {"replace", "first= first< append= append<", "none", "*", "resume current"},
-    {"replace", "first! append!", "none", "file", "begin replacement"},
-    {"replace", "first! append!", "none", "stream",
+    {"replace", "append? append= append< append! append-unsaved", "none", "*", "begin replacement"},
+    {"replace", "first?", "none", "*", "compare current"},
+    {"replace", "first= first<", "none", "*", "resume current"},
+    {"replace", "first!", "none", "file", "begin replacement"},
+    {"replace", "first!", "none", "stream",
      "refuse: an unfinished context 'c' had begun with other text; the standard input that was compared with it must "
      "be fed again"},
 };
@@ -93,6 +100,7 @@ std::optional<StoredFacts> stored(const std::string& word, const std::string& wh
   if (word == "damaged") facts.usable = {Code::kCorrupt, which + " damaged"};
   facts.complete = word.starts_with("complete");
   facts.appended = word.starts_with("append");
+  facts.append_saved = facts.appended && word != "append-unsaved";
   facts.can_append = facts.complete && word != "complete-no-start";
   facts.as_asked = !word.ends_with("-settings");
   const char last = word.back();
