@@ -142,7 +142,12 @@ void add_text_flags(CLI::App& verb, TextChoice& texts) {
                     "Read what lies below FILEs that are directories, sorted by path; binary, empty and hidden files "
                     "and symbolic links are left out, and a line says how many");
   const auto add_glob = [&](const char* name, std::vector<std::string>& globs, const char* help) {
-    verb.add_option(name, globs, help)->type_name("GLOB")->expected(1)->take_all()->needs(recursive);
+    verb.add_option(name, globs, help)
+        ->type_name("GLOB")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->take_all()
+        ->needs(recursive);
   };
   add_glob("--include", texts.include, "-r: only files whose name or path below the directory fits; may be repeated");
   add_glob("--exclude", texts.exclude, "-r: neither files nor directories that fit; may be repeated");

@@ -14,6 +14,7 @@
 #include "tools/empty_values.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
+#include "tools/literal_words.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/stack_limit.h"
@@ -55,7 +56,7 @@ bool has_option(const Words& words, std::string_view option) {
 std::string unknown_verb(const CLI::App& app) {
   const Words rest = app.remaining();
   const bool is_verb = app.get_subcommands().empty() && !rest.empty() && !rest.front().starts_with('-');
-  return is_verb ? rest.front() : "";
+  return is_verb ? without_marks(rest.front()) : "";
 }
 
 int show_help(const CLI::App& app, ProgressLine& progress) {
@@ -85,16 +86,17 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   if (const std::string verb = unknown_verb(app); !verb.empty())
     return fmt::format("there is no verb '{}' (reform --help explains)", verb);
   const auto chosen = app.get_subcommands();
-  if (chosen.empty()) return fmt::format("{} (reform --help explains)", error.what());
+  if (chosen.empty()) return fmt::format("{} (reform --help explains)", without_marks(error.what()));
   const CLI::App& verb = *chosen.front();
-  std::string what = error.what();
+  std::string what = without_marks(error.what());
   const bool is_missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
   const bool is_option = what.starts_with('-') || what.find(" or -") != std::string::npos;
   const bool is_count = dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr;
   if (is_missing && !is_option) what = describe_missing(verb);
   // An option with a typing error has often swallowed the missing argument.
   for (const std::string& word : is_missing ? verb.remaining() : Words()) {
-    if (word.starts_with('-') && word != "-" && word != "--") what += fmt::format("; there is no option {}", word);
+    if (word.starts_with('-') && word != "-" && word != "--")
+      what += fmt::format("; there is no option {}", without_marks(word));
   }
   if ((is_missing || is_count) && !is_option) what += "; the form is: " + form_of(verb);
   return fmt::format("{} (reform {} --help explains)", what, verb.get_name());
@@ -135,11 +137,14 @@ int run(int argc, char** argv) {
   app.add_flag("--json", invocation.json, "One JSON object on standard output");
   for (AddVerb* add : kVerbs) add(app, invocation);
   refuse_empty_values(app);
+  take_marks_off(app);
   app.require_subcommand(0, 1);
 
   ProgressLine& progress = ProgressLine::standard_error();
   try {
-    app.parse(Words(words.rbegin(), words.rend()));  // CLI11 takes words from the back
+    Words given = marked(words);
+    std::reverse(given.begin(), given.end());  // CLI11 takes words from the back
+    app.parse(std::move(given));
   } catch (const CLI::CallForHelp&) {
     return show_help(app, progress);
   } catch (const CLI::ParseError& error) {
