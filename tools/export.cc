@@ -10,6 +10,7 @@
 #include "tools/json_output.h"
 #include "tools/output.h"
 #include "tools/progress.h"
+#include "tools/store_places.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
@@ -37,6 +38,8 @@ Status run_export(const ExportFlags& flags, Output& out) {
   }
   auto store = open_existing(flags.store_dir, {flags.name});
   if (!store.ok()) return store.status();
+  if (!to_stdout && StorePlaces(store.value()->dir()).hold(flags.file))
+    return {Code::kUsage, flags.file + ": lies in the store; an export goes elsewhere"};
   const CancelScope scope;
   ExportTarget to{flags.file, flags.force, {}};
   if (to_stdout) {

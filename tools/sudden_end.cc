@@ -108,6 +108,8 @@ void on_terminate() {
     const Status status = exception_status();
     if (status.code != Code::kInternal) end_suddenly(status.code, status.message);
   }
+  // RocksDB's timer joins a thread at the end of the process, also where that could not be started, as was told then.
+  if (g_told != 0) ::_exit(g_told);
   g_terminate_otherwise();  // a bug: aborts
 }
 

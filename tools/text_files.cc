@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "tools/input.h"
+#include "tools/store_places.h"
 
 namespace reform::tool {
 namespace {
@@ -62,39 +63,6 @@ bool matches(const std::vector<std::string>& globs, const std::string& path) {
     return ::fnmatch(std::string(glob).c_str(), (of_path ? path : name).c_str(), of_path ? FNM_PATHNAME : 0) == 0;
   });
 }
-
-// The directories of the store, if there is one, told by what they are: they have many paths, and contexts/ may be a
-// link to another disk.
-class StorePlaces {
- public:
-  explicit StorePlaces(const std::string& dir) {
-    std::error_code error;
-    if (dir.empty() || !fs::is_directory(dir + "/contexts", error)) return;
-    for (const char* folder : {"", "/contexts", "/locks", "/trash"}) {
-      struct stat info;
-      if (::stat((dir + folder).c_str(), &info) == 0) places_.push_back(info);
-    }
-  }
-  bool include(const struct stat& folder) const {
-    return std::any_of(places_.begin(), places_.end(), [&](const struct stat& place) {
-      return place.st_dev == folder.st_dev && place.st_ino == folder.st_ino;
-    });
-  }
-  // Whether `path`, or a directory above it, is one of them.
-  bool hold(const std::string& path) const {
-    if (places_.empty()) return false;
-    std::error_code error;
-    for (fs::path at = fs::canonical(path, error); !error && !at.empty(); at = at.parent_path()) {
-      struct stat info;
-      if (::stat(at.c_str(), &info) == 0 && include(info)) return true;
-      if (!at.has_relative_path()) break;
-    }
-    return false;
-  }
-
- private:
-  std::vector<struct stat> places_;
-};
 
 class Walk {
  public:

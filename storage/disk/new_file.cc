@@ -26,7 +26,10 @@ namespace fs = std::filesystem;
 Status check_place(const std::string& path, bool replace) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (status.type() == fs::file_type::not_found) return {};
+  if (status.type() == fs::file_type::not_found) {
+    if (replace || !fs::is_symlink(fs::symlink_status(path, error))) return {};
+    return {Code::kExists, fmt::format("{}: a link is there that leads to nothing", path)};
+  }
   if (error) return os_error("look at", path, error.value());
   if (fs::is_directory(status)) return {Code::kUsage, fmt::format("{}: is a directory; name a file", path)};
   // Renaming over a device or pipe would remove it.

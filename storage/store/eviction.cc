@@ -30,6 +30,10 @@ Status full(const Shortage& shortage, const StoreDirectory& dir, const std::vect
                                     format_bytes(shortage.taken_bytes), format_bytes(max_bytes));
   if (!shortage.only_asks) message += fmt::format(", and up to {} more are needed", format_bytes(needed_bytes));
   if (idle.empty()) {
+    const auto ids = dir.context_ids();
+    const bool alone = ids.ok() && std::all_of(ids.value().begin(), ids.value().end(),
+                                               [&](const std::string& id) { return id == shortage.id; });
+    if (alone) return {Code::kNoSpace, message + ". No context may go, as there is no other; raise --max-store-bytes"};
     message +=
         ". No context may go: those there are pinned, in use, unfinished or unreadable; raise --max-store-bytes, or "
         "unpin or remove some";

@@ -120,6 +120,10 @@ TEST_CASE("export: what it does not do, and what it leaves alone", "[tools]") {
   CHECK(b.run({"export", "book", file, "--force"}).exit_code == 0);
   CHECK(read(file).size() > 1000);
   check_refused(b.run({"export", "book", b.path("")}), 2, {"directory"});
+  const std::string store = b.json({"contexts"})["store"];
+  for (const auto& one : fs::directory_iterator(store + "/contexts"))
+    check_refused(b.run({"export", "book", one.path() / "context.json", "--force"}), 2, {"lies in the store"});
+  check_refused(b.run({"export", "book", store + "/mine.reform"}), 2, {"lies in the store"});
   check_refused(b.run({"export", "book", "/dev/null", "--force"}), 2, {"not a regular file"});
   check_refused(b.run({"export", "book", b.path("none/file")}), 3, {"none"});
   check_refused(b.run({"export", "book", "-", "--json"}), 2, {"--json"});

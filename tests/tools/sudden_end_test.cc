@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -174,4 +175,7 @@ TEST_CASE("an exception for want of memory that nobody catches ends with 11, a b
           throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
         }).exit_code == 13);
   CHECK(thrown([] { throw std::logic_error("a bug"); }).exit_code == 128 + SIGABRT);
+  // Nothing that fails after an error was told changes the exit code.
+  const Ended told = thrown([] { note_error_told(Code::kUnavailable), std::thread().join(); });
+  CHECK((told.exit_code == 13 && told.err.empty()));
 }

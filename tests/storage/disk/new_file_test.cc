@@ -71,6 +71,9 @@ TEST_CASE("a new file appears whole or not at all, and replaces only what it may
   std::filesystem::create_symlink(path, dir.path("link"));
   must(write(dir.path("link"), "four", true));  // through the link
   CHECK(std::filesystem::is_symlink(dir.path("link")));
+  std::filesystem::create_symlink("nowhere", dir.path("dangling"));
+  CHECK(write(dir.path("dangling"), "five", false).code == Code::kExists);
+  CHECK(std::filesystem::remove(dir.path("dangling")));
   CHECK(must(disk->read_small_file(path)) == "four");
   // What a killed process left goes; what one still writes, or another name has, stays.
   for (const char* name : {"out.0123abcd.partial", "out.0123abcg.partial", "out.1.partial", "other.0123abcd.partial"})
