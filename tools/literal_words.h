@@ -1,5 +1,5 @@
-// Words of the command line that CLI11 would not take as they are: it reads [a,b] as the list of a and b, and after some
-// positional arguments `--` as their end.
+// Words of the command line that CLI11 would not take as they are: it reads [a,b] as the list of a and b, and after
+// some positional arguments `--` as their end.
 #pragma once
 
 #include <string>

@@ -26,7 +26,8 @@ bool StorePlaces::include(const struct stat& folder) const {
 bool StorePlaces::hold(const std::string& path) const {
   if (places_.empty()) return false;
   std::error_code error;
-  for (fs::path at = fs::weakly_canonical(fs::absolute(path, error), error); !error && !at.empty(); at = at.parent_path()) {
+  for (fs::path at = fs::weakly_canonical(fs::absolute(path, error), error); !error && !at.empty();
+       at = at.parent_path()) {
     struct stat info;
     if (::stat(at.c_str(), &info) == 0 && include(info)) return true;
     if (!at.has_relative_path()) break;

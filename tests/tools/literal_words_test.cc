@@ -71,7 +71,8 @@ TEST_CASE("after -- nothing is an option, wherever it stands", "[tools]") {
     INFO(r.err);
     REQUIRE(r.exit_code == 0);
   }
-  for (const Args& args : {Args{"search", "-t", "1", "--json", "y", "--", "-5"}, {"search", "--json", "--", "y", "-5"}}) {
+  for (const Args& args :
+       {Args{"search", "-t", "1", "--json", "y", "--", "-5"}, {"search", "--json", "--", "y", "-5"}}) {
     const CommandResult r = b.run(args);
     INFO(r.err);
     REQUIRE(r.exit_code == 0);
