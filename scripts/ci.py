@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""All checks from nothing, meant to take 40 minutes on two cores: `./dev ci` runs this once the packages are there. A shared
+"""All checks from nothing, meant to take 50 minutes on two cores: `./dev ci` runs this once the packages are there. A shared
 machine can be three times as slow, so 84 minutes are the limit.
 
 Each stage runs under a time limit, with its output in build/ci/STAGE.log; what failed is printed with the end of its log.
-A stage whose precondition failed, or for which no time is left, counts as failed. So does a test case that was skipped,
-unless MAY_SKIP says why it may be: nothing is passed over in silence. Ends with a table and the line
+A stage whose precondition failed, or for which no time is left, counts as failed; but the last ones are then left out and
+named: earlier ones have looked at most of the same in another way. A test case that was skipped has failed, unless MAY_SKIP
+says why it may be: nothing is passed over in silence. Ends with a table and the line
 `N passed, N failed`, which counts test cases where a stage has them, else the stage as one.
 """
 import os
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fetch_model import MODELS
@@ -23,7 +24,7 @@ from process_group import stop
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build/ci"
-GOAL_S = 40 * 60  # said, where it is missed
+GOAL_S = 50 * 60  # said, where it is missed
 TOTAL_S = 84 * 60  # a slower machine may take so long
 CORES = 2
 FETCHED = tuple(m.name for m in MODELS.values() if not m.must_accept)
@@ -56,12 +57,14 @@ class Stage:
     junit: str = ""  # the file in build/ci with the stage's test cases
     shows: int = 0  # so many of its last lines are printed when it passes
     cores: int = CORES  # how many it keeps busy; stages run side by side while there are cores for them
+    may_be_left_out: bool = False  # where the total time is over
     # Filled in by running it.
     process: subprocess.Popen = None
     passed: int = 0
     failed: int = 0
     skips: list = field(default_factory=list)  # (test case, what it said) of those that may be skipped
     seconds: float = 0
+    left_out: bool = False
     note: str = ""
     bad_cases: list = field(default_factory=list)
 
@@ -81,32 +84,41 @@ def stages():
         Stage("lint", ("./dev", "lint", "--all"), 1200, shows=1),
         Stage("test", ("./dev", "test", *ctest_flags("test.xml")), 1200, needs=("build", "models"), junit="test.xml"),
         # Of the slow ones, the smallest model's and those without a model: the others' take ten minutes.
-        Stage("slow", ("./dev", "slow", "-E", "qwen2.5|gemma3", *ctest_flags("slow.xml")), 600, needs=("build", "models"),
-              junit="slow.xml"),
-        Stage("asan", ("./dev", "asan", *ctest_flags("asan.xml")), 2700, needs=("models",), junit="asan.xml"),
-        Stage("tsan", ("./dev", "tsan", *ctest_flags("tsan.xml")), 1200, junit="tsan.xml"),
-        # Its programs are part of asan's build.
-        Stage("fuzz", ("./dev", "fuzz", str(FUZZ_S), *ctest_flags("fuzz.xml")), 600, needs=("asan",), junit="fuzz.xml"),
-        Stage("torture", (sys.executable, "scripts/torture.py", "--kills", "12", "--seconds", "15"), 1200, needs=("build",),
-              shows=2, cores=1),
-        Stage("bench", ("./dev", "bench", "--tiny"), 300, needs=("build",)),
+        Stage("demo", ("./dev", "demo"), 1200, needs=("build", "models"), shows=12),
         Stage("examples", ("examples/build_against_install.sh", "build/release", f"models/{FETCHED[0]}.gguf", "LICENSE",
                            "Which conditions must be met when the work is passed on?"), 300, needs=("build", "models"),
               cores=1),
-        Stage("demo", ("./dev", "demo"), 1200, needs=("build", "models"), shows=12),
+        Stage("bench", ("./dev", "bench", "--tiny"), 300, needs=("build",), cores=1),
+        Stage("asan", ("./dev", "asan", *ctest_flags("asan.xml")), 2700, needs=("models",), junit="asan.xml"),
+        # Its programs are part of asan's build.
+        Stage("fuzz", ("./dev", "fuzz", str(FUZZ_S), *ctest_flags("fuzz.xml")), 600, needs=("asan",), junit="fuzz.xml"),
+    ]
+    result += [replace(stage, may_be_left_out=True) for stage in (
+        Stage("tsan", ("./dev", "tsan", *ctest_flags("tsan.xml")), 1200, junit="tsan.xml"),
+        Stage("torture", (sys.executable, "scripts/torture.py", "--kills", "12", "--seconds", "15"), 1200, needs=("build",),
+              shows=2, cores=1),
+        # Of the slow ones, the smallest model's and those without a model: the others' take ten minutes.
+        Stage("slow", ("./dev", "slow", "-E", "qwen2.5|gemma3", *ctest_flags("slow.xml")), 600, needs=("build", "models"),
+              junit="slow.xml"),
         # The demo reads a text four times as long with a larger model.
         Stage("needles", (sys.executable, "scripts/needles.py", "--model", f"models/{FETCHED[0]}.gguf", "--verses",
                           "1sam1:1-1sam17:58", "--min-tokens", "16384", "--needles", "20", "--answers", "2"), 900,
               needs=("build", "models"), shows=1),
-    ]
+    )]
     if any((ROOT / "kernels").rglob("*.cu")) and shutil.which("nvcc"):
         others = tuple(s.name for s in result if "build" in s.needs)
-        result.append(Stage("cuda", ("./dev", "cuda"), 1200, after=others))
+        result.append(Stage("cuda", ("./dev", "cuda"), 1200, after=others, may_be_left_out=True))
     return result
 
 
 def say(text=""):
     print(text, flush=True)
+
+
+def end_of_time(stage, what):
+    stage.left_out = stage.may_be_left_out
+    stage.failed = 0 if stage.left_out else 1
+    stage.note = f"{'LEFT OUT, ' if stage.left_out else ''}{what}: the time is over"
 
 
 def run_command(stage, deadline):
@@ -122,7 +134,10 @@ def run_command(stage, deadline):
             except subprocess.TimeoutExpired:
                 if time.monotonic() >= limit:
                     stop(stage.process)
-                    stage.note = f"stopped after {stage.limit_s} s" if limit < deadline else "stopped, the time is over"
+                    if limit < deadline:
+                        stage.note = f"stopped after {stage.limit_s} s"
+                    else:
+                        end_of_time(stage, "stopped")
                     return False
                 say(f"  {stage.name}: running")
     if status != 0:
@@ -148,8 +163,11 @@ def count_cases(stage):
 
 def run_stage(stage, passed_stages, deadline):
     missing = [n for n in stage.needs if n not in passed_stages]
-    if missing or time.monotonic() >= deadline:
-        stage.failed, stage.note = 1, f"not run: {missing[0]} failed" if missing else "not run: the time is over"
+    if missing:
+        stage.failed, stage.note = 1, f"not run: {missing[0]} failed"
+        return
+    if time.monotonic() >= deadline:
+        end_of_time(stage, "not run")
         return
     say(f"== {stage.name}: {' '.join(stage.command)}")
     if stage.junit:
@@ -157,6 +175,8 @@ def run_stage(stage, passed_stages, deadline):
     begun = time.monotonic()
     ok = run_command(stage, deadline)
     stage.seconds = time.monotonic() - begun
+    if stage.left_out:
+        return
     if stage.junit:
         count_cases(stage)
         if ok and stage.passed == 0:
@@ -174,6 +194,8 @@ def report(stage):
         say(f"FAILED {stage.name} {stage.note}")
         for line in lines[-150:]:
             say(f"  | {line}")
+    elif stage.left_out:
+        say(f"{stage.name} {stage.note}")
     else:
         cases = f", {stage.passed} test cases" if stage.junit else ""
         say(f"passed {stage.name} in {stage.seconds:.0f} s{cases}")
@@ -229,6 +251,9 @@ def print_table(todo, seconds):
         say("no stage cuda: there is no nvcc")
     for name, why in NOT_FETCHED.items():
         say(f"not fetched, so not tested: {name} ({why})")
+    for stage in todo:
+        if stage.left_out:
+            say(f"left out, so not tested: {' '.join(map(str, stage.command))} (the machine is too slow)")
     n_failed = sum(s.failed for s in todo)
     say(f"{sum(s.passed for s in todo)} passed, {n_failed} failed")
     return n_failed

@@ -86,6 +86,20 @@ class CiTest(unittest.TestCase):
         failed, lines = self.run_stages(ci.Stage("late", ("true",), 60), total_s=0)
         self.assertEqual(lines[-1], "0 passed, 1 failed")
 
+    def test_only_a_stage_that_may_be_left_out_is_no_failure_without_time_and_it_is_named(self):
+        for command in ("true", "sleep 60"):
+            failed, lines = self.run_stages(ci.Stage("last", ("sh", "-c", command), 60, may_be_left_out=True),
+                                            total_s=0.2 if "sleep" in command else 0)
+            self.assertEqual((failed, lines[-1]), (0, "0 passed, 0 failed"))
+            self.assertIn(f"left out, so not tested: sh -c {command} (the machine is too slow)", lines)
+        for limit_s, command in ((1, "sleep 60"), (60, "false")):  # its own time, or its own failure
+            failed, lines = self.run_stages(ci.Stage("last", ("sh", "-c", command), limit_s, may_be_left_out=True))
+            self.assertEqual((failed, lines[-1]), (1, "0 passed, 1 failed"))
+
+    def test_what_nothing_else_looks_at_is_never_left_out(self):
+        spared = {s.name for s in ci.stages() if s.may_be_left_out}
+        self.assertEqual(spared - {"cuda"}, {"tsan", "torture", "slow", "needles"})
+
     def test_stages_run_side_by_side_only_where_there_are_cores(self):
         # Each of the two small ones waits for the other; the large one fails if one of them is running.
         meet = "touch {0}/{1}; while [ ! -e {0}/{2} ]; do sleep 0.01; done; rm -f {0}/busy-{1}"
