@@ -82,6 +82,13 @@ int64_t Sandbox::store_bytes(const std::string& suffix) const {
   return bytes;
 }
 
+std::vector<std::string> Sandbox::ingest_args(const std::string& name, const std::vector<std::string>& files) const {
+  std::vector<std::string> args = {"ingest",  "-t",         "1", "--model", golden_path("tiny_qwen2.gguf"),
+                                   "--heads", heads_file(), name};
+  args.insert(args.end(), files.begin(), files.end());
+  return args;
+}
+
 CommandResult Sandbox::run(const std::vector<std::string>& args, const CommandInput& input) const {
   std::vector<std::string> argv = {REFORM_BINARY};
   argv.insert(argv.end(), args.begin(), args.end());

@@ -41,6 +41,9 @@ class Sandbox {
   // For ingest --heads, so that no test waits for a search.
   std::string heads_file() const { return write("heads.json", R"({"heads": ["v0.0", "q1.1"]})"); }
 
+  // For run(): `files` become the context `name`, by a tiny model and these heads.
+  std::vector<std::string> ingest_args(const std::string& name, const std::vector<std::string>& files) const;
+
   // reform ARGS…
   CommandResult run(const std::vector<std::string>& args, const CommandInput& input = {}) const;
   // A bash script in the same surroundings, with the command as $REFORM.

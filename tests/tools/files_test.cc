@@ -26,12 +26,6 @@ namespace {
 struct Files : Sandbox {
   const std::string model = golden_path("tiny_qwen2.gguf"), heads = heads_file();
   const std::string text = write("text.txt", "The mill stands by the river.");
-
-  Args ingest(const std::string& name, const Args& files) const {
-    Args args = {"ingest", "-t", "1", "--model", model, "--heads", heads, name};
-    args.insert(args.end(), files.begin(), files.end());
-    return args;
-  }
 };
 
 Args with(Args args, const Args& more) {
@@ -43,7 +37,7 @@ Args with(Args args, const Args& more) {
 
 TEST_CASE("what the system refuses has its own words and exit code, for every kind of file", "[tools]") {
   const Files f;
-  REQUIRE(f.run(f.ingest("c", {f.text})).exit_code == 0);
+  REQUIRE(f.run(f.ingest_args("c", {f.text})).exit_code == 0);
   const std::string loop = f.path("loop"), folder = f.path("folder");
   std::filesystem::create_symlink(loop, loop);
   std::filesystem::create_directory(folder);
@@ -58,7 +52,7 @@ TEST_CASE("what the system refuses has its own words and exit code, for every ki
                   {loop, 12, "symbolic links lead in a circle"},
                   {f.path(std::string(300, 'n')), 12, "too long"}};
   using Use = std::function<Args(const std::string& path)>;
-  const Use text = [&](const std::string& path) { return f.ingest("x", {path}); };
+  const Use text = [&](const std::string& path) { return f.ingest_args("x", {path}); };
   const Use model = [](const std::string& path) { return Args{"generate", "--model", path, "hello"}; };
   const Use moved_model = [](const std::string& path) { return Args{"search", "c", "mill?", "--model", path}; };
   const Use heads = [&](const std::string& path) {
@@ -101,7 +95,7 @@ TEST_CASE("a store that cannot be one says why, to verbs that read and to verbs 
                   {f.path(std::string(300, 'n')), 12, "too long"}};
   for (const auto& refusal : refusals) {
     for (const Args& verb : {Args{"contexts"}, Args{"show", "c"}, Args{"search", "c", "mill?"}, Args{"rm", "c"},
-                             Args{"verify"}, Args{"doctor"}, f.ingest("c", {f.text})}) {
+                             Args{"verify"}, Args{"doctor"}, f.ingest_args("c", {f.text})}) {
       const CommandResult r = f.run(with(verb, {"--store", refusal.path}));
       INFO(verb[0] << " " << refusal.path << ": " << r.err);
       CHECK(r.exit_code == refusal.exit_code);
@@ -115,7 +109,7 @@ TEST_CASE("a store's '..' is above where a link leads, for every verb", "[tools]
   std::filesystem::create_directories(f.path("real/deep"));
   std::filesystem::create_directory(f.path("reform"));  // what the text of the paths below would mean
   std::filesystem::create_directory_symlink("real/deep", f.path("link"));
-  REQUIRE(f.run(with(f.ingest("c", {f.text}), {"--store", f.path("link/../reform")})).exit_code == 0);
+  REQUIRE(f.run(with(f.ingest_args("c", {f.text}), {"--store", f.path("link/../reform")})).exit_code == 0);
   CHECK(f.run({"show", "c", "--store", f.path("real/reform")}).exit_code == 0);
   CHECK(f.shell("XDG_DATA_HOME=" + f.path("link/..") + " \"$REFORM\" show c").exit_code == 0);
   CHECK(f.run({"rm", "c", "--store", f.path("./link//../deep/../reform/.")}).exit_code == 0);
@@ -127,7 +121,7 @@ TEST_CASE("a store on a read-only file system can be read, and says why it canno
   const Files f;
   const std::string made = f.path("made"), disk = f.path("disk");
   std::filesystem::create_directory(disk);
-  REQUIRE(f.run(with(f.ingest("c", {f.text}), {"--store", made})).exit_code == 0);
+  REQUIRE(f.run(with(f.ingest_args("c", {f.text}), {"--store", made})).exit_code == 0);
   // As a copy to a medium without empty files and folders would leave it.
   REQUIRE(std::filesystem::remove_all(made + "/locks") > 0);
   REQUIRE(std::filesystem::remove(made + "/trash"));
@@ -163,7 +157,7 @@ TEST_CASE("a directory: its texts in the order of their paths, the rest left out
   REQUIRE(::mkfifo((tree + "/pipe").c_str(), 0600) == 0);
 
   const auto ingested = [&](const std::string& name, const Args& more) {
-    const CommandResult r = f.run(with(f.ingest(name, more), {"--json"}));
+    const CommandResult r = f.run(with(f.ingest_args(name, more), {"--json"}));
     INFO(r.err << r.out);
     REQUIRE(r.exit_code == 0);
     return Json::parse(r.out);
@@ -178,7 +172,7 @@ TEST_CASE("a directory: its texts in the order of their paths, the rest left out
                                             {"hidden", Json({1, tree + "/.git"})},
                                             {"link", Json({1, tree + "/b/loop"})},
                                             {"special", Json({1, tree + "/pipe"})}});
-  const CommandResult said = f.run(f.ingest("all", {"-r", tree}));
+  const CommandResult said = f.run(f.ingest_args("all", {"-r", tree}));
   CHECK(said.err.find("3 binary files (" + tree + "/b/noise, …), 2 empty files (" + tree + "/empty.md, …)") !=
         std::string::npos);
   CHECK(said.out.find("already there") != std::string::npos);
@@ -189,41 +183,41 @@ TEST_CASE("a directory: its texts in the order of their paths, the rest left out
   CHECK(chosen("md", {"--include", "*.md", "--exclude", "old/"}) ==
         Json({tree + "/a-b.md", tree + "/a/x.md", tree + "/b/na me.md"}));
   CHECK(chosen("path", {"--include", "b/*.md", "--include", "a.txt"}) == Json({tree + "/a.txt", tree + "/b/na me.md"}));
-  const CommandResult none = f.run(f.ingest("none", {"-r", tree, "--include", "*.pdf"}));
+  const CommandResult none = f.run(f.ingest_args("none", {"-r", tree, "--include", "*.pdf"}));
   CHECK(none.exit_code == 5);
   CHECK(none.err.find("no text to read in " + tree) != std::string::npos);
   CHECK(none.err.find("but no --include fits (*.pdf)") != std::string::npos);
   for (const char* glob : {"[a", "a[!]", "a\\"}) {
-    const CommandResult bad = f.run(f.ingest("none", {"-r", tree, "--exclude", glob}));
+    const CommandResult bad = f.run(f.ingest_args("none", {"-r", tree, "--exclude", glob}));
     CHECK(bad.exit_code == 2);
     CHECK(bad.err.find("--exclude '" + std::string(glob) + "'") != std::string::npos);
   }
   for (const char* glob : {"[]a]*", "[!x]", "\\[a"})
-    CHECK(f.run(f.ingest("none", {"-r", tree, "--include", glob})).err.find("'['") == std::string::npos);
+    CHECK(f.run(f.ingest_args("none", {"-r", tree, "--include", glob})).err.find("'['") == std::string::npos);
   f.write("wide/text", std::string("T\0h\0e\0 \0m\0i\0l\0l\0", 16));
   CHECK(ingested("wide", {"-r", f.path("wide"), "--encoding", "UTF-16LE"})["context"]["files"] ==
         Json({f.path("wide") + "/text"}));
-  CHECK(f.run(f.ingest("narrow", {"-r", f.path("wide"), "--encoding", "utf8"})).exit_code == 5);
-  CHECK(f.run(f.ingest("plain", {tree})).err.find(tree + ": is a directory; -r reads what is in it") !=
+  CHECK(f.run(f.ingest_args("narrow", {"-r", f.path("wide"), "--encoding", "utf8"})).exit_code == 5);
+  CHECK(f.run(f.ingest_args("plain", {tree})).err.find(tree + ": is a directory; -r reads what is in it") !=
         std::string::npos);
 }
 
 TEST_CASE("the store's own files are no texts, by whatever path, and left out below a directory", "[tools]") {
   const Files f;
   const std::string store = f.path("data/reform"), elsewhere = f.path("data/contexts");
-  REQUIRE(f.run(f.ingest("c", {f.text})).exit_code == 0);
+  REQUIRE(f.run(f.ingest_args("c", {f.text})).exit_code == 0);
   std::filesystem::rename(store + "/contexts", elsewhere);
   std::filesystem::create_directory_symlink(elsewhere, store + "/contexts");
   std::filesystem::create_directory_symlink(store, f.path("link"));
   for (const std::string& path :
        {store, store + "/contexts", f.path("link"), store + "/store.json", f.path("link/../reform/locks"), elsewhere}) {
-    const CommandResult r = f.run(f.ingest("self", {f.text, "-r", path}));
+    const CommandResult r = f.run(f.ingest_args("self", {f.text, "-r", path}));
     INFO(path << ": " << r.err);
     CHECK(r.exit_code == 5);
     CHECK(r.err.find(path + ": is in the store itself") != std::string::npos);
   }
   f.write("data/text.txt", "The mill of the miller.");
-  const CommandResult around = f.run(f.ingest("c", {f.text, "-r", f.path("data")}));
+  const CommandResult around = f.run(f.ingest_args("c", {f.text, "-r", f.path("data")}));
   CHECK(around.err.find("left out: 2 stores of contexts (" + elsewhere + ", …)") != std::string::npos);
 }
 
@@ -232,7 +226,7 @@ TEST_CASE("lists of names: by line or by NUL, beside names, from a file or stand
   const std::string odd = f.write("two\nlines.txt", "odd\n"), a = f.write("a.txt", "one\n"),
                     b = f.write("b.txt", "two\n");
   const auto files_of = [&](const std::string& name, const Args& files, const CommandInput& input = {}) {
-    const CommandResult r = f.run(with(f.ingest(name, files), {"--json"}), input);
+    const CommandResult r = f.run(with(f.ingest_args(name, files), {"--json"}), input);
     INFO(r.err << r.out);
     REQUIRE(r.exit_code == 0);
     return Json::parse(r.out)["context"]["files"];
@@ -246,7 +240,7 @@ TEST_CASE("lists of names: by line or by NUL, beside names, from a file or stand
   CHECK(files_of("stdin", {"--files-from", "-"}, input) == Json({a, b}));
 
   const auto refused = [&](const Args& files, int exit_code, const std::string& says) {
-    const CommandResult r = f.run(f.ingest("x", files));
+    const CommandResult r = f.run(f.ingest_args("x", files));
     INFO(r.err);
     CHECK(r.exit_code == exit_code);
     CHECK(r.err.find(says) != std::string::npos);
@@ -262,7 +256,7 @@ TEST_CASE("lists of names: by line or by NUL, beside names, from a file or stand
 
 TEST_CASE("a file that is held whole has a bound, and is refused before all of it is read", "[tools]") {
   const Files f;
-  REQUIRE(f.run(f.ingest("c", {f.text})).exit_code == 0);
+  REQUIRE(f.run(f.ingest_args("c", {f.text})).exit_code == 0);
   // Endless, so that the command must stop by itself.
   const auto refused = [&](const Args& args, const std::string& feed, int exit_code, const std::string& says) {
     std::string command = feed + " | $REFORM";
@@ -273,7 +267,7 @@ TEST_CASE("a file that is held whole has a bound, and is refused before all of i
     CHECK(r.err.find(says) != std::string::npos);
     CHECK(!r.timed_out);
   };
-  const Args list = f.ingest("x", {"--files-from", "-"}), questions = {"search", "c", "--file", "-"};
+  const Args list = f.ingest_args("x", {"--files-from", "-"}), questions = {"search", "c", "--file", "-"};
   refused(list, "yes ''", 5, "standard input: over 16777216 bytes");
   refused(list, "yes a", 5, "standard input: over ");
   refused(list, "cat /dev/zero", 2, "-0 reads such a list");
@@ -293,9 +287,9 @@ TEST_CASE("hundreds of files in few descriptors, the second time without reading
   const std::string names = f.write("names", list);
   std::string command =
       "ulimit -n 64; XDG_DATA_HOME=" + f.path("data") + " XDG_CACHE_HOME=" + f.path("cache") + " exec " + REFORM_BINARY;
-  for (const std::string& word : f.ingest("many", {"--files-from", names})) command += " " + word;
+  for (const std::string& word : f.ingest_args("many", {"--files-from", names})) command += " " + word;
   CHECK(std::system((command + " 2>/dev/null >/dev/null").c_str()) == 0);
-  CHECK(f.run(f.ingest("many", {"--files-from", names})).out.find("already there") != std::string::npos);
+  CHECK(f.run(f.ingest_args("many", {"--files-from", names})).out.find("already there") != std::string::npos);
 }
 
 TEST_CASE("a model whose file changes while it is used: one error, and nothing that would be wrong", "[tools]") {

@@ -14,15 +14,9 @@ using Json = nlohmann::json;
 namespace {
 
 struct Bench : Sandbox {
-  const std::string model = golden_path("tiny_qwen2.gguf"), heads = heads_file();
-
-  Args ingest(const std::string& name, const Args& more) const {
-    Args args = {"ingest", "-t", "1", "--model", model, "--heads", heads, "--json", name};
-    args.insert(args.end(), more.begin(), more.end());
-    return args;
-  }
-  Json files_of(const Args& args) const {
-    const CommandResult r = run(args);
+  Json files_of(const std::string& name, Args more) const {
+    more.insert(more.begin(), "--json");
+    const CommandResult r = run(ingest_args(name, more));
     INFO(r.err << r.out);
     REQUIRE(r.exit_code == 0);
     return Json::parse(r.out)["context"]["files"];
@@ -41,7 +35,7 @@ struct Bench : Sandbox {
 TEST_CASE("words in brackets are names, files, globs and questions, and no lists", "[tools]") {
   const Bench b;
   for (const char* name : {"y", "z", "[y,z]"})
-    REQUIRE(b.run(b.ingest(name, {b.write("text", "The mill stands by the river.")})).exit_code == 0);
+    REQUIRE(b.run(b.ingest_args(name, {b.write("text", "The mill stands by the river.")})).exit_code == 0);
   CHECK(b.run({"pin", "[y,z]"}).exit_code == 0);
   CHECK(b.names() == "[y,z] pinned; y; z; ");
   const CommandResult found = b.run({"search", "-t", "1", "--json", "[y,z]", "[INST] where, why? [/INST]"});
@@ -52,13 +46,13 @@ TEST_CASE("words in brackets are names, files, globs and questions, and no lists
   CHECK(b.names() == "y; z; ");
 
   const std::string whole = b.write("[one,two]", "whole"), one = b.write("one", "one");
-  CHECK(b.files_of(b.ingest("files", {whole})) == Json({whole}));
+  CHECK(b.files_of("files", {whole}) == Json({whole}));
   REQUIRE(std::filesystem::create_directory(b.path("[tree]")));
   for (const char* name : {"a", "b", "c"}) b.write(std::string("[tree]/") + name, name);
   const std::string tree = b.path("[tree]");
-  CHECK(b.files_of(b.ingest("tree", {"-r", tree, "--exclude", "[a-b]"})) == Json({tree + "/c"}));
-  CHECK(b.files_of(b.ingest("some", {"-r", "--include=[ac]", tree})) == Json({tree + "/a", tree + "/c"}));
-  const CommandResult open = b.run(b.ingest("none", {"-r", tree, "--exclude", "[]", "--json"}));
+  CHECK(b.files_of("tree", {"-r", tree, "--exclude", "[a-b]"}) == Json({tree + "/c"}));
+  CHECK(b.files_of("some", {"-r", "--include=[ac]", tree}) == Json({tree + "/a", tree + "/c"}));
+  const CommandResult open = b.run(b.ingest_args("none", {"-r", tree, "--exclude", "[]", "--json"}));
   CHECK(open.exit_code == 2);
   CHECK(open.err.find("[]") != std::string::npos);
 }
@@ -67,7 +61,8 @@ TEST_CASE("after -- nothing is an option, wherever it stands", "[tools]") {
   const Bench b;
   const std::string text = b.write("text", "The mill stands by the river.");
   for (const char* name : {"y", "-z"}) {
-    const CommandResult r = b.run({"ingest", "-t", "1", "--model", b.model, "--heads", b.heads, "--", name, text});
+    const CommandResult r = b.run(
+        {"ingest", "-t", "1", "--model", golden_path("tiny_qwen2.gguf"), "--heads", b.heads_file(), "--", name, text});
     INFO(r.err);
     REQUIRE(r.exit_code == 0);
   }
