@@ -16,7 +16,7 @@ from pathlib import Path
 import jinja_reference
 
 DATA = Path(__file__).resolve().parent.parent / "tests/runtime/jinja/data"
-ALWAYS = {"user", "markers", "spaces"}
+ALWAYS = {"user", "system_turns", "markers", "spaces", "non_ascii"}
 MOST_BYTES = 900_000
 
 
