@@ -40,7 +40,7 @@ def gguf_templates(path):
             return number(SCALARS[kind])
 
         if file.read(4) != b"GGUF":
-            raise ValueError("no GGUF file")
+            raise ValueError("not a GGUF file")
         number("I"), number("Q")  # version, number of tensors
         for _ in range(number("Q")):
             key = value(STRING)
@@ -49,14 +49,20 @@ def gguf_templates(path):
                 yield f"{path}: {key}", content
 
 
+def templates_of(file):
+    try:
+        if file.suffix == ".gguf":
+            return list(gguf_templates(file))
+        return [(str(file), file.read_bytes().decode("utf-8"))]
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        sys.exit(f"{file}: cannot be read: {error}")
+
+
 def further_templates(paths):
     for path in paths:
         files = sorted(p for p in path.rglob("*") if p.suffix in (".jinja", ".gguf")) if path.is_dir() else [path]
         for file in files:
-            if file.suffix == ".gguf":
-                yield from gguf_templates(file)
-            else:
-                yield str(file), file.read_bytes().decode("utf-8")
+            yield from templates_of(file)
 
 
 def renderings(paths):
@@ -80,7 +86,17 @@ def run_program(program, cases):
         name, what = cases[min(len(answers), len(cases) - 1)][:2]
         sys.exit(f"{program}: exit code {done.returncode} after {len(answers)} of {len(lines)} answers; "
                  f"the next was {name}, {what!r}")
-    return [json.loads(answer) for answer in answers]
+    return [read_answer(program, answer) for answer in answers]
+
+
+def read_answer(program, line):
+    try:
+        answer = json.loads(line)
+        if isinstance(answer.get("output", answer.get("error")), str):
+            return answer
+    except (ValueError, AttributeError):
+        pass
+    sys.exit(f"{program}: an answer is neither {{\"output\": text}} nor {{\"error\": message}}: {line[:SHOWN]}")
 
 
 def difference(wanted, got):
@@ -105,6 +121,9 @@ def main():
     parser.add_argument("--program", required=True, help="the program to compare")
     parser.add_argument("templates", nargs="*", type=Path, help="further templates: *.jinja, *.gguf, or folders of them")
     arguments = parser.parse_args()
+    for path in (Path(arguments.program), *arguments.templates):
+        if not path.exists():
+            parser.error(f"{path}: no such file")
     cases = list(renderings(arguments.templates))
     differing, n_differing = {}, 0
     for (name, what, *_, wanted), got in zip(cases, run_program(arguments.program, cases)):

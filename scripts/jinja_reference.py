@@ -58,7 +58,7 @@ def outcome(render):
     try:
         return {"output": render()}
     except Raised as error:
-        return {"error": error.message}
+        return {"error": str(error)}
     except Exception:  # a hostile template may make Python itself fail in any way
         return {"error": True}
 
