@@ -1,4 +1,5 @@
 """Jinja as transformers' apply_chat_template sets it up, for make_jinja_golden.py and compare_chat_templates.py."""
+import copy
 import datetime
 import functools
 import json
@@ -53,10 +54,10 @@ def compile_template(source, now=NOW):
     return ENVIRONMENT.from_string(source, globals={"strftime_now": date.strftime})
 
 
-def outcome(render):
+def outcome(template, context):
     """{"output": text}, or {"error": the text given to raise_exception, or True}."""
     try:
-        return {"output": render()}
+        return {"output": template().render(**copy.deepcopy(context))}  # `indent` lengthens a list that it is given
     except Raised as error:
         return {"error": str(error)}
     except Exception:  # a hostile template may make Python itself fail in any way
@@ -64,4 +65,4 @@ def outcome(render):
 
 
 def render(source, context, now=NOW):
-    return outcome(lambda: compile_template(source, now).render(**context))
+    return outcome(lambda: compile_template(source, now), context)

@@ -59,7 +59,7 @@ def steps_of(template, context):
 
     sys.settrace(trace)
     try:
-        return jinja_reference.outcome(lambda: template.render(**context)), steps
+        return jinja_reference.outcome(lambda: template, context), steps
     finally:
         sys.settrace(None)
 
