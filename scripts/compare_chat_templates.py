@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares a Jinja program with jinja2, on all that tests/runtime/jinja/data has and on further chat templates.
+"""Compares a Jinja program with jinja2, on all that tests/golden/jinja has and on further chat templates.
 
     pip install jinja2
     scripts/compare_chat_templates.py --program build/release/bin/jinja_lines

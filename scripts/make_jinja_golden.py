@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the expected outputs in tests/runtime/jinja/data: what jinja2 makes of our templates and cases.
+"""Writes the expected outputs in tests/golden/jinja: what jinja2 makes of our templates and cases.
 
     pip install jinja2
     scripts/make_jinja_golden.py
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jinja_reference
 
-DATA = Path(__file__).resolve().parent.parent / "tests/runtime/jinja/data"
+DATA = Path(__file__).resolve().parent.parent / "tests/golden/jinja"
 ALWAYS = {"user", "system_turns", "markers", "spaces", "non_ascii"}
 MOST_BYTES = 900_000
 

@@ -164,7 +164,6 @@ class StatementParser {
     TRY(at_.expect_operator("("));
     while (!at_.is_operator(")")) {
       if (!node.parameters.empty()) TRY(at_.expect_operator(","));
-      if (at_.is_operator(")")) break;
       Node::Parameter parameter{at_.now().text, nullptr};
       TRY(at_.expect(Kind::kName, "a parameter's name"));
       for (const Node::Parameter& other : node.parameters)
