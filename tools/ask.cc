@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "tools/asking.h"
+#include "tools/chat_flags.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
@@ -24,6 +25,7 @@ struct AskFlags {
   std::string store_dir;
   std::vector<std::string> names_and_question;
   SamplingFlags sampling;
+  ChatFlags chat;
   AskOptions options;
   bool sources = false, show_prompt = false;
   std::optional<int64_t> top;
@@ -58,6 +60,7 @@ Status run_ask(const AskFlags& flags, Output& out) {
   if (!asked.ok()) return asked.status();
   const auto& [store, engine] = asked.value();
 
+  if (flags.chat.show_template) return show_template(*engine, out);
   const CancelScope scope;
   AskCallbacks callbacks;
   callbacks.on_phase = [&](const std::string& phase) { out.progress().phase(phase); };
@@ -107,9 +110,7 @@ void add_ask(CLI::App& app, Invocation& invocation) {
   add_engine_flags(*verb, flags->engine, /*model_required=*/false);
   add_store_flag(*verb, flags->store_dir);
   AskOptions& o = flags->options;
-  verb->add_option("--chat-template", flags->engine.options.chat_template,
-                   "chatml, llama3, gemma or mistral, where the model's own is not recognised")
-      ->type_name("NAME");
+  add_chat_flags(*verb, flags->chat, flags->engine.options, o.chat);
   verb->add_option("--system", o.system, "System text, before everything else")->type_name("TEXT");
   verb->add_flag("--sources", flags->sources, "Show the passages the answer was made from, the best match first");
   add_top_flag(*verb, flags->top, "With --sources: show the N best; 5 by default, 0: all");

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "tools/chat_flags.h"
 #include "tools/flags.h"
 #include "tools/input.h"
 #include "tools/interrupt.h"
@@ -23,7 +24,9 @@ struct GenerateFlags {
   EngineFlags engine;
   std::string prompt, file, encoding;
   SamplingFlags sampling;
+  ChatFlags chat;
   GenerateOptions options;
+  bool show_prompt = false;
 };
 
 void print_cost(Output& out, const GenerateResult& r) {
@@ -39,9 +42,10 @@ Status run_generate(const GenerateFlags& flags, Output& out) {
   GenerateOptions options = flags.options;
   options.sampling = sampling_options(flags.sampling);
   if (!options.system.empty() && !options.chat) return {Code::kUsage, "--system needs --chat"};
-  if (!flags.engine.options.chat_template.empty() && !options.chat)
-    return {Code::kUsage, "--chat-template needs --chat"};
+  if (const char* given = flags.chat.given(); given != nullptr && !options.chat)
+    return {Code::kUsage, fmt::format("--{} needs --chat", given)};
   if (Status s = options.sampling.validate(); !s.ok()) return s;
+  if (Status s = options.chat_options.validate(); !s.ok()) return s;
   if (Status s = check_encoding(flags.encoding); !s.ok()) return s;
   const CancelScope scope;
   const Result<std::string> prompt =
@@ -51,6 +55,7 @@ Status run_generate(const GenerateFlags& flags, Output& out) {
   out.progress().phase("loading the model");
   auto engine = open_engine(flags.engine.model, flags.engine.options, out);
   if (!engine.ok()) return engine.status();
+  if (flags.chat.show_template) return show_template(*engine.value(), out);
   out.progress().phase("reading the prompt");
   const auto on_text = [&](const std::string& piece) { return out.text(piece); };
   auto result = generate(*engine.value(), prompt.value(), options, on_text, &scope.token());
@@ -62,7 +67,8 @@ Status run_generate(const GenerateFlags& flags, Output& out) {
     return result.status();
   }
   out.text("\n");
-  out.object(generate_fields(engine.value()->model(), result.value()));
+  if (flags.show_prompt) out.text("\nPrompt:\n" + result.value().prompt + "\n");
+  out.object(generate_fields(engine.value()->model(), result.value(), flags.show_prompt));
   if (const char* why = explain_empty(result.value().empty_because); *why != 0)
     out.progress().remark(fmt::format("[the text is empty: {}]", why));
   print_cost(out, result.value());
@@ -86,15 +92,14 @@ void add_generate(CLI::App& app, Invocation& invocation) {
       ->type_name("NAME")
       ->default_str("UTF-8")
       ->needs(file);
-  verb->final_callback([prompt, file] {
-    if (prompt->empty() && file->empty()) throw CLI::RequiredError("PROMPT or --file");
+  verb->final_callback([prompt, file, flags] {
+    if (prompt->empty() && file->empty() && !flags->chat.show_template) throw CLI::RequiredError("PROMPT or --file");
   });
   add_engine_flags(*verb, flags->engine, /*model_required=*/true);
   verb->add_flag("--chat", flags->options.chat, "The prompt is one user turn in the model's chat template");
-  verb->add_option("--chat-template", flags->engine.options.chat_template,
-                   "chatml, llama3, gemma or mistral, where the model's own is not recognised")
-      ->type_name("NAME");
+  add_chat_flags(*verb, flags->chat, flags->engine.options, flags->options.chat_options);
   verb->add_option("--system", flags->options.system, "System text; with --chat")->type_name("TEXT");
+  verb->add_flag("--show-prompt", flags->show_prompt, "Show the prompt as the model saw it");
   add_sampling_flags(*verb, flags->sampling);
 }
 

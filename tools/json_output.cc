@@ -306,15 +306,17 @@ Json search_fields(const std::vector<std::string>& contexts, const SearchResult&
           {"gpu_weights", weights_json(result.memory.gpu_weights)}};
 }
 
-Json generate_fields(const ModelInfo& model, const GenerateResult& result) {
-  return {{"model", {{"name", model.name}, {"path", model.path}, {"architecture", model.architecture}}},
-          {"text", result.text},
-          {"finish_reason", result.finish_reason},
-          {"empty_because", result.empty_because},
-          {"timings", timings_json(result.timings)},
-          {"memory_bytes", memory_json(result.memory)},
-          {"gpu_memory_bytes", gpu_memory_json(result.memory)},
-          {"gpu_weights", weights_json(result.memory.gpu_weights)}};
+Json generate_fields(const ModelInfo& model, const GenerateResult& result, bool with_prompt) {
+  Json json = {{"model", {{"name", model.name}, {"path", model.path}, {"architecture", model.architecture}}},
+               {"text", result.text},
+               {"finish_reason", result.finish_reason},
+               {"empty_because", result.empty_because},
+               {"timings", timings_json(result.timings)},
+               {"memory_bytes", memory_json(result.memory)},
+               {"gpu_memory_bytes", gpu_memory_json(result.memory)},
+               {"gpu_weights", weights_json(result.memory.gpu_weights)}};
+  if (with_prompt) json["prompt"] = result.prompt;
+  return json;
 }
 
 }  // namespace reform::tool

@@ -41,7 +41,7 @@ Json ask_fields(const std::vector<std::string>& contexts, const std::string& que
                 bool with_prompt);
 // The first `top` sources; 0: all.
 Json search_fields(const std::vector<std::string>& contexts, const SearchResult& result, int64_t top);
-Json generate_fields(const ModelInfo& model, const GenerateResult& result);
+Json generate_fields(const ModelInfo& model, const GenerateResult& result, bool with_prompt = false);
 
 Json heads_fields(const HeadSearchResult& result, const std::string& out_file);
 Json doctor_fields(const DoctorReport& report);

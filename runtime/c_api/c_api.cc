@@ -119,13 +119,14 @@ reform_ask_options ask_defaults() {
   o.gather_tokens = d.gather_tokens, o.edge_tokens = d.edge_tokens, o.pool_window = d.pool_window;
   o.gather_score = "", o.rounds = d.rounds;
   o.method = "reform", o.chunk_tokens = d.chunk_tokens, o.all_chunks = d.all_chunks;
+  o.chat_variables = o.chat_date = "";
   return o;
 }
 
 reform_generate_options generate_defaults() {
   reform_generate_options o = {};
   set_sampling(o);
-  o.system = "";
+  o.system = o.chat_variables = o.chat_date = "";
   return o;
 }
 
@@ -346,6 +347,7 @@ reform_code reform_ask(reform_engine* engine, reform_store* store, const char* c
     o.gather_tokens = c.gather_tokens, o.edge_tokens = c.edge_tokens, o.pool_window = c.pool_window;
     o.gather_score = text_or_empty(c.gather_score), o.rounds = c.rounds;
     o.method = text_or_empty(c.method), o.chunk_tokens = c.chunk_tokens, o.all_chunks = c.all_chunks != 0;
+    o.chat = {text_or_empty(c.chat_variables), text_or_empty(c.chat_date)};
     AskCallbacks callbacks;
     callbacks.on_text = text_callback(c);
     TRY_ASSIGN(auto r, ask(*engine->engine, *store->store, texts_of(contexts, n_contexts), question, o, callbacks,
@@ -375,6 +377,7 @@ reform_code reform_generate(reform_engine* engine, const char* prompt, const ref
     o.sampling = sampling_of(c);
     o.chat = c.chat != 0;
     o.system = text_or_empty(c.system);
+    o.chat_options = {text_or_empty(c.chat_variables), text_or_empty(c.chat_date)};
     TRY_ASSIGN(auto r, generate(*engine->engine, prompt, o, text_callback(c), token_of(c.cancel)));
     *result = CGenerateResult::make(std::move(r)).release();
     return {};

@@ -235,7 +235,8 @@ struct CGenerateResult : reform_generate_result {
     made->value = std::move(result);
     made->owned_report.set(std::move(made->value.timings), std::move(made->value.memory));
     static_cast<reform_generate_result&>(*made) = {made->value.text.c_str(), made->value.finish_reason.c_str(),
-                                                   &made->owned_report, made->value.empty_because.c_str()};
+                                                   &made->owned_report, made->value.empty_because.c_str(),
+                                                   made->value.prompt.c_str()};
     return made;
   }
 

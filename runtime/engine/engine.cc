@@ -80,6 +80,21 @@ void warn_if_read_again(const Engine::Impl& e) {
                        e.gguf->path(), format_bytes(e.gguf->file_bytes()), format_bytes(room.bytes), room.limit));
 }
 
+// A turn of the model's ends with the token that the template writes there.
+void take_chat_template(Engine::Impl& e) {
+  e.chat = load_chat_template(*e.gguf, *e.tokenizer, e.options.chat_template);
+  if (!e.chat.ok()) return;
+  e.markers = find_markers(e.chat.value(), *e.tokenizer);
+  if (e.markers.turn_end >= 0) {
+    e.tokenizer->set_end(e.markers.turn_end);
+  } else if (!e.markers.turn_end_text.empty() && e.options.chat_template.empty()) {
+    e.chat =
+        Status{Code::kUsage, fmt::format("{}: its chat template ends a turn with {}, which is no token of its "
+                                         "vocabulary, so an answer would not end; --chat-template names another one",
+                                         e.gguf->path(), e.markers.turn_end_text)};
+  }
+}
+
 // What the file says of the model, its tokenizer and its chat template.
 Status read_model(Engine::Impl& e) {
   TRY_ASSIGN(e.model, Model::create(*e.gguf));
@@ -88,7 +103,7 @@ Status read_model(Engine::Impl& e) {
     return {Code::kBadModel, fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", e.gguf->path(),
                                          e.tokenizer->n_vocab(), e.model->shape().n_vocab)};
   }
-  e.chat = chat_template(*e.gguf, e.options.chat_template);
+  take_chat_template(e);
   return {};
 }
 
@@ -163,6 +178,10 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
 }
 
 const ModelInfo& Engine::model() const { return impl_->info; }
+Result<ChatTemplateText> Engine::chat_template() const {
+  TRY(impl_->chat);
+  return ChatTemplateText{impl_->chat.value().name, impl_->chat.value().source};
+}
 MemoryReport Engine::memory() const { return memory_report(*impl_, nullptr); }
 
 Turns::Turn::~Turn() {
@@ -170,6 +189,24 @@ Turns::Turn::~Turn() {
   const std::lock_guard lock(turns_->mutex_);
   turns_->taken_ = false;
   turns_->free_.notify_one();
+}
+
+Result<const ChatTemplate*> Engine::Impl::chat_for_prompt() {
+  TRY(chat);
+  if (std::exchange(told_of_chat, true)) return &chat.value();
+  if (chat.value().name == kBaseTemplate && options.chat_template.empty()) {
+    remark(LogLevel::kInfo,
+           gguf->path() +
+               ": it has no chat template, so it is asked as a model that was not taught to chat: the text, "
+               "the question, \"Answer:\"");
+  }
+  if (!markers.unknown.empty()) {
+    remark(LogLevel::kWarning,
+           fmt::format("the chat template writes {}: no token of this model's vocabulary, so it is read as "
+                       "text; is it the right template?",
+                       fmt::join(markers.unknown, ", ")));
+  }
+  return &chat.value();
 }
 
 Result<Turns::Turn> Turns::take(const CancelToken* cancel) {

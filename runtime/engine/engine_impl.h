@@ -13,10 +13,11 @@
 #include "base/memory.h"
 #include "base/thread_pool.h"
 #include "kernels/device.h"
+#include "runtime/chat/chat_template.h"
+#include "runtime/chat/markers.h"
 #include "runtime/compress/head_set.h"
 #include "runtime/engine/memory_plan.h"
 #include "runtime/gather/token_table.h"
-#include "runtime/model/chat_template.h"
 #include "runtime/model/gguf.h"
 #include "runtime/model/kv_cache.h"
 #include "runtime/model/model.h"
@@ -87,6 +88,8 @@ struct Engine::Impl {
   Reservation tokenizer_tables;
   std::unique_ptr<TokenTable> token_table;  // nullptr until a gather needs it
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
+  Markers markers;            // of that
+  bool told_of_chat = false;  // what is odd about it
   Isa isa = Isa::kPortable;
   ModelInfo info;
   Turns turns;                 // for calls that run the model
@@ -105,6 +108,8 @@ struct Engine::Impl {
   bool fp8_products() const { return options.gpu_products == "fp8"; }  // for ingest; the device then supports them
   const char* cap_flag() const { return device->is_host() ? "--max-host-memory" : "--max-gpu-memory"; }  // for advice
   std::string cache_dir() const;
+  // The chat template, for a call that needs one. The first call says what is odd about it.
+  Result<const ChatTemplate*> chat_for_prompt();
   Status take_weights();
   // Prepares the step that a decode repeats. Called when the engine is opened, so that the driver takes its memory
   // then.

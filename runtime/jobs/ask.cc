@@ -144,7 +144,7 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
   remark_disk(engine, store);
   const Stopwatch total;
   if (contexts.empty()) return Status{Code::kUsage, "name at least one context to ask"};
-  TRY(engine.chat);
+  TRY(engine.chat_for_prompt());
   TRY(check_utf8("the system text (--system)", options.system));
   AskOptions chosen = options;
   Ask ask{engine, question, chosen, callbacks, cancel, /*contexts=*/{}};

@@ -101,8 +101,8 @@ Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::str
         new_heading ? fmt::format("{}[{}]\n", passages.empty() ? "" : "\n\n", heading) : std::string();
     passages.push_back({header, !new_heading && !piece.begins_file && !piece.continues, piece.ids});
   }
-  return assemble_prompt(*ask.engine.tokenizer, ask.engine.chat.value(), ask.options.system, passages, ask.question,
-                         instruction);
+  return assemble_prompt(*ask.engine.tokenizer, ask.engine.chat.value(), {ask.options.system, instruction}, passages,
+                         ask.question, ask.options.chat);
 }
 
 int64_t prompt_room(const Ask& ask) {

@@ -14,12 +14,13 @@
 namespace reform {
 namespace {
 
-Result<std::vector<int32_t>> encode_prompt(const Engine::Impl& engine, const std::string& prompt,
+Result<std::vector<int32_t>> encode_prompt(Engine::Impl& engine, const std::string& prompt,
                                            const GenerateOptions& options) {
   const Tokenizer& tokenizer = *engine.tokenizer;
   if (options.chat) {
-    TRY(engine.chat);
-    TRY_ASSIGN(Prompt assembled, assemble_prompt(tokenizer, engine.chat.value(), options.system, {}, prompt));
+    TRY_ASSIGN(const ChatTemplate* chat, engine.chat_for_prompt());
+    TRY_ASSIGN(Prompt assembled,
+               assemble_prompt(tokenizer, *chat, {options.system, ""}, {}, prompt, options.chat_options));
     return assembled.ids;
   }
   std::vector<int32_t> ids;
@@ -34,6 +35,7 @@ Result<std::vector<int32_t>> encode_prompt(const Engine::Impl& engine, const std
 Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt, const GenerateOptions& options,
                                 const TextCallback& on_text, const CancelToken* cancel) {
   TRY(options.sampling.validate());
+  TRY(options.chat_options.validate());
   Engine::Impl& engine = engine_handle.impl();
   TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
   const Stopwatch total;
@@ -56,6 +58,7 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   TRY(judge(*engine.gguf, made.status()));
   GenerateResult out = std::move(made).value();
   out.empty_because = why_empty(out);
+  out.prompt = engine.tokenizer->decode(ids, /*special=*/true, /*at_start=*/true);
   out.timings.phases_ms = {{"recompute_ms", out.timings.prompt_ms}, {"decode_ms", out.timings.predicted_ms}};
   out.timings.total_ms = total.elapsed_ms();
   out.memory = memory_report(engine, nullptr);

@@ -6,10 +6,8 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
 
-#include "runtime/model/chat_template.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/chat/chat_prompt.h"
 
 namespace reform {
 
@@ -20,21 +18,17 @@ struct Passage {
   std::span<const int32_t> ids;
 };
 
-struct Prompt {
-  std::vector<int32_t> ids;
-  int64_t template_tokens = 0;  // template, system text, separators, headers and instruction
-  int64_t passage_tokens = 0;
-  int64_t question_tokens = 0;
-  int64_t question_begin = 0;  // in ids
+// What the prompt says beside the passages and the question.
+struct PromptWords {
+  std::string system;       // "" leaves the template's own
+  std::string instruction;  // in a line behind the question; "": none
 };
 
-// The one place that defines the prompt:
-//   [BOS] system turn (if the template or the caller has one), user turn: passages in document order with a fixed
-//   separator where text was skipped, an empty line, the question, a line with the instruction if there is one; then
-//   the assistant's head.
-// Only the template's own pieces are encoded with special tokens; text, system and question never are.
-Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::string& system,
+// The one place that defines what an ask says: a system turn, if the caller has a text for it; then the user's:
+// passages in document order with a fixed separator where text was skipped, an empty line, the question, the
+// instruction. The chat template says the rest.
+Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, const PromptWords& words,
                                std::span<const Passage> passages, const std::string& question,
-                               const std::string& instruction = "");
+                               const ChatOptions& options = {});
 
 }  // namespace reform

@@ -81,8 +81,7 @@ size_t Tokenizer::encode_front(std::string_view text, bool at_start, bool final,
   return cut.n_bytes;
 }
 
-Result<std::vector<int32_t>> Tokenizer::encode_all(std::string_view text, const SpecialTokens& special,
-                                                   bool at_start) const {
+Result<TokenBatch> Tokenizer::encode_all(std::string_view text, const SpecialTokens& special, bool at_start) const {
   if (text.size() > kMaxWordBytes)
     return Status{Code::kUsage, "a text of " + std::to_string(text.size()) +
                                     " bytes is too long to encode at once; at most " + std::to_string(kMaxWordBytes) +
@@ -99,15 +98,33 @@ Result<std::vector<int32_t>> Tokenizer::encode_all(std::string_view text, const 
   TokenSink sink(batch, false);
   encode_into(text, special, at_start, WordPart::kNone, true, scratch, sink);
   if (sink.gave_up()) return no_split(int64_t(sink.n_bytes()), text.size() - sink.n_bytes(), kMaxMergedBytes);
-  return std::move(batch.ids);
+  return batch;
 }
 
 Result<std::vector<int32_t>> Tokenizer::encode_plain(std::string_view text, bool at_start) const {
+  TRY_ASSIGN(TokenBatch batch, encode_all(text, user_defined_, at_start));
+  return std::move(batch.ids);
+}
+
+Result<TokenBatch> Tokenizer::encode_measured(std::string_view text, bool at_start) const {
   return encode_all(text, user_defined_, at_start);
 }
 
 Result<std::vector<int32_t>> Tokenizer::encode_special(std::string_view text, bool at_start) const {
-  return encode_all(text, all_special_, at_start);
+  TRY_ASSIGN(TokenBatch batch, encode_all(text, all_special_, at_start));
+  return std::move(batch.ids);
+}
+
+std::vector<Tokenizer::Stretch> Tokenizer::cut_at_special(std::string_view text) const {
+  std::vector<Stretch> stretches;
+  for (size_t pos = 0; pos < text.size();) {
+    const SpecialTokens::Match match = all_special_.find(text, pos, /*final=*/true);
+    if (match.begin > pos) stretches.push_back({pos, match.begin, -1});
+    if (match.id < 0) break;
+    pos = match.begin + match.n_bytes;
+    stretches.push_back({match.begin, pos, match.id});
+  }
+  return stretches;
 }
 
 std::string Tokenizer::token_bytes(int32_t id, bool special) const {

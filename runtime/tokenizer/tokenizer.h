@@ -44,6 +44,14 @@ class Tokenizer {
   Result<std::vector<int32_t>> encode_plain(std::string_view text, bool at_start = true) const;
   // Special tokens (control and user-defined) in the text become themselves. For templates and raw prompts.
   Result<std::vector<int32_t>> encode_special(std::string_view text, bool at_start = true) const;
+  // encode_plain() with the bytes that each token stands for.
+  Result<TokenBatch> encode_measured(std::string_view text, bool at_start) const;
+  // A text cut at the special tokens in it: bytes [begin, end) are the token `id`, or plain text where it is -1.
+  struct Stretch {
+    size_t begin, end;
+    int32_t id;
+  };
+  std::vector<Stretch> cut_at_special(std::string_view text) const;
   std::unique_ptr<TokenStream> stream(bool lossy) const;  // must not outlive the tokenizer
 
   // The bytes that a token stands for. Special tokens give their text if `special`, else nothing. The bytes may end
@@ -55,6 +63,7 @@ class Tokenizer {
   int32_t bos() const { return vocab_->bos(); }                 // -1: none
   bool add_bos() const { return add_bos_ && bos() >= 0; }       // the model wants BOS first in a sequence
   bool is_end(int32_t id) const { return vocab_->is_end(id); }  // EOS, <|im_end|>, …: ends a generation
+  void set_end(int32_t id) { vocab_->set_end(id); }             // before the tokenizer is shared
   int64_t table_bytes() const;                                  // host memory of the vocabulary and the merges
   int64_t most_tokens_per_byte() const;                         // of any text
 
@@ -68,7 +77,7 @@ class Tokenizer {
   // stop before was, and then where this one is.
   size_t encode_front(std::string_view text, bool at_start, bool final, MergeScratch& scratch, WordPart& within,
                       TokenBatch& out) const;
-  Result<std::vector<int32_t>> encode_all(std::string_view text, const SpecialTokens& special, bool at_start) const;
+  Result<TokenBatch> encode_all(std::string_view text, const SpecialTokens& special, bool at_start) const;
 
   std::unique_ptr<Vocab> vocab_;  // the encoder refers to it
   std::unique_ptr<Encoder> encoder_;

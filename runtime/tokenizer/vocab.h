@@ -39,6 +39,7 @@ class Vocab {
   int32_t bos() const { return bos_; }          // -1: none; likewise unknown()
   int32_t unknown() const { return unknown_; }  // for text that the vocabulary cannot spell
   bool is_end(int32_t id) const { return contains(id) && is_end_[size_t(id)]; }
+  void set_end(int32_t id) { is_end_[size_t(id)] = true; }  // before the vocabulary is shared
 
  private:
   Status load_tokens(const Gguf& gguf);

@@ -14,6 +14,7 @@ namespace reform {
 struct AskOptions : GatherOptions {
   SamplingOptions sampling;
   std::string system;  // system text; "" leaves the model's default
+  ChatOptions chat;
   int64_t chunk_tokens =
       kAuto;  // oprm: of the text in each prompt. kAuto: 2,000, or what the model's window has room for
   // oprm: without the IDK filter. The prompt does not ask for a word where a chunk lacks the answer, and none is left

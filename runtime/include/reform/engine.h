@@ -21,8 +21,10 @@ namespace reform {
 
 struct EngineOptions {
   // Changes results.
-  std::string chat_template;  // "", chatml, llama3, gemma, mistral; "" recognises it from the GGUF
-  std::string heads_file;     // JSON; "" takes the shipped heads, else those in the cache, else searches
+  // How messages become a prompt: a name of a template that the model's file holds, a built-in one (chatml, llama3,
+  // gemma, mistral, base), or the path of a Jinja file. "": the file's own, or base if it has none.
+  std::string chat_template;
+  std::string heads_file;  // JSON; "" takes the shipped heads, else those in the cache, else searches
   // How a GPU multiplies matrices while it reads a text for a new context. "" and half: with 16 bits. fp8: faster, but
   // some 10 % of what is gathered is other text; kUnavailable if the chip or cuBLASLt cannot. A context continues as it
   // was begun.
@@ -52,9 +54,14 @@ REFORM_API bool cuda_built_in();  // whether this build can run a model on a GPU
 
 struct ModelInfo {
   std::string path, name, architecture, fingerprint;
-  std::string chat_template;  // "" if none was recognised
+  std::string chat_template;  // the name of the one that is used; "default": the file's own; "" if it cannot be read
   std::string isa, device;
   int64_t n_params = 0, n_layers = 0, d_model = 0, n_vocab = 0, trained_window_tokens = 0, file_bytes = 0;
+};
+
+struct ChatTemplateText {
+  std::string name;    // as ModelInfo's
+  std::string source;  // Jinja
 };
 
 // A model path may be this and NAME:TYPE, such as "synthetic:mistral-nemo-12b:q4_k": a model of that shape with random
@@ -69,6 +76,8 @@ class REFORM_API Engine {
 
   const ModelInfo& model() const;
   MemoryReport memory() const;
+  // The chat template that ask() uses. kUsage: it cannot be read.
+  Result<ChatTemplateText> chat_template() const;
 
   struct REFORM_HIDDEN Impl;  // private
   Impl& impl() { return *impl_; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <reform/cancel.h>
+#include <reform/chat.h>
 #include <reform/engine.h>
 
 #include <functional>
@@ -27,6 +28,7 @@ struct GenerateOptions {
   bool chat =
       false;  // the prompt is one user turn in the chat template; else a raw completion that may have special tokens
   std::string system;  // with chat only
+  ChatOptions chat_options;
 };
 
 struct GenerateResult {
@@ -37,6 +39,7 @@ struct GenerateResult {
   std::string empty_because;
   Timings timings;
   MemoryReport memory;
+  std::string prompt = {};  // as the model saw it, special tokens spelled out
 };
 
 // The sentence for a value of empty_because, of an ask's too; "" for "".

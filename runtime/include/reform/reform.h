@@ -56,7 +56,7 @@ typedef void (*reform_log_fn)(void* user, int is_warning, const char* line);
 
 typedef struct reform_engine_options {
   size_t size;
-  const char* chat_template; /* "", chatml, llama3, gemma, mistral */
+  const char* chat_template; /* "": the model's own; one of its others or of ours by name, or a Jinja file (engine.h) */
   const char* heads_file;
   const char* isa;
   const char* cache_dir;
@@ -306,6 +306,9 @@ typedef struct reform_ask_options {
   const char* method;   /* as `reform ask --method` takes it; an option that it does not heed must keep its default */
   int64_t chunk_tokens; /* oprm: of the text in each prompt; -1: auto */
   int32_t all_chunks;   /* oprm: 1: no chunk is left out */
+  /* For the chat template: more variables, a JSON object; and what it takes for today, as 2026-03-07. "": none, the
+   * clock's. */
+  const char *chat_variables, *chat_date;
 } reform_ask_options;
 
 typedef struct reform_score_part {
@@ -403,13 +406,15 @@ typedef struct reform_generate_options {
   reform_text_fn text;
   void* text_user;
   const reform_cancel* cancel;
-  int32_t ignore_end; /* as for an ask */
+  int32_t ignore_end;                     /* as for an ask */
+  const char *chat_variables, *chat_date; /* as for an ask; with chat */
 } reform_generate_options;
 
 typedef struct reform_generate_result {
   const char *text, *finish_reason;
   const reform_report* report;
   const char* empty_because; /* as an ask's */
+  const char* prompt;        /* as the model saw it */
 } reform_generate_result;
 
 REFORM_API void reform_generate_options_init(reform_generate_options* options, size_t size);

@@ -15,7 +15,7 @@ Result<Selection> select_nothing(Ask&, const Query&) { return Selection{}; }
 // The text's slots begin with BOS already.
 Result<Prompt> prompt_without_bos(Ask& ask) {
   TRY_ASSIGN(Prompt prompt, make_prompt(ask, {}));
-  if (!ask.engine.tokenizer->add_bos()) return prompt;
+  if (prompt.ids.empty() || prompt.ids[0] != ask.engine.tokenizer->bos()) return prompt;
   prompt.ids.erase(prompt.ids.begin());
   --prompt.template_tokens;
   return prompt;

@@ -41,6 +41,7 @@ Status GatherOptions::validate() const {
 
 Status AskOptions::validate() const {
   TRY(sampling.validate());
+  TRY(chat.validate());
   const GivenOption given[] = {{"--chunk-tokens", chunk_tokens != kAuto}, {"--all-chunks", all_chunks}};
   TRY(check_heeded(method, given));
   TRY(in_range("chunk tokens", chunk_tokens == kAuto ? ranges::kReadTokens.least : chunk_tokens, ranges::kReadTokens));

@@ -29,7 +29,8 @@ struct PlacedPrompt {
 Result<PlacedPrompt> place_prompt(Ask& ask) {
   PlacedPrompt placed;
   TRY_ASSIGN(placed.prompt, make_prompt(ask, {}));
-  const size_t n_before = ask.engine.tokenizer->add_bos() ? 1 : 0;
+  const bool has_bos = !placed.prompt.ids.empty() && placed.prompt.ids[0] == ask.engine.tokenizer->bos();
+  const size_t n_before = has_bos ? 1 : 0;
   placed.before = std::span(placed.prompt.ids).first(n_before);
   placed.behind = std::span(placed.prompt.ids).subspan(n_before);
   return placed;

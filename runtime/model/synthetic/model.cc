@@ -176,7 +176,8 @@ void add_tokenizer(const Shape& s, GgufHeader& header) {
   header.add("tokenizer.ggml.token_type", kinds);
   header.add("tokenizer.ggml.merges", std::vector<std::string>());
   header.add("tokenizer.chat_template",
-             "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}");
+             "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
+             "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}");
 }
 
 }  // namespace

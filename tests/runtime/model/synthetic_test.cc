@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/ops.h"
+#include "runtime/chat/chat_template.h"
 #include "runtime/engine/engine_impl.h"
 #include "runtime/model/fingerprint.h"
 #include "runtime/model/synthetic/model.h"
@@ -129,7 +130,7 @@ TEST_CASE("real shapes are there without their memory", "[runtime][synthetic]") 
     const auto tokenizer = Tokenizer::create(*gguf);
     REQUIRE(tokenizer.ok());
     CHECK(tokenizer.value()->n_vocab() == row.n_vocab);
-    CHECK(chat_template(*gguf, "").value().name == "chatml");
+    CHECK(load_chat_template(*gguf, *tokenizer.value(), "").value().name == "default");
     const Heads heads = synthetic_heads(s);
     CHECK(heads.size() == 4);
     CHECK(check_heads(heads, s).ok());

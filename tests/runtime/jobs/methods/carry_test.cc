@@ -52,7 +52,7 @@ std::string decode_plainly(IngestBench& bench, LoadedModel& model, KvCache& cach
 
 std::vector<int32_t> prompt_ids(IngestBench& bench) {
   const Engine::Impl& engine = bench.engine().impl();
-  std::vector<int32_t> ids = take(assemble_prompt(*engine.tokenizer, engine.chat.value(), "", {}, kQuestion)).ids;
+  std::vector<int32_t> ids = take(assemble_prompt(*engine.tokenizer, engine.chat.value(), {}, {}, kQuestion)).ids;
   if (engine.tokenizer->add_bos()) ids.erase(ids.begin());
   return ids;
 }
@@ -92,7 +92,7 @@ TEST_CASE("carry: the answer is decoded from the stored cache, whatever policy l
     IngestBench bench(2, model_name);
     bench.use_heads(R"({"heads": ["v1.0"]})");
     Engine::Impl& engine = bench.engine().impl();
-    engine.chat = chat_template(*engine.gguf, model_name == "gemma3" ? "gemma" : "chatml");
+    engine.chat = load_chat_template(*engine.gguf, *engine.tokenizer, model_name == "gemma3" ? "gemma" : "chatml");
     for (const std::string& policy : every_policy()) {
       CAPTURE(model_name, policy);
       REQUIRE(bench.ingest(policy, {made_text(3, 900)}, at_full_depth(policy)).ok());

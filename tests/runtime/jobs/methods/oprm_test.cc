@@ -48,7 +48,7 @@ std::vector<Chunk> plain_chunks(IngestBench& bench, const std::vector<std::strin
       const Passage passage{heading ? "[" + name + "]\n" : "", !heading && begin > 0,
                             std::span(stored.ids).subspan(size_t(begin), size_t(end - begin))};
       const Prompt prompt =
-          take(assemble_prompt(*engine.tokenizer, engine.chat.value(), "", {&passage, 1}, kQuestion, instruction));
+          take(assemble_prompt(*engine.tokenizer, engine.chat.value(), {"", instruction}, {&passage, 1}, kQuestion));
       KvCache cache = model.make_cache(engine.kv_type());
       const std::vector<float> logits = model.run(prompt.ids, cache, int64_t(prompt.ids.size()));
       const auto last = std::span(logits).last(size_t(model.shape().n_vocab));

@@ -123,7 +123,7 @@ struct Prepared {
 
 Prepared prompt_around(IngestBench& bench) {
   const Engine::Impl& engine = bench.engine().impl();
-  std::vector<int32_t> ids = take(assemble_prompt(*engine.tokenizer, engine.chat.value(), "", {}, kQuestion)).ids;
+  std::vector<int32_t> ids = take(assemble_prompt(*engine.tokenizer, engine.chat.value(), {}, {}, kQuestion)).ids;
   const auto n_before = ptrdiff_t(engine.tokenizer->add_bos());
   return {{ids.begin(), ids.begin() + n_before}, {ids.begin() + n_before, ids.end()}};
 }
@@ -152,7 +152,7 @@ TEST_CASE("pages: the answer is decoded from the chosen pages' stored states, at
     IngestBench bench(2, model_name);
     bench.use_heads(R"({"heads": ["v1.0"]})");
     Engine::Impl& engine = bench.engine().impl();
-    engine.chat = chat_template(*engine.gguf, model_name == "gemma3" ? "gemma" : "chatml");
+    engine.chat = load_chat_template(*engine.gguf, *engine.tokenizer, model_name == "gemma3" ? "gemma" : "chatml");
     CHECK(prompt_around(bench).before.size() == (model_name.ends_with("bos.gguf") ? 1 : 0));
     // What was evicted is in the pages all the same.
     for (const std::string policy : {"h2o", "zsmerge", "none"}) {

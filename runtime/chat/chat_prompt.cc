@@ -1,0 +1,216 @@
+#include "runtime/chat/chat_prompt.h"
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+#include "base/try.h"
+#include "runtime/chat/date.h"
+#include "runtime/chat/message_text.h"
+#include "runtime/jinja/globals.h"
+#include "runtime/jinja/json_value.h"
+
+namespace reform {
+namespace {
+
+using Kind = MessagePart::Kind;
+constexpr int32_t kOfOptions = -1;  // the source of what ChatOptions say
+
+// Only words, never special tokens.
+std::string valid_text(std::string_view bytes) {
+  TextStream stream;
+  std::string text = stream.push(bytes);
+  return text + stream.finish();
+}
+
+Result<jinja::Variables> variables_of(const ChatTemplate& chat, std::span<const MessageText> contents,
+                                      std::span<const ChatMessage> messages, const ChatOptions& options) {
+  std::vector<jinja::Value> list;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    auto message = std::make_shared<jinja::Dict>();
+    message->set("role", messages[i].role);
+    message->set("content", jinja::Text(contents[i].bytes(), int32_t(i)));
+    list.emplace_back(std::move(message));
+  }
+  TRY_ASSIGN(const std::tm now, chat_date(options.date));
+  jinja::Variables variables = {{"messages", jinja::Value::list(std::move(list))},
+                                {"tools", jinja::None{}},
+                                {"documents", jinja::None{}},
+                                {"add_generation_prompt", true},
+                                {"strftime_now", jinja::strftime_now(now)}};
+  variables.insert(variables.end(), chat.special.begin(), chat.special.end());
+  if (options.variables.empty()) return variables;
+  TRY_ASSIGN(const jinja::Value given, jinja::value_of_json(options.variables, kOfOptions));
+  for (const auto& [name, value] : given.dict()->items) {
+    const std::string& key = name.bytes();
+    if (key == "messages") return Status{Code::kUsage, "the template's variables cannot replace the messages"};
+    std::erase_if(variables, [&](const auto& variable) { return variable.first == key; });
+    variables.emplace_back(key, value);
+  }
+  return variables;
+}
+
+Result<jinja::Text> render(const ChatTemplate& chat, std::span<const MessageText> contents,
+                           std::span<const ChatMessage> messages, const ChatOptions& options) {
+  TRY_ASSIGN(const jinja::Variables variables, variables_of(chat, contents, messages, options));
+  jinja::Limits limits;
+  for (const MessageText& content : contents) {
+    limits.bytes += 64 * int64_t(content.bytes().size());
+    limits.steps += 4 * int64_t(content.bytes().size());
+  }
+  auto text = chat.parsed.render(variables, limits);
+  if (!text.ok()) return Status{Code::kUsage, "the chat template refuses the messages: " + text.status().message};
+  return text;
+}
+
+std::vector<MessageText> texts_of(const Tokenizer& tokenizer, std::span<const ChatMessage> messages) {
+  std::vector<MessageText> contents;
+  for (const ChatMessage& message : messages) contents.emplace_back(tokenizer, message);
+  return contents;
+}
+
+// A piece of the prompt, of the template or of a message.
+struct Piece {
+  PromptPiece what;
+  bool of_template = false;
+};
+
+void append_template(const Tokenizer& tokenizer, std::string_view text, std::vector<Piece>& pieces) {
+  for (const Tokenizer::Stretch& stretch : tokenizer.cut_at_special(text)) {
+    Piece piece{{}, true};
+    if (stretch.id >= 0)
+      piece.what.ids = {stretch.id};
+    else
+      piece.what.text = valid_text(text.substr(stretch.begin, stretch.end - stretch.begin));
+    pieces.push_back(std::move(piece));
+  }
+}
+
+std::vector<Piece> pieces_of(const Tokenizer& tokenizer, const jinja::Text& text,
+                             std::span<const MessageText> contents) {
+  std::vector<Piece> pieces;
+  size_t done = 0;
+  const std::string_view bytes = text.bytes();
+  for (const jinja::Origin& origin : text.origins()) {
+    append_template(tokenizer, bytes.substr(done, origin.begin - done), pieces);
+    done = origin.end;
+    const size_t n = origin.end - origin.begin;
+    std::vector<PromptPiece> of_message;
+    if (origin.source >= 0 && origin.at >= 0)
+      contents[size_t(origin.source)].append_pieces(size_t(origin.at), size_t(origin.at) + n, of_message);
+    else
+      of_message.push_back({Kind::kOther, valid_text(bytes.substr(origin.begin, n)), {}});
+    for (PromptPiece& piece : of_message) pieces.push_back({std::move(piece), false});
+  }
+  append_template(tokenizer, bytes.substr(done), pieces);
+  return pieces;
+}
+
+class PromptEncoder {
+ public:
+  explicit PromptEncoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  // The template's text is encoded together with a message's that touches it, as a tokenizer would that sees the whole;
+  // the pieces of a message are not, since tokens as stored lie between them.
+  Result<Prompt> run(const std::vector<Piece>& pieces) {
+    for (size_t begin = 0; begin < pieces.size();) {
+      size_t end = begin + 1;
+      while (end < pieces.size() && is_text(pieces[begin]) && is_text(pieces[end]) &&
+             pieces[end].of_template != pieces[end - 1].of_template)
+        ++end;
+      TRY(add(std::span(pieces).subspan(begin, end - begin)));
+      begin = end;
+    }
+    return std::move(prompt_);
+  }
+
+  void add_bos(int32_t id) {
+    prompt_.ids.push_back(id);
+    ++prompt_.template_tokens;
+  }
+
+ private:
+  static bool is_text(const Piece& piece) { return piece.what.ids.empty(); }
+
+  void count(Kind kind, size_t at_id) {
+    if (kind == Kind::kQuestion && prompt_.question_tokens == 0) prompt_.question_begin = int64_t(at_id);
+    ++(kind == Kind::kQuestion  ? prompt_.question_tokens
+       : kind == Kind::kPassage ? prompt_.passage_tokens
+                                : prompt_.template_tokens);
+  }
+
+  Status add(std::span<const Piece> run) {
+    if (!is_text(run[0])) {
+      for (const int32_t id : run[0].what.ids) {
+        count(run[0].what.kind, prompt_.ids.size());
+        prompt_.ids.push_back(id);
+      }
+      return {};
+    }
+    std::string text;
+    std::vector<size_t> ends;
+    for (const Piece& piece : run) {
+      text += piece.what.text;
+      ends.push_back(text.size());
+    }
+    // token_bytes() of a special token is empty.
+    const bool at_start = prompt_.ids.empty() || tokenizer_.token_bytes(prompt_.ids.back(), false).empty();
+    TRY_ASSIGN(const TokenBatch batch, tokenizer_.encode_measured(text, at_start));
+    size_t end = 0, piece = 0;
+    for (size_t i = 0; i < batch.ids.size(); ++i) {
+      end += batch.byte_lengths[i];  // a token belongs to the piece that its last byte is of
+      while (piece + 1 < run.size() && end > ends[piece]) ++piece;
+      count(run[piece].what.kind, prompt_.ids.size());
+      prompt_.ids.push_back(batch.ids[i]);
+    }
+    return {};
+  }
+
+  const Tokenizer& tokenizer_;
+  Prompt prompt_;
+};
+
+bool shows(const jinja::Text& text, int32_t source) {
+  return std::any_of(text.origins().begin(), text.origins().end(),
+                     [&](const jinja::Origin& origin) { return origin.source == source; });
+}
+
+// The system text in front of the first turn that is not the system's.
+std::vector<ChatMessage> with_system_in_turn(std::vector<ChatMessage> messages) {
+  std::vector<MessagePart> parts = std::move(messages[0].parts);
+  parts.push_back({Kind::kOther, "\n\n", {}});
+  messages.erase(messages.begin());
+  messages[0].parts.insert(messages[0].parts.begin(), parts.begin(), parts.end());
+  return messages;
+}
+
+}  // namespace
+
+Result<jinja::Text> render_chat(const ChatTemplate& chat, const Tokenizer& tokenizer,
+                                std::span<const ChatMessage> messages, const ChatOptions& options) {
+  return render(chat, texts_of(tokenizer, messages), messages, options);
+}
+
+Result<Prompt> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer, std::vector<ChatMessage> messages,
+                           const ChatOptions& options) {
+  std::vector<MessageText> contents = texts_of(tokenizer, messages);
+  auto text = render(chat, contents, messages, options);
+  const bool has_system = messages.size() > 1 && messages[0].role == "system";
+  if (has_system && (!text.ok() || !shows(text.value(), 0))) {
+    messages = with_system_in_turn(std::move(messages));
+    contents = texts_of(tokenizer, messages);
+    text = render(chat, contents, messages, options);
+  }
+  if (!text.ok()) return text.status();
+  if (!contents.back().bytes().empty() && !shows(text.value(), int32_t(messages.size()) - 1))
+    return Status{Code::kUsage,
+                  "the chat template leaves out what the user says; name another one with --chat-template"};
+  PromptEncoder encoder(tokenizer);
+  const std::vector<Piece> pieces = pieces_of(tokenizer, text.value(), contents);
+  const bool begins_with_bos =
+      !pieces.empty() && pieces[0].what.ids.size() == 1 && pieces[0].what.ids[0] == tokenizer.bos();
+  if (tokenizer.add_bos() && !begins_with_bos) encoder.add_bos(tokenizer.bos());
+  return encoder.run(pieces);
+}
+
+}  // namespace reform

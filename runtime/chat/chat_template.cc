@@ -1,0 +1,106 @@
+#include "runtime/chat/chat_template.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/small_file.h"
+#include "base/try.h"
+#include "runtime/chat/built_in.h"
+#include "runtime/model/gguf.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace reform {
+namespace {
+
+constexpr const char* kKey = "tokenizer.chat_template";
+constexpr const char* kDefault = "default";
+
+Result<jinja::Variables> special_tokens(const Gguf& gguf, const Tokenizer& tokenizer) {
+  constexpr struct {
+    const char *variable, *key;
+  } kTokens[] = {{"bos_token", "tokenizer.ggml.bos_token_id"},
+                 {"eos_token", "tokenizer.ggml.eos_token_id"},
+                 {"unk_token", "tokenizer.ggml.unknown_token_id"},
+                 {"pad_token", "tokenizer.ggml.padding_token_id"}};
+  jinja::Variables variables;
+  for (const auto& token : kTokens) {
+    TRY_ASSIGN(const auto id, gguf.get_int(token.key));
+    if (!id || *id < 0 || *id >= tokenizer.n_vocab()) continue;
+    const std::string text = tokenizer.token_bytes(int32_t(*id), /*special=*/true);
+    if (!text.empty()) variables.emplace_back(token.variable, jinja::Value(text));
+  }
+  return variables;
+}
+
+// The file's template of that name.
+Result<std::string> stored_source(const Gguf& gguf, const std::string& name) {
+  const std::string key = name == kDefault ? kKey : std::string(kKey) + "." + name;
+  TRY_ASSIGN(const auto source, gguf.get_string(key));
+  return std::string(source.value_or(""));
+}
+
+std::string list_of(std::vector<std::string> names) {
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+Result<ChatTemplate> make(std::string name, std::string source, const std::string& where) {
+  auto parsed = jinja::Template::parse(source);
+  if (!parsed.ok()) {
+    return Status{Code::kUsage, where + ": the chat template cannot be read: " + parsed.status().message +
+                                    "; name another one with --chat-template"};
+  }
+  return ChatTemplate{std::move(name), std::move(source), std::move(parsed).value(), {}};
+}
+
+Result<ChatTemplate> named(const Gguf& gguf, const std::string& wanted) {
+  constexpr int64_t kMostBytes = 1 << 20;
+  TRY_ASSIGN(const std::vector<std::string> names, template_names(gguf));
+  if (std::find(names.begin(), names.end(), wanted) != names.end()) {
+    TRY_ASSIGN(std::string source, stored_source(gguf, wanted));
+    return make(wanted, std::move(source), gguf.path());
+  }
+  std::vector<std::string> built_in;
+  for (const BuiltInTemplate& one : built_in_templates()) {
+    if (one.name == wanted) return make(wanted, std::string(one.source), wanted);
+    built_in.emplace_back(one.name);
+  }
+  std::error_code error;
+  if (std::filesystem::exists(wanted, error)) {
+    TRY_ASSIGN(std::string source, read_small_file(wanted, kMostBytes));
+    return make(wanted, std::move(source), wanted);
+  }
+  return Status{Code::kUsage, "there is no chat template '" + wanted + "': it is no file, and the names are " +
+                                  list_of(built_in) +
+                                  (names.empty() ? "" : ", and this model's own " + list_of(names))};
+}
+
+Result<ChatTemplate> chosen(const Gguf& gguf, const std::string& wanted) {
+  if (!wanted.empty()) return named(gguf, wanted);
+  TRY_ASSIGN(const std::vector<std::string> names, template_names(gguf));
+  return named(gguf, names.empty() ? kBaseTemplate : names[0]);
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> template_names(const Gguf& gguf) {
+  std::vector<std::string> names;
+  TRY_ASSIGN(const auto own, gguf.get_string(kKey));
+  if (own && !own->empty()) names.emplace_back(kDefault);
+  TRY_ASSIGN(const auto others, gguf.get_strings("tokenizer.chat_templates"));
+  for (const std::string_view name : others.value_or(std::vector<std::string_view>())) {
+    if (name == kDefault) continue;
+    TRY_ASSIGN(const std::string source, stored_source(gguf, std::string(name)));
+    if (!source.empty()) names.emplace_back(name);
+  }
+  return names;
+}
+
+Result<ChatTemplate> load_chat_template(const Gguf& gguf, const Tokenizer& tokenizer, const std::string& wanted) {
+  TRY_ASSIGN(ChatTemplate chat, chosen(gguf, wanted));
+  TRY_ASSIGN(chat.special, special_tokens(gguf, tokenizer));
+  return chat;
+}
+
+}  // namespace reform

@@ -1,0 +1,38 @@
+#include "runtime/chat/date.h"
+
+#include <reform/chat.h>
+
+#include "base/try.h"
+#include "runtime/jinja/json_value.h"
+
+namespace reform {
+
+Result<std::tm> chat_date(const std::string& date) {
+  std::tm time{};
+  if (date.empty()) {
+    const std::time_t now = std::time(nullptr);
+    localtime_r(&now, &time);
+    return time;
+  }
+  for (const char* format : {"%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"}) {
+    time = {};
+    const char* const end = strptime(date.c_str(), format, &time);
+    if (end == nullptr || *end != '\0' || date.size() < 10 || date[4] != '-') continue;
+    std::tm checked = time;  // strptime() takes 31 April
+    checked.tm_isdst = -1;
+    std::mktime(&checked);
+    if (checked.tm_mday == time.tm_mday && checked.tm_mon == time.tm_mon) return time;
+  }
+  return Status{Code::kUsage, "'" + date + "' is not a date; expected one as 2026-03-07, or 2026-03-07T09:05"};
+}
+
+Status ChatOptions::validate() const {
+  TRY(chat_date(date));
+  if (variables.empty()) return {};
+  const auto parsed = jinja::value_of_json(variables, 0);
+  if (!parsed.ok()) return {Code::kUsage, "the template's variables: " + parsed.status().message};
+  if (!parsed.value().is_dict()) return {Code::kUsage, "the template's variables: expected a JSON object"};
+  return {};
+}
+
+}  // namespace reform
