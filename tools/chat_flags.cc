@@ -16,7 +16,7 @@ void add_chat_flags(CLI::App& verb, ChatFlags& flags, EngineOptions& engine, Cha
       verb.add_option("--chat-template", engine.chat_template,
                       "Instead of the model's own: a Jinja file, another template in the model's file by its "
                       "name, or chatml, llama3, gemma, mistral or base")
-          ->type_name("FILE|NAME")
+          ->type_name("TEMPLATE")
           ->group("Chat template");
   flags.kwargs = verb.add_option("--chat-template-kwargs", options.variables,
                                  "More variables for it, as '{\"enable_thinking\": false}'")

@@ -95,7 +95,7 @@ class AnswersFile(unittest.TestCase):
 class Prompts(unittest.TestCase):
     def test_evidence_stands_in_the_prompt_as_ask_would_put_it(self):
         source = (Path(__file__).resolve().parents[2] / "runtime/recompute/prompt.cc").read_text()
-        for words in (f'kSkipped = "{prompt.SKIPPED}"'.replace("\n", "\\n"), 'add("\\n\\n", false'):
+        for words in (f'kSkipped = "{prompt.SKIPPED}"'.replace("\n", "\\n"), '{Kind::kOther, "\\n\\n", {}}'):
             self.assertIn(words, source)
         text = "ä one two".encode()
         self.assertEqual(replies.PROMPTS["evidence"](text, {"evidence": [[7, 10], [0, 6]]}, "Q?"), "ä one\n[...]\ntwo\n\nQ?")

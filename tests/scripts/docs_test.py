@@ -104,7 +104,7 @@ class Json(unittest.TestCase):
             "ask": cls.reform(*ask, "--show-prompt", "book", "Who keeps the gate?"),
             "ask without --show-prompt": cls.reform(*ask, "book", "Who keeps the gate?"),
             "search": cls.reform("search", "--gather-tokens", "32", "--edge-tokens", "8", "book", "Who keeps the gate?"),
-            "generate": cls.reform("generate", "--model", MODEL, "-n", "4", "The keeper"),
+            "generate": cls.reform("generate", "--model", MODEL, "-n", "4", "--show-prompt", "The keeper"),
             "contexts": cls.reform("contexts"),
             "show": cls.reform("show", "book"),
             "export": cls.reform("export", "book", home / "book.reform"),

@@ -53,7 +53,7 @@ std::string decode_plainly(IngestBench& bench, LoadedModel& model, KvCache& cach
 std::vector<int32_t> prompt_ids(IngestBench& bench) {
   const Engine::Impl& engine = bench.engine().impl();
   std::vector<int32_t> ids = take(assemble_prompt(*engine.tokenizer, engine.chat.value(), {}, {}, kQuestion)).ids;
-  if (engine.tokenizer->add_bos()) ids.erase(ids.begin());
+  if (ids[0] == engine.tokenizer->bos()) ids.erase(ids.begin());
   return ids;
 }
 

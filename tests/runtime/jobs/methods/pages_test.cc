@@ -124,7 +124,7 @@ struct Prepared {
 Prepared prompt_around(IngestBench& bench) {
   const Engine::Impl& engine = bench.engine().impl();
   std::vector<int32_t> ids = take(assemble_prompt(*engine.tokenizer, engine.chat.value(), {}, {}, kQuestion)).ids;
-  const auto n_before = ptrdiff_t(engine.tokenizer->add_bos());
+  const auto n_before = ptrdiff_t(ids[0] == engine.tokenizer->bos());
   return {{ids.begin(), ids.begin() + n_before}, {ids.begin() + n_before, ids.end()}};
 }
 
