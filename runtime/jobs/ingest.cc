@@ -164,7 +164,6 @@ Result<StoredFacts> facts_of(const IngestCall& call, const ContextEntry& entry, 
   facts.usable = entry.state.ok() ? use_stored(call, entry.meta, stored) : entry.state;
   if (!facts.usable.ok()) return facts;
   facts.appended = stored.state.part.source_begin_byte > 0;
-  facts.append_saved = facts.appended && entry.meta.n_tokens > stored.state.part.begin_tokens;
   facts.can_append = stored.state.can_append;
   if (replaces && (which == Which::kReplacement || !facts.complete)) {
     TRY_ASSIGN(facts.as_asked, are_as_asked(call, stored.settings));

@@ -15,12 +15,12 @@ bool begins_with_stored(TextMatch text) { return text == TextMatch::kSame || tex
 IngestDecision refuse(Status why) { return {.action = Action::kRefuse, .refusal = std::move(why)}; }
 
 IngestDecision decide_unfinished(const StoredFacts& context, const IngestFacts& facts, const std::string& name) {
-  // With nothing of it saved, every text would seem to be the one that was being appended.
-  if (context.appended && !context.append_saved && facts.on_existing != OnExisting::kAppend) {
+  // Whoever does not say --append means the whole context, even where the text is the one that was being appended.
+  if (context.appended && facts.on_existing != OnExisting::kAppend) {
     return refuse(
         {Code::kExists,
          fmt::format("an append to context '{}' is not finished: --append goes on with the same text and puts "
-                     "other text in its place, --replace begins the whole context anew",
+                     "other text in its place, --replace begins the whole context anew, reform rm removes it",
                      name)});
   }
   if (context.text == TextMatch::kUnknown) return {.action = Action::kCompare};

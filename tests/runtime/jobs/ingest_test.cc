@@ -261,8 +261,7 @@ TEST_CASE("an append that is stopped goes on, and takes further appends", "[runt
       CAPTURE(policy, chunk);
       must_ingest(bench, parts[0], options, Outcome::kIngested);
       CHECK(bench.ingest_stopped("parts", {parts[1]}, appending(options), chunk));
-      // Resumed by the same command, or by that of a user who has forgotten --append.
-      must_ingest(bench, parts[1], chunk == 1 ? options : appending(options), Outcome::kResumed);
+      must_ingest(bench, parts[1], appending(options), Outcome::kResumed);
       must_ingest(bench, parts[2], appending(options), Outcome::kAppended);
       check_same(bench.snapshot("parts"), whole);
       REQUIRE(bench.store().remove("parts").ok());

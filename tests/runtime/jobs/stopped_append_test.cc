@@ -7,7 +7,7 @@ using namespace reform;
 using namespace reform::test;
 using OnExisting = IngestOptions::OnExisting;
 
-TEST_CASE("append: who replaces instead, or forgets --append before anything is saved, does not append", "[runtime]") {
+TEST_CASE("append: who replaces instead, or forgets --append, does not append", "[runtime]") {
   IngestBench bench;
   IngestOptions plain = IngestBench::options("h2o"), append = plain, replace = plain;
   append.on_existing = OnExisting::kAppend, replace.on_existing = OnExisting::kReplace;
@@ -17,7 +17,7 @@ TEST_CASE("append: who replaces instead, or forgets --append before anything is 
     CAPTURE(chunk);
     REQUIRE(bench.ingest("parts", {base}, plain).ok());
     REQUIRE(bench.ingest_stopped("parts", {added}, append, chunk));
-    for (const std::string& text : {base, other})
+    for (const std::string& text : {base, other, added, added + other, base + added})
       CHECK(bench.ingest("parts", {text}, plain).status().code == Code::kExists);
     const auto replaced = bench.ingest("parts", {added}, replace);
     INFO(replaced.status().message);
