@@ -141,11 +141,15 @@ Status Disk::sync_directory(const std::string& path) const {
 
 // Removes files first, as RocksDB's file systems cannot remove a tree. Our trees are one folder deep.
 Status Disk::remove_tree(const std::string& path) const {
-  if (!path_exists(path)) return {};
+  TRY_ASSIGN(const bool is_there, path_exists(path));
+  if (!is_there) return {};
   TRY_ASSIGN(const auto names, list_directory(path));
   for (const std::string& name : names) {
     const std::string inside = path + "/" + name;
-    if (std::filesystem::is_directory(std::filesystem::symlink_status(inside))) {
+    std::error_code error;
+    const auto found = std::filesystem::symlink_status(inside, error);
+    if (found.type() == std::filesystem::file_type::none) return os_error("look at", inside, error.value());
+    if (std::filesystem::is_directory(found)) {
       TRY(remove_tree(inside));
       continue;
     }

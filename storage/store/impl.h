@@ -33,7 +33,7 @@ struct NamedContext {
   std::string replaces;  // id of the context that it is to replace
   bool intact = false;   // its ledger can be read
   bool complete = false;
-  Status unread;  // kIo if its ledger could not be read at all
+  Status unread;  // the system refused to read its ledger
 };
 
 class DirectoryStore final : public ContextStore {
