@@ -292,6 +292,15 @@ Result<TextMatch> open_unfinished(IngestCall& call, Which which, IngestTarget& t
   return same ? TextMatch::kPrefix : TextMatch::kOther;
 }
 
+// Takes back what the call that was stopped has added.
+Status cut_back(const IngestCall& call, IngestTarget target) {
+  TRY_ASSIGN(const auto writer, call.store.contexts->open_writer(call.name, target.which, {.may_evict = false}));
+  TRY(check_unchanged(*target.stored, writer->meta()));
+  target.state.can_append = false;
+  target.state.append = {};
+  return writer->truncate(target.state.part.begin_tokens, to_json(target.sources_before), to_json(target.state));
+}
+
 Result<IngestResult> result_of(IngestCall& call, Outcome outcome) {
   IngestResult r;
   TRY_ASSIGN(const ContextEntry entry, call.store.contexts->find(call.name));
@@ -371,6 +380,7 @@ Result<IngestResult> decide_and_carry_out(IngestCall& call) {
       target = {};
       TRY(call.store.contexts->remove(call.name, Which::kReplacement));
     }
+    if (decision.cut_back) TRY(cut_back(call, std::exchange(target, {})));
     if (decision.action == Action::kRefuse) return decision.refusal;
     Status failed;
     if (decision.action == Action::kCompare) {

@@ -51,6 +51,7 @@ struct IngestDecision {
   } action = Action::kBegin;
   Which which = Which::kCurrent;
   bool drop_replacement = false;  // before anything else
+  bool cut_back = false;          // drop what the unfinished call has added to the current context, before refusing
   Status refusal = {};
 };
 

@@ -19,6 +19,13 @@ constexpr double kReportEveryMs = 100;
 
 }  // namespace
 
+Status check_unchanged(const ContextMeta& then, const ContextMeta& now) {
+  if (now.id == then.id && now.n_tokens == then.n_tokens && now.progress == then.progress &&
+      now.sources == then.sources)
+    return {};
+  return {Code::kBusy, fmt::format("context '{}' was changed by another process meanwhile; run this again", then.name)};
+}
+
 void IngestCall::note_evictions() {
   auto evictions = take_evictions(*store.contexts, engine.log);
   evicted.insert(evicted.end(), evictions.begin(), evictions.end());
@@ -150,12 +157,7 @@ Status IngestJob::open_writer() {
   if (opened.status().code == Code::kNoSpace && target_.stored)
     return {Code::kNoSpace, fmt::format("{}; context '{}' stays as it was", opened.status().message, name_)};
   TRY_ASSIGN(writer_, std::move(opened));
-  if (!target_.stored) return {};
-  const ContextMeta &now = writer_->meta(), &then = *target_.stored;
-  if (now.id == then.id && now.n_tokens == then.n_tokens && now.progress == then.progress &&
-      now.sources == then.sources)
-    return {};
-  return {Code::kBusy, fmt::format("context '{}' was changed by another process meanwhile; run this again", name_)};
+  return target_.stored ? check_unchanged(*target_.stored, writer_->meta()) : Status{};
 }
 
 Status IngestJob::open_context() {

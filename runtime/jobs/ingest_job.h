@@ -55,6 +55,9 @@ struct IngestTarget {
   std::string sources_json() { return sources.json(sources_before, pump->reader().files()); }
 };
 
+// kBusy if a context that was looked at without a lock is not as it was then.
+Status check_unchanged(const ContextMeta& then, const ContextMeta& now);
+
 class IngestJob {
  public:
   IngestJob(IngestCall& call, IngestTarget target)

@@ -51,8 +51,8 @@ constexpr Row kRows[] = {
     {"append", "append= append<", "*", "*", "resume current"},
     {"append", "append!", "*", "file", "restart the append of current"},
     {"append", "append!", "*", "stream",
-     "refuse: context 'c' was begun with other text and is not finished; feed it the same text, or --append another "
-     "file in its place"},
+     "cut back, refuse: an unfinished append to context 'c' had begun with other text and is dropped now; the standard "
+     "input that was compared with it must be fed again"},
 
     {"append", "complete? complete= complete< complete!", "*", "*", "append to current"},
     {"append", "complete-no-start", "*", "*", "refuse: context 'c' does not say where an append starts"},
@@ -79,8 +79,9 @@ constexpr Row kRows[] = {
     {"replace", "first= first<", "none", "*", "resume current"},
     {"replace", "first!", "none", "file", "begin replacement"},
     {"replace", "first!", "none", "stream",
-     "refuse: an unfinished context 'c' had begun with other text; the standard input that was compared with it must "
-     "be fed again"},
+     "cut back, refuse: an unfinished context 'c' had begun with other text and is dropped now; the standard input "
+     "that "
+     "was compared with it must be fed again"},
 };
 
 bool is_among(const std::string& word, const std::string& words) {
@@ -116,7 +117,7 @@ std::string in_words(const IngestDecision& d) {
                              : d.action == Action::kRestartAppend ? fmt::format("restart the append of {}", which)
                              : d.action == Action::kNothing       ? "nothing"
                                                                   : "refuse: " + d.refusal.message;
-  return (d.drop_replacement ? "drop, " : "") + action;
+  return (d.drop_replacement ? "drop, " : d.cut_back ? "cut back, " : "") + action;
 }
 
 }  // namespace

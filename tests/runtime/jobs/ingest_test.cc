@@ -458,20 +458,6 @@ TEST_CASE("replace: an unfinished first ingest of the same text is gone on with"
   check_same(bench.snapshot("parts"), ingested(bench, {text}, options));
 }
 
-TEST_CASE("append: an unfinished one gives way to another file, not to another stream", "[runtime]") {
-  IngestBench bench;
-  const IngestOptions options = IngestBench::options("h2o");
-  const std::string base = made_text(51, 900), dropped = made_text(52, 900), wanted = made_text(53, 700);
-  const Snapshot whole = ingested(bench, {base + wanted}, options);
-  must_ingest(bench, base, options, Outcome::kIngested);
-  REQUIRE(bench.ingest_stopped("parts", {dropped}, appending(options), 2));
-  CHECK(bench.ingest("parts", {wanted}, appending(options)).status().code == Code::kExists);
-  const auto r = bench.ingest_file("parts", wanted, appending(options));
-  REQUIRE(r.status().message == "");
-  CHECK(int(r.value().outcome) == int(Outcome::kAppended));
-  check_same(bench.snapshot("parts"), whole);
-}
-
 TEST_CASE("append: a context that another has changed while the text was read is left alone", "[runtime]") {
   // A stream that appends to the context itself before it gives its text.
   struct Meddler : std::stringbuf {
