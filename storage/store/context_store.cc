@@ -243,11 +243,13 @@ Result<std::vector<ContextEntry>> DirectoryStore::try_find(std::span<const std::
   return entries;
 }
 
-// kExists unless a context of this name, or a replacement of it, may be made now. Returns the id of the context to
-// replace.
+// Not ok unless a context of this name, or a replacement of it, may be made now: kBusy while somebody makes or writes
+// what has the name, else kExists. Returns the id of the context to replace.
 Result<std::string> DirectoryStore::check_free(const std::string& name, Which which) const {
   const auto taken = find_named(name, which);
   if (taken.ok()) {
+    const auto idle = FileLock::acquire(dir_.lock_path(taken.value().id), FileLock::Mode::kShared);
+    if (!idle.ok()) return busy(name, idle.status());
     const char* what = which == Which::kCurrent ? "context" : "replacement of context";
     return Status{Code::kExists, fmt::format("there is a {} \"{}\" already in {}", what, name, dir_.path())};
   }

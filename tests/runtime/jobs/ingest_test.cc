@@ -458,7 +458,8 @@ TEST_CASE("replace: an unfinished first ingest of the same text is gone on with"
   check_same(bench.snapshot("parts"), ingested(bench, {text}, options));
 }
 
-TEST_CASE("append: a context that another has changed while the text was read is left alone", "[runtime]") {
+TEST_CASE("append: a context that another changes, removes or makes while the text is read is left alone",
+          "[runtime]") {
   // A stream that appends to the context itself before it gives its text.
   struct Meddler : std::stringbuf {
     std::function<void()> meddle;
@@ -482,4 +483,16 @@ TEST_CASE("append: a context that another has changed while the text was read is
   const auto r = reform::ingest(bench.engine(), bench.store(), "parts", {{"late", &in}}, appending(options));
   CHECK(r.status().code == Code::kBusy);
   CHECK(bench.store().find("parts").value().source_bytes == int64_t(base.size() + first.size()));
+
+  for (const bool is_made : {false, true}) {  // removed, then made
+    text.str(second), in.clear();
+    text.meddle = [&] {
+      REQUIRE(
+          (is_made ? other.ingest_into(bench.store(), "parts", first, options).status() : bench.store().remove("parts"))
+              .ok());
+    };
+    const auto late = reform::ingest(bench.engine(), bench.store(), "parts", {{"late", &in}}, appending(options));
+    CHECK(late.status().code == Code::kBusy);
+    CHECK(late.status().message.find("run this again") != std::string::npos);
+  }
 }
