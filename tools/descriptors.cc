@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -37,6 +38,16 @@ int write_fully(int fd, std::string_view bytes) {
 int late_write_error(int fd) {
   const int copy = ::dup(fd);
   return copy >= 0 && ::close(copy) != 0 ? errno : 0;
+}
+
+std::string stream_into(const std::string& path) {
+  struct stat there, open;
+  if (::stat(path.c_str(), &there) != 0 || !S_ISREG(there.st_mode)) return "";
+  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fstat(fd, &open) != 0 || open.st_dev != there.st_dev || open.st_ino != there.st_ino) continue;
+    return fd == STDOUT_FILENO ? "standard output" : "standard error";
+  }
+  return "";
 }
 
 }  // namespace reform::tool

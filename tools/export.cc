@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "tools/descriptors.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
@@ -31,6 +32,17 @@ Status check_stdout(const Output& out) {
   return {};
 }
 
+Status check_file(const std::string& file, const Store& store) {
+  if (StorePlaces(store.dir()).hold(file))
+    return {Code::kUsage, file + ": lies in the store; an export goes elsewhere"};
+  if (const std::string stream = stream_into(file); !stream.empty())
+    return {Code::kUsage,
+            fmt::format("{}: {} goes there already; name another file, or '-', which writes the export to "
+                        "standard output",
+                        file, stream)};
+  return {};
+}
+
 Status run_export(const ExportFlags& flags, Output& out) {
   const bool to_stdout = flags.file == kStdout;
   if (to_stdout) {
@@ -38,8 +50,9 @@ Status run_export(const ExportFlags& flags, Output& out) {
   }
   auto store = open_existing(flags.store_dir, {flags.name});
   if (!store.ok()) return store.status();
-  if (!to_stdout && StorePlaces(store.value()->dir()).hold(flags.file))
-    return {Code::kUsage, flags.file + ": lies in the store; an export goes elsewhere"};
+  if (!to_stdout) {
+    if (Status s = check_file(flags.file, *store.value()); !s.ok()) return s;
+  }
   const CancelScope scope;
   ExportTarget to{flags.file, flags.force, {}};
   if (to_stdout) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#include "tools/descriptors.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/json_output.h"
@@ -70,6 +71,8 @@ Status write_heads(const std::string& path, const std::string& json) {
 Status check_writable(const std::string& file) {
   std::error_code error;
   if (std::filesystem::is_directory(file, error)) return errno_status(EISDIR, file);
+  if (const std::string stream = stream_into(file); !stream.empty())
+    return {Code::kUsage, fmt::format("{}: {} goes there already; name another file", file, stream)};
   if (file.empty() || ::access(file.c_str(), W_OK) == 0) return {};
   if (errno != ENOENT) return errno_status(errno, file + ": cannot be written");
   std::filesystem::path target = file;  // of a link that leads to nothing yet: the file is made there

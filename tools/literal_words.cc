@@ -20,16 +20,46 @@ std::string taken_off(std::string value) {
   return value;
 }
 
+// Whether the word after this one is its value: -m and --model, also -qm, but neither -mFILE nor --model=FILE.
+bool wants_value(const std::string& word, const std::set<std::string>& value_options) {
+  if (word.starts_with("--")) return value_options.contains(word);
+  for (size_t i = 1; word.starts_with('-') && i < word.size(); ++i)
+    if (value_options.contains({'-', word[i]})) return i + 1 == word.size();
+  return false;
+}
+
+// The `--` that ends the options: the first that is no option's value.
+size_t end_of_options(const std::vector<std::string>& words, const std::set<std::string>& value_options) {
+  size_t i = 0;
+  while (i < words.size() && words[i] != "--") i += wants_value(words[i], value_options) ? 2 : 1;
+  return std::min(i, words.size());
+}
+
 }  // namespace
 
-std::vector<std::string> marked(std::vector<std::string> words) {
-  const auto end = std::find(words.begin(), words.end(), "--");
-  for (auto word = words.begin(); word != words.end(); ++word) {
-    if (ends_like_a_list(*word)) word->push_back(kMark);
-    if (word > end || word->starts_with(kMark)) word->insert(word->begin(), kMark);  // so it is no option
+std::set<std::string> value_options(const CLI::App& app) {
+  std::set<std::string> names;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+    for (const CLI::Option* option : verb->get_options()) {
+      if (option->get_items_expected_min() == 0) continue;
+      for (const std::string& name : option->get_lnames()) names.insert("--" + name);
+      for (const std::string& name : option->get_snames()) names.insert("-" + name);
+    }
   }
-  // Behind an option that lacks its value it stays, to be an error.
-  if (end != words.end() && end != words.begin() && !(end - 1)->starts_with('-')) words.erase(end);
+  return names;
+}
+
+std::vector<std::string> marked(std::vector<std::string> words, const std::set<std::string>& value_options) {
+  const size_t end = end_of_options(words, value_options);
+  const auto is_option = [](const std::string& word) { return word.starts_with('-'); };
+  const bool has_verb = !std::all_of(words.begin(), words.begin() + ptrdiff_t(end), is_option);
+  for (size_t i = 0; i < words.size(); ++i) {
+    std::string& word = words[i];
+    if (i == end + 1 && !has_verb && !is_option(word)) continue;  // the verb
+    if (ends_like_a_list(word)) word.push_back(kMark);
+    if (i > end || word.starts_with(kMark)) word.insert(word.begin(), kMark);  // so it is no option
+  }
+  if (end < words.size()) words.erase(words.begin() + ptrdiff_t(end));
   return words;
 }
 

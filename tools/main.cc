@@ -81,14 +81,20 @@ std::string describe_missing(const CLI::App& verb) {
   return fmt::format("{} {} missing", fmt::join(names, some_given ? " or " : " and "), all ? "are" : "is");
 }
 
+std::string describe_extra(const Words& words) {
+  return fmt::format("The following {} not expected: {}", words.size() == 1 ? "argument was" : "arguments were",
+                     fmt::join(words, " "));
+}
+
 // What is wrong with the command line. If an argument is missing or too many, it adds the right form.
 std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   if (const std::string verb = unknown_verb(app); !verb.empty())
     return fmt::format("there is no verb '{}' (reform --help explains)", verb);
   const auto chosen = app.get_subcommands();
-  if (chosen.empty()) return fmt::format("{} (reform --help explains)", without_marks(error.what()));
+  const bool is_extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;  // CLI11 lists them backwards
+  std::string what = without_marks(is_extra ? describe_extra(app.remaining(/*recurse=*/true)) : error.what());
+  if (chosen.empty()) return fmt::format("{} (reform --help explains)", what);
   const CLI::App& verb = *chosen.front();
-  std::string what = without_marks(error.what());
   const bool is_missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
   const bool is_option = what.starts_with('-') || what.find(" or -") != std::string::npos;
   const bool is_count = dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr;
@@ -142,7 +148,7 @@ int run(int argc, char** argv) {
 
   ProgressLine& progress = ProgressLine::standard_error();
   try {
-    Words given = marked(words);
+    Words given = marked(words, value_options(app));
     std::reverse(given.begin(), given.end());  // CLI11 takes words from the back
     app.parse(std::move(given));
   } catch (const CLI::CallForHelp&) {

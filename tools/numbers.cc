@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <limits>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -11,11 +10,7 @@
 namespace reform::tool {
 namespace {
 
-std::string shown(Range<int64_t> range) {
-  return range.most == std::numeric_limits<int64_t>::max()
-             ? fmt::format("a whole number, {} or more", range.least)
-             : fmt::format("a whole number from {} to {}", range.least, range.most);
-}
+std::string shown(Range<int64_t> range) { return fmt::format("a whole number from {} to {}", range.least, range.most); }
 std::string shown(Range<double> range) { return fmt::format("a number from {} to {}", range.least, range.most); }
 
 template <class Number>

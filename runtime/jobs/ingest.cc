@@ -153,18 +153,14 @@ Result<StoredFacts> facts_of(const IngestCall& call, const ContextEntry& entry, 
   if (which == Which::kReplacement && !replaces) return facts;  // its existence is enough
   facts.complete = entry.meta.complete;
   if (entry.busy) {
-    facts.usable =
-        call.store.contexts->open_writer(call.name, which, {.may_evict = false}).status();  // says who holds it
-    if (facts.usable.ok())
-      facts.usable = {Code::kBusy,
-                      fmt::format("context '{}' has just been changed by another process; run this again", call.name)};
+    const Status held = call.store.contexts->open_writer(call.name, which, {.may_evict = false}).status();
+    facts.usable = held.ok() ? changed_meanwhile(call.name) : meanwhile(held, call.name);  // says who holds it
     return facts;
   }
   IngestTarget stored;
   facts.usable = entry.state.ok() ? use_stored(call, entry.meta, stored) : entry.state;
   if (!facts.usable.ok()) return facts;
   facts.appended = stored.state.part.source_begin_byte > 0;
-  facts.append_saved = facts.appended && entry.meta.n_tokens > stored.state.part.begin_tokens;
   facts.can_append = stored.state.can_append;
   if (replaces && (which == Which::kReplacement || !facts.complete)) {
     TRY_ASSIGN(facts.as_asked, are_as_asked(call, stored.settings));
@@ -276,7 +272,9 @@ Result<TextMatch> open_unfinished(IngestCall& call, Which which, IngestTarget& t
   target.which = which;
   std::vector<int64_t> checkpoints;
   {
-    TRY_ASSIGN(const auto reader, call.store.contexts->open_reader(call.name, which));
+    const auto opened = call.store.contexts->open_reader(call.name, which);
+    TRY(meanwhile(opened.status(), call.name));
+    const auto& reader = opened.value();
     TRY_ASSIGN(checkpoints, reader->checkpoints());
     target.stored = reader->meta();
   }
@@ -293,10 +291,25 @@ Result<TextMatch> open_unfinished(IngestCall& call, Which which, IngestTarget& t
   return same ? TextMatch::kPrefix : TextMatch::kOther;
 }
 
+// Takes back what the call that was stopped has added.
+Status cut_back(const IngestCall& call, IngestTarget target) {
+  const auto opened = call.store.contexts->open_writer(call.name, target.which, {.may_evict = false});
+  TRY(meanwhile(opened.status(), call.name));
+  const auto& writer = opened.value();
+  TRY(check_unchanged(*target.stored, writer->meta()));
+  target.state.can_append = false;
+  target.state.append = {};
+  return writer->truncate(target.state.part.begin_tokens, to_json(target.sources_before), to_json(target.state));
+}
+
 Result<IngestResult> result_of(IngestCall& call, Outcome outcome) {
   IngestResult r;
-  TRY_ASSIGN(const ContextEntry entry, call.store.contexts->find(call.name));
-  r.context = describe(entry);
+  const auto found = call.store.contexts->find(call.name);
+  if (found.status().code == Code::kNotFound)
+    return Status{Code::kNotFound,
+                  fmt::format("context '{}' is finished, but another process has removed it", call.name)};
+  TRY(found);
+  r.context = describe(found.value());
   r.outcome = outcome;
   r.tokens_run = call.n_run;
   r.evicted = std::move(call.evicted);
@@ -368,10 +381,14 @@ Result<IngestResult> decide_and_carry_out(IngestCall& call) {
   IngestTarget target;
   for (;;) {
     const IngestDecision decision = decide_ingest(facts, call.name);
+    const bool drops = decision.drop_replacement || decision.cut_back;
+    if (drops && target.pump != nullptr && target.pump->reader().bytes_read() == 0) return empty_text(call);
     if (decision.drop_replacement) {
       target = {};
-      TRY(call.store.contexts->remove(call.name, Which::kReplacement));
+      const Status dropped = call.store.contexts->remove(call.name, Which::kReplacement);
+      if (dropped.code != Code::kNotFound) TRY(dropped);
     }
+    if (decision.cut_back) TRY(cut_back(call, std::exchange(target, {})));
     if (decision.action == Action::kRefuse) return decision.refusal;
     Status failed;
     if (decision.action == Action::kCompare) {

@@ -14,24 +14,36 @@ bool begins_with_stored(TextMatch text) { return text == TextMatch::kSame || tex
 
 IngestDecision refuse(Status why) { return {.action = Action::kRefuse, .refusal = std::move(why)}; }
 
+// The comparison has consumed the stream. What it was compared with is dropped, as it would be for a file, so that the
+// same command works when it is repeated.
+IngestDecision refuse_stream(const std::string& what, const std::string& name) {
+  return refuse({Code::kExists,
+                 fmt::format("an unfinished {} '{}' had begun with other text and is dropped now; the standard input "
+                             "that was compared with it must be fed again",
+                             what, name)});
+}
+
 IngestDecision decide_unfinished(const StoredFacts& context, const IngestFacts& facts, const std::string& name) {
-  // With nothing of it saved, every text would seem to be the one that was being appended.
-  if (context.appended && !context.append_saved && facts.on_existing != OnExisting::kAppend) {
+  // Whoever does not say --append means the whole context, even where the text is the one that was being appended.
+  if (context.appended && facts.on_existing != OnExisting::kAppend) {
     return refuse(
         {Code::kExists,
          fmt::format("an append to context '{}' is not finished: --append goes on with the same text and puts "
-                     "other text in its place, --replace begins the whole context anew",
+                     "other text in its place, --replace begins the whole context anew, reform rm removes it",
                      name)});
   }
   if (context.text == TextMatch::kUnknown) return {.action = Action::kCompare};
   if (begins_with_stored(context.text)) return {.action = Action::kResume};
-  // An append from a stream cannot be restarted: the comparison has consumed the stream.
-  if (context.appended && facts.on_existing == OnExisting::kAppend && !facts.reads_stream)
-    return {.action = Action::kRestartAppend};
-  return refuse(
-      {Code::kExists,
-       fmt::format("context '{}' was begun with other text and is not finished; feed it the same text, or {}", name,
-                   context.appended ? "--append another file in its place" : "begin anew with --replace")});
+  if (context.appended && !facts.reads_stream) return {.action = Action::kRestartAppend};
+  if (context.appended) {
+    IngestDecision dropped = refuse_stream("append to context", name);
+    dropped.cut_back = true;
+    return dropped;
+  }
+  return refuse({Code::kExists,
+                 fmt::format("context '{}' was begun with other text and is not finished; feed it the same text, or "
+                             "begin anew with --replace",
+                             name)});
 }
 
 // The new context is made beside the current one, which stays until the new one is finished. An earlier call may have
@@ -45,12 +57,9 @@ IngestDecision decide_replace(const IngestFacts& facts, const std::string& name)
     if (begun.text == TextMatch::kUnknown) return {.action = Action::kCompare, .which = which};
     if (begins_with_stored(begun.text)) return {.action = Action::kResume, .which = which};
     if (facts.reads_stream) {
-      return {.action = Action::kRefuse,
-              .drop_replacement = replacing,
-              .refusal = {Code::kExists,
-                          fmt::format("an unfinished context '{}' had begun with other text{}; the standard input that "
-                                      "was compared with it must be fed again",
-                                      name, replacing ? " and is dropped now" : "")}};
+      IngestDecision dropped = refuse_stream("context", name);
+      (replacing ? dropped.drop_replacement : dropped.cut_back) = true;
+      return dropped;
     }
   }
   return {.action = Action::kBegin, .which = Which::kReplacement, .drop_replacement = replacing};

@@ -23,10 +23,9 @@ enum class TextMatch {
 };
 
 struct StoredFacts {
-  Status usable;              // kBusy: another process writes it. Other errors: it is damaged, or of another model
-  bool complete = false;      // all of its text was read
-  bool appended = false;      // the call that wrote it last appended to a complete context
-  bool append_saved = false;  // some of that call's text is in it
+  Status usable;          // kBusy: another process writes it. Other errors: it is damaged, or of another model
+  bool complete = false;  // all of its text was read
+  bool appended = false;  // the call that wrote it last appended to a complete context
   bool can_append = false;
   bool as_asked = false;  // its settings are those asked for now
   TextMatch text = TextMatch::kUnknown;
@@ -52,6 +51,7 @@ struct IngestDecision {
   } action = Action::kBegin;
   Which which = Which::kCurrent;
   bool drop_replacement = false;  // before anything else
+  bool cut_back = false;          // drop what the unfinished call has added to the current context, before refusing
   Status refusal = {};
 };
 

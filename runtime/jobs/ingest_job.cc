@@ -19,6 +19,21 @@ constexpr double kReportEveryMs = 100;
 
 }  // namespace
 
+Status changed_meanwhile(const std::string& name) {
+  return {Code::kBusy, fmt::format("context '{}' was changed by another process meanwhile; run this again", name)};
+}
+
+Status check_unchanged(const ContextMeta& then, const ContextMeta& now) {
+  const bool same = now.id == then.id && now.n_tokens == then.n_tokens && now.progress == then.progress &&
+                    now.sources == then.sources;
+  return same ? Status{} : changed_meanwhile(then.name);
+}
+
+Status meanwhile(const Status& status, const std::string& name) {
+  const bool changed = status.code == Code::kExists || status.code == Code::kNotFound;
+  return changed ? changed_meanwhile(name) : status;
+}
+
 void IngestCall::note_evictions() {
   auto evictions = take_evictions(*store.contexts, engine.log);
   evicted.insert(evicted.end(), evictions.begin(), evictions.end());
@@ -149,13 +164,9 @@ Status IngestJob::open_writer() {
   call_.note_evictions();
   if (opened.status().code == Code::kNoSpace && target_.stored)
     return {Code::kNoSpace, fmt::format("{}; context '{}' stays as it was", opened.status().message, name_)};
-  TRY_ASSIGN(writer_, std::move(opened));
-  if (!target_.stored) return {};
-  const ContextMeta &now = writer_->meta(), &then = *target_.stored;
-  if (now.id == then.id && now.n_tokens == then.n_tokens && now.progress == then.progress &&
-      now.sources == then.sources)
-    return {};
-  return {Code::kBusy, fmt::format("context '{}' was changed by another process meanwhile; run this again", name_)};
+  TRY(meanwhile(opened.status(), name_));
+  writer_ = std::move(opened).value();
+  return target_.stored ? check_unchanged(*target_.stored, writer_->meta()) : Status{};
 }
 
 Status IngestJob::open_context() {

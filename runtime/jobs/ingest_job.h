@@ -55,6 +55,12 @@ struct IngestTarget {
   std::string sources_json() { return sources.json(sources_before, pump->reader().files()); }
 };
 
+// A context is looked at without a lock, and may have changed before it is written. kBusy if it is not as it was then.
+Status check_unchanged(const ContextMeta& then, const ContextMeta& now);
+Status changed_meanwhile(const std::string& name);
+// The same for what the store says then: that it is there (kExists) or not (kNotFound).
+Status meanwhile(const Status& status, const std::string& name);
+
 class IngestJob {
  public:
   IngestJob(IngestCall& call, IngestTarget target)

@@ -61,8 +61,8 @@ Result<std::vector<OpenContext>> open_contexts(const Engine::Impl& engine, Conte
     TRY_ASSIGN(c.settings, parse_settings(c.data->meta().settings, name));
     TRY_ASSIGN(c.files, parse_sources(c.data->meta().sources, name));
     if (!c.data->meta().complete) {
-      return Status{Code::kBusy, fmt::format("context '{}' is not finished: run its ingest again, it goes on from what "
-                                             "was saved",
+      return Status{Code::kBusy, fmt::format("context '{}' is not finished: run the same ingest again, it goes on from "
+                                             "what was saved",
                                              name)};
     }
     const char* const advice =

@@ -148,8 +148,13 @@ Status not_utf8(const std::string& name, std::string_view start, std::string_vie
   const size_t from = pos - std::min(pos, kLikenessBytes / 2);
   const Likeness like = likeness(start.substr(0, kLikenessBytes), block.substr(from, kLikenessBytes));
   const std::string looks = like.what.empty() ? "" : fmt::format("it looks like {}: ", like.what);
-  return {Code::kBadText, fmt::format("{}: not UTF-8 at byte {} (0x{:02x}); {}{}, or convert it", name, byte,
-                                      uint8_t(block[pos]), looks, like.advice)};
+  // A NUL is valid UTF-8: it was their number.
+  const std::string found =
+      block[pos] != '\0'
+          ? fmt::format("0x{:02x}", uint8_t(block[pos]))
+          : fmt::format("0x00: {} of {} bytes are NULs", std::count(block.begin(), block.end(), '\0'), block.size());
+  return {Code::kBadText,
+          fmt::format("{}: not UTF-8 at byte {} ({}); {}{}, or convert it", name, byte, found, looks, like.advice)};
 }
 
 }  // namespace reform

@@ -39,7 +39,7 @@ Result<FileDescriptor> open_lock_file(const std::string& path) {
 
 // Whether there is no lock file, and this process may not make one.
 bool can_have_none(const std::string& path) {
-  return !path_exists(path) && ::access(std::filesystem::path(path).parent_path().c_str(), W_OK) != 0;
+  return is_absent(path) && ::access(std::filesystem::path(path).parent_path().c_str(), W_OK) != 0;
 }
 
 // 0, EWOULDBLOCK or another errno.

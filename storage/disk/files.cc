@@ -19,6 +19,13 @@
 
 namespace reform {
 
+namespace {
+
+// Whether an errno says that there is no such file. Any other says only that it could not be looked at.
+bool is_nothing(int error) { return error == ENOENT || error == ENOTDIR; }
+
+}  // namespace
+
 FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) ::close(fd_);
 }
@@ -77,9 +84,16 @@ Result<int64_t> file_bytes(const std::string& path) {
   return int64_t(info.st_size);
 }
 
-bool path_exists(const std::string& path) {
+Result<bool> path_exists(const std::string& path) {
   struct stat info;
-  return ::lstat(path.c_str(), &info) == 0;
+  if (::lstat(path.c_str(), &info) == 0) return true;
+  if (is_nothing(errno)) return false;
+  return os_error("look at", path, errno);
+}
+
+bool is_absent(const std::string& path) {
+  const auto there = path_exists(path);
+  return there.ok() && !there.value();
 }
 
 Result<DirectorySize> measure_directory(const std::string& path) {
@@ -89,7 +103,10 @@ Result<DirectorySize> measure_directory(const std::string& path) {
   ByteWriter out(seen);
   for (const std::string& name : names) {
     struct stat info;
-    if (::lstat((path + "/" + name).c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    const std::string inside = path + "/" + name;
+    const int error = ::lstat(inside.c_str(), &info) == 0 ? 0 : errno;
+    if (error != 0 && !is_nothing(error)) return os_error("look at", inside, error);
+    if (error != 0 || !S_ISREG(info.st_mode)) continue;
     size.bytes += int64_t(info.st_size);
     if (name.starts_with("use.json")) continue;  // a pin or a question does not change the context
     out.text(name);
@@ -103,7 +120,7 @@ Result<DirectorySize> measure_directory(const std::string& path) {
 
 int64_t tree_bytes(const std::string& path) {
   struct stat info;
-  if (::lstat(path.c_str(), &info) != 0) return 0;
+  if (::lstat(path.c_str(), &info) != 0) return is_nothing(errno) ? 0 : kUnreadableBytes;
   int64_t bytes = std::max(int64_t(S_ISREG(info.st_mode) ? info.st_size : 0), int64_t(info.st_blocks) * 512);
   if (!S_ISDIR(info.st_mode)) return bytes;
   const auto names = list_directory(path);

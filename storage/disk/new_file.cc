@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <filesystem>
 #include <random>
@@ -48,8 +50,21 @@ FileDescriptor lock_temporary(const std::string& path) {
   return FileDescriptor();
 }
 
-bool is_temporary_of(const std::string& name, const std::string& target) {
-  const std::string begin = target + ".";
+// What a temporary name begins with: the file's name and a dot. Of a long name it is as many whole characters as leave
+// room for the rest.
+std::string temporary_begin(const fs::path& target) {
+  std::string name = target.filename().string();
+  const int64_t most_bytes = ::pathconf(target.parent_path().c_str(), _PC_NAME_MAX);
+  const size_t rest = 1 + kRandomDigits + kPartial.size();
+  size_t kept = size_t(std::max<int64_t>(most_bytes < 0 ? NAME_MAX : most_bytes, int64_t(2 * rest))) - rest;
+  if (kept < name.size()) {
+    while (kept > 0 && (static_cast<unsigned char>(name[kept]) & 0xc0) == 0x80) --kept;
+    name.resize(kept);
+  }
+  return name + ".";
+}
+
+bool is_temporary(const std::string& name, const std::string& begin) {
   if (name.size() != begin.size() + kRandomDigits + kPartial.size()) return false;
   return name.starts_with(begin) && name.ends_with(kPartial) &&
          name.find_first_not_of("0123456789abcdef", begin.size()) == begin.size() + kRandomDigits;
@@ -62,8 +77,9 @@ std::string path_of(const FileDescriptor& file) { return fmt::format("/proc/self
 void remove_left_over(const Disk& disk, const fs::path& target) {
   const auto names = list_directory(target.parent_path().string());
   if (!names.ok()) return;
+  const std::string begin = temporary_begin(target);
   for (const std::string& name : names.value()) {
-    if (!is_temporary_of(name, target.filename().string())) continue;
+    if (!is_temporary(name, begin)) continue;
     const std::string path = (target.parent_path() / name).string();
     if (lock_temporary(path).valid()) (void)disk.files().DeleteFile(path, {}, nullptr).ok();
   }
@@ -74,7 +90,8 @@ void remove_left_over(const Disk& disk, const fs::path& target) {
 NewFile::NewFile(const Disk& disk, std::string path, bool replace)
     : disk_(&disk),
       path_(std::move(path)),
-      temporary_(fmt::format("{}.{:08x}{}", path_, std::random_device()(), kPartial)),
+      temporary_(fs::path(path_).parent_path() /
+                 fmt::format("{}{:08x}{}", temporary_begin(path_), std::random_device()(), kPartial)),
       replace_(replace) {}
 NewFile::NewFile(NewFile&& o) noexcept
     : disk_(o.disk_),

@@ -1,7 +1,7 @@
 // A file outside the store that appears whole or not at all. Until then it has no name, so nothing of it is left if the
 // process is killed. Where the file system knows no files without names (O_TMPFILE), it is written beside its place, as
-// "<name>.<8 hexadecimal digits>.partial", synced and renamed; what a killed process left there, the next one that
-// writes the same file removes.
+// "<name>.<8 hexadecimal digits>.partial" (of a long name its beginning), synced and renamed; what a killed process
+// left there, the next one that writes the same file removes.
 #pragma once
 
 #include <reform/status.h>

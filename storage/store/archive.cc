@@ -77,22 +77,18 @@ Result<ArchiveSummary> DirectoryStore::export_context(const std::string& name, c
   return write_archive(context, shown, sink, progress);
 }
 
-// The rest of an archive whose name is taken. It is read to its end, which says whether it is whole. kExists unless the
-// context of that name gives the same archive, or cannot be read.
-Result<ArchiveSummary> DirectoryStore::compare_archive(archive::Reader& in, const archive::Manifest& manifest,
+// An archive that was read to its end, and whose name was taken. kExists unless the context of that name gives the same
+// archive, or cannot be read; kBusy while it is being written.
+Result<ArchiveSummary> DirectoryStore::compare_archive(const archive::Reader& in, const std::string& name,
                                                        const EditMeta& shown, const ContextProgressFn& progress) {
-  const std::string& name = manifest.identity.name;
-  const Status taken = check_free(name, Which::kCurrent).status();
-  const int64_t total_bytes = estimated_archive_bytes(manifest);
-  TRY(read_archive_values(in, manifest, [&](auto...) {
-    return progress ? progress(name, std::min(in.bytes(), total_bytes), total_bytes) : Status{};
-  }));
   const auto there = export_context(
       name, shown, [](auto) { return Status{}; }, progress);
   if (there.ok() && there.value().digest == in.digest()) return ArchiveSummary{in.bytes(), in.digest(), true};
-  // What cannot be read is not another context. An unfinished one is, and so is one that has gone meanwhile.
+  // What cannot be read is not another context. An unfinished one is.
   const Code code = there.status().code;
-  return there.ok() || code == Code::kBusy || code == Code::kNotFound ? taken : there.status();
+  if (!there.ok() && code != Code::kBusy && code != Code::kNotFound) return there.status();
+  TRY(check_free(name, Which::kCurrent));
+  return Status{Code::kBusy, fmt::format("context \"{}\" has just been removed; run this again", name)};
 }
 
 Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, const EditMeta& admit,
@@ -101,31 +97,37 @@ Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, 
   TRY_ASSIGN(archive::Manifest manifest, read_archive_manifest(in));
   const std::string archived_name = manifest.identity.name;
   TRY(admit_archive(manifest, admit));
-  if (check_free(manifest.identity.name, Which::kCurrent).status().code == Code::kExists) {
-    const auto as_archived = [&](ContextMeta& meta) -> Status {
-      if (shown) TRY(shown(meta));
-      meta.name = archived_name;
-      return {};
-    };
-    return compare_archive(in, manifest, as_archived, progress);
+  const std::string& name = manifest.identity.name;
+  const auto as_archived = [&](ContextMeta& meta) -> Status {
+    if (shown) TRY(shown(meta));
+    meta.name = archived_name;
+    return {};
+  };
+  if (check_free(name, Which::kCurrent).status().code == Code::kExists) {
+    const int64_t total_bytes = estimated_archive_bytes(manifest);
+    TRY(read_archive_values(in, manifest, [&](auto...) {
+      return progress ? progress(name, std::min(in.bytes(), total_bytes), total_bytes) : Status{};
+    }));
+    return compare_archive(in, name, as_archived, progress);
   }
-  TRY(check_context_name(manifest.identity.name));
+  TRY(check_context_name(name));
   TRY_ASSIGN(const std::string id, StoreDirectory::new_id());
   FileLock lock;
   {
     TRY_ASSIGN(const auto names, dir_.lock_names());
-    TRY(check_free(manifest.identity.name, Which::kCurrent));
+    TRY(check_free(name, Which::kCurrent));
     TRY_ASSIGN(lock, FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kExclusive, kPatience));
   }
   const auto make = [&]() -> Status {
     TRY_ASSIGN(lock, make_imported(dir_, share_, id, std::move(lock), space_->open_claim(id), in, manifest, progress));
     TRY_ASSIGN(const auto still_space, space_->hold_still());
     TRY_ASSIGN(const auto names, dir_.lock_names());
-    TRY(check_free(manifest.identity.name, Which::kCurrent));  // the name may have been taken meanwhile
+    TRY(check_free(name, Which::kCurrent));  // the name may have been taken meanwhile
     return dir_.move_in(id);
   };
   if (const Status made = make(); !made.ok()) {
     drop_imported(dir_, id, std::move(lock));
+    if (made.code == Code::kExists) return compare_archive(in, name, as_archived, progress);
     return made;
   }
   return ArchiveSummary{in.bytes(), in.digest()};

@@ -61,7 +61,7 @@ Result<std::vector<NamedContext>> DirectoryStore::named_contexts(const Catalogue
         to_replace[id] = context.replaces = ledger.value().replaces;
       }
     } else {
-      if (ledger.status().code == Code::kIo) context.unread = ledger.status();
+      if (ledger.status().code != Code::kCorrupt) context.unread = ledger.status();
       if (const auto known = catalogue.find(id); known != catalogue.end()) context.name = known->second.meta.name;
     }
   }
@@ -116,7 +116,8 @@ Result<FileLock> DirectoryStore::lock_context(const std::string& id, const std::
                                               std::chrono::milliseconds patience) {
   auto lock = FileLock::acquire(dir_.lock_path(id), mode, patience);
   if (!lock.ok()) return busy(name, lock.status());
-  if (dir_.has_context(id)) return lock;
+  TRY_ASSIGN(const bool is_there, dir_.has_context(id));
+  if (is_there) return lock;
   // Removed since the lookup. We may just have made its lock file anew; the next sweep removes that.
   return just_removed(name);
 }
@@ -150,11 +151,16 @@ ContextEntry DirectoryStore::examine(const NamedContext& context, Catalogue& cat
   entry.replacement = context.role == NamedContext::Role::kReplacement;
   auto lock = FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kShared);
   entry.busy = lock.status().code == Code::kBusy;
-  if (!dir_.has_context(id)) {  // the lock is held, so it cannot go after this
-    entry.state = just_removed(context.name);
+  // The lock is held, so it cannot go after this.
+  if (const auto there = dir_.has_context(id); !there.ok() || !there.value()) {
+    entry.state = there.ok() ? just_removed(context.name) : there.status();
     return entry;
   }
   const auto size = measure_directory(dir_.context_dir(id));
+  if (!size.ok() && !entry.busy) {
+    entry.state = size.status();
+    return entry;
+  }
   entry.disk_bytes = size.ok() ? size.value().bytes : 0;
   const UseRecord use = read_use_record(dir_.disk(), dir_.context_dir(id));
   entry.pinned = use.pinned;
@@ -190,7 +196,7 @@ void DirectoryStore::keep_in_catalogue(const Catalogue& found) {
     TRY_ASSIGN(const auto names, dir_.lock_names());
     Catalogue catalogue = load_catalogue(dir_.disk(), dir_.path());
     for (const auto& [id, entry] : found) catalogue[id] = entry;
-    std::erase_if(catalogue, [&](const auto& item) { return !dir_.has_context(item.first); });
+    std::erase_if(catalogue, [&](const auto& item) { return dir_.has_lost(item.first); });
     return save_catalogue(dir_.disk(), dir_.path(), catalogue);
   };
   int64_t bytes = kCatalogueBytes;
@@ -237,11 +243,13 @@ Result<std::vector<ContextEntry>> DirectoryStore::try_find(std::span<const std::
   return entries;
 }
 
-// kExists unless a context of this name, or a replacement of it, may be made now. Returns the id of the context to
-// replace.
+// Not ok unless a context of this name, or a replacement of it, may be made now: kBusy while somebody makes or writes
+// what has the name, else kExists. Returns the id of the context to replace.
 Result<std::string> DirectoryStore::check_free(const std::string& name, Which which) const {
   const auto taken = find_named(name, which);
   if (taken.ok()) {
+    const auto idle = FileLock::acquire(dir_.lock_path(taken.value().id), FileLock::Mode::kShared);
+    if (!idle.ok()) return busy(name, idle.status());
     const char* what = which == Which::kCurrent ? "context" : "replacement of context";
     return Status{Code::kExists, fmt::format("there is a {} \"{}\" already in {}", what, name, dir_.path())};
   }
@@ -342,7 +350,7 @@ Result<std::unique_ptr<ContextData>> DirectoryStore::open_reader_of(const NamedC
   // The writer of a complete context will release it, remove it, or begin to append in a moment.
   while (lock.status().code == Code::kBusy && std::chrono::steady_clock::now() < deadline) {
     const auto ledger = read_ledger(dir_.disk(), dir_.context_dir(found.id));
-    if (!ledger.ok() && !dir_.has_context(found.id)) return just_removed(name);
+    if (!ledger.ok() && dir_.has_lost(found.id)) return just_removed(name);
     if (!ledger.ok() || !ledger.value().complete) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     lock = lock_context(found.id, name, FileLock::Mode::kShared, {});

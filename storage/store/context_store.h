@@ -76,10 +76,10 @@ class ContextStore {
   // One for each name. kNotFound names the contexts that exist.
   virtual Result<std::vector<ContextEntry>> find_all(std::span<const std::string> names, Which which) = 0;
   Result<ContextEntry> find(const std::string& name, Which which = Which::kCurrent);
-  // Makes a new, empty context. kExists if the name is taken. Names: storage/format/context_name.h. A replacement needs
-  // a current context (kNotFound), and there may be only one (kExists). `first`: what the writer is sure to write
-  // first; room for it is claimed before the first byte, and in one piece, as claim_room() does. kNoSpace: nothing is
-  // made.
+  // Makes a new, empty context. kExists if the name is taken, kBusy while its context is being written. Names:
+  // storage/format/context_name.h. A replacement needs a current context (kNotFound), and there may be only one
+  // (kExists). `first`: what the writer is sure to write first; room for it is claimed before the first byte, and in
+  // one piece, as claim_room() does. kNoSpace: nothing is made.
   virtual Result<std::unique_ptr<ContextWriter>> create(const std::string& name, int32_t row_bytes,
                                                         const std::string& settings, Which which = Which::kCurrent,
                                                         const ExtraKinds& extra_kinds = {},

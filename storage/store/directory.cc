@@ -38,8 +38,9 @@ bool may_become_store(const std::vector<std::string>& names) {
 }
 
 // A store that this process can only read (a read-only file system, another user's directory).
-bool is_read_only_store(const std::string& dir) {
-  return path_exists(dir + "/contexts") && ::access(dir.c_str(), W_OK) != 0;
+Result<bool> is_read_only_store(const std::string& dir) {
+  TRY_ASSIGN(const bool is_store, path_exists(dir + "/contexts"));
+  return is_store && ::access(dir.c_str(), W_OK) != 0;
 }
 
 Status check_marker(const Disk& disk, const std::string& dir) {
@@ -49,7 +50,8 @@ Status check_marker(const Disk& disk, const std::string& dir) {
   // The marker only says that this is a store: each context has its own format and checksums.
   const bool newer = code == Code::kCorrupt && marker.status().message.find("reads up to") != std::string::npos;
   if (newer || (code != Code::kCorrupt && code != Code::kNotFound)) return marker.status();
-  if (code == Code::kNotFound && !path_exists(dir + "/contexts")) {
+  TRY_ASSIGN(const bool has_contexts, path_exists(dir + "/contexts"));
+  if (code == Code::kNotFound && !has_contexts) {
     TRY_ASSIGN(const auto names, list_directory(dir));
     if (!may_become_store(names)) {
       return {Code::kUsage, fmt::format("{} is not a reform store: it holds other files ({}): give a new or an empty "
@@ -57,9 +59,12 @@ Status check_marker(const Disk& disk, const std::string& dir) {
                                         dir, names.front())};
     }
   }
-  if (is_read_only_store(dir)) return {};
+  TRY_ASSIGN(const bool read_only, is_read_only_store(dir));
+  if (read_only) return {};
   const Status written = write_checked_json(disk, marker_path(dir), {{"what", "reform store"}});
-  return written.ok() || !path_exists(marker_path(dir)) ? written : Status{};  // another process made it just now
+  if (written.ok()) return {};
+  const auto made = path_exists(marker_path(dir));
+  return made.ok() && made.value() ? Status{} : written;  // another process made it just now
 }
 
 // Syncs the folders above a new store. It must not vanish with a folder that was never synced, whoever made that one
@@ -82,24 +87,32 @@ Status sync_folders_above(const Disk& disk, const std::string& dir) {
 Result<StoreDirectory> StoreDirectory::open(const std::string& dir, std::shared_ptr<const Disk> disk) {
   if (dir.empty()) return Status{Code::kUsage, "a store needs a directory"};
   TRY_ASSIGN(const std::string path, absolute_path(dir));
-  if (!path_exists(path)) {
+  TRY_ASSIGN(const bool is_there, path_exists(path));
+  if (!is_there) {
     std::error_code error;
     std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
     if (error) return os_error("make directory for", path, error.value());
   }
   TRY(make_directory(path));
-  if (!path_exists(marker_path(path))) TRY(sync_folders_above(*disk, path));
+  TRY_ASSIGN(const bool has_marker, path_exists(marker_path(path)));
+  if (!has_marker) TRY(sync_folders_above(*disk, path));
   TRY(check_marker(*disk, path));
-  if (is_read_only_store(path)) return StoreDirectory(path, std::move(disk));
+  TRY_ASSIGN(const bool read_only, is_read_only_store(path));
+  if (read_only) return StoreDirectory(path, std::move(disk));
   for (const char* folder : kFolders) TRY(make_directory(path + "/" + folder));
   TRY(disk->sync_directory(path));
   return StoreDirectory(path, std::move(disk));
 }
 
 Result<std::vector<std::string>> StoreDirectory::context_ids() const {
-  TRY_ASSIGN(auto names, list_directory(path_ + "/contexts"));
-  std::erase_if(names, [&](const std::string& name) { return !is_id(name) || path_exists(trash_dir(name)); });
-  return names;
+  TRY_ASSIGN(const auto names, list_directory(path_ + "/contexts"));
+  std::vector<std::string> ids;
+  for (const std::string& name : names) {
+    if (!is_id(name)) continue;
+    TRY_ASSIGN(const bool is_removed, path_exists(trash_dir(name)));
+    if (!is_removed) ids.push_back(name);
+  }
+  return ids;
 }
 
 Result<std::string> StoreDirectory::new_id() {
@@ -110,8 +123,15 @@ Result<std::string> StoreDirectory::new_id() {
   return id;
 }
 
-bool StoreDirectory::has_context(const std::string& id) const {
-  return path_exists(context_dir(id)) && !path_exists(trash_dir(id));
+Result<bool> StoreDirectory::has_context(const std::string& id) const {
+  TRY_ASSIGN(const bool has_files, path_exists(context_dir(id)));
+  TRY_ASSIGN(const bool is_removed, path_exists(trash_dir(id)));
+  return has_files && !is_removed;
+}
+
+bool StoreDirectory::has_lost(const std::string& id) const {
+  const auto there = has_context(id);
+  return there.ok() && !there.value();
 }
 
 // False where a rename cannot do it (EXDEV): one of them is a link to another disk, or overlayfs has `from` in a lower
@@ -144,7 +164,9 @@ Status StoreDirectory::move_out(const std::string& id) const {
 
 // The id in trash/ goes last: until then it says that what is left in contexts/ is no context.
 Status StoreDirectory::remove_files(const std::string& id) const {
-  if (path_exists(trash_dir(id)) && path_exists(context_dir(id))) {
+  TRY_ASSIGN(const bool in_trash, path_exists(trash_dir(id)));
+  TRY_ASSIGN(const bool in_place, path_exists(context_dir(id)));
+  if (in_trash && in_place) {
     TRY(disk_->remove_tree(context_dir(id)));
     TRY(disk_->sync_directory(path_ + "/contexts"));
   }
@@ -162,7 +184,7 @@ Status StoreDirectory::sweep() const {
   }
   TRY_ASSIGN(const auto locks, list_directory(path_ + "/locks"));
   const auto is_left_over = [&](const std::string& id) {
-    return is_id(id) && !path_exists(context_dir(id)) && !path_exists(trash_dir(id));
+    return is_id(id) && is_absent(context_dir(id)) && is_absent(trash_dir(id));
   };
   if (std::none_of(locks.begin(), locks.end(), is_left_over)) return first_failure;
   // Nobody makes a context while we hold the names' lock, so a lock file without a context belongs to nobody.

@@ -30,7 +30,8 @@ class StoreDirectory {
   Result<FileLock> lock_names() const { return FileLock::wait(path_ + "/locks/store"); }
 
   // An id in trash/ is none of the store's contexts, wherever its files are.
-  bool has_context(const std::string& id) const;
+  Result<bool> has_context(const std::string& id) const;
+  bool has_lost(const std::string& id) const;  // for certain
   // Makes what was made in trash/ a context: at once and durably.
   Status move_in(const std::string& id) const;
   // Makes a context none any more: at once and durably. Its files stay until remove_files().

@@ -78,7 +78,8 @@ Status evict(const StoreDirectory& dir, std::vector<EvictionCandidate> candidate
     if (evicts && bytes >= wanted_bytes) break;
     if (evicts) {
       auto taken = FileLock::acquire(dir.lock_path(candidate.id), FileLock::Mode::kExclusive);
-      if (!taken.ok() || !dir.has_context(candidate.id)) continue;
+      const auto there = dir.has_context(candidate.id);
+      if (!taken.ok() || !there.ok() || !there.value()) continue;
       candidate.lock = std::move(taken).value();
     }
     candidate.bytes = tree_bytes(dir.context_dir(candidate.id));

@@ -33,7 +33,7 @@ struct NamedContext {
   std::string replaces;  // id of the context that it is to replace
   bool intact = false;   // its ledger can be read
   bool complete = false;
-  Status unread;  // kIo if its ledger could not be read at all
+  Status unread;  // the system refused to read its ledger
 };
 
 class DirectoryStore final : public ContextStore {
@@ -87,7 +87,7 @@ class DirectoryStore final : public ContextStore {
   Result<std::vector<NamedContext>> named_contexts(const Catalogue& catalogue) const;
   Result<NamedContext> find_named(const std::string& name, Which which) const;
   Result<NamedContext> find_in(const std::vector<NamedContext>& contexts, const std::string& name, Which which) const;
-  Result<ArchiveSummary> compare_archive(archive::Reader& in, const archive::Manifest& manifest, const EditMeta& shown,
+  Result<ArchiveSummary> compare_archive(const archive::Reader& in, const std::string& name, const EditMeta& shown,
                                          const ContextProgressFn& progress);
   Status verify_one(const NamedContext& context, const ContextProgressFn& progress, ContextVerdict& verdict);
   Status remove_context(const NamedContext& context, std::chrono::milliseconds patience);

@@ -114,7 +114,8 @@ Result<ReaderPool::Open> ReaderPool::open(const PooledReader& reader) {
                                            shared.status().message)};
   }
   TRY(shared);
-  if (!dir_.has_context(meta.id))
+  TRY_ASSIGN(const bool is_there, dir_.has_context(meta.id));
+  if (!is_there)
     return Status{Code::kNotFound, fmt::format("context \"{}\" was removed while it was being read", meta.name)};
   TRY_ASSIGN(StoredContext again,
              StoredContext::open(dir_.context_dir(meta.id), std::move(shared).value(), Database::Mode::kRead, share_));

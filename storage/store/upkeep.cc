@@ -11,6 +11,13 @@
 #include "storage/store/impl.h"
 
 namespace reform {
+namespace {
+
+Status just_changed(const std::string& name) {
+  return {Code::kBusy, fmt::format("context \"{}\" has just been changed by another process; run this again", name)};
+}
+
+}  // namespace
 
 Status DirectoryStore::remove_context(const NamedContext& context, std::chrono::milliseconds patience) {
   FileLock lock;
@@ -29,10 +36,15 @@ Status DirectoryStore::remove(const std::string& name, Which which) {
   if (which == Which::kCurrent) {
     const auto replacement = find_named(name, Which::kReplacement);
     if (replacement.ok()) TRY(remove_context(replacement.value(), kPatience));
-    const auto is_there = [&] { return !context.replaced.empty() && dir_.has_context(context.replaced); };
-    if (is_there()) {
+    const auto has_replaced = [&]() -> Result<bool> {
+      if (context.replaced.empty()) return false;
+      return dir_.has_context(context.replaced);
+    };
+    TRY_ASSIGN(const bool is_there, has_replaced());
+    if (is_there) {
       const Status removed = remove_replaced(kPatience);
-      if (is_there()) return removed;
+      TRY_ASSIGN(const bool is_still_there, has_replaced());
+      if (is_still_there) return removed.ok() ? just_changed(name) : removed;
     }
   }
   return remove_context(context, kPatience);
@@ -43,8 +55,8 @@ Status DirectoryStore::remove_replaced(std::chrono::milliseconds patience) {
   Status busy_one;
   for (bool again = true; std::exchange(again, false);) {
     for (const NamedContext& context : contexts) {
-      if (context.role != NamedContext::Role::kReplaced || !dir_.has_context(context.id)) continue;
-      if (!context.replaced.empty() && dir_.has_context(context.replaced)) continue;
+      if (context.role != NamedContext::Role::kReplaced || dir_.has_lost(context.id)) continue;
+      if (!context.replaced.empty() && !dir_.has_lost(context.replaced)) continue;
       const Status removed = remove_context(context, patience);
       again = again || removed.ok();
       if (!removed.ok() && removed.code != Code::kNotFound) busy_one = removed;
@@ -69,7 +81,7 @@ Status DirectoryStore::evict_for(const Shortage& shortage) {
   for (const NamedContext& context : contexts) {
     if (context.role != NamedContext::Role::kCurrent || !context.complete || kept.count(context.id) > 0) continue;
     // If somebody still reads the context that it has replaced, that one would be current again.
-    if (!context.replaced.empty() && dir_.has_context(context.replaced)) continue;
+    if (!context.replaced.empty() && !dir_.has_lost(context.replaced)) continue;
     const std::string dir = dir_.context_dir(context.id);
     const UseRecord use = read_use_record(dir_.disk(), dir);
     if (!use.pinned) candidates.push_back({context.id, context.name, last_use(dir_.disk(), dir, use)});
@@ -92,8 +104,8 @@ Status DirectoryStore::change_use(const NamedContext& context, const std::functi
   // Room for it is kept below the cap: a user who must make room must be able to unpin.
   TRY_ASSIGN(const auto names, dir_.lock_names());  // nobody else removes or changes it meanwhile
   const std::string dir = dir_.context_dir(context.id);
-  if (!dir_.has_context(context.id))
-    return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", context.name)};
+  TRY_ASSIGN(const bool is_there, dir_.has_context(context.id));
+  if (!is_there) return {Code::kNotFound, fmt::format("context \"{}\" has just been removed", context.name)};
   UseRecord use = read_use_record(dir_.disk(), dir);
   TRY(change(use));
   return write_use_record(dir_.disk(), dir, use);

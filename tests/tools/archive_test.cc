@@ -125,6 +125,14 @@ TEST_CASE("export: what it does not do, and what it leaves alone", "[tools]") {
     check_refused(b.run({"export", "book", one.path() / "context.json", "--force"}), 2, {"lies in the store"});
   check_refused(b.run({"export", "book", store + "/mine.reform"}), 2, {"lies in the store"});
   check_refused(b.run({"export", "book", "/dev/null", "--force"}), 2, {"not a regular file"});
+  for (const char* where : {"/dev/stdout > out", "/dev/fd/2 2> out", "out --json > out"}) {
+    const CommandResult r = b.shell(std::string("cd '") + b.path("") + "'; $REFORM export --force book " + where +
+                                    "; code=$?; cat out; exit $code");
+    CAPTURE(where, r.out);
+    CHECK(r.exit_code == 2);
+    CHECK((r.out + r.err).find("goes there already; name another file, or '-'") != std::string::npos);
+  }
+  CHECK(b.shell("$REFORM heads --model " + tiny("qwen2") + " --out /dev/stdout > out 2>&1").exit_code == 2);
   check_refused(b.run({"export", "book", b.path("none/file")}), 3, {"none"});
   check_refused(b.run({"export", "book", "-", "--json"}), 2, {"--json"});
   // The reader goes away early.

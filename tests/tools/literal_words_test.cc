@@ -73,18 +73,35 @@ TEST_CASE("after -- nothing is an option, wherever it stands", "[tools]") {
     REQUIRE(r.exit_code == 0);
     CHECK(Json::parse(r.out)["question"] == "-5");
   }
-  CHECK(b.run({"verify", "y", "--", "-z"}).exit_code == 0);
+  const std::string store = b.path("data/reform");
+  for (const Args& args : {Args{"verify", "y", "--", "-z"},
+                           {"verify", "y", "--store=" + store, "--", "-z"},
+                           {"verify", "y", "--store", store, "-q", "--", "-z"},
+                           {"verify", "--json", "--", "y", "-z"}}) {
+    const CommandResult r = b.run(args);
+    INFO(r.err);
+    CHECK(r.exit_code == 0);
+  }
   CHECK(b.run({"rm", "y", "--", "-z"}).exit_code == 0);
   CHECK(b.names().empty());
   const CommandResult missing = b.run({"search", "y", "why?", "--top", "--"});
   CHECK(missing.exit_code == 2);
   CHECK(missing.err.find("--top") != std::string::npos);
+  // What stands behind an option that wants a value is that value.
+  CHECK(b.run({"import", "--as", "--", "--", "-.ex"}).err == "reform: error: -.ex: no such file or directory\n");
+  CHECK(b.run({"--", "contexts"}).exit_code == 0);
+  CHECK(b.run({"--", "--help"}).exit_code == 2);
+  const CommandResult extra = b.run({"contexts", "a", "--b", "--", "--c"});
+  CHECK(extra.exit_code == 2);
+  CHECK(extra.err.find("arguments were not expected: a --b --c (") != std::string::npos);
 }
 
 TEST_CASE("marks on words are taken off again, whatever the words are", "[tools]") {
   using reform::tool::marked, reform::tool::without_marks;
   CHECK(marked({"ask", "y", "why?"}) == Args{"ask", "y", "why?"});
   CHECK(marked({"rm", "a", "--", "-b"}).size() == 3);
+  CHECK(marked({"rm", "-qm", "--", "-b"}, {"-m"}) == Args{"rm", "-qm", "--", "-b"});
+  CHECK(marked({"rm", "-mq", "--", "-b"}, {"-m"}).size() == 3);
   CHECK(without_marks(marked({"[a,b]"})[0]) == "[a,b]");
   CHECK(marked({"[a]\x01"}) != marked({"[a]"}));
 }

@@ -23,7 +23,7 @@ TEST_CASE("numbers: decimal, the whole word, in the range", "[tools]") {
     CAPTURE(word);
     const Status status = parse_number(word, any).status();
     CHECK(status.code == Code::kUsage);
-    CHECK(status.message == "is '" + std::string(word) + "'; expected a whole number, -1 or more");
+    CHECK(status.message == "is '" + std::string(word) + "'; expected a whole number from -1 to 9223372036854775807");
   }
   const Range<double> share{0, 1};
   CHECK(take(parse_number("1", share)) == 1);
@@ -44,7 +44,7 @@ TEST_CASE("numbers: every option that takes one refuses what is none, and says t
     const char *verb, *option, *range;
   } cases[] = {{"generate", "--threads", "0 to 1024"},
                {"generate", "-n", "0 to 1048576"},
-               {"generate", "--seed", "-1 or more"},
+               {"generate", "--seed", "-1 to 9223372036854775807"},
                {"generate", "--temp", "0 to 100"},
                {"generate", "--top-k", "0 to 2147483648"},
                {"generate", "--top-p", "0 to 1"},
@@ -53,8 +53,8 @@ TEST_CASE("numbers: every option that takes one refuses what is none, and says t
                {"ask", "--edge-tokens", "0 to 65536"},
                {"ask", "--rounds", "1 to 2"},
                {"ask", "--pool-window", "1 to 4095"},
-               {"ask", "--top", "0 or more"},
-               {"search", "--top", "0 or more"},
+               {"ask", "--top", "0 to 9223372036854775807"},
+               {"search", "--top", "0 to 9223372036854775807"},
                {"ingest", "--chunk-tokens", "64 to 65536"},
                {"ingest", "--cache-tokens", "64 to 1048576"},
                {"ingest", "--sink-tokens", "0 to 524288"},

@@ -89,7 +89,8 @@ Result<std::vector<LiveFile>> list_live_files(rocksdb::DB& db, const std::string
   for (size_t i = 0; i < numbers.size(); ++i) {
     LiveFile file;
     file.name = fmt::format("{:06}.sst", numbers[i]);
-    if (!path_exists(dir + "/" + file.name)) file.name = fmt::format("{:06}.blob", numbers[i]);
+    TRY_ASSIGN(const bool is_table, path_exists(dir + "/" + file.name));
+    if (!is_table) file.name = fmt::format("{:06}.blob", numbers[i]);
     const auto bytes = file_bytes(dir + "/" + file.name);
     if (bytes.status().code == Code::kNotFound)
       return Status{Code::kCorrupt, fmt::format("file {:06} is missing", numbers[i])};

@@ -17,12 +17,11 @@ using Action = IngestDecision::Action;
 using OnExisting = IngestOptions::OnExisting;
 
 // A context as a word: how complete it is, then how its text compares: not compared yet (?), the same (=), a prefix of
-// what was given (<), or other (!). `first` and `append` are unfinished; of `append-unsaved` nothing was
-// saved, and `-settings` was begun with other settings.
-constexpr const char* kCurrent[] = {"none",      "busy",           "damaged",           "complete?", "complete=",
-                                    "complete<", "complete!",      "complete-no-start", "first?",    "first=",
-                                    "first<",    "first!",         "append?",           "append=",   "append<",
-                                    "append!",   "append-unsaved", "first-settings"};
+// what was given (<), or other (!). `first` and `append` are unfinished; `-settings` was begun with
+// other settings.
+constexpr const char* kCurrent[] = {
+    "none",   "busy",   "damaged", "complete?", "complete=", "complete<", "complete!", "complete-no-start", "first?",
+    "first=", "first<", "first!",  "append?",   "append=",   "append<",   "append!",   "first-settings"};
 constexpr const char* kReplacement[] = {"none",   "busy",   "damaged", "begun?",
                                         "begun=", "begun<", "begun!",  "begun-settings"};
 constexpr const char* kOnExisting[] = {"refuse", "append", "replace"};
@@ -40,22 +39,20 @@ constexpr Row kRows[] = {
     {"*", "busy", "*", "*", "refuse: current busy"},
     {"refuse append", "damaged", "*", "*", "refuse: current damaged"},
 
-    {"refuse append", "first? first-settings append?", "*", "*", "compare current"},
-    {"refuse append", "first= first< append= append<", "*", "*", "resume current"},
+    {"refuse append", "first? first-settings", "*", "*", "compare current"},
+    {"refuse append", "first= first<", "*", "*", "resume current"},
     {"refuse append", "first!", "*", "*",
      "refuse: context 'c' was begun with other text and is not finished; feed it the same text, or begin anew with "
      "--replace"},
-    {"refuse", "append-unsaved", "*", "*",
+    {"refuse", "append? append= append< append!", "*", "*",
      "refuse: an append to context 'c' is not finished: --append goes on with the same text and puts other text in its "
-     "place, --replace begins the whole context anew"},
-    {"append", "append-unsaved", "*", "*", "compare current"},
+     "place, --replace begins the whole context anew, reform rm removes it"},
+    {"append", "append?", "*", "*", "compare current"},
+    {"append", "append= append<", "*", "*", "resume current"},
     {"append", "append!", "*", "file", "restart the append of current"},
     {"append", "append!", "*", "stream",
-     "refuse: context 'c' was begun with other text and is not finished; feed it the same text, or --append another "
-     "file in its place"},
-    {"refuse", "append!", "*", "*",
-     "refuse: context 'c' was begun with other text and is not finished; feed it the same text, or --append another "
-     "file in its place"},
+     "cut back, refuse: an unfinished append to context 'c' had begun with other text and is dropped now; the standard "
+     "input that was compared with it must be fed again"},
 
     {"append", "complete? complete= complete< complete!", "*", "*", "append to current"},
     {"append", "complete-no-start", "*", "*", "refuse: context 'c' does not say where an append starts"},
@@ -77,13 +74,14 @@ constexpr Row kRows[] = {
      "was compared with it must be fed again"},
     {"replace", "damaged first-settings", "none", "*", "begin replacement"},
     {"replace", "complete? complete= complete< complete! complete-no-start", "none", "*", "begin replacement"},
-    {"replace", "append? append= append< append! append-unsaved", "none", "*", "begin replacement"},
+    {"replace", "append? append= append< append!", "none", "*", "begin replacement"},
     {"replace", "first?", "none", "*", "compare current"},
     {"replace", "first= first<", "none", "*", "resume current"},
     {"replace", "first!", "none", "file", "begin replacement"},
     {"replace", "first!", "none", "stream",
-     "refuse: an unfinished context 'c' had begun with other text; the standard input that was compared with it must "
-     "be fed again"},
+     "cut back, refuse: an unfinished context 'c' had begun with other text and is dropped now; the standard input "
+     "that "
+     "was compared with it must be fed again"},
 };
 
 bool is_among(const std::string& word, const std::string& words) {
@@ -100,7 +98,6 @@ std::optional<StoredFacts> stored(const std::string& word, const std::string& wh
   if (word == "damaged") facts.usable = {Code::kCorrupt, which + " damaged"};
   facts.complete = word.starts_with("complete");
   facts.appended = word.starts_with("append");
-  facts.append_saved = facts.appended && word != "append-unsaved";
   facts.can_append = facts.complete && word != "complete-no-start";
   facts.as_asked = !word.ends_with("-settings");
   const char last = word.back();
@@ -120,7 +117,7 @@ std::string in_words(const IngestDecision& d) {
                              : d.action == Action::kRestartAppend ? fmt::format("restart the append of {}", which)
                              : d.action == Action::kNothing       ? "nothing"
                                                                   : "refuse: " + d.refusal.message;
-  return (d.drop_replacement ? "drop, " : "") + action;
+  return (d.drop_replacement ? "drop, " : d.cut_back ? "cut back, " : "") + action;
 }
 
 }  // namespace
@@ -166,6 +163,7 @@ TEST_CASE("ingest: refusals carry the code that the command exits with", "[runti
   CHECK(code("complete-no-start", "none", OnExisting::kAppend) == Code::kCorrupt);
   CHECK(code("complete!", "none", OnExisting::kRefuse) == Code::kExists);
   CHECK(code("first!", "none", OnExisting::kRefuse) == Code::kExists);
+  CHECK(code("append=", "none", OnExisting::kRefuse) == Code::kExists);
   CHECK(code("append!", "none", OnExisting::kAppend, true) == Code::kExists);
   CHECK(code("complete=", "begun!", OnExisting::kReplace, true) == Code::kExists);
 }

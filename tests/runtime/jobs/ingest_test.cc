@@ -261,8 +261,7 @@ TEST_CASE("an append that is stopped goes on, and takes further appends", "[runt
       CAPTURE(policy, chunk);
       must_ingest(bench, parts[0], options, Outcome::kIngested);
       CHECK(bench.ingest_stopped("parts", {parts[1]}, appending(options), chunk));
-      // Resumed by the same command, or by that of a user who has forgotten --append.
-      must_ingest(bench, parts[1], chunk == 1 ? options : appending(options), Outcome::kResumed);
+      must_ingest(bench, parts[1], appending(options), Outcome::kResumed);
       must_ingest(bench, parts[2], appending(options), Outcome::kAppended);
       check_same(bench.snapshot("parts"), whole);
       REQUIRE(bench.store().remove("parts").ok());
@@ -459,21 +458,8 @@ TEST_CASE("replace: an unfinished first ingest of the same text is gone on with"
   check_same(bench.snapshot("parts"), ingested(bench, {text}, options));
 }
 
-TEST_CASE("append: an unfinished one gives way to another file, not to another stream", "[runtime]") {
-  IngestBench bench;
-  const IngestOptions options = IngestBench::options("h2o");
-  const std::string base = made_text(51, 900), dropped = made_text(52, 900), wanted = made_text(53, 700);
-  const Snapshot whole = ingested(bench, {base + wanted}, options);
-  must_ingest(bench, base, options, Outcome::kIngested);
-  REQUIRE(bench.ingest_stopped("parts", {dropped}, appending(options), 2));
-  CHECK(bench.ingest("parts", {wanted}, appending(options)).status().code == Code::kExists);
-  const auto r = bench.ingest_file("parts", wanted, appending(options));
-  REQUIRE(r.status().message == "");
-  CHECK(int(r.value().outcome) == int(Outcome::kAppended));
-  check_same(bench.snapshot("parts"), whole);
-}
-
-TEST_CASE("append: a context that another has changed while the text was read is left alone", "[runtime]") {
+TEST_CASE("append: a context that another changes, removes or makes while the text is read is left alone",
+          "[runtime]") {
   // A stream that appends to the context itself before it gives its text.
   struct Meddler : std::stringbuf {
     std::function<void()> meddle;
@@ -497,4 +483,16 @@ TEST_CASE("append: a context that another has changed while the text was read is
   const auto r = reform::ingest(bench.engine(), bench.store(), "parts", {{"late", &in}}, appending(options));
   CHECK(r.status().code == Code::kBusy);
   CHECK(bench.store().find("parts").value().source_bytes == int64_t(base.size() + first.size()));
+
+  for (const bool is_made : {false, true}) {  // removed, then made
+    text.str(second), in.clear();
+    text.meddle = [&] {
+      REQUIRE(
+          (is_made ? other.ingest_into(bench.store(), "parts", first, options).status() : bench.store().remove("parts"))
+              .ok());
+    };
+    const auto late = reform::ingest(bench.engine(), bench.store(), "parts", {{"late", &in}}, appending(options));
+    CHECK(late.status().code == Code::kBusy);
+    CHECK(late.status().message.find("run this again") != std::string::npos);
+  }
 }

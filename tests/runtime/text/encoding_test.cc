@@ -234,6 +234,7 @@ TEST_CASE("encoding: bytes that are not UTF-8 are told by what they look like", 
            std::string(9, '\0'),
        "byte ", "an ELF program"},
       {"note\n" + std::string(500, '\0'), "byte 5 ", "binary data"},
+      {"note\n" + std::string(500, '\0'), "byte 5 ", "(0x00: 500 of 505 bytes are NULs)"},
       {"ab\x01\x02\x03\x04\xfe\x05\x06", "byte 6 ", "binary data"},
   };
   for (const auto& row : rows) {

@@ -177,6 +177,27 @@ TEST_CASE("export: only what is finished and there, import: only under a free na
   CHECK(paths_below(dir.path()) == before);
 }
 
+TEST_CASE("import: where another took the name meanwhile, it is the same context, another one, or busy", "[storage]") {
+  TempDir dir;
+  MemoryAccount account;
+  auto store = must(ContextStore::open(dir.path(), account));
+  const std::string bytes = small_archive(*store);
+  const auto import_beside = [&](const std::string& name, std::function<void()> once) {
+    const auto rename = [&](ContextMeta& meta) { return meta.name = name, Status{}; };
+    return store->import_context(source_of(bytes), rename, [&](auto...) {
+      if (once) std::exchange(once, nullptr)();
+      return Status{};
+    });
+  };
+  CHECK(must(import_beside("same", [&] { must(import_beside("same", {})); })).unchanged);
+  CHECK(import_beside("other", [&] { small_archive(*store, "other", 5); }).status().code == Code::kExists);
+  std::unique_ptr<ContextWriter> writer;
+  const Status held = import_beside("held", [&] { writer = must(store->create("held", 3, "{}")); }).status();
+  CHECK(held.code == Code::kBusy);
+  CHECK(held.message.find("\"held\" is being written by process") != std::string::npos);
+  CHECK(import_beside("held", {}).status().code == Code::kBusy);
+}
+
 TEST_CASE("import: cut off anywhere or with any byte changed, an archive is kCorrupt, never more", "[storage]") {
   TempDir dir;
   MemoryAccount account;

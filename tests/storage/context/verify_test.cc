@@ -225,6 +225,18 @@ TEST_CASE("verify: by name it includes the replacement, a busy one is said, an u
   CHECK(store->verify({"hurt", "nobody"}, {}).status().code == Code::kNotFound);
 }
 
+TEST_CASE("verify: a store of which the system refuses to say what was removed is unreadable", "[storage]") {
+  VerifiedStore fixture;
+  auto store = fixture.open();
+  const std::string trash = fixture.context_dir() + "/../../trash";
+  std::filesystem::remove(trash);
+  std::filesystem::create_symlink("trash", trash);
+  CHECK(store->verify({}, {}).status().code == Code::kIo);
+  CHECK(store->find("hurt").status().code == Code::kIo);
+  std::filesystem::remove(trash);
+  must(store->open_reader("hurt"));
+}
+
 TEST_CASE("verify: stops where it is told to, and leaves everything as it was", "[storage]") {
   VerifiedStore fixture;
   auto store = fixture.open();

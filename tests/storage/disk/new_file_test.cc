@@ -92,6 +92,15 @@ TEST_CASE("a new file appears whole or not at all, and replaces only what it may
   CHECK(write("/dev/null", "x", true).code == Code::kUsage);
   CHECK_FALSE(write(dir.path("none/out"), "x", true).ok());
   CHECK(n_entries(dir.path()) == 2);
+
+  std::string umlauts;
+  for (int i = 0; i < 127; ++i) umlauts += "\u00fc";
+  for (const std::string& longest : {dir.path(std::string(255, 'n')), dir.path("n" + umlauts)}) {
+    must(write(longest, "seven", false));
+    must(write(longest, "eight", true));
+    CHECK(must(disk->read_small_file(longest)) == "eight");
+  }
+  CHECK(n_entries(dir.path()) == 4);
 }
 
 TEST_CASE("a file that a killed process was writing leaves nothing, or what the next one removes", "[storage]") {

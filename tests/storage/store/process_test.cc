@@ -127,7 +127,7 @@ TEST_CASE("of processes that create the same name at once exactly one wins", "[s
   for (const auto& child : children) {
     const auto code = child->read_line();
     n_made += code == std::to_string(int(Code::kOk));
-    n_refused += code == std::to_string(int(Code::kExists));
+    n_refused += code == std::to_string(int(Code::kBusy));
   }
   CHECK(n_made == 1);
   CHECK(n_refused == 5);
