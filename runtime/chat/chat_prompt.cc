@@ -13,7 +13,7 @@
 namespace reform {
 namespace {
 
-using Kind = MessagePart::Kind;
+using PartKind = MessagePart::Kind;
 constexpr int32_t kOfOptions = -1;  // the source of what ChatOptions say
 
 // Only words, never special tokens.
@@ -70,14 +70,14 @@ std::vector<MessageText> texts_of(const Tokenizer& tokenizer, std::span<const Ch
 }
 
 // A piece of the prompt, of the template or of a message.
-struct Piece {
+struct ChatPiece {
   PromptPiece what;
   bool of_template = false;
 };
 
-void append_template(const Tokenizer& tokenizer, std::string_view text, std::vector<Piece>& pieces) {
+void append_template(const Tokenizer& tokenizer, std::string_view text, std::vector<ChatPiece>& pieces) {
   for (const Tokenizer::Stretch& stretch : tokenizer.cut_at_special(text)) {
-    Piece piece{{}, true};
+    ChatPiece piece{{}, true};
     if (stretch.id >= 0)
       piece.what.ids = {stretch.id};
     else
@@ -86,9 +86,9 @@ void append_template(const Tokenizer& tokenizer, std::string_view text, std::vec
   }
 }
 
-std::vector<Piece> pieces_of(const Tokenizer& tokenizer, const jinja::Text& text,
-                             std::span<const MessageText> contents) {
-  std::vector<Piece> pieces;
+std::vector<ChatPiece> pieces_of(const Tokenizer& tokenizer, const jinja::Text& text,
+                                 std::span<const MessageText> contents) {
+  std::vector<ChatPiece> pieces;
   size_t done = 0;
   const std::string_view bytes = text.bytes();
   for (const jinja::Origin& origin : text.origins()) {
@@ -99,7 +99,7 @@ std::vector<Piece> pieces_of(const Tokenizer& tokenizer, const jinja::Text& text
     if (origin.source >= 0 && origin.at >= 0)
       contents[size_t(origin.source)].append_pieces(size_t(origin.at), size_t(origin.at) + n, of_message);
     else
-      of_message.push_back({Kind::kOther, valid_text(bytes.substr(origin.begin, n)), {}});
+      of_message.push_back({PartKind::kOther, valid_text(bytes.substr(origin.begin, n)), {}});
     for (PromptPiece& piece : of_message) pieces.push_back({std::move(piece), false});
   }
   append_template(tokenizer, bytes.substr(done), pieces);
@@ -112,7 +112,7 @@ class PromptEncoder {
 
   // The template's text is encoded together with a message's that touches it, as a tokenizer would that sees the whole;
   // the pieces of a message are not, since tokens as stored lie between them.
-  Result<Prompt> run(const std::vector<Piece>& pieces) {
+  Result<Prompt> run(const std::vector<ChatPiece>& pieces) {
     for (size_t begin = 0; begin < pieces.size();) {
       size_t end = begin + 1;
       while (end < pieces.size() && is_text(pieces[begin]) && is_text(pieces[end]) &&
@@ -130,16 +130,16 @@ class PromptEncoder {
   }
 
  private:
-  static bool is_text(const Piece& piece) { return piece.what.ids.empty(); }
+  static bool is_text(const ChatPiece& piece) { return piece.what.ids.empty(); }
 
-  void count(Kind kind, size_t at_id) {
-    if (kind == Kind::kQuestion && prompt_.question_tokens == 0) prompt_.question_begin = int64_t(at_id);
-    ++(kind == Kind::kQuestion  ? prompt_.question_tokens
-       : kind == Kind::kPassage ? prompt_.passage_tokens
-                                : prompt_.template_tokens);
+  void count(PartKind kind, size_t at_id) {
+    if (kind == PartKind::kQuestion && prompt_.question_tokens == 0) prompt_.question_begin = int64_t(at_id);
+    ++(kind == PartKind::kQuestion  ? prompt_.question_tokens
+       : kind == PartKind::kPassage ? prompt_.passage_tokens
+                                    : prompt_.template_tokens);
   }
 
-  Status add(std::span<const Piece> run) {
+  Status add(std::span<const ChatPiece> run) {
     if (!is_text(run[0])) {
       for (const int32_t id : run[0].what.ids) {
         count(run[0].what.kind, prompt_.ids.size());
@@ -149,7 +149,7 @@ class PromptEncoder {
     }
     std::string text;
     std::vector<size_t> ends;
-    for (const Piece& piece : run) {
+    for (const ChatPiece& piece : run) {
       text += piece.what.text;
       ends.push_back(text.size());
     }
@@ -178,7 +178,7 @@ bool shows(const jinja::Text& text, int32_t source) {
 // The system text in front of the first turn that is not the system's.
 std::vector<ChatMessage> with_system_in_turn(std::vector<ChatMessage> messages) {
   std::vector<MessagePart> parts = std::move(messages[0].parts);
-  parts.push_back({Kind::kOther, "\n\n", {}});
+  parts.push_back({PartKind::kOther, "\n\n", {}});
   messages.erase(messages.begin());
   messages[0].parts.insert(messages[0].parts.begin(), parts.begin(), parts.end());
   return messages;
@@ -206,7 +206,7 @@ Result<Prompt> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer,
     return Status{Code::kUsage,
                   "the chat template leaves out what the user says; name another one with --chat-template"};
   PromptEncoder encoder(tokenizer);
-  const std::vector<Piece> pieces = pieces_of(tokenizer, text.value(), contents);
+  const std::vector<ChatPiece> pieces = pieces_of(tokenizer, text.value(), contents);
   const bool begins_with_bos =
       !pieces.empty() && pieces[0].what.ids.size() == 1 && pieces[0].what.ids[0] == tokenizer.bos();
   if (tokenizer.add_bos() && !begins_with_bos) encoder.add_bos(tokenizer.bos());

@@ -23,11 +23,11 @@ Result<Value> in_one_case(Interpreter&, const Value& self, const Arguments& give
   TRY(bind("the method", given, {}));
   return Value(cased(self.text(), wanted));
 }
-Result<Value> capitalize(Interpreter&, const Value& self, const Arguments& given) {
+Result<Value> str_capitalize(Interpreter&, const Value& self, const Arguments& given) {
   TRY(bind("capitalize()", given, {}));
   return Value(capitalized(self.text()));
 }
-Result<Value> title(Interpreter&, const Value& self, const Arguments& given) {
+Result<Value> str_title(Interpreter&, const Value& self, const Arguments& given) {
   TRY(bind("title()", given, {}));
   return Value(titled(self.text()));
 }
@@ -86,7 +86,7 @@ Result<Value> partition(Interpreter&, const Value& self, const Arguments& given)
   return list_of({text.part(0, found), text.part(found, end), text.part(end, text.size())}, List::Kind::kTuple);
 }
 
-Result<Value> replace(Interpreter& in, const Value& self, const Arguments& given) {
+Result<Value> str_replace(Interpreter& in, const Value& self, const Arguments& given) {
   TRY_ASSIGN(const auto values, bind("replace()", given, {{"old"}, {"new"}, {"count", Value(-1)}}));
   TRY_ASSIGN(const Text old, string_of("replace()", values[0]));
   TRY_ASSIGN(const Text with, string_of("replace()", values[1]));
@@ -168,7 +168,7 @@ Result<Value> remove_affix(Interpreter&, const Value& self, const Arguments& giv
   return text.bytes().starts_with(affix.bytes()) ? Value(text.part(affix.size(), text.size())) : self;
 }
 
-Result<Value> join(Interpreter& in, const Value& self, const Arguments& given) {
+Result<Value> str_join(Interpreter& in, const Value& self, const Arguments& given) {
   TRY_ASSIGN(const auto values, bind("join()", given, {{"iterable"}}));
   if (values[0].is_undefined()) return Value("");
   TRY_ASSIGN(const std::vector<Value> items, in.items_of(values[0]));
@@ -276,7 +276,7 @@ Result<Value> isascii(Interpreter&, const Value& self, const Arguments&) {
                            [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
 }
 
-Result<Value> format(Interpreter& in, const Value& self, const Arguments& given) {
+Result<Value> str_format(Interpreter& in, const Value& self, const Arguments& given) {
   TRY_ASSIGN(Text text, formatted_by_braces(in, self.text(), given));
   return Value(std::move(text));
 }
@@ -287,18 +287,18 @@ Result<Value> format_map(Interpreter& in, const Value& self, const Arguments& gi
   Arguments named;
   for (const auto& [key, value] : values[0].dict()->items)
     if (key.is_text()) named.named.emplace_back(key.bytes(), value);
-  return format(in, self, named);
+  return str_format(in, self, named);
 }
 
 constexpr NamedMethod kTextMethods[] = {
-    {"capitalize", capitalize},
+    {"capitalize", str_capitalize},
     {"casefold", in_one_case<Case::kFolded>},
     {"center", justify<1>},
     {"count", count},
     {"endswith", has_affix<true>},
     {"expandtabs", expandtabs},
     {"find", find<false, false>},
-    {"format", format},
+    {"format", str_format},
     {"format_map", format_map},
     {"index", find<false, true>},
     {"isalnum", all_are<is_alphanumeric>},
@@ -311,14 +311,14 @@ constexpr NamedMethod kTextMethods[] = {
     {"isspace", all_are<is_space>},
     {"istitle", istitle},
     {"isupper", all_cased<is_upper, is_lower>},
-    {"join", join},
+    {"join", str_join},
     {"ljust", justify<0>},
     {"lower", in_one_case<Case::kLower>},
     {"lstrip", strip<Side::kLeft>},
     {"partition", partition<false>},
     {"removeprefix", remove_affix<false>},
     {"removesuffix", remove_affix<true>},
-    {"replace", replace},
+    {"replace", str_replace},
     {"rfind", find<true, false>},
     {"rindex", find<true, true>},
     {"rjust", justify<2>},
@@ -330,7 +330,7 @@ constexpr NamedMethod kTextMethods[] = {
     {"startswith", has_affix<false>},
     {"strip", strip<Side::kBoth>},
     {"swapcase", swapcase},
-    {"title", title},
+    {"title", str_title},
     {"upper", in_one_case<Case::kUpper>},
     {"zfill", zfill},
 };

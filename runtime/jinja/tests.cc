@@ -33,7 +33,7 @@ bool is_callable(const Value& v) {
   return v.is_callable() || v.is_undefined();
 }  // as Jinja's Undefined, whose call fails
 bool is_iterable(const Value& v) { return v.is_list() || v.is_text() || is_mapping(v) || v.is_undefined(); }
-bool is_sequence(const Value& v) {
+bool has_length_and_items(const Value& v) {
   const bool list = v.is_list() && v.list().kind != List::Kind::kOnce && v.list().kind != List::Kind::kView;
   return list || v.is_text() || is_mapping(v) || v.is_undefined();
 }
@@ -133,7 +133,7 @@ constexpr NamedTest kTests[] = {
     {"number", of_value<is_number>},
     {"odd", is_odd},
     {"sameas", is_same_as},
-    {"sequence", of_value<is_sequence>},
+    {"sequence", of_value<has_length_and_items>},
     {"string", of_value<is_string>},
     {"test", is_test},
     {"true", of_value<is_true>},
