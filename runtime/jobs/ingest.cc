@@ -381,6 +381,8 @@ Result<IngestResult> decide_and_carry_out(IngestCall& call) {
   IngestTarget target;
   for (;;) {
     const IngestDecision decision = decide_ingest(facts, call.name);
+    const bool drops = decision.drop_replacement || decision.cut_back;
+    if (drops && target.pump != nullptr && target.pump->reader().bytes_read() == 0) return empty_text(call);
     if (decision.drop_replacement) {
       target = {};
       const Status dropped = call.store.contexts->remove(call.name, Which::kReplacement);

@@ -61,6 +61,7 @@ TEST_CASE("append: an unfinished one gives way to another file, and to another s
     if (from_file) {
       check_done(bench.ingest_file("parts", wanted, append), Outcome::kAppended);
     } else {
+      CHECK(bench.ingest("parts", {""}, append).status().code == Code::kBadText);  // drops nothing
       check_dropped(bench.ingest("parts", {wanted}, append));
       check_done(bench.ingest("parts", {wanted}, append), Outcome::kResumed);
     }
