@@ -19,9 +19,16 @@ namespace reform {
 
 namespace {
 
+// On opening, RocksDB ends with a line feed what it cannot look at, and calls it corruption.
+std::string text_of(const rocksdb::Status& status) {
+  std::string text = status.ToString();
+  while (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
 // 0: none.
 int errno_of(const rocksdb::Status& status) {
-  const std::string text = status.ToString();
+  const std::string text = text_of(status);
   for (const int error : {ENOMEM, EMFILE, ENFILE, EFBIG, ENOSPC, EDQUOT, EROFS, EACCES, EPERM, EIO})
     if (text.ends_with(": " + std::generic_category().message(error))) return error;
   return 0;
@@ -30,7 +37,7 @@ int errno_of(const rocksdb::Status& status) {
 }  // namespace
 
 std::string words_of(const rocksdb::Status& status) {
-  const std::string text = status.ToString();
+  const std::string text = text_of(status);
   std::string_view words = text;
   for (const std::string_view kind : {"IO error: ", "No space left on device: ", "While "})
     if (words.starts_with(kind)) words.remove_prefix(kind.size());
@@ -40,7 +47,9 @@ std::string words_of(const rocksdb::Status& status) {
 Status system_refusal(const rocksdb::Status& status) {
   const int error = status.ok() ? 0 : errno_of(status);
   if (error == 0) return {};
-  const std::string words = words_of(status), why = ": " + std::generic_category().message(error);
+  std::string words = words_of(status);
+  if (words.starts_with("Corruption: ")) words.erase(0, words.find(' ') + 1);  // it is none
+  const std::string why = ": " + std::generic_category().message(error);
   return errno_status(error, words.substr(0, words.size() - std::min(words.size(), why.size())));
 }
 

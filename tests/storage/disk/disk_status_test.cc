@@ -34,6 +34,10 @@ TEST_CASE("what the system refuses RocksDB is told in our words: what, where, wh
     CHECK(disk_status(c.status, "write", "/s").message.starts_with("cannot write /s: "));
     CHECK(disk_status(c.status, "write", "/s").message.find("IO error") == std::string::npos);
   }
+  const auto refused =
+      system_refusal(IOStatus::Corruption("Can't access /1.sst: IO error: /1.sst: Input/output error\n"));
+  CHECK(refused.code == Code::kIo);
+  CHECK(refused.message == "Can't access /1.sst: IO error: /1.sst: Input/output error");
   CHECK(system_refusal(IOStatus::Corruption("bad block")).ok());
   CHECK(system_refusal(IOStatus::PathNotFound("/s", "No such file or directory")).ok());
   const IOStatus capped = IOStatus::NoSpace("no room below the store's cap (--max-store-bytes)");
