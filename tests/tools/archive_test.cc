@@ -132,7 +132,8 @@ TEST_CASE("export: what it does not do, and what it leaves alone", "[tools]") {
     CHECK(r.exit_code == 2);
     CHECK((r.out + r.err).find("goes there already; name another file, or '-'") != std::string::npos);
   }
-  CHECK(b.shell("$REFORM heads --model " + tiny("qwen2") + " --out /dev/stdout > out 2>&1").exit_code == 2);
+  CHECK(b.shell("cd '" + b.path("") + "'; $REFORM heads --model " + tiny("qwen2") + " --out /dev/stdout > out")
+            .exit_code == 2);
   check_refused(b.run({"export", "book", b.path("none/file")}), 3, {"none"});
   check_refused(b.run({"export", "book", "-", "--json"}), 2, {"--json"});
   // The reader goes away early.
