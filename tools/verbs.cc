@@ -32,7 +32,12 @@ std::string form_of(const CLI::App& verb) {
   return form;
 }
 
-void use_help_formatter(CLI::App& app) { app.formatter(std::make_shared<HelpFormatter>()); }
+void use_help_formatter(CLI::App& app) {
+  constexpr size_t kColumnWidth = 32;  // two spaces behind the longest option, --chat-template-kwargs JSON
+  const auto formatter = std::make_shared<HelpFormatter>();
+  formatter->column_width(kColumnWidth);
+  app.formatter(formatter);
+}
 
 CLI::App* add_verb(CLI::App& app, Invocation& invocation, const std::string& name, const std::string& description,
                    const std::string& example, std::function<Status(Output&)> run) {
