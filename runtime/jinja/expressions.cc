@@ -56,7 +56,10 @@ Result<Value> Interpreter::made(Value value) {
   constexpr int kMaxValueDepth = 64;
   if (value.depth() > kMaxValueDepth) return template_error("lists and dictionaries nest too deep");
   TRY(charge(value.weight()));
-  if (value.is_text()) TRY(charge_bytes(int64_t(value.text().size())));
+  TRY(charge_bytes(value.is_text()   ? int64_t(value.text().size())
+                   : value.is_list() ? int64_t(value.list().items.size() * sizeof(Value))
+                   : value.is_dict() ? int64_t(value.dict()->items.size() * 2 * sizeof(Value))
+                                     : 0));
   return value;
 }
 
@@ -64,7 +67,9 @@ Result<Value> Interpreter::make_list(std::vector<Value> items, List::Kind kind) 
   return made(Value::list(std::move(items), kind));
 }
 
-std::shared_ptr<Dict> Interpreter::make_namespace() {
+Result<std::shared_ptr<Dict>> Interpreter::make_namespace() {
+  constexpr int64_t kBytes = 512;  // about, with what goes along with it
+  TRY(charge_bytes(kBytes));
   namespaces_.push_back(std::make_shared<Dict>());
   namespaces_.back()->is_namespace = true;
   return namespaces_.back();

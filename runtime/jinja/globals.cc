@@ -73,7 +73,7 @@ Result<Value> make_dict(Interpreter& in, const Arguments& given) {
 }
 
 Result<Value> make_namespace(Interpreter& in, const Arguments& given) {
-  const auto dict = in.make_namespace();
+  TRY_ASSIGN(const auto dict, in.make_namespace());
   TRY(fill(in, given, *dict));
   return Value(dict);
 }
@@ -82,7 +82,7 @@ Result<Value> make_cycler(Interpreter& in, const Arguments& given) {
   if (given.positional.empty()) return template_error("cycler() needs values");
   auto cycler = std::make_shared<Callable>();
   cycler->name = "cycler";
-  cycler->attributes = in.make_namespace();
+  TRY_ASSIGN(cycler->attributes, in.make_namespace());
   // The methods hold what they change by a weak hand: it holds them.
   const std::weak_ptr<Dict> attributes = cycler->attributes;
   const auto pos = std::make_shared<size_t>(0);

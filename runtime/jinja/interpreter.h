@@ -15,11 +15,11 @@
 
 namespace reform::jinja {
 
-// Variables by name. A scope that is left is kept if a macro was made in it, as a macro sees what was around it.
+// Variables by name. A scope that is left is kept if what was made in it sees its variables: a macro, a recursive loop.
 struct Scope {
   Scope* parent = nullptr;
   std::vector<std::pair<std::string, Value>> variables;
-  bool has_macro = false;
+  bool is_kept = false;
 
   const Value* find(std::string_view name) const;  // here or further out; null: nowhere
   void set(std::string_view name, Value value);    // here
@@ -40,7 +40,7 @@ class Interpreter {
   // The value, if it is within the limits on what values may be.
   Result<Value> made(Value value);
   Result<Value> make_list(std::vector<Value> items, List::Kind kind = List::Kind::kList);
-  std::shared_ptr<Dict> make_namespace();
+  Result<std::shared_ptr<Dict>> make_namespace();
 
   Result<Value> call(const Value& callee, const Arguments& arguments);
   // What a loop goes through: items, keys, characters.
@@ -60,13 +60,16 @@ class Interpreter {
   Result<Flow> run_if(const Node& node);
   Result<Flow> run_loop(const Node& node, const Value& iterated, int depth);
   Result<std::vector<Value>> loop_items(const Node& node, const Value& iterated);
+  Status make_loop_value(const Node& node, Loop& loop);
   Value loop_value(Loop& loop, size_t i);
+  void end_loop(Loop& loop);
   Status set(const Node& node);
   Status set_block(const Node& node);
   Result<Flow> run_with(const Node& node);
   Status filter_block(const Node& node);
   Status call_block(const Node& node);
-  Value macro(const Node& node);
+  Result<Value> macro(const Node& node);
+  void keep_scopes();
   Result<Value> run_macro(const Node& node, Scope* around, const Arguments& arguments);
   Status bind_parameters(const Node& node, const Arguments& arguments);
   Status assign(const Node& target, const Value& value);

@@ -16,7 +16,7 @@ class Interpreter::InnerScope {
   }
   ~InnerScope() {
     interpreter_.scope_ = scope_->parent;
-    if (scope_->has_macro) interpreter_.kept_scopes_.push_back(std::move(scope_));
+    if (scope_->is_kept) interpreter_.kept_scopes_.push_back(std::move(scope_));
   }
   InnerScope(const InnerScope&) = delete;
   InnerScope& operator=(const InnerScope&) = delete;

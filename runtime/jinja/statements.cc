@@ -48,9 +48,11 @@ Result<Interpreter::Flow> Interpreter::execute(const Node& node) {
       return Flow::kOn;
     case Node::Kind::kWith:
       return run_with(node);
-    case Node::Kind::kMacro:
-      scope_->set(node.name, macro(node));
+    case Node::Kind::kMacro: {
+      TRY_ASSIGN(Value value, macro(node));
+      scope_->set(node.name, std::move(value));
       return Flow::kOn;
+    }
     case Node::Kind::kCallBlock:
       TRY(call_block(node));
       return Flow::kOn;
@@ -132,25 +134,41 @@ Value Interpreter::loop_value(Loop& loop, size_t i) {
   return Value(loop.value);
 }
 
-Result<Interpreter::Flow> Interpreter::run_loop(const Node& node, const Value& iterated, int depth) {
-  TRY_ASSIGN(const std::vector<Value> items, loop_items(node, iterated));
-  Loop loop{items, depth, std::make_shared<Callable>(), std::make_shared<Value>()};
+// Of a loop whose body asks for it.
+Status Interpreter::make_loop_value(const Node& node, Loop& loop) {
+  loop.value = std::make_shared<Callable>();
   loop.value->kind = Callable::Kind::kLoop;
   loop.value->name = "loop";
-  loop.value->attributes = make_namespace();
-  Scope* const around = scope_;
-  if (node.is_recursive)
-    loop.value->call = [&node, around, depth](Interpreter& in, const Arguments& given) -> Result<Value> {
-      if (given.positional.size() != 1) return template_error("loop() needs what to go through");
-      Text output;
-      Text* const outer_output = std::exchange(in.output_, &output);
-      Scope* const outer_scope = std::exchange(in.scope_, around);
-      const auto flow = in.run_loop(node, given.positional[0], depth + 1);
-      in.output_ = outer_output;
-      in.scope_ = outer_scope;
-      TRY(flow);
-      return Value(std::move(output));
-    };
+  TRY_ASSIGN(loop.value->attributes, make_namespace());
+  loop.last_seen = std::make_shared<Value>();
+  if (!node.is_recursive) return {};
+  keep_scopes();
+  loop.value->call = [&node, around = scope_, depth = loop.depth](Interpreter& in,
+                                                                  const Arguments& given) -> Result<Value> {
+    if (given.positional.size() != 1) return template_error("loop() needs what to go through");
+    Text output;
+    Text* const outer_output = std::exchange(in.output_, &output);
+    Scope* const outer_scope = std::exchange(in.scope_, around);
+    const auto flow = in.run_loop(node, given.positional[0], depth + 1);
+    in.output_ = outer_output;
+    in.scope_ = outer_scope;
+    TRY(flow);
+    return Value(std::move(output));
+  };
+  return {};
+}
+
+// Gives back what a loop took, so that many loops take no more than one.
+void Interpreter::end_loop(Loop& loop) {
+  if (!loop.value) return;
+  loop.value->attributes->items.clear();
+  if (namespaces_.back() == loop.value->attributes && loop.value.use_count() == 1) namespaces_.pop_back();
+}
+
+Result<Interpreter::Flow> Interpreter::run_loop(const Node& node, const Value& iterated, int depth) {
+  TRY_ASSIGN(const std::vector<Value> items, loop_items(node, iterated));
+  Loop loop{items, depth, nullptr, nullptr};
+  if (node.uses_loop) TRY(make_loop_value(node, loop));
   bool is_through = false;  // as in Jinja2, one item was gone through to the body's end
   for (size_t i = 0; i < items.size(); ++i) {
     const InnerScope inner(*this);
@@ -160,6 +178,7 @@ Result<Interpreter::Flow> Interpreter::run_loop(const Node& node, const Value& i
     is_through = is_through || flow == Flow::kOn;
     if (flow == Flow::kBreak) break;
   }
+  end_loop(loop);
   if (is_through) return Flow::kOn;
   const InnerScope inner(*this);
   return execute(node.otherwise);
@@ -244,19 +263,24 @@ Result<Interpreter::Flow> Interpreter::run_with(const Node& node) {
 Status Interpreter::call_block(const Node& node) {
   TRY_ASSIGN(const Value callee, evaluate(*node.children[0]->children[0]));
   TRY_ASSIGN(Arguments given, arguments(*node.children[0]));
-  given.named.emplace_back("caller", macro(node));
+  TRY_ASSIGN(Value caller, macro(node));
+  given.named.emplace_back("caller", std::move(caller));
   TRY_ASSIGN(const Value result, call(callee, given));
   TRY_ASSIGN(const Text text, printed(result));
   output_->append(text);
   return {};
 }
 
-Value Interpreter::macro(const Node& node) {
-  for (Scope* scope = scope_; scope; scope = scope->parent) scope->has_macro = true;
+void Interpreter::keep_scopes() {
+  for (Scope* scope = scope_; scope; scope = scope->parent) scope->is_kept = true;
+}
+
+Result<Value> Interpreter::macro(const Node& node) {
+  keep_scopes();
   auto callable = std::make_shared<Callable>();
   callable->kind = Callable::Kind::kMacro;
   callable->name = node.name;
-  callable->attributes = make_namespace();
+  TRY_ASSIGN(callable->attributes, make_namespace());
   std::vector<Value> names;
   for (const Node::Parameter& parameter : node.parameters) names.emplace_back(parameter.name);
   callable->attributes->set(Value("name"), Value(node.name));
