@@ -72,12 +72,12 @@ std::vector<MessageText> texts_of(const Tokenizer& tokenizer, std::span<const Ch
 // A piece of the prompt, of the template or of a message.
 struct ChatPiece {
   PromptPiece what;
-  bool of_template = false;
+  bool joins = true;  // it is encoded together with text that stands before it
 };
 
 void append_template(const Tokenizer& tokenizer, std::string_view text, std::vector<ChatPiece>& pieces) {
   for (const Tokenizer::Stretch& stretch : tokenizer.cut_at_special(text)) {
-    ChatPiece piece{{}, true};
+    ChatPiece piece;
     if (stretch.id >= 0)
       piece.what.ids = {stretch.id};
     else
@@ -96,11 +96,15 @@ std::vector<ChatPiece> pieces_of(const Tokenizer& tokenizer, const jinja::Text& 
     done = origin.end;
     const size_t n = origin.end - origin.begin;
     std::vector<PromptPiece> of_message;
-    if (origin.source >= 0 && origin.at >= 0)
+    if (origin.source >= 0 && !origin.is_changed) {
       contents[size_t(origin.source)].append_pieces(size_t(origin.at), size_t(origin.at) + n, of_message);
-    else
-      of_message.push_back({PartKind::kOther, valid_text(bytes.substr(origin.begin, n)), {}});
-    for (PromptPiece& piece : of_message) pieces.push_back({std::move(piece), false});
+    } else {
+      const PartKind kind =
+          origin.source < 0 ? PartKind::kOther : contents[size_t(origin.source)].kind_at(size_t(origin.at));
+      of_message.push_back({kind, valid_text(bytes.substr(origin.begin, n)), {}});
+    }
+    // The parts of a message are encoded each by itself; what a template made of one part is one text again.
+    for (size_t i = 0; i < of_message.size(); ++i) pieces.push_back({std::move(of_message[i]), i == 0});
   }
   append_template(tokenizer, bytes.substr(done), pieces);
   return pieces;
@@ -110,14 +114,12 @@ class PromptEncoder {
  public:
   explicit PromptEncoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
-  // The template's text is encoded together with a message's that touches it, as a tokenizer would that sees the whole;
-  // the pieces of a message are not, since tokens as stored lie between them.
+  // Texts that touch are encoded together, as a tokenizer would that sees the whole, but not the parts of a message,
+  // since tokens as stored lie between them.
   Result<Prompt> run(const std::vector<ChatPiece>& pieces) {
     for (size_t begin = 0; begin < pieces.size();) {
       size_t end = begin + 1;
-      while (end < pieces.size() && is_text(pieces[begin]) && is_text(pieces[end]) &&
-             pieces[end].of_template != pieces[end - 1].of_template)
-        ++end;
+      while (end < pieces.size() && is_text(pieces[begin]) && is_text(pieces[end]) && pieces[end].joins) ++end;
       TRY(add(std::span(pieces).subspan(begin, end - begin)));
       begin = end;
     }
@@ -132,11 +134,13 @@ class PromptEncoder {
  private:
   static bool is_text(const ChatPiece& piece) { return piece.what.ids.empty(); }
 
+  // A template may print the question twice; the first place is the question's.
   void count(PartKind kind, size_t at_id) {
     if (kind == PartKind::kQuestion && prompt_.question_tokens == 0) prompt_.question_begin = int64_t(at_id);
-    ++(kind == PartKind::kQuestion  ? prompt_.question_tokens
-       : kind == PartKind::kPassage ? prompt_.passage_tokens
-                                    : prompt_.template_tokens);
+    const bool goes_on = int64_t(at_id) == prompt_.question_begin + prompt_.question_tokens;
+    ++(kind == PartKind::kQuestion && goes_on ? prompt_.question_tokens
+       : kind == PartKind::kPassage           ? prompt_.passage_tokens
+                                              : prompt_.template_tokens);
   }
 
   Status add(std::span<const ChatPiece> run) {
@@ -202,15 +206,19 @@ Result<Prompt> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer,
     text = render(chat, contents, messages, options);
   }
   if (!text.ok()) return text.status();
-  if (!contents.back().bytes().empty() && !shows(text.value(), int32_t(messages.size()) - 1))
-    return Status{Code::kUsage,
-                  "the chat template leaves out what the user says; name another one with --chat-template"};
   PromptEncoder encoder(tokenizer);
   const std::vector<ChatPiece> pieces = pieces_of(tokenizer, text.value(), contents);
   const bool begins_with_bos =
       !pieces.empty() && pieces[0].what.ids.size() == 1 && pieces[0].what.ids[0] == tokenizer.bos();
   if (tokenizer.add_bos() && !begins_with_bos) encoder.add_bos(tokenizer.bos());
-  return encoder.run(pieces);
+  TRY_ASSIGN(Prompt prompt, encoder.run(pieces));
+  const auto asks = [](const MessagePart& part) { return part.kind == PartKind::kQuestion && !part.text.empty(); };
+  const auto& parts = messages.back().parts;
+  if (prompt.question_tokens == 0 && std::any_of(parts.begin(), parts.end(), asks)) {
+    return Status{Code::kUsage,
+                  "the chat template leaves out what the user says; name another one with --chat-template"};
+  }
+  return prompt;
 }
 
 }  // namespace reform

@@ -8,6 +8,7 @@
 #include "runtime/chat/built_in.h"
 #include "runtime/model/gguf.h"
 #include "runtime/tokenizer/tokenizer.h"
+#include "runtime/tokenizer/unicode.h"
 
 namespace reform {
 namespace {
@@ -34,8 +35,9 @@ Result<jinja::Variables> special_tokens(const Gguf& gguf, const Tokenizer& token
 
 // The file's template of that name.
 Result<std::string> stored_source(const Gguf& gguf, const std::string& name) {
-  const std::string key = name == kDefault ? kKey : std::string(kKey) + "." + name;
-  TRY_ASSIGN(const auto source, gguf.get_string(key));
+  TRY_ASSIGN(const auto own, gguf.get_string(kKey));
+  if (name == kDefault && own && !own->empty()) return std::string(*own);
+  TRY_ASSIGN(const auto source, gguf.get_string(std::string(kKey) + "." + name));
   return std::string(source.value_or(""));
 }
 
@@ -45,7 +47,12 @@ std::string list_of(std::vector<std::string> names) {
   return list;
 }
 
+constexpr int64_t kMostTemplateBytes = 1 << 20;
+
 Result<ChatTemplate> make(std::string name, std::string source, const std::string& where) {
+  if (int64_t(source.size()) > kMostTemplateBytes)
+    return Status{Code::kUsage,
+                  where + ": the chat template is larger than 1 MiB; name another one with --chat-template"};
   auto parsed = jinja::Template::parse(source);
   if (!parsed.ok()) {
     return Status{Code::kUsage, where + ": the chat template cannot be read: " + parsed.status().message +
@@ -55,7 +62,6 @@ Result<ChatTemplate> make(std::string name, std::string source, const std::strin
 }
 
 Result<ChatTemplate> named(const Gguf& gguf, const std::string& wanted) {
-  constexpr int64_t kMostBytes = 1 << 20;
   TRY_ASSIGN(const std::vector<std::string> names, template_names(gguf));
   if (std::find(names.begin(), names.end(), wanted) != names.end()) {
     TRY_ASSIGN(std::string source, stored_source(gguf, wanted));
@@ -67,8 +73,10 @@ Result<ChatTemplate> named(const Gguf& gguf, const std::string& wanted) {
     built_in.emplace_back(one.name);
   }
   std::error_code error;
-  if (std::filesystem::exists(wanted, error)) {
-    TRY_ASSIGN(std::string source, read_small_file(wanted, kMostBytes));
+  if (wanted.find('/') != wanted.npos || std::filesystem::exists(wanted, error)) {
+    TRY_ASSIGN(std::string source, read_small_file(wanted, kMostTemplateBytes));
+    TRY(check_utf8("the chat template " + wanted, source));
+    if (source.starts_with("\xef\xbb\xbf")) source.erase(0, 3);
     return make(wanted, std::move(source), wanted);
   }
   return Status{Code::kUsage, "there is no chat template '" + wanted + "': it is no file, and the names are " +
@@ -87,7 +95,8 @@ Result<ChatTemplate> chosen(const Gguf& gguf, const std::string& wanted) {
 Result<std::vector<std::string>> template_names(const Gguf& gguf) {
   std::vector<std::string> names;
   TRY_ASSIGN(const auto own, gguf.get_string(kKey));
-  if (own && !own->empty()) names.emplace_back(kDefault);
+  TRY_ASSIGN(const auto listed, gguf.get_string(std::string(kKey) + "." + kDefault));
+  if ((own && !own->empty()) || (listed && !listed->empty())) names.emplace_back(kDefault);
   TRY_ASSIGN(const auto others, gguf.get_strings("tokenizer.chat_templates"));
   for (const std::string_view name : others.value_or(std::vector<std::string_view>())) {
     if (name == kDefault) continue;

@@ -19,6 +19,13 @@ MessageText::MessageText(const Tokenizer& tokenizer, const ChatMessage& message)
   }
 }
 
+MessagePart::Kind MessageText::kind_at(size_t pos) const {
+  MessagePart::Kind kind = MessagePart::Kind::kOther;
+  for (const Placed& placed : parts_)
+    if (placed.begin <= pos) kind = placed.part->kind;
+  return kind;
+}
+
 void MessageText::append_ids(const Placed& placed, size_t begin, size_t end, std::vector<PromptPiece>& pieces) const {
   PromptPiece ids{placed.part->kind, "", {}};
   size_t token_begin = placed.begin;

@@ -21,6 +21,7 @@ class MessageText {
   MessageText(const Tokenizer& tokenizer, const ChatMessage& message);
 
   const std::string& bytes() const { return bytes_; }
+  MessagePart::Kind kind_at(size_t pos) const;  // of the part that the byte is of
   // Bytes [begin, end) as pieces. A token of which the range has only a part is text where that is UTF-8, else whole.
   void append_pieces(size_t begin, size_t end, std::vector<PromptPiece>& pieces) const;
 

@@ -80,21 +80,6 @@ void warn_if_read_again(const Engine::Impl& e) {
                        e.gguf->path(), format_bytes(e.gguf->file_bytes()), format_bytes(room.bytes), room.limit));
 }
 
-// A turn of the model's ends with the token that the template writes there.
-void take_chat_template(Engine::Impl& e) {
-  e.chat = load_chat_template(*e.gguf, *e.tokenizer, e.options.chat_template);
-  if (!e.chat.ok()) return;
-  e.markers = find_markers(e.chat.value(), *e.tokenizer);
-  if (e.markers.turn_end >= 0) {
-    e.tokenizer->set_end(e.markers.turn_end);
-  } else if (!e.markers.turn_end_text.empty() && e.options.chat_template.empty()) {
-    e.chat =
-        Status{Code::kUsage, fmt::format("{}: its chat template ends a turn with {}, which is no token of its "
-                                         "vocabulary, so an answer would not end; --chat-template names another one",
-                                         e.gguf->path(), e.markers.turn_end_text)};
-  }
-}
-
 // What the file says of the model, its tokenizer and its chat template.
 Status read_model(Engine::Impl& e) {
   TRY_ASSIGN(e.model, Model::create(*e.gguf));
@@ -103,7 +88,7 @@ Status read_model(Engine::Impl& e) {
     return {Code::kBadModel, fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", e.gguf->path(),
                                          e.tokenizer->n_vocab(), e.model->shape().n_vocab)};
   }
-  take_chat_template(e);
+  e.chat = load_chat_template(*e.gguf, *e.tokenizer, e.options.chat_template);
   return {};
 }
 
@@ -193,7 +178,17 @@ Turns::Turn::~Turn() {
 
 Result<const ChatTemplate*> Engine::Impl::chat_for_prompt() {
   TRY(chat);
-  if (std::exchange(told_of_chat, true)) return &chat.value();
+  if (std::exchange(chat_is_ready, true)) return &chat.value();
+  const Markers markers = find_markers(chat.value(), *tokenizer);
+  // A turn of the model's ends with the token that the template writes there.
+  if (markers.turn_end >= 0) {
+    tokenizer->set_end(markers.turn_end);
+  } else if (!markers.turn_end_text.empty() && options.chat_template.empty()) {
+    chat = Status{Code::kUsage, fmt::format("{}: its chat template ends a turn with {}, which is no token of its "
+                                            "vocabulary, so an answer would not end; --chat-template names another one",
+                                            gguf->path(), markers.turn_end_text)};
+    return chat.status();
+  }
   if (chat.value().name == kBaseTemplate && options.chat_template.empty()) {
     remark(LogLevel::kInfo,
            gguf->path() +

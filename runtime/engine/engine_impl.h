@@ -88,8 +88,7 @@ struct Engine::Impl {
   Reservation tokenizer_tables;
   std::unique_ptr<TokenTable> token_table;  // nullptr until a gather needs it
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
-  Markers markers;            // of that
-  bool told_of_chat = false;  // what is odd about it
+  bool chat_is_ready = false;  // chat_for_prompt() was called
   Isa isa = Isa::kPortable;
   ModelInfo info;
   Turns turns;                 // for calls that run the model
@@ -108,7 +107,8 @@ struct Engine::Impl {
   bool fp8_products() const { return options.gpu_products == "fp8"; }  // for ingest; the device then supports them
   const char* cap_flag() const { return device->is_host() ? "--max-host-memory" : "--max-gpu-memory"; }  // for advice
   std::string cache_dir() const;
-  // The chat template, for a call that needs one. The first call says what is odd about it.
+  // The chat template, for a call that needs one, during its turn. The first call finds what ends an answer, and says
+  // what is odd about the template.
   Result<const ChatTemplate*> chat_for_prompt();
   Status take_weights();
   // Prepares the step that a decode repeats. Called when the engine is opened, so that the driver takes its memory

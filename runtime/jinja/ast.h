@@ -69,7 +69,8 @@ struct Node {
   std::vector<std::string> operators;
   std::vector<Argument> arguments;
   std::vector<Parameter> parameters;
-  bool is_recursive = false, uses_loop = false, is_negated = false;
+  bool is_recursive = false, uses_loop = false, looks_ahead = false, is_negated = false;
+  bool takes_varargs = false, takes_kwargs = false, takes_caller = false;  // of what its body names
 };
 
 }  // namespace reform::jinja

@@ -14,18 +14,6 @@ bool is_any(const TokenCursor& at, std::initializer_list<std::string_view> names
   return std::any_of(names.begin(), names.end(), [&](std::string_view name) { return at.is_name(name); });
 }
 
-// Counts how deep calls of a parser nest, as brackets do.
-class Nesting {
- public:
-  explicit Nesting(int& depth) : depth_(depth) { ++depth_; }
-  ~Nesting() { --depth_; }
-  Nesting(const Nesting&) = delete;
-  Nesting& operator=(const Nesting&) = delete;
-
- private:
-  int& depth_;
-};
-
 }  // namespace
 
 Result<NodePtr> ExpressionParser::binary(std::string sign, NodePtr left, NodePtr right) {
@@ -37,8 +25,8 @@ Result<NodePtr> ExpressionParser::binary(std::string sign, NodePtr left, NodePtr
 }
 
 Result<NodePtr> ExpressionParser::expression(bool with_conditional) {
-  const Nesting nesting(nesting_);
-  if (nesting_ > kMaxNesting) return at_.too_deep();
+  const TokenCursor::Nesting nesting(at_);
+  TRY(nesting.status());
   return with_conditional ? conditional() : either();
 }
 
@@ -79,8 +67,8 @@ Result<NodePtr> ExpressionParser::both() {
 
 Result<NodePtr> ExpressionParser::negation() {
   if (!at_.is_name("not")) return comparison();
-  const Nesting nesting(nesting_);
-  if (nesting_ > kMaxNesting) return at_.too_deep();
+  const TokenCursor::Nesting nesting(at_);
+  TRY(nesting.status());
   NodePtr node = at_.make(Node::Kind::kUnary);
   node->name = "not";
   at_.next();
@@ -153,8 +141,8 @@ Result<NodePtr> ExpressionParser::power() {
 }
 
 Result<NodePtr> ExpressionParser::sign(bool with_filters) {
-  const Nesting nesting(nesting_);
-  if (nesting_ > kMaxNesting) return at_.too_deep();
+  const TokenCursor::Nesting nesting(at_);
+  TRY(nesting.status());
   NodePtr node;
   if (at_.is_operator("-") || at_.is_operator("+")) {
     node = at_.make(Node::Kind::kUnary);
@@ -284,8 +272,8 @@ Result<NodePtr> ExpressionParser::one_target(bool with_attribute) {
 }
 
 Result<NodePtr> ExpressionParser::target(bool with_attribute, std::initializer_list<std::string_view> ends) {
-  const Nesting nesting(nesting_);
-  if (nesting_ > kMaxNesting) return at_.too_deep();
+  const TokenCursor::Nesting nesting(at_);
+  TRY(nesting.status());
   NodePtr node = at_.make(Node::Kind::kTuple);
   bool has_comma = false;
   while (true) {

@@ -49,7 +49,6 @@ class ExpressionParser {
   Result<NodePtr> binary(std::string sign, NodePtr left, NodePtr right);
 
   TokenCursor& at_;
-  int nesting_ = 0;
 };
 
 }  // namespace reform::jinja

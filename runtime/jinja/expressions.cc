@@ -52,9 +52,14 @@ Status Interpreter::charge_bytes(int64_t bytes) {
   return bytes_left_ < 0 ? template_error("the template makes too much text") : Status{};
 }
 
-Result<Value> Interpreter::made(Value value) {
+// Values are taken apart, compared and printed recursively.
+Status Interpreter::check_depth(const Value& value) {
   constexpr int kMaxValueDepth = 64;
-  if (value.depth() > kMaxValueDepth) return template_error("lists and dictionaries nest too deep");
+  return value.depth() > kMaxValueDepth ? template_error("lists and dictionaries nest too deep") : Status{};
+}
+
+Result<Value> Interpreter::made(Value value) {
+  TRY(check_depth(value));
   TRY(charge(value.weight()));
   TRY(charge_bytes(value.is_text()   ? int64_t(value.text().size())
                    : value.is_list() ? int64_t(value.list().items.size() * sizeof(Value))
@@ -82,7 +87,9 @@ Result<Value> Interpreter::call(const Value& callee, const Arguments& given) {
   for (const Value& value : given.positional) TRY(charge(value.weight()));
   for (const auto& [name, value] : given.named) TRY(charge(value.weight()));
   const std::shared_ptr<Callable> callable = callee.callable();  // which may otherwise end while it runs
-  return callable->call(*this, given);
+  TRY_ASSIGN(Value result, callable->call(*this, given));
+  TRY(check_depth(result));
+  return result;
 }
 
 Result<std::vector<Value>> Interpreter::items_of(const Value& value) {
@@ -165,10 +172,13 @@ Result<Value> Interpreter::evaluate_unlimited(const Node& node) {
       return conditional(node);
     case Node::Kind::kAttribute: {
       TRY_ASSIGN(const Value object, evaluate(*node.children[0]));
-      return attribute_of(object, node.name);
+      TRY_ASSIGN(Value value, attribute_of(object, node.name));
+      TRY(check_depth(value));
+      return value;
     }
     case Node::Kind::kItem: {
       TRY_ASSIGN(const std::vector<Value> parts, evaluate_all(node.children));
+      TRY(charge(parts[0].weight() + parts[1].weight()));
       TRY_ASSIGN(Value item, item_of(parts[0], parts[1]));
       return made(std::move(item));
     }
@@ -313,7 +323,8 @@ Result<Arguments> Interpreter::arguments(const Node& node) {
     } else {
       if (!value.is_dict()) return template_error("** needs a dictionary, not a " + value.type_name());
       for (const auto& [key, item] : value.dict()->items) {
-        if (!key.is_text()) return template_error("** needs names as keys");
+        if (!key.is_text() || !key.text().origins().empty())
+          return template_error("** needs names that the template itself spells");
         given.named.emplace_back(key.bytes(), item);
       }
     }

@@ -34,13 +34,21 @@ Result<Value> defaulted(Interpreter&, const Value& input, const Arguments& given
   return input.is_undefined() || (values[1].truth() && !input.truth()) ? values[0] : input;
 }
 
+// Without the single underscores that stand between two characters of a number.
+std::string without_underscores(const std::string& text) {
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool between = text[i] == '_' && i > 0 && i + 1 < text.size() &&
+                         std::isalnum(static_cast<unsigned char>(text[i - 1])) &&
+                         std::isalnum(static_cast<unsigned char>(text[i + 1]));
+    if (!between) result += text[i];
+  }
+  return result;
+}
+
 // The number that a text spells, as float() of Python reads it.
 std::optional<double> float_of(const std::string& bytes) {
-  std::string text = stripped(Text(bytes), Side::kBoth).bytes();
-  for (size_t i = 1; i + 1 < text.size(); ++i)
-    if (text[i] == '_' && std::isdigit(static_cast<unsigned char>(text[i - 1])) &&
-        std::isdigit(static_cast<unsigned char>(text[i + 1])))
-      text.erase(i--, 1);
+  std::string text = without_underscores(stripped(Text(bytes), Side::kBoth).bytes());
   std::string_view digits = text;
   if (digits.starts_with('+') && !digits.substr(1).starts_with('-')) digits.remove_prefix(1);
   if (digits.empty()) return std::nullopt;
@@ -63,8 +71,7 @@ std::optional<int64_t> whole_of(const std::string& bytes, int64_t base) {
       if (text.starts_with('_')) text.erase(0, 1);
     }
   if (base == 0) base = 10;
-  for (size_t i = 1; i + 1 < text.size(); ++i)
-    if (text[i] == '_' && text[i - 1] != '_' && text[i + 1] != '_') text.erase(i--, 1);
+  text = without_underscores(text);
   if (text.empty() || text[0] == '-' || base < 2 || base > 36) return std::nullopt;
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, int(base));
@@ -124,10 +131,14 @@ Result<Value> round_number(Interpreter&, const Value& input, const Arguments& gi
   TRY_ASSIGN(const int64_t precision, whole_number("round", values[0]));
   TRY_ASSIGN(const Text method, string_of("round", values[1]));
   if (input.is_undefined()) return template_error(input.undefined_what());
+  if (precision < -400 || precision > 400) return template_error("round to more than 400 digits");
   if (!input.is_number()) return template_error("round needs a number, not a " + input.type_name());
   if (method.bytes() == "common") {
     if (input.is_double()) return Value(rounded(input.number(), precision));
-    return precision >= 0 ? Value(input.whole()) : Value(int64_t(rounded(input.number(), precision)));
+    if (precision >= 0) return Value(input.whole());
+    const double result = rounded(input.number(), precision);
+    if (std::abs(result) >= 9.2e18) return template_error("a number does not fit into 64 bits");
+    return Value(int64_t(result));
   }
   if (method.bytes() != "ceil" && method.bytes() != "floor")
     return template_error("round knows the methods common, ceil and floor");
@@ -141,7 +152,16 @@ Result<Value> as_string(Interpreter& in, const Value& input, const Arguments&) {
   return Value(std::move(text));
 }
 
-Result<Value> to_json_text(Interpreter&, const Value& input, const Arguments& given) {
+// A string that is written between values: the template's own, and short.
+Result<std::string> json_mark(const Value& value) {
+  constexpr size_t kMostBytes = 100;
+  TRY_ASSIGN(const Text text, string_of("tojson", value));
+  if (text.size() > kMostBytes || !text.origins().empty())
+    return template_error("tojson's indent and separators are short strings that the template itself spells");
+  return text.bytes();
+}
+
+Result<Value> to_json_text(Interpreter& in, const Value& input, const Arguments& given) {
   TRY_ASSIGN(const auto values, bind("tojson", given,
                                      {{"ensure_ascii", Value(false)},
                                       {"indent", Value(None{})},
@@ -154,7 +174,7 @@ Result<Value> to_json_text(Interpreter&, const Value& input, const Arguments& gi
     style.has_indent = true;
     style.item_separator = ",";
     if (values[1].is_text()) {
-      style.indent = values[1].bytes();
+      TRY_ASSIGN(style.indent, json_mark(values[1]));
     } else {
       TRY_ASSIGN(const int64_t width, whole_number("tojson's indent", values[1]));
       if (width > 100) return template_error("tojson's indent is larger than 100");
@@ -164,10 +184,11 @@ Result<Value> to_json_text(Interpreter&, const Value& input, const Arguments& gi
   if (!values[2].is_none()) {
     if (!values[2].is_list() || values[2].list().items.size() != 2)
       return template_error("tojson's separators are two strings");
-    TRY_ASSIGN(const Text item, string_of("tojson's separators", values[2].list().items[0]));
-    TRY_ASSIGN(const Text key, string_of("tojson's separators", values[2].list().items[1]));
-    style.item_separator = item.bytes(), style.key_separator = key.bytes();
+    TRY_ASSIGN(style.item_separator, json_mark(values[2].list().items[0]));
+    TRY_ASSIGN(style.key_separator, json_mark(values[2].list().items[1]));
   }
+  const auto mark_bytes = style.item_separator.size() + style.key_separator.size() + 1;
+  TRY(in.charge_bytes(input.weight() * int64_t(mark_bytes + style.indent.size() * size_t(input.depth() + 1))));
   TRY_ASSIGN(Text text, to_json(input, style));
   return Value(std::move(text));
 }

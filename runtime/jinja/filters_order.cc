@@ -98,7 +98,7 @@ Result<Value> unique(Interpreter& in, const Value& input, const Arguments& given
   TRY_ASSIGN(std::vector<Keyed> items, keyed_items(in, input, key));
   std::vector<Keyed> kept;
   for (Keyed& item : items) {
-    TRY(in.charge(int64_t(kept.size())));
+    TRY(in.charge(int64_t(kept.size()) * item.key.weight()));
     if (!is_hashable(item.key)) return template_error("unique does not go with a " + item.key.type_name());
     const bool is_new =
         std::none_of(kept.begin(), kept.end(), [&](const Keyed& other) { return equal(other.key, item.key); });

@@ -51,6 +51,7 @@ Result<Value> trim(Interpreter& in, const Value& input, const Arguments& given) 
   TRY_ASSIGN(const Text text, in.printed(input));
   if (values[0].is_none()) return Value(stripped(text, Side::kBoth));
   TRY_ASSIGN(const Text characters, string_of("trim", values[0]));
+  TRY(in.charge(strip_steps(text, characters)));
   return Value(stripped(text, Side::kBoth, characters.bytes()));
 }
 
@@ -148,7 +149,8 @@ Result<Value> truncate(Interpreter& in, const Value& input, const Arguments& giv
   if (wanted < end_length || leeway < 0) return template_error("truncate's length is below that of its end");
   const std::vector<size_t> begins = character_begins(text.bytes());
   TRY(in.charge(int64_t(begins.size())));
-  if (int64_t(begins.size()) - 1 <= wanted + leeway) return Value(text);
+  const int64_t n = int64_t(begins.size()) - 1;
+  if (n <= wanted || n - wanted <= leeway) return Value(text);
   Text result = text.part(0, begins[size_t(wanted - end_length)]);
   if (!values[1].truth())
     if (const size_t space = result.bytes().rfind(' '); space != std::string::npos) result = result.part(0, space);

@@ -13,7 +13,7 @@
 namespace reform::jinja {
 namespace {
 
-constexpr int64_t kMaxWidth = 1'000'000;
+constexpr int64_t kMaxWidth = 10'000;
 
 // How a value is to be written. conversion 0: by the value's kind.
 struct Spec {
@@ -88,7 +88,8 @@ Result<std::string> float_text(double value, const Spec& spec) {
       break;
     case 'g':
     case 'G':
-      number = fmt::format("{:.{}g}", magnitude, std::max(precision, 1));
+      number = spec.conversion == 'G' ? fmt::format("{:.{}G}", magnitude, std::max(precision, 1))
+                                      : fmt::format("{:.{}g}", magnitude, std::max(precision, 1));
       break;
     case '%':
       number = fmt::format("{:.{}f}%", magnitude * 100, precision);
@@ -355,7 +356,10 @@ Result<Text> formatted_by_braces(Interpreter& interpreter, const Text& format, c
     }
     TRY_ASSIGN(const Text text, with_spec(value, spec));
     TRY(interpreter.charge_bytes(int64_t(text.size())));
-    result.append(text);
+    // What a format fills with is the format's; where that is a content's, all of the field counts as the content's.
+    Text of_format;
+    of_format.append_made_from(text.bytes(), format, brace, end + 1);
+    result.append(spec.empty() || of_format.origins().empty() ? text : of_format);
     pos = end + 1;
   }
   return result;

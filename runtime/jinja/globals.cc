@@ -50,6 +50,7 @@ Status fill(Interpreter& in, const Arguments& given, Dict& dict) {
   if (!given.positional.empty()) {
     const Value& source = given.positional[0];
     if (source.is_dict() && !source.dict()->is_namespace) {
+      TRY(in.charge(int64_t(source.dict()->items.size() * source.dict()->items.size())));
       for (const auto& [key, value] : source.dict()->items) dict.set(key, value);
     } else {
       TRY_ASSIGN(const std::vector<Value> pairs, in.items_of(source));
@@ -62,6 +63,7 @@ Status fill(Interpreter& in, const Arguments& given, Dict& dict) {
       }
     }
   }
+  TRY(in.charge(int64_t(given.named.size() * given.named.size())));
   for (const auto& [name, value] : given.named) dict.set(Value(name), value);
   return {};
 }
@@ -82,8 +84,9 @@ Result<Value> make_cycler(Interpreter& in, const Arguments& given) {
   if (given.positional.empty()) return template_error("cycler() needs values");
   auto cycler = std::make_shared<Callable>();
   cycler->name = "cycler";
+  for (const Value& value : given.positional) cycler->depth = std::max(cycler->depth, value.depth() + 1);
   TRY_ASSIGN(cycler->attributes, in.make_namespace());
-  // The methods hold what they change by a weak hand: it holds them.
+  // The cycler owns its methods, so they hold its attributes by a weak_ptr.
   const std::weak_ptr<Dict> attributes = cycler->attributes;
   const auto pos = std::make_shared<size_t>(0);
   const auto move_to = [attributes, pos, values = given.positional](size_t i) {
@@ -108,11 +111,14 @@ Result<Value> make_cycler(Interpreter& in, const Arguments& given) {
 
 Result<Value> make_joiner(Interpreter&, const Arguments& given) {
   TRY_ASSIGN(const auto values, bind("joiner()", given, {{"sep", Value(", ")}}));
-  return function(
-      "joiner",
-      [separator = values[0], used = std::make_shared<bool>(false)](Interpreter&, const Arguments&) -> Result<Value> {
-        return std::exchange(*used, true) ? separator : Value("");
-      });
+  auto joiner = std::make_shared<Callable>();
+  joiner->name = "joiner";
+  joiner->depth = values[0].depth() + 1;
+  joiner->call = [separator = values[0], used = std::make_shared<bool>(false)](Interpreter&,
+                                                                               const Arguments&) -> Result<Value> {
+    return std::exchange(*used, true) ? separator : Value("");
+  };
+  return Value(std::move(joiner));
 }
 
 Result<Value> raise_exception(Interpreter& in, const Arguments& given) {
@@ -159,7 +165,9 @@ Value strftime_now(const std::tm& now) {
     const size_t n = wanted.size() > 1000 ? 0 : std::strftime(text.data(), text.size(), wanted.c_str(), &now);
     if (n == 0) return template_error("strftime_now(): the format is empty, too long, or gives nothing");
     text.resize(n);
-    return Value(std::move(text));
+    Text result;
+    result.append_made_from(text, format, 0, format.size());
+    return Value(std::move(result));
   });
 }
 

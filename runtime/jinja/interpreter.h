@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/jinja/ast.h"
+#include "runtime/jinja/stack_room.h"
 #include "runtime/jinja/template.h"
 #include "runtime/jinja/value.h"
 
@@ -39,6 +40,7 @@ class Interpreter {
   Status charge_bytes(int64_t bytes);
   // The value, if it is within the limits on what values may be.
   Result<Value> made(Value value);
+  static Status check_depth(const Value& value);
   Result<Value> make_list(std::vector<Value> items, List::Kind kind = List::Kind::kList);
   Result<std::shared_ptr<Dict>> make_namespace();
 
@@ -59,7 +61,7 @@ class Interpreter {
   Status print(const Node& node);
   Result<Flow> run_if(const Node& node);
   Result<Flow> run_loop(const Node& node, const Value& iterated, int depth);
-  Result<std::vector<Value>> loop_items(const Node& node, const Value& iterated);
+  Result<bool> takes_item(const Node& node, const Value& item);
   Status make_loop_value(const Node& node, Loop& loop);
   Value loop_value(Loop& loop, size_t i);
   void end_loop(Loop& loop);
@@ -96,6 +98,7 @@ class Interpreter {
 
   int64_t steps_left_, bytes_left_;
   int depth_ = 0;
+  const StackRoom stack_;
   Scope* scope_ = nullptr;
   Text* output_ = nullptr;
   const Value* filter_input_ = nullptr;

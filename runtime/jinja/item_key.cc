@@ -15,7 +15,8 @@ Result<std::vector<Value>> path_of(const Value& attribute) {
   if (attribute.is_whole()) return std::vector<Value>{attribute};
   if (!attribute.is_text()) return template_error("an attribute is a name, not a " + attribute.type_name());
   std::vector<Value> path;
-  for (const Text& part : split_at(attribute.text(), ".", -1, false)) {
+  constexpr int64_t kMostDots = 20;
+  for (const Text& part : split_at(attribute.text(), ".", kMostDots, false)) {
     const std::string& name = part.bytes();
     const bool is_index = !name.empty() && name.find_first_not_of("0123456789") == name.npos;
     if (!is_index) {
@@ -48,6 +49,8 @@ Result<ItemKey> ItemKey::make_several(const Value& attributes, bool ignore_case)
     parts.clear();
     for (const Text& part : split_at(attributes.text(), ",", -1, false)) parts.emplace_back(part);
   }
+  constexpr size_t kMostAttributes = 20;
+  if (parts.size() > kMostAttributes) return template_error("more attributes than a filter takes");
   for (const Value& part : parts) {
     TRY_ASSIGN(std::vector<Value> path, path_of(part));
     key.paths_.push_back(std::move(path));

@@ -107,6 +107,8 @@ Value bound_method(const Value& object, std::string_view name, Method method) {
   auto callable = std::make_shared<Callable>();
   callable->kind = Callable::Kind::kMethod;
   callable->name = name;
+  callable->depth = object.depth() + 1;
+  callable->weight = object.weight();
   callable->call = [object, method](Interpreter& in, const Arguments& given) -> Result<Value> {
     TRY(in.charge(object.weight()));
     TRY_ASSIGN(Value value, method(in, object, given));

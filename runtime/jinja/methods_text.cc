@@ -51,7 +51,7 @@ Result<Value> strip(Interpreter& in, const Value& self, const Arguments& given) 
   TRY_ASSIGN(const auto values, bind("strip()", given, {{"chars", Value(None{})}}));
   if (values[0].is_none()) return Value(stripped(self.text(), side));
   TRY_ASSIGN(const Text characters, string_of("strip()", values[0]));
-  TRY(in.charge(int64_t(characters.size())));
+  TRY(in.charge(strip_steps(self.text(), characters)));
   return Value(stripped(self.text(), side, characters.bytes()));
 }
 
@@ -63,6 +63,7 @@ Result<Value> split(Interpreter& in, const Value& self, const Arguments& given) 
   if (values[0].is_none()) return list_of(split_at_space(self.text(), limit, from_right));
   TRY_ASSIGN(const Text separator, string_of("split()", values[0]));
   if (separator.empty()) return template_error("split() by nothing");
+  if (from_right) TRY(in.charge(strip_steps(self.text(), separator)));
   return list_of(split_at(self.text(), separator.bytes(), limit, from_right));
 }
 
@@ -73,12 +74,13 @@ Result<Value> splitlines(Interpreter& in, const Value& self, const Arguments& gi
 }
 
 template <bool from_right>
-Result<Value> partition(Interpreter&, const Value& self, const Arguments& given) {
+Result<Value> partition(Interpreter& in, const Value& self, const Arguments& given) {
   TRY_ASSIGN(const auto values, bind("partition()", given, {{"sep"}}));
   TRY_ASSIGN(const Text separator, string_of("partition()", values[0]));
   if (separator.empty()) return template_error("partition() by nothing");
+  if (from_right) TRY(in.charge(strip_steps(self.text(), separator)));
   const Text& text = self.text();
-  const size_t found = from_right ? text.bytes().rfind(separator.bytes()) : text.bytes().find(separator.bytes());
+  const size_t found = from_right ? text.bytes().rfind(separator.bytes()) : find_part(text.bytes(), separator.bytes());
   if (found == std::string::npos)
     return list_of(from_right ? std::vector<Text>{Text(), Text(), text} : std::vector<Text>{text, Text(), Text()},
                    List::Kind::kTuple);
@@ -121,9 +123,10 @@ Result<Range> range_of(const Value& self, const Value& begin, const Value& end) 
 }
 
 template <bool from_right, bool must_be_there>
-Result<Value> find(Interpreter&, const Value& self, const Arguments& given) {
+Result<Value> find(Interpreter& in, const Value& self, const Arguments& given) {
   TRY_ASSIGN(const auto values, bind("find()", given, {{"sub"}, {"start", Value(None{})}, {"end", Value(None{})}}));
   TRY_ASSIGN(const Text part, string_of("find()", values[0]));
+  if (from_right) TRY(in.charge(strip_steps(self.text(), part)));
   TRY_ASSIGN(const Range range, range_of(self, values[1], values[2]));
   const std::string_view within = std::string_view(self.bytes()).substr(range.begin, range.end - range.begin);
   const size_t found = range.is_empty ? within.npos
@@ -187,7 +190,7 @@ Result<Value> justify(Interpreter& in, const Value& self, const Arguments& given
   TRY_ASSIGN(const int64_t width, whole_number("ljust()", values[0]));
   TRY_ASSIGN(const Text fill, string_of("ljust()", values[1]));
   if (count_characters(fill.bytes()) != 1) return template_error("ljust() fills with one character");
-  const int64_t missing = width - int64_t(count_characters(self.bytes()));
+  const int64_t missing = std::max<int64_t>(width, 0) - int64_t(count_characters(self.bytes()));
   if (missing <= 0) return self;
   TRY(in.charge_bytes(missing));
   // Where both sides cannot get the same, Python gives the left one more if the width is odd.
@@ -202,7 +205,7 @@ Result<Value> justify(Interpreter& in, const Value& self, const Arguments& given
 Result<Value> zfill(Interpreter& in, const Value& self, const Arguments& given) {
   TRY_ASSIGN(const auto values, bind("zfill()", given, {{"width"}}));
   TRY_ASSIGN(const int64_t width, whole_number("zfill()", values[0]));
-  const int64_t missing = width - int64_t(count_characters(self.bytes()));
+  const int64_t missing = std::max<int64_t>(width, 0) - int64_t(count_characters(self.bytes()));
   if (missing <= 0) return self;
   TRY(in.charge_bytes(missing));
   const size_t sign = self.bytes().starts_with('-') || self.bytes().starts_with('+') ? 1 : 0;

@@ -33,12 +33,13 @@ class Interpreter::Nested {
   Nested(const Nested&) = delete;
   Nested& operator=(const Nested&) = delete;
   Status status() const {
-    if (interpreter_.depth_ > kMaxDepth) return template_error("the template calls itself too often");
+    if (interpreter_.depth_ > kMaxDepth || !interpreter_.stack_.is_left())
+      return template_error("the template calls itself too often");
     return interpreter_.charge(1);
   }
 
  private:
-  // Statements and expressions inside each other; each takes less than a kilobyte of the stack.
+  // Statements and expressions inside each other.
   static constexpr int kMaxDepth = 400;
   Interpreter& interpreter_;
 };

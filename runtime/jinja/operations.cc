@@ -172,7 +172,7 @@ Result<bool> contains(const Value& container, const Value& item) {
   if (container.is_undefined()) return false;
   if (container.is_text()) {
     if (!item.is_text()) return template_error("'in' a string needs a string, not a " + item.type_name());
-    return container.bytes().find(item.bytes()) != std::string::npos;
+    return find_part(container.bytes(), item.bytes()) != std::string::npos;
   }
   if (container.is_dict() && !container.dict()->is_namespace) {
     if (!is_hashable(item)) return template_error("a " + item.type_name() + " cannot be a key");

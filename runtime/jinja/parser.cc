@@ -26,7 +26,8 @@ class StatementParser {
   // Statements up to a block that begins with one of `ends`, whose name is the next token then. No ends: up to the
   // template's end.
   Status body(Names ends, std::vector<NodePtr>& statements) {
-    if (++nesting_ > kMaxNesting) return at_.too_deep();
+    const TokenCursor::Nesting nesting(at_);
+    TRY(nesting.status());
     while (!at_.is(Kind::kEnd)) {
       if (at_.is(Kind::kText)) {
         NodePtr node = at_.make(Node::Kind::kText);
@@ -42,7 +43,6 @@ class StatementParser {
         statements.push_back(std::move(node));
       }
     }
-    --nesting_;
     if (at_.is(Kind::kEnd) && ends.size() > 0)
       return at_.fail("the template ends where {% " + std::string(*ends.begin()) + " %} was expected");
     return {};
@@ -90,9 +90,9 @@ class StatementParser {
     node->children.push_back(std::move(condition));
     TRY(block_body({"endif", "elif", "else"}, node->body));
     if (at_.is_name("elif")) {
-      if (++nesting_ > kMaxNesting) return at_.too_deep();
+      const TokenCursor::Nesting nesting(at_);
+      TRY(nesting.status());
       TRY_ASSIGN(NodePtr rest, if_statement());
-      --nesting_;
       node->otherwise.push_back(std::move(rest));
       return at_.done(std::move(node));
     }
@@ -118,6 +118,8 @@ class StatementParser {
     const size_t begin = at_.position();
     TRY(block_body({"endfor", "else"}, node->body));
     node->uses_loop = at_.was_named_since(begin, "loop");
+    for (const char* name : {"last", "nextitem", "length", "revindex", "revindex0"})
+      node->looks_ahead = node->looks_ahead || at_.was_named_since(begin, name);
     --loops_;
     if (at_.skip_name("else")) TRY(block_body({"endfor"}, node->otherwise));
     at_.next();
@@ -139,8 +141,7 @@ class StatementParser {
       TRY_ASSIGN(NodePtr filters, expressions_.filters(at_.make(Node::Kind::kFilterInput), false));
       node->children.push_back(std::move(filters));
     }
-    TRY(block_body({"endset"}, node->body));
-    at_.next();
+    TRY(own_loops("endset", *node));
     return at_.done(std::move(node));
   }
 
@@ -203,7 +204,11 @@ class StatementParser {
   // A body that no loop around it can be left from.
   Status own_loops(std::string_view end, Node& node) {
     const int outer = std::exchange(loops_, 0);
+    const size_t begin = at_.position();
     TRY(block_body({end}, node.body));
+    node.takes_varargs = at_.was_named_since(begin, "varargs");
+    node.takes_kwargs = at_.was_named_since(begin, "kwargs");
+    node.takes_caller = at_.was_named_since(begin, "caller");
     loops_ = outer;
     at_.next();
     return {};
@@ -214,8 +219,7 @@ class StatementParser {
     at_.next();
     TRY_ASSIGN(NodePtr filters, expressions_.filters(at_.make(Node::Kind::kFilterInput), true));
     node->children.push_back(std::move(filters));
-    TRY(block_body({"endfilter"}, node->body));
-    at_.next();
+    TRY(own_loops("endfilter", *node));
     return at_.done(std::move(node));
   }
 
@@ -246,7 +250,7 @@ class StatementParser {
 
   TokenCursor at_;
   ExpressionParser expressions_;
-  int nesting_ = 0, loops_ = 0;
+  int loops_ = 0;
 };
 
 }  // namespace

@@ -87,18 +87,13 @@ Result<Interpreter::Flow> Interpreter::run_if(const Node& node) {
   return execute(condition.truth() ? node.body : node.otherwise);
 }
 
-// The items, without those that the loop's condition leaves out.
-Result<std::vector<Value>> Interpreter::loop_items(const Node& node, const Value& iterated) {
-  TRY_ASSIGN(std::vector<Value> items, items_of(iterated));
-  if (node.children.size() < 3) return items;
-  std::vector<Value> kept;
-  for (Value& item : items) {
-    const InnerScope inner(*this);
-    TRY(assign(*node.children[0], item));
-    TRY_ASSIGN(const Value condition, evaluate(*node.children[2]));
-    if (condition.truth()) kept.push_back(std::move(item));
-  }
-  return kept;
+// Whether the loop's condition holds of the item.
+Result<bool> Interpreter::takes_item(const Node& node, const Value& item) {
+  if (node.children.size() < 3) return true;
+  const InnerScope inner(*this);
+  TRY(assign(*node.children[0], item));
+  TRY_ASSIGN(const Value condition, evaluate(*node.children[2]));
+  return condition.truth();
 }
 
 Value Interpreter::loop_value(Loop& loop, size_t i) {
@@ -125,12 +120,16 @@ Value Interpreter::loop_value(Loop& loop, size_t i) {
     if (given.positional.empty()) return template_error("loop.cycle() needs values");
     return given.positional[i % given.positional.size()];
   });
-  add_method("changed", [seen = loop.last_seen](Interpreter& interpreter, const Arguments& given) -> Result<Value> {
-    TRY_ASSIGN(const Value now, interpreter.make_list(given.positional, List::Kind::kTuple));
-    const bool changed = !equal(*seen, now);
-    *seen = now;
-    return Value(changed);
-  });
+  add_method(
+      "changed",
+      [last = std::weak_ptr<Value>(loop.last_seen)](Interpreter& interpreter, const Arguments& given) -> Result<Value> {
+        const auto seen = last.lock();  // what it saw may hold this method
+        if (!seen) return template_error("loop.changed() after the loop");
+        TRY_ASSIGN(const Value now, interpreter.make_list(given.positional, List::Kind::kTuple));
+        const bool changed = !equal(*seen, now);
+        *seen = now;
+        return Value(changed);
+      });
   return Value(loop.value);
 }
 
@@ -160,17 +159,34 @@ Status Interpreter::make_loop_value(const Node& node, Loop& loop) {
 
 // Gives back what a loop took, so that many loops take no more than one.
 void Interpreter::end_loop(Loop& loop) {
-  if (!loop.value) return;
+  if (!loop.value || loop.value.use_count() > 1) return;
   loop.value->attributes->items.clear();
-  if (namespaces_.back() == loop.value->attributes && loop.value.use_count() == 1) namespaces_.pop_back();
+  if (namespaces_.back() == loop.value->attributes) namespaces_.pop_back();
 }
 
 Result<Interpreter::Flow> Interpreter::run_loop(const Node& node, const Value& iterated, int depth) {
-  TRY_ASSIGN(const std::vector<Value> items, loop_items(node, iterated));
+  TRY_ASSIGN(std::vector<Value> left, items_of(iterated));
+  // Of a loop with a condition: those that it held of so far. It sees what the body has done before, unless the body
+  // asks for what comes later.
+  std::vector<Value> items;
+  const bool is_lazy = node.children.size() > 2 && !node.looks_ahead;
+  if (!is_lazy) {
+    for (Value& item : left) {
+      TRY_ASSIGN(const bool taken, takes_item(node, item));
+      if (taken) items.push_back(std::move(item));
+    }
+    left.clear();
+  }
   Loop loop{items, depth, nullptr, nullptr};
   if (node.uses_loop) TRY(make_loop_value(node, loop));
   bool is_through = false;  // as in Jinja2, one item was gone through to the body's end
-  for (size_t i = 0; i < items.size(); ++i) {
+  size_t next = 0;
+  for (size_t i = 0;; ++i) {
+    for (; is_lazy && items.size() == i && next < left.size(); ++next) {
+      TRY_ASSIGN(const bool taken, takes_item(node, left[next]));
+      if (taken) items.push_back(left[next]);
+    }
+    if (i == items.size()) break;
     const InnerScope inner(*this);
     TRY(assign(*node.children[0], items[i]));
     if (node.uses_loop) scope_->set("loop", loop_value(loop, i));
@@ -291,25 +307,6 @@ Result<Value> Interpreter::macro(const Node& node) {
   return Value(std::move(callable));
 }
 
-namespace {
-
-// A macro takes more than it names only if it says where that goes.
-bool mentions(const Node& node, std::string_view name);
-
-bool any_mentions(const std::vector<NodePtr>& nodes, std::string_view name) {
-  return std::any_of(nodes.begin(), nodes.end(), [&](const NodePtr& node) { return node && mentions(*node, name); });
-}
-
-bool mentions(const Node& node, std::string_view name) {
-  if (node.kind == Node::Kind::kName && node.name == name) return true;
-  if (any_mentions(node.children, name) || any_mentions(node.body, name) || any_mentions(node.otherwise, name))
-    return true;
-  return std::any_of(node.arguments.begin(), node.arguments.end(),
-                     [&](const Node::Argument& argument) { return mentions(*argument.value, name); });
-}
-
-}  // namespace
-
 Status Interpreter::bind_parameters(const Node& node, const Arguments& given) {
   const size_t n = node.parameters.size();
   std::vector<bool> is_bound(n, false);
@@ -339,11 +336,11 @@ Status Interpreter::bind_parameters(const Node& node, const Arguments& given) {
     }
     scope_->set(parameter.name, value);
   }
-  if (const Value* caller = more->find_name("caller"); caller && any_mentions(node.body, "caller")) {
+  if (const Value* caller = more->find_name("caller"); caller && node.takes_caller) {
     scope_->set("caller", *caller);
     std::erase_if(more->items, [](const auto& item) { return item.first.bytes() == "caller"; });
   }
-  const bool takes_more = any_mentions(node.body, "varargs"), takes_named = any_mentions(node.body, "kwargs");
+  const bool takes_more = node.takes_varargs, takes_named = node.takes_kwargs;
   if ((given.positional.size() > n && !takes_more) || (!more->items.empty() && !takes_named))
     return template_error("macro '" + node.name + "' takes no such argument" +
                           (more->items.empty() ? "" : ": " + more->items[0].first.bytes()));

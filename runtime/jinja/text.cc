@@ -32,9 +32,8 @@ void Text::add_origin(Origin origin) {
   if (origin.begin == origin.end) return;
   if (!origins_.empty()) {
     Origin& last = origins_.back();
-    const bool goes_on =
-        origin.at < 0 ? last.at < 0 : last.at >= 0 && last.at + int64_t(last.end - last.begin) == origin.at;
-    if (last.end == origin.begin && last.source == origin.source && goes_on) {
+    const bool goes_on = origin.is_changed || last.at + int64_t(last.end - last.begin) == origin.at;
+    if (last.end == origin.begin && last.source == origin.source && last.is_changed == origin.is_changed && goes_on) {
       last.end = origin.end;
       return;
     }
@@ -42,14 +41,20 @@ void Text::add_origin(Origin origin) {
   origins_.push_back(origin);
 }
 
+// The first origin that ends behind `begin`: there may be as many as bytes.
+std::vector<Origin>::const_iterator Text::first_behind(size_t begin) const {
+  return std::upper_bound(origins_.begin(), origins_.end(), begin,
+                          [](size_t pos, const Origin& origin) { return pos < origin.end; });
+}
+
 void Text::append(const Text& text, size_t begin, size_t end) {
+  if (&text == this) return append(Text(text), begin, end);
   const size_t base = bytes_.size();
   bytes_.append(text.bytes_, begin, end - begin);
-  for (const Origin& origin : text.origins_) {
-    const size_t from = std::max(begin, origin.begin), to = std::min(end, origin.end);
-    if (from >= to) continue;
-    const int64_t at = origin.at < 0 ? -1 : origin.at + int64_t(from - origin.begin);
-    add_origin({base + from - begin, base + to - begin, origin.source, at});
+  for (auto it = text.first_behind(begin); it != text.origins_.end() && it->begin < end; ++it) {
+    const size_t from = std::max(begin, it->begin), to = std::min(end, it->end);
+    const int64_t at = it->at + (it->is_changed ? 0 : int64_t(from - it->begin));
+    add_origin({base + from - begin, base + to - begin, it->source, at, it->is_changed});
   }
 }
 
@@ -63,8 +68,10 @@ void Text::append_made_from(std::string_view bytes, const Text& text, size_t beg
   if (std::string_view(text.bytes_).substr(begin, end - begin) == bytes) return append(text, begin, end);
   const size_t base = bytes_.size();
   bytes_ += bytes;
-  for (const Origin& origin : text.origins_)
-    if (origin.begin < end && begin < origin.end) return add_origin({base, bytes_.size(), origin.source, -1});
+  const auto it = text.first_behind(begin);
+  if (it == text.origins_.end() || it->begin >= end) return;
+  const int64_t at = it->at + (it->is_changed || begin < it->begin ? 0 : int64_t(begin - it->begin));
+  add_origin({base, bytes_.size(), it->source, at, true});
 }
 
 Character character_at(std::string_view text, size_t pos) {

@@ -13,12 +13,13 @@
 
 namespace reform::jinja {
 
-// Bytes [begin, end) of a text came from `source`. If `at` is not -1 they are that source's bytes from `at` on; else
-// they were made from it (as by `upper`).
+// Bytes [begin, end) of a text came from `source`: they are its bytes from `at` on, or, if they were changed (as by
+// `upper`), they were made from what begins there.
 struct Origin {
   size_t begin, end;
   int32_t source;
   int64_t at;
+  bool is_changed = false;
 };
 
 class Text {
@@ -48,6 +49,7 @@ class Text {
 
  private:
   void add_origin(Origin origin);
+  std::vector<Origin>::const_iterator first_behind(size_t begin) const;
 
   std::string bytes_;
   std::vector<Origin> origins_;

@@ -1,6 +1,7 @@
 #include "runtime/jinja/text_functions.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace reform::jinja {
 namespace {
@@ -106,6 +107,16 @@ Text stripped(const Text& text, Side side, std::string_view characters) {
   });
 }
 
+int64_t strip_steps(const Text& text, const Text& characters) {
+  return int64_t(text.size() / 8 + 1) * int64_t(characters.size() / 8 + 1);
+}
+
+size_t find_part(std::string_view text, std::string_view part, size_t pos) {
+  if (pos > text.size()) return text.npos;
+  const void* const found = memmem(text.data() + pos, text.size() - pos, part.data(), part.size());
+  return found == nullptr ? text.npos : size_t(static_cast<const char*>(found) - text.data());
+}
+
 std::vector<Text> split_at_space(const Text& text, int64_t limit, bool from_right) {
   struct Word {
     size_t begin, end;
@@ -155,7 +166,7 @@ std::vector<Text> split_at(const Text& text, std::string_view separator, int64_t
   }
   size_t begin = 0;
   while (limit < 0 || int64_t(parts.size()) < limit) {
-    const size_t found = bytes.find(separator, begin);
+    const size_t found = find_part(bytes, separator, begin);
     if (found == bytes.npos) break;
     parts.push_back(text.part(begin, found));
     begin = found + separator.size();
@@ -194,7 +205,7 @@ Text replaced(const Text& text, std::string_view old, const Text& with, int64_t 
       begin = end;
     }
   } else {
-    for (size_t found; (limit < 0 || n < limit) && (found = bytes.find(old, begin)) != bytes.npos; ++n) {
+    for (size_t found; (limit < 0 || n < limit) && (found = find_part(bytes, old, begin)) != bytes.npos; ++n) {
       result.append(text, begin, found);
       result.append(with);
       begin = found + old.size();
@@ -207,7 +218,7 @@ Text replaced(const Text& text, std::string_view old, const Text& with, int64_t 
 int64_t count_of(std::string_view text, std::string_view part) {
   if (part.empty()) return int64_t(count_characters(text)) + 1;
   int64_t n = 0;
-  for (size_t pos = 0; (pos = text.find(part, pos)) != text.npos; pos += part.size()) ++n;
+  for (size_t pos = 0; (pos = find_part(text, part, pos)) != text.npos; pos += part.size()) ++n;
   return n;
 }
 

@@ -18,6 +18,10 @@ enum class Side { kLeft, kRight, kBoth };
 // Without white space at its ends, or without the characters of `characters`.
 Text stripped(const Text& text, Side side);
 Text stripped(const Text& text, Side side, std::string_view characters);
+int64_t strip_steps(const Text& text, const Text& characters);  // about what that may take
+
+// Where `part` stands in the text, from `pos` on; npos: nowhere. In linear time.
+size_t find_part(std::string_view text, std::string_view part, size_t pos = 0);
 
 // Parts between white space; the limit's rest is one part. limit < 0: none. from_right: the limit counts from the end.
 std::vector<Text> split_at_space(const Text& text, int64_t limit, bool from_right);

@@ -9,6 +9,7 @@
 #include "runtime/jinja/ast.h"
 #include "runtime/jinja/lexer.h"
 #include "runtime/jinja/parser.h"
+#include "runtime/jinja/stack_room.h"
 
 namespace reform::jinja {
 
@@ -72,11 +73,27 @@ class TokenCursor {
     if (node->depth > kMaxNodeDepth) return too_deep();
     return node;
   }
+  // How deep what is being parsed nests, in brackets and blocks together.
+  class Nesting {
+   public:
+    explicit Nesting(TokenCursor& cursor) : cursor_(cursor) { ++cursor_.nesting_; }
+    ~Nesting() { --cursor_.nesting_; }
+    Nesting(const Nesting&) = delete;
+    Nesting& operator=(const Nesting&) = delete;
+    Status status() const {
+      return cursor_.nesting_ > kMaxNesting || !cursor_.stack_.is_left() ? cursor_.too_deep() : Status{};
+    }
+
+   private:
+    TokenCursor& cursor_;
+  };
   Status too_deep() const { return fail("the template nests too deep"); }
 
  private:
   std::vector<Token> tokens_;  // the last is kEnd
   size_t pos_ = 0;
+  int nesting_ = 0;
+  const StackRoom stack_;
 };
 
 }  // namespace reform::jinja

@@ -41,10 +41,15 @@ bool Value::truth() const {
   return is_callable();
 }
 
-int Value::depth() const { return is_list() ? list().depth : is_dict() ? dict()->depth : 0; }
+int Value::depth() const {
+  return is_list() ? list().depth : is_dict() ? dict()->depth : is_callable() ? callable()->depth : 0;
+}
 
 int64_t Value::weight() const {
-  return is_list() ? list().weight : is_dict() ? dict()->weight : is_text() ? 1 + int64_t(text().size() / 64) : 1;
+  if (is_list()) return list().weight;
+  if (is_dict()) return dict()->weight;
+  if (is_callable()) return callable()->weight;
+  return is_text() ? 1 + int64_t(text().size() / 64) : 1;
 }
 
 std::string Value::type_name() const {

@@ -128,6 +128,8 @@ struct Callable {
   std::string name;
   std::function<Result<Value>(Interpreter&, const Arguments&)> call;
   std::shared_ptr<Dict> attributes;  // what `callable.name` finds; null: nothing
+  int depth = 1;                     // with what it holds
+  int64_t weight = 1;
   Kind kind = Kind::kFunction;
 };
 

@@ -1,3 +1,5 @@
+#include <pthread.h>
+
 #include <catch2/catch.hpp>
 #include <string>
 #include <utility>
@@ -44,7 +46,21 @@ TEST_CASE("jinja: a hostile template ends with an error, soon and within its mem
       {"{{ 'x'.zfill(9223372036854775807) }}", bytes},
       {"{{ 'x' | center(99999999) }}", bytes},
       {"{{ ('x' * 1000).replace('', 'y' * 10000) }}", bytes},
-      {"{{ '%999999d%999999d' % (1, 2) }}", bytes},
+      {"{{ '%999999d' % 1 }}", "a format's width is too large"},
+      {"{{ range(1000) | list | tojson(separators=['x' * 200000, ':']) }}",
+       "tojson's indent and separators are short strings that the template itself spells"},
+      {"{{ range(40) | sort(attribute='a,' * 9000) }}", "more attributes than a filter takes"},
+      {"{% set n = namespace(l=[1]) %}{% for i in range(900) %}{% set n.l = [n.l.index] %}{% endfor %}",
+       "lists and dictionaries nest too deep"},
+      {"{% set n = namespace(l='') %}{% for i in range(900) %}{% set n.l = joiner(n.l) %}{% endfor %}",
+       "lists and dictionaries nest too deep"},
+      {"{{ 'abc' | truncate(9223372036854775807) }}", "rendered"},
+      {"{{ 'a'.center(-9223372036854775807 - 1) }}", "rendered"},
+      {"{{ 1.5 | round(-9223372036854775807) }}", "round to more than 400 digits"},
+      {"{% for i in [1] %}{{ loop.changed(loop.changed) }}{% endfor %}", "rendered"},
+      {"{% set n = namespace() %}{% with a=1 %}{% for x in [1] recursive %}{% set n.l = loop %}{{ a }}{% endfor %}"
+       "{% endwith %}{{ n.l([2]) }}",
+       "rendered"},
       {"{% set n = namespace(l=[0]) %}{% for i in range(99) %}{% set n.l = [n.l, n.l] %}{% endfor %}", steps},
       {"{% set n = namespace(l=[0]) %}{% for i in range(99) %}{% set n.l = [n.l] %}{% endfor %}",
        "lists and dictionaries nest too deep"},
@@ -57,6 +73,29 @@ TEST_CASE("jinja: a hostile template ends with an error, soon and within its mem
     INFO(source);
     CHECK(failure(source, small) == wanted);
   }
+}
+
+TEST_CASE("jinja: a small stack is enough for any template", "[runtime][jinja]") {
+  const std::vector<std::string> sources = {"{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}",
+                                            "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+                                            repeat("{% if 1 %}", 100) + "{{ " + repeat("(", 100) + "1" +
+                                                repeat(")", 100) + " }}" + repeat("{% endif %}", 100)};
+  pthread_attr_t attributes;
+  REQUIRE(pthread_attr_init(&attributes) == 0);
+  REQUIRE(pthread_attr_setstacksize(&attributes, 256 << 10) == 0);
+  for (std::string source : sources) {
+    pthread_t thread;
+    const auto run = [](void* text) -> void* {
+      std::string& told = *static_cast<std::string*>(text);
+      const auto parsed = Template::parse(told);
+      told = (parsed.ok() ? parsed.value().render({}).status() : parsed.status()).message;
+      return nullptr;
+    };
+    REQUIRE(pthread_create(&thread, &attributes, run, &source) == 0);
+    REQUIRE(pthread_join(thread, nullptr) == 0);
+    CHECK((source.ends_with("too often") || source.ends_with("too deep")));
+  }
+  pthread_attr_destroy(&attributes);
 }
 
 TEST_CASE("jinja: a template that nests too deep is refused before it is run", "[runtime][jinja]") {

@@ -12,13 +12,13 @@ using namespace reform::test;
 
 namespace {
 
-// The text with [source:at|…] round what came from a content, and without `at` where it was made from one.
+// The text with [source:at|…] round what came from a content, and without `at` where it was changed.
 std::string marked(const Text& text) {
   std::string result;
   size_t done = 0;
   for (const Origin& origin : text.origins()) {
     result += text.bytes().substr(done, origin.begin - done) + "[" + std::to_string(origin.source);
-    if (origin.at >= 0) result += ":" + std::to_string(origin.at);
+    if (!origin.is_changed) result += ":" + std::to_string(origin.at);
     result += "|" + text.bytes().substr(origin.begin, origin.end - origin.begin) + "]";
     done = origin.end;
   }
@@ -29,6 +29,7 @@ std::string render(const std::string& source) {
   const Variables variables = {{"a", Value(Text("  Hello, World.\n", 1))},
                                {"b", Value(Text("<|im_end|>", 2))},
                                {"l", take(value_of_json(R"([{"k": "v"}, "x\ny"])", 3))},
+                               {"fill", Value(Text("{0:<<2}", 4))},
                                {"bos", Value("<s>")}};
   return marked(take(take(Template::parse(source)).render(variables)));
 }
@@ -64,6 +65,8 @@ TEST_CASE("jinja: every byte of a rendering tells where it came from", "[runtime
       {"{% filter trim %}{{ a }}{% endfilter %}", "[1:2|Hello, World.]"},
       {"{{ a.partition(', ')[2] }}{{ a.title()[2] }}", "[1:9|World.\n][1:2|H]"},
       {"{{ b|urlencode }}", "[2|%3C%7Cim_end%7C%3E]"},
+      {"{{ (b ~ '{:->6}').format() if false else (b[:1] ~ '{:*>3}').format('x') }}", "[2:0|<]**x"},
+      {"{{ fill.format('') }}", "[4|<<]"},
   };
   for (const Case& one : cases) {
     INFO(one.source);
