@@ -92,7 +92,8 @@ TEST_CASE("carry: the answer is decoded from the stored cache, whatever policy l
     IngestBench bench(2, model_name);
     bench.use_heads(R"({"heads": ["v1.0"]})");
     Engine::Impl& engine = bench.engine().impl();
-    engine.chat = load_chat_template(*engine.gguf, *engine.tokenizer, model_name == "gemma3" ? "gemma" : "chatml");
+    engine.options.chat_template = model_name == "gemma3" ? "gemma" : "chatml";
+    engine.chat = load_chat_template(*engine.gguf, *engine.tokenizer, engine.options.chat_template);
     for (const std::string& policy : every_policy()) {
       CAPTURE(model_name, policy);
       REQUIRE(bench.ingest(policy, {made_text(3, 900)}, at_full_depth(policy)).ok());

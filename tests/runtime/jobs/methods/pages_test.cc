@@ -152,7 +152,8 @@ TEST_CASE("pages: the answer is decoded from the chosen pages' stored states, at
     IngestBench bench(2, model_name);
     bench.use_heads(R"({"heads": ["v1.0"]})");
     Engine::Impl& engine = bench.engine().impl();
-    engine.chat = load_chat_template(*engine.gguf, *engine.tokenizer, model_name == "gemma3" ? "gemma" : "chatml");
+    engine.options.chat_template = model_name == "gemma3" ? "gemma" : "chatml";
+    engine.chat = load_chat_template(*engine.gguf, *engine.tokenizer, engine.options.chat_template);
     CHECK(prompt_around(bench).before.size() == (model_name.ends_with("bos.gguf") || model_name == "gemma3" ? 1 : 0));
     // What was evicted is in the pages all the same.
     for (const std::string policy : {"h2o", "zsmerge", "none"}) {
