@@ -41,7 +41,7 @@ Result<std::string> stored_source(const Gguf& gguf, const std::string& name) {
   return std::string(source.value_or(""));
 }
 
-std::string list_of(std::vector<std::string> names) {
+std::string list_of(const std::vector<std::string>& names) {
   std::string list;
   for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
   return list;

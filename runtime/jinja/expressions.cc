@@ -86,8 +86,8 @@ Result<Value> Interpreter::call(const Value& callee, const Arguments& given) {
     return template_error("a value of type " + callee.type_name() + " cannot be called");
   for (const Value& value : given.positional) TRY(charge(value.weight()));
   for (const auto& [name, value] : given.named) TRY(charge(value.weight()));
-  const std::shared_ptr<Callable> callable = callee.callable();  // which may otherwise end while it runs
-  TRY_ASSIGN(Value result, callable->call(*this, given));
+  const Callable& callable = *callee.callable();
+  TRY_ASSIGN(Value result, callable.call(*this, given));
   TRY(check_depth(result));
   return result;
 }

@@ -42,6 +42,7 @@ Status sort_items(Interpreter& in, std::vector<Keyed>& items, bool reverse) {
 
 Value only_items(std::vector<Keyed> keyed, List::Kind kind = List::Kind::kList) {
   std::vector<Value> items;
+  items.reserve(keyed.size());
   for (Keyed& one : keyed) items.push_back(std::move(one.item));
   return Value::list(std::move(items), kind);
 }
