@@ -1,5 +1,7 @@
 #include "runtime/chat/chat_template.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -41,12 +43,6 @@ Result<std::string> stored_source(const Gguf& gguf, const std::string& name) {
   return std::string(source.value_or(""));
 }
 
-std::string list_of(const std::vector<std::string>& names) {
-  std::string list;
-  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-  return list;
-}
-
 constexpr int64_t kMostTemplateBytes = 1 << 20;
 
 Result<ChatTemplate> make(std::string name, std::string source, const std::string& where) {
@@ -79,9 +75,9 @@ Result<ChatTemplate> named(const Gguf& gguf, const std::string& wanted) {
     if (source.starts_with("\xef\xbb\xbf")) source.erase(0, 3);
     return make(wanted, std::move(source), wanted);
   }
-  return Status{Code::kUsage, "there is no chat template '" + wanted + "': it is no file, and the names are " +
-                                  list_of(built_in) +
-                                  (names.empty() ? "" : ", and this model's own " + list_of(names))};
+  const std::string own = names.empty() ? "" : fmt::format(", and this model's own {}", fmt::join(names, ", "));
+  return Status{Code::kUsage, fmt::format("there is no chat template '{}': it is no file, and the names are {}{}",
+                                          wanted, fmt::join(built_in, ", "), own)};
 }
 
 Result<ChatTemplate> chosen(const Gguf& gguf, const std::string& wanted) {
@@ -94,9 +90,8 @@ Result<ChatTemplate> chosen(const Gguf& gguf, const std::string& wanted) {
 
 Result<std::vector<std::string>> template_names(const Gguf& gguf) {
   std::vector<std::string> names;
-  TRY_ASSIGN(const auto own, gguf.get_string(kKey));
-  TRY_ASSIGN(const auto listed, gguf.get_string(std::string(kKey) + "." + kDefault));
-  if ((own && !own->empty()) || (listed && !listed->empty())) names.emplace_back(kDefault);
+  TRY_ASSIGN(const std::string own, stored_source(gguf, kDefault));
+  if (!own.empty()) names.emplace_back(kDefault);
   TRY_ASSIGN(const auto others, gguf.get_strings("tokenizer.chat_templates"));
   for (const std::string_view name : others.value_or(std::vector<std::string_view>())) {
     if (name == kDefault) continue;

@@ -131,7 +131,7 @@ Result<Value> find(Interpreter& in, const Value& self, const Arguments& given) {
   const std::string_view within = std::string_view(self.bytes()).substr(range.begin, range.end - range.begin);
   const size_t found = range.is_empty ? within.npos
                        : from_right   ? within.rfind(part.bytes())
-                                      : within.find(part.bytes());
+                                      : find_part(within, part.bytes());
   if (found != within.npos) return Value(range.before + int64_t(count_characters(within.substr(0, found))));
   if (must_be_there) return template_error("index(): the string is not there");
   return Value(-1);
