@@ -14,6 +14,7 @@
 #include "tools/numbers.h"
 #include "tools/output.h"
 #include "tools/progress.h"
+#include "tools/reply.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
@@ -62,27 +63,26 @@ Status run_ask(const AskFlags& flags, Output& out) {
 
   if (flags.chat.show_template) return show_template(*engine, out);
   const CancelScope scope;
-  AskCallbacks callbacks;
+  ReplyView view(out);
+  AskCallbacks callbacks{view.callbacks(), {}, {}, {}};
   callbacks.on_phase = [&](const std::string& phase) { out.progress().phase(phase); };
   callbacks.on_chunk = [&](int64_t done, int64_t all) {
     out.progress().update([&](int) { return fmt::format("{} / {} chunks", format_count(done), format_count(all)); });
   };
-  callbacks.on_text = [&](const std::string& piece) { return out.text(piece); };
   auto result = ask(*engine, *store, names, question, options, callbacks, &scope.token());
   if (!result.ok()) {
     if (result.status().code == Code::kCancelled) {
-      out.text("\n");
+      view.finish();
       return {Code::kCancelled, "stopped; the answer is not complete, and the context is as it was"};
     }
     return result.status();
   }
   const AskResult& answer = result.value();
-  out.text("\n");
+  view.finish();
   if (flags.show_prompt) out.text("\nPrompt:\n" + answer.prompt + "\n");
   if (flags.sources) print_sources(out, answer.sources, flags.top.value_or(kTopPassages));
   out.object(ask_fields(names, question, answer, flags.show_prompt));
-  if (const char* why = explain_empty(answer.empty_because); *why != 0)
-    out.progress().remark(fmt::format("[the answer is empty: {}]", why));
+  remark_reply(out, "answer", answer.empty_because, answer.reasoning_tokens, options.chat);
   if (is_far(answer.confidence))
     out.progress().remark("[nothing in the text is close to this question; the answer may be invented]");
   const SamplingOptions& sampling = options.sampling;

@@ -1,12 +1,43 @@
 #include "tools/chat_flags.h"
 
+#include <reform/ranges.h>
+
+#include <map>
+
 #include "tools/json_output.h"
+#include "tools/numbers.h"
 #include "tools/progress.h"
 
 namespace reform::tool {
 
+namespace {
+
+void add_think_flags(CLI::App& verb, ChatFlags& flags, ChatOptions& options) {
+  const char* group = "Reasoning";
+  const auto set = [&options](const std::string& word) {
+    static const std::map<std::string, Think> kWords = {
+        {"auto", Think::kAuto}, {"on", Think::kOn}, {"off", Think::kOff}};
+    const auto found = kWords.find(word);
+    if (found == kWords.end()) throw CLI::ValidationError("--think", "is '" + word + "'; expected on, off or auto");
+    options.think = found->second;
+  };
+  flags.think = verb.add_option_function<std::string>(
+                        "--think", set,
+                        "Whether a model that can reasons before it answers: on, off, or auto, as its template has it")
+                    ->type_name("WHEN")
+                    ->default_str("auto")
+                    ->group(group);
+  flags.think_tokens = add_number(verb, "--think-tokens", options.think_tokens, ranges::kThinkTokens,
+                                  "Tokens of reasoning at most; then the answer begins (-n counts the answer)")
+                           ->type_name("N")
+                           ->default_str(std::to_string(options.think_tokens))
+                           ->group(group);
+}
+
+}  // namespace
+
 const char* ChatFlags::given() const {
-  for (const CLI::Option* option : {chat_template, kwargs, date, show})
+  for (const CLI::Option* option : {chat_template, kwargs, date, show, think, think_tokens})
     if (option != nullptr && !option->empty()) return option->get_lnames()[0].c_str();
   return nullptr;
 }
@@ -27,6 +58,7 @@ void add_chat_flags(CLI::App& verb, ChatFlags& flags, EngineOptions& engine, Cha
           ->type_name("DATE")
           ->group("Chat template");
   flags.show = verb.add_flag("--show-template", flags.show_template, "Print it, and end")->group("Chat template");
+  add_think_flags(verb, flags, options);
 }
 
 Status show_template(const Engine& engine, Output& out) {

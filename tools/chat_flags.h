@@ -15,6 +15,8 @@ struct ChatFlags {
   CLI::Option* kwargs = nullptr;
   CLI::Option* date = nullptr;
   CLI::Option* show = nullptr;
+  CLI::Option* think = nullptr;
+  CLI::Option* think_tokens = nullptr;
   bool show_template = false;
 
   // The name of the first of them that was given; nullptr: none was.

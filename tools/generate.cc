@@ -14,6 +14,7 @@
 #include "tools/open_engine.h"
 #include "tools/output.h"
 #include "tools/progress.h"
+#include "tools/reply.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
@@ -57,20 +58,19 @@ Status run_generate(const GenerateFlags& flags, Output& out) {
   if (!engine.ok()) return engine.status();
   if (flags.chat.show_template) return show_template(*engine.value(), out);
   out.progress().phase("reading the prompt");
-  const auto on_text = [&](const std::string& piece) { return out.text(piece); };
-  auto result = generate(*engine.value(), prompt.value(), options, on_text, &scope.token());
+  ReplyView view(out);
+  auto result = generate(*engine.value(), prompt.value(), options, view.callbacks(), &scope.token());
   if (!result.ok()) {
     if (result.status().code == Code::kCancelled) {
-      out.text("\n");
+      view.finish();
       return {Code::kCancelled, "stopped; the text is not complete"};
     }
     return result.status();
   }
-  out.text("\n");
+  view.finish();
   if (flags.show_prompt) out.text("\nPrompt:\n" + result.value().prompt + "\n");
   out.object(generate_fields(engine.value()->model(), result.value(), flags.show_prompt));
-  if (const char* why = explain_empty(result.value().empty_because); *why != 0)
-    out.progress().remark(fmt::format("[the text is empty: {}]", why));
+  remark_reply(out, "text", result.value().empty_because, result.value().reasoning_tokens, options.chat_options);
   print_cost(out, result.value());
   return {};
 }

@@ -134,6 +134,12 @@ void ProgressLine::remark(const std::string& line) {
   if (!quiet_) write_above(line);
 }
 
+void ProgressLine::stream(const std::string& piece) {
+  clear();
+  const std::lock_guard lock(mutex_);
+  if (!quiet_) sink_(piece);
+}
+
 void ProgressLine::always(const std::string& line) {
   const std::lock_guard lock(mutex_);
   write_above(line);

@@ -45,7 +45,8 @@ class ProgressLine {
   void clear();  // removes the live line
   // Prints a line that stays; the live line is drawn again below it.
   void remark(const std::string& line);
-  void always(const std::string& line);  // the same even if quiet, for errors
+  void always(const std::string& line);   // the same even if quiet, for errors
+  void stream(const std::string& piece);  // a piece of a text that stays; nothing if quiet
 
  private:
   void write_above(const std::string& line);

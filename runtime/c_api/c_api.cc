@@ -75,12 +75,26 @@ void set_sampling(Options& o) {
   o.seed = s.seed, o.max_new_tokens = s.max_new_tokens;
 }
 
+TextCallback text_callback(reform_text_fn text, void* user) {
+  if (text == nullptr) return {};
+  return [text, user](const std::string& piece) { return text(user, piece.data(), piece.size()) != 0; };
+}
+
 template <class Options>
-TextCallback text_callback(const Options& o) {
-  if (o.text == nullptr) return {};
-  return [text = o.text, user = o.text_user](const std::string& piece) {
-    return text(user, piece.data(), piece.size()) != 0;
-  };
+ReplyCallbacks reply_callbacks(const Options& o) {
+  return {text_callback(o.text, o.text_user), text_callback(o.reasoning, o.text_user)};
+}
+
+template <class Options>
+Result<ChatOptions> chat_of(const Options& o) {
+  ChatOptions chat{text_or_empty(o.chat_variables), text_or_empty(o.chat_date)};
+  if (o.think < REFORM_THINK_AUTO || o.think > REFORM_THINK_OFF) {
+    return Status{Code::kUsage, "think is " + std::to_string(o.think) +
+                                    "; it must be REFORM_THINK_AUTO, REFORM_THINK_ON or REFORM_THINK_OFF"};
+  }
+  chat.think = Think(o.think);
+  chat.think_tokens = o.think_tokens;
+  return chat;
 }
 
 reform_engine_options engine_defaults() {
@@ -119,14 +133,14 @@ reform_ask_options ask_defaults() {
   o.gather_tokens = d.gather_tokens, o.edge_tokens = d.edge_tokens, o.pool_window = d.pool_window;
   o.gather_score = "", o.rounds = d.rounds;
   o.method = "reform", o.chunk_tokens = d.chunk_tokens, o.all_chunks = d.all_chunks;
-  o.chat_variables = o.chat_date = "";
+  o.chat_variables = o.chat_date = "", o.think_tokens = d.chat.think_tokens;
   return o;
 }
 
 reform_generate_options generate_defaults() {
   reform_generate_options o = {};
   set_sampling(o);
-  o.system = o.chat_variables = o.chat_date = "";
+  o.system = o.chat_variables = o.chat_date = "", o.think_tokens = ChatOptions().think_tokens;
   return o;
 }
 
@@ -347,9 +361,9 @@ reform_code reform_ask(reform_engine* engine, reform_store* store, const char* c
     o.gather_tokens = c.gather_tokens, o.edge_tokens = c.edge_tokens, o.pool_window = c.pool_window;
     o.gather_score = text_or_empty(c.gather_score), o.rounds = c.rounds;
     o.method = text_or_empty(c.method), o.chunk_tokens = c.chunk_tokens, o.all_chunks = c.all_chunks != 0;
-    o.chat = {text_or_empty(c.chat_variables), text_or_empty(c.chat_date)};
+    TRY_ASSIGN(o.chat, chat_of(c));
     AskCallbacks callbacks;
-    callbacks.on_text = text_callback(c);
+    static_cast<ReplyCallbacks&>(callbacks) = reply_callbacks(c);
     TRY_ASSIGN(auto r, ask(*engine->engine, *store->store, texts_of(contexts, n_contexts), question, o, callbacks,
                            token_of(c.cancel)));
     *result = CAskResult::make(std::move(r)).release();
@@ -377,8 +391,8 @@ reform_code reform_generate(reform_engine* engine, const char* prompt, const ref
     o.sampling = sampling_of(c);
     o.chat = c.chat != 0;
     o.system = text_or_empty(c.system);
-    o.chat_options = {text_or_empty(c.chat_variables), text_or_empty(c.chat_date)};
-    TRY_ASSIGN(auto r, generate(*engine->engine, prompt, o, text_callback(c), token_of(c.cancel)));
+    TRY_ASSIGN(o.chat_options, chat_of(c));
+    TRY_ASSIGN(auto r, generate(*engine->engine, prompt, o, reply_callbacks(c), token_of(c.cancel)));
     *result = CGenerateResult::make(std::move(r)).release();
     return {};
   });

@@ -39,6 +39,8 @@ Result<jinja::Variables> variables_of(const ChatTemplate& chat, std::span<const 
                                 {"add_generation_prompt", true},
                                 {"strftime_now", jinja::strftime_now(now)}};
   variables.insert(variables.end(), chat.special.begin(), chat.special.end());
+  if (options.think != Think::kAuto)
+    for (const char* name : {"enable_thinking", "thinking"}) variables.emplace_back(name, options.think == Think::kOn);
   if (options.variables.empty()) return variables;
   TRY_ASSIGN(const jinja::Value given, jinja::value_of_json(options.variables, kOfOptions));
   for (const auto& [name, value] : given.dict()->items) {
@@ -206,12 +208,14 @@ Result<Prompt> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer,
     text = render(chat, contents, messages, options);
   }
   if (!text.ok()) return text.status();
+  if (chat.reasoning != nullptr) set_reasoning(options.think, *chat.reasoning, text.value());
   PromptEncoder encoder(tokenizer);
   const std::vector<ChatPiece> pieces = pieces_of(tokenizer, text.value(), contents);
   const bool begins_with_bos =
       !pieces.empty() && pieces[0].what.ids.size() == 1 && pieces[0].what.ids[0] == tokenizer.bos();
   if (tokenizer.add_bos() && !begins_with_bos) encoder.add_bos(tokenizer.bos());
   TRY_ASSIGN(Prompt prompt, encoder.run(pieces));
+  prompt.reasoning_is_open = chat.reasoning != nullptr && is_reasoning_open(text.value(), *chat.reasoning);
   const auto asks = [](const MessagePart& part) { return part.kind == PartKind::kQuestion && !part.text.empty(); };
   const auto& parts = messages.back().parts;
   if (prompt.question_tokens == 0 && std::any_of(parts.begin(), parts.end(), asks)) {

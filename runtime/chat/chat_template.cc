@@ -54,7 +54,8 @@ Result<ChatTemplate> make(std::string name, std::string source, const std::strin
     return Status{Code::kUsage, where + ": the chat template cannot be read: " + parsed.status().message +
                                     "; name another one with --chat-template"};
   }
-  return ChatTemplate{std::move(name), std::move(source), std::move(parsed).value(), {}};
+  const ReasoningMarkers* const reasoning = find_reasoning_markers(source);
+  return ChatTemplate{std::move(name), std::move(source), std::move(parsed).value(), {}, reasoning};
 }
 
 Result<ChatTemplate> named(const Gguf& gguf, const std::string& wanted) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/chat/reasoning.h"
 #include "runtime/jinja/template.h"
 
 namespace reform {
@@ -17,7 +18,8 @@ struct ChatTemplate {
   std::string name;    // "default": the file's own; another name that the file gives; a built-in name; or a file's path
   std::string source;  // Jinja
   jinja::Template parsed;
-  jinja::Variables special;  // bos_token, eos_token, unk_token, pad_token: those that the model has
+  jinja::Variables special;                     // bos_token, eos_token, unk_token, pad_token: those that the model has
+  const ReasoningMarkers* reasoning = nullptr;  // nullptr: it is not one of a model that reasons
 };
 
 // Of a file that has none: text, question, "Answer:", as for a model that was never taught to chat.

@@ -1,6 +1,8 @@
 #include "runtime/chat/date.h"
 
+#include <fmt/format.h>
 #include <reform/chat.h>
+#include <reform/ranges.h>
 
 #include "base/try.h"
 #include "runtime/jinja/json_value.h"
@@ -28,6 +30,10 @@ Result<std::tm> chat_date(const std::string& date) {
 
 Status ChatOptions::validate() const {
   TRY(chat_date(date));
+  if (constexpr auto kRange = ranges::kThinkTokens; !kRange.holds(think_tokens)) {
+    return {Code::kUsage,
+            fmt::format("think tokens is {}; expected {} to {}", think_tokens, kRange.least, kRange.most)};
+  }
   if (variables.empty()) return {};
   const auto parsed = jinja::value_of_json(variables, 0);
   if (!parsed.ok()) return {Code::kUsage, "the template's variables: " + parsed.status().message};

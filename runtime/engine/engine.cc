@@ -176,9 +176,15 @@ Turns::Turn::~Turn() {
   turns_->free_.notify_one();
 }
 
-Result<const ChatTemplate*> Engine::Impl::chat_for_prompt() {
+Result<const ChatTemplate*> Engine::Impl::chat_for_prompt(const ChatOptions& asked) {
   TRY(chat);
-  if (std::exchange(chat_is_ready, true)) return &chat.value();
+  if (!std::exchange(chat_is_ready, true)) TRY(prepare_chat());
+  if (asked.think == Think::kOn && chat.value().reasoning == nullptr)
+    remark(LogLevel::kWarning, "the chat template marks no reasoning, so this model cannot be told to think");
+  return &chat.value();
+}
+
+Status Engine::Impl::prepare_chat() {
   const Markers markers = find_markers(chat.value(), *tokenizer);
   // A turn of the model's ends with the token that the template writes there.
   if (markers.turn_end >= 0) {
@@ -201,7 +207,7 @@ Result<const ChatTemplate*> Engine::Impl::chat_for_prompt() {
                        "text; is it the right template?",
                        fmt::join(markers.unknown, ", ")));
   }
-  return &chat.value();
+  return {};
 }
 
 Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
@@ -246,7 +252,9 @@ Status Engine::Impl::prepare_decode() {
   if (device->is_host() || !model->weights().all_resident()) return {};
   SamplingOptions sampling;
   sampling.max_new_tokens = 0;
-  const auto make = [&](const Site& site) { return Decoder::create(*model, *tokenizer, site, kv_type(), 1, sampling); };
+  const auto make = [&](const Site& site) {
+    return Decoder::create(*model, *tokenizer, site, kv_type(), 1, {sampling});
+  };
   const OpLimits limits = Decoder::limits(model->shape(), *device, 1, 0);
   TRY_ASSIGN(const JobPlan plan, count_job(*device, limits, make));
   MemoryPlan all = plan.device;
@@ -297,13 +305,13 @@ SessionNeeds Engine::Impl::needs_of_all(OpLimits limits, MemoryPlan beside, std:
           .advice = std::move(advice)};
 }
 
-Result<Session<Decoder>> Engine::Impl::open_decoder(int64_t n_prompt_tokens, const SamplingOptions& sampling,
+Result<Session<Decoder>> Engine::Impl::open_decoder(int64_t n_prompt_tokens, const ReplyPlan& reply,
                                                     const MemoryPlan& beside, const std::string& advice,
                                                     const CancelToken* cancel) {
   const SessionNeeds needs =
-      needs_of_all(Decoder::limits(model->shape(), *device, n_prompt_tokens, sampling.max_new_tokens), beside, advice);
+      needs_of_all(Decoder::limits(model->shape(), *device, n_prompt_tokens, reply.max_tokens()), beside, advice);
   const auto make = [&](const Site& site) {
-    return Decoder::create(*model, *tokenizer, site, kv_type(), n_prompt_tokens, sampling);
+    return Decoder::create(*model, *tokenizer, site, kv_type(), n_prompt_tokens, reply);
   };
   return open_session<Decoder>(needs, make, cancel);
 }

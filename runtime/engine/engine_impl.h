@@ -109,7 +109,7 @@ struct Engine::Impl {
   std::string cache_dir() const;
   // The chat template, for a call that needs one, during its turn. The first call finds what ends an answer, and says
   // what is odd about the template.
-  Result<const ChatTemplate*> chat_for_prompt();
+  Result<const ChatTemplate*> chat_for_prompt(const ChatOptions& asked);
   Status take_weights();
   // Prepares the step that a decode repeats. Called when the engine is opened, so that the driver takes its memory
   // then.
@@ -138,8 +138,8 @@ struct Engine::Impl {
   // Of a job that runs all layers.
   SessionNeeds needs_of_all(OpLimits limits, MemoryPlan beside, std::string advice) const;
   // A decode with the whole model, after a prompt of n_prompt_tokens.
-  Result<Session<Decoder>> open_decoder(int64_t n_prompt_tokens, const SamplingOptions& sampling,
-                                        const MemoryPlan& beside, const std::string& advice, const CancelToken* cancel);
+  Result<Session<Decoder>> open_decoder(int64_t n_prompt_tokens, const ReplyPlan& reply, const MemoryPlan& beside,
+                                        const std::string& advice, const CancelToken* cancel);
   // The heads for a new context's embeddings, of a depth (head_set.h): from the user's file, the shipped ones, the
   // cache, or a search.
   Result<HeadSet> resolve_heads(const std::string& depth, const IngestProgressCallback& progress,
@@ -160,6 +160,7 @@ struct Engine::Impl {
   bool keep_heads(const std::string& json) const;  // warns if it cannot
 
  private:
+  Status prepare_chat();
   Result<HeadSets> find_heads(const std::string& depth, const IngestProgressCallback& progress,
                               const CancelToken* cancel);
   Result<HeadSets> first_heads(const std::string& depth, const IngestProgressCallback& progress,

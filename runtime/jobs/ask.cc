@@ -28,6 +28,9 @@ void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
   out.empty_because = why_empty(answer.generated);
   out.answer = std::move(answer.generated.text);
   out.finish_reason = std::move(answer.generated.finish_reason);
+  out.reasoning = std::move(answer.generated.reasoning);
+  out.reasoning_tokens = answer.generated.reasoning_tokens;
+  out.reasoning_cut = answer.generated.reasoning_cut;
   out.prompt = tokenizer.decode(answer.prompt.ids, /*special=*/true, /*at_start=*/true);
   out.question_tokens = answer.prompt.question_tokens;
   out.template_tokens = answer.prompt.template_tokens;
@@ -64,7 +67,7 @@ Status check_contexts(const MethodTraits& method, const Engine::Impl& engine, st
 
 Result<AskResult> run(const AskMethod& method, Ask& ask) {
   AskResult out;
-  TRY_ASSIGN(const Ids ids, encode_question(ask.engine, ask.question, ask.options.sampling.max_new_tokens));
+  TRY_ASSIGN(const Ids ids, encode_question(ask.engine, ask.question, new_tokens(ask)));
   ask.enter("query");
   TRY_ASSIGN(const std::vector<Query> queries, run_query(method, ask, {&ids, 1}));
   ask.enter("gather");
@@ -144,7 +147,7 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
   remark_disk(engine, store);
   const Stopwatch total;
   if (contexts.empty()) return Status{Code::kUsage, "name at least one context to ask"};
-  TRY(engine.chat_for_prompt());
+  TRY(engine.chat_for_prompt(options.chat));
   TRY(check_utf8("the system text (--system)", options.system));
   AskOptions chosen = options;
   Ask ask{engine, question, chosen, callbacks, cancel, /*contexts=*/{}};

@@ -74,19 +74,28 @@ std::string heading_of(const Ask& ask, const FilePiece& piece) {
   return context.name() + (several_files ? ": " + file : "");
 }
 
-std::string to_lower(const std::string& size_option) { return size_option.empty() ? "-n" : size_option + " or -n"; }
+std::string to_lower(const Ask& ask, const std::string& size_option) {
+  const std::string reply = new_tokens(ask) > ask.options.sampling.max_new_tokens ? "-n or --think-tokens" : "-n";
+  return size_option.empty() ? reply : size_option + " or " + reply;
+}
 
-Result<GenerateResult> run(Ask& ask, std::span<const int32_t> prompt, const std::string& size_option) {
+Result<GenerateResult> run(Ask& ask, const Prompt& prompt, const std::string& size_option) {
+  TRY_ASSIGN(const ReplyPlan reply, plan_reply(ask, prompt));
   TRY_ASSIGN(auto decoder,
-             ask.engine.open_decoder(int64_t(prompt.size()), ask.options.sampling, store_beside(ask),
-                                     fmt::format("a smaller {} needs less", to_lower(size_option)), ask.cancel));
+             ask.engine.open_decoder(int64_t(prompt.ids.size()), reply, store_beside(ask),
+                                     fmt::format("a smaller {} needs less", to_lower(ask, size_option)), ask.cancel));
   return decoder->run(
-      prompt, ask.callbacks.on_text, [&] { ask.enter("decode"); }, ask.cancel);
+      prompt.ids, ask.callbacks, [&] { ask.enter("decode"); }, ask.cancel);
 }
 
 }  // namespace
 
 Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::string& instruction) {
+  return make_prompt(ask, spans, instruction, ask.options.chat);
+}
+
+Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::string& instruction,
+                           const ChatOptions& chat) {
   TRY_ASSIGN(const std::vector<Tokens> tokens, read_spans(ask, spans));
   for (size_t i = 0; i < spans.size(); ++i)
     TRY(check_ids(ask.contexts[size_t(spans[i].context)], ask.engine, tokens[i].ids));
@@ -102,16 +111,23 @@ Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::str
     passages.push_back({header, !new_heading && !piece.begins_file && !piece.continues, piece.ids});
   }
   return assemble_prompt(*ask.engine.tokenizer, ask.engine.chat.value(), {ask.options.system, instruction}, passages,
-                         ask.question, ask.options.chat);
+                         ask.question, chat);
 }
 
-int64_t prompt_room(const Ask& ask) {
-  return ask.engine.model->shape().trained_window_tokens - ask.options.sampling.max_new_tokens;
+Result<ReplyPlan> plan_reply(const Ask& ask, const Prompt& prompt) {
+  return plan_reply(*ask.engine.tokenizer, ask.engine.chat.value(), prompt, ask.options.sampling, ask.options.chat);
 }
+
+int64_t new_tokens(const Ask& ask) {
+  if (ask.options.sampling.max_new_tokens == 0) return 0;  // a search needs no chat template
+  return most_reply_tokens(ask.engine.chat.value(), ask.options.sampling, ask.options.chat);
+}
+
+int64_t prompt_room(const Ask& ask) { return ask.engine.model->shape().trained_window_tokens - new_tokens(ask); }
 
 Status check_positions(const Ask& ask, int64_t n_positions, const std::string& made_of, const std::string& advice) {
   if (n_positions <= prompt_room(ask)) return {};
-  const int64_t n_new = ask.options.sampling.max_new_tokens;
+  const int64_t n_new = new_tokens(ask);
   return {Code::kUsage, fmt::format("{} and {} to generate pass the model's window of {}; {}", made_of, n_new,
                                     prompt_room(ask) + n_new, advice)};
 }
@@ -119,16 +135,15 @@ Status check_positions(const Ask& ask, int64_t n_positions, const std::string& m
 Status check_window(const Ask& ask, const Prompt& prompt, const std::string& size_option) {
   const auto n_prompt = int64_t(prompt.ids.size());
   return check_positions(ask, n_prompt, fmt::format("{} tokens to recompute", n_prompt),
-                         fmt::format("lower {}, or ask more briefly", to_lower(size_option)));
+                         fmt::format("lower {}, or ask more briefly", to_lower(ask, size_option)));
 }
 
 Result<Answer> answer_prompt(Ask& ask, Prompt prompt, const std::string& size_option) {
   TRY(check_window(ask, prompt, size_option));
-  const int64_t n_new = ask.options.sampling.max_new_tokens;
   Answer answer;
   answer.prompt = std::move(prompt);
-  if (n_new > 0) {
-    TRY_ASSIGN(answer.generated, run(ask, answer.prompt.ids, size_option));
+  if (ask.options.sampling.max_new_tokens > 0) {
+    TRY_ASSIGN(answer.generated, run(ask, answer.prompt, size_option));
   } else {  // the model's run over the prompt takes nearly all of an ask's time, and nothing would use its result
     answer.generated.finish_reason = "length";
   }

@@ -98,6 +98,12 @@ Result<Answer> answer_by_recompute(Ask& ask, std::span<const Span> spans);
 // The two halves of that. The spans inside the chat template; no spans: template and question alone. The instruction,
 // if there is one, follows the question.
 Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::string& instruction = "");
+Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::string& instruction,
+                           const ChatOptions& chat);
+// How the reply to such a prompt is drawn, and where it ends.
+Result<ReplyPlan> plan_reply(const Ask& ask, const Prompt& prompt);
+// The most tokens that a reply may have, reasoning and answer. 0: only the passages are wanted.
+int64_t new_tokens(const Ask& ask);
 // kUsage unless the model's window has so many positions beside what is to be generated. `made_of`: as the message
 // counts them, as in "12 tokens to recompute"; `advice`: what makes them fewer.
 Status check_positions(const Ask& ask, int64_t n_positions, const std::string& made_of, const std::string& advice);

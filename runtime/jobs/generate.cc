@@ -14,26 +14,44 @@
 namespace reform {
 namespace {
 
-Result<std::vector<int32_t>> encode_prompt(Engine::Impl& engine, const std::string& prompt,
-                                           const GenerateOptions& options) {
+struct Task {
+  std::vector<int32_t> ids;  // of the prompt
+  ReplyPlan reply;
+};
+
+Result<Task> chat_task(Engine::Impl& engine, const std::string& prompt, const GenerateOptions& options) {
   const Tokenizer& tokenizer = *engine.tokenizer;
-  if (options.chat) {
-    TRY_ASSIGN(const ChatTemplate* chat, engine.chat_for_prompt());
-    TRY_ASSIGN(Prompt assembled,
-               assemble_prompt(tokenizer, *chat, {options.system, ""}, {}, prompt, options.chat_options));
-    return assembled.ids;
-  }
-  std::vector<int32_t> ids;
-  if (tokenizer.add_bos() && tokenizer.bos() >= 0) ids.push_back(tokenizer.bos());
+  TRY_ASSIGN(const ChatTemplate* chat, engine.chat_for_prompt(options.chat_options));
+  TRY_ASSIGN(Prompt assembled,
+             assemble_prompt(tokenizer, *chat, {options.system, ""}, {}, prompt, options.chat_options));
+  Task task;
+  TRY_ASSIGN(task.reply, plan_reply(tokenizer, *chat, assembled, options.sampling, options.chat_options));
+  task.ids = std::move(assembled.ids);
+  return task;
+}
+
+Result<Task> make_task(Engine::Impl& engine, const std::string& prompt, const GenerateOptions& options) {
+  if (options.chat) return chat_task(engine, prompt, options);
+  const Tokenizer& tokenizer = *engine.tokenizer;
+  Task task{{}, {options.sampling}};
+  if (tokenizer.add_bos() && tokenizer.bos() >= 0) task.ids.push_back(tokenizer.bos());
   TRY_ASSIGN(const std::vector<int32_t> text, tokenizer.encode_special(prompt));
-  ids.insert(ids.end(), text.begin(), text.end());
-  return ids;
+  task.ids.insert(task.ids.end(), text.begin(), text.end());
+  return task;
+}
+
+Status check_window(const Task& task, int64_t window_tokens) {
+  const int64_t n_prompt = int64_t(task.ids.size()), n_new = task.reply.max_tokens();
+  if (n_prompt + n_new <= window_tokens) return {};
+  return {Code::kUsage, fmt::format("{} prompt tokens and {} new ones pass the model's window of {}; lower {}, or "
+                                    "ingest the text and ask it",
+                                    n_prompt, n_new, window_tokens, task.reply.size_options())};
 }
 
 }  // namespace
 
 Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt, const GenerateOptions& options,
-                                const TextCallback& on_text, const CancelToken* cancel) {
+                                const ReplyCallbacks& callbacks, const CancelToken* cancel) {
   TRY(options.sampling.validate());
   TRY(options.chat_options.validate());
   Engine::Impl& engine = engine_handle.impl();
@@ -42,23 +60,16 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   if (is_blank(prompt)) return Status{Code::kUsage, "the prompt is empty"};
   TRY(check_utf8("the prompt", prompt));
   TRY(check_utf8("the system text (--system)", options.system));
-  TRY_ASSIGN(const std::vector<int32_t> ids, encode_prompt(engine, prompt, options));
-  if (ids.empty()) return Status{Code::kUsage, "the model's vocabulary has no tokens for the prompt"};
-  const ModelShape& shape = engine.model->shape();
-  const int64_t n_all = int64_t(ids.size()) + options.sampling.max_new_tokens;
-  if (n_all > shape.trained_window_tokens) {
-    return Status{Code::kUsage,
-                  fmt::format("{} prompt tokens and {} new ones pass the model's window of {}; lower -n, or ingest "
-                              "the text and ask it",
-                              ids.size(), options.sampling.max_new_tokens, shape.trained_window_tokens)};
-  }
-  TRY_ASSIGN(auto decoder, engine.open_decoder(int64_t(ids.size()), options.sampling, {},
-                                               "a shorter prompt or a smaller -n needs less", cancel));
-  auto made = decoder->run(ids, on_text, {}, cancel);
+  TRY_ASSIGN(const Task task, make_task(engine, prompt, options));
+  if (task.ids.empty()) return Status{Code::kUsage, "the model's vocabulary has no tokens for the prompt"};
+  TRY(check_window(task, engine.model->shape().trained_window_tokens));
+  const std::string advice = fmt::format("a shorter prompt or a smaller {} needs less", task.reply.size_options());
+  TRY_ASSIGN(auto decoder, engine.open_decoder(int64_t(task.ids.size()), task.reply, {}, advice, cancel));
+  auto made = decoder->run(task.ids, callbacks, {}, cancel);
   TRY(judge(*engine.gguf, made.status()));
   GenerateResult out = std::move(made).value();
   out.empty_because = why_empty(out);
-  out.prompt = engine.tokenizer->decode(ids, /*special=*/true, /*at_start=*/true);
+  out.prompt = engine.tokenizer->decode(task.ids, /*special=*/true, /*at_start=*/true);
   out.timings.phases_ms = {{"recompute_ms", out.timings.prompt_ms}, {"decode_ms", out.timings.predicted_ms}};
   out.timings.total_ms = total.elapsed_ms();
   out.memory = memory_report(engine, nullptr);

@@ -95,7 +95,8 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
   AskOptions ask_options;
   static_cast<GatherOptions&>(ask_options) = options;
   ask_options.sampling.seed = options.seed, ask_options.sampling.max_new_tokens = 0;
-  const AskCallbacks ask_callbacks{.on_sources = {}, .on_phase = callbacks.on_phase, .on_text = {}, .on_chunk = {}};
+  AskCallbacks ask_callbacks;
+  ask_callbacks.on_phase = callbacks.on_phase;
   std::string question;  // the one that is looked for now
   Ask ask{engine, question, ask_options, ask_callbacks, cancel, /*contexts=*/{}};
   Stopwatch watch;

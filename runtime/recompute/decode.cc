@@ -23,13 +23,13 @@ OpLimits Decoder::limits(const ModelShape& shape, const Device& device, int64_t 
 }
 
 Result<std::unique_ptr<Decoder>> Decoder::create(const Model& model, const Tokenizer& tokenizer, const Site& site,
-                                                 KvView::Type kv_type, int64_t n_prompt_tokens,
-                                                 const SamplingOptions& sampling, int64_t n_stored_slots) {
-  const WholeModelSizes sizes = sizes_of(n_prompt_tokens, sampling.max_new_tokens, n_stored_slots);
-  std::unique_ptr<Decoder> d(new Decoder(model, tokenizer, site, sampling));
+                                                 KvView::Type kv_type, int64_t n_prompt_tokens, const ReplyPlan& reply,
+                                                 int64_t n_stored_slots) {
+  const WholeModelSizes sizes = sizes_of(n_prompt_tokens, reply.max_tokens(), n_stored_slots);
+  std::unique_ptr<Decoder> d(new Decoder(model, tokenizer, site, reply));
   d->may_repeat_ = sizes.rotated_keys;
   TRY_ASSIGN(d->whole_, WholeModel::create(model, site, kv_type, sizes));
-  TRY_ASSIGN(NextToken next, NextToken::create(site.device, model.shape().n_vocab, sampling));
+  TRY_ASSIGN(NextToken next, NextToken::create(site.device, model.shape().n_vocab, reply.sampling));
   d->next_ = std::make_unique<NextToken>(std::move(next));
   return d;
 }
@@ -57,7 +57,7 @@ Result<int32_t> Decoder::next_after(int32_t token, const CancelToken* cancel) {
 
 Status Decoder::prepare_steps() {
   constexpr int32_t kAnyToken = 0;
-  SamplingOptions sampling = sampling_;
+  SamplingOptions sampling = reply_.sampling;
   for (const double temperature : {0.0, 1.0}) {
     sampling.temperature = temperature;
     next_.reset();
@@ -68,36 +68,23 @@ Status Decoder::prepare_steps() {
   return {};
 }
 
-Result<GenerateResult> Decoder::run(std::span<const int32_t> prompt, const TextCallback& on_text,
+Result<GenerateResult> Decoder::run(std::span<const int32_t> prompt, const ReplyCallbacks& callbacks,
                                     const std::function<void()>& on_first_token, const CancelToken* cancel) {
-  GenerateResult out;
   Stopwatch watch;
   TRY(prefill(prompt, cancel));
   // Taken even if no token is wanted: only after this has the device run the prompt.
   TRY_ASSIGN(int32_t token, next_->take());
-  out.timings.prompt_ms = watch.lap_ms();
-  out.timings.prompt_n = int64_t(prompt.size());
-
-  TextStream text;
-  bool wanted = true;
-  const auto emit = [&](const std::string& piece) {
-    out.text += piece;
-    if (!piece.empty() && on_text) wanted = on_text(piece);
-  };
-  out.finish_reason = "length";
-  int64_t& n_tokens = out.timings.predicted_n;
-  while (n_tokens < sampling_.max_new_tokens) {
-    if (n_tokens++ == 0 && on_first_token) on_first_token();
-    if (!sampling_.ignore_end && tokenizer_.is_end(token)) {
-      out.finish_reason = "stop";
-      break;
-    }
-    emit(text.push(tokenizer_.token_bytes(token, /*special=*/false)));
-    if (!wanted) out.finish_reason = "cancelled";
-    if (!wanted || n_tokens == sampling_.max_new_tokens) break;
-    TRY_ASSIGN(token, next_after(token, cancel));
+  const double prompt_ms = watch.lap_ms();
+  Reply reply(tokenizer_, reply_, callbacks);
+  if (reply.goes_on() && on_first_token) on_first_token();
+  while (reply.goes_on()) {
+    const int32_t taken = reply.take(token);
+    if (!reply.goes_on()) break;
+    TRY_ASSIGN(token, next_after(taken, cancel));
   }
-  if (wanted) emit(text.finish());
+  GenerateResult out = reply.finish();
+  out.timings.prompt_ms = prompt_ms;
+  out.timings.prompt_n = int64_t(prompt.size());
   out.timings.predicted_ms = watch.lap_ms();
   return out;
 }

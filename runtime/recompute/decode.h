@@ -12,6 +12,7 @@
 
 #include "runtime/model/model.h"
 #include "runtime/recompute/next_token.h"
+#include "runtime/recompute/reply.h"
 #include "runtime/recompute/whole_model.h"
 #include "runtime/tokenizer/tokenizer.h"
 
@@ -25,17 +26,17 @@ class Decoder {
                          int64_t n_stored_slots = 0);
   // All memory is allocated here. The site's ops must have limits().
   static Result<std::unique_ptr<Decoder>> create(const Model& model, const Tokenizer& tokenizer, const Site& site,
-                                                 KvView::Type kv_type, int64_t n_prompt_tokens,
-                                                 const SamplingOptions& sampling, int64_t n_stored_slots = 0);
+                                                 KvView::Type kv_type, int64_t n_prompt_tokens, const ReplyPlan& reply,
+                                                 int64_t n_stored_slots = 0);
 
   KvCache& cache() { return whole_.cache(); }
   void set_slot_bias(SlotBias bias) { whole_.set_slot_bias(std::move(bias)); }  // of the stored slots
 
   // Runs tokens of the prompt that stand before stored slots. Theirs, from cache().kv_len() on, are put in after it.
   Status run_ahead(std::span<const int32_t> ids, const CancelToken* cancel) { return whole_.run(ids, cancel); }
-  // Prefill of the prompt into the cache, then decode. Pieces given to on_text are whole characters. The
-  // result's memory, phases and total time are left to the caller.
-  Result<GenerateResult> run(std::span<const int32_t> prompt, const TextCallback& on_text,
+  // Prefill of the prompt into the cache, then decode. The result's memory, phases and total time are left to the
+  // caller.
+  Result<GenerateResult> run(std::span<const int32_t> prompt, const ReplyCallbacks& callbacks,
                              const std::function<void()>& on_first_token, const CancelToken* cancel);
 
   // Calls Device::prepare_step() for both kinds of step that a decode may repeat. All weights must be resident. After
@@ -43,8 +44,8 @@ class Decoder {
   Status prepare_steps();
 
  private:
-  Decoder(const Model& model, const Tokenizer& tokenizer, const Site& site, const SamplingOptions& sampling)
-      : model_(model), tokenizer_(tokenizer), device_(site.device), ops_(site.ops), sampling_(sampling) {}
+  Decoder(const Model& model, const Tokenizer& tokenizer, const Site& site, const ReplyPlan& reply)
+      : model_(model), tokenizer_(tokenizer), device_(site.device), ops_(site.ops), reply_(reply) {}
   Status prefill(std::span<const int32_t> prompt, const CancelToken* cancel);
   Status issue_step(int64_t kv_len, int32_t token, const CancelToken* cancel);
   Result<int32_t> next_after(int32_t token, const CancelToken* cancel);
@@ -53,7 +54,7 @@ class Decoder {
   const Tokenizer& tokenizer_;
   Device& device_;
   Ops* const ops_;
-  const SamplingOptions sampling_;
+  const ReplyPlan reply_;
   WholeModel whole_;
   std::unique_ptr<NextToken> next_;
   bool may_repeat_ = true;  // a step is one that Device::run_step() knows

@@ -26,8 +26,8 @@ constexpr Reason kReasons[] = {
 
 std::string why_empty(const GenerateResult& generated) {
   if (!is_blank(generated.text)) return "";
-  if (generated.finish_reason == "stop") return generated.timings.predicted_n <= 1 ? "end" : "blank";
-  return generated.finish_reason;
+  if (generated.finish_reason != "stop") return generated.finish_reason;
+  return generated.timings.predicted_n - generated.reasoning_tokens <= 1 ? "end" : "blank";
 }
 
 const char* explain_empty(std::string_view empty_because) {

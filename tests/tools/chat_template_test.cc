@@ -33,6 +33,29 @@ TEST_CASE("chat template: a file's is shown, and makes the prompt with the varia
   CHECK(nlohmann::json::parse(run.out)["chat_template"]["name"] == file);
 }
 
+TEST_CASE("chat template: reasoning that it opens is told from the answer", "[tools]") {
+  const Sandbox box;
+  write_file(box.path("t"), "{{ messages[0].content }}{{ '<think>' if enable_thinking is not false }}");
+  const std::vector<std::string> asked = {"--chat-template", box.path("t"), "--think-tokens", "3", "Why"};
+  const CommandResult shown = generate(box, asked);
+  CHECK(shown.exit_code == 0);
+  CHECK(shown.err.find("Reasoning:\n") != std::string::npos);
+  CHECK(shown.err.find("the reasoning was cut at 3 tokens") != std::string::npos);
+  std::vector<std::string> more = asked;
+  more.insert(more.begin(), {"--json", "--show-prompt"});
+  nlohmann::json json = nlohmann::json::parse(generate(box, more).out);
+  const std::string reasoning = json["reasoning"], text = json["text"];
+  CHECK(shown.out == text + "\n");
+  CHECK(shown.err.find(reasoning) != std::string::npos);
+  CHECK(json["reasoning_cut"] == true);
+  CHECK(json["timings"]["predicted_n"] == json["reasoning_tokens"].get<int>() + 1);
+  CHECK(json["prompt"].get<std::string>().ends_with("Why<think>"));
+  more.insert(more.begin(), {"--think", "off"});
+  json = nlohmann::json::parse(generate(box, more).out);
+  CHECK(json["reasoning"] == "");
+  CHECK(json["prompt"].get<std::string>().ends_with("Why<think>\n\n</think>\n\n"));
+}
+
 TEST_CASE("chat template: what cannot be is refused before anything runs", "[tools]") {
   const Sandbox box;
   write_file(box.path("bad"), "{% if %}");
@@ -40,6 +63,7 @@ TEST_CASE("chat template: what cannot be is refused before anything runs", "[too
       {{"--chat-template", "none", "x"}, "there is no chat template 'none'"},
       {{"--chat-template", box.path("bad"), "x"}, "line 1: expected an expression"},
       {{"--chat-template-kwargs", "[1]", "x"}, "expected a JSON object"},
+      {{"--think", "maybe", "x"}, "expected on, off or auto"},
       {{"--chat-date", "yesterday", "x"}, "'yesterday' is not a date"}};
   for (const auto& [args, message] : cases) {
     const CommandResult run = generate(box, args);

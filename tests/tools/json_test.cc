@@ -21,13 +21,19 @@ ContextInfo hostile_context() {
 
 AskResult hostile_answer() {
   AskResult r;
-  r.answer = r.finish_reason = r.empty_because = r.prompt = kHostile;
+  r.answer = r.finish_reason = r.empty_because = r.reasoning = r.prompt = kHostile;
   r.sources = {{kHostile, kHostile, 3, 17, false, std::numeric_limits<double>::quiet_NaN(), kHostile},
                {"b", "b.txt", 0, 5, true, 0.5, "edges"}};
   r.timings.prompt_n = 7, r.timings.prompt_ms = 0, r.timings.predicted_n = 3, r.timings.predicted_ms = 1500;
   r.timings.phases_ms = {{"load_ms", 1.5}, {"gather_ms", 2.5}};
   r.memory.peak_host_bytes = 11, r.memory.peak_bytes = {{"weights", 5}, {"kv_cache", 6}};
   r.memory.gpu_categories = {{"kv_cache", 4, 3}};
+  return r;
+}
+
+GenerateResult hostile_text() {
+  GenerateResult r;
+  r.text = r.finish_reason = r.empty_because = r.reasoning = r.prompt = kHostile;
   return r;
 }
 
@@ -54,7 +60,7 @@ TEST_CASE("no bytes of a text, a name or a message can break the JSON", "[tools]
       error_fields({Code::kBadText, kHostile}),
       ingest_fields({hostile_context(), IngestResult::Outcome::kResumed, 3, {}, {}, {{kHostile, 1, 2}}},
                     {{"binary", kHostile, 4}}),
-      generate_fields({}, {kHostile, kHostile, kHostile, {}, {}})};
+      generate_fields({}, hostile_text(), /*with_prompt=*/true)};
   for (const Json& fields : objects) {
     const std::string text = dump(with_header("verb", fields));
     CHECK(text.find('\n') == std::string::npos);
@@ -78,8 +84,8 @@ TEST_CASE("ask: kinds, scores, rates and categories come out as documented", "[t
   CHECK(json["memory_bytes"]["peak_host"] == 11);
   CHECK(json["memory_bytes"]["kv_cache"] == 6);
   CHECK(json["gpu_memory_bytes"] == Json::parse(R"({"kv_cache": {"planned": 4, "peak": 3}})"));
-  CHECK(generate_fields({}, {"", "", "", {}, {}})["gpu_memory_bytes"].is_null());  // no GPU
-  CHECK(Json::parse(dump(json))["sources"][0]["score"].is_null());                 // NaN
+  CHECK(generate_fields({}, GenerateResult(), false)["gpu_memory_bytes"].is_null());  // no GPU
+  CHECK(Json::parse(dump(json))["sources"][0]["score"].is_null());                    // NaN
 }
 
 TEST_CASE("search: the best sources and the timings come out as documented", "[tools]") {

@@ -25,9 +25,12 @@ struct AskOptions : GatherOptions {
 };
 
 struct AskResult {
-  std::string answer;
-  std::string finish_reason;    // as in generate.h; "unanswered": oprm, and no chunk has an answer
-  std::string empty_because;    // as in generate.h; "unanswered" too
+  std::string answer;         // without the reasoning
+  std::string finish_reason;  // as in generate.h; "unanswered": oprm, and no chunk has an answer
+  std::string empty_because;  // as in generate.h; "unanswered" too
+  std::string reasoning;      // this and the next two as in generate.h
+  int64_t reasoning_tokens = 0;
+  bool reasoning_cut = false;
   std::vector<Source> sources;  // what the model saw, in the order of the contexts given, then of the text
   double confidence = -1;       // as in search.h
   std::string method;           // that answered
@@ -40,10 +43,9 @@ struct AskResult {
   MemoryReport memory;
 };
 
-struct AskCallbacks {
+struct AskCallbacks : ReplyCallbacks {
   std::function<void(const std::vector<Source>&)> on_sources;  // before the first piece of text
   std::function<void(const std::string& phase)> on_phase;      // load, query, gather, recompute, decode
-  TextCallback on_text;
   // oprm, while it gathers: this many of the text's chunks have been run.
   std::function<void(int64_t n_done, int64_t n_chunks)> on_chunk;
 };

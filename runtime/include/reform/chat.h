@@ -4,14 +4,26 @@
 #include <reform/export.h>
 #include <reform/status.h>
 
+#include <cstdint>
 #include <string>
 
 namespace reform {
+
+// Whether a model that can do so reasons before it answers.
+enum class Think : uint8_t {
+  kAuto,  // as the template has it by default
+  kOn,
+  kOff
+};
 
 struct ChatOptions {
   std::string variables;  // for the template: a JSON object, such as {"enable_thinking": false}; "": none
   // What a template that writes a date takes for now: "2026-03-07" or "2026-03-07T09:05"; "": now.
   std::string date;
+  // kOn and kOff set the template's variables enable_thinking and thinking, unless `variables` has them, and open or
+  // close the reasoning in the prompt where the template then does not.
+  Think think = Think::kAuto;
+  int64_t think_tokens = 1024;  // of reasoning at most; then it is closed, and the answer begins
 
   REFORM_API Status validate() const;
 };

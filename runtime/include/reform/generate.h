@@ -17,8 +17,9 @@ struct SamplingOptions {
   double top_p = 0.95;           // sample from the likeliest tokens that together reach P; 1: all
   double min_p = 0.05;           // leave out tokens below P times the likeliest one's probability; 0: none
   uint64_t seed = 0;             // the same seed gives the same text
-  int64_t max_new_tokens = 256;  // 0: generate() runs the prompt only, ask() only finds
-  bool ignore_end = false;       // an end token does not end the text: always max_new_tokens, for measuring
+  int64_t max_new_tokens = 256;  // of the answer; 0: generate() runs the prompt only, ask() only finds
+  // For measuring: no end token ends the text, and no reasoning is told apart; always max_new_tokens.
+  bool ignore_end = false;
 
   REFORM_API Status validate() const;
 };
@@ -32,11 +33,16 @@ struct GenerateOptions {
 };
 
 struct GenerateResult {
-  std::string text;
-  std::string finish_reason;  // "stop" (an end token), "length", or "cancelled" (by the callback)
-  // Why the text has nothing to read: "end" (the model's first token ended its turn), "blank" (it ended it after white
-  // space or special tokens only), "length" (max_new_tokens came first), "cancelled"; "": it has something.
+  std::string text;  // without the reasoning
+  // "stop" (an end token; for a model without a chat template an empty line, too), "length", or "cancelled" (by a
+  // callback)
+  std::string finish_reason;
+  // Why the text has nothing to read: "end" (its first token ended the model's turn), "blank" (the model ended it after
+  // white space or special tokens only), "length" (max_new_tokens came first), "cancelled"; "": it has something.
   std::string empty_because;
+  std::string reasoning;         // what the model said to itself before the text; with chat only
+  int64_t reasoning_tokens = 0;  // of timings.predicted_n, markers included
+  bool reasoning_cut = false;    // it was closed at think_tokens, or where the model ended its turn within it
   Timings timings;
   MemoryReport memory;
   std::string prompt = {};  // as the model saw it, special tokens spelled out
@@ -45,10 +51,15 @@ struct GenerateResult {
 // The sentence for a value of empty_because, of an ask's too; "" for "".
 REFORM_API const char* explain_empty(std::string_view empty_because);
 
-// Gets the text as it is generated; each piece is whole UTF-8 characters. Return false to stop.
+// Gets a text as it is generated; each piece is whole UTF-8 characters. Return false to stop.
 using TextCallback = std::function<bool(const std::string& piece)>;
 
+struct ReplyCallbacks {
+  TextCallback on_text;       // the answer's
+  TextCallback on_reasoning;  // before it
+};
+
 REFORM_API Result<GenerateResult> generate(Engine& engine, const std::string& prompt, const GenerateOptions& options,
-                                           const TextCallback& on_text = {}, const CancelToken* cancel = nullptr);
+                                           const ReplyCallbacks& callbacks = {}, const CancelToken* cancel = nullptr);
 
 }  // namespace reform

@@ -289,6 +289,8 @@ REFORM_API void reform_archive_result_free(const reform_archive_result* result);
 /* A piece of text: whole characters, without a NUL at its end. Return 0 to stop, anything else to continue. */
 typedef int (*reform_text_fn)(void* user, const char* piece, size_t bytes);
 
+enum { REFORM_THINK_AUTO = 0, REFORM_THINK_ON = 1, REFORM_THINK_OFF = 2 };
+
 typedef struct reform_ask_options {
   size_t size;
   double temperature, top_p, min_p;
@@ -309,6 +311,9 @@ typedef struct reform_ask_options {
   /* For the chat template: more variables, a JSON object; and what it takes for today, as 2026-03-07. "": none, the
    * clock's. */
   const char *chat_variables, *chat_date;
+  int32_t think;            /* REFORM_THINK_AUTO, …: whether a model that can reasons first */
+  int64_t think_tokens;     /* of reasoning at most */
+  reform_text_fn reasoning; /* as text, for the reasoning, which comes before it; the same user */
 } reform_ask_options;
 
 typedef struct reform_score_part {
@@ -344,7 +349,11 @@ typedef struct reform_ask_result {
   const char* method;        /* that answered */
   int64_t full_model_tokens; /* run through all layers before the answer's first token */
   int64_t bytes_read;        /* of the contexts */
-  const char* empty_because; /* end, blank, length, cancelled, unanswered: why there is nothing to read; "": there is */
+  /* end, blank, length, cancelled, unanswered: why there is nothing to read; "": there is */
+  const char* empty_because;
+  const char* reasoning; /* what the model said to itself before the answer; "": nothing */
+  int64_t reasoning_tokens;
+  int32_t reasoning_cut; /* 1: it was closed at think_tokens, or where the model ended its turn within it */
 } reform_ask_result;
 
 /* The sentence for a value of empty_because; "" for "" and NULL. */
@@ -408,6 +417,9 @@ typedef struct reform_generate_options {
   const reform_cancel* cancel;
   int32_t ignore_end;                     /* as for an ask */
   const char *chat_variables, *chat_date; /* as for an ask; with chat */
+  int32_t think;                          /* this and the next two as for an ask; with chat */
+  int64_t think_tokens;
+  reform_text_fn reasoning;
 } reform_generate_options;
 
 typedef struct reform_generate_result {
@@ -415,6 +427,9 @@ typedef struct reform_generate_result {
   const reform_report* report;
   const char* empty_because; /* as an ask's */
   const char* prompt;        /* as the model saw it */
+  const char* reasoning;     /* this and the next two as an ask's */
+  int64_t reasoning_tokens;
+  int32_t reasoning_cut;
 } reform_generate_result;
 
 REFORM_API void reform_generate_options_init(reform_generate_options* options, size_t size);

@@ -35,11 +35,11 @@ struct CacheDecoder {
 };
 
 Result<std::unique_ptr<CacheDecoder>> make_decoder(const Ask& ask, const Site& site, const CompressOptions& options,
-                                                   int64_t n_prompt, int64_t n_stored) {
+                                                   const ReplyPlan& reply, int64_t n_prompt, int64_t n_stored) {
   const Engine::Impl& engine = ask.engine;
   auto made = std::make_unique<CacheDecoder>();
-  TRY_ASSIGN(made->decoder, Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), n_prompt,
-                                            ask.options.sampling, n_stored));
+  TRY_ASSIGN(made->decoder,
+             Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), n_prompt, reply, n_stored));
   const ModelShape& shape = engine.model->shape();
   TRY_ASSIGN(made->policy, make_policy(options, site, shape, shape.n_layers, n_stored));
   if (made->policy == nullptr) return made;
@@ -47,14 +47,16 @@ Result<std::unique_ptr<CacheDecoder>> make_decoder(const Ask& ask, const Site& s
   return made;
 }
 
-Result<Session<CacheDecoder>> open_decoder(Ask& ask, const CompressOptions& options, int64_t n_prompt,
+Result<Session<CacheDecoder>> open_decoder(Ask& ask, const CompressOptions& options, const Prompt& prompt,
                                            int64_t n_stored) {
   Engine::Impl& engine = ask.engine;
+  const int64_t n_prompt = int64_t(prompt.ids.size());
+  TRY_ASSIGN(const ReplyPlan reply, plan_reply(ask, prompt));
   const ModelShape& shape = engine.model->shape();
-  const SessionNeeds needs = engine.needs_of_all(
-      Decoder::limits(shape, *engine.device, n_prompt, ask.options.sampling.max_new_tokens, n_stored),
-      store_beside(ask), "a smaller -n needs less");
-  const auto make = [&](const Site& site) { return make_decoder(ask, site, options, n_prompt, n_stored); };
+  const SessionNeeds needs =
+      engine.needs_of_all(Decoder::limits(shape, *engine.device, n_prompt, reply.max_tokens(), n_stored),
+                          store_beside(ask), fmt::format("a smaller {} needs less", reply.size_options()));
+  const auto make = [&](const Site& site) { return make_decoder(ask, site, options, reply, n_prompt, n_stored); };
   return engine.open_session<CacheDecoder>(needs, make, ask.cancel);
 }
 
@@ -80,10 +82,10 @@ Result<Answer> answer_from_cache(Ask& ask, std::span<const Span>) {
     answer.generated.finish_reason = "length";
     return answer;
   }
-  TRY_ASSIGN(auto opened, open_decoder(ask, options, int64_t(ids.size()), n_stored));
+  TRY_ASSIGN(auto opened, open_decoder(ask, options, answer.prompt, n_stored));
   TRY(load_decoder(ask, context, *opened, n_stored));
   TRY_ASSIGN(answer.generated, opened->decoder->run(
-                                   ids, ask.callbacks.on_text, [&] { ask.enter("decode"); }, ask.cancel));
+                                   ids, ask.callbacks, [&] { ask.enter("decode"); }, ask.cancel));
   return answer;
 }
 

@@ -8,7 +8,7 @@ namespace reform {
 namespace {
 
 Status too_long(const Ask& ask, int64_t n_text, int64_t n_beside) {
-  const int64_t n_new = ask.options.sampling.max_new_tokens;
+  const int64_t n_new = new_tokens(ask);
   return {Code::kUsage, fmt::format("the whole text has {} tokens; with {} of question and template and {} to generate "
                                     "that passes the model's window of {}; other methods answer from parts of it",
                                     n_text, n_beside, n_new, prompt_room(ask) + n_new)};

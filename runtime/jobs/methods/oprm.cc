@@ -38,8 +38,8 @@ Result<std::vector<Span>> cut(Ask& ask) {
   return chunks;
 }
 
-Result<Prompt> prompt_of(Ask& ask, std::span<const Span> chunk) {
-  TRY_ASSIGN(Prompt prompt, make_prompt(ask, chunk, instruction(ask)));
+Result<Prompt> prompt_of(Ask& ask, std::span<const Span> chunk, const ChatOptions& chat) {
+  TRY_ASSIGN(Prompt prompt, make_prompt(ask, chunk, instruction(ask), chat));
   TRY(check_window(ask, prompt, "--chunk-tokens"));
   return prompt;
 }
@@ -91,12 +91,14 @@ class Guesser {
 Result<Selection> select_by_entropy(Ask& ask, const Query&) {
   TRY_ASSIGN(const std::vector<Span> chunks, cut(ask));
   TRY_ASSIGN(Ids no_answer, first_tokens_of_no_answer(ask));
+  ChatOptions chat = ask.options.chat;
+  chat.think = Think::kOff;  // the first token of a reasoning tells nothing of the answer
   SurestGuess surest(std::move(no_answer));
   Guesser guesser(ask);
   Selection selection;
   for (size_t i = 0; i < chunks.size(); ++i) {
     if (ask.callbacks.on_chunk) ask.callbacks.on_chunk(int64_t(i), int64_t(chunks.size()));
-    TRY_ASSIGN(const Prompt prompt, prompt_of(ask, {&chunks[i], 1}));
+    TRY_ASSIGN(const Prompt prompt, prompt_of(ask, {&chunks[i], 1}, chat));
     TRY_ASSIGN(const FirstTokenGuess guess, guesser.run(prompt.ids));
     if (!surest.add(guess)) continue;
     selection.spans = {chunks[i]};
@@ -117,7 +119,7 @@ Result<Answer> answer_from_chunk(Ask& ask, std::span<const Span> chunk) {
     none.generated.finish_reason = "unanswered";
     return none;
   }
-  TRY_ASSIGN(Prompt prompt, prompt_of(ask, chunk));
+  TRY_ASSIGN(Prompt prompt, prompt_of(ask, chunk, ask.options.chat));
   return answer_prompt(ask, std::move(prompt), "--chunk-tokens");
 }
 

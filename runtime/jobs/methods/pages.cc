@@ -118,16 +118,18 @@ struct PageDecoder {
   Buffer<float> k, v;  // [kPageTokens, n_kv_heads * head_dim]
 };
 
-Result<Session<PageDecoder>> open_decoder(Ask& ask, int64_t n_prompt, int64_t n_stored) {
+Result<Session<PageDecoder>> open_decoder(Ask& ask, const PlacedPrompt& placed, int64_t n_stored) {
   Engine::Impl& engine = ask.engine;
+  const int64_t n_prompt = int64_t(placed.behind.size());
+  TRY_ASSIGN(const ReplyPlan reply, plan_reply(ask, placed.prompt));
   const ModelShape& shape = engine.model->shape();
   const SessionNeeds needs = engine.needs_of_all(
-      Decoder::limits(shape, *engine.device, n_prompt, ask.options.sampling.max_new_tokens, n_stored),
-      store_beside(ask), "a smaller --gather-tokens or -n needs less");
+      Decoder::limits(shape, *engine.device, n_prompt, reply.max_tokens(), n_stored), store_beside(ask),
+      fmt::format("a smaller --gather-tokens or {} needs less", reply.size_options()));
   const auto make = [&](const Site& site) -> Result<std::unique_ptr<PageDecoder>> {
     auto made = std::make_unique<PageDecoder>();
-    TRY_ASSIGN(made->decoder, Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), n_prompt,
-                                              ask.options.sampling, n_stored));
+    TRY_ASSIGN(made->decoder,
+               Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), n_prompt, reply, n_stored));
     made->ops = site.ops;
     for (Buffer<float>* const buffer : {&made->k, &made->v}) {
       TRY_ASSIGN(*buffer, Buffer<float>::create(site.host, MemoryCategory::kIndex,
@@ -175,11 +177,11 @@ Result<Answer> answer_from_pages(Ask& ask, std::span<const Span> spans) {
   if (ask.options.sampling.max_new_tokens == 0) {
     answer.generated.finish_reason = "length";
   } else {
-    TRY_ASSIGN(auto opened, open_decoder(ask, n_behind, n_before + n_stored));
+    TRY_ASSIGN(auto opened, open_decoder(ask, placed, n_before + n_stored));
     if (n_before > 0) TRY(opened->decoder->run_ahead(placed.before, ask.cancel));
     TRY(load_pages(ask, ask.contexts[0], spans, *opened));
     TRY_ASSIGN(answer.generated, opened->decoder->run(
-                                     placed.behind, ask.callbacks.on_text, [&] { ask.enter("decode"); }, ask.cancel));
+                                     placed.behind, ask.callbacks, [&] { ask.enter("decode"); }, ask.cancel));
     answer.generated.timings.prompt_n += n_before;
   }
   answer.prompt = std::move(placed.prompt);

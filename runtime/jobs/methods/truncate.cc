@@ -41,7 +41,7 @@ Result<Selection> fill_window(Ask& ask, End end, int64_t n_all) {
     if (excess <= 0) return selection;
     n_kept -= excess;
   }
-  const int64_t n_new = ask.options.sampling.max_new_tokens;
+  const int64_t n_new = new_tokens(ask);
   return Status{Code::kUsage, fmt::format("the question and {} tokens to generate leave no room for the text in the "
                                           "model's window of {}; ask more briefly or lower -n",
                                           n_new, room + n_new)};

@@ -120,7 +120,13 @@ TEST_CASE("C API: an empty answer and an empty text say why, as C++ does", "[run
     const reform_generate_result* text = nullptr;
     REQUIRE(reform_generate(bench.c_engine, "the river", &generating, &text) == REFORM_OK);
     CHECK(text->empty_because == std::string(n_tokens == 0 ? "length" : ""));
+    CHECK(text->reasoning == std::string());
     reform_generate_result_free(text);
   }
+  CHECK(generating.think == REFORM_THINK_AUTO);
+  CHECK(generating.think_tokens == reform::ChatOptions().think_tokens);
+  generating.think = 3;
+  const reform_generate_result* none = nullptr;
+  CHECK(reform_generate(bench.c_engine, "the river", &generating, &none) == REFORM_USAGE);
   CHECK(reform_explain_empty(nullptr) == std::string());
 }

@@ -81,14 +81,14 @@ TEST_CASE("a job's plan is to the byte what it allocates, wherever memory is", "
     SamplingOptions sampling;
     sampling.max_new_tokens = 11;
     check_plan<Decoder>(engine, Decoder::limits(shape, *engine.device, 1301, 11), [&](const Site& site) {
-      return Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), 1301, sampling);
+      return Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), 1301, {sampling});
     });
   }
   SECTION("an answer from stored slots") {
     SamplingOptions sampling;
     sampling.max_new_tokens = 11;
     check_plan<Decoder>(engine, Decoder::limits(shape, *engine.device, 31, 11, 517), [&](const Site& site) {
-      return Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), 31, sampling, 517);
+      return Decoder::create(*engine.model, *engine.tokenizer, site, engine.kv_type(), 31, {sampling}, 517);
     });
   }
   SECTION("first tokens") {

@@ -167,13 +167,14 @@ TEST_CASE("a call that waits for another one on its engine can be cancelled", "[
     GenerateOptions o;
     o.sampling.max_new_tokens = 2;
     bool is_first = true;
-    return generate(bench.engine(), "the", o, [&](const std::string&) {
+    const auto wait = [&](const std::string&) {
       if (std::exchange(is_first, false)) {
         running.set_value();
         over.get_future().wait();
       }
       return true;
-    });
+    };
+    return generate(bench.engine(), "the", o, {wait, {}});
   });
   running.get_future().wait();
   CancelToken cancel;
@@ -197,10 +198,11 @@ TEST_CASE("how an answer ended is said: by the model, the limit or the caller", 
   REQUIRE(limited.ok());
   CHECK(limited.value().finish_reason == "length");
   std::string seen;
-  const auto stopped = generate(bench.engine(), "the river", o, [&](const std::string& piece) {
+  const auto see_one = [&](const std::string& piece) {
     seen += piece;
     return false;
-  });
+  };
+  const auto stopped = generate(bench.engine(), "the river", o, {see_one, {}});
   REQUIRE(stopped.ok());
   CHECK(stopped.value().finish_reason == "cancelled");
   CHECK(stopped.value().text == seen);

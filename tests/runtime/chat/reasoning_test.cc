@@ -1,0 +1,91 @@
+#include "runtime/chat/reasoning.h"
+
+#include "runtime/chat/chat_prompt.h"
+#include "tests/runtime/chat/chat_model.h"
+
+using namespace reform;
+using namespace reform::test;
+
+namespace {
+
+const ReasoningMarkers& markers() { return *find_reasoning_markers("</think>"); }
+
+// "reasoning|answer", however the reply is cut into pieces of n bytes.
+std::string split(const std::string& reply, bool is_open, size_t n) {
+  ReasoningSplitter splitter(&markers(), is_open);
+  ReasoningSplitter::Parts all;
+  const auto add = [&](const ReasoningSplitter::Parts& parts) {
+    all.reasoning += parts.reasoning;
+    all.answer += parts.answer;
+  };
+  for (size_t i = 0; i < reply.size(); i += n) add(splitter.push(std::string_view(reply).substr(i, n)));
+  add(splitter.finish());
+  return all.reasoning + "|" + all.answer;
+}
+
+std::string prompt_of(const std::string& tail, Think think) {
+  const ChatModel model(Templates{{"", "{{ messages[0].content }}" + tail + "{# <think> #}"}}, /*add_bos=*/false);
+  ChatOptions options;
+  options.think = think;
+  const std::vector<ChatMessage> asked = {{"user", {{MessagePart::Kind::kQuestion, "<think>", {}}}}};
+  const Prompt prompt = take(chat_prompt(model.chat(), *model.tokenizer, asked, options));
+  return model.tokenizer->decode(prompt.ids, true, true) + (prompt.reasoning_is_open ? "(open)" : "");
+}
+
+}  // namespace
+
+TEST_CASE("reasoning: a template's source tells which markers its model writes", "[runtime][chat]") {
+  CHECK(find_reasoning_markers("{{ content.split('</think>')[-1] }}")->open == "<think>");
+  CHECK(find_reasoning_markers("a[THINK]b")->close == "[/THINK]");
+  CHECK(find_reasoning_markers("{{ thinking }} think") == nullptr);
+}
+
+TEST_CASE("reasoning: it is told from the answer, however the reply comes in pieces", "[runtime][chat]") {
+  struct Case {
+    const char* reply;
+    bool is_open;
+    const char* parts;
+  };
+  const Case cases[] = {{"<think>\nI see.\n</think>\n\nYes. ", false, "I see.|Yes. "},
+                        {"\n <think>a\n b</think>c", false, "a\n b|c"},
+                        {"I see.\n</think>\n\nYes.", true, "I see.|Yes."},
+                        {"<think>\nI see.</think>Yes.", true, "I see.|Yes."},  // opened twice
+                        {"<think></think>Yes.", false, "|Yes."},
+                        {"</think>\nYes.", false, "|Yes."},
+                        {"\n</think>\n\nYes.", true, "|Yes."},
+                        {" Yes. <think>no</think>", false, "| Yes. <think>no</think>"},
+                        {"<thin air", false, "|<thin air"},
+                        {" \n", false, "| \n"},
+                        {"a </th b < /think> c </thin", true, "a </th b < /think> c </thin|"},
+                        {"cut off \n", true, "cut off|"},
+                        {"a</think>b</think>c", true, "a|b</think>c"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.reply, c.is_open);
+    for (size_t n = 1; n < 12; ++n) CHECK(split(c.reply, c.is_open, n) == c.parts);
+  }
+}
+
+TEST_CASE("reasoning: markers that are special tokens are known by their text", "[runtime][chat]") {
+  ReasoningSplitter splitter(&markers(), false);
+  CHECK(splitter.push_special("<|im_start|>").answer.empty());
+  splitter.push_special("<think>");
+  CHECK(splitter.at() == ReasoningSplitter::At::kReasoning);
+  CHECK(splitter.push("why").reasoning == "why");
+  splitter.push_special("</think>");
+  CHECK(splitter.push("yes").answer == "yes");
+  ReasoningSplitter plain(nullptr, false);
+  CHECK(plain.push("<think>").answer == "<think>");
+}
+
+TEST_CASE("reasoning: the prompt opens or closes it where the template does not", "[runtime][chat]") {
+  CHECK(prompt_of("", Think::kAuto) == "<think>");
+  CHECK(prompt_of("", Think::kOn) == "<think><think>\n(open)");
+  CHECK(prompt_of("", Think::kOff) == "<think><think>\n\n</think>\n\n");
+  CHECK(prompt_of("<think>", Think::kAuto) == "<think><think>(open)");
+  CHECK(prompt_of("<think>", Think::kOn) == "<think><think>(open)");
+  CHECK(prompt_of("<think>", Think::kOff) == "<think><think>\n</think>\n\n");
+  const std::string obeys = "{{ '<think></think>' if enable_thinking is false }}{{ '<think>' if thinking }}";
+  CHECK(prompt_of(obeys, Think::kAuto) == "<think>");
+  CHECK(prompt_of(obeys, Think::kOn) == "<think><think>(open)");
+  CHECK(prompt_of(obeys, Think::kOff) == "<think><think></think>");
+}

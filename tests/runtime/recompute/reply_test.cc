@@ -1,0 +1,122 @@
+#include "runtime/recompute/reply.h"
+
+#include "runtime/chat/built_in.h"
+#include "tests/runtime/chat/chat_model.h"
+
+using namespace reform;
+using namespace reform::test;
+
+namespace {
+
+constexpr const char* kThinks = "{{ messages[0].content }}<think>";
+
+// A reply to a prompt of a template, token by token: one for each byte, and END at the end.
+struct Bench {
+  explicit Bench(const std::string& source) : model(Templates{{"", source}}) {}
+
+  GenerateResult say(const std::string& text) {
+    const ChatTemplate chat = model.chat(name);
+    const std::vector<ChatMessage> asked = {{"user", {{MessagePart::Kind::kQuestion, "q", {}}}}};
+    const Prompt prompt = take(chat_prompt(chat, *model.tokenizer, asked, options));
+    const ReplyPlan plan = take(plan_reply(*model.tokenizer, chat, prompt, sampling, options));
+    CHECK(plan.max_tokens() <= most_reply_tokens(chat, sampling, options));
+    const ReplyCallbacks callbacks = {[&](const std::string& piece) { return streamed += piece, true; },
+                                      [&](const std::string& piece) { return streamed += "(" + piece + ")", true; }};
+    Reply reply(*model.tokenizer, plan, callbacks);
+    taken.clear();
+    for (size_t i = 0; reply.goes_on(); ++i) {
+      const int32_t drawn = i < text.size() ? int32_t(uint8_t(text[i])) : ChatModel::kEos;
+      taken += model.tokenizer->token_bytes(reply.take(drawn), true);
+    }
+    return reply.finish();
+  }
+
+  ChatModel model;
+  std::string name, taken, streamed;
+  SamplingOptions sampling;
+  ChatOptions options;
+};
+
+}  // namespace
+
+TEST_CASE("reply: reasoning and answer have a limit each, and come apart", "[runtime][reply]") {
+  Bench bench(kThinks);
+  bench.sampling.max_new_tokens = 3;
+  bench.options.think_tokens = 12;
+  GenerateResult said = bench.say("why</think>\nyes, it is");
+  CHECK(said.reasoning == "why");
+  CHECK(said.reasoning_tokens == 11);
+  CHECK(said.text == "ye");  // the line end is a token of the answer
+  CHECK(said.finish_reason == "length");
+  CHECK(said.timings.predicted_n == 14);
+  CHECK_FALSE(said.reasoning_cut);
+  CHECK(bench.streamed == "(w)(h)(y)ye");
+}
+
+TEST_CASE("reply: reasoning at its limit is closed, and the answer follows", "[runtime][reply]") {
+  Bench bench(kThinks);
+  bench.options.think_tokens = 3;
+  const std::string closing = "\n</think>\n\n";
+  GenerateResult said = bench.say("because " + std::string(closing.size() - 5, '.') + "yes");
+  CHECK(bench.taken == "bec" + closing + "yes</s>");
+  CHECK(said.reasoning == "bec");
+  CHECK(said.reasoning_tokens == int64_t(3 + closing.size()));
+  CHECK(said.reasoning_cut);
+  CHECK(said.text == "yes");
+  CHECK(said.finish_reason == "stop");
+  bench.options.think_tokens = 0;
+  CHECK(bench.say("yes").reasoning.empty());
+  CHECK(bench.taken.starts_with(closing));
+}
+
+TEST_CASE("reply: a turn that ends within the reasoning still gets its answer", "[runtime][reply]") {
+  Bench bench(kThinks);
+  const GenerateResult said = bench.say("yes");
+  CHECK(bench.taken == "yes\n</think>\n\n</s>");
+  CHECK(said.reasoning == "yes");
+  CHECK(said.reasoning_cut);
+  CHECK(said.finish_reason == "stop");
+}
+
+TEST_CASE("reply: off keeps a model from reasoning, even one that opens it by itself", "[runtime][reply]") {
+  Bench bench(kThinks);
+  bench.options.think = Think::kOff;
+  CHECK(bench.say("yes").text == "yes");
+  const GenerateResult said = bench.say("<think>" + std::string(11, '.') + "yes");
+  CHECK(said.text == "yes");
+  CHECK(said.reasoning.empty());
+}
+
+TEST_CASE("reply: a model that only seems to begin to reason still has its whole answer", "[runtime][reply]") {
+  Bench bench("{{ messages[0].content }}{# <think> #}");
+  bench.sampling.max_new_tokens = 4;
+  CHECK(bench.say("<thin air").text == "<thin ");  // the limit had passed before it was clear
+  CHECK(bench.say("<b>x").text == "<b>x");
+  CHECK(bench.say("<think>why</think>yes!").text == "yes!");
+  bench.sampling.ignore_end = true;
+  CHECK(bench.say("<think>").text == "<thi");
+}
+
+TEST_CASE("reply: of a model that was not taught to chat, an empty line ends the answer", "[runtime][reply]") {
+  Bench bench("");
+  bench.name = kBaseTemplate;
+  GenerateResult said = bench.say("\n\n One.\nTwo.\n\nQuestion");
+  CHECK(said.text == "\n\n One.\nTwo.");
+  CHECK(said.finish_reason == "stop");
+  CHECK(bench.streamed == said.text);
+  CHECK(bench.say("One.\n").text == "One.\n");
+  bench.sampling.ignore_end = true, bench.sampling.max_new_tokens = 5;
+  CHECK(bench.say("a\n\nbcd").text == "a\n\nbc");
+}
+
+TEST_CASE("reply: a caller stops it within the reasoning, too", "[runtime][reply]") {
+  const ChatModel model(Templates{{"", kThinks}});
+  ReplyPlan plan;
+  plan.reasoning = find_reasoning_markers(kThinks);
+  plan.reasoning_is_open = true, plan.max_reasoning_tokens = 9;
+  const ReplyCallbacks callbacks = {{}, [](const std::string&) { return false; }};
+  Reply reply(*model.tokenizer, plan, callbacks);
+  reply.take('a');
+  CHECK_FALSE(reply.goes_on());
+  CHECK(reply.finish().finish_reason == "cancelled");
+}

@@ -1,0 +1,45 @@
+#include "tools/reply.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "tools/progress.h"
+#include "tools/text.h"
+
+namespace reform::tool {
+
+ReplyCallbacks ReplyView::callbacks() {
+  const auto on_text = [this](const std::string& piece) {
+    end_reasoning();
+    return out_.text(piece);
+  };
+  const auto on_reasoning = [this](const std::string& piece) {
+    if (out_.json()) return true;
+    if (!std::exchange(is_reasoning_, true)) out_.progress().stream("Reasoning:\n");
+    out_.progress().stream(printable(piece, true));
+    return true;
+  };
+  return {on_text, on_reasoning};
+}
+
+void ReplyView::end_reasoning() {
+  if (std::exchange(is_reasoning_, false)) out_.progress().stream("\n\n");
+}
+
+void ReplyView::finish() {
+  end_reasoning();
+  out_.text("\n");
+}
+
+void remark_reply(Output& out, std::string_view what, const std::string& empty_because, int64_t reasoning_tokens,
+                  const ChatOptions& asked) {
+  if (reasoning_tokens > asked.think_tokens && asked.think != Think::kOff) {
+    out.progress().remark(fmt::format("[the reasoning was cut at {} tokens; --think-tokens N allows more]",
+                                      format_count(asked.think_tokens)));
+  }
+  if (const char* why = explain_empty(empty_because); *why != 0)
+    out.progress().remark(fmt::format("[the {} is empty: {}]", what, why));
+}
+
+}  // namespace reform::tool
