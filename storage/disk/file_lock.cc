@@ -51,10 +51,14 @@ int try_flock(int fd, int operation) {
 }
 
 // Whether `fd` is still the file at `path`. Its last holder may have unlinked it between our open and our flock.
-bool is_current(int fd, const std::string& path) {
+Result<bool> is_current(int fd, const std::string& path) {
   struct stat ours, current;
-  return ::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &current) == 0 && ours.st_ino == current.st_ino &&
-         ours.st_dev == current.st_dev;
+  if (::fstat(fd, &ours) != 0) return os_error("look at lock", path, errno);
+  if (::stat(path.c_str(), &current) != 0) {
+    if (errno == ENOENT) return false;
+    return os_error("look at lock", path, errno);  // to start over would meet it again
+  }
+  return ours.st_ino == current.st_ino && ours.st_dev == current.st_dev;
 }
 
 // Whether the lock's holders are readers. Only then may a reader join them.
@@ -115,7 +119,8 @@ Result<FileLock> FileLock::acquire(const std::string& path, Mode mode, milliseco
     TRY_ASSIGN(FileDescriptor file, open_lock_file(path));
     const int error = try_flock(file.get(), operation);
     if (error == 0) {
-      if (!is_current(file.get(), path)) continue;
+      TRY_ASSIGN(const bool current, is_current(file.get(), path));
+      if (!current) continue;
       note_holder(file.get(), mode);
       FileLock lock;
       lock.file_ = std::move(file);
@@ -134,7 +139,8 @@ Result<FileLock> FileLock::wait(const std::string& path) {
   while (true) {
     TRY_ASSIGN(FileDescriptor file, open_lock_file(path));
     if (const int error = try_flock(file.get(), LOCK_EX); error != 0) return os_error("lock", path, error);
-    if (!is_current(file.get(), path)) continue;
+    TRY_ASSIGN(const bool current, is_current(file.get(), path));
+    if (!current) continue;
     FileLock lock;
     lock.file_ = std::move(file);
     lock.path_ = path;
