@@ -47,7 +47,11 @@ Status DirectoryStore::remove(const std::string& name, Which which) {
       if (is_still_there) return removed.ok() ? just_changed(name) : removed;
     }
   }
-  return remove_context(context, kPatience);
+  const Status removed = remove_context(context, kPatience);
+  if (removed.ok() || !dir_.has_lost(context.id)) return removed;
+  return {removed.code, fmt::format("context \"{}\" is removed, but its files are not all gone: {}; the next command "
+                                    "that writes to the store removes them",
+                                    name, removed.message)};
 }
 
 Status DirectoryStore::remove_replaced(std::chrono::milliseconds patience) {

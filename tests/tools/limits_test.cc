@@ -114,6 +114,23 @@ TEST_CASE("ulimit -n: too few descriptors are said, and are no damage", "[tools]
   check_error(b.shell("ulimit -n 5; $REFORM show c --json"), 13, "ulimit -n");
 }
 
+TEST_CASE("ulimit -n: a removal that is not finished says what it has done", "[tools]") {
+  if (kSanitized) return skip(kWhySkip);
+  const Limited b;
+  bool was_unfinished = false;
+  const auto is_gone_now = [&] { return Json::parse(b.run({"contexts", "--json"}).out)["contexts"].empty(); };
+  for (int n = 4; n <= 9; ++n) {
+    if (is_gone_now()) REQUIRE(b.ingest("").exit_code == 0);
+    const CommandResult r = b.shell("ulimit -n " + std::to_string(n) + "; $REFORM rm c < /dev/null");
+    INFO(n << ": " << r.err);
+    const bool is_gone = is_gone_now();
+    CHECK((r.exit_code == 0 ? is_gone : r.exit_code == 13));
+    if (r.exit_code != 0) CHECK(is_gone == (r.err.find("is removed, but") != std::string::npos));
+    was_unfinished = was_unfinished || (r.exit_code != 0 && is_gone);
+  }
+  CHECK(was_unfinished);
+}
+
 TEST_CASE("ulimit -s: a stack that is too small for RocksDB is said", "[tools]") {
   if (kSanitized) return skip(kWhySkip);
   const Limited b;
