@@ -42,9 +42,10 @@ int late_write_error(int fd) {
 
 std::string stream_into(const std::string& path) {
   struct stat there, open;
-  if (::stat(path.c_str(), &there) != 0 || !S_ISREG(there.st_mode)) return "";
+  if (::stat(path.c_str(), &there) != 0) return "";
   for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
     if (::fstat(fd, &open) != 0 || open.st_dev != there.st_dev || open.st_ino != there.st_ino) continue;
+    if (S_ISCHR(open.st_mode) && ::isatty(fd) == 0) continue;  // /dev/null
     return fd == STDOUT_FILENO ? "standard output" : "standard error";
   }
   return "";

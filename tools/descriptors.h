@@ -14,8 +14,8 @@ void fill_standard_descriptors();
 int write_fully(int fd, std::string_view bytes);
 // Some file systems say only on closing that there was no room. The errno of that; `fd` stays open.
 int late_write_error(int fd);
-// "standard output" or "standard error" if that goes to the regular file at `path`, by whatever name; "" if neither
-// does. Who puts another file there, or writes to it from its beginning, loses what the command says.
+// "standard output" or "standard error" if that goes to the file, pipe or terminal at `path`, by whatever name; "" if
+// neither does. Who writes there, too, mixes both, or loses what the command says.
 std::string stream_into(const std::string& path);
 
 }  // namespace reform::tool

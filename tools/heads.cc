@@ -70,6 +70,7 @@ Status write_heads(const std::string& path, const std::string& json) {
 // Looked at first, so that nobody waits for an error.
 Status check_writable(const std::string& file) {
   std::error_code error;
+  if (file == "-") return {Code::kUsage, "--out -: the heads go to a file, which './-' could name"};
   if (std::filesystem::is_directory(file, error)) return errno_status(EISDIR, file);
   if (const std::string stream = stream_into(file); !stream.empty())
     return {Code::kUsage, fmt::format("{}: {} goes there already; name another file", file, stream)};

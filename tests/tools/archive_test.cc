@@ -134,6 +134,8 @@ TEST_CASE("export: what it does not do, and what it leaves alone", "[tools]") {
   }
   CHECK(b.shell("cd '" + b.path("") + "'; $REFORM heads --model " + tiny("qwen2") + " --out /dev/stdout > out")
             .exit_code == 2);
+  check_refused(b.run({"heads", "--model", tiny("qwen2"), "--out", "/dev/stdout"}), 2, {"goes there already"});
+  check_refused(b.run({"heads", "--model", tiny("qwen2"), "--out", "-"}), 2, {"the heads go to a file"});
   check_refused(b.run({"export", "book", b.path("none/file")}), 3, {"none"});
   check_refused(b.run({"export", "book", "-", "--json"}), 2, {"--json"});
   // The reader goes away early.
