@@ -49,7 +49,7 @@ Status Interpreter::charge(int64_t steps) {
 
 Status Interpreter::charge_bytes(int64_t bytes) {
   bytes_left_ -= std::min(bytes, bytes_left_ + 1);
-  return bytes_left_ < 0 ? template_error("the template makes too much text") : Status{};
+  return bytes_left_ < 0 ? template_error("the template makes too much text, or too long lists") : Status{};
 }
 
 // Values are taken apart, compared and printed recursively.
