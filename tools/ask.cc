@@ -64,7 +64,9 @@ Status run_ask(const AskFlags& flags, Output& out) {
   if (flags.chat.show_template) return show_template(*engine, out);
   const CancelScope scope;
   ReplyView view(out);
-  AskCallbacks callbacks{view.callbacks(), {}, {}, {}};
+  const ReplyCallbacks reply = view.callbacks();
+  AskCallbacks callbacks;
+  callbacks.on_text = reply.on_text, callbacks.on_reasoning = reply.on_reasoning;
   callbacks.on_phase = [&](const std::string& phase) { out.progress().phase(phase); };
   callbacks.on_chunk = [&](int64_t done, int64_t all) {
     out.progress().update([&](int) { return fmt::format("{} / {} chunks", format_count(done), format_count(all)); });
@@ -82,7 +84,7 @@ Status run_ask(const AskFlags& flags, Output& out) {
   if (flags.show_prompt) out.text("\nPrompt:\n" + answer.prompt + "\n");
   if (flags.sources) print_sources(out, answer.sources, flags.top.value_or(kTopPassages));
   out.object(ask_fields(names, question, answer, flags.show_prompt));
-  remark_reply(out, "answer", answer.empty_because, answer.reasoning_tokens, options.chat);
+  remark_reply(out, "answer", answer.empty_because, answer.reasoning_finish_reason, options.chat);
   if (is_far(answer.confidence))
     out.progress().remark("[nothing in the text is close to this question; the answer may be invented]");
   const SamplingOptions& sampling = options.sampling;

@@ -172,7 +172,7 @@ void add_sampling_flags(CLI::App& verb, SamplingFlags& flags) {
   add("--min-p", o.min_p, ranges::kShare, "Leave out tokens below P times the likeliest one's probability; 0: none",
       "P");
   add("-s,--seed", flags.seed, kSeeds, "The same seed gives the same text; -1 draws one", "N");
-  add("-n,--predict,--n-predict", o.max_new_tokens, ranges::kNewTokens, "Tokens to generate at most", "N");
+  add("-n,--predict,--n-predict", o.max_new_tokens, ranges::kNewTokens, "Tokens of the answer at most", "N");
   verb.add_flag("--ignore-eos", o.ignore_end, "Generate -n tokens, whatever ends the text; for measuring")
       ->group(group);
 }

@@ -70,7 +70,7 @@ Status run_generate(const GenerateFlags& flags, Output& out) {
   view.finish();
   if (flags.show_prompt) out.text("\nPrompt:\n" + result.value().prompt + "\n");
   out.object(generate_fields(engine.value()->model(), result.value(), flags.show_prompt));
-  remark_reply(out, "text", result.value().empty_because, result.value().reasoning_tokens, options.chat_options);
+  remark_reply(out, "text", result.value().empty_because, result.value().reasoning_finish_reason, options.chat_options);
   print_cost(out, result.value());
   return {};
 }

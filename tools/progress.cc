@@ -135,9 +135,10 @@ void ProgressLine::remark(const std::string& line) {
 }
 
 void ProgressLine::stream(const std::string& piece) {
-  clear();
   const std::lock_guard lock(mutex_);
-  if (!quiet_) sink_(piece);
+  if (quiet_) return;
+  sink_((shown_.empty() ? "" : kErase) + piece);
+  shown_.clear();
 }
 
 void ProgressLine::always(const std::string& line) {

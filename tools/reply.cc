@@ -16,7 +16,7 @@ ReplyCallbacks ReplyView::callbacks() {
   };
   const auto on_reasoning = [this](const std::string& piece) {
     if (out_.json()) return true;
-    if (!std::exchange(is_reasoning_, true)) out_.progress().stream("Reasoning:\n");
+    if (!std::exchange(in_reasoning_, true)) out_.progress().stream("Reasoning:\n");
     out_.progress().stream(printable(piece, true));
     return true;
   };
@@ -24,7 +24,7 @@ ReplyCallbacks ReplyView::callbacks() {
 }
 
 void ReplyView::end_reasoning() {
-  if (std::exchange(is_reasoning_, false)) out_.progress().stream("\n\n");
+  if (std::exchange(in_reasoning_, false)) out_.progress().stream("\n\n");
 }
 
 void ReplyView::finish() {
@@ -32,9 +32,9 @@ void ReplyView::finish() {
   out_.text("\n");
 }
 
-void remark_reply(Output& out, std::string_view what, const std::string& empty_because, int64_t reasoning_tokens,
-                  const ChatOptions& asked) {
-  if (reasoning_tokens > asked.think_tokens && asked.think != Think::kOff) {
+void remark_reply(Output& out, std::string_view what, const std::string& empty_because,
+                  const std::string& reasoning_finish_reason, const ChatOptions& asked) {
+  if (reasoning_finish_reason == "length" && asked.think != Think::kOff && asked.think_tokens > 0) {
     out.progress().remark(fmt::format("[the reasoning was cut at {} tokens; --think-tokens N allows more]",
                                       format_count(asked.think_tokens)));
   }

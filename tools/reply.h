@@ -4,7 +4,6 @@
 
 #include <reform/generate.h>
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -24,11 +23,11 @@ class ReplyView {
   void end_reasoning();
 
   Output& out_;
-  bool is_reasoning_ = false;
+  bool in_reasoning_ = false;
 };
 
 // Remarks on a reply that is not all that was asked for. `what`: "answer" or "text".
-void remark_reply(Output& out, std::string_view what, const std::string& empty_because, int64_t reasoning_tokens,
-                  const ChatOptions& asked);
+void remark_reply(Output& out, std::string_view what, const std::string& empty_because,
+                  const std::string& reasoning_finish_reason, const ChatOptions& asked);
 
 }  // namespace reform::tool

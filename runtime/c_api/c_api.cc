@@ -81,17 +81,14 @@ TextCallback text_callback(reform_text_fn text, void* user) {
 }
 
 template <class Options>
-ReplyCallbacks reply_callbacks(const Options& o) {
-  return {text_callback(o.text, o.text_user), text_callback(o.reasoning, o.text_user)};
-}
-
-template <class Options>
 Result<ChatOptions> chat_of(const Options& o) {
   ChatOptions chat{text_or_empty(o.chat_variables), text_or_empty(o.chat_date)};
   if (o.think < REFORM_THINK_AUTO || o.think > REFORM_THINK_OFF) {
     return Status{Code::kUsage, "think is " + std::to_string(o.think) +
                                     "; it must be REFORM_THINK_AUTO, REFORM_THINK_ON or REFORM_THINK_OFF"};
   }
+  static_assert(int(Think::kAuto) == REFORM_THINK_AUTO && int(Think::kOn) == REFORM_THINK_ON &&
+                int(Think::kOff) == REFORM_THINK_OFF);
   chat.think = Think(o.think);
   chat.think_tokens = o.think_tokens;
   return chat;
@@ -363,7 +360,8 @@ reform_code reform_ask(reform_engine* engine, reform_store* store, const char* c
     o.method = text_or_empty(c.method), o.chunk_tokens = c.chunk_tokens, o.all_chunks = c.all_chunks != 0;
     TRY_ASSIGN(o.chat, chat_of(c));
     AskCallbacks callbacks;
-    static_cast<ReplyCallbacks&>(callbacks) = reply_callbacks(c);
+    callbacks.on_text = text_callback(c.text, c.text_user);
+    callbacks.on_reasoning = text_callback(c.reasoning, c.text_user);
     TRY_ASSIGN(auto r, ask(*engine->engine, *store->store, texts_of(contexts, n_contexts), question, o, callbacks,
                            token_of(c.cancel)));
     *result = CAskResult::make(std::move(r)).release();
@@ -392,7 +390,9 @@ reform_code reform_generate(reform_engine* engine, const char* prompt, const ref
     o.chat = c.chat != 0;
     o.system = text_or_empty(c.system);
     TRY_ASSIGN(o.chat_options, chat_of(c));
-    TRY_ASSIGN(auto r, generate(*engine->engine, prompt, o, reply_callbacks(c), token_of(c.cancel)));
+    TRY_ASSIGN(auto r, generate(*engine->engine, prompt, o,
+                                {text_callback(c.text, c.text_user), text_callback(c.reasoning, c.text_user)},
+                                token_of(c.cancel)));
     *result = CGenerateResult::make(std::move(r)).release();
     return {};
   });

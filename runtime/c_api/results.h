@@ -186,12 +186,25 @@ struct CAskResult : reform_ask_result {
     made->owned_sources.set(r.sources);
     const std::vector<const reform_source*>& sources = made->owned_sources.list;
     made->owned_report.set(std::move(r.timings), std::move(r.memory));
-    static_cast<reform_ask_result&>(*made) = {
-        r.answer.c_str(),    r.finish_reason.c_str(), r.prompt.c_str(),    sources.size(),
-        sources.data(),      r.gathered_tokens,       r.edge_tokens,       r.question_tokens,
-        r.template_tokens,   r.recomputed_tokens,     &made->owned_report, r.confidence,
-        r.method.c_str(),    r.full_model_tokens,     r.bytes_read,        r.empty_because.c_str(),
-        r.reasoning.c_str(), r.reasoning_tokens,      r.reasoning_cut};
+    static_cast<reform_ask_result&>(*made) = {r.answer.c_str(),
+                                              r.finish_reason.c_str(),
+                                              r.prompt.c_str(),
+                                              sources.size(),
+                                              sources.data(),
+                                              r.gathered_tokens,
+                                              r.edge_tokens,
+                                              r.question_tokens,
+                                              r.template_tokens,
+                                              r.recomputed_tokens,
+                                              &made->owned_report,
+                                              r.confidence,
+                                              r.method.c_str(),
+                                              r.full_model_tokens,
+                                              r.bytes_read,
+                                              r.empty_because.c_str(),
+                                              r.reasoning.c_str(),
+                                              r.reasoning_tokens,
+                                              r.reasoning_finish_reason.c_str()};
     return made;
   }
 
@@ -235,10 +248,11 @@ struct CGenerateResult : reform_generate_result {
     auto made = std::make_unique<CGenerateResult>();
     made->value = std::move(result);
     made->owned_report.set(std::move(made->value.timings), std::move(made->value.memory));
-    static_cast<reform_generate_result&>(*made) = {made->value.text.c_str(),     made->value.finish_reason.c_str(),
-                                                   &made->owned_report,          made->value.empty_because.c_str(),
-                                                   made->value.prompt.c_str(),   made->value.reasoning.c_str(),
-                                                   made->value.reasoning_tokens, made->value.reasoning_cut};
+    static_cast<reform_generate_result&>(*made) = {
+        made->value.text.c_str(),     made->value.finish_reason.c_str(),
+        &made->owned_report,          made->value.empty_because.c_str(),
+        made->value.prompt.c_str(),   made->value.reasoning.c_str(),
+        made->value.reasoning_tokens, made->value.reasoning_finish_reason.c_str()};
     return made;
   }
 

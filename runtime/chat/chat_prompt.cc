@@ -1,5 +1,8 @@
 #include "runtime/chat/chat_prompt.h"
 
+#include <fmt/format.h>
+#include <reform/text.h>
+
 #include <algorithm>
 #include <ctime>
 #include <utility>
@@ -14,6 +17,8 @@ namespace reform {
 namespace {
 
 using PartKind = MessagePart::Kind;
+// By one of these names templates take whether their model is to reason.
+constexpr const char* kThinkVariables[] = {"enable_thinking", "thinking"};
 constexpr int32_t kOfOptions = -1;  // the source of what ChatOptions say
 
 // Only words, never special tokens.
@@ -21,6 +26,17 @@ std::string valid_text(std::string_view bytes) {
   TextStream stream;
   std::string text = stream.push(bytes);
   return text + stream.finish();
+}
+
+// ChatOptions::variables say it themselves.
+bool sets_thinking(const ChatOptions& options) {
+  if (options.variables.empty()) return false;
+  const auto given = jinja::value_of_json(options.variables, kOfOptions);
+  if (!given.ok()) return false;
+  return std::any_of(std::begin(kThinkVariables), std::end(kThinkVariables), [&](const char* name) {
+    return std::any_of(given.value().dict()->items.begin(), given.value().dict()->items.end(),
+                       [&](const auto& item) { return item.first.bytes() == name; });
+  });
 }
 
 Result<jinja::Variables> variables_of(const ChatTemplate& chat, std::span<const MessageText> contents,
@@ -39,8 +55,8 @@ Result<jinja::Variables> variables_of(const ChatTemplate& chat, std::span<const 
                                 {"add_generation_prompt", true},
                                 {"strftime_now", jinja::strftime_now(now)}};
   variables.insert(variables.end(), chat.special.begin(), chat.special.end());
-  if (options.think != Think::kAuto)
-    for (const char* name : {"enable_thinking", "thinking"}) variables.emplace_back(name, options.think == Think::kOn);
+  if (options.think != Think::kAuto && !sets_thinking(options))
+    for (const char* name : kThinkVariables) variables.emplace_back(name, options.think == Think::kOn);
   if (options.variables.empty()) return variables;
   TRY_ASSIGN(const jinja::Value given, jinja::value_of_json(options.variables, kOfOptions));
   for (const auto& [name, value] : given.dict()->items) {
@@ -63,6 +79,14 @@ Result<jinja::Text> render(const ChatTemplate& chat, std::span<const MessageText
   auto text = chat.parsed.render(variables, limits);
   if (!text.ok()) return Status{Code::kUsage, "the chat template refuses the messages: " + text.status().message};
   return text;
+}
+
+// Whether the template writes something else when told the opposite.
+bool heeds_thinking(const ChatTemplate& chat, std::span<const MessageText> contents,
+                    std::span<const ChatMessage> messages, ChatOptions options, const jinja::Text& text) {
+  options.think = options.think == Think::kOn ? Think::kOff : Think::kOn;
+  const auto other = render(chat, contents, messages, options);
+  return !other.ok() || other.value().bytes() != text.bytes();
 }
 
 std::vector<MessageText> texts_of(const Tokenizer& tokenizer, std::span<const ChatMessage> messages) {
@@ -190,6 +214,21 @@ std::vector<ChatMessage> with_system_in_turn(std::vector<ChatMessage> messages) 
   return messages;
 }
 
+// What a message says must be in the prompt, white space apart.
+Status check_shown(const Prompt& prompt, const Tokenizer& tokenizer, std::span<const MessagePart> said) {
+  const auto says = [&](PartKind kind) {
+    return std::any_of(said.begin(), said.end(), [&](const MessagePart& part) {
+      const std::vector<int32_t> ids(part.ids.begin(), part.ids.end());
+      return part.kind == kind && !is_blank(part.text + tokenizer.decode(ids, /*special=*/false, /*at_start=*/false));
+    });
+  };
+  const bool lacks_question = prompt.question_tokens == 0 && says(PartKind::kQuestion);
+  const bool lacks_passages = prompt.passage_tokens == 0 && says(PartKind::kPassage);
+  if (!lacks_question && !lacks_passages) return {};
+  return {Code::kUsage, fmt::format("the chat template leaves out {}; name another one with --chat-template",
+                                    lacks_question ? "what the user says" : "the passages that were gathered")};
+}
+
 }  // namespace
 
 Result<jinja::Text> render_chat(const ChatTemplate& chat, const Tokenizer& tokenizer,
@@ -208,20 +247,20 @@ Result<Prompt> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer,
     text = render(chat, contents, messages, options);
   }
   if (!text.ok()) return text.status();
-  if (chat.reasoning != nullptr) set_reasoning(options.think, *chat.reasoning, text.value());
+  if (chat.reasoning != nullptr) {
+    const Think think = sets_thinking(options) ? Think::kAuto : options.think;
+    const bool has_switch = think != Think::kAuto && heeds_thinking(chat, contents, messages, options, text.value());
+    set_reasoning(think, has_switch, *chat.reasoning, text.value());
+  }
   PromptEncoder encoder(tokenizer);
   const std::vector<ChatPiece> pieces = pieces_of(tokenizer, text.value(), contents);
   const bool begins_with_bos =
       !pieces.empty() && pieces[0].what.ids.size() == 1 && pieces[0].what.ids[0] == tokenizer.bos();
   if (tokenizer.add_bos() && !begins_with_bos) encoder.add_bos(tokenizer.bos());
   TRY_ASSIGN(Prompt prompt, encoder.run(pieces));
-  prompt.reasoning_is_open = chat.reasoning != nullptr && is_reasoning_open(text.value(), *chat.reasoning);
-  const auto asks = [](const MessagePart& part) { return part.kind == PartKind::kQuestion && !part.text.empty(); };
-  const auto& parts = messages.back().parts;
-  if (prompt.question_tokens == 0 && std::any_of(parts.begin(), parts.end(), asks)) {
-    return Status{Code::kUsage,
-                  "the chat template leaves out what the user says; name another one with --chat-template"};
-  }
+  prompt.reasoning_is_open =
+      chat.reasoning != nullptr && reasoning_at_end(text.value(), *chat.reasoning) == ReasoningState::kOpen;
+  TRY(check_shown(prompt, tokenizer, messages.back().parts));
   return prompt;
 }
 

@@ -35,7 +35,7 @@ struct Prompt {
   int64_t passage_tokens = 0;
   int64_t question_tokens = 0;
   int64_t question_begin = 0;      // in ids
-  bool reasoning_is_open = false;  // the reply goes on with the reasoning that the prompt's end begins
+  bool reasoning_is_open = false;  // the prompt ends within it
 };
 
 // The template over the messages, as text. What is of messages[i] has the source i (jinja/text.h).

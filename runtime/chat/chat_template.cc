@@ -55,7 +55,13 @@ Result<ChatTemplate> make(std::string name, std::string source, const std::strin
                                     "; name another one with --chat-template"};
   }
   const ReasoningMarkers* const reasoning = find_reasoning_markers(source);
-  return ChatTemplate{std::move(name), std::move(source), std::move(parsed).value(), {}, reasoning};
+  return ChatTemplate{std::move(name), std::move(source), std::move(parsed).value(), {}, reasoning, false};
+}
+
+Result<ChatTemplate> built_in(const BuiltInTemplate& one) {
+  TRY_ASSIGN(ChatTemplate chat, make(std::string(one.name), std::string(one.source), std::string(one.name)));
+  chat.is_base = one.name == kBaseTemplate;
+  return chat;
 }
 
 Result<ChatTemplate> named(const Gguf& gguf, const std::string& wanted) {
@@ -64,10 +70,10 @@ Result<ChatTemplate> named(const Gguf& gguf, const std::string& wanted) {
     TRY_ASSIGN(std::string source, stored_source(gguf, wanted));
     return make(wanted, std::move(source), gguf.path());
   }
-  std::vector<std::string> built_in;
+  std::vector<std::string> ours;
   for (const BuiltInTemplate& one : built_in_templates()) {
-    if (one.name == wanted) return make(wanted, std::string(one.source), wanted);
-    built_in.emplace_back(one.name);
+    if (one.name == wanted) return built_in(one);
+    ours.emplace_back(one.name);
   }
   std::error_code error;
   if (wanted.find('/') != wanted.npos || std::filesystem::exists(wanted, error)) {
@@ -78,7 +84,7 @@ Result<ChatTemplate> named(const Gguf& gguf, const std::string& wanted) {
   }
   const std::string own = names.empty() ? "" : fmt::format(", and this model's own {}", fmt::join(names, ", "));
   return Status{Code::kUsage, fmt::format("there is no chat template '{}': it is no file, and the names are {}{}",
-                                          wanted, fmt::join(built_in, ", "), own)};
+                                          wanted, fmt::join(ours, ", "), own)};
 }
 
 Result<ChatTemplate> chosen(const Gguf& gguf, const std::string& wanted) {

@@ -20,6 +20,7 @@ struct ChatTemplate {
   jinja::Template parsed;
   jinja::Variables special;                     // bos_token, eos_token, unk_token, pad_token: those that the model has
   const ReasoningMarkers* reasoning = nullptr;  // nullptr: it is not one of a model that reasons
+  bool is_base = false;                         // the built-in one of that name: its model was not taught to chat
 };
 
 // Of a file that has none: text, question, "Answer:", as for a model that was never taught to chat.

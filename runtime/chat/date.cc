@@ -4,6 +4,9 @@
 #include <reform/chat.h>
 #include <reform/ranges.h>
 
+#include <array>
+#include <ctime>
+
 #include "base/try.h"
 #include "runtime/jinja/json_value.h"
 
@@ -18,9 +21,11 @@ Result<std::tm> chat_date(const std::string& date) {
   }
   for (const char* format : {"%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"}) {
     time = {};
-    const char* const end = strptime(date.c_str(), format, &time);
-    if (end == nullptr || *end != '\0' || date.size() < 10 || date[4] != '-') continue;
-    std::tm checked = time;  // strptime() takes 31 April
+    std::array<char, 32> written{};
+    if (strptime(date.c_str(), format, &time) == nullptr) continue;
+    std::strftime(written.data(), written.size(), format, &time);
+    if (date != written.data() || date.size() < 10) continue;  // strptime() takes blanks and few digits
+    std::tm checked = time;                                    // strptime() takes 31 April
     checked.tm_isdst = -1;
     std::mktime(&checked);
     if (checked.tm_mday == time.tm_mday && checked.tm_mon == time.tm_mon) return time;

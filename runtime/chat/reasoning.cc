@@ -31,6 +31,13 @@ std::string_view tail_of(const jinja::Text& prompt) {
   return std::string_view(prompt.bytes()).substr(end);
 }
 
+// The length of the longest end of `text` that `marker` may begin with.
+size_t unfinished_end(std::string_view text, std::string_view marker) {
+  for (size_t n = std::min(text.size(), marker.size() - 1); n > 0; --n)
+    if (marker.starts_with(text.substr(text.size() - n))) return n;
+  return 0;
+}
+
 }  // namespace
 
 const ReasoningMarkers* find_reasoning_markers(std::string_view template_source) {
@@ -42,26 +49,20 @@ const ReasoningMarkers* find_reasoning_markers(std::string_view template_source)
   return found == std::end(kMarkers) ? nullptr : found;
 }
 
-bool is_reasoning_open(const jinja::Text& prompt, const ReasoningMarkers& markers) {
+ReasoningState reasoning_at_end(const jinja::Text& prompt, const ReasoningMarkers& markers) {
   const std::string_view tail = tail_of(prompt);
   const size_t open = tail.rfind(markers.open), close = tail.rfind(markers.close);
-  return open != tail.npos && (close == tail.npos || close < open);
-}
-
-size_t unfinished_end(std::string_view text, std::string_view marker) {
-  for (size_t n = std::min(text.size(), marker.size() - 1); n > 0; --n)
-    if (marker.starts_with(text.substr(text.size() - n))) return n;
-  return 0;
+  if (open != tail.npos && (close == tail.npos || close < open)) return ReasoningState::kOpen;
+  return close == tail.npos ? ReasoningState::kNone : ReasoningState::kClosed;
 }
 
 std::string closing_text(const ReasoningMarkers& markers) { return "\n" + std::string(markers.close) + "\n\n"; }
 
-void set_reasoning(Think think, const ReasoningMarkers& markers, jinja::Text& prompt) {
-  if (think == Think::kAuto) return;
-  const bool is_open = is_reasoning_open(prompt, markers);
-  const bool is_closed = !is_open && tail_of(prompt).find(markers.close) != std::string_view::npos;
-  if (is_closed) return;
-  if (!is_open) prompt.append(std::string(markers.open) + "\n");
+void set_reasoning(Think think, bool has_switch, const ReasoningMarkers& markers, jinja::Text& prompt) {
+  const ReasoningState state = reasoning_at_end(prompt, markers);
+  if (think == Think::kAuto || state == ReasoningState::kClosed) return;
+  if (state == ReasoningState::kNone && has_switch) return;
+  if (state == ReasoningState::kNone) prompt.append(std::string(markers.open) + "\n");
   if (think == Think::kOff) prompt.append(closing_text(markers));
 }
 
@@ -83,8 +84,19 @@ ReasoningSplitter::Parts ReasoningSplitter::push(std::string_view bytes) {
 }
 
 ReasoningSplitter::Parts ReasoningSplitter::push_special(std::string_view token) {
-  if (markers_ == nullptr || (token != markers_->open && token != markers_->close)) return {};
+  if (at_ == At::kAnswer || (token != markers_->open && token != markers_->close)) return {};
   return push(token);
+}
+
+ReasoningSplitter::Parts ReasoningSplitter::settle() {
+  if (at_ != At::kStart) return {};
+  at_ = At::kAnswer;
+  begins_part_ = false;
+  return advance();
+}
+
+void ReasoningSplitter::drop_unfinished() {
+  if (at_ == At::kReasoning) held_.erase(held_.size() - unfinished_end(held_, markers_->close));
 }
 
 ReasoningSplitter::Parts ReasoningSplitter::advance() {

@@ -20,14 +20,14 @@ struct ReasoningMarkers {
 // Those that a template's source names; nullptr: none that we know.
 const ReasoningMarkers* find_reasoning_markers(std::string_view template_source);
 
-// The prompt ends within the reasoning, so that the reply goes on with it.
-bool is_reasoning_open(const jinja::Text& prompt, const ReasoningMarkers& markers);
+// What the template writes behind the last message: no marker; an open reasoning, which the reply goes on with; or one
+// that is over.
+enum class ReasoningState : uint8_t { kNone, kOpen, kClosed };
+ReasoningState reasoning_at_end(const jinja::Text& prompt, const ReasoningMarkers& markers);
 
-// Opens or closes the reasoning at the end of the prompt, where the template has not done so.
-void set_reasoning(Think think, const ReasoningMarkers& markers, jinja::Text& prompt);
-
-// The length of the longest end of `text` that `marker` may begin with.
-size_t unfinished_end(std::string_view text, std::string_view marker);
+// Makes the prompt's end say what is wanted. A template that has a switch was told already, and writes what its model
+// knows.
+void set_reasoning(Think think, bool has_switch, const ReasoningMarkers& markers, jinja::Text& prompt);
 
 // What ends a reasoning from outside.
 std::string closing_text(const ReasoningMarkers& markers);
@@ -46,6 +46,8 @@ class ReasoningSplitter {
 
   Parts push(std::string_view bytes);
   Parts push_special(std::string_view token);  // a special token, by its text
+  Parts settle();                              // if it has not opened a reasoning yet, it does not
+  void drop_unfinished();                      // what the reasoning ends with may be half a marker
   Parts finish();
 
   At at() const { return at_; }

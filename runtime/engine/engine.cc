@@ -180,7 +180,9 @@ Result<const ChatTemplate*> Engine::Impl::chat_for_prompt(const ChatOptions& ask
   TRY(chat);
   if (!std::exchange(chat_is_ready, true)) TRY(prepare_chat());
   if (asked.think == Think::kOn && chat.value().reasoning == nullptr)
-    remark(LogLevel::kWarning, "the chat template marks no reasoning, so this model cannot be told to think");
+    remark(LogLevel::kWarning,
+           "the chat template names no markers of reasoning that are known here: if the model reasons, that "
+           "is part of its answer");
   return &chat.value();
 }
 
@@ -195,7 +197,7 @@ Status Engine::Impl::prepare_chat() {
                                             gguf->path(), markers.turn_end_text)};
     return chat.status();
   }
-  if (chat.value().name == kBaseTemplate && options.chat_template.empty()) {
+  if (chat.value().is_base && options.chat_template.empty()) {
     remark(LogLevel::kInfo,
            gguf->path() +
                ": it has no chat template, so it is asked as a model that was not taught to chat: the text, "

@@ -30,7 +30,7 @@ void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
   out.finish_reason = std::move(answer.generated.finish_reason);
   out.reasoning = std::move(answer.generated.reasoning);
   out.reasoning_tokens = answer.generated.reasoning_tokens;
-  out.reasoning_cut = answer.generated.reasoning_cut;
+  out.reasoning_finish_reason = std::move(answer.generated.reasoning_finish_reason);
   out.prompt = tokenizer.decode(answer.prompt.ids, /*special=*/true, /*at_start=*/true);
   out.question_tokens = answer.prompt.question_tokens;
   out.template_tokens = answer.prompt.template_tokens;
@@ -67,7 +67,7 @@ Status check_contexts(const MethodTraits& method, const Engine::Impl& engine, st
 
 Result<AskResult> run(const AskMethod& method, Ask& ask) {
   AskResult out;
-  TRY_ASSIGN(const Ids ids, encode_question(ask.engine, ask.question, new_tokens(ask)));
+  TRY_ASSIGN(const Ids ids, encode_question(ask.engine, ask.question, new_tokens(ask), size_options(ask, "")));
   ask.enter("query");
   TRY_ASSIGN(const std::vector<Query> queries, run_query(method, ask, {&ids, 1}));
   ask.enter("gather");
@@ -101,20 +101,21 @@ int64_t Ask::bytes_read() const {
   return bytes;
 }
 
-Result<Ids> encode_question(const Engine::Impl& engine, const std::string& question, int64_t max_new_tokens) {
+Result<Ids> encode_question(const Engine::Impl& engine, const std::string& question, int64_t n_reply_tokens,
+                            const std::string& reply_options) {
   if (is_blank(question)) return Status{Code::kUsage, "the question is empty"};
   TRY(check_utf8("the question", question));
   TRY_ASSIGN(Ids ids, engine.tokenizer->encode_plain(question));
   if (ids.empty()) return Status{Code::kUsage, "the model's vocabulary has no tokens for the question"};
   const int64_t n = int64_t(ids.size()), window = engine.model->shape().trained_window_tokens;
-  if (n + max_new_tokens <= window) return ids;
-  if (max_new_tokens == 0) {
+  if (n + n_reply_tokens <= window) return ids;
+  if (n_reply_tokens == 0) {
     return Status{Code::kUsage,
                   fmt::format("the question's {} tokens pass the model's window of {}; ask more briefly", n, window)};
   }
   return Status{Code::kUsage, fmt::format("the question's {} tokens and {} to generate pass the model's window of {}; "
-                                          "lower -n, or ask more briefly and ingest what is long",
-                                          n, max_new_tokens, window)};
+                                          "lower {}, or ask more briefly and ingest what is long",
+                                          n, n_reply_tokens, window, reply_options)};
 }
 
 Result<std::vector<Source>> sources_of(Ask& ask, std::span<const Span> spans) {

@@ -74,18 +74,13 @@ std::string heading_of(const Ask& ask, const FilePiece& piece) {
   return context.name() + (several_files ? ": " + file : "");
 }
 
-std::string to_lower(const Ask& ask, const std::string& size_option) {
-  const std::string reply = new_tokens(ask) > ask.options.sampling.max_new_tokens ? "-n or --think-tokens" : "-n";
-  return size_option.empty() ? reply : size_option + " or " + reply;
-}
-
 Result<GenerateResult> run(Ask& ask, const Prompt& prompt, const std::string& size_option) {
   TRY_ASSIGN(const ReplyPlan reply, plan_reply(ask, prompt));
-  TRY_ASSIGN(auto decoder,
-             ask.engine.open_decoder(int64_t(prompt.ids.size()), reply, store_beside(ask),
-                                     fmt::format("a smaller {} needs less", to_lower(ask, size_option)), ask.cancel));
+  TRY_ASSIGN(auto decoder, ask.engine.open_decoder(
+                               int64_t(prompt.ids.size()), reply, store_beside(ask),
+                               fmt::format("a smaller {} needs less", size_options(ask, size_option)), ask.cancel));
   return decoder->run(
-      prompt.ids, ask.callbacks, [&] { ask.enter("decode"); }, ask.cancel);
+      prompt.ids, ask.reply_callbacks(), [&] { ask.enter("decode"); }, ask.cancel);
 }
 
 }  // namespace
@@ -123,6 +118,11 @@ int64_t new_tokens(const Ask& ask) {
   return most_reply_tokens(ask.engine.chat.value(), ask.options.sampling, ask.options.chat);
 }
 
+std::string size_options(const Ask& ask, const std::string& prompt_option) {
+  const std::string reply = reply_size_options(ask.engine.chat.value(), ask.options.sampling, ask.options.chat);
+  return prompt_option.empty() ? reply : prompt_option + " or " + reply;
+}
+
 int64_t prompt_room(const Ask& ask) { return ask.engine.model->shape().trained_window_tokens - new_tokens(ask); }
 
 Status check_positions(const Ask& ask, int64_t n_positions, const std::string& made_of, const std::string& advice) {
@@ -135,7 +135,7 @@ Status check_positions(const Ask& ask, int64_t n_positions, const std::string& m
 Status check_window(const Ask& ask, const Prompt& prompt, const std::string& size_option) {
   const auto n_prompt = int64_t(prompt.ids.size());
   return check_positions(ask, n_prompt, fmt::format("{} tokens to recompute", n_prompt),
-                         fmt::format("lower {}, or ask more briefly", to_lower(ask, size_option)));
+                         fmt::format("lower {}, or ask more briefly", size_options(ask, size_option)));
 }
 
 Result<Answer> answer_prompt(Ask& ask, Prompt prompt, const std::string& size_option) {

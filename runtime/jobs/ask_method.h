@@ -39,6 +39,7 @@ struct Ask {
     if (callbacks.on_phase) callbacks.on_phase(phase);
   }
   int64_t bytes_read() const;  // of all contexts
+  ReplyCallbacks reply_callbacks() const { return {callbacks.on_text, callbacks.on_reasoning}; }
 };
 
 using Ids = std::vector<int32_t>;
@@ -104,6 +105,8 @@ Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::str
 Result<ReplyPlan> plan_reply(const Ask& ask, const Prompt& prompt);
 // The most tokens that a reply may have, reasoning and answer. 0: only the passages are wanted.
 int64_t new_tokens(const Ask& ask);
+// The options that make a prompt or its reply shorter, for advice. `prompt_option`: of the prompt; "": none does.
+std::string size_options(const Ask& ask, const std::string& prompt_option);
 // kUsage unless the model's window has so many positions beside what is to be generated. `made_of`: as the message
 // counts them, as in "12 tokens to recompute"; `advice`: what makes them fewer.
 Status check_positions(const Ask& ask, int64_t n_positions, const std::string& made_of, const std::string& advice);
@@ -134,8 +137,9 @@ MemoryPlan store_beside(const Ask& ask);
 // What every ask and search does. The options with kAuto replaced, for this method and these contexts:
 AskOptions chosen_options(AskOptions options, const MethodTraits& method, std::span<const OpenContext> contexts,
                           const Engine::Impl& engine);
-// The ids of a question, which fits the model's window together with max_new_tokens:
-Result<Ids> encode_question(const Engine::Impl& engine, const std::string& question, int64_t max_new_tokens);
+// The ids of a question, which fits the model's window together with the reply that `reply_options` make shorter:
+Result<Ids> encode_question(const Engine::Impl& engine, const std::string& question, int64_t n_reply_tokens,
+                            const std::string& reply_options = "");
 // The method's query, checked:
 Result<std::vector<Query>> run_query(const AskMethod& method, Ask& ask, std::span<const Ids> questions);
 // The passages of the spans that select gave, in their order:

@@ -17,6 +17,7 @@ namespace {
 struct Task {
   std::vector<int32_t> ids;  // of the prompt
   ReplyPlan reply;
+  std::string size_options = "-n";  // what makes the reply shorter
 };
 
 Result<Task> chat_task(Engine::Impl& engine, const std::string& prompt, const GenerateOptions& options) {
@@ -24,7 +25,7 @@ Result<Task> chat_task(Engine::Impl& engine, const std::string& prompt, const Ge
   TRY_ASSIGN(const ChatTemplate* chat, engine.chat_for_prompt(options.chat_options));
   TRY_ASSIGN(Prompt assembled,
              assemble_prompt(tokenizer, *chat, {options.system, ""}, {}, prompt, options.chat_options));
-  Task task;
+  Task task{{}, {}, reply_size_options(*chat, options.sampling, options.chat_options)};
   TRY_ASSIGN(task.reply, plan_reply(tokenizer, *chat, assembled, options.sampling, options.chat_options));
   task.ids = std::move(assembled.ids);
   return task;
@@ -45,7 +46,7 @@ Status check_window(const Task& task, int64_t window_tokens) {
   if (n_prompt + n_new <= window_tokens) return {};
   return {Code::kUsage, fmt::format("{} prompt tokens and {} new ones pass the model's window of {}; lower {}, or "
                                     "ingest the text and ask it",
-                                    n_prompt, n_new, window_tokens, task.reply.size_options())};
+                                    n_prompt, n_new, window_tokens, task.size_options)};
 }
 
 }  // namespace
@@ -63,7 +64,7 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   TRY_ASSIGN(const Task task, make_task(engine, prompt, options));
   if (task.ids.empty()) return Status{Code::kUsage, "the model's vocabulary has no tokens for the prompt"};
   TRY(check_window(task, engine.model->shape().trained_window_tokens));
-  const std::string advice = fmt::format("a shorter prompt or a smaller {} needs less", task.reply.size_options());
+  const std::string advice = fmt::format("a shorter prompt or a smaller {} needs less", task.size_options);
   TRY_ASSIGN(auto decoder, engine.open_decoder(int64_t(task.ids.size()), task.reply, {}, advice, cancel));
   auto made = decoder->run(task.ids, callbacks, {}, cancel);
   TRY(judge(*engine.gguf, made.status()));

@@ -31,7 +31,7 @@ size_t batch_of(const std::vector<Ids>& questions, std::span<const OpenContext> 
 Result<std::vector<Ids>> encode_questions(const Engine::Impl& engine, const std::vector<SearchQuestion>& questions) {
   std::vector<Ids> all;
   for (const SearchQuestion& question : questions) {
-    auto ids = encode_question(engine, question.text, /*max_new_tokens=*/0);
+    auto ids = encode_question(engine, question.text, /*n_reply_tokens=*/0);
     if (!ids.ok()) {
       std::string name = question.name;
       if (name.empty() && questions.size() > 1) name = fmt::format("question {}", all.size() + 1);
@@ -95,8 +95,8 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
   AskOptions ask_options;
   static_cast<GatherOptions&>(ask_options) = options;
   ask_options.sampling.seed = options.seed, ask_options.sampling.max_new_tokens = 0;
-  AskCallbacks ask_callbacks;
-  ask_callbacks.on_phase = callbacks.on_phase;
+  const AskCallbacks ask_callbacks{
+      .on_sources = {}, .on_phase = callbacks.on_phase, .on_text = {}, .on_reasoning = {}, .on_chunk = {}};
   std::string question;  // the one that is looked for now
   Ask ask{engine, question, ask_options, ask_callbacks, cancel, /*contexts=*/{}};
   Stopwatch watch;

@@ -9,17 +9,17 @@
 namespace reform {
 namespace {
 
-WholeModelSizes sizes_of(int64_t n_prompt_tokens, int64_t max_new_tokens, int64_t n_stored_slots) {
+WholeModelSizes sizes_of(int64_t n_prompt_tokens, int64_t max_reply_tokens, int64_t n_stored_slots) {
   return {.prompt_tokens = n_prompt_tokens,
-          .capacity = n_stored_slots + n_prompt_tokens + max_new_tokens,
+          .capacity = n_stored_slots + n_prompt_tokens + max_reply_tokens,
           .rotated_keys = n_stored_slots == 0};
 }
 
 }  // namespace
 
-OpLimits Decoder::limits(const ModelShape& shape, const Device& device, int64_t n_prompt_tokens, int64_t max_new_tokens,
-                         int64_t n_stored_slots) {
-  return WholeModel::limits(shape, device, sizes_of(n_prompt_tokens, max_new_tokens, n_stored_slots));
+OpLimits Decoder::limits(const ModelShape& shape, const Device& device, int64_t n_prompt_tokens,
+                         int64_t max_reply_tokens, int64_t n_stored_slots) {
+  return WholeModel::limits(shape, device, sizes_of(n_prompt_tokens, max_reply_tokens, n_stored_slots));
 }
 
 Result<std::unique_ptr<Decoder>> Decoder::create(const Model& model, const Tokenizer& tokenizer, const Site& site,

@@ -22,8 +22,8 @@ class Decoder {
  public:
   // For one prompt of n_prompt_tokens. With n_stored_slots > 0 up to so many slots are put into cache() before it runs,
   // their keys un-rotated.
-  static OpLimits limits(const ModelShape& shape, const Device& device, int64_t n_prompt_tokens, int64_t max_new_tokens,
-                         int64_t n_stored_slots = 0);
+  static OpLimits limits(const ModelShape& shape, const Device& device, int64_t n_prompt_tokens,
+                         int64_t max_reply_tokens, int64_t n_stored_slots = 0);
   // All memory is allocated here. The site's ops must have limits().
   static Result<std::unique_ptr<Decoder>> create(const Model& model, const Tokenizer& tokenizer, const Site& site,
                                                  KvView::Type kv_type, int64_t n_prompt_tokens, const ReplyPlan& reply,

@@ -15,7 +15,8 @@ struct Reason {
 };
 
 constexpr Reason kReasons[] = {
-    {"end", "the model's first token ended its turn; other words, another model or a temperature above 0 may help"},
+    {"end",
+     "the answer's first token ended the model's turn; other words, another model or a temperature above 0 may help"},
     {"blank", "the model wrote white space or special tokens only"},
     {"length", "the limit on new tokens came before any readable text"},
     {"cancelled", "it was stopped before any readable text came"},

@@ -10,42 +10,58 @@
 namespace reform {
 namespace {
 
-using At = ReasoningSplitter::At;
-
-constexpr const char* kWhiteSpace = " \t\r\n";
-
-// More than the closing of any model that we know.
-constexpr int64_t kMostClosingTokens = 32;
-
-// A model that was not taught to chat goes on behind its answer, with the next question. An empty line is between them.
-constexpr const char* kBaseStop = "\n\n";
+// A reasoning opens within so many tokens, or not at all; and it is closed by so many. The template's own or the
+// model's white space is among them.
+constexpr int64_t kOpeningTokens = ReplyPlan::kMarkerTokens / 2;
+constexpr int64_t kClosingTokens = ReplyPlan::kMarkerTokens / 2;
 
 // --ignore-eos is for measuring: so many tokens, whatever they are.
 bool tells_apart(const ChatTemplate& chat, const SamplingOptions& sampling) {
   return chat.reasoning != nullptr && !sampling.ignore_end && sampling.max_new_tokens > 0;
 }
 
-int64_t reasoning_limit(const ChatOptions& options) { return options.think == Think::kOff ? 0 : options.think_tokens; }
+// Without tokens and closing.
+ReplyPlan plan_of(const ChatTemplate& chat, const SamplingOptions& sampling, const ChatOptions& options) {
+  ReplyPlan plan{.sampling = sampling};
+  plan.ends_at_blank_line = chat.is_base && !sampling.ignore_end;
+  if (!tells_apart(chat, sampling)) return plan;
+  plan.reasoning = chat.reasoning;
+  plan.max_reasoning_tokens = options.think == Think::kOff ? 0 : options.think_tokens;
+  return plan;
+}
+
+// Where a line of white space alone begins with its line end, or such a line may begin; npos: nowhere.
+struct BlankLine {
+  size_t begin;
+  bool is_whole;
+};
+BlankLine find_blank_line(std::string_view text) {
+  for (size_t at = text.find('\n'); at != text.npos; at = text.find('\n', at + 1)) {
+    const size_t next = text.find_first_not_of(" \t\r", at + 1);
+    if (next == text.npos || text[next] == '\n') return {at, next != text.npos};
+  }
+  return {text.npos, false};
+}
 
 }  // namespace
 
 Result<ReplyPlan> plan_reply(const Tokenizer& tokenizer, const ChatTemplate& chat, const Prompt& prompt,
                              const SamplingOptions& sampling, const ChatOptions& options) {
-  ReplyPlan plan{.sampling = sampling};
-  if (chat.name == kBaseTemplate && !sampling.ignore_end) plan.stop = kBaseStop;
-  if (!tells_apart(chat, sampling)) return plan;
-  plan.reasoning = chat.reasoning;
+  ReplyPlan plan = plan_of(chat, sampling, options);
+  if (plan.reasoning == nullptr) return plan;
   plan.reasoning_is_open = prompt.reasoning_is_open;
-  plan.max_reasoning_tokens = reasoning_limit(options);
   TRY_ASSIGN(plan.closing, tokenizer.encode_special(closing_text(*chat.reasoning), /*at_start=*/false));
-  if (int64_t(plan.closing.size()) > kMostClosingTokens)
-    return Status{Code::kInternal, "the closing of a reasoning is longer than its reserve"};
+  if (int64_t(plan.closing.size()) > kClosingTokens)
+    return Status{Code::kInternal, "the closing of a reasoning has more tokens than are planned"};
   return plan;
 }
 
 int64_t most_reply_tokens(const ChatTemplate& chat, const SamplingOptions& sampling, const ChatOptions& options) {
-  const int64_t reasoning = tells_apart(chat, sampling) ? reasoning_limit(options) + kMostClosingTokens : 0;
-  return sampling.max_new_tokens + reasoning;
+  return plan_of(chat, sampling, options).max_tokens();
+}
+
+std::string reply_size_options(const ChatTemplate& chat, const SamplingOptions& sampling, const ChatOptions& options) {
+  return plan_of(chat, sampling, options).max_reasoning_tokens > 0 ? "-n or --think-tokens" : "-n";
 }
 
 Reply::Reply(const Tokenizer& tokenizer, const ReplyPlan& plan, const ReplyCallbacks& callbacks)
@@ -53,69 +69,96 @@ Reply::Reply(const Tokenizer& tokenizer, const ReplyPlan& plan, const ReplyCallb
   if (plan.sampling.max_new_tokens == 0) out_.finish_reason = "length";
 }
 
-// A reasoning at its limit, or that a model ends its turn within, is closed as if the model had done so: then it
-// answers.
+// Why the reasoning is to be closed from outside; "": it is not.
+std::string Reply::why_over(int32_t drawn) const {
+  if (splitter_.at() != At::kReasoning) return "";
+  if (tokenizer_.is_end(drawn)) return "end";
+  const bool closes_itself = tokenizer_.token_bytes(drawn, /*special=*/true) == plan_.reasoning->close;
+  return out_.reasoning_tokens >= plan_.max_reasoning_tokens && !closes_itself ? "length" : "";
+}
+
+// The reasoning is closed as if the model had done so: then it answers.
 int32_t Reply::next(int32_t drawn) {
-  const bool is_over = splitter_.at() == At::kReasoning &&
-                       (out_.reasoning_tokens >= plan_.max_reasoning_tokens || tokenizer_.is_end(drawn));
-  if (n_closing_ == 0 ? !is_over : n_closing_ == plan_.closing.size()) return drawn;
-  out_.reasoning_cut = true;
-  return plan_.closing[n_closing_++];
+  if (n_closing_ == 0) {
+    const std::string why = why_over(drawn);
+    if (why.empty()) return drawn;
+    out_.reasoning_finish_reason = why;
+    splitter_.drop_unfinished();
+  }
+  return n_closing_ < plan_.closing.size() ? plan_.closing[n_closing_++] : drawn;
 }
 
 int32_t Reply::take(int32_t drawn) {
   const size_t n_closed = n_closing_;
   const int32_t token = next(drawn);
-  const bool was_reasoning = splitter_.at() == At::kReasoning || n_closing_ > n_closed;
+  const At was = splitter_.at();
   ++out_.timings.predicted_n;
   if (!plan_.sampling.ignore_end && tokenizer_.is_end(token)) {
     out_.finish_reason = "stop";
     return token;
   }
-  const std::string bytes = tokenizer_.token_bytes(token, /*special=*/false);
-  tell(bytes.empty() ? splitter_.push_special(tokenizer_.token_bytes(token, /*special=*/true)) : splitter_.push(bytes));
-  if (was_reasoning || splitter_.at() == At::kReasoning) out_.reasoning_tokens = out_.timings.predicted_n;
+  take_bytes(token);
+  if (was == At::kReasoning || splitter_.at() == At::kReasoning || n_closing_ > n_closed)
+    out_.reasoning_tokens = out_.timings.predicted_n;
+  if (was == At::kReasoning && splitter_.at() == At::kAnswer && out_.reasoning_finish_reason.empty())
+    out_.reasoning_finish_reason = "stop";
   if (goes_on() && is_at_limit()) out_.finish_reason = "length";
   return token;
 }
 
+void Reply::take_bytes(int32_t token) {
+  const At was = splitter_.at();
+  const std::string bytes = tokenizer_.token_bytes(token, /*special=*/false);
+  const int64_t n = out_.timings.predicted_n;
+  if (was == At::kStart && n <= plan_.sampling.max_new_tokens) n_start_bytes_ += bytes.size();
+  ReasoningSplitter::Parts parts =
+      bytes.empty() ? splitter_.push_special(tokenizer_.token_bytes(token, /*special=*/true)) : splitter_.push(bytes);
+  if (splitter_.at() == At::kStart && n >= kOpeningTokens) parts = splitter_.settle();
+  // The answer has begun with what was held back, which may be more than it may have.
+  if (was == At::kStart && splitter_.at() == At::kAnswer && n > plan_.sampling.max_new_tokens)
+    parts.answer.resize(std::min(parts.answer.size(), n_start_bytes_));
+  tell(parts);
+}
+
 bool Reply::is_at_limit() const {
   const int64_t n = out_.timings.predicted_n;
-  if (splitter_.at() == At::kReasoning || splitter_.may_open()) return n >= plan_.max_tokens();
-  return n - out_.reasoning_tokens >= plan_.sampling.max_new_tokens;
+  if (n >= plan_.max_tokens()) return true;
+  return splitter_.at() == At::kAnswer && n - out_.reasoning_tokens >= plan_.sampling.max_new_tokens;
 }
 
 void Reply::emit(const std::string& piece, std::string& text, const TextCallback& callback) {
   if (piece.empty() || out_.finish_reason == "cancelled") return;
   text += piece;
-  if (callback && !callback(piece)) out_.finish_reason = "cancelled";
+  if (callback && !callback(piece) && goes_on()) out_.finish_reason = "cancelled";
 }
 
 void Reply::tell(const ReasoningSplitter::Parts& parts) {
-  if (!parts.reasoning.empty()) emit(reasoning_.push(parts.reasoning), out_.reasoning, callbacks_.on_reasoning);
-  if (!parts.answer.empty()) tell_answer(answer_.push(parts.answer));
+  emit(reasoning_.push(parts.reasoning), out_.reasoning, callbacks_.on_reasoning);
+  if (splitter_.at() == At::kAnswer) emit(reasoning_.finish(), out_.reasoning, callbacks_.on_reasoning);
+  tell_answer(answer_.push(parts.answer));
 }
 
 void Reply::tell_answer(const std::string& text) {
-  if (is_stopped_) return;
+  if (is_at_blank_line_) return;
   held_ += text;
   size_t end = held_.size();
-  if (!plan_.stop.empty()) {
-    const size_t begin = is_blank(out_.text) ? std::min(held_.find_first_not_of(kWhiteSpace), end) : 0;
-    const size_t stop = held_.find(plan_.stop, begin);
-    is_stopped_ = stop != held_.npos;
-    end = is_stopped_ ? stop : end - unfinished_end(std::string_view(held_).substr(begin), plan_.stop);
+  if (plan_.ends_at_blank_line) {
+    const size_t begin = has_something_ ? 0 : std::min(held_.find_first_not_of(" \t\r\n"), end);
+    const BlankLine line = find_blank_line(std::string_view(held_).substr(begin));
+    if (line.begin != held_.npos) end = begin + line.begin;
+    is_at_blank_line_ = line.is_whole;
   }
+  has_something_ = has_something_ || !is_blank(std::string_view(held_).substr(0, end));
   emit(held_.substr(0, end), out_.text, callbacks_.on_text);
   held_.erase(0, end);
-  if (is_stopped_ && goes_on()) out_.finish_reason = "stop";
+  if (is_at_blank_line_ && goes_on()) out_.finish_reason = "stop";
 }
 
 GenerateResult Reply::finish() {
   tell(splitter_.finish());
   emit(reasoning_.finish(), out_.reasoning, callbacks_.on_reasoning);
   tell_answer(answer_.finish());
-  if (!is_stopped_) emit(held_, out_.text, callbacks_.on_text);
+  if (!is_at_blank_line_) emit(held_, out_.text, callbacks_.on_text);
   return std::move(out_);
 }
 

@@ -17,25 +17,31 @@ namespace reform {
 
 // How a reply is drawn and where it ends.
 struct ReplyPlan {
+  // The markers around a reasoning, and white space beside them, have at most so many tokens in all.
+  static constexpr int64_t kMarkerTokens = 64;
+
   SamplingOptions sampling;  // max_new_tokens: of the answer
   // Of a model that reasons; nullptr: all is answer.
   const ReasoningMarkers* reasoning = nullptr;
   bool reasoning_is_open = false;  // the prompt ends within it
   int64_t max_reasoning_tokens = 0;
-  std::vector<int32_t> closing = {};  // ends the reasoning at its limit, on top of it
-  std::string stop = {};  // the answer ends before this text, but not before it has something to read; "": none
+  std::vector<int32_t> closing = {};  // ends the reasoning from outside
+  bool ends_at_blank_line = false;    // the answer, once it has something to read
 
-  // What makes it shorter, for advice.
-  const char* size_options() const { return max_reasoning_tokens > 0 ? "-n or --think-tokens" : "-n"; }
-  int64_t max_tokens() const { return sampling.max_new_tokens + max_reasoning_tokens + int64_t(closing.size()); }
+  int64_t max_tokens() const {
+    return sampling.max_new_tokens + (reasoning == nullptr ? 0 : max_reasoning_tokens + kMarkerTokens);
+  }
 };
 
 // Of a reply to a prompt that the template made.
 Result<ReplyPlan> plan_reply(const Tokenizer& tokenizer, const ChatTemplate& chat, const Prompt& prompt,
                              const SamplingOptions& sampling, const ChatOptions& options);
-// The most tokens of any reply, before its prompt is known.
+// The most tokens of any reply, before its prompt is known: max_tokens() of its plan.
 int64_t most_reply_tokens(const ChatTemplate& chat, const SamplingOptions& sampling, const ChatOptions& options);
+// The options that make a reply shorter, for advice.
+std::string reply_size_options(const ChatTemplate& chat, const SamplingOptions& sampling, const ChatOptions& options);
 
+// The plan and the callbacks must outlive it.
 class Reply {
  public:
   Reply(const Tokenizer& tokenizer, const ReplyPlan& plan, const ReplyCallbacks& callbacks);
@@ -44,16 +50,20 @@ class Reply {
   bool goes_on() const { return out_.finish_reason.empty(); }
   // Takes the next token, which the model drew; one that closes the reasoning replaces it. Returns the one taken.
   int32_t take(int32_t drawn);
-  // Once it no longer goes on: text, reasoning, their counts, and why it ended. The prompt's figures are left out.
+  // Once it no longer goes on: text, reasoning, their counts, and why they ended. The prompt's figures are left out.
   GenerateResult finish();
 
  private:
+  using At = ReasoningSplitter::At;
+
   int32_t next(int32_t drawn);
-  void count();
+  std::string why_over(int32_t drawn) const;
+  void take_bytes(int32_t token);
+  void settle_start(At was);
+  bool is_at_limit() const;
   void tell(const ReasoningSplitter::Parts& parts);
   void tell_answer(const std::string& text);
   void emit(const std::string& piece, std::string& text, const TextCallback& callback);
-  bool is_at_limit() const;
 
   const Tokenizer& tokenizer_;
   const ReplyPlan& plan_;
@@ -61,9 +71,12 @@ class Reply {
   GenerateResult out_;
   ReasoningSplitter splitter_;
   TextStream reasoning_, answer_;
-  std::string held_;         // of the answer: what plan_.stop may begin with
-  bool is_stopped_ = false;  // by plan_.stop
-  size_t n_closing_ = 0;     // tokens of plan_.closing that were taken
+  size_t n_closing_ = 0;  // tokens of plan_.closing that were taken
+  // Bytes of the first max_new_tokens, while nothing tells whether they are reasoning; an answer is cut there.
+  size_t n_start_bytes_ = 0;
+  std::string held_;               // of the answer: what may be a blank line
+  bool has_something_ = false;     // to read, in the answer
+  bool is_at_blank_line_ = false;  // the answer has ended there
 };
 
 }  // namespace reform

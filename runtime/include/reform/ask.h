@@ -30,7 +30,7 @@ struct AskResult {
   std::string empty_because;  // as in generate.h; "unanswered" too
   std::string reasoning;      // this and the next two as in generate.h
   int64_t reasoning_tokens = 0;
-  bool reasoning_cut = false;
+  std::string reasoning_finish_reason;
   std::vector<Source> sources;  // what the model saw, in the order of the contexts given, then of the text
   double confidence = -1;       // as in search.h
   std::string method;           // that answered
@@ -43,15 +43,17 @@ struct AskResult {
   MemoryReport memory;
 };
 
-struct AskCallbacks : ReplyCallbacks {
+struct AskCallbacks {
   std::function<void(const std::vector<Source>&)> on_sources;  // before the first piece of text
   std::function<void(const std::string& phase)> on_phase;      // load, query, gather, recompute, decode
+  TextCallback on_text;                                        // the answer's
+  TextCallback on_reasoning;                                   // before it
   // oprm, while it gathers: this many of the text's chunks have been run.
   std::function<void(int64_t n_done, int64_t n_chunks)> on_chunk;
 };
 
 // kNotFound: no such context. kBusy: a context is not finished. kWrongModel: a context was made with another model than
-// the engine's. kUsage: the prompt and max_new_tokens do not fit into the model's window.
+// the engine's. kUsage: the prompt and the most that may be generated do not fit into the model's window.
 REFORM_API Result<AskResult> ask(Engine& engine, Store& store, const std::vector<std::string>& contexts,
                                  const std::string& question, const AskOptions& options,
                                  const AskCallbacks& callbacks = {}, const CancelToken* cancel = nullptr);

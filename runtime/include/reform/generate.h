@@ -42,7 +42,9 @@ struct GenerateResult {
   std::string empty_because;
   std::string reasoning;         // what the model said to itself before the text; with chat only
   int64_t reasoning_tokens = 0;  // of timings.predicted_n, markers included
-  bool reasoning_cut = false;    // it was closed at think_tokens, or where the model ended its turn within it
+  // "stop" (the model ended its reasoning), "length" (think_tokens did), "end" (the model ended its turn within it, and
+  // was made to answer); "": there is none, or it had not ended.
+  std::string reasoning_finish_reason;
   Timings timings;
   MemoryReport memory;
   std::string prompt = {};  // as the model saw it, special tokens spelled out

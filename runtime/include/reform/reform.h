@@ -353,7 +353,7 @@ typedef struct reform_ask_result {
   const char* empty_because;
   const char* reasoning; /* what the model said to itself before the answer; "": nothing */
   int64_t reasoning_tokens;
-  int32_t reasoning_cut; /* 1: it was closed at think_tokens, or where the model ended its turn within it */
+  const char* reasoning_finish_reason; /* stop, length: think_tokens, end: the model's turn; "" */
 } reform_ask_result;
 
 /* The sentence for a value of empty_because; "" for "" and NULL. */
@@ -429,7 +429,7 @@ typedef struct reform_generate_result {
   const char* prompt;        /* as the model saw it */
   const char* reasoning;     /* this and the next two as an ask's */
   int64_t reasoning_tokens;
-  int32_t reasoning_cut;
+  const char* reasoning_finish_reason;
 } reform_generate_result;
 
 REFORM_API void reform_generate_options_init(reform_generate_options* options, size_t size);

@@ -25,7 +25,8 @@ Status check_slots(const Ask& ask, int64_t n_stored, int64_t n_prompt) {
   return check_positions(
       ask, n_stored + n_prompt,
       fmt::format("up to {} slots of the cache, {} tokens of question and template", n_stored, n_prompt),
-      "lower -n, or ingest with a smaller --cache-tokens and a policy that heeds it");
+      fmt::format("lower {}, or ingest with a smaller --cache-tokens and a policy that heeds it",
+                  size_options(ask, "")));
 }
 
 // The decoder over the stored slots, and the policy that left them: slots that stand for several tokens have a bias.
@@ -55,7 +56,7 @@ Result<Session<CacheDecoder>> open_decoder(Ask& ask, const CompressOptions& opti
   const ModelShape& shape = engine.model->shape();
   const SessionNeeds needs =
       engine.needs_of_all(Decoder::limits(shape, *engine.device, n_prompt, reply.max_tokens(), n_stored),
-                          store_beside(ask), fmt::format("a smaller {} needs less", reply.size_options()));
+                          store_beside(ask), fmt::format("a smaller {} needs less", size_options(ask, "")));
   const auto make = [&](const Site& site) { return make_decoder(ask, site, options, reply, n_prompt, n_stored); };
   return engine.open_session<CacheDecoder>(needs, make, ask.cancel);
 }
@@ -85,7 +86,7 @@ Result<Answer> answer_from_cache(Ask& ask, std::span<const Span>) {
   TRY_ASSIGN(auto opened, open_decoder(ask, options, answer.prompt, n_stored));
   TRY(load_decoder(ask, context, *opened, n_stored));
   TRY_ASSIGN(answer.generated, opened->decoder->run(
-                                   ids, ask.callbacks, [&] { ask.enter("decode"); }, ask.cancel));
+                                   ids, ask.reply_callbacks(), [&] { ask.enter("decode"); }, ask.cancel));
   return answer;
 }
 

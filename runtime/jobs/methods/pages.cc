@@ -125,7 +125,7 @@ Result<Session<PageDecoder>> open_decoder(Ask& ask, const PlacedPrompt& placed, 
   const ModelShape& shape = engine.model->shape();
   const SessionNeeds needs = engine.needs_of_all(
       Decoder::limits(shape, *engine.device, n_prompt, reply.max_tokens(), n_stored), store_beside(ask),
-      fmt::format("a smaller --gather-tokens or {} needs less", reply.size_options()));
+      fmt::format("a smaller {} needs less", size_options(ask, "--gather-tokens")));
   const auto make = [&](const Site& site) -> Result<std::unique_ptr<PageDecoder>> {
     auto made = std::make_unique<PageDecoder>();
     TRY_ASSIGN(made->decoder,
@@ -172,7 +172,7 @@ Result<Answer> answer_from_pages(Ask& ask, std::span<const Span> spans) {
   const int64_t n_prompt = n_before + n_behind;
   TRY(check_positions(ask, n_stored + n_prompt,
                       fmt::format("{} tokens of pages, {} of question and template", n_stored, n_prompt),
-                      "lower --gather-tokens or -n, or ask more briefly"));
+                      fmt::format("lower {}, or ask more briefly", size_options(ask, "--gather-tokens"))));
   Answer answer;
   if (ask.options.sampling.max_new_tokens == 0) {
     answer.generated.finish_reason = "length";
@@ -181,7 +181,7 @@ Result<Answer> answer_from_pages(Ask& ask, std::span<const Span> spans) {
     if (n_before > 0) TRY(opened->decoder->run_ahead(placed.before, ask.cancel));
     TRY(load_pages(ask, ask.contexts[0], spans, *opened));
     TRY_ASSIGN(answer.generated, opened->decoder->run(
-                                     placed.behind, ask.callbacks, [&] { ask.enter("decode"); }, ask.cancel));
+                                     placed.behind, ask.reply_callbacks(), [&] { ask.enter("decode"); }, ask.cancel));
     answer.generated.timings.prompt_n += n_before;
   }
   answer.prompt = std::move(placed.prompt);

@@ -43,8 +43,8 @@ Result<Selection> fill_window(Ask& ask, End end, int64_t n_all) {
   }
   const int64_t n_new = new_tokens(ask);
   return Status{Code::kUsage, fmt::format("the question and {} tokens to generate leave no room for the text in the "
-                                          "model's window of {}; ask more briefly or lower -n",
-                                          n_new, room + n_new)};
+                                          "model's window of {}; ask more briefly or lower {}",
+                                          n_new, room + n_new, size_options(ask, ""))};
 }
 
 Result<Selection> select_end(Ask& ask, End end) {

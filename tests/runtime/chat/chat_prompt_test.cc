@@ -82,10 +82,17 @@ TEST_CASE("chat prompt: where a template knows no system turn, the text begins t
   CHECK(shown("<|u|>{{ messages[-1].content }}", messages) == "{<|u|>}s{\n}{\n}q");
 }
 
-TEST_CASE("chat prompt: a template that fails or drops the question is refused with its words", "[runtime][chat]") {
+TEST_CASE("chat prompt: a template that fails or drops what is said is refused with its words", "[runtime][chat]") {
   CHECK(shown("{{ raise_exception('No.') }}", user("q")) == "the chat template refuses the messages: No.");
   CHECK(shown("<|u|>", user("q")) ==
         "the chat template leaves out what the user says; name another one with --chat-template");
+  const std::vector<int32_t> hello = {ChatModel::kHello}, blank = {ChatModel::kNewline};
+  const auto with_passage = [](std::span<const int32_t> ids) {
+    return std::vector<ChatMessage>{{"user", {{Kind::kPassage, "", ids}, {Kind::kQuestion, "q", {}}}}};
+  };
+  CHECK(shown("{{ messages[0].content[-1] }}", with_passage(hello)) ==
+        "the chat template leaves out the passages that were gathered; name another one with --chat-template");
+  CHECK(shown("{{ messages[0].content|trim }}", with_passage(blank)) == "q");
   CHECK(prompt_of(kTurns, user("q"), {R"({"messages": []})", ""}).status().code == Code::kUsage);
 }
 
@@ -95,7 +102,8 @@ TEST_CASE("chat prompt: variables and the date are the caller's", "[runtime][cha
   CHECK(shown(source, user("q"), {R"({"deep": {"a": [1]}})", "2026-03-07T09:05"}) ==
         "q 07 Mar 2026 09:05 True {'a': [1]}");
   CHECK(shown(source, user("q"), {"", "2024-02-29"}) == "q 29 Feb 2024 00:00 True ");
-  for (const char* date : {"2023-02-29", "2026-13-01", "26-03-07", "2026-03-07T25:00", "2026-03-07 ", "today"})
+  for (const char* date :
+       {"2023-02-29", "2026-13-01", "26-03-07", "2026-03-07T25:00", "2026-03-07 ", "2026- 3- 7", "2026-3-7", "today"})
     CHECK(ChatOptions{"", date}.validate().code == Code::kUsage);
   for (const char* variables : {"[1]", "{", "1", "{\"a\": 1e999}"})
     CHECK_FALSE(ChatOptions{variables, ""}.validate().ok());

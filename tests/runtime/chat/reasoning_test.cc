@@ -23,10 +23,10 @@ std::string split(const std::string& reply, bool is_open, size_t n) {
   return all.reasoning + "|" + all.answer;
 }
 
-std::string prompt_of(const std::string& tail, Think think) {
+std::string prompt_of(const std::string& tail, Think think, const std::string& variables = "") {
   const ChatModel model(Templates{{"", "{{ messages[0].content }}" + tail + "{# <think> #}"}}, /*add_bos=*/false);
   ChatOptions options;
-  options.think = think;
+  options.think = think, options.variables = variables;
   const std::vector<ChatMessage> asked = {{"user", {{MessagePart::Kind::kQuestion, "<think>", {}}}}};
   const Prompt prompt = take(chat_prompt(model.chat(), *model.tokenizer, asked, options));
   return model.tokenizer->decode(prompt.ids, true, true) + (prompt.reasoning_is_open ? "(open)" : "");
@@ -73,6 +73,7 @@ TEST_CASE("reasoning: markers that are special tokens are known by their text", 
   CHECK(splitter.push("why").reasoning == "why");
   splitter.push_special("</think>");
   CHECK(splitter.push("yes").answer == "yes");
+  CHECK(splitter.push_special("<think>").answer.empty());
   ReasoningSplitter plain(nullptr, false);
   CHECK(plain.push("<think>").answer == "<think>");
 }
@@ -84,8 +85,18 @@ TEST_CASE("reasoning: the prompt opens or closes it where the template does not"
   CHECK(prompt_of("<think>", Think::kAuto) == "<think><think>(open)");
   CHECK(prompt_of("<think>", Think::kOn) == "<think><think>(open)");
   CHECK(prompt_of("<think>", Think::kOff) == "<think><think>\n</think>\n\n");
+}
+
+TEST_CASE("reasoning: a template with a switch is told, and its prompt left as it is", "[runtime][chat]") {
   const std::string obeys = "{{ '<think></think>' if enable_thinking is false }}{{ '<think>' if thinking }}";
   CHECK(prompt_of(obeys, Think::kAuto) == "<think>");
   CHECK(prompt_of(obeys, Think::kOn) == "<think><think>(open)");
   CHECK(prompt_of(obeys, Think::kOff) == "<think><think></think>");
+  const std::string says = "{{ ' Think!' if thinking }}";
+  CHECK(prompt_of(says, Think::kOn) == "<think> Think!");
+  CHECK(prompt_of(says, Think::kOff) == "<think>");
+  const std::string disobeys = "{{ '!' if thinking }}<think>";
+  CHECK(prompt_of(disobeys, Think::kOff) == "<think><think>\n</think>\n\n");
+  CHECK(prompt_of(obeys, Think::kOn, R"({"enable_thinking": false})") == "<think><think></think>");
+  CHECK(prompt_of("", Think::kOff, R"({"thinking": true})") == "<think>");
 }

@@ -70,10 +70,11 @@ Result<Answer> answer_from_caches(Ask& ask, std::span<const Span>) {
 struct Told {
   std::vector<std::string> phases;
   size_t n_sources = 0;
-  AskCallbacks callbacks = {{},
-                            [this](const std::vector<Source>& sources) { n_sources = sources.size(); },
-                            [this](const std::string& phase) { phases.push_back(phase); },
-                            {}};
+  AskCallbacks callbacks{.on_sources = [this](const std::vector<Source>& sources) { n_sources = sources.size(); },
+                         .on_phase = [this](const std::string& phase) { phases.push_back(phase); },
+                         .on_text = {},
+                         .on_reasoning = {},
+                         .on_chunk = {}};
 };
 
 }  // namespace

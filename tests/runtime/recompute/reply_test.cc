@@ -28,7 +28,9 @@ struct Bench {
       const int32_t drawn = i < text.size() ? int32_t(uint8_t(text[i])) : ChatModel::kEos;
       taken += model.tokenizer->token_bytes(reply.take(drawn), true);
     }
-    return reply.finish();
+    GenerateResult said = reply.finish();
+    CHECK(said.timings.predicted_n <= plan.max_tokens());
+    return said;
   }
 
   ChatModel model;
@@ -49,7 +51,7 @@ TEST_CASE("reply: reasoning and answer have a limit each, and come apart", "[run
   CHECK(said.text == "ye");  // the line end is a token of the answer
   CHECK(said.finish_reason == "length");
   CHECK(said.timings.predicted_n == 14);
-  CHECK_FALSE(said.reasoning_cut);
+  CHECK(said.reasoning_finish_reason == "stop");
   CHECK(bench.streamed == "(w)(h)(y)ye");
 }
 
@@ -61,7 +63,7 @@ TEST_CASE("reply: reasoning at its limit is closed, and the answer follows", "[r
   CHECK(bench.taken == "bec" + closing + "yes</s>");
   CHECK(said.reasoning == "bec");
   CHECK(said.reasoning_tokens == int64_t(3 + closing.size()));
-  CHECK(said.reasoning_cut);
+  CHECK(said.reasoning_finish_reason == "length");
   CHECK(said.text == "yes");
   CHECK(said.finish_reason == "stop");
   bench.options.think_tokens = 0;
@@ -74,7 +76,7 @@ TEST_CASE("reply: a turn that ends within the reasoning still gets its answer", 
   const GenerateResult said = bench.say("yes");
   CHECK(bench.taken == "yes\n</think>\n\n</s>");
   CHECK(said.reasoning == "yes");
-  CHECK(said.reasoning_cut);
+  CHECK(said.reasoning_finish_reason == "end");
   CHECK(said.finish_reason == "stop");
 }
 
@@ -85,12 +87,29 @@ TEST_CASE("reply: off keeps a model from reasoning, even one that opens it by it
   const GenerateResult said = bench.say("<think>" + std::string(11, '.') + "yes");
   CHECK(said.text == "yes");
   CHECK(said.reasoning.empty());
+  bench.sampling.max_new_tokens = 6;  // less than white space and marker take
+  CHECK(bench.say("     <think>" + std::string(11, '.') + "yes, yes").text == "yes, y");
+}
+
+TEST_CASE("reply: a character that the reasoning's limit cuts is told before the answer", "[runtime][reply]") {
+  Bench bench(kThinks);
+  bench.options.think_tokens = 3;
+  bench.say("a\xf0\x9f\x98\x80.........yes");
+  CHECK(bench.streamed == "(a)(\xef\xbf\xbd)yes");
+}
+
+TEST_CASE("reply: half a marker at the limit is no reasoning", "[runtime][reply]") {
+  Bench bench(kThinks);
+  bench.options.think_tokens = 3;
+  CHECK(bench.say("a</...........yes").reasoning == "a");
 }
 
 TEST_CASE("reply: a model that only seems to begin to reason still has its whole answer", "[runtime][reply]") {
   Bench bench("{{ messages[0].content }}{# <think> #}");
   bench.sampling.max_new_tokens = 4;
-  CHECK(bench.say("<thin air").text == "<thin ");  // the limit had passed before it was clear
+  CHECK(bench.say("<thin air").text == "<thi");  // the limit had passed before it was clear
+  CHECK(bench.say("   <b>").text == "   <");
+  CHECK(bench.say(std::string(40, ' ') + "<think>").text == "    ");
   CHECK(bench.say("<b>x").text == "<b>x");
   CHECK(bench.say("<think>why</think>yes!").text == "yes!");
   bench.sampling.ignore_end = true;
@@ -102,8 +121,9 @@ TEST_CASE("reply: of a model that was not taught to chat, an empty line ends the
   bench.name = kBaseTemplate;
   GenerateResult said = bench.say("\n\n One.\nTwo.\n\nQuestion");
   CHECK(said.text == "\n\n One.\nTwo.");
+  CHECK(bench.say("One.\n \t\r\nQuestion").text == "One.");
+  CHECK(bench.say("One.\n two\n").text == "One.\n two\n");
   CHECK(said.finish_reason == "stop");
-  CHECK(bench.streamed == said.text);
   CHECK(bench.say("One.\n").text == "One.\n");
   bench.sampling.ignore_end = true, bench.sampling.max_new_tokens = 5;
   CHECK(bench.say("a\n\nbcd").text == "a\n\nbc");
