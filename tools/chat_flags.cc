@@ -27,11 +27,10 @@ void add_think_flags(CLI::App& verb, ChatFlags& flags, ChatOptions& options) {
                     ->type_name("WHEN")
                     ->default_str("auto")
                     ->group(group);
-  flags.think_tokens = add_number(verb, "--think-tokens", options.think_tokens, ranges::kThinkTokens,
-                                  "Tokens of reasoning at most; then the answer begins (-n counts the answer)")
-                           ->type_name("N")
-                           ->default_str(std::to_string(options.think_tokens))
-                           ->group(group);
+  flags.think_tokens =
+      add_number_or_auto(verb, "--think-tokens", options.think_tokens, ChatOptions::kAuto, ranges::kThinkTokens,
+                         "Tokens of reasoning at most; then the answer begins (-n counts the answer)")
+          ->group(group);
 }
 
 }  // namespace

@@ -34,9 +34,8 @@ void ReplyView::finish() {
 
 void remark_reply(Output& out, std::string_view what, const std::string& empty_because,
                   const std::string& reasoning_finish_reason, const ChatOptions& asked) {
-  if (reasoning_finish_reason == "length" && asked.think != Think::kOff && asked.think_tokens > 0) {
-    out.progress().remark(fmt::format("[the reasoning was cut at {} tokens; --think-tokens N allows more]",
-                                      format_count(asked.think_tokens)));
+  if (reasoning_finish_reason == "length" && asked.think != Think::kOff && asked.think_tokens != 0) {
+    out.progress().remark("[the reasoning was cut; --think-tokens N allows more]");
   }
   if (const char* why = explain_empty(empty_because); *why != 0)
     out.progress().remark(fmt::format("[the {} is empty: {}]", what, why));

@@ -214,6 +214,13 @@ std::vector<ChatMessage> with_system_in_turn(std::vector<ChatMessage> messages) 
   return messages;
 }
 
+// Opens or closes the reasoning at the prompt's end, as the options say.
+void decide_reasoning(const ChatTemplate& chat, std::span<const MessageText> contents,
+                      std::span<const ChatMessage> messages, const ChatOptions& options, jinja::Text& text) {
+  if (chat.reasoning.empty() || options.think == Think::kAuto || sets_thinking(options)) return;
+  set_reasoning(options.think, heeds_thinking(chat, contents, messages, options, text), chat.reasoning, text);
+}
+
 // What a message says must be in the prompt, white space apart.
 Status check_shown(const Prompt& prompt, const Tokenizer& tokenizer, std::span<const MessagePart> said) {
   const auto says = [&](PartKind kind) {
@@ -247,21 +254,28 @@ Result<Prompt> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer,
     text = render(chat, contents, messages, options);
   }
   if (!text.ok()) return text.status();
-  if (chat.reasoning != nullptr) {
-    const Think think = sets_thinking(options) ? Think::kAuto : options.think;
-    const bool has_switch = think != Think::kAuto && heeds_thinking(chat, contents, messages, options, text.value());
-    set_reasoning(think, has_switch, *chat.reasoning, text.value());
-  }
+  decide_reasoning(chat, contents, messages, options, text.value());
   PromptEncoder encoder(tokenizer);
   const std::vector<ChatPiece> pieces = pieces_of(tokenizer, text.value(), contents);
   const bool begins_with_bos =
       !pieces.empty() && pieces[0].what.ids.size() == 1 && pieces[0].what.ids[0] == tokenizer.bos();
   if (tokenizer.add_bos() && !begins_with_bos) encoder.add_bos(tokenizer.bos());
   TRY_ASSIGN(Prompt prompt, encoder.run(pieces));
-  prompt.reasoning_is_open =
-      chat.reasoning != nullptr && reasoning_at_end(text.value(), *chat.reasoning) == ReasoningState::kOpen;
+  prompt.reasoning = reasoning_at_end(text.value(), chat.reasoning);
   TRY(check_shown(prompt, tokenizer, messages.back().parts));
   return prompt;
+}
+
+std::string thinking_problem(const ChatTemplate& chat, const Tokenizer& tokenizer, const ChatOptions& options) {
+  if (options.think != Think::kOn) return "";
+  if (chat.reasoning.empty()) {
+    return "the chat template names no markers of reasoning that are known here: if the model reasons, that is part of "
+           "its answer";
+  }
+  const std::vector<ChatMessage> question = {{"user", {{PartKind::kQuestion, "a", {}}}}};
+  const auto prompt = chat_prompt(chat, tokenizer, question, options);
+  if (!prompt.ok() || !prompt.value().reasoning.is_closed) return "";
+  return "the chat template closes the reasoning, whatever it is told: the model will hardly reason";
 }
 
 }  // namespace reform

@@ -34,8 +34,8 @@ struct Prompt {
   int64_t template_tokens = 0;  // template, system text, separators, headers and instruction
   int64_t passage_tokens = 0;
   int64_t question_tokens = 0;
-  int64_t question_begin = 0;      // in ids
-  bool reasoning_is_open = false;  // the prompt ends within it
+  int64_t question_begin = 0;  // in ids
+  ReasoningState reasoning;    // at its end
 };
 
 // The template over the messages, as text. What is of messages[i] has the source i (jinja/text.h).
@@ -47,5 +47,8 @@ Result<jinja::Text> render_chat(const ChatTemplate& chat, const Tokenizer& token
 // first user's.
 Result<Prompt> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer, std::vector<ChatMessage> messages,
                            const ChatOptions& options);
+
+// Why a model that is told to think will not, or not so that it shows; "": nothing is known against it.
+std::string thinking_problem(const ChatTemplate& chat, const Tokenizer& tokenizer, const ChatOptions& options);
 
 }  // namespace reform

@@ -54,8 +54,8 @@ Result<ChatTemplate> make(std::string name, std::string source, const std::strin
     return Status{Code::kUsage, where + ": the chat template cannot be read: " + parsed.status().message +
                                     "; name another one with --chat-template"};
   }
-  const ReasoningMarkers* const reasoning = find_reasoning_markers(source);
-  return ChatTemplate{std::move(name), std::move(source), std::move(parsed).value(), {}, reasoning, false};
+  MarkerList reasoning = find_reasoning_markers(source);
+  return ChatTemplate{std::move(name), std::move(source), std::move(parsed).value(), {}, std::move(reasoning), false};
 }
 
 Result<ChatTemplate> built_in(const BuiltInTemplate& one) {

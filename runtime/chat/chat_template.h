@@ -18,9 +18,9 @@ struct ChatTemplate {
   std::string name;    // "default": the file's own; another name that the file gives; a built-in name; or a file's path
   std::string source;  // Jinja
   jinja::Template parsed;
-  jinja::Variables special;                     // bos_token, eos_token, unk_token, pad_token: those that the model has
-  const ReasoningMarkers* reasoning = nullptr;  // nullptr: it is not one of a model that reasons
-  bool is_base = false;                         // the built-in one of that name: its model was not taught to chat
+  jinja::Variables special;  // bos_token, eos_token, unk_token, pad_token: those that the model has
+  MarkerList reasoning;      // empty: it is not one of a model that reasons
+  bool is_base = false;      // the built-in one of that name: its model was not taught to chat
 };
 
 // Of a file that has none: text, question, "Answer:", as for a model that was never taught to chat.

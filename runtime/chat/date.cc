@@ -35,7 +35,7 @@ Result<std::tm> chat_date(const std::string& date) {
 
 Status ChatOptions::validate() const {
   TRY(chat_date(date));
-  if (constexpr auto kRange = ranges::kThinkTokens; !kRange.holds(think_tokens)) {
+  if (constexpr auto kRange = ranges::kThinkTokens; think_tokens != kAuto && !kRange.holds(think_tokens)) {
     return {Code::kUsage,
             fmt::format("think tokens is {}; expected {} to {}", think_tokens, kRange.least, kRange.most)};
   }

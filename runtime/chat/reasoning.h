@@ -8,6 +8,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/jinja/text.h"
 
@@ -16,24 +17,27 @@ namespace reform {
 struct ReasoningMarkers {
   std::string_view open, close;
 };
+using MarkerList = std::vector<const ReasoningMarkers*>;
 
-// Those that a template's source names; nullptr: none that we know.
-const ReasoningMarkers* find_reasoning_markers(std::string_view template_source);
+// Those that a template's source names; empty: none that we know.
+MarkerList find_reasoning_markers(std::string_view template_source);
 
-// What the template writes behind the last message: no marker; an open reasoning, which the reply goes on with; or one
-// that is over.
-enum class ReasoningState : uint8_t { kNone, kOpen, kClosed };
-ReasoningState reasoning_at_end(const jinja::Text& prompt, const ReasoningMarkers& markers);
+// What a template writes behind the last message.
+struct ReasoningState {
+  bool is_closed = false;
+  const ReasoningMarkers* open = nullptr;  // of a reasoning that the reply goes on with; null: it begins none
+};
+ReasoningState reasoning_at_end(const jinja::Text& prompt, const MarkerList& markers);
 
 // Makes the prompt's end say what is wanted. A template that has a switch was told already, and writes what its model
 // knows.
-void set_reasoning(Think think, bool has_switch, const ReasoningMarkers& markers, jinja::Text& prompt);
+void set_reasoning(Think think, bool has_switch, const MarkerList& markers, jinja::Text& prompt);
 
 // What ends a reasoning from outside.
 std::string closing_text(const ReasoningMarkers& markers);
 
 // A reply as it comes, cut into its reasoning and its answer, both without the markers. White space beside a marker
-// belongs to neither. Only what a reply begins with is reasoning.
+// belongs to neither. What comes before the answer's first character is reasoning; a later marker is text.
 class ReasoningSplitter {
  public:
   enum class At : uint8_t { kStart, kReasoning, kAnswer };  // kStart: nothing yet tells which
@@ -42,30 +46,32 @@ class ReasoningSplitter {
   };
 
   // No markers: all of it is the answer.
-  ReasoningSplitter(const ReasoningMarkers* markers, bool is_open);
+  ReasoningSplitter(MarkerList markers, const ReasoningState& prompt);
 
   Parts push(std::string_view bytes);
   Parts push_special(std::string_view token);  // a special token, by its text
-  Parts settle();                              // if it has not opened a reasoning yet, it does not
+  Parts settle();                              // what has not opened a reasoning by now is the answer
   void drop_unfinished();                      // what the reasoning ends with may be half a marker
   Parts finish();
 
   At at() const { return at_; }
-  bool may_open() const;  // what came so far may be the beginning of a marker
+  const ReasoningMarkers* open() const { return open_; }  // while at kReasoning
 
  private:
   Parts advance();
-  bool take_marker(std::string_view marker);
-  bool may_become(std::string_view marker) const;
-  void drop_white_space();
   void take_start();
   void take_reasoning(Parts& parts);
   void take_answer(Parts& parts);
+  bool take_marker_at_start();
+  bool may_become_marker() const;
+  void drop_white_space();
 
-  const ReasoningMarkers* markers_;
-  At at_;
-  bool begins_part_ = true;  // nothing but white space has come since the marker
-  std::string held_;         // not yet given out
+  const MarkerList markers_;
+  const ReasoningMarkers* open_ = nullptr;
+  At at_ = At::kStart;
+  bool follows_marker_ = false;  // of what is held: white space at its beginning is dropped
+  bool has_reasoned_ = false;
+  std::string held_;  // not yet given out
 };
 
 }  // namespace reform

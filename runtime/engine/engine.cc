@@ -179,10 +179,8 @@ Turns::Turn::~Turn() {
 Result<const ChatTemplate*> Engine::Impl::chat_for_prompt(const ChatOptions& asked) {
   TRY(chat);
   if (!std::exchange(chat_is_ready, true)) TRY(prepare_chat());
-  if (asked.think == Think::kOn && chat.value().reasoning == nullptr)
-    remark(LogLevel::kWarning,
-           "the chat template names no markers of reasoning that are known here: if the model reasons, that "
-           "is part of its answer");
+  const std::string problem = thinking_problem(chat.value(), *tokenizer, asked);
+  if (!problem.empty()) remark(LogLevel::kWarning, problem);
   return &chat.value();
 }
 

@@ -75,7 +75,7 @@ std::string heading_of(const Ask& ask, const FilePiece& piece) {
 }
 
 Result<GenerateResult> run(Ask& ask, const Prompt& prompt, const std::string& size_option) {
-  TRY_ASSIGN(const ReplyPlan reply, plan_reply(ask, prompt));
+  const ReplyPlan reply = plan_reply(ask, prompt);
   TRY_ASSIGN(auto decoder, ask.engine.open_decoder(
                                int64_t(prompt.ids.size()), reply, store_beside(ask),
                                fmt::format("a smaller {} needs less", size_options(ask, size_option)), ask.cancel));
@@ -109,8 +109,8 @@ Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::str
                          ask.question, chat);
 }
 
-Result<ReplyPlan> plan_reply(const Ask& ask, const Prompt& prompt) {
-  return plan_reply(*ask.engine.tokenizer, ask.engine.chat.value(), prompt, ask.options.sampling, ask.options.chat);
+ReplyPlan plan_reply(const Ask& ask, const Prompt& prompt) {
+  return plan_reply(ask.engine.chat.value(), prompt, ask.options.sampling, ask.options.chat);
 }
 
 int64_t new_tokens(const Ask& ask) {

@@ -102,7 +102,7 @@ Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::str
 Result<Prompt> make_prompt(Ask& ask, std::span<const Span> spans, const std::string& instruction,
                            const ChatOptions& chat);
 // How the reply to such a prompt is drawn, and where it ends.
-Result<ReplyPlan> plan_reply(const Ask& ask, const Prompt& prompt);
+ReplyPlan plan_reply(const Ask& ask, const Prompt& prompt);
 // The most tokens that a reply may have, reasoning and answer. 0: only the passages are wanted.
 int64_t new_tokens(const Ask& ask);
 // The options that make a prompt or its reply shorter, for advice. `prompt_option`: of the prompt; "": none does.

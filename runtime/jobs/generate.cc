@@ -25,10 +25,9 @@ Result<Task> chat_task(Engine::Impl& engine, const std::string& prompt, const Ge
   TRY_ASSIGN(const ChatTemplate* chat, engine.chat_for_prompt(options.chat_options));
   TRY_ASSIGN(Prompt assembled,
              assemble_prompt(tokenizer, *chat, {options.system, ""}, {}, prompt, options.chat_options));
-  Task task{{}, {}, reply_size_options(*chat, options.sampling, options.chat_options)};
-  TRY_ASSIGN(task.reply, plan_reply(tokenizer, *chat, assembled, options.sampling, options.chat_options));
-  task.ids = std::move(assembled.ids);
-  return task;
+  const ChatOptions chosen = chosen_chat(options.chat_options, engine.model->shape().trained_window_tokens);
+  const ReplyPlan reply = plan_reply(*chat, assembled, options.sampling, chosen);
+  return Task{std::move(assembled.ids), reply, reply_size_options(*chat, options.sampling, chosen)};
 }
 
 Result<Task> make_task(Engine::Impl& engine, const std::string& prompt, const GenerateOptions& options) {

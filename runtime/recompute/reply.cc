@@ -15,17 +15,18 @@ namespace {
 constexpr int64_t kOpeningTokens = ReplyPlan::kMarkerTokens / 2;
 constexpr int64_t kClosingTokens = ReplyPlan::kMarkerTokens / 2;
 
+constexpr int64_t kThinkTokens = 1024;
+
 // --ignore-eos is for measuring: so many tokens, whatever they are.
 bool tells_apart(const ChatTemplate& chat, const SamplingOptions& sampling) {
-  return chat.reasoning != nullptr && !sampling.ignore_end && sampling.max_new_tokens > 0;
+  return !chat.reasoning.empty() && !sampling.ignore_end && sampling.max_new_tokens > 0;
 }
 
-// Without tokens and closing.
 ReplyPlan plan_of(const ChatTemplate& chat, const SamplingOptions& sampling, const ChatOptions& options) {
   ReplyPlan plan{.sampling = sampling};
   plan.ends_at_blank_line = chat.is_base && !sampling.ignore_end;
   if (!tells_apart(chat, sampling)) return plan;
-  plan.reasoning = chat.reasoning;
+  plan.markers = chat.reasoning;
   plan.max_reasoning_tokens = options.think == Think::kOff ? 0 : options.think_tokens;
   return plan;
 }
@@ -45,14 +46,15 @@ BlankLine find_blank_line(std::string_view text) {
 
 }  // namespace
 
-Result<ReplyPlan> plan_reply(const Tokenizer& tokenizer, const ChatTemplate& chat, const Prompt& prompt,
-                             const SamplingOptions& sampling, const ChatOptions& options) {
+ChatOptions chosen_chat(ChatOptions options, int64_t window_tokens) {
+  if (options.think_tokens == ChatOptions::kAuto) options.think_tokens = std::min(kThinkTokens, window_tokens / 4);
+  return options;
+}
+
+ReplyPlan plan_reply(const ChatTemplate& chat, const Prompt& prompt, const SamplingOptions& sampling,
+                     const ChatOptions& options) {
   ReplyPlan plan = plan_of(chat, sampling, options);
-  if (plan.reasoning == nullptr) return plan;
-  plan.reasoning_is_open = prompt.reasoning_is_open;
-  TRY_ASSIGN(plan.closing, tokenizer.encode_special(closing_text(*chat.reasoning), /*at_start=*/false));
-  if (int64_t(plan.closing.size()) > kClosingTokens)
-    return Status{Code::kInternal, "the closing of a reasoning has more tokens than are planned"};
+  if (!plan.markers.empty()) plan.at_begin = prompt.reasoning;
   return plan;
 }
 
@@ -65,65 +67,75 @@ std::string reply_size_options(const ChatTemplate& chat, const SamplingOptions& 
 }
 
 Reply::Reply(const Tokenizer& tokenizer, const ReplyPlan& plan, const ReplyCallbacks& callbacks)
-    : tokenizer_(tokenizer), plan_(plan), callbacks_(callbacks), splitter_(plan.reasoning, plan.reasoning_is_open) {
+    : tokenizer_(tokenizer), plan_(plan), callbacks_(callbacks), splitter_(plan.markers, plan.at_begin) {
   if (plan.sampling.max_new_tokens == 0) out_.finish_reason = "length";
 }
 
 // Why the reasoning is to be closed from outside; "": it is not.
 std::string Reply::why_over(int32_t drawn) const {
-  if (splitter_.at() != At::kReasoning) return "";
+  if (splitter_.at() != At::kReasoning || is_cut()) return "";
   if (tokenizer_.is_end(drawn)) return "end";
-  const bool closes_itself = tokenizer_.token_bytes(drawn, /*special=*/true) == plan_.reasoning->close;
+  const bool closes_itself = tokenizer_.token_bytes(drawn, /*special=*/true) == splitter_.open()->close;
   return out_.reasoning_tokens >= plan_.max_reasoning_tokens && !closes_itself ? "length" : "";
 }
 
 // The reasoning is closed as if the model had done so: then it answers.
 int32_t Reply::next(int32_t drawn) {
-  if (n_closing_ == 0) {
-    const std::string why = why_over(drawn);
-    if (why.empty()) return drawn;
+  if (const std::string why = why_over(drawn); !why.empty()) {
+    auto closing = tokenizer_.encode_special(closing_text(*splitter_.open()), /*at_start=*/false);
+    CHECK(closing.ok() && int64_t(closing.value().size()) <= kClosingTokens);
+    closing_ = std::move(closing).value();
     out_.reasoning_finish_reason = why;
     splitter_.drop_unfinished();
   }
-  return n_closing_ < plan_.closing.size() ? plan_.closing[n_closing_++] : drawn;
+  return is_being_closed() ? closing_[n_closing_++] : drawn;
 }
 
 int32_t Reply::take(int32_t drawn) {
   const size_t n_closed = n_closing_;
   const int32_t token = next(drawn);
-  const At was = splitter_.at();
   ++out_.timings.predicted_n;
   if (!plan_.sampling.ignore_end && tokenizer_.is_end(token)) {
     out_.finish_reason = "stop";
     return token;
   }
+  const At was = splitter_.at();
+  const size_t reasoning_before = out_.reasoning.size();
   take_bytes(token);
-  if (was == At::kReasoning || splitter_.at() == At::kReasoning || n_closing_ > n_closed)
-    out_.reasoning_tokens = out_.timings.predicted_n;
-  if (was == At::kReasoning && splitter_.at() == At::kAnswer && out_.reasoning_finish_reason.empty())
-    out_.reasoning_finish_reason = "stop";
+  note_reasoning(was, n_closing_ > n_closed, reasoning_before);
   if (goes_on() && is_at_limit()) out_.finish_reason = "length";
   return token;
+}
+
+// What is opened again behind a reasoning that was cut counts as answer.
+void Reply::note_reasoning(At was, bool closes, size_t reasoning_before) {
+  if (is_cut() && !closes) return;
+  const bool is_open = splitter_.at() == At::kReasoning;
+  if (!closes && was != At::kReasoning && !is_open && out_.reasoning.size() == reasoning_before) return;
+  out_.reasoning_tokens = out_.timings.predicted_n;
+  n_start_bytes_ = n_kept_bytes_ = 0;
+  if (!is_cut()) out_.reasoning_finish_reason = is_open ? "" : "stop";
 }
 
 void Reply::take_bytes(int32_t token) {
   const At was = splitter_.at();
   const std::string bytes = tokenizer_.token_bytes(token, /*special=*/false);
-  const int64_t n = out_.timings.predicted_n;
-  if (was == At::kStart && n <= plan_.sampling.max_new_tokens) n_start_bytes_ += bytes.size();
+  const bool is_kept = n_answer() <= plan_.sampling.max_new_tokens;
+  if (was == At::kStart) n_start_bytes_ += bytes.size();
+  if (was == At::kStart && is_kept) n_kept_bytes_ += bytes.size();
   ReasoningSplitter::Parts parts =
       bytes.empty() ? splitter_.push_special(tokenizer_.token_bytes(token, /*special=*/true)) : splitter_.push(bytes);
-  if (splitter_.at() == At::kStart && n >= kOpeningTokens) parts = splitter_.settle();
+  if (splitter_.at() == At::kStart && n_answer() >= kOpeningTokens && !is_being_closed()) parts = splitter_.settle();
   // The answer has begun with what was held back, which may be more than it may have.
-  if (was == At::kStart && splitter_.at() == At::kAnswer && n > plan_.sampling.max_new_tokens)
-    parts.answer.resize(std::min(parts.answer.size(), n_start_bytes_));
+  if (was == At::kStart && splitter_.at() == At::kAnswer && !is_kept)
+    parts.answer.resize(parts.answer.size() - std::min(parts.answer.size(), n_start_bytes_ - n_kept_bytes_));
   tell(parts);
 }
 
 bool Reply::is_at_limit() const {
-  const int64_t n = out_.timings.predicted_n;
-  if (n >= plan_.max_tokens()) return true;
-  return splitter_.at() == At::kAnswer && n - out_.reasoning_tokens >= plan_.sampling.max_new_tokens;
+  if (out_.timings.predicted_n >= plan_.max_tokens()) return true;
+  if (is_being_closed() || n_answer() < plan_.sampling.max_new_tokens) return false;
+  return is_cut() || splitter_.at() == At::kAnswer;
 }
 
 void Reply::emit(const std::string& piece, std::string& text, const TextCallback& callback) {

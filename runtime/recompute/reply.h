@@ -20,22 +20,22 @@ struct ReplyPlan {
   // The markers around a reasoning, and white space beside them, have at most so many tokens in all.
   static constexpr int64_t kMarkerTokens = 64;
 
-  SamplingOptions sampling;  // max_new_tokens: of the answer
-  // Of a model that reasons; nullptr: all is answer.
-  const ReasoningMarkers* reasoning = nullptr;
-  bool reasoning_is_open = false;  // the prompt ends within it
+  SamplingOptions sampling;      // max_new_tokens: of the answer
+  MarkerList markers = {};       // of a model that reasons; empty: all is answer
+  ReasoningState at_begin = {};  // at the prompt's end
   int64_t max_reasoning_tokens = 0;
-  std::vector<int32_t> closing = {};  // ends the reasoning from outside
-  bool ends_at_blank_line = false;    // the answer, once it has something to read
+  bool ends_at_blank_line = false;  // the answer, once it has something to read
 
   int64_t max_tokens() const {
-    return sampling.max_new_tokens + (reasoning == nullptr ? 0 : max_reasoning_tokens + kMarkerTokens);
+    return sampling.max_new_tokens + (markers.empty() ? 0 : max_reasoning_tokens + kMarkerTokens);
   }
 };
 
-// Of a reply to a prompt that the template made.
-Result<ReplyPlan> plan_reply(const Tokenizer& tokenizer, const ChatTemplate& chat, const Prompt& prompt,
-                             const SamplingOptions& sampling, const ChatOptions& options);
+// The options with kAuto replaced.
+ChatOptions chosen_chat(ChatOptions options, int64_t window_tokens);
+// Of a reply to a prompt that the template made, by chosen options.
+ReplyPlan plan_reply(const ChatTemplate& chat, const Prompt& prompt, const SamplingOptions& sampling,
+                     const ChatOptions& options);
 // The most tokens of any reply, before its prompt is known: max_tokens() of its plan.
 int64_t most_reply_tokens(const ChatTemplate& chat, const SamplingOptions& sampling, const ChatOptions& options);
 // The options that make a reply shorter, for advice.
@@ -56,10 +56,13 @@ class Reply {
  private:
   using At = ReasoningSplitter::At;
 
-  int32_t next(int32_t drawn);
+  bool is_cut() const { return !closing_.empty(); }
+  bool is_being_closed() const { return n_closing_ < closing_.size(); }
   std::string why_over(int32_t drawn) const;
+  int32_t next(int32_t drawn);
   void take_bytes(int32_t token);
-  void settle_start(At was);
+  void note_reasoning(At was, bool closes, size_t reasoning_before);
+  int64_t n_answer() const { return out_.timings.predicted_n - out_.reasoning_tokens; }
   bool is_at_limit() const;
   void tell(const ReasoningSplitter::Parts& parts);
   void tell_answer(const std::string& text);
@@ -71,9 +74,11 @@ class Reply {
   GenerateResult out_;
   ReasoningSplitter splitter_;
   TextStream reasoning_, answer_;
-  size_t n_closing_ = 0;  // tokens of plan_.closing that were taken
-  // Bytes of the first max_new_tokens, while nothing tells whether they are reasoning; an answer is cut there.
-  size_t n_start_bytes_ = 0;
+  std::vector<int32_t> closing_;  // what closes the reasoning from outside; empty: nothing does
+  size_t n_closing_ = 0;          // of it, tokens that were taken
+  // Bytes since nothing tells whether they are reasoning, and those of the first max_new_tokens; an answer is cut
+  // there.
+  size_t n_start_bytes_ = 0, n_kept_bytes_ = 0;
   std::string held_;               // of the answer: what may be a blank line
   bool has_something_ = false;     // to read, in the answer
   bool is_at_blank_line_ = false;  // the answer has ended there

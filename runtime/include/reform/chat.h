@@ -23,7 +23,10 @@ struct ChatOptions {
   // kOn and kOff set the template's variables enable_thinking and thinking, unless `variables` has them, and open or
   // close the reasoning in the prompt where the template then does not.
   Think think = Think::kAuto;
-  int64_t think_tokens = 1024;  // of reasoning at most; then it is closed, and the answer begins
+  static constexpr int64_t kAuto = -1;
+  // Of reasoning at most; then it is closed, and the answer begins. kAuto: 1,024, or a quarter of the model's window if
+  // that is less.
+  int64_t think_tokens = kAuto;
 
   REFORM_API Status validate() const;
 };

@@ -312,7 +312,7 @@ typedef struct reform_ask_options {
    * clock's. */
   const char *chat_variables, *chat_date;
   int32_t think;            /* REFORM_THINK_AUTO, …: whether a model that can reasons first */
-  int64_t think_tokens;     /* of reasoning at most */
+  int64_t think_tokens;     /* of reasoning at most; -1: auto */
   reform_text_fn reasoning; /* as text, for the reasoning, which comes before it; the same user */
 } reform_ask_options;
 

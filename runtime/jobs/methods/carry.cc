@@ -52,7 +52,7 @@ Result<Session<CacheDecoder>> open_decoder(Ask& ask, const CompressOptions& opti
                                            int64_t n_stored) {
   Engine::Impl& engine = ask.engine;
   const int64_t n_prompt = int64_t(prompt.ids.size());
-  TRY_ASSIGN(const ReplyPlan reply, plan_reply(ask, prompt));
+  const ReplyPlan reply = plan_reply(ask, prompt);
   const ModelShape& shape = engine.model->shape();
   const SessionNeeds needs =
       engine.needs_of_all(Decoder::limits(shape, *engine.device, n_prompt, reply.max_tokens(), n_stored),

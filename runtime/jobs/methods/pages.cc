@@ -121,7 +121,7 @@ struct PageDecoder {
 Result<Session<PageDecoder>> open_decoder(Ask& ask, const PlacedPrompt& placed, int64_t n_stored) {
   Engine::Impl& engine = ask.engine;
   const int64_t n_prompt = int64_t(placed.behind.size());
-  TRY_ASSIGN(const ReplyPlan reply, plan_reply(ask, placed.prompt));
+  const ReplyPlan reply = plan_reply(ask, placed.prompt);
   const ModelShape& shape = engine.model->shape();
   const SessionNeeds needs = engine.needs_of_all(
       Decoder::limits(shape, *engine.device, n_prompt, reply.max_tokens(), n_stored), store_beside(ask),

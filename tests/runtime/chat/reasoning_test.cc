@@ -8,11 +8,13 @@ using namespace reform::test;
 
 namespace {
 
-const ReasoningMarkers& markers() { return *find_reasoning_markers("</think>"); }
+const MarkerList kThink = find_reasoning_markers("</think>");
+
+ReasoningState begun(bool is_open) { return {false, is_open ? kThink[0] : nullptr}; }
 
 // "reasoning|answer", however the reply is cut into pieces of n bytes.
 std::string split(const std::string& reply, bool is_open, size_t n) {
-  ReasoningSplitter splitter(&markers(), is_open);
+  ReasoningSplitter splitter(kThink, begun(is_open));
   ReasoningSplitter::Parts all;
   const auto add = [&](const ReasoningSplitter::Parts& parts) {
     all.reasoning += parts.reasoning;
@@ -29,15 +31,23 @@ std::string prompt_of(const std::string& tail, Think think, const std::string& v
   options.think = think, options.variables = variables;
   const std::vector<ChatMessage> asked = {{"user", {{MessagePart::Kind::kQuestion, "<think>", {}}}}};
   const Prompt prompt = take(chat_prompt(model.chat(), *model.tokenizer, asked, options));
-  return model.tokenizer->decode(prompt.ids, true, true) + (prompt.reasoning_is_open ? "(open)" : "");
+  return model.tokenizer->decode(prompt.ids, true, true) + (prompt.reasoning.open != nullptr ? "(open)" : "");
 }
 
 }  // namespace
 
 TEST_CASE("reasoning: a template's source tells which markers its model writes", "[runtime][chat]") {
-  CHECK(find_reasoning_markers("{{ content.split('</think>')[-1] }}")->open == "<think>");
-  CHECK(find_reasoning_markers("a[THINK]b")->close == "[/THINK]");
-  CHECK(find_reasoning_markers("{{ thinking }} think") == nullptr);
+  CHECK(find_reasoning_markers("{{ content.split('</think>')[-1] }}")[0]->open == "<think>");
+  CHECK(find_reasoning_markers("a[THINK]b")[0]->close == "[/THINK]");
+  CHECK(find_reasoning_markers("{{ thinking }} think").empty());
+  const MarkerList two = find_reasoning_markers("<think></think><thinking>");
+  REQUIRE(two.size() == 2);
+  const ReasoningState state = reasoning_at_end(jinja::Text("<think></think><thinking>"), two);
+  CHECK(state.open == two[1]);
+  ReasoningSplitter splitter(two, state);
+  CHECK(splitter.push(" a</think></thinking>b").reasoning == "a</think>");
+  ReasoningSplitter other(two, {});
+  CHECK(other.push("<thinking>a</thinking>b").reasoning == "a");
 }
 
 TEST_CASE("reasoning: it is told from the answer, however the reply comes in pieces", "[runtime][chat]") {
@@ -58,7 +68,9 @@ TEST_CASE("reasoning: it is told from the answer, however the reply comes in pie
                         {" \n", false, "| \n"},
                         {"a </th b < /think> c </thin", true, "a </th b < /think> c </thin|"},
                         {"cut off \n", true, "cut off|"},
-                        {"a</think>b</think>c", true, "a|b</think>c"}};
+                        {"a</think>b</think>c", true, "a|b</think>c"},
+                        {"<think>a</think>\n<think>b</think> c", false, "a\n\nb|c"},
+                        {"</think></think> c", false, "|c"}};
   for (const Case& c : cases) {
     CAPTURE(c.reply, c.is_open);
     for (size_t n = 1; n < 12; ++n) CHECK(split(c.reply, c.is_open, n) == c.parts);
@@ -66,7 +78,7 @@ TEST_CASE("reasoning: it is told from the answer, however the reply comes in pie
 }
 
 TEST_CASE("reasoning: markers that are special tokens are known by their text", "[runtime][chat]") {
-  ReasoningSplitter splitter(&markers(), false);
+  ReasoningSplitter splitter(kThink, {});
   CHECK(splitter.push_special("<|im_start|>").answer.empty());
   splitter.push_special("<think>");
   CHECK(splitter.at() == ReasoningSplitter::At::kReasoning);
@@ -74,7 +86,7 @@ TEST_CASE("reasoning: markers that are special tokens are known by their text", 
   splitter.push_special("</think>");
   CHECK(splitter.push("yes").answer == "yes");
   CHECK(splitter.push_special("<think>").answer.empty());
-  ReasoningSplitter plain(nullptr, false);
+  ReasoningSplitter plain({}, {});
   CHECK(plain.push("<think>").answer == "<think>");
 }
 

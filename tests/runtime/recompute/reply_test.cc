@@ -18,8 +18,9 @@ struct Bench {
     const ChatTemplate chat = model.chat(name);
     const std::vector<ChatMessage> asked = {{"user", {{MessagePart::Kind::kQuestion, "q", {}}}}};
     const Prompt prompt = take(chat_prompt(chat, *model.tokenizer, asked, options));
-    const ReplyPlan plan = take(plan_reply(*model.tokenizer, chat, prompt, sampling, options));
-    CHECK(plan.max_tokens() <= most_reply_tokens(chat, sampling, options));
+    const ChatOptions chosen = chosen_chat(options, 4096);
+    const ReplyPlan plan = plan_reply(chat, prompt, sampling, chosen);
+    CHECK(plan.max_tokens() == most_reply_tokens(chat, sampling, chosen));
     const ReplyCallbacks callbacks = {[&](const std::string& piece) { return streamed += piece, true; },
                                       [&](const std::string& piece) { return streamed += "(" + piece + ")", true; }};
     Reply reply(*model.tokenizer, plan, callbacks);
@@ -98,6 +99,20 @@ TEST_CASE("reply: a character that the reasoning's limit cuts is told before the
   CHECK(bench.streamed == "(a)(\xef\xbf\xbd)yes");
 }
 
+TEST_CASE("reply: what is opened again after the limit is no answer, and counts for it", "[runtime][reply]") {
+  Bench bench("{{ messages[0].content }}{# <think> #}");
+  bench.options.think = Think::kOff;
+  const std::string opened = "<think>" + std::string(11, '.');  // closed at once
+  GenerateResult said = bench.say(opened + "<think>a</think>\nyes");
+  CHECK(said.text == "yes");
+  CHECK(said.reasoning == "a");
+  CHECK(said.reasoning_tokens == int64_t(opened.size()));
+  bench.sampling.max_new_tokens = 10;
+  said = bench.say(opened + "<think>all night long");
+  CHECK(said.reasoning == "all");
+  CHECK(said.finish_reason == "length");
+}
+
 TEST_CASE("reply: half a marker at the limit is no reasoning", "[runtime][reply]") {
   Bench bench(kThinks);
   bench.options.think_tokens = 3;
@@ -132,8 +147,8 @@ TEST_CASE("reply: of a model that was not taught to chat, an empty line ends the
 TEST_CASE("reply: a caller stops it within the reasoning, too", "[runtime][reply]") {
   const ChatModel model(Templates{{"", kThinks}});
   ReplyPlan plan;
-  plan.reasoning = find_reasoning_markers(kThinks);
-  plan.reasoning_is_open = true, plan.max_reasoning_tokens = 9;
+  plan.markers = find_reasoning_markers(kThinks);
+  plan.at_begin.open = plan.markers[0], plan.max_reasoning_tokens = 9;
   const ReplyCallbacks callbacks = {{}, [](const std::string&) { return false; }};
   Reply reply(*model.tokenizer, plan, callbacks);
   reply.take('a');
