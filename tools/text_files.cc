@@ -1,7 +1,6 @@
 #include "tools/text_files.h"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
 #include <reform/errno_status.h>
 #include <reform/text.h>
 #include <sys/stat.h>
@@ -15,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "tools/glob.h"
 #include "tools/input.h"
 #include "tools/store_places.h"
 
@@ -51,17 +51,6 @@ Result<std::string> read_head(const std::string& path) {
   if (!in.is_open() || in.bad()) return not_there_any_more(path, errno);
   head.resize(size_t(in.gcount()));
   return head;
-}
-
-// `path`: below the directory that was named.
-bool matches(const std::vector<std::string>& globs, const std::string& path) {
-  const std::string name = path.substr(path.rfind('/') + 1);
-  return std::any_of(globs.begin(), globs.end(), [&](std::string_view glob) {
-    while (glob.ends_with('/')) glob.remove_suffix(1);
-    const bool of_path = glob.find('/') != glob.npos;
-    if (glob.starts_with('/')) glob.remove_prefix(1);
-    return ::fnmatch(std::string(glob).c_str(), (of_path ? path : name).c_str(), of_path ? FNM_PATHNAME : 0) == 0;
-  });
 }
 
 class Walk {
@@ -108,8 +97,8 @@ class Walk {
     struct stat info;
     if (::lstat(full.c_str(), &info) != 0) return not_there_any_more(full, errno);
     const bool is_folder = S_ISDIR(info.st_mode);
-    if (matches(choice_.exclude, path)) return {};
-    if (!is_folder && !choice_.include.empty() && !matches(choice_.include, path)) {
+    if (fits_any(choice_.exclude, path, is_folder)) return {};
+    if (!is_folder && !choice_.include.empty() && !fits_any(choice_.include, path, is_folder)) {
       ++n_not_included_;
       return {};
     }
@@ -186,24 +175,10 @@ Status read_list(const TextChoice& choice, const CancelToken& cancel, std::vecto
   return {};
 }
 
-// What fnmatch() would compare character by character, as if it were no pattern.
-bool is_whole(std::string_view glob) {
-  for (size_t i = 0; i < glob.size(); ++i) {
-    if (glob[i] == '\\') {
-      if (++i == glob.size()) return false;
-    } else if (glob[i] == '[') {
-      const bool negated = i + 1 < glob.size() && (glob[i + 1] == '!' || glob[i + 1] == '^');
-      i = glob.find(']', i + (negated ? 3 : 2));  // a ']' that comes first is one of the set
-      if (i == glob.npos) return false;
-    }
-  }
-  return true;
-}
-
 Status check_globs(const TextChoice& choice) {
   for (const auto& [option, globs] : {std::pair("--include", &choice.include), std::pair("--exclude", &choice.exclude)})
     for (const std::string& glob : *globs)
-      if (!is_whole(glob))
+      if (!is_whole_glob(glob))
         return {Code::kUsage, fmt::format("{} '{}': a '[' without its ']', or a '\\' at the end; a '\\' before the '[' "
                                           "takes it as it is",
                                           option, glob)};

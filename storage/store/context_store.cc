@@ -96,7 +96,14 @@ Result<NamedContext> DirectoryStore::find_in(const std::vector<NamedContext>& co
     if (context.role != NamedContext::Role::kCurrent) continue;
     // The context asked for may be the one that could not be read. "Not there" would be wrong, and a second one of its
     // name would be worse.
-    if (which == Which::kCurrent && context.name.empty()) TRY(context.unread);
+    if (which == Which::kCurrent && context.name.empty()) {
+      TRY(context.unread);
+      return Status{
+          Code::kCorrupt,
+          fmt::format("\"{}\" is no context in {}, unless it is the damaged one whose name cannot be read any "
+                      "more, {}; `reform rm {}` removes that",
+                      name, dir_.path(), context.id, context.id)};
+    }
     names.push_back(fmt::format("\"{}\"", context.name.empty() ? context.id : context.name));
   }
   if (which == Which::kReplacement)

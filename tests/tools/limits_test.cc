@@ -119,9 +119,10 @@ TEST_CASE("ulimit -n: a removal that is not finished says what it has done", "[t
   const Limited b;
   bool was_unfinished = false;
   const auto is_gone_now = [&] { return Json::parse(b.run({"contexts", "--json"}).out)["contexts"].empty(); };
-  for (int n = 4; n <= 9; ++n) {
+  for (int n = 4; n <= 10; ++n) {
     if (is_gone_now()) REQUIRE(b.ingest("").exit_code == 0);
-    const CommandResult r = b.shell("ulimit -n " + std::to_string(n) + "; $REFORM rm c < /dev/null");
+    const CommandResult r = b.shell("exec < /dev/null; ulimit -n " + std::to_string(n) + "; $REFORM rm c");
+    if (r.exit_code == 127) continue;  // not even the program could be loaded
     INFO(n << ": " << r.err);
     const bool is_gone = is_gone_now();
     CHECK((r.exit_code == 0 ? is_gone : r.exit_code == 13));
