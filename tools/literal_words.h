@@ -1,5 +1,5 @@
-// Words of the command line that CLI11 would not take as they are: it reads [a,b] as the list of a and b, and after
-// some positional arguments or options `--` as one of them.
+// Words of the command line that CLI11 would not take as they are: it reads [a,b] as the list of a and b, after some
+// positional arguments or options `--` as one of them, and the word behind `--store=` as the value.
 #pragma once
 
 #include <set>

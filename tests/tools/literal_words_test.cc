@@ -57,6 +57,19 @@ TEST_CASE("words in brackets are names, files, globs and questions, and no lists
   CHECK(open.err.find("[]") != std::string::npos);
 }
 
+TEST_CASE("an option with nothing behind its '=' has an empty value, and no word of its neighbour's", "[tools]") {
+  const std::set<std::string> options = {"--store", "-m", "--system"};
+  CHECK(reform::tool::marked({"rm", "--store=", "k"}, options) == Args{"rm", "--store", "", "k"});
+  CHECK(reform::tool::marked({"rm", "--json=", "--", "--store="}, options) == Args{"rm", "--json=", "\x01--store="});
+  CHECK(reform::tool::marked({"ask", "--system=", "--", "-q"}, options) == Args{"ask", "--system", "", "\x01-q"});
+  const Sandbox b;
+  for (const Args& args : {Args{"contexts", "--store=", "--json"}, Args{"rm", "--store=", "k", "l"}}) {
+    const CommandResult r = b.run(args);
+    CHECK(r.exit_code == 2);
+    CHECK(r.err.find("--store: must not be empty") != std::string::npos);
+  }
+}
+
 TEST_CASE("after -- nothing is an option, wherever it stands", "[tools]") {
   const Bench b;
   const std::string text = b.write("text", "The mill stands by the river.");
@@ -98,10 +111,10 @@ TEST_CASE("after -- nothing is an option, wherever it stands", "[tools]") {
 
 TEST_CASE("marks on words are taken off again, whatever the words are", "[tools]") {
   using reform::tool::marked, reform::tool::without_marks;
-  CHECK(marked({"ask", "y", "why?"}) == Args{"ask", "y", "why?"});
-  CHECK(marked({"rm", "a", "--", "-b"}).size() == 3);
-  CHECK(marked({"rm", "-qm", "--", "-b"}, {"-m"}) == Args{"rm", "-qm", "--", "-b"});
-  CHECK(marked({"rm", "-mq", "--", "-b"}, {"-m"}).size() == 3);
+  CHECK(reform::tool::marked({"ask", "y", "why?"}) == Args{"ask", "y", "why?"});
+  CHECK(reform::tool::marked({"rm", "a", "--", "-b"}).size() == 3);
+  CHECK(reform::tool::marked({"rm", "-qm", "--", "-b"}, {"-m"}) == Args{"rm", "-qm", "--", "-b"});
+  CHECK(reform::tool::marked({"rm", "-mq", "--", "-b"}, {"-m"}).size() == 3);
   CHECK(without_marks(marked({"[a,b]"})[0]) == "[a,b]");
-  CHECK(marked({"[a]\x01"}) != marked({"[a]"}));
+  CHECK(reform::tool::marked({"[a]\x01"}) != marked({"[a]"}));
 }
