@@ -152,6 +152,9 @@ Status Disk::sync_directory(const std::string& path) const {
 Status Disk::remove_tree(const std::string& path) const {
   TRY_ASSIGN(const bool is_there, path_exists(path));
   if (!is_there) return {};
+  std::error_code no_link;
+  if (std::filesystem::is_symlink(path, no_link))  // what it leads to is not ours to remove
+    return disk_status(files_->DeleteFile(path, {}, nullptr), "remove", path);
   TRY_ASSIGN(const auto names, list_directory(path));
   for (const std::string& name : names) {
     const std::string inside = path + "/" + name;

@@ -5,6 +5,7 @@
 
 #include "storage/disk/disk.h"
 #include "storage/disk/files.h"
+#include "tests/support/files.h"
 #include "tests/support/temp_dir.h"
 
 using namespace reform;
@@ -43,6 +44,16 @@ TEST_CASE("what the system refuses RocksDB is told in our words: what, where, wh
   const IOStatus capped = IOStatus::NoSpace("no room below the store's cap (--max-store-bytes)");
   CHECK(system_refusal(capped).ok());
   CHECK(words_of(capped) == "no room below the store's cap (--max-store-bytes)");
+}
+
+TEST_CASE("a tree that is a link is removed, and not what it leads to", "[storage]") {
+  const TempDir dir;
+  std::filesystem::create_directory(dir.path("outside"));
+  write_file(dir.path("outside/file"), "kept");
+  std::filesystem::create_symlink("outside", dir.path("link"));
+  REQUIRE(Disk::plain()->remove_tree(dir.path("link")).ok());
+  CHECK_FALSE(std::filesystem::is_symlink(dir.path("link")));
+  CHECK(read_file(dir.path("outside/file")) == "kept");
 }
 
 TEST_CASE("only what has no name is missing: what the system refuses to look at may be there", "[storage]") {
