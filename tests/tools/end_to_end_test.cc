@@ -244,6 +244,20 @@ TEST_CASE("what cannot be read or does not belong is refused with its own code",
   CHECK(tool.run({"ask", "d", "d", "why?"}).exit_code == 2);  // named twice
 }
 
+TEST_CASE("damage that RocksDB has an assertion for is an error like any other", "[tools]") {
+  const Sandbox b;
+  REQUIRE(b.run(b.ingest_args("c", {b.write("text", "The mill stands by the river.")})).exit_code == 0);
+  std::string log;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(b.path("data")))
+    if (entry.path().filename().string().starts_with("MANIFEST-")) log = entry.path();
+  const std::string bytes = reform::test::read_file(log);
+  reform::test::write_file(log, bytes + bytes.substr(0, 100));
+  const CommandResult r = b.run({"verify", "c", "--json"});
+  INFO(r.err);
+  CHECK(r.exit_code == 9);
+  CHECK(Json::parse(r.out)["schema_version"] == 1);
+}
+
 TEST_CASE("generate: the same seed gives the same text, streamed and in --json alike", "[tools]") {
   const Tool tool;
   const Args base = {"generate", "--model", model("llama3"), "-n", "12", "--temp", "0.9", "--seed", "7", "a river"};
