@@ -29,12 +29,18 @@ class Utf8Locale {
 
 // Behind the ']' of the set that begins at `begin`; npos: it has none.
 size_t set_end(std::string_view glob, size_t begin) {
-  const bool negated = begin + 1 < glob.size() && (glob[begin + 1] == '!' || glob[begin + 1] == '^');
-  const size_t end = glob.find(']', begin + (negated ? 3 : 2));  // a ']' that comes first is one of the set
-  return end == glob.npos ? end : end + 1;
+  size_t at = begin + 1;
+  if (at < glob.size() && (glob[at] == '!' || glob[at] == '^')) ++at;
+  for (bool first = true; at < glob.size(); ++at, first = false) {  // a ']' that comes first is one of the set
+    if (glob[at] == ']' && !first) return at + 1;
+    if (!glob.substr(at).starts_with("[:")) continue;
+    const size_t class_end = glob.find(":]", at + 2);
+    if (class_end != glob.npos) at = class_end + 1;
+  }
+  return glob.npos;
 }
 
-// POSIX, extended.
+// POSIX, extended. "": it has none, since a '\\' within a set is a character there.
 std::string as_regex(std::string_view glob) {
   std::string regex = "^";
   for (size_t i = 0; i < glob.size(); ++i) {
@@ -44,6 +50,7 @@ std::string as_regex(std::string_view glob) {
       regex += '.';
     } else if (glob[i] == '[') {
       std::string set(glob.substr(i, set_end(glob, i) - i));
+      if (set.find('\\') != set.npos) return "";
       i += set.size() - 1;
       if (set[1] == '!') set[1] = '^';
       regex += set;
@@ -59,7 +66,7 @@ std::string as_regex(std::string_view glob) {
 // True, too, where the C library knows no such set: ranges beyond ASCII (glibc 2.36).
 bool may_fit_regex(const std::string& regex, const std::string& name) {
   regex_t compiled;
-  if (::regcomp(&compiled, regex.c_str(), REG_EXTENDED | REG_NOSUB) != 0) return true;
+  if (regex.empty() || ::regcomp(&compiled, regex.c_str(), REG_EXTENDED | REG_NOSUB) != 0) return true;
   const bool fits = ::regexec(&compiled, name.c_str(), 0, nullptr, 0) == 0;
   ::regfree(&compiled);
   return fits;

@@ -176,6 +176,10 @@ Status read_list(const TextChoice& choice, const CancelToken& cancel, std::vecto
 }
 
 Status check_globs(const TextChoice& choice) {
+  for (const std::string& glob : choice.include)
+    if (glob.ends_with('/'))
+      return {Code::kUsage,
+              fmt::format("--include '{}': files alone are included; name {}* for those in there", glob, glob)};
   for (const auto& [option, globs] : {std::pair("--include", &choice.include), std::pair("--exclude", &choice.exclude)})
     for (const std::string& glob : *globs)
       if (!is_whole_glob(glob))

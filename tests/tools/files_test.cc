@@ -192,6 +192,7 @@ TEST_CASE("a directory: its texts in the order of their paths, the rest left out
     CHECK(bad.exit_code == 2);
     CHECK(bad.err.find("--exclude '" + std::string(glob) + "'") != std::string::npos);
   }
+  CHECK(f.run(f.ingest_args("none", {"-r", tree, "--include", "old/"})).exit_code == 2);
   for (const char* glob : {"[]a]*", "[!x]", "\\[a"})
     CHECK(f.run(f.ingest_args("none", {"-r", tree, "--include", glob})).err.find("'['") == std::string::npos);
   f.write("wide/text", std::string("T\0h\0e\0 \0m\0i\0l\0l\0", 16));

@@ -16,7 +16,9 @@ TEST_CASE("globs: patterns fit names or paths, by characters, and directories al
                         {"[é]*", "é.txt", false, true},       {"[!é]*", "è.txt", false, true},
                         {"[日é].txt", "日.txt", false, true}, {"[[:alpha:]].txt", "日.txt", false, true},
                         {"[à-ÿ].txt", "é.txt", false, true},  {"[à-è].txt", "é.txt", false, false},
-                        {"?.txt", "\xe9.txt", false, true},   {"*.txt", "\xe9.txt", false, true}};
+                        {"[\\]]*", "]é.txt", false, true},    {"[[:alpha:]*]é", "*é", false, true},
+                        {"[[:alpha:]*]é", "é", false, false}, {"?.txt", "\xe9.txt", false, true},
+                        {"*.txt", "\xe9.txt", false, true}};
   for (const Case& c : cases) {
     CAPTURE(c.glob, c.path);
     CHECK(fits_any({"none", c.glob}, c.path, c.is_folder) == c.fits);
