@@ -14,6 +14,9 @@ namespace reform::tool {
 class ReplyView {
  public:
   explicit ReplyView(Output& out) : out_(out) {}
+  ~ReplyView() { end_reasoning(); }  // so that an error has a line of its own
+  ReplyView(const ReplyView&) = delete;
+  ReplyView& operator=(const ReplyView&) = delete;
 
   ReplyCallbacks callbacks();
   // Ends the lines that were begun. Call it once no callback comes any more.

@@ -4,6 +4,7 @@
 #include <reform/text.h>
 
 #include <algorithm>
+#include <array>
 #include <ctime>
 #include <utility>
 
@@ -28,7 +29,7 @@ std::string valid_text(std::string_view bytes) {
   return text + stream.finish();
 }
 
-// ChatOptions::variables say it themselves.
+// Whether the caller's variables already say it.
 bool sets_thinking(const ChatOptions& options) {
   if (options.variables.empty()) return false;
   const auto given = jinja::value_of_json(options.variables, kOfOptions);
@@ -79,6 +80,16 @@ Result<jinja::Text> render(const ChatTemplate& chat, std::span<const MessageText
   auto text = chat.parsed.render(variables, limits);
   if (!text.ok()) return Status{Code::kUsage, "the chat template refuses the messages: " + text.status().message};
   return text;
+}
+
+// Two renderings that are compared must see the same clock.
+ChatOptions at_one_time(ChatOptions options) {
+  const auto now = chat_date(options.date);
+  if (!options.date.empty() || !now.ok()) return options;
+  std::array<char, 32> written{};
+  std::strftime(written.data(), written.size(), "%Y-%m-%dT%H:%M:%S", &now.value());
+  options.date = written.data();
+  return options;
 }
 
 // Whether the template writes something else when told the opposite.
@@ -244,7 +255,8 @@ Result<jinja::Text> render_chat(const ChatTemplate& chat, const Tokenizer& token
 }
 
 Result<Prompt> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer, std::vector<ChatMessage> messages,
-                           const ChatOptions& options) {
+                           const ChatOptions& given) {
+  const ChatOptions options = at_one_time(given);
   std::vector<MessageText> contents = texts_of(tokenizer, messages);
   auto text = render(chat, contents, messages, options);
   const bool has_system = messages.size() > 1 && messages[0].role == "system";
@@ -267,7 +279,7 @@ Result<Prompt> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer,
 }
 
 std::string thinking_problem(const ChatTemplate& chat, const Tokenizer& tokenizer, const ChatOptions& options) {
-  if (options.think != Think::kOn) return "";
+  if (options.think != Think::kOn || sets_thinking(options)) return "";
   if (chat.reasoning.empty()) {
     return "the chat template names no markers of reasoning that are known here: if the model reasons, that is part of "
            "its answer";

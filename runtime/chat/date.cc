@@ -36,8 +36,8 @@ Result<std::tm> chat_date(const std::string& date) {
 Status ChatOptions::validate() const {
   TRY(chat_date(date));
   if (constexpr auto kRange = ranges::kThinkTokens; think_tokens != kAuto && !kRange.holds(think_tokens)) {
-    return {Code::kUsage,
-            fmt::format("think tokens is {}; expected {} to {}", think_tokens, kRange.least, kRange.most)};
+    return {Code::kUsage, fmt::format("think tokens is {}; expected {} to {}, or -1 for auto", think_tokens,
+                                      kRange.least, kRange.most)};
   }
   if (variables.empty()) return {};
   const auto parsed = jinja::value_of_json(variables, 0);

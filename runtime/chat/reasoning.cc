@@ -76,6 +76,10 @@ ReasoningSplitter::ReasoningSplitter(MarkerList markers, const ReasoningState& p
   if (markers_.empty()) at_ = At::kAnswer;
 }
 
+bool ReasoningSplitter::is_behind_marker() const {
+  return follows_marker_ && held_.find_first_not_of(kWhiteSpace) == held_.npos;
+}
+
 ReasoningSplitter::Parts ReasoningSplitter::push(std::string_view bytes) {
   held_ += bytes;
   return advance();

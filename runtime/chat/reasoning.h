@@ -55,6 +55,7 @@ class ReasoningSplitter {
   Parts finish();
 
   At at() const { return at_; }
+  bool is_behind_marker() const;                          // and the white space that follows it, if any
   const ReasoningMarkers* open() const { return open_; }  // while at kReasoning
 
  private:

@@ -108,7 +108,7 @@ struct Engine::Impl {
   const char* cap_flag() const { return device->is_host() ? "--max-host-memory" : "--max-gpu-memory"; }  // for advice
   std::string cache_dir() const;
   // The chat template, for a call that needs one, during its turn. The first call finds what ends an answer, and says
-  // what is odd about the template.
+  // what is odd about the template; each says what is odd about what is asked of it.
   Result<const ChatTemplate*> chat_for_prompt(const ChatOptions& asked);
   Status take_weights();
   // Prepares the step that a decode repeats. Called when the engine is opened, so that the driver takes its memory

@@ -48,7 +48,7 @@ AskOptions chosen_options(AskOptions options, const MethodTraits& method, std::s
   const int64_t late_tokens = n_params < 1'000'000'000 ? 256 : n_params < 4'000'000'000 ? 1024 : 2048;
   if (options.gather_tokens == GatherOptions::kAuto && !method.fills_window)
     options.gather_tokens = late ? late_tokens : kPaperTokens;
-  options.chat = chosen_chat(std::move(options.chat), engine.model->shape().trained_window_tokens);
+  options.chat = chosen_chat(std::move(options.chat), options.sampling, engine.model->shape().trained_window_tokens);
   if (options.edge_tokens == GatherOptions::kAuto) options.edge_tokens = late ? 0 : kPaperEdge;
   if (options.rounds == GatherOptions::kAuto)
     options.rounds = late && options.gather_tokens >= kTwoRoundsTokens ? 2 : 1;

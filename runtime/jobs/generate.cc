@@ -25,7 +25,8 @@ Result<Task> chat_task(Engine::Impl& engine, const std::string& prompt, const Ge
   TRY_ASSIGN(const ChatTemplate* chat, engine.chat_for_prompt(options.chat_options));
   TRY_ASSIGN(Prompt assembled,
              assemble_prompt(tokenizer, *chat, {options.system, ""}, {}, prompt, options.chat_options));
-  const ChatOptions chosen = chosen_chat(options.chat_options, engine.model->shape().trained_window_tokens);
+  const ChatOptions chosen =
+      chosen_chat(options.chat_options, options.sampling, engine.model->shape().trained_window_tokens);
   const ReplyPlan reply = plan_reply(*chat, assembled, options.sampling, chosen);
   return Task{std::move(assembled.ids), reply, reply_size_options(*chat, options.sampling, chosen)};
 }

@@ -17,7 +17,7 @@ struct Reason {
 constexpr Reason kReasons[] = {
     {"end",
      "the answer's first token ended the model's turn; other words, another model or a temperature above 0 may help"},
-    {"blank", "the model wrote white space or special tokens only"},
+    {"blank", "the model wrote white space, special tokens or more reasoning only"},
     {"length", "the limit on new tokens came before any readable text"},
     {"cancelled", "it was stopped before any readable text came"},
     {"unanswered", "the model finds the answer in no chunk of the text"},

@@ -31,23 +31,33 @@ ReplyPlan plan_of(const ChatTemplate& chat, const SamplingOptions& sampling, con
   return plan;
 }
 
-// Where a line of white space alone begins with its line end, or such a line may begin; npos: nowhere.
+// The first line end that a blank line follows, or may follow once more text has come.
 struct BlankLine {
-  size_t begin;
+  size_t begin;  // npos: there is none
   bool is_whole;
 };
 BlankLine find_blank_line(std::string_view text) {
   for (size_t at = text.find('\n'); at != text.npos; at = text.find('\n', at + 1)) {
-    const size_t next = text.find_first_not_of(" \t\r", at + 1);
-    if (next == text.npos || text[next] == '\n') return {at, next != text.npos};
+    const size_t end = text.find('\n', at + 1);
+    if (is_blank(text.substr(at + 1, end == text.npos ? end : end - at - 1))) return {at, end != text.npos};
   }
   return {text.npos, false};
 }
 
+// Where the first line begins that is not blank; the end: there is none.
+size_t first_line(std::string_view text) {
+  size_t begin = 0;
+  for (size_t end = text.find('\n'); end != text.npos && is_blank(text.substr(begin, end - begin));
+       end = text.find('\n', begin))
+    begin = end + 1;
+  return is_blank(text.substr(begin)) ? text.size() : begin;
+}
+
 }  // namespace
 
-ChatOptions chosen_chat(ChatOptions options, int64_t window_tokens) {
-  if (options.think_tokens == ChatOptions::kAuto) options.think_tokens = std::min(kThinkTokens, window_tokens / 4);
+ChatOptions chosen_chat(ChatOptions options, const SamplingOptions& sampling, int64_t window_tokens) {
+  const int64_t left = std::max<int64_t>(window_tokens - sampling.max_new_tokens, 0);
+  if (options.think_tokens == ChatOptions::kAuto) options.think_tokens = std::min(kThinkTokens, left / 4);
   return options;
 }
 
@@ -73,7 +83,7 @@ Reply::Reply(const Tokenizer& tokenizer, const ReplyPlan& plan, const ReplyCallb
 
 // Why the reasoning is to be closed from outside; "": it is not.
 std::string Reply::why_over(int32_t drawn) const {
-  if (splitter_.at() != At::kReasoning || is_cut()) return "";
+  if (splitter_.at() != At::kReasoning || is_over_) return "";
   if (tokenizer_.is_end(drawn)) return "end";
   const bool closes_itself = tokenizer_.token_bytes(drawn, /*special=*/true) == splitter_.open()->close;
   return out_.reasoning_tokens >= plan_.max_reasoning_tokens && !closes_itself ? "length" : "";
@@ -85,6 +95,7 @@ int32_t Reply::next(int32_t drawn) {
     auto closing = tokenizer_.encode_special(closing_text(*splitter_.open()), /*at_start=*/false);
     CHECK(closing.ok() && int64_t(closing.value().size()) <= kClosingTokens);
     closing_ = std::move(closing).value();
+    is_over_ = true;
     out_.reasoning_finish_reason = why;
     splitter_.drop_unfinished();
   }
@@ -100,48 +111,54 @@ int32_t Reply::take(int32_t drawn) {
     return token;
   }
   const At was = splitter_.at();
-  const size_t reasoning_before = out_.reasoning.size();
-  take_bytes(token);
-  note_reasoning(was, n_closing_ > n_closed, reasoning_before);
+  ReasoningSplitter::Parts parts = take_bytes(token);
+  const bool closes = n_closing_ > n_closed;
+  if (closes || (!is_over_ && (is_reasoning(was) || !parts.reasoning.empty()))) {
+    out_.reasoning_tokens = out_.timings.predicted_n;
+    excess_bytes_ = 0;
+    if (!closes) out_.reasoning_finish_reason = splitter_.at() == At::kReasoning ? "" : "stop";
+    const bool is_closed = splitter_.at() != At::kReasoning;
+    is_over_ = is_over_ || (is_closed && out_.reasoning_tokens >= plan_.max_reasoning_tokens);
+  }
+  if (was == At::kStart && splitter_.at() == At::kAnswer) cut_start(parts);
+  tell(parts);
   if (goes_on() && is_at_limit()) out_.finish_reason = "length";
   return token;
 }
 
-// What is opened again behind a reasoning that was cut counts as answer.
-void Reply::note_reasoning(At was, bool closes, size_t reasoning_before) {
-  if (is_cut() && !closes) return;
-  const bool is_open = splitter_.at() == At::kReasoning;
-  if (!closes && was != At::kReasoning && !is_open && out_.reasoning.size() == reasoning_before) return;
-  out_.reasoning_tokens = out_.timings.predicted_n;
-  n_start_bytes_ = n_kept_bytes_ = 0;
-  if (!is_cut()) out_.reasoning_finish_reason = is_open ? "" : "stop";
+// Whether the token just taken is of the reasoning: in it, or of its markers and the white space beside them.
+bool Reply::is_reasoning(At was) const {
+  return was == At::kReasoning || splitter_.at() == At::kReasoning ||
+         (splitter_.at() == At::kStart && splitter_.is_behind_marker() && out_.reasoning_tokens > 0);
 }
 
-void Reply::take_bytes(int32_t token) {
+ReasoningSplitter::Parts Reply::take_bytes(int32_t token) {
   const At was = splitter_.at();
   const std::string bytes = tokenizer_.token_bytes(token, /*special=*/false);
-  const bool is_kept = n_answer() <= plan_.sampling.max_new_tokens;
-  if (was == At::kStart) n_start_bytes_ += bytes.size();
-  if (was == At::kStart && is_kept) n_kept_bytes_ += bytes.size();
+  n_start_tokens_ = was == At::kStart ? n_start_tokens_ + 1 : 0;
+  if (was == At::kStart && n_answer() > plan_.sampling.max_new_tokens) excess_bytes_ += bytes.size();
   ReasoningSplitter::Parts parts =
       bytes.empty() ? splitter_.push_special(tokenizer_.token_bytes(token, /*special=*/true)) : splitter_.push(bytes);
-  if (splitter_.at() == At::kStart && n_answer() >= kOpeningTokens && !is_being_closed()) parts = splitter_.settle();
-  // The answer has begun with what was held back, which may be more than it may have.
-  if (was == At::kStart && splitter_.at() == At::kAnswer && !is_kept)
-    parts.answer.resize(parts.answer.size() - std::min(parts.answer.size(), n_start_bytes_ - n_kept_bytes_));
-  tell(parts);
+  if (n_start_tokens_ >= kOpeningTokens && !is_being_closed()) parts.answer += splitter_.settle().answer;
+  return parts;
+}
+
+// While nothing told whether a reasoning opens, the answer may have become longer than it may be.
+void Reply::cut_start(ReasoningSplitter::Parts& parts) {
+  parts.answer.resize(parts.answer.size() - std::min(parts.answer.size(), excess_bytes_));
 }
 
 bool Reply::is_at_limit() const {
   if (out_.timings.predicted_n >= plan_.max_tokens()) return true;
   if (is_being_closed() || n_answer() < plan_.sampling.max_new_tokens) return false;
-  return is_cut() || splitter_.at() == At::kAnswer;
+  return is_over_ || splitter_.at() == At::kAnswer;
 }
 
 void Reply::emit(const std::string& piece, std::string& text, const TextCallback& callback) {
-  if (piece.empty() || out_.finish_reason == "cancelled") return;
+  if (piece.empty() || is_refused_) return;
   text += piece;
-  if (callback && !callback(piece) && goes_on()) out_.finish_reason = "cancelled";
+  is_refused_ = callback && !callback(piece);
+  if (is_refused_ && goes_on()) out_.finish_reason = "cancelled";
 }
 
 void Reply::tell(const ReasoningSplitter::Parts& parts) {
@@ -155,7 +172,7 @@ void Reply::tell_answer(const std::string& text) {
   held_ += text;
   size_t end = held_.size();
   if (plan_.ends_at_blank_line) {
-    const size_t begin = has_something_ ? 0 : std::min(held_.find_first_not_of(" \t\r\n"), end);
+    const size_t begin = has_something_ ? 0 : first_line(held_);
     const BlankLine line = find_blank_line(std::string_view(held_).substr(begin));
     if (line.begin != held_.npos) end = begin + line.begin;
     is_at_blank_line_ = line.is_whole;
@@ -167,7 +184,10 @@ void Reply::tell_answer(const std::string& text) {
 }
 
 GenerateResult Reply::finish() {
-  tell(splitter_.finish());
+  ReasoningSplitter::Parts parts = splitter_.finish();
+  if (splitter_.at() == At::kStart) cut_start(parts);
+  if (splitter_.at() == At::kStart && excess_bytes_ > 0 && out_.finish_reason == "stop") out_.finish_reason = "length";
+  tell(parts);
   emit(reasoning_.finish(), out_.reasoning, callbacks_.on_reasoning);
   tell_answer(answer_.finish());
   if (!is_at_blank_line_) emit(held_, out_.text, callbacks_.on_text);

@@ -32,7 +32,7 @@ struct ReplyPlan {
 };
 
 // The options with kAuto replaced.
-ChatOptions chosen_chat(ChatOptions options, int64_t window_tokens);
+ChatOptions chosen_chat(ChatOptions options, const SamplingOptions& sampling, int64_t window_tokens);
 // Of a reply to a prompt that the template made, by chosen options.
 ReplyPlan plan_reply(const ChatTemplate& chat, const Prompt& prompt, const SamplingOptions& sampling,
                      const ChatOptions& options);
@@ -56,14 +56,14 @@ class Reply {
  private:
   using At = ReasoningSplitter::At;
 
-  bool is_cut() const { return !closing_.empty(); }
   bool is_being_closed() const { return n_closing_ < closing_.size(); }
   std::string why_over(int32_t drawn) const;
   int32_t next(int32_t drawn);
-  void take_bytes(int32_t token);
-  void note_reasoning(At was, bool closes, size_t reasoning_before);
+  ReasoningSplitter::Parts take_bytes(int32_t token);
+  bool is_reasoning(At was) const;
   int64_t n_answer() const { return out_.timings.predicted_n - out_.reasoning_tokens; }
   bool is_at_limit() const;
+  void cut_start(ReasoningSplitter::Parts& parts);
   void tell(const ReasoningSplitter::Parts& parts);
   void tell_answer(const std::string& text);
   void emit(const std::string& piece, std::string& text, const TextCallback& callback);
@@ -74,14 +74,15 @@ class Reply {
   GenerateResult out_;
   ReasoningSplitter splitter_;
   TextStream reasoning_, answer_;
-  std::vector<int32_t> closing_;  // what closes the reasoning from outside; empty: nothing does
-  size_t n_closing_ = 0;          // of it, tokens that were taken
-  // Bytes since nothing tells whether they are reasoning, and those of the first max_new_tokens; an answer is cut
-  // there.
-  size_t n_start_bytes_ = 0, n_kept_bytes_ = 0;
+  bool is_over_ = false;           // the reasoning was closed at its limit, or later: what follows counts as answer
+  std::vector<int32_t> closing_;   // what closes it from outside
+  size_t n_closing_ = 0;           // of it, tokens that were taken
+  int64_t n_start_tokens_ = 0;     // since a reasoning may open
+  size_t excess_bytes_ = 0;        // of those tokens that are too many if they turn out to be answer
   std::string held_;               // of the answer: what may be a blank line
   bool has_something_ = false;     // to read, in the answer
   bool is_at_blank_line_ = false;  // the answer has ended there
+  bool is_refused_ = false;        // a callback wants no more
 };
 
 }  // namespace reform

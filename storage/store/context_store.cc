@@ -98,11 +98,10 @@ Result<NamedContext> DirectoryStore::find_in(const std::vector<NamedContext>& co
     // name would be worse.
     if (which == Which::kCurrent && context.name.empty()) {
       TRY(context.unread);
-      return Status{
-          Code::kCorrupt,
-          fmt::format("\"{}\" is no context in {}, unless it is the damaged one whose name cannot be read any "
-                      "more, {}; `reform rm {}` removes that",
-                      name, dir_.path(), context.id, context.id)};
+      return Status{Code::kCorrupt,
+                    fmt::format("no context \"{}\" in {}; context {} is damaged and has lost its name, so "
+                                "it may be this one; `reform rm {}` removes it",
+                                name, dir_.path(), context.id, context.id)};
     }
     names.push_back(fmt::format("\"{}\"", context.name.empty() ? context.id : context.name));
   }

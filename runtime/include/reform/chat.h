@@ -24,8 +24,8 @@ struct ChatOptions {
   // close the reasoning in the prompt where the template then does not.
   Think think = Think::kAuto;
   static constexpr int64_t kAuto = -1;
-  // Of reasoning at most; then it is closed, and the answer begins. kAuto: 1,024, or a quarter of the model's window if
-  // that is less.
+  // Of reasoning at most; then it is closed, and the answer begins. kAuto: 1,024, or a quarter of what the answer
+  // leaves of the model's window if that is less.
   int64_t think_tokens = kAuto;
 
   REFORM_API Status validate() const;

@@ -38,7 +38,8 @@ struct GenerateResult {
   // callback)
   std::string finish_reason;
   // Why the text has nothing to read: "end" (its first token ended the model's turn), "blank" (the model ended it after
-  // white space or special tokens only), "length" (max_new_tokens came first), "cancelled"; "": it has something.
+  // white space, special tokens or more reasoning only), "length" (max_new_tokens came first), "cancelled"; "": it has
+  // something.
   std::string empty_because;
   std::string reasoning;         // what the model said to itself before the text; with chat only
   int64_t reasoning_tokens = 0;  // of timings.predicted_n, markers included

@@ -338,7 +338,7 @@ typedef struct reform_source {
 
 typedef struct reform_ask_result {
   const char* answer;
-  const char* finish_reason; /* stop, length; unanswered: by oprm; cancelled: the text callback returned 0 */
+  const char* finish_reason; /* stop, length; unanswered: by oprm; cancelled: a callback returned 0 */
   const char* prompt;
   size_t n_sources;
   const reform_source* const* sources;

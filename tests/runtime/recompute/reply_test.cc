@@ -18,7 +18,7 @@ struct Bench {
     const ChatTemplate chat = model.chat(name);
     const std::vector<ChatMessage> asked = {{"user", {{MessagePart::Kind::kQuestion, "q", {}}}}};
     const Prompt prompt = take(chat_prompt(chat, *model.tokenizer, asked, options));
-    const ChatOptions chosen = chosen_chat(options, 4096);
+    const ChatOptions chosen = chosen_chat(options, sampling, 4096);
     const ReplyPlan plan = plan_reply(chat, prompt, sampling, chosen);
     CHECK(plan.max_tokens() == most_reply_tokens(chat, sampling, chosen));
     const ReplyCallbacks callbacks = {[&](const std::string& piece) { return streamed += piece, true; },
@@ -48,12 +48,12 @@ TEST_CASE("reply: reasoning and answer have a limit each, and come apart", "[run
   bench.options.think_tokens = 12;
   GenerateResult said = bench.say("why</think>\nyes, it is");
   CHECK(said.reasoning == "why");
-  CHECK(said.reasoning_tokens == 11);
-  CHECK(said.text == "ye");  // the line end is a token of the answer
+  CHECK(said.reasoning_tokens == 12);  // the line end is its marker's
+  CHECK(said.text == "yes");
   CHECK(said.finish_reason == "length");
-  CHECK(said.timings.predicted_n == 14);
+  CHECK(said.timings.predicted_n == 15);
   CHECK(said.reasoning_finish_reason == "stop");
-  CHECK(bench.streamed == "(w)(h)(y)ye");
+  CHECK(bench.streamed == "(w)(h)(y)yes");
 }
 
 TEST_CASE("reply: reasoning at its limit is closed, and the answer follows", "[runtime][reply]") {
@@ -107,6 +107,11 @@ TEST_CASE("reply: what is opened again after the limit is no answer, and counts 
   CHECK(said.text == "yes");
   CHECK(said.reasoning == "a");
   CHECK(said.reasoning_tokens == int64_t(opened.size()));
+  std::string again;
+  for (int i = 0; i < 50; ++i) again += "<think></think>";
+  CHECK(bench.say(again + "yes").finish_reason == "length");
+  const std::string lengthy(40, 'a');  // one byte each, as tokens
+  CHECK(bench.say(opened + "<think>" + lengthy + "</think>yes").reasoning == lengthy);
   bench.sampling.max_new_tokens = 10;
   said = bench.say(opened + "<think>all night long");
   CHECK(said.reasoning == "all");
@@ -124,6 +129,10 @@ TEST_CASE("reply: a model that only seems to begin to reason still has its whole
   bench.sampling.max_new_tokens = 4;
   CHECK(bench.say("<thin air").text == "<thi");  // the limit had passed before it was clear
   CHECK(bench.say("   <b>").text == "   <");
+  GenerateResult cut = bench.say("  <thi");  // its turn ends before it is clear
+  CHECK(cut.text == "  <t");
+  CHECK(cut.finish_reason == "length");
+  CHECK(bench.say("<th").finish_reason == "stop");
   CHECK(bench.say(std::string(40, ' ') + "<think>").text == "    ");
   CHECK(bench.say("<b>x").text == "<b>x");
   CHECK(bench.say("<think>why</think>yes!").text == "yes!");
@@ -138,6 +147,7 @@ TEST_CASE("reply: of a model that was not taught to chat, an empty line ends the
   CHECK(said.text == "\n\n One.\nTwo.");
   CHECK(bench.say("One.\n \t\r\nQuestion").text == "One.");
   CHECK(bench.say("One.\n two\n").text == "One.\n two\n");
+  CHECK(bench.say("\u00a0\n\n One.\n\u3000\nTwo").text == "\u00a0\n\n One.");
   CHECK(said.finish_reason == "stop");
   CHECK(bench.say("One.\n").text == "One.\n");
   bench.sampling.ignore_end = true, bench.sampling.max_new_tokens = 5;
