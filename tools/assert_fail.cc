@@ -16,7 +16,7 @@ extern "C" [[noreturn, gnu::visibility("default")]] void __assert_fail(const cha
   std::snprintf(
       message, sizeof message,
       "a library gave up (%.200s, line %u): stored data is damaged, or the system refused an operation; reform "
-      "verify tells which contexts are whole",
+      "verify NAME tells of a context whether it is whole",
       name, line);
   reform::tool::end_suddenly(reform::Code::kCorrupt, message);
 }
