@@ -8,6 +8,7 @@
 #include "tools/sudden_end.h"
 
 // Visible, so that libraries call it in place of the C library's.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" [[noreturn, gnu::visibility("default")]] void __assert_fail(const char* /*assertion*/, const char* file,
                                                                        unsigned int line,
                                                                        const char* /*function*/) noexcept {

@@ -36,13 +36,14 @@ size_t end_of_options(const std::vector<std::string>& words, const std::set<std:
 }
 
 // CLI11 would take the next word as the value of "--store=".
-std::vector<std::string> with_empty_values(std::vector<std::string> words, const std::set<std::string>& value_options) {
+std::vector<std::string> with_empty_values(const std::vector<std::string>& words,
+                                           const std::set<std::string>& value_options) {
   const size_t end = end_of_options(words, value_options);
   std::vector<std::string> split;
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string name = words[i].substr(0, words[i].find('='));
     const bool is_empty = i < end && name.size() + 1 == words[i].size() && value_options.contains(name);
-    split.push_back(is_empty ? name : std::move(words[i]));
+    split.push_back(is_empty ? name : words[i]);
     if (is_empty) split.emplace_back();
   }
   return split;
@@ -63,7 +64,7 @@ std::set<std::string> value_options(const CLI::App& app) {
 }
 
 std::vector<std::string> marked(std::vector<std::string> words, const std::set<std::string>& value_options) {
-  words = with_empty_values(std::move(words), value_options);
+  words = with_empty_values(words, value_options);
   const size_t end = end_of_options(words, value_options);
   const auto is_option = [](const std::string& word) { return word.starts_with('-'); };
   const bool has_verb = !std::all_of(words.begin(), words.begin() + ptrdiff_t(end), is_option);
