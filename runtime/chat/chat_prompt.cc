@@ -56,7 +56,7 @@ Result<jinja::Variables> variables_of(const ChatTemplate& chat, std::span<const 
                                 {"add_generation_prompt", true},
                                 {"strftime_now", jinja::strftime_now(now)}};
   variables.insert(variables.end(), chat.special.begin(), chat.special.end());
-  if (options.think != Think::kAuto && !sets_thinking(options))
+  if (options.think != Think::kAuto)
     for (const char* name : kThinkVariables) variables.emplace_back(name, options.think == Think::kOn);
   if (options.variables.empty()) return variables;
   TRY_ASSIGN(const jinja::Value given, jinja::value_of_json(options.variables, kOfOptions));
@@ -82,12 +82,13 @@ Result<jinja::Text> render(const ChatTemplate& chat, std::span<const MessageText
   return text;
 }
 
-// Two renderings that are compared must see the same clock.
-ChatOptions at_one_time(ChatOptions options) {
+// What the caller's variables say of thinking wins. Where two renderings are compared, they must see the same clock.
+ChatOptions settled(ChatOptions options) {
+  if (sets_thinking(options)) options.think = Think::kAuto;
+  if (options.think == Think::kAuto || !options.date.empty()) return options;
   const auto now = chat_date(options.date);
-  if (!options.date.empty() || !now.ok()) return options;
   std::array<char, 32> written{};
-  std::strftime(written.data(), written.size(), "%Y-%m-%dT%H:%M:%S", &now.value());
+  if (now.ok()) std::strftime(written.data(), written.size(), "%Y-%m-%dT%H:%M:%S", &now.value());
   options.date = written.data();
   return options;
 }
@@ -228,7 +229,7 @@ std::vector<ChatMessage> with_system_in_turn(std::vector<ChatMessage> messages) 
 // Opens or closes the reasoning at the prompt's end, as the options say.
 void decide_reasoning(const ChatTemplate& chat, std::span<const MessageText> contents,
                       std::span<const ChatMessage> messages, const ChatOptions& options, jinja::Text& text) {
-  if (chat.reasoning.empty() || options.think == Think::kAuto || sets_thinking(options)) return;
+  if (chat.reasoning.empty() || options.think == Think::kAuto) return;
   set_reasoning(options.think, heeds_thinking(chat, contents, messages, options, text), chat.reasoning, text);
 }
 
@@ -256,7 +257,7 @@ Result<jinja::Text> render_chat(const ChatTemplate& chat, const Tokenizer& token
 
 Result<Prompt> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer, std::vector<ChatMessage> messages,
                            const ChatOptions& given) {
-  const ChatOptions options = at_one_time(given);
+  const ChatOptions options = settled(given);
   std::vector<MessageText> contents = texts_of(tokenizer, messages);
   auto text = render(chat, contents, messages, options);
   const bool has_system = messages.size() > 1 && messages[0].role == "system";
