@@ -173,6 +173,10 @@ void add_sampling_flags(CLI::App& verb, SamplingFlags& flags) {
       "P");
   add("-s,--seed", flags.seed, kSeeds, "The same seed gives the same text; -1 draws one", "N");
   add("-n,--predict,--n-predict", o.max_new_tokens, ranges::kNewTokens, "Tokens of the answer at most", "N");
+  verb.add_option("--stop", o.stop, "The answer ends before this text; repeatable")
+      ->type_name("TEXT")
+      ->allow_extra_args(false)
+      ->group(group);
   verb.add_flag("--ignore-eos", o.ignore_end, "Generate -n tokens, whatever ends the text; for measuring")
       ->group(group);
 }

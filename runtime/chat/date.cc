@@ -1,14 +1,7 @@
 #include "runtime/chat/date.h"
 
-#include <fmt/format.h>
-#include <reform/chat.h>
-#include <reform/ranges.h>
-
 #include <array>
 #include <ctime>
-
-#include "base/try.h"
-#include "runtime/jinja/json_value.h"
 
 namespace reform {
 
@@ -31,19 +24,6 @@ Result<std::tm> chat_date(const std::string& date) {
     if (checked.tm_mday == time.tm_mday && checked.tm_mon == time.tm_mon) return time;
   }
   return Status{Code::kUsage, "'" + date + "' is not a date; expected one as 2026-03-07, or 2026-03-07T09:05"};
-}
-
-Status ChatOptions::validate() const {
-  TRY(chat_date(date));
-  if (constexpr auto kRange = ranges::kThinkTokens; think_tokens != kAuto && !kRange.holds(think_tokens)) {
-    return {Code::kUsage, fmt::format("think tokens is {}; expected {} to {}, or -1 for auto", think_tokens,
-                                      kRange.least, kRange.most)};
-  }
-  if (variables.empty()) return {};
-  const auto parsed = jinja::value_of_json(variables, 0);
-  if (!parsed.ok()) return {Code::kUsage, "the template's variables: " + parsed.status().message};
-  if (!parsed.value().is_dict()) return {Code::kUsage, "the template's variables: expected a JSON object"};
-  return {};
 }
 
 }  // namespace reform

@@ -13,6 +13,7 @@
 #include "runtime/compress/policies/policy.h"
 #include "runtime/engine/device_choice.h"
 #include "runtime/engine/in_range.h"
+#include "runtime/tokenizer/unicode.h"
 
 namespace reform {
 
@@ -67,6 +68,11 @@ Status SamplingOptions::validate() const {
   TRY(in_range("top-k", top_k, ranges::kTopK));
   TRY(in_range("top-p", top_p, ranges::kShare));
   TRY(in_range("min-p", min_p, ranges::kShare));
+  TRY(in_range("stop texts", int64_t(stop.size()), ranges::kStopTexts));
+  for (const std::string& text : stop) {
+    TRY(in_range("bytes of a stop text", int64_t(text.size()), ranges::kStopBytes));
+    TRY(check_utf8("a stop text", text));
+  }
   return in_range("new tokens", max_new_tokens, ranges::kNewTokens);
 }
 

@@ -77,4 +77,10 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   return out;
 }
 
+Result<int64_t> count_tokens(Engine& engine, const std::string& text) {
+  TRY(check_utf8("the text", text));
+  TRY_ASSIGN(const std::vector<int32_t> ids, engine.impl().tokenizer->encode_plain(text));
+  return int64_t(ids.size());
+}
+
 }  // namespace reform

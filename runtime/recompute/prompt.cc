@@ -15,6 +15,7 @@ Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& c
   using Kind = MessagePart::Kind;
   std::vector<ChatMessage> messages;
   if (!words.system.empty()) messages.push_back({"system", {{Kind::kOther, words.system, {}}}});
+  for (const Message& turn : options.history) messages.push_back({turn.role, {{Kind::kOther, turn.content, {}}}});
   ChatMessage user{"user", {}};
   for (const Passage& passage : passages) {
     if (passage.skipped_before) user.parts.push_back({Kind::kOther, kSkipped, {}});

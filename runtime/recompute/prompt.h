@@ -24,9 +24,9 @@ struct PromptWords {
   std::string instruction;  // in a line behind the question; "": none
 };
 
-// The one place that defines what an ask says: a system turn, if the caller has a text for it; then the user's:
-// passages in document order with a fixed separator where text was skipped, an empty line, the question, the
-// instruction. The chat template says the rest.
+// The one place that defines what an ask says: a system turn, if the caller has a text for it; the turns before; then
+// the user's: passages in document order with a fixed separator where text was skipped, an empty line, the question,
+// the instruction. The chat template says the rest.
 Result<Prompt> assemble_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, const PromptWords& words,
                                std::span<const Passage> passages, const std::string& question,
                                const ChatOptions& options = {});

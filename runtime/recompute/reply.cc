@@ -53,6 +53,15 @@ size_t first_line(std::string_view text) {
   return is_blank(text.substr(begin)) ? text.size() : begin;
 }
 
+// Where `wanted` stands in the text, or the longest beginning of it at the text's end; npos: nowhere.
+size_t find_start_of(std::string_view wanted, std::string_view text) {
+  if (const size_t at = text.find(wanted); at != text.npos) return at;
+  const size_t longest = std::min(wanted.size() - 1, text.size());
+  for (size_t at = text.size() - longest; at < text.size(); ++at)
+    if (wanted.starts_with(text.substr(at))) return at;
+  return text.npos;
+}
+
 }  // namespace
 
 ChatOptions chosen_chat(ChatOptions options, const SamplingOptions& sampling, int64_t window_tokens) {
@@ -167,20 +176,44 @@ void Reply::tell(const ReasoningSplitter::Parts& parts) {
   tell_answer(answer_.push(parts.answer));
 }
 
-void Reply::tell_answer(const std::string& text) {
-  if (is_at_blank_line_) return;
-  held_ += text;
-  size_t end = held_.size();
+// --ignore-eos is for measuring: the whole length.
+std::span<const std::string> Reply::stop_texts() const {
+  if (plan_.sampling.ignore_end) return {};
+  return plan_.sampling.stop;
+}
+
+Reply::End Reply::find_end() const {
+  End end = {held_.npos, false};
   if (plan_.ends_at_blank_line) {
     const size_t begin = has_something_ ? 0 : first_line(held_);
     const BlankLine line = find_blank_line(std::string_view(held_).substr(begin));
-    if (line.begin != held_.npos) end = begin + line.begin;
-    is_at_blank_line_ = line.is_whole;
+    if (line.begin != held_.npos) end = {begin + line.begin, line.is_whole};
   }
-  has_something_ = has_something_ || !is_blank(std::string_view(held_).substr(0, end));
-  emit(held_.substr(0, end), out_.text, callbacks_.on_text);
-  held_.erase(0, end);
-  if (is_at_blank_line_ && goes_on()) out_.finish_reason = "stop";
+  for (const std::string& stop : stop_texts()) {
+    const size_t at = find_start_of(stop, held_);
+    const bool is_sure = at != held_.npos && held_.size() - at >= stop.size();
+    if (at < end.begin || (at == end.begin && is_sure)) end = {at, is_sure};
+  }
+  return end;
+}
+
+void Reply::tell_answer(const std::string& text) {
+  if (is_ended_) return;
+  held_ += text;
+  const End end = find_end();
+  const size_t size = std::min(end.begin, held_.size());
+  has_something_ = has_something_ || !is_blank(std::string_view(held_).substr(0, size));
+  emit(held_.substr(0, size), out_.text, callbacks_.on_text);
+  held_.erase(0, size);
+  is_ended_ = end.is_sure;
+  if (is_ended_ && goes_on()) out_.finish_reason = "stop";
+}
+
+// What was held for an end that did not come. A stop text behind what might have been an earlier end still counts.
+void Reply::tell_rest() {
+  size_t size = held_.size();
+  for (const std::string& stop : stop_texts()) size = std::min(size, held_.find(stop));
+  emit(held_.substr(0, size), out_.text, callbacks_.on_text);
 }
 
 GenerateResult Reply::finish() {
@@ -190,7 +223,7 @@ GenerateResult Reply::finish() {
   tell(parts);
   emit(reasoning_.finish(), out_.reasoning, callbacks_.on_reasoning);
   tell_answer(answer_.finish());
-  if (!is_at_blank_line_) emit(held_, out_.text, callbacks_.on_text);
+  if (!is_ended_) tell_rest();
   return std::move(out_);
 }
 

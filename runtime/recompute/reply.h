@@ -6,6 +6,7 @@
 #include <reform/status.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,11 @@ class Reply {
 
  private:
   using At = ReasoningSplitter::At;
+  // Where in held_ the answer ends, or may end once more text has come.
+  struct End {
+    size_t begin;  // npos: nowhere
+    bool is_sure;
+  };
 
   bool is_being_closed() const { return n_closing_ < closing_.size(); }
   std::string why_over(int32_t drawn) const;
@@ -65,7 +71,10 @@ class Reply {
   bool is_at_limit() const;
   void cut_start(ReasoningSplitter::Parts& parts);
   void tell(const ReasoningSplitter::Parts& parts);
+  std::span<const std::string> stop_texts() const;
+  End find_end() const;
   void tell_answer(const std::string& text);
+  void tell_rest();
   void emit(const std::string& piece, std::string& text, const TextCallback& callback);
 
   const Tokenizer& tokenizer_;
@@ -74,15 +83,15 @@ class Reply {
   GenerateResult out_;
   ReasoningSplitter splitter_;
   TextStream reasoning_, answer_;
-  bool is_over_ = false;           // the reasoning was closed at its limit, or later: what follows counts as answer
-  std::vector<int32_t> closing_;   // what closes it from outside
-  size_t n_closing_ = 0;           // of it, tokens that were taken
-  int64_t n_start_tokens_ = 0;     // since a reasoning may open
-  size_t excess_bytes_ = 0;        // of those tokens that are too many if they turn out to be answer
-  std::string held_;               // of the answer: what may be a blank line
-  bool has_something_ = false;     // to read, in the answer
-  bool is_at_blank_line_ = false;  // the answer has ended there
-  bool is_refused_ = false;        // a callback wants no more
+  bool is_over_ = false;          // the reasoning was closed at its limit, or later: what follows counts as answer
+  std::vector<int32_t> closing_;  // what closes it from outside
+  size_t n_closing_ = 0;          // of it, tokens that were taken
+  int64_t n_start_tokens_ = 0;    // since a reasoning may open
+  size_t excess_bytes_ = 0;       // of those tokens that are too many if they turn out to be answer
+  std::string held_;              // of the answer: what may be its end
+  bool has_something_ = false;    // to read, in the answer
+  bool is_ended_ = false;         // the answer, by a stop text or a blank line
+  bool is_refused_ = false;       // a callback wants no more
 };
 
 }  // namespace reform

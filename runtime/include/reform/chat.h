@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace reform {
 
@@ -14,6 +15,12 @@ enum class Think : uint8_t {
   kAuto,  // as the template has it by default
   kOn,
   kOff
+};
+
+// A turn of a conversation.
+struct Message {
+  std::string role;  // user or assistant
+  std::string content;
 };
 
 struct ChatOptions {
@@ -27,6 +34,9 @@ struct ChatOptions {
   // Of reasoning at most; then it is closed, and the answer begins. kAuto: 1,024, or a quarter of what the answer
   // leaves of the model's window if that is less.
   int64_t think_tokens = kAuto;
+  // The turns before the prompt or the question, oldest first. They stand whole in the prompt; gather does not look for
+  // what they say.
+  std::vector<Message> history = {};
 
   REFORM_API Status validate() const;
 };

@@ -8,16 +8,18 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace reform {
 
 struct SamplingOptions {
-  double temperature = 0;        // 0: always the likeliest token; the next four fields have no effect then
-  int64_t top_k = 40;            // sample from the K likeliest tokens; 0: all
-  double top_p = 0.95;           // sample from the likeliest tokens that together reach P; 1: all
-  double min_p = 0.05;           // leave out tokens below P times the likeliest one's probability; 0: none
-  uint64_t seed = 0;             // the same seed gives the same text
-  int64_t max_new_tokens = 256;  // of the answer; 0: generate() runs the prompt only, ask() only finds
+  double temperature = 0;              // 0: always the likeliest token; the next four fields have no effect then
+  int64_t top_k = 40;                  // sample from the K likeliest tokens; 0: all
+  double top_p = 0.95;                 // sample from the likeliest tokens that together reach P; 1: all
+  double min_p = 0.05;                 // leave out tokens below P times the likeliest one's probability; 0: none
+  uint64_t seed = 0;                   // the same seed gives the same text
+  int64_t max_new_tokens = 256;        // of the answer; 0: generate() runs the prompt only, ask() only finds
+  std::vector<std::string> stop = {};  // the answer ends before the first of these that it would say; none is empty
   // For measuring: no end token ends the text, and no reasoning is told apart; always max_new_tokens.
   bool ignore_end = false;
 
@@ -34,8 +36,8 @@ struct GenerateOptions {
 
 struct GenerateResult {
   std::string text;  // without the reasoning
-  // "stop" (an end token; for a model without a chat template an empty line, too), "length", or "cancelled" (by a
-  // callback)
+  // "stop" (an end token, or one of SamplingOptions::stop; for a model without a chat template an empty line, too),
+  // "length", or "cancelled" (by a callback)
   std::string finish_reason;
   // Why the text has nothing to read: "end" (its first token ended the model's turn), "blank" (the model ended it after
   // white space, special tokens or more reasoning only), "length" (max_new_tokens came first), "cancelled"; "": it has
@@ -64,5 +66,8 @@ struct ReplyCallbacks {
 
 REFORM_API Result<GenerateResult> generate(Engine& engine, const std::string& prompt, const GenerateOptions& options,
                                            const ReplyCallbacks& callbacks = {}, const CancelToken* cancel = nullptr);
+
+// Of a text by itself, without a template. Does not wait for other calls.
+REFORM_API Result<int64_t> count_tokens(Engine& engine, const std::string& text);
 
 }  // namespace reform

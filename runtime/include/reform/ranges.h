@@ -34,6 +34,8 @@ inline constexpr Range<int64_t> kTopK{0, int64_t{1} << 31};
 inline constexpr Range<double> kShare{0, 1};  // top-p, min-p
 inline constexpr Range<int64_t> kNewTokens{0, 1 << 20};
 inline constexpr Range<int64_t> kThinkTokens{0, 1 << 20};
+inline constexpr Range<int64_t> kStopTexts{0, 16};
+inline constexpr Range<int64_t> kStopBytes{1, 4096};
 // Of a search for heads.
 inline constexpr Range<int64_t> kHeadQuestions{0, 1 << 20};  // 0: all
 inline constexpr Range<double> kHeadMinutes{0, 1e5};         // 0: as many as it takes

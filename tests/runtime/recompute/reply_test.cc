@@ -165,3 +165,33 @@ TEST_CASE("reply: a caller stops it within the reasoning, too", "[runtime][reply
   CHECK_FALSE(reply.goes_on());
   CHECK(reply.finish().finish_reason == "cancelled");
 }
+
+TEST_CASE("reply: a stop text ends the answer before it is said, also where it comes in pieces", "[runtime][reply]") {
+  Bench bench("{{ messages[0].content }}");
+  bench.sampling.stop = {"###", "\nUser:", "é"};
+  const auto said = [&](const std::string& text) {
+    bench.streamed.clear();
+    const GenerateResult reply = bench.say(text);
+    CHECK(reply.text == bench.streamed);
+    return reply;
+  };
+  CHECK(said("one ## two\nUser").text == "one ## two\nUser");
+  CHECK(said("one\nUser: two").text == "one");
+  CHECK(bench.taken == "one\nUser:");
+  CHECK(said("####").text.empty());
+  CHECK(said("caf\xC3\xA9").text == "caf");
+  CHECK(said("one ###").finish_reason == "stop");
+  bench.sampling.max_new_tokens = 5;
+  CHECK(said("one ###").text == "one #");
+  CHECK(bench.say("one ###").finish_reason == "length");
+  bench.sampling.ignore_end = true;
+  CHECK(said("#####").text == "#####");
+}
+
+TEST_CASE("reply: a stop text is no matter of the reasoning", "[runtime][reply]") {
+  Bench bench(kThinks);
+  bench.sampling.stop = {"no"};
+  const GenerateResult said = bench.say("no</think>yes, no");
+  CHECK(said.reasoning == "no");
+  CHECK(said.text == "yes, ");
+}
