@@ -24,10 +24,10 @@ struct Invocation {
 
 using AddVerb = void(CLI::App& app, Invocation& invocation);
 AddVerb add_ingest, add_ask, add_search, add_contexts, add_show, add_pin, add_unpin, add_rm, add_verify, add_export,
-    add_import, add_generate, add_heads, add_doctor;
+    add_import, add_generate, add_serve, add_heads, add_doctor;
 inline constexpr AddVerb* kVerbs[] = {  // in the order of --help
-    add_ingest, add_ask,    add_search, add_contexts, add_show,     add_pin,   add_unpin,
-    add_rm,     add_verify, add_export, add_import,   add_generate, add_heads, add_doctor};
+    add_ingest, add_ask,    add_search, add_contexts, add_show,  add_pin,   add_unpin, add_rm,
+    add_verify, add_export, add_import, add_generate, add_serve, add_heads, add_doctor};
 
 void use_help_formatter(CLI::App& app);     // call it before adding verbs: they inherit it
 std::string form_of(const CLI::App& verb);  // "reform ingest [OPTIONS] NAME FILE..."

@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REFORM = os.environ.get("REFORM_BINARY", str(ROOT / "build/release/bin/reform"))
 MODEL = ROOT / "tests/golden/tiny_qwen2.gguf"
-VERBS = ("ingest", "ask", "search", "contexts", "show", "pin", "unpin", "rm", "verify", "export", "import", "generate", "heads",
-         "doctor")
+VERBS = ("ingest", "ask", "search", "contexts", "show", "pin", "unpin", "rm", "verify", "export", "import", "generate", "serve",
+         "heads", "doctor")
 MAYBE_NONE = " (maybe none)"  # of a list that may be empty
 TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "null": type(None)}
 
@@ -105,6 +105,7 @@ class Json(unittest.TestCase):
             "ask without --show-prompt": cls.reform(*ask, "book", "Who keeps the gate?"),
             "search": cls.reform("search", "--gather-tokens", "32", "--edge-tokens", "8", "book", "Who keeps the gate?"),
             "generate": cls.reform("generate", "--model", MODEL, "-n", "4", "--show-prompt", "The keeper"),
+            "serve": cls.served(),
             "contexts": cls.reform("contexts"),
             "show": cls.reform("show", "book"),
             "export": cls.reform("export", "book", home / "book.reform"),
@@ -117,6 +118,15 @@ class Json(unittest.TestCase):
             "rm": cls.reform("rm", "book"),
             "error": cls.reform("rm", "book", code=3),
         }
+
+    @classmethod
+    def served(cls):
+        """What the server says once it listens."""
+        command = [REFORM, "serve", "--model", MODEL, "--chat-template", "chatml", "--port", "0", "--json"]
+        with subprocess.Popen(command, env=cls.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+            line = server.stdout.readline()
+            server.terminate()
+        return json.loads(line)
 
     @classmethod
     def damaged(cls, home):
@@ -232,7 +242,7 @@ class Options(unittest.TestCase):
         for verb in ("", *VERBS):
             with self.subTest(verb=verb):
                 added = set(documented_options(page, verb, True)) - set(documented_options(page, verb, False))
-                self.assertEqual(added, gpu if verb in ("ingest", "ask", "search", "generate", "heads") else set())
+                self.assertEqual(added, gpu if verb in ("ingest", "ask", "search", "generate", "serve", "heads") else set())
 
     @staticmethod
     def reform(*arguments):

@@ -1,0 +1,267 @@
+"""The server as clients meet it: OpenAI's routes, streams, errors, limits, signals. Run over a model that answers nonsense."""
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+BINARY = Path(os.environ.get("REFORM_BINARY", ROOT / "build/release/bin/reform"))
+MODEL = ROOT / "tests/golden/tiny_llama3.gguf"
+KEY = "0123456789abcdef"
+
+
+class Served:
+    """A running server with one context, `tale`."""
+
+    def __init__(self, *options):
+        self.folder = tempfile.TemporaryDirectory()
+        place = Path(self.folder.name)
+        (place / "heads.json").write_text('{"heads": ["v0.0", "q1.1"]}')
+        (place / "keys").write_text(KEY + "\n")
+        (place / "tale.txt").write_text("The lighthouse of Velm burns whale oil. Its keeper is called Ottilie Brandt.\n" * 8)
+        environment = {**os.environ, "HOME": self.folder.name, "XDG_CACHE_HOME": str(place / "cache")}
+        common = ["--model", MODEL, "--store", place / "store", "-t", "1"]
+        subprocess.run([BINARY, "ingest", "tale", place / "tale.txt", *common, "--heads", place / "heads.json", "-q"],
+                       check=True, env=environment, stdout=subprocess.DEVNULL)
+        options = [str(o).replace("KEYS", str(place / "keys")) for o in options]
+        self.process = subprocess.Popen([BINARY, "serve", *common, "--chat-template", "chatml", "--heads", place / "heads.json",
+                                         "--port", "0", "--json", *options],
+                                        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(self.process.stderr.read())
+        self.port = json.loads(line)["port"]
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        said = self.process.communicate(timeout=30)
+        self.folder.cleanup()
+        return self.process.returncode, said
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def call(self, method, path, body=None, headers=None):
+        """(status, object or text, headers)"""
+        connection = self.connect()
+        data = None if body is None else json.dumps(body) if not isinstance(body, (str, bytes)) else body
+        connection.request(method, path, data, {"Content-Type": "application/json", **(headers or {})})
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        is_json = response.getheader("Content-Type", "").startswith("application/json")
+        return response.status, json.loads(text) if is_json else text, response.headers
+
+    def raw(self, data):
+        """What comes back to these bytes until the server closes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as s:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: s.recv(65536), b""))
+
+
+def chat(model="reform:tale", content="Who keeps the lighthouse?", **more):
+    return {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 8, **more}
+
+
+def chunks(text):
+    lines = [line[len("data: "):] for line in text.split("\n") if line.startswith("data: ")]
+    return [json.loads(line) for line in lines[:-1]], lines[-1]
+
+
+class ServeTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.served = Served("--queue", "4")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.served.stop()
+
+    def call(self, *args, **kwargs):
+        return self.served.call(*args, **kwargs)
+
+    def test_models_are_the_bare_one_and_the_contexts(self):
+        status, models, _ = self.call("GET", "/v1/models")
+        self.assertEqual((status, [m["id"] for m in models["data"]]), (200, ["tiny_llama3", "reform:tale"]))
+        self.assertEqual(self.call("GET", "/v1/models/reform:tale")[1]["object"], "model")
+        self.assertEqual(self.call("GET", "/v1/models/reform:other")[0], 404)
+
+    def test_a_context_answers_with_its_passages(self):
+        status, said, _ = self.call("POST", "/v1/chat/completions", chat())
+        self.assertEqual(status, 200)
+        message = said["choices"][0]["message"]
+        self.assertEqual(message["role"], "assistant")
+        passage = message["annotations"][0]["passage"]
+        self.assertEqual((passage["context"], Path(passage["file"]).name), ("tale", "tale.txt"))
+        self.assertIn("whale oil", passage["quote"])
+        usage = said["usage"]
+        self.assertEqual(usage["total_tokens"], usage["prompt_tokens"] + usage["completion_tokens"])
+        self.assertLessEqual(usage["completion_tokens"], 8)
+
+    def test_a_stream_says_what_the_whole_says_and_ends(self):
+        for model in ("tiny_llama3", "reform:tale"):
+            whole = self.call("POST", "/v1/chat/completions", chat(model))[1]
+            status, text, headers = self.call("POST", "/v1/chat/completions",
+                                              chat(model, stream=True, stream_options={"include_usage": True}))
+            self.assertEqual((status, headers["Content-Type"]), (200, "text/event-stream"))
+            parts, last = chunks(text)
+            self.assertEqual(last, "[DONE]")
+            self.assertEqual(len({p["id"] for p in parts}), 1)
+            deltas = [p["choices"][0]["delta"] for p in parts if p["choices"]]
+            self.assertEqual(deltas[0]["role"], "assistant")
+            self.assertEqual("".join(d.get("content", "") for d in deltas), whole["choices"][0]["message"]["content"])
+            self.assertEqual([d for d in deltas if "annotations" in d] != [], model == "reform:tale")
+            self.assertEqual(parts[-2]["choices"][0]["finish_reason"], whole["choices"][0]["finish_reason"])
+            self.assertEqual(parts[-1]["usage"], whole["usage"])
+
+    def test_the_answer_does_not_depend_on_who_asked_before(self):
+        first = self.call("POST", "/v1/chat/completions", chat())[1]["choices"]
+        self.call("POST", "/v1/chat/completions", chat(content="What does it burn?", temperature=1.5, seed=3))
+        self.assertEqual(self.call("POST", "/v1/chat/completions", chat())[1]["choices"], first)
+        drawn = [self.call("POST", "/v1/chat/completions", chat(temperature=20, top_p=1, top_k=0, min_p=0, seed=seed))[1]["choices"] for seed in (3, 3, 4)]
+        self.assertEqual(drawn[0], drawn[1])
+        self.assertNotEqual(drawn[0], drawn[2])
+
+    def test_stop_and_completions(self):
+        whole = self.call("POST", "/v1/completions", {"model": "tiny_llama3", "prompt": "Once", "max_tokens": 12})[1]["choices"][0]
+        text = whole["text"]
+        self.assertGreater(len(text), 4)
+        cut = self.call("POST", "/v1/completions", {"model": "tiny_llama3", "prompt": "Once", "max_tokens": 12, "stop": text[3:5]})[1]
+        self.assertEqual(cut["choices"][0]["text"], text[:text.index(text[3:5])])
+        self.assertEqual(cut["choices"][0]["finish_reason"], "stop")
+        self.assertEqual(self.call("POST", "/v1/completions", {"model": "reform:tale", "prompt": "a"})[0], 400)
+
+    def test_native_routes_say_what_json_says(self):
+        listed = self.call("GET", "/contexts")[1]
+        self.assertIn("tale", [c["name"] for c in listed["contexts"]])
+        self.assertEqual(self.call("GET", "/contexts/tale")[1]["context"]["state"], "complete")
+        self.assertEqual(self.call("GET", "/contexts/nope")[0], 404)
+        found = self.call("POST", "/search", {"contexts": ["tale"], "question": "Who keeps it?", "top": 1})[1]
+        self.assertEqual((found["verb"], len(found["sources"])), ("search", 1))
+        asked = self.call("POST", "/ask", {"contexts": "tale", "question": "Who keeps it?", "max_tokens": 4})[1]
+        self.assertEqual((asked["verb"], asked["contexts"]), ("ask", ["tale"]))
+        self.assertEqual(self.call("POST", "/ask", {"contexts": "nope", "question": "Who?"})[0], 404)
+        self.assertEqual(self.call("POST", "/search", {"contexts": [], "question": "Who?"})[0], 400)
+        self.assertEqual(self.call("GET", "/health")[0], 200)
+        self.assertEqual(self.call("GET", "/ready")[0], 200)
+
+    def test_a_prompt_longer_than_the_window_becomes_a_context(self):
+        story = "".join(f"On day {i} the keeper of Velm burnt {i * 7} cups of whale oil.\n\n" for i in range(300))
+        long = chat("tiny_llama3", f"Answer from the diary.\n\n{story}How many cups on day 77?", stream=True)
+        status, text, _ = self.call("POST", "/v1/chat/completions", long)
+        self.assertEqual(status, 200)
+        parts, last = chunks(text)
+        self.assertEqual(last, "[DONE]")
+        self.assertTrue(any("progress" in p.get("reform", {}) for p in parts))
+        passages = [a["passage"] for p in parts for a in p["choices"][0]["delta"].get("annotations", [])]
+        content = long["messages"][0]["content"].encode()
+        for passage in passages:
+            self.assertEqual(passage["file"], "messages[0]")
+            self.assertEqual(content[passage["begin_byte"]:passage["end_byte"]].decode(), passage["quote"])
+        said = parts[-1]["reform"]
+        self.assertLess(said["long_prompt"]["seen_tokens"], said["long_prompt"]["prompt_tokens"])
+        # Another question on it reads nothing, and a conversation that grows appends.
+        other = chat("tiny_llama3", f"Answer from the diary.\n\n{story}How many cups on day 5?")
+        again = self.call("POST", "/v1/chat/completions", other)[1]["reform"]
+        self.assertEqual(again["context"], said["context"])
+        more = other["messages"] + [{"role": "assistant", "content": "35"}, {"role": "user", "content": f"And here?\n\n{story}Which day?"}]
+        grown = self.call("POST", "/v1/chat/completions", {**other, "messages": more})[1]
+        self.assertIn("reform", grown, grown)
+        grown = grown["reform"]
+        self.assertEqual(grown["context"], said["context"])
+        files = self.call("GET", f"/contexts/{said['context']}")[1]["context"]["files"]
+        self.assertEqual([f.split("#")[0] for f in files], ["messages[0]", "messages[2]"])
+        # The shorter one may not see what came later.
+        first = self.call("POST", "/v1/chat/completions", other)[1]["reform"]
+        self.assertNotEqual(first["context"], said["context"])
+        self.assertEqual(len(self.call("GET", "/v1/models")[1]["data"]), 2)
+
+    def test_errors_name_the_field(self):
+        for body, status, param in ((chat("nope"), 404, "model"), (chat("reform:nope"), 404, "model"), (chat(n=2), 400, "n"),
+                                    (chat(max_tokens=100_000), 400, None), ("{", 400, None),
+                                    (chat(stream=True, max_tokens=100_000), 400, None)):
+            got, said, _ = self.call("POST", "/v1/chat/completions", body)
+            self.assertEqual((got, said["error"]["param"]), (status, param), body)
+        self.assertEqual(self.call("GET", "/made/up")[0], 404)
+        status, _, headers = self.call("DELETE", "/contexts")
+        self.assertEqual((status, headers["Allow"]), (405, "GET"))
+
+    def test_strangers_are_refused(self):
+        body = chat()
+        self.assertEqual(self.call("POST", "/v1/chat/completions", body, {"Content-Type": "text/plain"})[0], 415)
+        self.assertEqual(self.call("POST", "/v1/chat/completions", body, {"Content-Encoding": "gzip"})[0], 415)
+        self.assertEqual(self.call("POST", "/v1/chat/completions", body, {"Host": "evil.example"})[0], 403)
+        self.assertEqual(self.call("POST", "/v1/chat/completions", body, {"Origin": "http://evil.example"})[0], 403)
+
+    def test_hostile_bytes_give_an_error_and_the_server_goes_on(self):
+        large = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        for data in (b"\0" * 1000, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+                     b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", large % (1 << 40),
+                     large % 100 + b"{", large.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked") + b"fffffffffffffff\r\n{"):
+            self.assertNotIn(b" 500 ", self.served.raw(data)[:20], data[:60])
+        self.assertEqual(self.call("GET", "/health")[0], 200)
+
+    def test_one_more_than_the_queue_takes_is_told_to_come_back(self):
+        long = chat("tiny_llama3", max_tokens=64, temperature=2, stop=[])
+        came = []
+        threads = [threading.Thread(target=lambda: came.append(self.call("POST", "/v1/chat/completions", long))) for _ in range(24)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual({status for status, _, _ in came}, {200, 429})
+        self.assertTrue(all(int(h["Retry-After"]) >= 1 for status, _, h in came if status == 429))
+
+
+class EndsTest(unittest.TestCase):
+    def test_a_signal_ends_it_and_tells_those_who_wait(self):
+        served = Served()
+        connection = served.connect()
+        connection.request("POST", "/v1/chat/completions", json.dumps(chat("tiny_llama3", max_tokens=400, stream=True, temperature=2)),
+                           {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        response.readline()
+        status, (_, err) = served.stop()
+        text = response.read().decode()
+        self.assertEqual(status, 0, err)
+        self.assertTrue("[DONE]" in text or "shutting down" in text, text[-300:])
+
+    def test_keys_are_asked_for_and_strangers_need_one(self):
+        served = Served("--api-key-file", "KEYS")
+        self.addCleanup(served.stop)
+        status, said, headers = served.call("GET", "/v1/models")
+        self.assertEqual((status, said["error"]["type"], headers["WWW-Authenticate"]), (401, "authentication_error", "Bearer"))
+        self.assertEqual(served.call("GET", "/v1/models", headers={"Authorization": f"Bearer {KEY}"})[0], 200)
+        done = subprocess.run([BINARY, "serve", "--model", MODEL, "--host", "0.0.0.0"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--api-key-file", done.stderr)
+
+    def test_long_prompts_can_be_refused(self):
+        served = Served("--implicit-contexts", "off")
+        self.addCleanup(served.stop)
+        status, said, _ = served.call("POST", "/v1/chat/completions", chat("tiny_llama3", "word " * 20_000 + "?"))
+        self.assertEqual(status, 400)
+        self.assertRegex(said["error"]["message"], r"\d+ tokens .* window of \d+")
+
+    def test_a_port_that_is_taken_is_said(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken, tempfile.TemporaryDirectory() as folder:
+            port = str(taken.getsockname()[1])
+            done = subprocess.run([BINARY, "serve", "--model", MODEL, "--port", port, "--store", folder, "--chat-template", "chatml"],
+                                  capture_output=True, text=True, env={**os.environ, "XDG_CACHE_HOME": folder})
+        self.assertEqual(done.returncode, 8, done.stderr)
+        self.assertTrue(re.search(rf"127\.0\.0\.1:{port}: .*--port", done.stderr), done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,131 @@
+#include "tools/serve/conversation.h"
+
+#include <fmt/format.h>
+#include <reform/text.h>
+
+#include <algorithm>
+#include <deque>
+#include <string_view>
+#include <utility>
+
+namespace reform::tool {
+namespace {
+
+constexpr size_t kLeastTailBytes = 24;
+constexpr int64_t kTurnTokens = 8;  // what a template writes around one, about
+constexpr std::string_view kSpace = " \t\r\n";
+constexpr const char* kLeftOut = "\n\n[...]\n\n";
+
+// Where the paragraph, line or sentence that ends at `end` begins; `end` itself if it is longer than `most` bytes.
+size_t begin_of_unit(std::string_view text, size_t end, std::string_view separator, size_t most) {
+  const size_t least = end - std::min(end, most);
+  if (end == 0) return end;
+  const size_t at = text.substr(0, end).rfind(separator);
+  if (at == text.npos) return least == 0 ? 0 : end;
+  return at + separator.size() >= least ? at + separator.size() : end;
+}
+
+// The last paragraphs, back to the one that asks something.
+size_t asking_paragraphs(std::string_view text, size_t end, size_t most) {
+  size_t begin = begin_of_unit(text, end, "\n\n", most);
+  const size_t last = begin;
+  while (begin < end && begin > 2 && text.substr(begin, end - begin).find('?') == text.npos) {
+    const size_t before = begin_of_unit(text, begin - 2, "\n\n", most - std::min(most, end - begin + 2));
+    if (before == begin - 2) break;
+    begin = before;
+  }
+  const bool asks = text.substr(begin, end - begin).find('?') != text.npos;
+  return asks || end - last < kLeastTailBytes ? begin : last;
+}
+
+size_t find_tail(std::string_view text, size_t most) {
+  const size_t end = text.find_last_not_of(kSpace) + 1;
+  if (const size_t begin = asking_paragraphs(text, end, most); begin < end) return begin;
+  for (const std::string_view separator : {"\n", ". ", "? ", "! ", " "})
+    if (const size_t begin = begin_of_unit(text, end, separator, most); begin < end) return begin;
+  size_t begin = end - std::min(end, most);
+  while (begin > 0 && (text[begin] & 0xC0) == 0x80) --begin;  // a character is not cut
+  return begin;
+}
+
+size_t find_head(std::string_view text, size_t most) {
+  for (const std::string_view separator : {"\n\n", "\n"}) {
+    const size_t at = text.find(separator);
+    if (at != text.npos && at <= most) return at + separator.size();
+  }
+  return 0;
+}
+
+std::string spoken(const Message& turn) {
+  return (turn.role == "user" ? "User: " : "Assistant: ") + turn.content + "\n\n";
+}
+
+// Turns as they come in: the conversation at each of its requests in turn.
+class Splitter {
+ public:
+  Splitter(int64_t room_tokens, const CountTokens& count) : room_(room_tokens), count_(count) {}
+
+  // A long text leaves its middle to a piece.
+  std::string take_text(const std::string& content, const std::string& name) {
+    if (count_(content) <= room_ / 8) return content;
+    const MessageEnds ends = find_ends(content, size_t(std::clamp<int64_t>(room_ / 4, 64, kMostEndBytes)));
+    std::string body = content.substr(ends.head_end, ends.tail_begin - ends.head_end);
+    if (is_blank(body)) return content;
+    split.pieces.push_back({name, std::move(body), int64_t(ends.head_end)});
+    return content.substr(0, ends.head_end) + (ends.head_end > 0 ? kLeftOut : "") + content.substr(ends.tail_begin);
+  }
+
+  void take_turn(const Message& turn, size_t index) {
+    const std::string name = fmt::format("messages[{}]", index);
+    recent_.push_back({name, {turn.role, take_text(turn.content, name)}});
+    tokens_.push_back(count_(recent_.back().second.content) + kTurnTokens);
+    recent_tokens_ += tokens_.back();
+    if (turn.role == "user" && recent_tokens_ > room_ / 2) {
+      while (recent_.size() > 1 && recent_tokens_ > room_ / 4) leave();
+    }
+    while (recent_.size() > 1 && recent_.front().second.role != "user") leave();  // templates want a user's first
+  }
+
+  SplitConversation finish() {
+    for (auto& [name, turn] : recent_) split.rest.turns.push_back(std::move(turn));
+    return std::move(split);
+  }
+
+  SplitConversation split;
+
+ private:
+  void leave() {
+    const auto& [name, turn] = recent_.front();
+    std::string text = spoken(turn);
+    const auto words = int64_t(text.size() - turn.content.size()) - 2;
+    split.pieces.push_back({name, std::move(text), -words});
+    recent_.pop_front();
+    recent_tokens_ -= tokens_.front();
+    tokens_.pop_front();
+  }
+
+  const int64_t room_;
+  const CountTokens& count_;
+  std::deque<std::pair<std::string, Message>> recent_;  // with their names
+  std::deque<int64_t> tokens_;                          // of each
+  int64_t recent_tokens_ = 0;
+};
+
+}  // namespace
+
+MessageEnds find_ends(const std::string& content, size_t most_bytes) {
+  MessageEnds ends;
+  ends.tail_begin = find_tail(content, most_bytes);
+  ends.head_end = find_head(content, most_bytes / 2);
+  if (ends.head_end >= ends.tail_begin) ends.head_end = 0;
+  return ends;
+}
+
+SplitConversation split_conversation(const Conversation& all, int64_t room_tokens, const CountTokens& count) {
+  Splitter splitter(room_tokens, count);
+  splitter.split.rest.system = splitter.take_text(all.system, "system");
+  for (size_t i = 0; i < all.turns.size(); ++i) splitter.take_turn(all.turns[i], all.first_turn + i);
+  return splitter.finish();
+}
+
+}  // namespace reform::tool

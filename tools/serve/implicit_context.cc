@@ -1,0 +1,114 @@
+#include "tools/serve/implicit_context.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <sstream>
+#include <utility>
+
+namespace reform::tool {
+namespace {
+
+constexpr const char* kNamePrefix = "prompt-";
+constexpr int kMostOfOneName = 16;
+
+std::string hash_of(const std::string& text) {
+  const XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+}  // namespace
+
+bool is_implicit(const ContextInfo& context) {
+  return context.name.starts_with(kNamePrefix) && !context.files.empty() &&
+         std::ranges::all_of(context.files, [](const std::string& file) { return file.find('#') != file.npos; });
+}
+
+namespace {
+
+// The pieces from `first` on, as the streams that an ingest reads.
+struct Sources {
+  std::vector<std::istringstream> streams;
+  std::vector<IngestSource> list;
+
+  Sources(const std::vector<Piece>& pieces, const std::vector<std::string>& files, size_t first) {
+    for (size_t i = first; i < pieces.size(); ++i) streams.emplace_back(pieces[i].text);
+    for (size_t i = first; i < pieces.size(); ++i) list.push_back({files[i], &streams[i - first]});
+  }
+};
+
+}  // namespace
+
+std::vector<std::string> file_names(const std::vector<Piece>& pieces, const std::string& model_fingerprint) {
+  std::vector<std::string> files;
+  std::string before = model_fingerprint;
+  for (const Piece& piece : pieces) {
+    before = hash_of(before + '\0' + piece.name + '\0' + piece.text);
+    files.push_back(piece.name + "#" + before);
+  }
+  return files;
+}
+
+std::string piece_name(const std::string& file) { return file.substr(0, file.rfind('#')); }
+
+KnownContext find_known(const std::vector<ContextInfo>& contexts, const std::vector<std::string>& files) {
+  KnownContext best;
+  for (const ContextInfo& context : contexts) {
+    if (!is_implicit(context) || context.files.size() > files.size()) continue;
+    const size_t n = context.files.size();
+    if (context.files.back() != files[n - 1] || n < best.n_pieces) continue;
+    best = {context.name, n, context.state == "complete"};
+  }
+  return best;
+}
+
+Result<std::string> make_ready(Engine& engine, Store& store, const std::vector<Piece>& pieces,
+                               const IngestProgressCallback& progress, const CancelToken& cancel) {
+  const std::vector<std::string> files = file_names(pieces, engine.model().fingerprint);
+  const auto contexts = store.list();
+  if (!contexts.ok()) return contexts.status();
+  const KnownContext known = find_known(contexts.value(), files);
+  if (known.is_complete && known.n_pieces == files.size()) return known.name;
+  IngestOptions options;
+  if (known.is_complete) {
+    options.on_existing = IngestOptions::OnExisting::kAppend;
+    Sources more(pieces, files, known.n_pieces);
+    const auto grown = ingest(engine, store, known.name, more.list, options, progress, &cancel);
+    if (grown.ok()) return known.name;
+    if (grown.status().code == Code::kCancelled) return grown.status();
+  }
+  // Also where another answer is just making that one grow, or was stopped while it did.
+  options.on_existing = IngestOptions::OnExisting::kRefuse;
+  const std::string name = kNamePrefix + files.back().substr(files.back().rfind('#') + 1);
+  for (int i = 1;; ++i) {
+    const std::string unused = i == 1 ? name : fmt::format("{}-{}", name, i);
+    Sources all(pieces, files, 0);
+    const auto made = ingest(engine, store, unused, all.list, options, progress, &cancel);
+    if (made.ok()) return unused;
+    // The one of this name has grown since: it knows more than may be seen here.
+    if (made.status().code != Code::kExists || i == kMostOfOneName) return made.status();
+  }
+}
+
+std::vector<std::string> to_remove(const std::vector<ContextInfo>& contexts, int64_t max_bytes,
+                                   const std::string& kept) {
+  std::vector<const ContextInfo*> implicit;
+  int64_t bytes = 0;
+  for (const ContextInfo& context : contexts) {
+    if (!is_implicit(context)) continue;
+    bytes += context.disk_bytes;
+    if (context.name != kept && !context.pinned) implicit.push_back(&context);
+  }
+  const auto last_used = [](const ContextInfo* c) { return std::max(c->last_asked_unix_s, c->created_unix_s); };
+  std::ranges::stable_sort(implicit, {}, last_used);
+  std::vector<std::string> names;
+  for (const ContextInfo* context : implicit) {
+    if (bytes <= max_bytes) break;
+    bytes -= context->disk_bytes;
+    names.push_back(context->name);
+  }
+  return names;
+}
+
+}  // namespace reform::tool

@@ -1,0 +1,44 @@
+// Contexts of what has no room in a prompt: made when they are needed, found again when the same text comes again, with
+// more behind it or not, and removed when they take too much of the disk.
+//
+// Each of their files is a piece of a conversation, named "messages[3]#HASH"; the hash is of the model and of all
+// pieces up to this one. So the store itself says which conversations a context knows.
+#pragma once
+
+#include <reform/cancel.h>
+#include <reform/engine.h>
+#include <reform/ingest.h>
+#include <reform/status.h>
+#include <reform/store.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tools/serve/conversation.h"
+
+namespace reform::tool {
+
+bool is_implicit(const ContextInfo& context);
+// The names of the files that the pieces become.
+std::vector<std::string> file_names(const std::vector<Piece>& pieces, const std::string& model_fingerprint);
+// A file's name without its hash.
+std::string piece_name(const std::string& file);
+
+struct KnownContext {
+  std::string name;     // of the context that knows the most of the pieces, and nothing else; "": there is none
+  size_t n_pieces = 0;  // the first ones, which it knows
+  bool is_complete = false;
+};
+KnownContext find_known(const std::vector<ContextInfo>& contexts, const std::vector<std::string>& files);
+
+// The name of the context that holds the pieces, ready to be asked.
+Result<std::string> make_ready(Engine& engine, Store& store, const std::vector<Piece>& pieces,
+                               const IngestProgressCallback& progress, const CancelToken& cancel);
+
+// Those of the contexts to remove so that all such ones take at most so many bytes: the least recently asked, but not
+// `kept`.
+std::vector<std::string> to_remove(const std::vector<ContextInfo>& contexts, int64_t max_bytes,
+                                   const std::string& kept);
+
+}  // namespace reform::tool

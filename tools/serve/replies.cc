@@ -1,0 +1,181 @@
+#include "tools/serve/replies.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <random>
+#include <utility>
+
+#include "tools/serve/implicit_context.h"
+
+namespace reform::tool {
+namespace {
+
+Json head_json(const ReplyHead& head, const char* object) {
+  return {{"id", head.id}, {"object", object}, {"created", head.created_unix_s}, {"model", head.model}};
+}
+
+Json usage_json(const ReplyResult& result) {
+  return {{"prompt_tokens", result.prompt_tokens},
+          {"completion_tokens", result.completion_tokens},
+          {"total_tokens", result.prompt_tokens + result.completion_tokens},
+          {"completion_tokens_details", {{"reasoning_tokens", result.reasoning_tokens}}}};
+}
+
+Json chunk(const ReplyHead& head, Json choice) {
+  choice["index"] = 0;
+  choice["logprobs"] = nullptr;
+  if (!choice.contains("finish_reason")) choice["finish_reason"] = nullptr;
+  Json json = head_json(head, head.is_chat ? "chat.completion.chunk" : "text_completion");
+  json["choices"] = Json::array({std::move(choice)});
+  return json;
+}
+
+Json delta_chunk(const ReplyHead& head, const char* field, Json value) {
+  return chunk(head, {{"delta", {{field, std::move(value)}}}});
+}
+
+std::string random_id() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}{:08x}", random(), random(), random());
+}
+
+void take_timings(const Timings& timings, Json& reform) {
+  reform["timings"] = {
+      {"total_ms", timings.total_ms}, {"prompt_ms", timings.prompt_ms}, {"predicted_ms", timings.predicted_ms}};
+  for (const auto& [phase, ms] : timings.phases_ms) reform["timings"][phase] = ms;
+}
+
+}  // namespace
+
+ReplyResult reply_result(AskResult result, const std::string& context) {
+  ReplyResult out;
+  out.reform = {{"context", context},
+                {"method", result.method},
+                {"confidence", result.confidence < 0 ? Json() : Json(result.confidence)},
+                {"gathered_tokens", result.gathered_tokens},
+                {"empty_because", result.empty_because}};
+  take_timings(result.timings, out.reform);
+  out.prompt_tokens = result.recomputed_tokens;
+  out.completion_tokens = result.timings.predicted_n;
+  out.reasoning_tokens = result.reasoning_tokens;
+  out.text = std::move(result.answer);
+  out.reasoning = std::move(result.reasoning);
+  out.finish_reason = std::move(result.finish_reason);
+  out.sources = std::move(result.sources);
+  return out;
+}
+
+ReplyResult reply_result(AskResult result, const std::string& context, const LongPrompt& prompt) {
+  const int64_t seen = result.recomputed_tokens;
+  name_messages(prompt, result.sources);
+  ReplyResult out = reply_result(std::move(result), context);
+  out.reform["long_prompt"] = {{"prompt_tokens", prompt.prompt_tokens}, {"seen_tokens", seen}};
+  return out;
+}
+
+void name_messages(const LongPrompt& prompt, std::vector<Source>& sources) {
+  for (Source& source : sources) {
+    if (source.context != prompt.context) continue;
+    source.file = piece_name(source.file);
+    const auto piece = std::ranges::find(prompt.pieces, source.file, &Piece::name);
+    if (piece == prompt.pieces.end()) continue;
+    source.begin_byte = std::max<int64_t>(0, source.begin_byte + piece->begin_byte);
+    source.end_byte = std::max<int64_t>(0, source.end_byte + piece->begin_byte);
+  }
+}
+
+ReplyResult reply_result(GenerateResult result) {
+  ReplyResult out;
+  out.reform = {{"context", nullptr}, {"empty_because", result.empty_because}};
+  take_timings(result.timings, out.reform);
+  out.prompt_tokens = result.timings.prompt_n;
+  out.completion_tokens = result.timings.predicted_n;
+  out.reasoning_tokens = result.reasoning_tokens;
+  out.text = std::move(result.text);
+  out.reasoning = std::move(result.reasoning);
+  out.finish_reason = std::move(result.finish_reason);
+  return out;
+}
+
+ReplyHead new_reply_head(const std::string& model, bool is_chat) {
+  return {(is_chat ? "chatcmpl-" : "cmpl-") + random_id(), int64_t(std::time(nullptr)), model, is_chat};
+}
+
+Json annotations_json(const std::vector<Source>& sources) {
+  Json list = Json::array();
+  for (const Source& source : sources) {
+    const bool has_score = !source.edge && !std::isnan(source.score);
+    list.push_back({{"type", "passage"},
+                    {"passage",
+                     {{"context", source.context},
+                      {"file", source.file},
+                      {"begin_byte", source.begin_byte},
+                      {"end_byte", source.end_byte},
+                      {"begin_line", source.begin_line},
+                      {"score", has_score ? Json(source.score) : Json()},
+                      {"quote", source.text}}}});
+  }
+  return list;
+}
+
+Json whole_reply(const ReplyHead& head, const ReplyResult& result) {
+  Json choice = {{"index", 0}, {"finish_reason", result.finish_reason}, {"logprobs", nullptr}};
+  if (head.is_chat) {
+    Json message = {{"role", "assistant"}, {"content", result.text}};
+    if (!result.reasoning.empty()) message["reasoning_content"] = result.reasoning;
+    if (!result.sources.empty()) message["annotations"] = annotations_json(result.sources);
+    choice["message"] = std::move(message);
+  } else {
+    choice["text"] = result.text;
+  }
+  Json json = head_json(head, head.is_chat ? "chat.completion" : "text_completion");
+  json["choices"] = Json::array({std::move(choice)});
+  json["usage"] = usage_json(result);
+  json["reform"] = result.reform;
+  return json;
+}
+
+Json role_chunk(const ReplyHead& head) { return chunk(head, {{"delta", {{"role", "assistant"}, {"content", ""}}}}); }
+
+Json text_chunk(const ReplyHead& head, const std::string& piece) {
+  return head.is_chat ? delta_chunk(head, "content", piece) : chunk(head, {{"text", piece}});
+}
+
+Json reasoning_chunk(const ReplyHead& head, const std::string& piece) {
+  return delta_chunk(head, "reasoning_content", piece);
+}
+
+Json annotations_chunk(const ReplyHead& head, const std::vector<Source>& sources) {
+  return delta_chunk(head, "annotations", annotations_json(sources));
+}
+
+// Clients that do not know it see an empty delta.
+Json progress_chunk(const ReplyHead& head, const IngestProgress& progress) {
+  Json json = chunk(head, head.is_chat ? Json{{"delta", Json::object()}} : Json{{"text", ""}});
+  json["reform"] = {{"progress",
+                     {{"phase", progress.phase},
+                      {"tokens_done", progress.tokens_done},
+                      {"tokens_total", progress.tokens_total},
+                      {"eta_s", progress.eta_s < 0 ? Json() : Json(progress.eta_s)}}}};
+  return json;
+}
+
+Json last_chunk(const ReplyHead& head, const ReplyResult& result) {
+  Json choice = head.is_chat ? Json{{"delta", Json::object()}} : Json{{"text", ""}};
+  choice["finish_reason"] = result.finish_reason;
+  Json json = chunk(head, std::move(choice));
+  json["reform"] = result.reform;
+  return json;
+}
+
+Json usage_chunk(const ReplyHead& head, const ReplyResult& result) {
+  Json json = head_json(head, head.is_chat ? "chat.completion.chunk" : "text_completion");
+  json["choices"] = Json::array();
+  json["usage"] = usage_json(result);
+  return json;
+}
+
+}  // namespace reform::tool

@@ -1,0 +1,60 @@
+// Answers as OpenAI's clients read them, whole or as a stream of chunks. What is ours is in fields of our own:
+// `annotations` (the passages that the model saw) and `reform`.
+#pragma once
+
+#include <reform/ask.h>
+#include <reform/generate.h>
+#include <reform/ingest.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tools/json_output.h"
+#include "tools/serve/conversation.h"
+
+namespace reform::tool {
+
+// A prompt that had no room, and what of it was asked as a context.
+struct LongPrompt {
+  std::string context;
+  std::vector<Piece> pieces;
+  int64_t prompt_tokens = 0;  // of the whole
+};
+
+// Makes passages of pieces those of the messages that they are of.
+void name_messages(const LongPrompt& prompt, std::vector<Source>& sources);
+
+// What came of a request, of a context or of the bare model.
+struct ReplyResult {
+  std::string text, reasoning, finish_reason;
+  std::vector<Source> sources;
+  int64_t prompt_tokens = 0, completion_tokens = 0, reasoning_tokens = 0;
+  Json reform;  // what we say beside
+};
+ReplyResult reply_result(AskResult result, const std::string& context);
+ReplyResult reply_result(AskResult result, const std::string& context, const LongPrompt& prompt);
+ReplyResult reply_result(GenerateResult result);
+
+// What all objects of one answer begin with.
+struct ReplyHead {
+  std::string id;
+  int64_t created_unix_s = 0;
+  std::string model;
+  bool is_chat = false;
+};
+ReplyHead new_reply_head(const std::string& model, bool is_chat);
+
+Json annotations_json(const std::vector<Source>& sources);
+Json whole_reply(const ReplyHead& head, const ReplyResult& result);
+
+// Chunks of a stream.
+Json role_chunk(const ReplyHead& head);
+Json text_chunk(const ReplyHead& head, const std::string& piece);
+Json reasoning_chunk(const ReplyHead& head, const std::string& piece);
+Json annotations_chunk(const ReplyHead& head, const std::vector<Source>& sources);
+Json progress_chunk(const ReplyHead& head, const IngestProgress& progress);
+Json last_chunk(const ReplyHead& head, const ReplyResult& result);
+Json usage_chunk(const ReplyHead& head, const ReplyResult& result);
+
+}  // namespace reform::tool

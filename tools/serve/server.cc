@@ -1,0 +1,162 @@
+#include "tools/serve/server.h"
+
+#include <fmt/format.h>
+#include <reform/exception_status.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <regex>
+#include <utility>
+
+#include "tools/serve/http_error.h"
+#include "tools/serve/state.h"
+#include "tools/text.h"
+
+namespace reform::tool {
+namespace {
+
+constexpr size_t kMostBodyBytes = size_t{16} << 20;
+constexpr int kOtherConnections = 64;  // beside those that wait for an answer
+constexpr int kBacklog = 512;
+constexpr int kReadSeconds = 10, kWriteSeconds = 30, kIdleSeconds = 5;
+
+struct Endpoint {
+  std::string_view method;
+  const char* path;  // a regex
+  Route* route;
+};
+
+constexpr Endpoint kEndpoints[] = {
+    {"GET", "/health", health},
+    {"GET", "/ready", ready},
+    {"GET", "/v1/models", list_models},
+    {"GET", "/v1/models/(.+)", show_model},
+    {"POST", "/v1/chat/completions", chat_completion},
+    {"POST", "/v1/completions", completion},
+    {"GET", "/contexts", list_contexts},
+    {"GET", "/contexts/(.+)", show_context},
+    {"POST", "/ask", ask_contexts},
+    {"POST", "/search", search_contexts},
+};
+
+class HttpServer : public httplib::Server {
+ public:
+  // The library lets five connections wait; the rest would try again after a second.
+  void let_more_wait() { ::listen(svr_sock_, kBacklog); }
+};
+
+// What the library itself refuses, with a body as our own errors have.
+void explain(const httplib::Request& request, httplib::Response& response) {
+  if (!response.body.empty()) return;
+  if (response.status == 404) {
+    std::string methods;
+    for (const Endpoint& e : kEndpoints) {
+      if (std::regex_match(request.path, std::regex(e.path)))
+        methods += (methods.empty() ? "" : ", ") + std::string(e.method);
+    }
+    if (methods.empty())
+      return send_error(response, 404, "there is no such path here; docs/SERVE.md lists them", "not_found");
+    response.set_header("Allow", methods);
+    return send_error(response, 405, fmt::format("this path takes {} only", methods), "usage");
+  }
+  if (response.status == 413)
+    return send_error(response, 413, fmt::format("the body has over {} bytes, which is the most", kMostBodyBytes),
+                      "usage");
+  send_error(response, response.status, "the request is not understood", response.status < 500 ? "usage" : "internal");
+}
+
+Status cannot_listen(const ServerOptions& options, int error) {
+  const std::string where = fmt::format("{}:{}", options.host, options.port);
+  if (error == EADDRINUSE) return {Code::kBusy, where + ": another program listens there; --port N takes another port"};
+  return {Code::kIo,
+          fmt::format("cannot listen on {}: {}", where, error == 0 ? "no such address" : std::strerror(error))};
+}
+
+}  // namespace
+
+struct Server::Impl {
+  ServerState state;
+  HttpServer http;
+  int port = 0;
+
+  Impl(Engine& engine, Store& store, ServerOptions options) : state(engine, store, std::move(options)) {}
+
+  httplib::Server::HandlerResponse admit(const httplib::Request& request, httplib::Response& response) {
+    using Response = httplib::Server::HandlerResponse;
+    const Caller caller = {request.get_header_value("Host"), request.get_header_value("Origin"),
+                           request.get_header_value("Authorization")};
+    if (const auto refused = refusal(state.options.access, caller); refused) {
+      if (refused->http_status == 401) response.set_header("WWW-Authenticate", "Bearer");
+      send_error(response, refused->http_status, refused->message, "refused");
+      return Response::Handled;
+    }
+    if (request.has_header("Content-Encoding")) {  // what it unpacks to has no limit
+      send_error(response, 415, "compressed bodies are not taken", "usage");
+      return Response::Handled;
+    }
+    return Response::Unhandled;
+  }
+
+  void add_routes() {
+    for (const Endpoint& e : kEndpoints) {
+      const auto handler = [this, route = e.route](const httplib::Request& request, httplib::Response& response) {
+        route(state, request, response);
+      };
+      e.method == "GET" ? http.Get(e.path, handler) : http.Post(e.path, handler);
+    }
+  }
+
+  void set_up() {
+    http.new_task_queue = [this] {
+      return std::make_unique<httplib::ThreadPool>(size_t(state.options.n_seats + kOtherConnections)).release();
+    };
+    http.set_payload_max_length(kMostBodyBytes);
+    http.set_read_timeout(kReadSeconds);
+    http.set_write_timeout(kWriteSeconds);
+    http.set_keep_alive_timeout(kIdleSeconds);
+    http.set_keep_alive_max_count(1000);
+    http.set_tcp_nodelay(true);
+    http.set_pre_routing_handler([this](const auto& request, auto& response) { return admit(request, response); });
+    http.set_error_handler(
+        [](const httplib::Request& request, httplib::Response& response) { explain(request, response); });
+    http.set_exception_handler(
+        [](const httplib::Request&, httplib::Response& response, const std::exception_ptr& thrown) {
+          try {
+            std::rethrow_exception(thrown);
+          } catch (...) {
+            send_error(response, exception_status());
+          }
+        });
+    http.set_logger([this](const httplib::Request& request, const httplib::Response& response) {
+      state.options.log(fmt::format("{} {} {}", request.method, quote(request.path, 100), response.status));
+    });
+    add_routes();
+  }
+};
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Server::~Server() = default;
+
+Result<std::unique_ptr<Server>> Server::bind(Engine& engine, Store& store, ServerOptions options) {
+  auto impl = std::make_unique<Impl>(engine, store, std::move(options));
+  const ServerOptions& o = impl->state.options;
+  errno = 0;
+  impl->port = o.port == 0 ? impl->http.bind_to_any_port(o.host) : o.port;
+  const bool is_bound = o.port == 0 ? impl->port > 0 : impl->http.bind_to_port(o.host, o.port);
+  if (!is_bound) return cannot_listen(o, errno);
+  impl->http.let_more_wait();
+  impl->set_up();
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+int Server::port() const { return impl_->port; }
+void Server::run() { impl_->http.listen_after_bind(); }
+
+void Server::stop() {
+  impl_->state.seats.stop_all();
+  impl_->http.stop();
+}
+
+}  // namespace reform::tool

@@ -1,0 +1,48 @@
+#include "tools/serve/state.h"
+
+#include <fmt/format.h>
+
+#include "tools/serve/http_error.h"
+
+namespace reform::tool {
+
+void send_json(httplib::Response& response, int http_status, const Json& json) {
+  response.status = http_status;
+  response.set_content(dump(json) + "\n", "application/json");
+}
+
+void send_error(httplib::Response& response, int http_status, const std::string& message, const std::string& code_name,
+                const std::string& param) {
+  send_json(response, http_status, error_body(http_status, message, code_name, param));
+}
+
+void send_error(httplib::Response& response, const Status& status, const std::string& param) {
+  send_error(response, http_status(status.code), status.message, code_name(status.code), param);
+}
+
+std::optional<RequestJson> request_json(const httplib::Request& request, httplib::Response& response) {
+  // A page of another site may send a form without asking first, but not this type.
+  const std::string type = request.get_header_value("Content-Type");
+  if (type.substr(0, type.find(';')) != "application/json") {
+    send_error(response, 415, "the body must be JSON, with 'Content-Type: application/json'", "usage");
+    return std::nullopt;
+  }
+  Result<RequestJson> json = parse_request(request.body);
+  if (json.ok()) return std::move(json).value();
+  send_error(response, json.status());
+  return std::nullopt;
+}
+
+std::shared_ptr<Seats::Seat> take_seat(ServerState& state, httplib::Response& response) {
+  auto seat = state.seats.take();
+  if (seat == nullptr) {
+    response.set_header("Retry-After", std::to_string(state.seats.retry_after_s()));
+    send_error(
+        response, 429,
+        fmt::format("{} answers are being made or waited for, which is the most (--queue)", state.options.n_seats),
+        "busy");
+  }
+  return seat;
+}
+
+}  // namespace reform::tool

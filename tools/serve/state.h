@@ -1,0 +1,46 @@
+// What all routes of the server share, and how they read a request and write a response.
+#pragma once
+
+#include <httplib.h>
+#include <reform/engine.h>
+#include <reform/store.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tools/json_output.h"
+#include "tools/serve/fields.h"
+#include "tools/serve/seats.h"
+#include "tools/serve/server.h"
+
+namespace reform::tool {
+
+struct ServerState {
+  Engine& engine;
+  Store& store;
+  const ServerOptions options;
+  Seats seats;
+
+  ServerState(Engine& e, Store& s, ServerOptions o)
+      : engine(e), store(s), options(std::move(o)), seats(options.n_seats) {}
+};
+
+using Route = void(ServerState& state, const httplib::Request& request, httplib::Response& response);
+
+void send_json(httplib::Response& response, int http_status, const Json& json);
+void send_error(httplib::Response& response, int http_status, const std::string& message, const std::string& code_name,
+                const std::string& param = "");
+void send_error(httplib::Response& response, const Status& status, const std::string& param = "");
+
+// nullopt: there is none, and the response says so.
+std::optional<RequestJson> request_json(const httplib::Request& request, httplib::Response& response);
+// nullptr: all are taken, and the response says so.
+std::shared_ptr<Seats::Seat> take_seat(ServerState& state, httplib::Response& response);
+
+// OpenAI's (chat_routes.cc).
+Route list_models, show_model, chat_completion, completion;
+// Ours (native_routes.cc).
+Route health, ready, list_contexts, show_context, ask_contexts, search_contexts;
+
+}  // namespace reform::tool
