@@ -125,7 +125,8 @@ Result<std::vector<Source>> sources_of(Ask& ask, std::span<const Span> spans) {
     std::copy_if(spans.begin(), spans.end(), std::back_inserter(own),
                  [&](const Span& s) { return size_t(s.context) == c; });
     const OpenContext& context = ask.contexts[c];
-    TRY_ASSIGN(auto sources, make_sources(*context.data, *ask.engine.tokenizer, context.files, own));
+    TRY_ASSIGN(auto sources,
+               make_sources(*context.data, *ask.engine.tokenizer, context.files, context.settings.encoding, own));
     for (Source& source : sources) name_parts(source, context.settings.heads);
     std::move(sources.begin(), sources.end(), std::back_inserter(all));
   }

@@ -45,7 +45,7 @@ BlankLine find_blank_line(std::string_view text) {
 }
 
 // Where the first line begins that is not blank; the end: there is none.
-size_t first_line(std::string_view text) {
+size_t first_written_line(std::string_view text) {
   size_t begin = 0;
   for (size_t end = text.find('\n'); end != text.npos && is_blank(text.substr(begin, end - begin));
        end = text.find('\n', begin))
@@ -185,7 +185,7 @@ std::span<const std::string> Reply::stop_texts() const {
 Reply::End Reply::find_end() const {
   End end = {held_.npos, false};
   if (plan_.ends_at_blank_line) {
-    const size_t begin = has_something_ ? 0 : first_line(held_);
+    const size_t begin = has_something_ ? 0 : first_written_line(held_);
     const BlankLine line = find_blank_line(std::string_view(held_).substr(begin));
     if (line.begin != held_.npos) end = {begin + line.begin, line.is_whole};
   }

@@ -1,7 +1,6 @@
 #include "runtime/text/lines.h"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <string>
 #include <unordered_map>
@@ -14,35 +13,41 @@ namespace {
 
 class FeedCounter {
  public:
-  explicit FeedCounter(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  FeedCounter(const Tokenizer& tokenizer, const CharacterBytes& characters)
+      : tokenizer_(tokenizer), characters_(characters) {}
 
-  // Line feeds in the token's first n_bytes.
-  int64_t count(int32_t id, int64_t n_bytes) const {
-    const std::string bytes = tokenizer_.token_bytes(id, /*special=*/true);
-    return std::count(bytes.begin(), bytes.begin() + std::min(n_bytes, int64_t(bytes.size())), '\n');
+  // Line feeds in the part of the token that comes before the byte `at`, where one file ends and the next begins.
+  int64_t count_before(int32_t id, RawRange token, int64_t at) const {
+    const std::string text = tokenizer_.token_bytes(id, /*special=*/true);
+    const size_t n = characters_.text_before(text, token, at);
+    return std::count(text.begin(), text.begin() + int64_t(n), '\n');
   }
   // In all of it.
   int64_t count(int32_t id) {
     const auto [known, is_new] = known_.try_emplace(id);
-    if (is_new) known->second = count(id, std::numeric_limits<int64_t>::max());
+    if (is_new) {
+      const std::string text = tokenizer_.token_bytes(id, /*special=*/true);
+      known->second = std::count(text.begin(), text.end(), '\n');
+    }
     return known->second;
   }
 
  private:
   const Tokenizer& tokenizer_;
+  const CharacterBytes& characters_;
   std::unordered_map<int32_t, int64_t> known_;
 };
 
 }  // namespace
 
 Result<std::vector<int64_t>> feeds_before(ContextData& data, const Tokenizer& tokenizer,
-                                          std::span<const int64_t> bytes) {
+                                          const CharacterBytes& characters, std::span<const int64_t> bytes) {
   if (bytes.empty()) return std::vector<int64_t>();
   std::vector<size_t> order(bytes.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::sort(order, {}, [&](size_t i) { return bytes[i]; });
   std::vector<int64_t> feeds(bytes.size());
-  FeedCounter counter(tokenizer);
+  FeedCounter counter(tokenizer, characters);
   size_t next = 0;  // of `order`
   int64_t n_feeds = 0;
   TRY(data.scan(kTokenSpans, [&](TokenRange tokens, std::span<const std::byte> stored) -> Status {
@@ -51,9 +56,8 @@ Result<std::vector<int64_t>> feeds_before(ContextData& data, const Tokenizer& to
     int64_t byte = block.begin_byte;
     for (size_t t = 0; t < block.ids.size(); ++t) {
       const int64_t end_byte = byte + block.byte_lengths[t];
-      // An offset within a token is where one file ends and the next begins.
       for (; next < order.size() && bytes[order[next]] < end_byte; ++next)
-        feeds[order[next]] = n_feeds + counter.count(block.ids[t], bytes[order[next]] - byte);
+        feeds[order[next]] = n_feeds + counter.count_before(block.ids[t], {byte, end_byte}, bytes[order[next]]);
       n_feeds += counter.count(block.ids[t]);
       byte = end_byte;
     }

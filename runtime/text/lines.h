@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "runtime/text/character_bytes.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "storage/context/context.h"
 
@@ -15,6 +16,6 @@ namespace reform {
 // How many line feeds stand before each of `bytes`, offsets in the joined text in any order. It is one scan over the
 // tokens, as long for one offset as for many.
 Result<std::vector<int64_t>> feeds_before(ContextData& data, const Tokenizer& tokenizer,
-                                          std::span<const int64_t> bytes);
+                                          const CharacterBytes& characters, std::span<const int64_t> bytes);
 
 }  // namespace reform

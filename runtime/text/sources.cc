@@ -1,8 +1,10 @@
 #include "runtime/text/sources.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "base/try.h"
+#include "runtime/text/character_bytes.h"
 #include "runtime/text/lines.h"
 #include "runtime/tokenizer/unicode.h"
 
@@ -19,8 +21,8 @@ struct Piece {
   std::vector<int64_t> token_bytes;  // where each token begins, in the joined text …
   std::vector<size_t> token_at;      // … and in `text`
 
-  // Where a byte of the joined text, or its end, is in `text`. Within a token exactly, if the text was UTF-8.
-  size_t at(int64_t byte) const {
+  // Where a byte of the joined text, or its end, is in `text`.
+  size_t at(int64_t byte, const CharacterBytes& characters) const {
     if (byte == end_byte) return text.size();
     if (byte <= begin_byte) return 0;  // a token may stand for no bytes, as SentencePiece's first space
     // Of a converted text's tokens that share a character, all but the last stand for no bytes: it begins with the
@@ -28,8 +30,10 @@ struct Piece {
     const auto begin = std::lower_bound(token_bytes.begin(), token_bytes.end(), byte);
     if (begin != token_bytes.end() && *begin == byte) return token_at[size_t(begin - token_bytes.begin())];
     const size_t token = size_t(begin - token_bytes.begin()) - 1;
-    const size_t end = token + 1 < token_at.size() ? token_at[token + 1] : text.size();
-    return std::min(end, token_at[token] + size_t(byte - token_bytes[token]));
+    const bool is_last = token + 1 == token_at.size();
+    const size_t from = token_at[token], to = is_last ? text.size() : token_at[token + 1];
+    const RawRange raw{token_bytes[token], is_last ? end_byte : token_bytes[token + 1]};
+    return from + characters.text_before(std::string_view(text).substr(from, to - from), raw, byte);
   }
 };
 
@@ -71,29 +75,27 @@ Piece make_piece(const Surroundings& around, TokenRange tokens) {
   return piece;
 }
 
-// Bytes [begin, end) of the joined text.
-struct JoinedRange {
-  int64_t begin = 0, end = 0;
-};
-
 // Of the span's best passage; of all of it if it has none.
-JoinedRange best_bytes(const Span& span, const Surroundings& around) {
+RawRange best_bytes(const Span& span, const Surroundings& around) {
   const TokenRange all{span.begin_token, span.end_token}, best{span.best_begin_token, span.best_end_token};
   const TokenRange tokens = whole_characters(around, span.round > 0 ? best : all);
   return {around.begin_byte(tokens.begin), around.begin_byte(tokens.end)};
 }
 
 // The part of a source that lies in `best`, or all of it: of two files, the best passage may lie in the other.
-SourcePart part_of(const Piece& piece, JoinedRange source, JoinedRange best, int64_t file_begin) {
-  JoinedRange part{std::max(best.begin, source.begin), std::min(best.end, source.end)};
+SourcePart part_of(const Piece& piece, const CharacterBytes& characters, RawRange source, RawRange best,
+                   int64_t file_begin) {
+  RawRange part{std::max(best.begin, source.begin), std::min(best.end, source.end)};
   if (part.begin >= part.end) part = source;
-  const size_t first = piece.at(source.begin), begin = piece.at(part.begin), end = piece.at(part.end);
+  const auto at = [&](int64_t byte) { return piece.at(byte, characters); };
+  const size_t first = at(source.begin), begin = at(part.begin), end = at(part.end);
   return {part.begin - file_begin, part.end - file_begin, 0, begin - first, end - begin};
 }
 
 // The part [begin, end) of the piece that lies in one file. Its lines are not known yet.
-Source source_of(const Piece& piece, JoinedRange bytes, const Span& span, const SourceFile& file) {
-  const size_t from = piece.at(bytes.begin), to = piece.at(bytes.end);
+Source source_of(const Piece& piece, const CharacterBytes& characters, RawRange bytes, const Span& span,
+                 const SourceFile& file) {
+  const size_t from = piece.at(bytes.begin, characters), to = piece.at(bytes.end, characters);
   Source source{.context = "",
                 .file = file.name,
                 .begin_byte = bytes.begin - file.begin_byte,
@@ -109,10 +111,18 @@ Source source_of(const Piece& piece, JoinedRange bytes, const Span& span, const 
   return source;
 }
 
+std::vector<int64_t> begins_of(const std::vector<SourceFile>& files) {
+  std::vector<int64_t> begins;
+  for (const SourceFile& file : files) begins.push_back(file.begin_byte);
+  return begins;
+}
+
 }  // namespace
 
 Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tokenizer,
-                                         const std::vector<SourceFile>& files, const std::vector<Span>& spans) {
+                                         const std::vector<SourceFile>& files, const std::string& encoding,
+                                         const std::vector<Span>& spans) {
+  const CharacterBytes characters(encoding, begins_of(files));
   std::vector<TokenRange> ranges;
   ranges.reserve(spans.size());
   for (const Span& span : spans) ranges.push_back(range_of(span, data.meta().n_tokens));
@@ -123,19 +133,19 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
     const Span& span = spans[i];
     const Surroundings around{tokenizer, tokens[i], ranges[i].begin};
     const Piece piece = make_piece(around, whole_characters(around, {span.begin_token, span.end_token}));
-    const JoinedRange best = best_bytes(span, around);
+    const RawRange best = best_bytes(span, around);
     for (const SourceFile& file : files) {
       // A lossy read, another encoding and SentencePiece's prefix space make the text's length differ from its bytes.
-      const JoinedRange bytes{std::max(piece.begin_byte, file.begin_byte),
-                              std::min(piece.end_byte, file.begin_byte + file.size_bytes)};
+      const RawRange bytes{std::max(piece.begin_byte, file.begin_byte),
+                           std::min(piece.end_byte, file.begin_byte + file.size_bytes)};
       if (bytes.begin >= bytes.end) continue;
-      Source& source = sources.emplace_back(source_of(piece, bytes, span, file));
+      Source& source = sources.emplace_back(source_of(piece, characters, bytes, span, file));
       source.context = data.meta().name;
-      source.best = part_of(piece, bytes, best, file.begin_byte);
+      source.best = part_of(piece, characters, bytes, best, file.begin_byte);
       starts.insert(starts.end(), {file.begin_byte, bytes.begin, file.begin_byte + source.best.begin_byte});
     }
   }
-  TRY_ASSIGN(const auto feeds, feeds_before(data, tokenizer, starts));
+  TRY_ASSIGN(const auto feeds, feeds_before(data, tokenizer, characters, starts));
   for (size_t i = 0; i < sources.size(); ++i) {
     const int64_t* const before = feeds.data() + 3 * i;
     sources[i].begin_line = 1 + before[1] - before[0];

@@ -15,8 +15,10 @@
 namespace reform {
 
 // The sources of one context's spans, which must be in the order of the text. A span across the border of two files
-// becomes two sources. Lines are counted in one scan over the text's tokens.
+// becomes two sources. `encoding`: the files', as canonical_encoding() gives it. Lines are counted in one scan over the
+// text's tokens.
 Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tokenizer,
-                                         const std::vector<SourceFile>& files, const std::vector<Span>& spans);
+                                         const std::vector<SourceFile>& files, const std::string& encoding,
+                                         const std::vector<Span>& spans);
 
 }  // namespace reform

@@ -11,7 +11,7 @@ namespace reform::tool {
 namespace {
 
 // What a template writes in all and around each turn, about. Prompts that come as near to the window as this are long.
-constexpr int64_t kTemplateTokens = 64, kTurnTokens = 16;
+constexpr int64_t kTemplateTokens = 64, kTurnOverheadTokens = 16;
 constexpr int64_t kLeastGathered = 64;
 constexpr int64_t kAmpleTokens = 3072;  // more than is gathered unless a request says so
 
@@ -23,7 +23,7 @@ Conversation conversation_of(const ChatRequest& request) {
 
 int64_t tokens_of(const Conversation& all, const CountTokens& count) {
   int64_t sum = kTemplateTokens + count(all.system);
-  for (const Message& turn : all.turns) sum += count(turn.content) + kTurnTokens;
+  for (const Message& turn : all.turns) sum += count(turn.content) + kTurnOverheadTokens;
   return sum;
 }
 
@@ -46,8 +46,9 @@ Result<ReplyResult> generate_reply(ServerState& state, const ChatRequest& reques
 }
 
 // `room_tokens`: what passages may take of the prompt.
-Result<AskResult> ask_contexts(ServerState& state, const ChatRequest& request, const std::vector<std::string>& contexts,
-                               int64_t room_tokens, const ReplyListener& listener, const CancelToken& cancel) {
+Result<AskResult> ask_for_reply(ServerState& state, const ChatRequest& request,
+                                const std::vector<std::string>& contexts, int64_t room_tokens,
+                                const ReplyListener& listener, const CancelToken& cancel) {
   AskOptions options;
   options.sampling = request.sampling;
   options.system = request.system;
@@ -85,7 +86,8 @@ Result<ReplyResult> answer_long(ServerState& state, ChatRequest request, const s
   const int64_t window = state.engine.model().trained_window_tokens, room = window - request.sampling.max_new_tokens;
   if (state.options.max_implicit_bytes == 0 || room <= 0)
     return too_long(state, prompt_tokens, request.sampling.max_new_tokens);
-  SplitConversation split = split_conversation(conversation_of(request), room, count);
+  // Whatever the answer's limit is, so that the same conversation has the same pieces.
+  SplitConversation split = split_conversation(conversation_of(request), window * 3 / 4, count);
   if (split.pieces.empty()) return too_long(state, prompt_tokens, request.sampling.max_new_tokens);
   put_back(split.rest, request);
   const int64_t left = room - tokens_of(split.rest, count);
@@ -101,7 +103,7 @@ Result<ReplyResult> answer_long(ServerState& state, ChatRequest request, const s
     name_messages(prompt, sources);
     listener.on_sources(sources);
   };
-  auto result = ask_contexts(state, request, contexts, left, named, cancel);
+  auto result = ask_for_reply(state, request, contexts, left, named, cancel);
   if (!result.ok()) return result.status();
   return reply_result(std::move(result).value(), context.empty() ? made.value() : context, prompt);
 }
@@ -124,7 +126,7 @@ Result<ReplyResult> answer_chat(ServerState& state, const ChatRequest& request, 
   const int64_t room = (context.empty() ? window : window / 2) - request.sampling.max_new_tokens;
   if (n_prompt > room) return answer_long(state, request, context, n_prompt, count, listener, cancel);
   if (context.empty()) return generate_reply(state, request, listener, cancel);
-  auto result = ask_contexts(state, request, {context}, window, listener, cancel);
+  auto result = ask_for_reply(state, request, {context}, window, listener, cancel);
   if (!result.ok()) return result.status();
   return reply_result(std::move(result).value(), context);
 }

@@ -33,7 +33,7 @@ struct SplitConversation {
 };
 
 using CountTokens = std::function<int64_t(const std::string& text)>;
-// `room_tokens`: of the window, without the answer. The rest takes half of it at most, where its ends allow it.
+// `room_tokens`: for the whole prompt. The rest takes half of it at most, where its ends allow it.
 SplitConversation split_conversation(const Conversation& all, int64_t room_tokens, const CountTokens& count);
 
 // Of a long message: up to where its beginning reaches, which may be an instruction, and from where its end does, which

@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "runtime/text/character_bytes.h"
 #include "runtime/text/iconv_handle.h"
 #include "runtime/text/likeness.h"
 #include "runtime/text/text_decoder.h"
+#include "runtime/tokenizer/unicode.h"
 #include "tests/support/take.h"
 
 using namespace reform;
@@ -278,4 +281,56 @@ TEST_CASE("a text of spaces of any kind and of characters that do not show is bl
                                   " \u2060\u200d"s, "\0\0\0"s, "\x1b\x7f\u0085"s, "\u00ad\u034f\u061c"s, "\ufe0f"s})
     CHECK(is_blank(text));
   for (const char* text : {"a", "\u200b?", "\u00a0…", "\xff", "\xe2\x80", "😀"}) CHECK_FALSE(is_blank(text));
+}
+
+TEST_CASE("encoding: a token across the border of two files is cut where the first one ends", "[text]") {
+  // Files of one encoding, as one text, cut at each pair of characters as if that were a token.
+  const std::vector<std::string> files = {"k", "in", "crée", "ß漢字", "\n", "a\n\nb", "😀é", "T"};
+  for (const char* encoding :
+       {"", "UTF-16LE", "UTF-16BE", "UTF-32LE", "ISO-8859-1", "WINDOWS-1252", "SHIFT_JIS", "GB18030", "EUC-JP"}) {
+    for (const bool marks : {false, true}) {
+      if (marks && std::string_view(encoding).substr(0, 3) != "UTF") continue;
+      std::string text;
+      std::vector<int64_t> begins, raw = {0};  // after each byte of the text
+      std::vector<size_t> text_begins;
+      for (const std::string& file : files) {
+        const auto n_raw = [&](const std::string& s) {
+          return int64_t(*encoding == 0 ? s.size() : from_utf8(s, encoding).size());
+        };
+        if (n_raw(file) == 0) continue;
+        begins.push_back(raw.back());
+        text_begins.push_back(text.size());
+        std::string character;
+        for (size_t i = 0; i < file.size(); ++i) {
+          character += file[i];
+          const bool is_whole = open_tail_bytes(character) == 0;
+          const int64_t mark =
+              marks && is_whole && text.size() + 1 - character.size() == text_begins.back() ? n_raw("a") : 0;
+          raw.push_back(raw.back() + (is_whole ? n_raw(character) + mark : 0));
+          text += file[i];
+          if (is_whole) character.clear();
+        }
+      }
+      const CharacterBytes characters(encoding, begins);
+      for (size_t from = 0; from < text.size(); ++from) {
+        for (size_t to = from + 1; to <= std::min(text.size(), from + 9); ++to) {
+          if (open_tail_bytes(text.substr(0, from)) > 0 || open_tail_bytes(text.substr(0, to)) > 0) continue;
+          for (size_t f = 0; f < begins.size(); ++f) {
+            if (text_begins[f] <= from || text_begins[f] >= to) continue;
+            INFO(encoding << (marks ? " with marks: " : ": ") << text.substr(from, to - from) << " at " << files[f]);
+            CHECK(characters.text_before(text.substr(from, to - from), {raw[from], raw[to]}, begins[f]) ==
+                  text_begins[f] - from);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("encoding: a token across a border may hold what was invalid, or a part of a character", "[text]") {
+  const CharacterBytes utf8("", {0, 2}), utf16("UTF-16LE", {0, 4});
+  CHECK(utf8.text_before("a\xef\xbf\xbdz", {0, 3}, 2) == 4);  // one invalid byte
+  CHECK(utf8.text_before("a\xef\xbf\xbdz", {0, 5}, 2) == 1);  // a U+FFFD of the second file's
+  CHECK(utf16.text_before("\xa9z", {2, 6}, 4) == 1);          // the end of a character
+  CHECK(utf16.text_before("a", {2, 4}, 4) == 1);
 }

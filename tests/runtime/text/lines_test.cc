@@ -65,7 +65,7 @@ void check_lines(const Tokenizer& tokenizer, const std::string& text) {
   REQUIRE(bytes.back() == int64_t(text.size()));
   std::ranges::reverse(bytes);
   TokensOnly data(batch);
-  const auto feeds = feeds_before(data, tokenizer, bytes);
+  const auto feeds = feeds_before(data, tokenizer, CharacterBytes("", {}), bytes);
   REQUIRE(feeds.ok());
   REQUIRE(feeds.value().size() == bytes.size());
   int64_t n_wrong = 0;
@@ -106,6 +106,7 @@ TEST_CASE("lines: an offset within a token, where one file ends and the next beg
   TokensOnly data(batch);
   std::vector<int64_t> bytes(text.size() + 1);
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = int64_t(i);
-  CHECK(feeds_before(data, *tokenizer, bytes).value() == std::vector<int64_t>{0, 0, 1, 2, 3, 4, 4});
-  CHECK(feeds_before(data, *tokenizer, {}).value().empty());
+  CHECK(feeds_before(data, *tokenizer, CharacterBytes("", {}), bytes).value() ==
+        std::vector<int64_t>{0, 0, 1, 2, 3, 4, 4});
+  CHECK(feeds_before(data, *tokenizer, CharacterBytes("", {}), {}).value().empty());
 }
