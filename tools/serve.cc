@@ -1,11 +1,13 @@
 // reform serve: answers over HTTP until it is stopped.
 #include <fmt/format.h>
-#include <reform/version.h>
+#include <reform/exception_status.h>
+#include <reform/generate.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <thread>
 
@@ -54,21 +56,36 @@ Status read_keys(const ServeFlags& flags, AccessRules& access) {
   return {};
 }
 
+template <class Call>
+Status exception_status_of(const Call& call) {
+  try {
+    return call();
+  } catch (...) {
+    return exception_status();
+  }
+}
+
 // Ends when a signal came, or the server ended by itself.
-void run_until_signal(Server& server) {
+Status run_until_signal(Server& server) {
   const CancelScope scope("stopped; some clients were still connected");
   std::atomic<bool> is_over = false;
-  std::thread watch([&] {
-    while (!is_over) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
-      if (!scope.token().cancelled()) continue;
-      scope.allow_saving();
-      server.stop();
-    }
+  auto watch = std::async(std::launch::async, [&] {
+    while (!is_over && !scope.token().cancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    scope.allow_saving();
+    while (!is_over) server.stop();
   });
-  server.run();
+  Status status = exception_status_of([&] { return server.run(); });
   is_over = true;
-  watch.join();
+  watch.wait();
+  return status;
+}
+
+// What the first answer would prepare for those after it, such as the tokens that end a turn.
+Status warm_up(Engine& engine) {
+  GenerateOptions options;
+  options.chat = true;
+  options.sampling.max_new_tokens = 0;
+  return generate(engine, "Hello", options).status();
 }
 
 Status run_serve(const ServeFlags& flags, Output& out) {
@@ -90,7 +107,7 @@ Status run_serve(const ServeFlags& flags, Output& out) {
   out.progress().phase("loading the model");
   auto engine = open_engine(flags.engine.model, flags.engine.options, out);
   if (!engine.ok()) return engine.status();
-  if (const auto chat = engine.value()->chat_template(); !chat.ok()) return chat.status();
+  if (Status s = warm_up(*engine.value()); !s.ok()) return s;
   auto server = Server::bind(*engine.value(), *store.value(), std::move(options));
   if (!server.ok()) return server.status();
   const bool is_v6 = flags.server.host.find(':') != std::string::npos;
@@ -101,7 +118,7 @@ Status run_serve(const ServeFlags& flags, Output& out) {
   out.line({{"url", url},
             {"port", server.value()->port()},
             {"model", std::filesystem::path(flags.engine.model).stem().string()}});
-  run_until_signal(*server.value());
+  if (Status s = run_until_signal(*server.value()); !s.ok()) return s;
   out.progress().remark("stopped");
   return out.write_status();
 }

@@ -65,6 +65,19 @@ Status check_contexts(const MethodTraits& method, const Engine::Impl& engine, st
                       contexts[0].name(), method.name)};
 }
 
+// What is chosen by itself takes no more than the window leaves beside what else the prompt says, and beside headings
+// and marks between passages.
+Status fit_into_window(Ask& ask, const AskOptions& asked, AskOptions& chosen) {
+  if (asked.gather_tokens != GatherOptions::kAuto || chosen.sampling.max_new_tokens == 0) return {};
+  TRY_ASSIGN(const Prompt frame, make_prompt(ask, {}));
+  const int64_t room = std::max<int64_t>(0, prompt_room(ask) - int64_t(frame.ids.size()));
+  const int64_t left = room - std::max(room / 8, std::min<int64_t>(256, room / 3));
+  if (chosen.gather_tokens + chosen.edge_tokens <= left) return {};
+  if (asked.edge_tokens == GatherOptions::kAuto) chosen.edge_tokens = 0;
+  chosen.gather_tokens = std::min(chosen.gather_tokens, std::max<int64_t>(0, left - chosen.edge_tokens));
+  return {};
+}
+
 Result<AskResult> run(const AskMethod& method, Ask& ask) {
   AskResult out;
   TRY_ASSIGN(const Ids ids, encode_question(ask.engine, ask.question, new_tokens(ask), size_options(ask, "")));
@@ -157,6 +170,7 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
   TRY_ASSIGN(ask.contexts, open_contexts(engine, *store.contexts, contexts));
   TRY(check_contexts(method.traits, engine, ask.contexts));
   chosen = chosen_options(options, method.traits, ask.contexts, engine);
+  if (method.traits.searches && !method.traits.fills_window) TRY(fit_into_window(ask, options, chosen));
   ask.load_ms = total.elapsed_ms();
   auto result = run(method, ask);
   // Noted even if there is no answer, since eviction goes by last use.

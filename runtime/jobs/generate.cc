@@ -77,6 +77,13 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   return out;
 }
 
+int64_t most_reply_tokens(Engine& engine_handle, const SamplingOptions& sampling, const ChatOptions& chat) {
+  const Engine::Impl& engine = engine_handle.impl();
+  if (!engine.chat.ok()) return sampling.max_new_tokens;
+  return most_reply_tokens(engine.chat.value(), sampling,
+                           chosen_chat(chat, sampling, engine.model->shape().trained_window_tokens));
+}
+
 Result<int64_t> count_tokens(Engine& engine, const std::string& text) {
   TRY(check_utf8("the text", text));
   TRY_ASSIGN(const std::vector<int32_t> ids, engine.impl().tokenizer->encode_plain(text));

@@ -213,6 +213,7 @@ void Reply::tell_answer(const std::string& text) {
 void Reply::tell_rest() {
   size_t size = held_.size();
   for (const std::string& stop : stop_texts()) size = std::min(size, held_.find(stop));
+  if (size < held_.size()) out_.finish_reason = "stop";
   emit(held_.substr(0, size), out_.text, callbacks_.on_text);
 }
 

@@ -113,6 +113,7 @@ Source source_of(const Piece& piece, const CharacterBytes& characters, RawRange 
 
 std::vector<int64_t> begins_of(const std::vector<SourceFile>& files) {
   std::vector<int64_t> begins;
+  begins.reserve(files.size());
   for (const SourceFile& file : files) begins.push_back(file.begin_byte);
   return begins;
 }

@@ -41,6 +41,10 @@ class Served:
             raise RuntimeError(self.process.stderr.read())
         self.port = json.loads(line)["port"]
 
+    def reform(self, *arguments):
+        done = subprocess.run([BINARY, *arguments, "--store", Path(self.folder.name) / "store", "--json"], check=True, capture_output=True)
+        return json.loads(done.stdout)
+
     def stop(self, how=signal.SIGTERM):
         if self.process.poll() is None:
             self.process.send_signal(how)
@@ -180,8 +184,14 @@ class ServeTest(unittest.TestCase):
         self.assertIn("reform", grown, grown)
         grown = grown["reform"]
         self.assertEqual(grown["context"], said["context"])
-        files = self.call("GET", f"/contexts/{said['context']}")[1]["context"]["files"]
-        self.assertEqual([f.split("#")[0] for f in files], ["messages[0]", "messages[2]"])
+        known = self.served.reform("show", said["context"])["context"]
+        self.assertEqual([f.split("#")[0] for f in known["files"]], ["messages[0] (user)", "messages[2] (user)"])
+        # What users sent is nobody else's.
+        for path in (f"/contexts/{said['context']}", f"/v1/models/reform:{said['context']}"):
+            self.assertEqual(self.call("GET", path)[0], 404)
+        self.assertEqual(self.call("POST", "/v1/chat/completions", chat(f"reform:{said['context']}"))[0], 404)
+        self.assertEqual(self.call("POST", "/ask", {"contexts": said["context"], "question": "Who?"})[0], 400)
+        self.assertEqual([c["name"] for c in self.call("GET", "/contexts")[1]["contexts"]], ["tale"])
         # The shorter one may not see what came later.
         first = self.call("POST", "/v1/chat/completions", other)[1]["reform"]
         self.assertNotEqual(first["context"], said["context"])
@@ -211,6 +221,20 @@ class ServeTest(unittest.TestCase):
                      large % 100 + b"{", large.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked") + b"fffffffffffffff\r\n{"):
             self.assertNotIn(b" 500 ", self.served.raw(data)[:20], data[:60])
         self.assertEqual(self.call("GET", "/health")[0], 200)
+
+    def test_a_body_is_never_the_next_request(self):
+        inner = b"GET /contexts HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        outer = b"POST /ask HTTP/1.1\r\nHost: evil.example\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(inner)
+        self.assertEqual(self.served.raw(outer + inner).count(b"HTTP/1.1"), 1)
+        self.assertEqual(self.served.raw(inner + inner).count(b"HTTP/1.1"), 1)
+
+    def test_forms_without_a_limit_are_refused(self):
+        for headers, status in (({"Transfer-Encoding": "chunked"}, 411), ({"Range": "bytes=0-9"}, 416), ({"Content-Encoding": "gzip"}, 415)):
+            self.assertEqual(self.call("GET", "/health", headers=headers)[0], status)
+        self.assertEqual(self.call("GET", "/contexts/" + "a" * 2000)[0], 414)
+        head = b"POST /ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n{}"
+        for length, status in ((b"99999999999999999999", b"413"), (b"20000000", b"413"), (b"-1", b"400")):
+            self.assertIn(status, self.served.raw(head % length)[:16])
 
     def test_one_more_than_the_queue_takes_is_told_to_come_back(self):
         long = chat("tiny_llama3", max_tokens=64, temperature=2, stop=[])

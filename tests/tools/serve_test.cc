@@ -191,7 +191,7 @@ TEST_CASE("serve: a long message keeps its instruction and its question, and its
   const std::string text = "Answer from the story below.\n\n" + prose(40, "Velm") + "Who is the keeper?\n\nAnswer:";
   const SplitConversation split = split_conversation(said({{"user", text}}), 200, words);
   REQUIRE(split.pieces.size() == 1);
-  CHECK(split.pieces[0].name == "messages[0]");
+  CHECK(split.pieces[0].name == "messages[0] (user)");
   CHECK(text.substr(size_t(split.pieces[0].begin_byte), split.pieces[0].text.size()) == split.pieces[0].text);
   CHECK(split.pieces[0].text == prose(40, "Velm"));
   CHECK(split.rest.turns[0].content == "Answer from the story below.\n\n\n\n[...]\n\nWho is the keeper?\n\nAnswer:");
@@ -240,12 +240,13 @@ TEST_CASE("serve: as a chat grows its pieces only grow, and the rest stays small
 }
 
 TEST_CASE("serve: the context of a conversation is found again by its pieces, and by nothing else", "[tools][serve]") {
+  const auto implicit = [](char digit) { return "prompt-" + std::string(32, digit); };
   const std::vector<Piece> pieces = {{"messages[0]", "one"}, {"messages[2]", "two"}, {"messages[4]", "three"}};
   const std::vector<std::string> files = file_names(pieces, "model");
   CHECK(file_names({pieces[0], pieces[1]}, "model")[1] == files[1]);
   CHECK(file_names({pieces[1]}, "model")[0] != files[1]);
   CHECK(file_names(pieces, "other")[0] != files[0]);
-  CHECK(piece_name(files[2]) == "messages[4]");
+  CHECK(files[2].substr(0, 12) == "messages[4]#");
   const auto context = [](std::string name, std::vector<std::string> of, int64_t asked,
                           std::string state = "complete") {
     ContextInfo info;
@@ -254,14 +255,26 @@ TEST_CASE("serve: the context of a conversation is found again by its pieces, an
     return info;
   };
   const std::vector<std::string> two = {files[0], files[1]}, other = {files[0], "messages[2]#0"};
-  const std::vector<ContextInfo> contexts = {context("prompt-a", {files[0]}, 3), context("prompt-b", two, 1),
-                                             context("prompt-c", other, 2), context("prompt-d", {"notes.txt"}, 0),
+  const std::vector<ContextInfo> contexts = {context(implicit('a'), {files[0]}, 3), context(implicit('b'), two, 1),
+                                             context(implicit('c'), other, 2), context("prompt-notes", {"notes.txt"}, 0),
                                              context("mine", files, 0)};
+  CHECK(is_implicit_name(implicit('a') + "-2"));
+  for (const char* name : {"prompt-a", "prompt-", "my prompt-", "prompt-0123456789abcdef0123456789abcdeg"})
+    CHECK_FALSE(is_implicit_name(name));
   const KnownContext known = find_known(contexts, files);
-  CHECK(known.name == "prompt-b");
+  CHECK(known.name == implicit('b'));
   CHECK(known.n_pieces == 2);
   CHECK(find_known(contexts, {"messages[0]#1"}).name.empty());
-  CHECK(to_remove(contexts, 20, "") == std::vector<std::string>{"prompt-b"});
-  CHECK(to_remove(contexts, 10, "prompt-b") == std::vector<std::string>{"prompt-c", "prompt-a"});
+  CHECK(to_remove(contexts, 20, "") == std::vector<std::string>{implicit('b')});
+  CHECK(to_remove(contexts, 10, implicit('b')) == std::vector<std::string>{implicit('c'), implicit('a')});
   CHECK(to_remove(contexts, 30, "").empty());
+}
+
+TEST_CASE("serve: a body's form costs time that grows with its length alone", "[tools][serve]") {
+  std::string body = R"({"a": [)";
+  for (int i = 0; i < 400'000; ++i) body += "{},";
+  body += R"(0], "b\\\"[[[[": "]]{{"})";
+  CHECK(parse_request(body).ok());
+  std::vector<Message> turns(100'000, {"user", ""});
+  CHECK(split_conversation(said(turns), 1000, words).rest.turns.size() < 100);
 }

@@ -32,7 +32,7 @@ Result<Json> models_json(ServerState& state) {
   const auto contexts = state.store.list();
   if (!contexts.ok()) return contexts.status();
   for (const ContextInfo& c : contexts.value()) {
-    const bool is_ours = c.model_fingerprint == state.engine.model().fingerprint && !is_implicit(c);
+    const bool is_ours = c.model_fingerprint == state.engine.model().fingerprint && !is_implicit_name(c.name);
     if (c.state != "complete" || !is_ours) continue;
     list.push_back(model_json(kContextPrefix + c.name, c.created_unix_s));
   }
@@ -48,6 +48,7 @@ Result<std::string> context_of(ServerState& state, const std::string& model) {
   if (model == state.options.model_id) return std::string();
   if (!model.starts_with(kContextPrefix)) return no_model(model);
   std::string name = model.substr(std::string_view(kContextPrefix).size());
+  if (is_implicit_name(name)) return no_model(model);
   if (const auto found = state.store.find(name); !found.ok()) return found.status();
   return name;
 }
@@ -85,6 +86,7 @@ struct Answering {
 void send_whole(Answering& answering, httplib::Response& response) {
   for (;;) {
     auto event = answering.job.next(kPoll);
+    if (client_is_gone()) return;  // the job is stopped where it is taken apart
     if (!event || !std::holds_alternative<Result<ReplyResult>>(*event)) continue;
     const Result<ReplyResult> result = outcome(std::get<Result<ReplyResult>>(std::move(*event)));
     if (!result.ok()) return send_error(response, result.status());
@@ -116,7 +118,9 @@ std::string sse_of(const Answering& a, const Result<ReplyResult>& ended) {
 bool stream_next(Answering& answering, httplib::DataSink& sink) {
   std::string text;
   if (!std::exchange(answering.is_begun, true) && answering.head.is_chat) text = sse(role_chunk(answering.head));
-  const auto event = answering.job.next(kPoll);
+  auto event = answering.job.next(kPoll);
+  // The server is about to close all connections: say why.
+  while (!event && answering.seat->cancel.cancelled()) event = answering.job.next(kPoll);
   const auto now = std::chrono::steady_clock::now();
   if (event) text += std::visit([&](const auto& of) { return sse_of(answering, of); }, *event);
   if (text.empty() && now - answering.last_write > kKeepAlive) text = ": waiting\n\n";
@@ -137,7 +141,7 @@ void send_stream(const std::shared_ptr<Answering>& answering, httplib::Response&
       "text/event-stream", [answering](size_t, httplib::DataSink& sink) { return stream_next(*answering, sink); });
 }
 
-void answer(ServerState& state, ParsedChat parsed, httplib::Response& response) {
+void answer(ServerState& state, ParsedChat parsed, std::shared_ptr<Seats::Seat> seat, httplib::Response& response) {
   if (!parsed.problem.status.ok()) return send_error(response, parsed.problem.status, parsed.problem.param);
   ChatRequest& request = parsed.request;
   const Result<std::string> context = context_of(state, request.model);
@@ -145,10 +149,19 @@ void answer(ServerState& state, ParsedChat parsed, httplib::Response& response) 
   if (!context.value().empty() && !request.is_chat)
     return send_error(response, 400, "contexts answer chat completions only: POST /v1/chat/completions", "usage",
                       "model");
-  auto seat = take_seat(state, response);
-  if (seat == nullptr) return;
   const auto answering = std::make_shared<Answering>(state, std::move(seat), std::move(request), context.value());
   answering->request.streams ? send_stream(answering, response) : send_whole(*answering, response);
+}
+
+// The seat comes first: it bounds how many bodies are taken apart at a time.
+void parse_and_answer(ServerState& state, const httplib::Request& request, httplib::Response& response,
+                      ParsedChat (*parse)(const RequestJson& json, int64_t window_tokens)) {
+  auto seat = take_seat(state, response);
+  if (seat == nullptr) return;
+  std::optional<ParsedChat> parsed;
+  if (const auto json = request_json(request, response); json)
+    parsed = parse(*json, state.engine.model().trained_window_tokens);
+  if (parsed) answer(state, std::move(*parsed), std::move(seat), response);
 }
 
 }  // namespace
@@ -169,13 +182,11 @@ void show_model(ServerState& state, const httplib::Request& request, httplib::Re
 }
 
 void chat_completion(ServerState& state, const httplib::Request& request, httplib::Response& response) {
-  const auto json = request_json(request, response);
-  if (json) answer(state, parse_chat(*json, state.engine.model().trained_window_tokens), response);
+  parse_and_answer(state, request, response, parse_chat);
 }
 
 void completion(ServerState& state, const httplib::Request& request, httplib::Response& response) {
-  const auto json = request_json(request, response);
-  if (json) answer(state, parse_completion(*json, state.engine.model().trained_window_tokens), response);
+  parse_and_answer(state, request, response, parse_completion);
 }
 
 }  // namespace reform::tool

@@ -12,7 +12,6 @@ namespace reform::tool {
 namespace {
 
 constexpr size_t kLeastTailBytes = 24;
-constexpr int64_t kTurnTokens = 8;  // what a template writes around one, about
 constexpr std::string_view kSpace = " \t\r\n";
 constexpr const char* kLeftOut = "\n\n[...]\n\n";
 
@@ -56,58 +55,71 @@ size_t find_head(std::string_view text, size_t most) {
   return 0;
 }
 
-std::string spoken(const Message& turn) {
-  return (turn.role == "user" ? "User: " : "Assistant: ") + turn.content + "\n\n";
-}
-
 // Turns as they come in: the conversation at each of its requests in turn.
 class Splitter {
  public:
   Splitter(int64_t room_tokens, const CountTokens& count) : room_(room_tokens), count_(count) {}
 
-  // A long text leaves its middle to a piece.
-  std::string take_text(const std::string& content, const std::string& name) {
-    if (count_(content) <= room_ / 8) return content;
-    const MessageEnds ends = find_ends(content, size_t(std::clamp<int64_t>(room_ / 4, 64, kMostEndBytes)));
-    std::string body = content.substr(ends.head_end, ends.tail_begin - ends.head_end);
-    if (is_blank(body)) return content;
-    split.pieces.push_back({name, std::move(body), int64_t(ends.head_end)});
-    return content.substr(0, ends.head_end) + (ends.head_end > 0 ? kLeftOut : "") + content.substr(ends.tail_begin);
-  }
+  // The system text.
+  void take_system(const std::string& content) { split.rest.system = shown(cut(content, "system"), content); }
 
-  void take_turn(const Message& turn, size_t index) {
-    const std::string name = fmt::format("messages[{}]", index);
-    recent_.push_back({name, {turn.role, take_text(turn.content, name)}});
-    tokens_.push_back(count_(recent_.back().second.content) + kTurnTokens);
-    recent_tokens_ += tokens_.back();
-    if (turn.role == "user" && recent_tokens_ > room_ / 2) {
+  void take_turn(const Message& message, size_t index) {
+    Turn turn{message.role, fmt::format("messages[{}] ({})", index, message.role), &message.content, {}, 0};
+    turn.ends = cut(message.content, turn.name);
+    turn.n_tokens = count_(shown(turn.ends, message.content)) + kTurnOverheadTokens;
+    recent_tokens_ += turn.n_tokens;
+    recent_.push_back(std::move(turn));
+    if (message.role == "user" && recent_tokens_ > room_ / 2) {
       while (recent_.size() > 1 && recent_tokens_ > room_ / 4) leave();
     }
-    while (recent_.size() > 1 && recent_.front().second.role != "user") leave();  // templates want a user's first
+    while (recent_.size() > 1 && recent_.front().role != "user") leave();  // templates want a user's first
   }
 
   SplitConversation finish() {
-    for (auto& [name, turn] : recent_) split.rest.turns.push_back(std::move(turn));
+    for (const Turn& turn : recent_) split.rest.turns.push_back({turn.role, shown(turn.ends, *turn.content)});
     return std::move(split);
   }
 
   SplitConversation split;
 
  private:
+  struct Turn {
+    std::string role, name;
+    const std::string* content;
+    MessageEnds ends;  // what stays of it; all of it if they meet
+    int64_t n_tokens;
+  };
+
+  // A long text leaves its middle to a piece.
+  MessageEnds cut(const std::string& content, const std::string& name) {
+    if (count_(content) <= room_ / 8) return {};
+    const MessageEnds ends = find_ends(content, size_t(std::clamp<int64_t>(room_ / 4, 64, kMostEndBytes)));
+    return add_piece(content, ends.head_end, ends.tail_begin, name) ? ends : MessageEnds{};
+  }
+
+  static std::string shown(const MessageEnds& ends, const std::string& content) {
+    const bool is_cut = ends.head_end > 0 && ends.head_end < ends.tail_begin;
+    return content.substr(0, ends.head_end) + (is_cut ? kLeftOut : "") + content.substr(ends.tail_begin);
+  }
+
+  bool add_piece(const std::string& content, size_t begin, size_t end, const std::string& name) {
+    std::string text = content.substr(begin, end - begin);
+    if (is_blank(text)) return false;
+    split.pieces.push_back({name, std::move(text), int64_t(begin)});
+    return true;
+  }
+
   void leave() {
-    const auto& [name, turn] = recent_.front();
-    std::string text = spoken(turn);
-    const auto words = int64_t(text.size() - turn.content.size()) - 2;
-    split.pieces.push_back({name, std::move(text), -words});
+    const Turn& turn = recent_.front();
+    if (turn.ends.head_end > 0) add_piece(*turn.content, 0, turn.ends.head_end, turn.name);
+    add_piece(*turn.content, turn.ends.tail_begin, turn.content->size(), turn.name);
+    recent_tokens_ -= turn.n_tokens;
     recent_.pop_front();
-    recent_tokens_ -= tokens_.front();
-    tokens_.pop_front();
   }
 
   const int64_t room_;
   const CountTokens& count_;
-  std::deque<std::pair<std::string, Message>> recent_;  // with their names
-  std::deque<int64_t> tokens_;                          // of each
+  std::deque<Turn> recent_;
   int64_t recent_tokens_ = 0;
 };
 
@@ -123,7 +135,7 @@ MessageEnds find_ends(const std::string& content, size_t most_bytes) {
 
 SplitConversation split_conversation(const Conversation& all, int64_t room_tokens, const CountTokens& count) {
   Splitter splitter(room_tokens, count);
-  splitter.split.rest.system = splitter.take_text(all.system, "system");
+  splitter.take_system(all.system);
   for (size_t i = 0; i < all.turns.size(); ++i) splitter.take_turn(all.turns[i], all.first_turn + i);
   return splitter.finish();
 }

@@ -14,6 +14,8 @@
 
 namespace reform::tool {
 
+inline constexpr int64_t kTurnOverheadTokens = 16;  // what a template writes around a turn, about
+
 struct Conversation {
   std::string system;
   std::vector<Message> turns;  // the last one is a user's
@@ -22,9 +24,9 @@ struct Conversation {
 
 // A text of the context.
 struct Piece {
-  std::string name;  // "messages[3]", of which it is a part
+  std::string name;  // "messages[3] (user)", of which it is a part
   std::string text;
-  int64_t begin_byte = 0;  // in that message's content; below 0: words of ours come first
+  int64_t begin_byte = 0;  // in that message's content
 };
 
 struct SplitConversation {

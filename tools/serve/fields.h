@@ -22,7 +22,6 @@ class Fields {
   // `at`: what its fields' names begin with in messages, such as "messages[2]."; "": a request's own.
   Fields(const RequestJson& object, std::string at) : object_(object), at_(std::move(at)) {}
 
-  bool has(const std::string& name);                 // counts as reading it
   const RequestJson* take(const std::string& name);  // nullptr: absent or null
 
   void read(const std::string& name, std::string& value);

@@ -25,20 +25,19 @@ int http_status(Code code) {
       return 200;
     case Code::kUsage:
     case Code::kBadText:
+    case Code::kExists:
+    case Code::kWrongModel:
+    case Code::kUnavailable:
       return 400;
     case Code::kNotFound:
       return 404;
-    case Code::kExists:
     case Code::kBusy:
-    case Code::kWrongModel:
       return 409;
     case Code::kMemoryCap:
     case Code::kCancelled:
       return 503;
     case Code::kNoSpace:
       return 507;
-    case Code::kUnavailable:
-      return 501;
     case Code::kInternal:
     case Code::kBadModel:
     case Code::kCorrupt:

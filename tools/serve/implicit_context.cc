@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <regex>
 #include <sstream>
 #include <utility>
 
@@ -13,19 +14,23 @@ namespace {
 constexpr const char* kNamePrefix = "prompt-";
 constexpr int kMostOfOneName = 16;
 
+constexpr size_t kNameDigits = 32, kFileDigits = 16;  // of hashes
+
 std::string hash_of(const std::string& text) {
   const XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
 }
 
-}  // namespace
-
-bool is_implicit(const ContextInfo& context) {
-  return context.name.starts_with(kNamePrefix) && !context.files.empty() &&
-         std::ranges::all_of(context.files, [](const std::string& file) { return file.find('#') != file.npos; });
+// The hashes up to each piece.
+std::vector<std::string> chain_of(const std::vector<Piece>& pieces, const std::string& model_fingerprint) {
+  std::vector<std::string> chain;
+  std::string before = model_fingerprint;
+  for (const Piece& piece : pieces) {
+    before = hash_of(before + '\0' + piece.name + '\0' + piece.text);
+    chain.push_back(before);
+  }
+  return chain;
 }
-
-namespace {
 
 // The pieces from `first` on, as the streams that an ingest reads.
 struct Sources {
@@ -40,25 +45,24 @@ struct Sources {
 
 }  // namespace
 
-std::vector<std::string> file_names(const std::vector<Piece>& pieces, const std::string& model_fingerprint) {
-  std::vector<std::string> files;
-  std::string before = model_fingerprint;
-  for (const Piece& piece : pieces) {
-    before = hash_of(before + '\0' + piece.name + '\0' + piece.text);
-    files.push_back(piece.name + "#" + before);
-  }
-  return files;
+bool is_implicit_name(const std::string& name) {
+  static const std::regex form(fmt::format("{}[0-9a-f]{{{}}}(-[0-9]+)?", kNamePrefix, kNameDigits));
+  return name.size() < 64 && std::regex_match(name, form);
 }
 
-std::string piece_name(const std::string& file) { return file.substr(0, file.rfind('#')); }
+std::vector<std::string> file_names(const std::vector<Piece>& pieces, const std::string& model_fingerprint) {
+  std::vector<std::string> files = chain_of(pieces, model_fingerprint);
+  for (size_t i = 0; i < files.size(); ++i) files[i] = pieces[i].name + "#" + files[i].substr(0, kFileDigits);
+  return files;
+}
 
 KnownContext find_known(const std::vector<ContextInfo>& contexts, const std::vector<std::string>& files) {
   KnownContext best;
   for (const ContextInfo& context : contexts) {
-    if (!is_implicit(context) || context.files.size() > files.size()) continue;
     const size_t n = context.files.size();
-    if (context.files.back() != files[n - 1] || n < best.n_pieces) continue;
-    best = {context.name, n, context.state == "complete"};
+    if (!is_implicit_name(context.name) || context.state != "complete" || n == 0 || n > files.size()) continue;
+    if (n > best.n_pieces && std::equal(context.files.begin(), context.files.end(), files.begin()))
+      best = {context.name, n};
   }
   return best;
 }
@@ -69,24 +73,25 @@ Result<std::string> make_ready(Engine& engine, Store& store, const std::vector<P
   const auto contexts = store.list();
   if (!contexts.ok()) return contexts.status();
   const KnownContext known = find_known(contexts.value(), files);
-  if (known.is_complete && known.n_pieces == files.size()) return known.name;
+  if (known.n_pieces == files.size()) return known.name;
   IngestOptions options;
-  if (known.is_complete) {
+  if (known.n_pieces > 0) {
     options.on_existing = IngestOptions::OnExisting::kAppend;
     Sources more(pieces, files, known.n_pieces);
     const auto grown = ingest(engine, store, known.name, more.list, options, progress, &cancel);
     if (grown.ok()) return known.name;
-    if (grown.status().code == Code::kCancelled) return grown.status();
+    // Another process may be changing it, or have removed it.
+    const Code code = grown.status().code;
+    if (code != Code::kBusy && code != Code::kExists && code != Code::kNotFound) return grown.status();
   }
-  // Also where another answer is just making that one grow, or was stopped while it did.
   options.on_existing = IngestOptions::OnExisting::kRefuse;
-  const std::string name = kNamePrefix + files.back().substr(files.back().rfind('#') + 1);
+  const std::string name = kNamePrefix + chain_of(pieces, engine.model().fingerprint).back();
   for (int i = 1;; ++i) {
     const std::string unused = i == 1 ? name : fmt::format("{}-{}", name, i);
     Sources all(pieces, files, 0);
     const auto made = ingest(engine, store, unused, all.list, options, progress, &cancel);
     if (made.ok()) return unused;
-    // The one of this name has grown since: it knows more than may be seen here.
+    // The one of this name has grown since, or was stopped while it grew.
     if (made.status().code != Code::kExists || i == kMostOfOneName) return made.status();
   }
 }
@@ -96,7 +101,7 @@ std::vector<std::string> to_remove(const std::vector<ContextInfo>& contexts, int
   std::vector<const ContextInfo*> implicit;
   int64_t bytes = 0;
   for (const ContextInfo& context : contexts) {
-    if (!is_implicit(context)) continue;
+    if (!is_implicit_name(context.name)) continue;
     bytes += context.disk_bytes;
     if (context.name != kept && !context.pinned) implicit.push_back(&context);
   }

@@ -1,8 +1,9 @@
 // Contexts of what has no room in a prompt: made when they are needed, found again when the same text comes again, with
 // more behind it or not, and removed when they take too much of the disk.
 //
-// Each of their files is a piece of a conversation, named "messages[3]#HASH"; the hash is of the model and of all
-// pieces up to this one. So the store itself says which conversations a context knows.
+// Each of their files is a piece of a conversation, named "messages[3] (user)#HASH"; the hash is of the model and of
+// all pieces up to this one. So the store itself says which conversations a context knows. Its caller must let one
+// prompt at a time make and ask such a context, or it might change in between.
 #pragma once
 
 #include <reform/cancel.h>
@@ -19,16 +20,14 @@
 
 namespace reform::tool {
 
-bool is_implicit(const ContextInfo& context);
+// Whether a context's name is one that only such a context has.
+bool is_implicit_name(const std::string& name);
 // The names of the files that the pieces become.
 std::vector<std::string> file_names(const std::vector<Piece>& pieces, const std::string& model_fingerprint);
-// A file's name without its hash.
-std::string piece_name(const std::string& file);
 
 struct KnownContext {
   std::string name;     // of the context that knows the most of the pieces, and nothing else; "": there is none
   size_t n_pieces = 0;  // the first ones, which it knows
-  bool is_complete = false;
 };
 KnownContext find_known(const std::vector<ContextInfo>& contexts, const std::vector<std::string>& files);
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tools/serve/chat_request.h"
+#include "tools/serve/implicit_context.h"
 #include "tools/serve/state.h"
 
 namespace reform::tool {
@@ -17,9 +18,18 @@ struct Question {
   std::string text;
 };
 
+// Others' prompts are nobody's to read.
+Status check_may_name(const std::string& context) {
+  if (!is_implicit_name(context)) return {};
+  return {Code::kNotFound, "there is no context '" + context + "'"};
+}
+
 void read_question(Fields& fields, GatherOptions& gather, Question& question) {
   fields.read("contexts", question.contexts);
   if (fields.ok() && question.contexts.empty()) fields.fail("contexts", "expected a name or a list of names");
+  for (const std::string& name : question.contexts) {
+    if (const Status s = check_may_name(name); !s.ok()) fields.fail("contexts", s.message);
+  }
   fields.read("question", question.text);
   if (fields.ok() && question.text.empty()) fields.fail("question", "is missing");
   fields.read("method", gather.method);
@@ -41,20 +51,24 @@ void ready(ServerState& state, const httplib::Request&, httplib::Response& respo
 }
 
 void list_contexts(ServerState& state, const httplib::Request&, httplib::Response& response) {
-  const auto contexts = state.store.list();
+  auto contexts = state.store.list();
   if (!contexts.ok()) return send_error(response, contexts.status());
+  std::erase_if(contexts.value(), [](const ContextInfo& c) { return is_implicit_name(c.name); });
   const auto use = state.store.use();
   if (!use.ok()) return send_error(response, use.status());
   send_json(response, 200, with_header("contexts", contexts_fields(state.store.dir(), contexts.value(), use.value())));
 }
 
 void show_context(ServerState& state, const httplib::Request& request, httplib::Response& response) {
+  if (const Status s = check_may_name(request.matches[1]); !s.ok()) return send_error(response, s);
   const auto context = state.store.find(request.matches[1]);
   if (!context.ok()) return send_error(response, context.status());
   send_json(response, 200, with_header("show", show_fields(state.store.dir(), context.value())));
 }
 
 void ask_contexts(ServerState& state, const httplib::Request& request, httplib::Response& response) {
+  const auto seat = take_seat(state, response);
+  if (seat == nullptr) return;
   const auto json = request_json(request, response);
   if (!json) return;
   Fields fields(*json, "");
@@ -64,8 +78,6 @@ void ask_contexts(ServerState& state, const httplib::Request& request, httplib::
   read_sampling(fields, options.sampling, state.engine.model().trained_window_tokens);
   fields.read("system", options.system);
   if (const Status s = fields.finish(); !s.ok()) return send_error(response, s, fields.param());
-  const auto seat = take_seat(state, response);
-  if (seat == nullptr) return;
   const auto result = ask(state.engine, state.store, question.contexts, question.text, options, {}, &seat->cancel);
   if (!result.ok()) return send_error(response, result.status());
   send_json(response, 200,
@@ -73,6 +85,8 @@ void ask_contexts(ServerState& state, const httplib::Request& request, httplib::
 }
 
 void search_contexts(ServerState& state, const httplib::Request& request, httplib::Response& response) {
+  const auto seat = take_seat(state, response);
+  if (seat == nullptr) return;
   const auto json = request_json(request, response);
   if (!json) return;
   Fields fields(*json, "");
@@ -82,8 +96,6 @@ void search_contexts(ServerState& state, const httplib::Request& request, httpli
   read_question(fields, options, question);
   fields.read("top", top, {0, ranges::kGatherTokens.most});
   if (const Status s = fields.finish(); !s.ok()) return send_error(response, s, fields.param());
-  const auto seat = take_seat(state, response);
-  if (seat == nullptr) return;
   const auto result = search(state.engine, state.store, question.contexts, question.text, options, &seat->cancel);
   if (!result.ok()) return send_error(response, result.status());
   send_json(response, 200, with_header("search", search_fields(question.contexts, result.value(), top)));

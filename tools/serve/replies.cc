@@ -2,13 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <ctime>
 #include <random>
 #include <utility>
-
-#include "tools/serve/implicit_context.h"
 
 namespace reform::tool {
 namespace {
@@ -68,25 +65,6 @@ ReplyResult reply_result(AskResult result, const std::string& context) {
   return out;
 }
 
-ReplyResult reply_result(AskResult result, const std::string& context, const LongPrompt& prompt) {
-  const int64_t seen = result.recomputed_tokens;
-  name_messages(prompt, result.sources);
-  ReplyResult out = reply_result(std::move(result), context);
-  out.reform["long_prompt"] = {{"prompt_tokens", prompt.prompt_tokens}, {"seen_tokens", seen}};
-  return out;
-}
-
-void name_messages(const LongPrompt& prompt, std::vector<Source>& sources) {
-  for (Source& source : sources) {
-    if (source.context != prompt.context) continue;
-    source.file = piece_name(source.file);
-    const auto piece = std::ranges::find(prompt.pieces, source.file, &Piece::name);
-    if (piece == prompt.pieces.end()) continue;
-    source.begin_byte = std::max<int64_t>(0, source.begin_byte + piece->begin_byte);
-    source.end_byte = std::max<int64_t>(0, source.end_byte + piece->begin_byte);
-  }
-}
-
 ReplyResult reply_result(GenerateResult result) {
   ReplyResult out;
   out.reform = {{"context", nullptr}, {"empty_because", result.empty_because}};
@@ -108,15 +86,18 @@ Json annotations_json(const std::vector<Source>& sources) {
   Json list = Json::array();
   for (const Source& source : sources) {
     const bool has_score = !source.edge && !std::isnan(source.score);
-    list.push_back({{"type", "passage"},
-                    {"passage",
-                     {{"context", source.context},
-                      {"file", source.file},
-                      {"begin_byte", source.begin_byte},
-                      {"end_byte", source.end_byte},
-                      {"begin_line", source.begin_line},
-                      {"score", has_score ? Json(source.score) : Json()},
-                      {"quote", source.text}}}});
+    const std::string title = source.context + "/" + source.file;
+    list.push_back(
+        {{"type", "url_citation"},
+         {"url_citation", {{"url", "reform:" + title}, {"title", title}, {"start_index", 0}, {"end_index", 0}}},
+         {"passage",
+          {{"context", source.context},
+           {"file", source.file},
+           {"begin_byte", source.begin_byte},
+           {"end_byte", source.end_byte},
+           {"begin_line", source.begin_line},
+           {"score", has_score ? Json(source.score) : Json()},
+           {"quote", source.text}}}});
   }
   return list;
 }

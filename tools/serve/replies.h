@@ -11,19 +11,8 @@
 #include <vector>
 
 #include "tools/json_output.h"
-#include "tools/serve/conversation.h"
 
 namespace reform::tool {
-
-// A prompt that had no room, and what of it was asked as a context.
-struct LongPrompt {
-  std::string context;
-  std::vector<Piece> pieces;
-  int64_t prompt_tokens = 0;  // of the whole
-};
-
-// Makes passages of pieces those of the messages that they are of.
-void name_messages(const LongPrompt& prompt, std::vector<Source>& sources);
 
 // What came of a request, of a context or of the bare model.
 struct ReplyResult {
@@ -33,7 +22,6 @@ struct ReplyResult {
   Json reform;  // what we say beside
 };
 ReplyResult reply_result(AskResult result, const std::string& context);
-ReplyResult reply_result(AskResult result, const std::string& context, const LongPrompt& prompt);
 ReplyResult reply_result(GenerateResult result);
 
 // What all objects of one answer begin with.

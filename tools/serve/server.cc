@@ -3,13 +3,20 @@
 #include <fmt/format.h>
 #include <reform/exception_status.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <optional>
 #include <regex>
+#include <thread>
 #include <utility>
 
+#include "tools/serve/connection.h"
 #include "tools/serve/http_error.h"
 #include "tools/serve/state.h"
 #include "tools/text.h"
@@ -17,10 +24,13 @@
 namespace reform::tool {
 namespace {
 
-constexpr size_t kMostBodyBytes = size_t{16} << 20;
+constexpr int64_t kMostBodyBytes = int64_t{16} << 20, kMostHeadBytes = int64_t{64} << 10;
+constexpr size_t kMostPathBytes = 1024;
+constexpr int kMostRestReads = 1024;
 constexpr int kOtherConnections = 64;  // beside those that wait for an answer
 constexpr int kBacklog = 512;
-constexpr int kReadSeconds = 10, kWriteSeconds = 30, kIdleSeconds = 5;
+constexpr std::chrono::milliseconds kEndPoll{20};
+constexpr int kMostEndPolls = 250;
 
 struct Endpoint {
   std::string_view method;
@@ -41,15 +51,41 @@ constexpr Endpoint kEndpoints[] = {
     {"POST", "/search", search_contexts},
 };
 
+thread_local const Connection* t_connection = nullptr;  // that this thread serves
+
 class HttpServer : public httplib::Server {
  public:
   // The library lets five connections wait; the rest would try again after a second.
   void let_more_wait() { ::listen(svr_sock_, kBacklog); }
+
+ private:
+  // The library's own connections take headers of any length, and serve what follows a request that was refused.
+  bool process_and_close_socket(socket_t socket) override {
+    Connection connection(socket, {.head_bytes = kMostHeadBytes, .body_bytes = kMostBodyBytes});
+    t_connection = &connection;
+    bool done = false, is_closed = true;
+    try {
+      done = process_request(connection, /*close_connection=*/true, is_closed, nullptr);
+    } catch (...) {  // what a stream or the log throws; there is nobody to tell but the client, whose connection ends
+    }
+    t_connection = nullptr;
+    ::shutdown(socket, SHUT_WR);
+    take_rest(socket);
+    ::close(socket);
+    return done;
+  }
+
+  // A client that still sends would otherwise lose the response.
+  static void take_rest(int socket) {
+    std::array<char, 4096> bytes;
+    for (int i = 0; i<kMostRestReads&& ::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT)> 0; ++i) {
+    }
+  }
 };
 
 // What the library itself refuses, with a body as our own errors have.
 void explain(const httplib::Request& request, httplib::Response& response) {
-  if (!response.body.empty()) return;
+  if (!response.body.empty() || response.status == 416) return;
   if (response.status == 404) {
     std::string methods;
     for (const Endpoint& e : kEndpoints) {
@@ -92,11 +128,28 @@ struct Server::Impl {
       send_error(response, refused->http_status, refused->message, "refused");
       return Response::Handled;
     }
-    if (request.has_header("Content-Encoding")) {  // what it unpacks to has no limit
-      send_error(response, 415, "compressed bodies are not taken", "usage");
+    if (request.has_header("Range")) {  // the library would cut whatever body is set here
+      response.status = 416;
+      return Response::Handled;
+    }
+    if (const auto refused = refused_form(request); refused) {
+      send_error(response, refused->http_status, refused->message, "usage");
       return Response::Handled;
     }
     return Response::Unhandled;
+  }
+
+  // What the library would take without a limit, or answer in part.
+  static std::optional<Refusal> refused_form(const httplib::Request& request) {
+    if (request.has_header("Content-Encoding")) return Refusal{415, "compressed bodies are not taken"};
+    if (request.has_header("Transfer-Encoding")) return Refusal{411, "the body's length must be said: Content-Length"};
+    if (request.path.size() > kMostPathBytes) return Refusal{414, "the path is too long"};
+    const std::string length = request.get_header_value("Content-Length");
+    if (!std::ranges::all_of(length, [](unsigned char c) { return std::isdigit(c) != 0; }))
+      return Refusal{400, "Content-Length is no number"};
+    if (length.size() > 12 || (!length.empty() && std::stoll(length) > kMostBodyBytes))
+      return Refusal{413, fmt::format("the body has over {} bytes, which is the most", kMostBodyBytes)};
+    return std::nullopt;
   }
 
   void add_routes() {
@@ -112,11 +165,7 @@ struct Server::Impl {
     http.new_task_queue = [this] {
       return std::make_unique<httplib::ThreadPool>(size_t(state.options.n_seats + kOtherConnections)).release();
     };
-    http.set_payload_max_length(kMostBodyBytes);
-    http.set_read_timeout(kReadSeconds);
-    http.set_write_timeout(kWriteSeconds);
-    http.set_keep_alive_timeout(kIdleSeconds);
-    http.set_keep_alive_max_count(1000);
+    http.set_payload_max_length(size_t(kMostBodyBytes));
     http.set_tcp_nodelay(true);
     http.set_pre_routing_handler([this](const auto& request, auto& response) { return admit(request, response); });
     http.set_error_handler(
@@ -136,6 +185,8 @@ struct Server::Impl {
   }
 };
 
+bool client_is_gone() { return t_connection != nullptr && t_connection->client_is_gone(); }
+
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() = default;
 
@@ -152,11 +203,17 @@ Result<std::unique_ptr<Server>> Server::bind(Engine& engine, Store& store, Serve
 }
 
 int Server::port() const { return impl_->port; }
-void Server::run() { impl_->http.listen_after_bind(); }
+
+Status Server::run() {
+  if (impl_->http.listen_after_bind() || impl_->state.seats.is_stopped()) return {};
+  return {Code::kIo, "the system lets the server accept no more connections (ulimit -n?)"};
+}
 
 void Server::stop() {
   impl_->state.seats.stop_all();
+  for (int i = 0; i < kMostEndPolls && impl_->state.seats.n_taken() > 0; ++i) std::this_thread::sleep_for(kEndPoll);
   impl_->http.stop();
+  std::this_thread::sleep_for(kEndPoll);
 }
 
 }  // namespace reform::tool

@@ -31,8 +31,8 @@ class Server {
   ~Server();
 
   int port() const;
-  void run();   // until stop()
-  void stop();  // from any thread; answers in the making are told so
+  Status run();  // until stop(); kIo: it cannot go on
+  void stop();   // from any thread, also again; answers in the making are told so
 
   struct Impl;  // private
 

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include "tools/serve/http_error.h"
 
 namespace reform::tool {
@@ -22,8 +25,10 @@ void send_error(httplib::Response& response, const Status& status, const std::st
 
 std::optional<RequestJson> request_json(const httplib::Request& request, httplib::Response& response) {
   // A page of another site may send a form without asking first, but not this type.
-  const std::string type = request.get_header_value("Content-Type");
-  if (type.substr(0, type.find(';')) != "application/json") {
+  std::string type = request.get_header_value("Content-Type");
+  type.resize(std::min({type.size(), type.find(';'), type.find(' ')}));
+  std::ranges::transform(type, type.begin(), [](unsigned char c) { return char(std::tolower(c)); });
+  if (type != "application/json") {
     send_error(response, 415, "the body must be JSON, with 'Content-Type: application/json'", "usage");
     return std::nullopt;
   }

@@ -6,6 +6,7 @@
 #include <reform/store.h>
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -17,6 +18,8 @@
 namespace reform::tool {
 
 struct ServerState {
+  // Held while a context of a long prompt is made and asked, so that no other prompt changes it meanwhile.
+  std::timed_mutex long_prompts;
   Engine& engine;
   Store& store;
   const ServerOptions options;
@@ -37,6 +40,9 @@ void send_error(httplib::Response& response, const Status& status, const std::st
 std::optional<RequestJson> request_json(const httplib::Request& request, httplib::Response& response);
 // nullptr: all are taken, and the response says so.
 std::shared_ptr<Seats::Seat> take_seat(ServerState& state, httplib::Response& response);
+
+// Of the request that this thread answers (server.cc).
+bool client_is_gone();
 
 // OpenAI's (chat_routes.cc).
 Route list_models, show_model, chat_completion, completion;

@@ -67,6 +67,9 @@ struct ReplyCallbacks {
 REFORM_API Result<GenerateResult> generate(Engine& engine, const std::string& prompt, const GenerateOptions& options,
                                            const ReplyCallbacks& callbacks = {}, const CancelToken* cancel = nullptr);
 
+// The most tokens that a reply in the chat template may take: the answer and, of a model that reasons, what it may say
+// to itself before. Call it after a first generate() or ask() in the chat template, which prepares it.
+REFORM_API int64_t most_reply_tokens(Engine& engine, const SamplingOptions& sampling, const ChatOptions& chat);
 // Of a text by itself, without a template. Does not wait for other calls.
 REFORM_API Result<int64_t> count_tokens(Engine& engine, const std::string& text);
 

@@ -1,0 +1,65 @@
+#include "tools/serve/connection.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace reform::tool {
+
+using namespace std::chrono;
+
+bool Connection::wait(short events, milliseconds most) const {
+  pollfd of{fd_, events, 0};
+  int ready = 0;
+  do {
+    ready = ::poll(&of, 1, int(std::max<int64_t>(0, most.count())));
+  } while (ready < 0 && errno == EINTR);
+  return ready > 0;
+}
+
+bool Connection::is_readable() const {
+  const auto left = duration_cast<milliseconds>(begin_ + limits_.request_time - steady_clock::now());
+  return n_left_ > 0 && left.count() > 0 && wait(POLLIN, std::min(left, duration_cast<milliseconds>(limits_.idle)));
+}
+
+ssize_t Connection::read(char* bytes, size_t size) {
+  if (!is_readable()) return -1;
+  size = std::min(size, size_t(n_left_));
+  ssize_t n = 0;
+  do {
+    n = ::recv(fd_, bytes, size, 0);
+  } while (n < 0 && errno == EINTR);
+  if (n > 0) count({bytes, size_t(n)});
+  return n;
+}
+
+// An empty line ends the head.
+void Connection::count(std::string_view bytes) {
+  n_left_ -= int64_t(bytes.size());
+  for (size_t i = 0; is_in_head_ && i < bytes.size(); ++i) {
+    if (bytes[i] == '\r') continue;
+    is_in_head_ = bytes[i] != '\n' || last_ != '\n';
+    last_ = bytes[i];
+    if (!is_in_head_) n_left_ = limits_.body_bytes - int64_t(bytes.size() - i - 1);
+  }
+}
+
+ssize_t Connection::write(const char* bytes, size_t size) {
+  if (!wait(POLLOUT, duration_cast<milliseconds>(limits_.write))) return -1;
+  ssize_t n = 0;
+  do {
+    n = ::send(fd_, bytes, size, MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  return n;
+}
+
+bool Connection::client_is_gone() const {
+  if (!wait(POLLIN, milliseconds(0))) return false;
+  char byte = 0;
+  const ssize_t n = ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+}  // namespace reform::tool
