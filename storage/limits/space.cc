@@ -62,7 +62,7 @@ Result<StoreLimit> Space::limit() const {
     if (limit.max_bytes >= 0) return limit;
   } catch (const nlohmann::json::exception&) {
   }
-  return Status{Code::kCorrupt, path + ": is damaged; set the cap again"};
+  return Status{Code::kCorrupt, path + ": is damaged, and no context is; set the cap again (ingest --max-store-bytes)"};
 }
 
 Status Space::set_limit(const StoreLimit& limit) {

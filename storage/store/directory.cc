@@ -53,6 +53,8 @@ Status check_marker(const Disk& disk, const std::string& dir) {
   TRY_ASSIGN(const bool has_contexts, path_exists(dir + "/contexts"));
   if (code == Code::kNotFound && !has_contexts) {
     TRY_ASSIGN(const auto names, list_directory(dir));
+    // Another process has just made it.
+    if (std::find(names.begin(), names.end(), "store.json") != names.end()) return check_marker(disk, dir);
     if (!may_become_store(names)) {
       return {Code::kUsage, fmt::format("{} is not a reform store: it holds other files ({}): give a new or an empty "
                                         "directory",

@@ -124,11 +124,14 @@ TEST_CASE("of processes that create the same name at once exactly one wins", "[s
                                                       std::map<std::string, std::string>{{"STORE", dir.path("s")}}));
   }
   int n_made = 0, n_refused = 0;
+  std::string codes;
   for (const auto& child : children) {
     const auto code = child->read_line();
+    codes += " " + code.value_or("none");
     n_made += code == std::to_string(int(Code::kOk));
     n_refused += code == std::to_string(int(Code::kBusy));
   }
+  INFO("codes:" << codes);
   CHECK(n_made == 1);
   CHECK(n_refused == 5);
   MemoryAccount account;
