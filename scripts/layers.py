@@ -46,6 +46,7 @@ ALLOW = {
     ("handle", "base/exception_status"): "asks the system for memory and gives it back at once",
     ("handle", "runtime/model/gguf.cc"): "Mapping owns the mapped file and closes its descriptor where it opened it",
     ("handle", "storage/disk/files."): "FileDescriptor owns descriptors",
+    ("handle", "tools/serve/connection."): "Connection owns the socket of a client",
     ("handle", "tools/descriptors."): "closes a copy of standard output to learn what its file system says",
     ("handle", "tests/"): "tests hold files open on purpose",
 }

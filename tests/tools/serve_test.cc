@@ -256,8 +256,8 @@ TEST_CASE("serve: the context of a conversation is found again by its pieces, an
   };
   const std::vector<std::string> two = {files[0], files[1]}, other = {files[0], "messages[2]#0"};
   const std::vector<ContextInfo> contexts = {context(implicit('a'), {files[0]}, 3), context(implicit('b'), two, 1),
-                                             context(implicit('c'), other, 2), context("prompt-notes", {"notes.txt"}, 0),
-                                             context("mine", files, 0)};
+                                             context(implicit('c'), other, 2),
+                                             context("prompt-notes", {"notes.txt"}, 0), context("mine", files, 0)};
   CHECK(is_implicit_name(implicit('a') + "-2"));
   for (const char* name : {"prompt-a", "prompt-", "my prompt-", "prompt-0123456789abcdef0123456789abcdeg"})
     CHECK_FALSE(is_implicit_name(name));

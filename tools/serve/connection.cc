@@ -2,13 +2,30 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 namespace reform::tool {
 
 using namespace std::chrono;
+
+namespace {
+
+constexpr int kMostRestReads = 1024;
+
+}  // namespace
+
+// A client that still sends would lose the response, if what it sent were not read.
+Connection::~Connection() {
+  ::shutdown(fd_, SHUT_WR);
+  std::array<char, 4096> rest;
+  for (int i = 0; i<kMostRestReads&& ::recv(fd_, rest.data(), rest.size(), MSG_DONTWAIT)> 0; ++i) {
+  }
+  ::close(fd_);
+}
 
 bool Connection::wait(short events, milliseconds most) const {
   pollfd of{fd_, events, 0};

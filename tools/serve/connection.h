@@ -21,6 +21,10 @@ class Connection : public httplib::Stream {
  public:
   Connection(int fd, const ConnectionLimits& limits) : fd_(fd), limits_(limits), n_left_(limits.head_bytes) {}
 
+  ~Connection() override;  // closes it
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
   bool is_readable() const override;
   bool is_writable() const override { return !client_is_gone(); }
   ssize_t read(char* bytes, size_t size) override;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <reform/exception_status.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -26,7 +25,6 @@ namespace {
 
 constexpr int64_t kMostBodyBytes = int64_t{16} << 20, kMostHeadBytes = int64_t{64} << 10;
 constexpr size_t kMostPathBytes = 1024;
-constexpr int kMostRestReads = 1024;
 constexpr int kOtherConnections = 64;  // beside those that wait for an answer
 constexpr int kBacklog = 512;
 constexpr std::chrono::milliseconds kEndPoll{20};
@@ -69,17 +67,7 @@ class HttpServer : public httplib::Server {
     } catch (...) {  // what a stream or the log throws; there is nobody to tell but the client, whose connection ends
     }
     t_connection = nullptr;
-    ::shutdown(socket, SHUT_WR);
-    take_rest(socket);
-    ::close(socket);
     return done;
-  }
-
-  // A client that still sends would otherwise lose the response.
-  static void take_rest(int socket) {
-    std::array<char, 4096> bytes;
-    for (int i = 0; i<kMostRestReads&& ::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT)> 0; ++i) {
-    }
   }
 };
 
