@@ -67,25 +67,37 @@ Status check_contexts(const MethodTraits& method, const Engine::Impl& engine, st
 
 // What is chosen by itself takes no more than the window leaves beside what else the prompt says, and beside headings
 // and marks between passages.
-Status fit_into_window(Ask& ask, const AskOptions& asked, AskOptions& chosen) {
-  if (asked.gather_tokens != GatherOptions::kAuto || chosen.sampling.max_new_tokens == 0) return {};
+// Whether it had to be cut.
+Result<bool> fit_into_window(Ask& ask, const AskOptions& asked, AskOptions& chosen) {
+  if (asked.gather_tokens != GatherOptions::kAuto || chosen.sampling.max_new_tokens == 0) return false;
   TRY_ASSIGN(const Prompt frame, make_prompt(ask, {}));
   const int64_t room = std::max<int64_t>(0, prompt_room(ask) - int64_t(frame.ids.size()));
   const int64_t left = room - std::max(room / 8, std::min<int64_t>(256, room / 3));
-  if (chosen.gather_tokens + chosen.edge_tokens <= left) return {};
+  if (chosen.gather_tokens + chosen.edge_tokens <= left) return false;
   if (asked.edge_tokens == GatherOptions::kAuto) chosen.edge_tokens = 0;
   chosen.gather_tokens = std::min(chosen.gather_tokens, std::max<int64_t>(0, left - chosen.edge_tokens));
-  return {};
+  return true;
 }
 
-Result<AskResult> run(const AskMethod& method, Ask& ask) {
+// `tight`: Ask::options where they may gather less, as headings and marks may take more than was left for them.
+Result<Selection> select(const AskMethod& method, Ask& ask, const Query& query, AskOptions* tight) {
+  for (;;) {
+    TRY_ASSIGN(Selection selection, method.select(ask, query));
+    if (tight == nullptr || tight->gather_tokens == 0) return selection;
+    TRY_ASSIGN(const Prompt prompt, make_prompt(ask, selection.spans));
+    if (int64_t(prompt.ids.size()) <= prompt_room(ask)) return selection;
+    tight->gather_tokens /= 2;
+  }
+}
+
+Result<AskResult> run(const AskMethod& method, Ask& ask, AskOptions* tight) {
   AskResult out;
   TRY_ASSIGN(const Ids ids, encode_question(ask.engine, ask.question, new_tokens(ask), size_options(ask, "")));
   ask.enter("query");
   TRY_ASSIGN(const std::vector<Query> queries, run_query(method, ask, {&ids, 1}));
   ask.enter("gather");
   Stopwatch watch;
-  TRY_ASSIGN(const Selection selection, method.select(ask, queries[0]));
+  TRY_ASSIGN(const Selection selection, select(method, ask, queries[0], tight));
   const std::vector<Span>& spans = selection.spans;
   out.confidence = selection.confidence;
   for (const Span& s : spans) (s.edge ? out.edge_tokens : out.gathered_tokens) += s.end_token - s.begin_token;
@@ -170,9 +182,12 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
   TRY_ASSIGN(ask.contexts, open_contexts(engine, *store.contexts, contexts));
   TRY(check_contexts(method.traits, engine, ask.contexts));
   chosen = chosen_options(options, method.traits, ask.contexts, engine);
-  if (method.traits.searches && !method.traits.fills_window) TRY(fit_into_window(ask, options, chosen));
+  bool is_tight = false;
+  if (method.traits.searches && !method.traits.fills_window) {
+    TRY_ASSIGN(is_tight, fit_into_window(ask, options, chosen));
+  }
   ask.load_ms = total.elapsed_ms();
-  auto result = run(method, ask);
+  auto result = run(method, ask, is_tight ? &chosen : nullptr);
   // Noted even if there is no answer, since eviction goes by last use.
   store.contexts->note_asked(contexts);
   TRY(judge(*engine.gguf, result.status()));
