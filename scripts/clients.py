@@ -24,7 +24,7 @@ VERSES = "1sam1:1-1sam12:25"
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=ROOT / "models/qwen2.5-coder-0.5b.gguf")
+    parser.add_argument("--model", type=Path, default=ROOT / "models/smollm2-135m.gguf")
     parser.add_argument("--binary", type=Path, default=reform_cli.BINARY)
     parser.add_argument("--work-dir", type=Path, default=ROOT / "build/clients", help="gets the package")
     parser.add_argument("--verses", default=VERSES, help="range of the Bible that makes the long prompt")
@@ -101,6 +101,7 @@ def check_long(client, model, arguments):
                 first = time.monotonic() - begun
             said += delta.content or ""
             extra = getattr(chunk, "reform", None) or extra
+        expect("long_prompt" in extra, "the prompt fits into this model's window: --verses must name a longer range")
         quotes = [p["passage"]["quote"] for p in passages]
         expect(any(fact.sentence in " ".join(q.split()) or fact.sentence in q for q in quotes), f"not among the passages: {fact.sentence}")
         expect(context in (None, extra["context"]), "the same text has one context")
