@@ -119,6 +119,7 @@ TEST_CASE("child creates a context", "[.child]") {
 TEST_CASE("of processes that create the same name at once exactly one wins", "[storage]") {
   TempDir dir;
   std::vector<std::unique_ptr<ChildProcess>> children;
+  children.reserve(6);
   for (int i = 0; i < 6; ++i) {
     children.push_back(std::make_unique<ChildProcess>("child creates a context",
                                                       std::map<std::string, std::string>{{"STORE", dir.path("s")}}));
