@@ -100,6 +100,7 @@ Status run_serve(const ServeFlags& flags, Output& out) {
   }
   options.model_id = std::filesystem::path(flags.engine.model).stem().string();
   options.log = [&out](const std::string& line) { out.progress().remark(line); };
+  const std::string model_id = options.model_id;
   options.access.host_names.push_back(options.host);
   if (Status s = read_keys(flags, options.access); !s.ok()) return s;
   auto store = Store::open(flags.store_dir);
@@ -115,9 +116,7 @@ Status run_serve(const ServeFlags& flags, Output& out) {
       fmt::format("http://{}{}{}:{}", is_v6 ? "[" : "", flags.server.host, is_v6 ? "]" : "", server.value()->port());
   out.progress().clear();
   out.text(fmt::format("{} is served at {} (Ctrl-C ends)\n", engine.value()->model().name, url));
-  out.line({{"url", url},
-            {"port", server.value()->port()},
-            {"model", std::filesystem::path(flags.engine.model).stem().string()}});
+  out.line({{"url", url}, {"port", server.value()->port()}, {"model", model_id}});
   if (Status s = run_until_signal(*server.value()); !s.ok()) return s;
   out.progress().remark("stopped");
   return out.write_status();

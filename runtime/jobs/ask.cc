@@ -66,8 +66,7 @@ Status check_contexts(const MethodTraits& method, const Engine::Impl& engine, st
 }
 
 // What is chosen by itself takes no more than the window leaves beside what else the prompt says, and beside headings
-// and marks between passages.
-// Whether it had to be cut.
+// and marks between passages. True: it had to be cut.
 Result<bool> fit_into_window(Ask& ask, const AskOptions& asked, AskOptions& chosen) {
   if (asked.gather_tokens != GatherOptions::kAuto || chosen.sampling.max_new_tokens == 0) return false;
   TRY_ASSIGN(const Prompt frame, make_prompt(ask, {}));

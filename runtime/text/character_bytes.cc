@@ -33,7 +33,6 @@ CharacterBytes::CharacterBytes(const std::string& encoding, std::vector<int64_t>
       file_begins_(std::move(file_begins)),
       mark_bytes_(raw_bytes("a") > 1 ? raw_bytes("a") : 3) {}
 CharacterBytes::~CharacterBytes() = default;
-CharacterBytes::CharacterBytes(CharacterBytes&&) noexcept = default;
 
 // A second one adds its own bytes alone: no mark, and no escape.
 int64_t CharacterBytes::raw_bytes(std::string_view character) const {

@@ -22,7 +22,6 @@ class CharacterBytes {
   // `encoding`: as canonical_encoding() gives it. `file_begins`: where the files begin, in order.
   CharacterBytes(const std::string& encoding, std::vector<int64_t> file_begins);
   ~CharacterBytes();
-  CharacterBytes(CharacterBytes&&) noexcept;
 
   // Of a token's text, which stands for the bytes `raw`: how much comes before the byte `at`, where a file begins.
   // Bytes without text are byte order marks, of the first files there, or escapes behind a file's last character.

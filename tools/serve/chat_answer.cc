@@ -108,11 +108,10 @@ Result<ReplyResult> answer_split(ServerState& state, const ChatRequest& request,
   std::unique_lock lock(state.long_prompts, std::defer_lock);
   while (!lock.try_lock_for(std::chrono::milliseconds(100)))
     if (cancel.cancelled()) return Status{Code::kCancelled, "stopped while another long prompt was read"};
-  if (const Status s = keep_within_cap(state, ""); !s.ok()) return s;
-  const auto made = make_ready(state.engine, state.store, pieces, listener.on_progress, cancel);
+  const std::vector<std::string> files = file_names(pieces, state.engine.model().fingerprint);
+  const auto made = make_ready(state.engine, state.store, pieces, files, listener.on_progress, cancel);
   if (const Status s = keep_within_cap(state, made.ok() ? made.value() : ""); made.ok() && !s.ok()) return s;
   if (!made.ok()) return made.status();
-  const std::vector<std::string> files = file_names(pieces, state.engine.model().fingerprint);
   ReplyListener named = listener;
   named.on_sources = [&](std::vector<Source> sources) {
     name_messages(pieces, files, sources);

@@ -31,11 +31,11 @@ struct BadRequest {
   std::string param;
 };
 
-// `window_tokens`: the model's; an answer without a limit takes a quarter of it at most.
 struct ParsedChat {
   ChatRequest request;
   BadRequest problem;  // its status is ok, or `request` is not to be used
 };
+// `window_tokens`: the model's; an answer without a limit takes a quarter of it at most.
 ParsedChat parse_chat(const RequestJson& json, int64_t window_tokens);
 ParsedChat parse_completion(const RequestJson& json, int64_t window_tokens);
 

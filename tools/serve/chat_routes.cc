@@ -153,15 +153,13 @@ void answer(ServerState& state, ParsedChat parsed, std::shared_ptr<Seats::Seat> 
   answering->request.streams ? send_stream(answering, response) : send_whole(*answering, response);
 }
 
-// The seat comes first: it bounds how many bodies are taken apart at a time.
 void parse_and_answer(ServerState& state, const httplib::Request& request, httplib::Response& response,
                       ParsedChat (*parse)(const RequestJson& json, int64_t window_tokens)) {
-  auto seat = take_seat(state, response);
-  if (seat == nullptr) return;
-  std::optional<ParsedChat> parsed;
-  if (const auto json = request_json(request, response); json)
-    parsed = parse(*json, state.engine.model().trained_window_tokens);
-  if (parsed) answer(state, std::move(*parsed), std::move(seat), response);
+  auto seated = take_request(state, request, response);
+  if (!seated) return;
+  ParsedChat parsed = parse(seated->json, state.engine.model().trained_window_tokens);
+  seated->json = {};  // what was taken from it suffices
+  answer(state, std::move(parsed), std::move(seated->seat), response);
 }
 
 }  // namespace

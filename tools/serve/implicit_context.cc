@@ -13,7 +13,6 @@ namespace {
 
 constexpr const char* kNamePrefix = "prompt-";
 constexpr int kMostOfOneName = 16;
-
 constexpr size_t kNameDigits = 32, kFileDigits = 16;  // of hashes
 
 std::string hash_of(const std::string& text) {
@@ -68,8 +67,8 @@ KnownContext find_known(const std::vector<ContextInfo>& contexts, const std::vec
 }
 
 Result<std::string> make_ready(Engine& engine, Store& store, const std::vector<Piece>& pieces,
-                               const IngestProgressCallback& progress, const CancelToken& cancel) {
-  const std::vector<std::string> files = file_names(pieces, engine.model().fingerprint);
+                               const std::vector<std::string>& files, const IngestProgressCallback& progress,
+                               const CancelToken& cancel) {
   const auto contexts = store.list();
   if (!contexts.ok()) return contexts.status();
   const KnownContext known = find_known(contexts.value(), files);

@@ -67,36 +67,34 @@ void show_context(ServerState& state, const httplib::Request& request, httplib::
 }
 
 void ask_contexts(ServerState& state, const httplib::Request& request, httplib::Response& response) {
-  const auto seat = take_seat(state, response);
-  if (seat == nullptr) return;
-  const auto json = request_json(request, response);
-  if (!json) return;
-  Fields fields(*json, "");
+  const auto seated = take_request(state, request, response);
+  if (!seated) return;
+  Fields fields(seated->json, "");
   AskOptions options;
   Question question;
   read_question(fields, options, question);
   read_sampling(fields, options.sampling, state.engine.model().trained_window_tokens);
   fields.read("system", options.system);
   if (const Status s = fields.finish(); !s.ok()) return send_error(response, s, fields.param());
-  const auto result = ask(state.engine, state.store, question.contexts, question.text, options, {}, &seat->cancel);
+  const auto result =
+      ask(state.engine, state.store, question.contexts, question.text, options, {}, &seated->seat->cancel);
   if (!result.ok()) return send_error(response, result.status());
   send_json(response, 200,
             with_header("ask", ask_fields(question.contexts, question.text, result.value(), /*with_prompt=*/false)));
 }
 
 void search_contexts(ServerState& state, const httplib::Request& request, httplib::Response& response) {
-  const auto seat = take_seat(state, response);
-  if (seat == nullptr) return;
-  const auto json = request_json(request, response);
-  if (!json) return;
-  Fields fields(*json, "");
+  const auto seated = take_request(state, request, response);
+  if (!seated) return;
+  Fields fields(seated->json, "");
   SearchOptions options;
   Question question;
   int64_t top = 0;
   read_question(fields, options, question);
   fields.read("top", top, {0, ranges::kGatherTokens.most});
   if (const Status s = fields.finish(); !s.ok()) return send_error(response, s, fields.param());
-  const auto result = search(state.engine, state.store, question.contexts, question.text, options, &seat->cancel);
+  const auto result =
+      search(state.engine, state.store, question.contexts, question.text, options, &seated->seat->cancel);
   if (!result.ok()) return send_error(response, result.status());
   send_json(response, 200, with_header("search", search_fields(question.contexts, result.value(), top)));
 }

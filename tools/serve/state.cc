@@ -23,6 +23,8 @@ void send_error(httplib::Response& response, const Status& status, const std::st
   send_error(response, http_status(status.code), status.message, code_name(status.code), param);
 }
 
+namespace {
+
 std::optional<RequestJson> request_json(const httplib::Request& request, httplib::Response& response) {
   // A page of another site may send a form without asking first, but not this type.
   std::string type = request.get_header_value("Content-Type");
@@ -48,6 +50,17 @@ std::shared_ptr<Seats::Seat> take_seat(ServerState& state, httplib::Response& re
         "busy");
   }
   return seat;
+}
+
+}  // namespace
+
+std::optional<SeatedRequest> take_request(ServerState& state, const httplib::Request& request,
+                                          httplib::Response& response) {
+  auto seat = take_seat(state, response);
+  if (seat == nullptr) return std::nullopt;
+  auto json = request_json(request, response);
+  if (!json) return std::nullopt;
+  return SeatedRequest{std::move(seat), std::move(*json)};
 }
 
 }  // namespace reform::tool

@@ -36,10 +36,15 @@ void send_error(httplib::Response& response, int http_status, const std::string&
                 const std::string& param = "");
 void send_error(httplib::Response& response, const Status& status, const std::string& param = "");
 
-// nullopt: there is none, and the response says so.
-std::optional<RequestJson> request_json(const httplib::Request& request, httplib::Response& response);
-// nullptr: all are taken, and the response says so.
-std::shared_ptr<Seats::Seat> take_seat(ServerState& state, httplib::Response& response);
+// A request that has a seat.
+struct SeatedRequest {
+  std::shared_ptr<Seats::Seat> seat;
+  RequestJson json;
+};
+// The seat comes first: it bounds how many bodies are taken apart at a time. nullopt: all are taken, or the body is no
+// JSON object, and the response says so.
+std::optional<SeatedRequest> take_request(ServerState& state, const httplib::Request& request,
+                                          httplib::Response& response);
 
 // Of the request that this thread answers (server.cc).
 bool client_is_gone();
