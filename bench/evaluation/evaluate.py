@@ -21,7 +21,7 @@ from harness.texts import Texts  # noqa: E402
 from lib import fetch  # noqa: E402
 from lib.baselines import Baselines  # noqa: E402
 from lib.engine import open_engine, run_script  # noqa: E402
-from lib.files import commit, drawn, say, sha256, shown  # noqa: E402
+from lib.files import commit, drawn, say, sha256, shown, with_ending  # noqa: E402
 from lib.paths import BUILD, ROOT  # noqa: E402
 from tasks.sources import Sources  # noqa: E402
 
@@ -176,10 +176,10 @@ class Run:
         repeat += "--quick" if self.arguments.quick else " ".join(words)
         stem = self.arguments.work_dir / f"{'quick' if self.arguments.quick else 'tables'}-{self.arguments.model.stem}"
         text = report.markdown(found, self.all, self.arguments, self.facts(found.versions), repeat)
-        stem.with_suffix(".md").write_text(text)
+        with_ending(stem, ".md").write_text(text)
         drawings = plots.draw(found, self.arguments, stem)
         print(text)
-        print("written: " + ", ".join(str(shown(p)) for p in [stem.with_suffix(".md"), *(drawings or [])])
+        print("written: " + ", ".join(str(shown(p)) for p in [with_ending(stem, ".md"), *(drawings or [])])
               + ("; no pictures: matplotlib is missing" if drawings is None else ""))
 
 

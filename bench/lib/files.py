@@ -14,6 +14,11 @@ def sha256(*parts):
     return digest.hexdigest()[:12]
 
 
+def with_ending(stem, ending):
+    """The stem and an ending. Names of models hold dots, of which Path.with_suffix would take the last for an ending."""
+    return stem.with_name(stem.name + ending)
+
+
 def write_json(path, value):
     """Whole or not at all."""
     part = path.with_suffix(".part")

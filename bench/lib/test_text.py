@@ -2,6 +2,8 @@
 import json
 from dataclasses import dataclass, field
 
+from lib.files import with_ending
+
 
 @dataclass
 class TestText:
@@ -11,17 +13,17 @@ class TestText:
     versions: dict = field(default_factory=dict)  # of the packages it was made of
 
     def write(self, stem, made_by):
-        stem.with_suffix(".txt").write_bytes(self.text)
-        stem.with_suffix(".json").write_text(json.dumps(
+        with_ending(stem, ".txt").write_bytes(self.text)
+        with_ending(stem, ".json").write_text(json.dumps(
             {"made_by": made_by, "name": self.name, "versions": self.versions, "questions": self.questions}, indent=1))
 
     @classmethod
     def read(cls, stem, made_by):
         """None unless the same code made it."""
         try:
-            kept = json.loads(stem.with_suffix(".json").read_text())
+            kept = json.loads(with_ending(stem, ".json").read_text())
             if kept["made_by"] == made_by:
-                return cls(kept["name"], stem.with_suffix(".txt").read_bytes(), kept["questions"], kept["versions"])
+                return cls(kept["name"], with_ending(stem, ".txt").read_bytes(), kept["questions"], kept["versions"])
         except (OSError, ValueError, KeyError):
             pass
         return None

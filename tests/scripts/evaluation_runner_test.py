@@ -198,17 +198,17 @@ class KeptTexts(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             def opened():
                 sources = types.SimpleNamespace(versions={})
-                return texts.Texts(Path(folder), sources, "model", lambda path: counted.append(path) or path.stat().st_size // 4)
+                return texts.Texts(Path(folder), sources, "model-0.5b", lambda path: counted.append(path) or path.stat().st_size // 4)
             self.assertIsNone(opened().kept(cell, 0))
             test, path = opened().get(cell, 0)
             n_counted = len(counted)
             self.assertEqual((path.read_bytes(), opened().kept(cell, 0).questions), (test.text, test.questions))
+            self.assertIsNone(opened().kept(cell, 1))
             changed = opened()
             changed.made_by = "other code"
             self.assertIsNone(changed.kept(cell, 0))
             self.assertEqual(changed.get(cell, 0)[0].text, test.text)
             self.assertEqual(len(counted), n_counted)
-            self.assertIsNone(opened().kept(cell, 1))
 
 
 class Plan(unittest.TestCase):

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 from lib import fetch, python_modules, test_text
-from lib.files import sha256, write_json
+from lib.files import sha256, with_ending, write_json
 from lib.test_text import TestText
 from tasks import TASKS
 from tasks.task import text_of
@@ -39,7 +39,7 @@ class Texts:
             test = text_of(TASKS[cell.task], self.sources, cell.tokens, cell.seed, index, self.tokens_of, cell.per_text)
             test.write(stem, self.made_by)
             self.read[stem] = test
-        return self.read[stem], stem.with_suffix(".txt")
+        return self.read[stem], with_ending(stem, ".txt")
 
     def tokens_of(self, text):
         """Of the model, as the engine counts; kept."""

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from evaluation import markup, paths, sets
 from lib import fetch, fortunes, python_modules, test_text
-from lib.files import sha256
+from lib.files import sha256, with_ending
 from lib.paths import ROOT
 from lib.test_text import TestText
 
@@ -33,7 +33,7 @@ def load_texts(arguments, fetcher):
         if test is None:
             test = sets.TEXTS[name](fetcher, arguments.size * 1024)
             test.write(stem, made_by)
-        tests.append((test, stem.with_suffix(".txt")))
+        tests.append((test, with_ending(stem, ".txt")))
     return tests
 
 
