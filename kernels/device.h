@@ -133,6 +133,8 @@ struct Site {
   Device& device;
   Ops* ops;             // the device's, for the job to call when it runs; null on a CountingSite
   MemoryAccount& host;  // for memory outside the device's own; device.account() if that is the host's
+  // To be called between ops of a job that runs long: jobs of others may run there. nullptr: there are none.
+  const std::function<void()>* pause = nullptr;
 };
 
 }  // namespace reform

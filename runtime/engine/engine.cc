@@ -21,8 +21,6 @@
 namespace reform {
 namespace {
 
-constexpr std::chrono::milliseconds kTurnPoll{50};
-
 int64_t n_params(const Gguf& gguf) {
   int64_t total = 0;
   for (const GgufTensor& t : gguf.tensors()) {
@@ -154,6 +152,9 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& model_path, cons
   if (impl->gguf->is_synthetic() && impl->device->is_host())
     TRY(check_room(options, impl->gguf->file_bytes(), "a smaller model, or one of a smaller type, would fit"));
   warn_if_read_again(*impl);
+  if (!impl->device->is_host()) impl->turns.never_pause();
+  if (impl->device->is_host() && options.prompt_cache_bytes > 0)
+    impl->prompts = std::make_unique<PromptCache>(impl->account, options.prompt_cache_bytes);
   TRY(impl->take_weights());
   TRY(impl->prepare_decode());
   if (impl->gguf->is_synthetic()) {
@@ -168,13 +169,6 @@ Result<ChatTemplateText> Engine::chat_template() const {
   return ChatTemplateText{impl_->chat.value().name, impl_->chat.value().source};
 }
 MemoryReport Engine::memory() const { return memory_report(*impl_, nullptr); }
-
-Turns::Turn::~Turn() {
-  if (turns_ == nullptr) return;
-  const std::lock_guard lock(turns_->mutex_);
-  turns_->taken_ = false;
-  turns_->free_.notify_one();
-}
 
 Result<const ChatTemplate*> Engine::Impl::chat_for_prompt(const ChatOptions& asked) {
   TRY(chat);
@@ -208,25 +202,6 @@ Status Engine::Impl::prepare_chat() {
                        fmt::join(markers.unknown, ", ")));
   }
   return {};
-}
-
-Result<Turns::Turn> Turns::take(const CancelToken* cancel) {
-  std::unique_lock lock(mutex_);
-  const auto is_cancelled = [&] { return cancel != nullptr && cancel->cancelled(); };
-  ++n_waiting_;
-  while (taken_ && !is_cancelled()) free_.wait_for(lock, kTurnPoll);
-  --n_waiting_;
-  if (is_cancelled()) {
-    free_.notify_one();  // the notice may have been for us
-    return Status{Code::kCancelled, "stopped while another call was using the engine"};
-  }
-  taken_ = true;
-  return Turn(this);
-}
-
-int64_t Turns::n_waiting() const {
-  const std::lock_guard lock(mutex_);
-  return n_waiting_;
 }
 
 const TokenTable& Engine::Impl::known_tokens() {
@@ -313,7 +288,13 @@ Result<Session<Decoder>> Engine::Impl::open_decoder(int64_t n_prompt_tokens, con
   const auto make = [&](const Site& site) {
     return Decoder::create(*model, *tokenizer, site, kv_type(), n_prompt_tokens, reply);
   };
-  return open_session<Decoder>(needs, make, cancel);
+  TRY_ASSIGN(auto session, open_session<Decoder>(needs, make, cancel));
+  session->use_prompts(prompts.get());
+  return session;
+}
+
+bool Engine::Impl::make_room(const CancelToken* cancel) {
+  return (prompts != nullptr && prompts->drop_oldest()) || turns.wait_for_memory(cancel);
 }
 
 Result<Buffer<std::byte>> Engine::Impl::make_workspace(const OpLimits& limits) {

@@ -4,7 +4,7 @@
 #include <reform/engine.h>
 #include <reform/ingest.h>
 
-#include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -17,12 +17,14 @@
 #include "runtime/chat/markers.h"
 #include "runtime/compress/head_set.h"
 #include "runtime/engine/memory_plan.h"
+#include "runtime/engine/turns.h"
 #include "runtime/gather/token_table.h"
 #include "runtime/model/gguf.h"
 #include "runtime/model/kv_cache.h"
 #include "runtime/model/model.h"
 #include "runtime/model/weights/source.h"
 #include "runtime/recompute/decode.h"
+#include "runtime/recompute/prompt_cache.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace reform {
@@ -53,29 +55,6 @@ struct SessionNeeds {
   std::string advice;  // for the message, if the job does not fit
 };
 
-// Lets through one call at a time. A waiting call keeps checking its CancelToken.
-class Turns {
- public:
-  class Turn {
-   public:
-    explicit Turn(Turns* turns) : turns_(turns) {}
-    Turn(Turn&& o) noexcept : turns_(std::exchange(o.turns_, nullptr)) {}
-    Turn& operator=(Turn&&) = delete;
-    ~Turn();
-
-   private:
-    Turns* turns_;
-  };
-  Result<Turn> take(const CancelToken* cancel);  // kCancelled
-  int64_t n_waiting() const;
-
- private:
-  mutable std::mutex mutex_;
-  std::condition_variable free_;
-  int64_t n_waiting_ = 0;
-  bool taken_ = false;
-};
-
 struct Engine::Impl {
   EngineOptions options;
   LogCallback log;
@@ -86,12 +65,14 @@ struct Engine::Impl {
   std::unique_ptr<Model> model;  // its weights may be in the device's memory
   std::unique_ptr<Tokenizer> tokenizer;
   Reservation tokenizer_tables;
+  std::unique_ptr<PromptCache> prompts;     // nullptr: none are kept
   std::unique_ptr<TokenTable> token_table;  // nullptr until a gather needs it
   Result<ChatTemplate> chat = Status{Code::kUsage, "no chat template was read"};
   bool chat_is_ready = false;  // chat_for_prompt() was called
   Isa isa = Isa::kPortable;
   ModelInfo info;
-  Turns turns;                 // for calls that run the model
+  Turns turns;  // for calls that run the model
+  const std::function<void()> pause = [this] { turns.pause(); };
   HeadSets heads;              // empty until resolved
   double head_search_s = 120;  // for choosing an unknown model's heads at its first ingest, as estimated
 
@@ -123,17 +104,19 @@ struct Engine::Impl {
     TRY_ASSIGN(JobPlan plan, count_job(*device, needs.limits, make));
     plan.cover(needs.meanwhile);
     plan.host += needs.beside;
-    TRY(fit_job(plan, needs, cancel));
-    return make_session<Job>(needs.limits, make);
+    for (;;) {
+      const Status fits = fit_job(plan, needs, cancel);
+      if (fits.ok()) return make_session<Job>(needs.limits, make, cancel);
+      if (fits.code != Code::kMemoryCap || !make_room(cancel)) return fits;
+    }
   }
-  // The same without a plan, for callers that have made room already.
+  // The same without a plan, for callers that have made room already; another call may have taken it meanwhile.
   template <class Job, class Make>
-  Result<Session<Job>> make_session(const OpLimits& limits, const Make& make) {
-    Session<Job> session;
-    TRY_ASSIGN(session.workspace, make_workspace(limits));
-    session.ops = device->make_ops(limits, session.workspace.span());
-    TRY_ASSIGN(session.job, make(Site{*device, session.ops.get(), account}));
-    return session;
+  Result<Session<Job>> make_session(const OpLimits& limits, const Make& make, const CancelToken* cancel = nullptr) {
+    for (;;) {
+      auto session = try_session<Job>(limits, make);
+      if (session.status().code != Code::kMemoryCap || !make_room(cancel)) return session;
+    }
   }
   // Of a job that runs all layers.
   SessionNeeds needs_of_all(OpLimits limits, MemoryPlan beside, std::string advice) const;
@@ -161,10 +144,20 @@ struct Engine::Impl {
 
  private:
   Status prepare_chat();
+  // For a job that found no memory. False: there is nothing to give up or to wait for.
+  bool make_room(const CancelToken* cancel);
   Result<HeadSets> find_heads(const std::string& depth, const IngestProgressCallback& progress,
                               const CancelToken* cancel);
   Result<HeadSets> first_heads(const std::string& depth, const IngestProgressCallback& progress,
                                const CancelToken* cancel);
+  template <class Job, class Make>
+  Result<Session<Job>> try_session(const OpLimits& limits, const Make& make) {
+    Session<Job> session;
+    TRY_ASSIGN(session.workspace, make_workspace(limits));
+    session.ops = device->make_ops(limits, session.workspace.span());
+    TRY_ASSIGN(session.job, make(Site{*device, session.ops.get(), account, &pause}));
+    return session;
+  }
   Status fit_job(const JobPlan& plan, const SessionNeeds& needs, const CancelToken* cancel);
   Result<Buffer<std::byte>> make_workspace(const OpLimits& limits);
 };

@@ -20,6 +20,7 @@ namespace reform {
 Status EngineOptions::validate() const {
   TRY(in_range("threads", int64_t(n_threads), ranges::kThreads));
   TRY(in_range("max host memory", max_host_memory_bytes, ranges::kMaxMemoryBytes));
+  TRY(in_range("prompt cache bytes", prompt_cache_bytes, ranges::kMaxMemoryBytes));
   TRY(in_range("max GPU memory", max_gpu_memory_bytes, ranges::kMaxMemoryBytes));
   TRY(check_device_options(*this));
   if (isa.empty()) return {};

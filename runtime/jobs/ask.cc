@@ -169,7 +169,7 @@ Result<AskResult> ask_with(const AskMethod& method, Engine& engine_handle, Store
   TRY(options.validate());
   Engine::Impl& engine = engine_handle.impl();
   Store::Impl& store = store_handle.impl();
-  TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
+  TRY_ASSIGN(const auto turn, engine.turns.take(Turns::Kind::kQuestion, cancel));
   remark_disk(engine, store);
   const Stopwatch total;
   if (contexts.empty()) return Status{Code::kUsage, "name at least one context to ask"};

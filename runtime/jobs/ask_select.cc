@@ -16,11 +16,12 @@ Status score_rows(Ask& ask, OpenContext& context, std::span<const std::byte> que
   const EmbeddingLayout layout{int64_t(context.settings.heads.size()), context.settings.head_dim};
   const int64_t n_question_rows = int64_t(question_rows.size()) / layout.row_bytes();
   TRY_ASSIGN(auto scorer,
-             ask.engine.make_session<Scorer>(Scorer::limits(layout, n_question_rows), [&](const Site& site) {
-               return make_scorer(site, layout, n_question_rows);
-             }));
+             ask.engine.make_session<Scorer>(
+                 Scorer::limits(layout, n_question_rows),
+                 [&](const Site& site) { return make_scorer(site, layout, n_question_rows); }, ask.cancel));
   TRY(scorer->set_question(question_rows));
   return context.data->scan(kEmbeddingRows, [&](TokenRange, std::span<const std::byte> rows) -> Status {
+    ask.engine.turns.pause();
     if (ask.cancel != nullptr && ask.cancel->cancelled()) return {Code::kCancelled, "stopped"};
     TRY_ASSIGN(const auto scores, scorer->score(rows));
     on_scores(scores);

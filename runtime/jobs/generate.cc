@@ -56,7 +56,7 @@ Result<GenerateResult> generate(Engine& engine_handle, const std::string& prompt
   TRY(options.sampling.validate());
   TRY(options.chat_options.validate());
   Engine::Impl& engine = engine_handle.impl();
-  TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
+  TRY_ASSIGN(const auto turn, engine.turns.take(Turns::Kind::kQuestion, cancel));
   const Stopwatch total;
   if (is_blank(prompt)) return Status{Code::kUsage, "the prompt is empty"};
   TRY(check_utf8("the prompt", prompt));

@@ -19,7 +19,7 @@ Result<HeadSearchResult> search_heads(Engine& engine_handle, const HeadSearchOpt
                                       const IngestProgressCallback& progress, const CancelToken* cancel) {
   TRY(options.validate());
   Engine::Impl& engine = engine_handle.impl();
-  TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
+  TRY_ASSIGN(const auto turn, engine.turns.take(Turns::Kind::kReading, cancel));
   if (engine.gguf->is_synthetic())
     return Status{Code::kUsage, engine.info.name + ": a model with random weights has no heads to choose"};
   auto searched = run_head_search(engine, options, /*with_curve=*/true, progress, cancel);

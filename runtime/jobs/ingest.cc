@@ -420,7 +420,7 @@ Result<IngestResult> ingest(Engine& engine, Store& store, const std::string& nam
   TRY(options.validate());
   if (store.impl().contexts->find(name).status().code == Code::kNotFound) TRY(check_context_name(name));
   if (sources.empty()) return Status{Code::kUsage, "no text to ingest: name at least one file"};
-  TRY_ASSIGN(const auto turn, engine.impl().turns.take(cancel));
+  TRY_ASSIGN(const auto turn, engine.impl().turns.take(Turns::Kind::kReading, cancel));
   remark_disk(engine.impl(), store.impl());
   const IngestOptions sized = with_sizes(options, engine.impl());
   TRY(sized.validate());

@@ -85,7 +85,7 @@ Status search_with(const AskMethod& method, Engine& engine_handle, Store& store_
   TRY(options.validate());
   Engine::Impl& engine = engine_handle.impl();
   Store::Impl& store = store_handle.impl();
-  TRY_ASSIGN(const auto turn, engine.turns.take(cancel));
+  TRY_ASSIGN(const auto turn, engine.turns.take(Turns::Kind::kQuestion, cancel));
   remark_disk(engine, store);
   if (contexts.empty()) return Status{Code::kUsage, "name at least one context to search"};
   if (questions.empty()) return Status{Code::kUsage, "there is no question"};

@@ -93,6 +93,7 @@ Result<Rarity> LateSelect::count_words(std::span<const int32_t> ids) {
       TRY_ASSIGN(const Tokens tokens, context.data->read_tokens(begin, std::min(n, begin + kIdsAtOnce)));
       TRY(check_ids(context, ask_.engine, tokens.ids));  // the first reading of all that is used below
       rarity.add(tokens.ids);
+      ask_.engine.turns.pause();
     }
     rarity.end_context();
   }
@@ -105,6 +106,7 @@ Status LateSelect::scan(size_t context, Scorer& scorer, const RoundQuery& query,
   TRY(scorer.set_question(query.rows[context]));
   PassageScorer passages(scorer, table_, query.ids, on_passage);
   TRY(data.scan(kEmbeddingRows, [&](TokenRange range, std::span<const std::byte> rows) -> Status {
+    ask_.engine.turns.pause();
     if (ask_.cancel != nullptr && ask_.cancel->cancelled()) return {Code::kCancelled, "stopped"};
     TRY_ASSIGN(const Tokens tokens, data.read_tokens(range.begin, range.end));
     return passages.add(tokens.ids, rows);
@@ -115,9 +117,9 @@ Status LateSelect::scan(size_t context, Scorer& scorer, const RoundQuery& query,
 Result<RoundResult> LateSelect::run_round(const RoundQuery& query, bool is_last) {
   const EmbeddingLayout layout{int64_t(ask_.contexts[0].settings.heads.size()), ask_.contexts[0].settings.head_dim};
   const auto n_query = int64_t(query.ids.size());
-  TRY_ASSIGN(auto scorer, ask_.engine.make_session<Scorer>(Scorer::limits(layout, n_query), [&](const Site& site) {
-    return make_late_scorer(site, layout, n_query);
-  }));
+  TRY_ASSIGN(auto scorer, ask_.engine.make_session<Scorer>(
+                              Scorer::limits(layout, n_query),
+                              [&](const Site& site) { return make_late_scorer(site, layout, n_query); }, ask_.cancel));
   RoundResult result;
   Leads leads;
   std::deque<RankedPart> ranked;

@@ -54,16 +54,18 @@ Result<std::unique_ptr<Transformer>> Transformer::create(const Model& model, con
                                                          int64_t max_kv_len) {
   CHECK(max_tokens >= 1 && max_kv_len >= max_tokens);
   const int64_t block = site.device.block_tokens();
-  std::unique_ptr<Transformer> t(new Transformer(model, site.ops, max_tokens, max_kv_len, block));
+  std::unique_ptr<Transformer> t(new Transformer(model, site, max_tokens, max_kv_len, block));
   const int64_t n_floats = Activations{}.place(model.shape(), max_tokens, block, nullptr);
   TRY_ASSIGN(t->storage_, Buffer<float>::create(site.device.account(), MemoryCategory::kActivations, n_floats));
   return t;
 }
 
-Transformer::Transformer(const Model& model, Ops* ops, int64_t max_tokens, int64_t max_kv_len, int64_t block_tokens)
+Transformer::Transformer(const Model& model, const Site& site, int64_t max_tokens, int64_t max_kv_len,
+                         int64_t block_tokens)
     : model_(model),
       shape_(model.shape()),
-      ops_(ops),
+      ops_(site.ops),
+      pause_(site.pause),
       max_tokens_(max_tokens),
       max_kv_len_(max_kv_len),
       block_tokens_(block_tokens),
@@ -85,6 +87,7 @@ Status Transformer::for_blocks(int64_t n_rows, Fn fn) {
 Status Transformer::step(const ForwardHooks& hooks) {
   ++n_steps_done_;
   if (hooks.on_progress) hooks.on_progress(double(n_steps_done_) / double(n_steps_));
+  if (pause_ != nullptr) (*pause_)();
   if (hooks.cancel != nullptr && hooks.cancel->cancelled()) return {Code::kCancelled, "cancelled"};
   return ok_status();
 }
@@ -195,6 +198,17 @@ Status Transformer::forward(const ForwardArgs& args, const ForwardHooks& hooks) 
   args.cache->set_kv_len(args.cache->kv_len() + n_tokens_);
   if (args.last_layer == shape_.n_layers - 1 && !args.stop_at_states) logit_rows_ = n_tokens_;
   return ok_status();
+}
+
+std::span<const float> Transformer::last_row() const {
+  CHECK(logit_rows_ >= 1);
+  return {act_.hidden.row(n_tokens_ - 1), size_t(shape_.d_model)};
+}
+
+std::span<float> Transformer::set_last_row() {
+  n_tokens_ = logit_rows_ = 1;
+  act_.place(shape_, n_tokens_, block_tokens_, storage_.data());
+  return {act_.hidden.row(0), size_t(shape_.d_model)};
 }
 
 Status Transformer::logits(int64_t rows, MatView<float> out, const CancelToken* cancel) {

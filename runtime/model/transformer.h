@@ -60,6 +60,10 @@ class Transformer {
   Status forward(const ForwardArgs& args, const ForwardHooks& hooks = {});
   // Logits [rows, n_vocab] of the last `rows` rows of the preceding full forward.
   Status logits(int64_t rows, MatView<float> out, const CancelToken* cancel = nullptr);
+  // The last row's hidden state after a full forward [d_model], in the device's memory. Once it is written to
+  // set_last_row(), also of another Transformer, logits(1) are those of that row.
+  std::span<const float> last_row() const;
+  std::span<float> set_last_row();
 
  private:
   // What a forward carries from op to op. Views of [n_tokens, ...] hold the whole call. Views of [block, ...] hold one
@@ -76,7 +80,7 @@ class Transformer {
     // Places every view after `base` (nullptr: only counts) and returns the number of floats.
     int64_t place(const ModelShape& s, int64_t n_tokens, int64_t block_tokens, float* base);
   };
-  Transformer(const Model& model, Ops* ops, int64_t max_tokens, int64_t max_kv_len, int64_t block_tokens);
+  Transformer(const Model& model, const Site& site, int64_t max_tokens, int64_t max_kv_len, int64_t block_tokens);
   bool is_local(int64_t layer) const { return shape_.is_local[size_t(layer)]; }
   const Rope& rope_of(int64_t layer) const { return is_local(layer) ? local_rope_ : rope_; }
   template <class Fn>
@@ -93,6 +97,7 @@ class Transformer {
   const Model& model_;
   const ModelShape& shape_;
   Ops* const ops_;
+  const std::function<void()>* const pause_;
   const int64_t max_tokens_, max_kv_len_, block_tokens_;
   Buffer<float> storage_;
   Rope rope_, local_rope_;  // of layers that see all tokens, and of those with a window

@@ -34,9 +34,13 @@ Result<std::unique_ptr<Decoder>> Decoder::create(const Model& model, const Token
   return d;
 }
 
-Status Decoder::prefill(std::span<const int32_t> prompt, const CancelToken* cancel) {
-  TRY(whole_.run(prompt, cancel));
-  return next_->issue(whole_.transformer(), *ops_, cancel);
+Result<bool> Decoder::prefill(std::span<const int32_t> prompt, const CancelToken* cancel) {
+  Transformer& transformer = whole_.transformer();
+  const bool is_kept = prompts_ != nullptr && prompts_->recall(prompt, cache(), transformer.set_last_row());
+  if (!is_kept) TRY(whole_.run(prompt, cancel));
+  if (!is_kept && prompts_ != nullptr) prompts_->keep(prompt, cache(), transformer.last_row());
+  TRY(next_->issue(transformer, *ops_, cancel));
+  return is_kept;
 }
 
 // From a token at slot kv_len to the next one. Issues only ops if all weights are resident. May be issued twice.
@@ -71,7 +75,7 @@ Status Decoder::prepare_steps() {
 Result<GenerateResult> Decoder::run(std::span<const int32_t> prompt, const ReplyCallbacks& callbacks,
                                     const std::function<void()>& on_first_token, const CancelToken* cancel) {
   Stopwatch watch;
-  TRY(prefill(prompt, cancel));
+  TRY_ASSIGN(const bool is_kept, prefill(prompt, cancel));
   // Taken even if no token is wanted: only after this has the device run the prompt.
   TRY_ASSIGN(int32_t token, next_->take());
   const double prompt_ms = watch.lap_ms();
@@ -85,6 +89,7 @@ Result<GenerateResult> Decoder::run(std::span<const int32_t> prompt, const Reply
   GenerateResult out = reply.finish();
   out.timings.prompt_ms = prompt_ms;
   out.timings.prompt_n = int64_t(prompt.size());
+  out.timings.cached_n = is_kept ? out.timings.prompt_n : 0;
   out.timings.predicted_ms = watch.lap_ms();
   return out;
 }

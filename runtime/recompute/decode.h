@@ -12,6 +12,7 @@
 
 #include "runtime/model/model.h"
 #include "runtime/recompute/next_token.h"
+#include "runtime/recompute/prompt_cache.h"
 #include "runtime/recompute/reply.h"
 #include "runtime/recompute/whole_model.h"
 #include "runtime/tokenizer/tokenizer.h"
@@ -30,6 +31,8 @@ class Decoder {
                                                  int64_t n_stored_slots = 0);
 
   KvCache& cache() { return whole_.cache(); }
+  // Where prompts are kept, for run() without stored slots; nullptr: nowhere. The device must be the host's.
+  void use_prompts(PromptCache* prompts) { prompts_ = prompts; }
   void set_slot_bias(SlotBias bias) { whole_.set_slot_bias(std::move(bias)); }  // of the stored slots
 
   // Runs tokens of the prompt that stand before stored slots. Theirs, from cache().kv_len() on, are put in after it.
@@ -46,7 +49,8 @@ class Decoder {
  private:
   Decoder(const Model& model, const Tokenizer& tokenizer, const Site& site, const ReplyPlan& reply)
       : model_(model), tokenizer_(tokenizer), device_(site.device), ops_(site.ops), reply_(reply) {}
-  Status prefill(std::span<const int32_t> prompt, const CancelToken* cancel);
+  // True: the prompt's states were kept.
+  Result<bool> prefill(std::span<const int32_t> prompt, const CancelToken* cancel);
   Status issue_step(int64_t kv_len, int32_t token, const CancelToken* cancel);
   Result<int32_t> next_after(int32_t token, const CancelToken* cancel);
 
@@ -57,6 +61,7 @@ class Decoder {
   const ReplyPlan reply_;
   WholeModel whole_;
   std::unique_ptr<NextToken> next_;
+  PromptCache* prompts_ = nullptr;
   bool may_repeat_ = true;  // a step is one that Device::run_step() knows
 };
 

@@ -1,6 +1,8 @@
 // Engine: one model on one device. Expensive to open; share it between calls.
 //
-// Thread-safety: any thread may make any call. Calls that run the model (ingest, ask, generate) wait for each other.
+// Thread-safety: any thread may make any call. Calls that run the model (ingest, ask, generate) take turns: on the CPU
+// in small parts, so that a few questions are answered at a time and a text is read in the gaps; on a GPU one after the
+// other.
 // Lifetime: the engine must outlive every call made with it.
 // The model's file is mapped, and nobody may write to it meanwhile. A call during which that happened fails with
 // kBadModel. If the file becomes shorter, the kernel may send SIGBUS. The library installs no signal handlers; a host
@@ -32,7 +34,10 @@ struct EngineOptions {
   // Changes speed, not results.
   int n_threads = 0;                  // 0: one per core this process may run on
   int64_t max_host_memory_bytes = 0;  // hard cap on accounted memory; 0: no cap
-  std::string isa;                    // ref, portable, avx2, avx512; "" takes the best this machine runs
+  // On the CPU, what the model made of the last prompts is kept in so much memory, within the cap: the same prompt
+  // again needs no recompute. Given up where a call needs the room. 0: none is kept.
+  int64_t prompt_cache_bytes = 0;
+  std::string isa;  // ref, portable, avx2, avx512; "" takes the best this machine runs
   // Where the model runs. "" and cpu; in a build with CUDA also cuda:0, cuda:1, ..., and auto (a GPU if there is one).
   std::string device;
   // The options for GPUs below do nothing on the CPU; the log then says so.

@@ -12,6 +12,7 @@ namespace reform {
 struct Timings {
   int64_t prompt_n = 0;  // tokens run through the model before the first new one
   double prompt_ms = 0;
+  int64_t cached_n = 0;     // of prompt_n: tokens whose states were kept from an earlier call
   int64_t predicted_n = 0;  // tokens generated
   double predicted_ms = 0;
   // In the order they ran: ingest {tokenise_ms, compress_ms, store_ms, heads_ms}; ask {load_ms, query_ms,
