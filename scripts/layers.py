@@ -26,7 +26,7 @@ MAY_INCLUDE = {
 # them but the files named.
 FLOORS = {
     "storage": ("format", "disk", "limits", "context", "archive", "store"),
-    "runtime": ("include", "jinja", "model", "tokenizer", "chat", "compress", "gather", "heads", "recompute", "text", "engine", "jobs", "c_api"),
+    "runtime": ("include", "jinja", "model", "tokenizer", "chat", "compress", "gather", "heads", "constrain", "recompute", "text", "engine", "jobs", "c_api"),
 }
 BESIDE_FLOORS = {"CMakeLists.txt", "README.md"}
 FILE_LINES = 500

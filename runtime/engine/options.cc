@@ -11,6 +11,7 @@
 #include "kernels/ops.h"
 #include "runtime/compress/head_set.h"
 #include "runtime/compress/policies/policy.h"
+#include "runtime/constrain/json_schema.h"
 #include "runtime/engine/device_choice.h"
 #include "runtime/engine/in_range.h"
 #include "runtime/tokenizer/unicode.h"
@@ -69,6 +70,8 @@ Status SamplingOptions::validate() const {
   TRY(in_range("top-k", top_k, ranges::kTopK));
   TRY(in_range("top-p", top_p, ranges::kShare));
   TRY(in_range("min-p", min_p, ranges::kShare));
+  TRY(in_range("top logprobs", top_logprobs, ranges::kTopLogprobs));
+  if (!json_schema.empty()) TRY(grammar_of_schema(json_schema));
   TRY(in_range("stop texts", int64_t(stop.size()), ranges::kStopTexts));
   for (const std::string& text : stop) {
     TRY(in_range("bytes of a stop text", int64_t(text.size()), ranges::kStopBytes));

@@ -28,6 +28,7 @@ void take_answer(Answer answer, const Tokenizer& tokenizer, AskResult& out) {
   out.empty_because = why_empty(answer.generated);
   out.answer = std::move(answer.generated.text);
   out.finish_reason = std::move(answer.generated.finish_reason);
+  out.tokens = std::move(answer.generated.tokens);
   out.reasoning = std::move(answer.generated.reasoning);
   out.reasoning_tokens = answer.generated.reasoning_tokens;
   out.reasoning_finish_reason = std::move(answer.generated.reasoning_finish_reason);

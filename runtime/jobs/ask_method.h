@@ -39,7 +39,7 @@ struct Ask {
     if (callbacks.on_phase) callbacks.on_phase(phase);
   }
   int64_t bytes_read() const;  // of all contexts
-  ReplyCallbacks reply_callbacks() const { return {callbacks.on_text, callbacks.on_reasoning}; }
+  ReplyCallbacks reply_callbacks() const { return {callbacks.on_text, callbacks.on_reasoning, callbacks.on_token}; }
 };
 
 using Ids = std::vector<int32_t>;

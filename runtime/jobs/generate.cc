@@ -84,6 +84,15 @@ int64_t most_reply_tokens(Engine& engine_handle, const SamplingOptions& sampling
                            chosen_chat(chat, sampling, engine.model->shape().trained_window_tokens));
 }
 
+Result<std::vector<TextToken>> tokenize(Engine& engine, const std::string& text) {
+  TRY(check_utf8("the text", text));
+  const Tokenizer& tokenizer = *engine.impl().tokenizer;
+  TRY_ASSIGN(const std::vector<int32_t> ids, tokenizer.encode_plain(text));
+  std::vector<TextToken> tokens;
+  for (const int32_t id : ids) tokens.push_back({id, tokenizer.token_bytes(id, /*special=*/true)});
+  return tokens;
+}
+
 Result<int64_t> count_tokens(Engine& engine, const std::string& text) {
   TRY(check_utf8("the text", text));
   TRY_ASSIGN(const std::vector<int32_t> ids, engine.impl().tokenizer->encode_plain(text));

@@ -1,9 +1,12 @@
 #include "runtime/recompute/decode.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "base/stopwatch.h"
 #include "base/try.h"
+#include "runtime/constrain/json_schema.h"
 #include "runtime/model/weights/source.h"
 
 namespace reform {
@@ -50,13 +53,12 @@ Status Decoder::issue_step(int64_t kv_len, int32_t token, const CancelToken* can
   return next_->issue(whole_.transformer(), *ops_, cancel);
 }
 
-Result<int32_t> Decoder::next_after(int32_t token, const CancelToken* cancel) {
+Status Decoder::advance(int32_t token, const CancelToken* cancel) {
   const int64_t kv_len = cache().kv_len();
   const auto step = [&] { return issue_step(kv_len, token, cancel); };
   TRY(model_.weights().look_up({&token, 1}));
   const bool repeats = may_repeat_ && !model_.weights().streams();
-  TRY(repeats ? device_.run_step(next_->step_kind(), *ops_, step) : step());
-  return next_->take();
+  return repeats ? device_.run_step(next_->step_kind(), *ops_, step) : step();
 }
 
 Status Decoder::prepare_steps() {
@@ -72,20 +74,42 @@ Status Decoder::prepare_steps() {
   return {};
 }
 
+Result<int32_t> Decoder::take(const Reply& reply, const Matcher* matcher) {
+  if (matcher == nullptr || !reply.is_answering()) return next_->take();
+  return next_->take_allowed(*matcher, tokenizer_, *ops_);
+}
+
+Status Decoder::decode(Reply& reply, Matcher* matcher, const std::function<void()>& on_first_token,
+                       const CancelToken* cancel) {
+  if (reply.goes_on() && on_first_token) on_first_token();
+  while (reply.goes_on()) {
+    TRY_ASSIGN(const int32_t token, take(reply, matcher));
+    AnswerToken logprobs;
+    if (const int64_t n_top = reply_.sampling.top_logprobs; n_top >= 0) {
+      TRY_ASSIGN(logprobs, next_->logprobs(token, n_top, tokenizer_));
+    }
+    const bool is_matched = matcher != nullptr && reply.is_answering() && !tokenizer_.is_end(token);
+    const int32_t taken = reply.take(token, std::move(logprobs));
+    if (is_matched) matcher->push(tokenizer_.token_bytes(token, /*special=*/false));
+    if (is_matched && matcher->must_end()) reply.end();
+    if (reply.goes_on()) TRY(advance(taken, cancel));
+  }
+  return {};
+}
+
 Result<GenerateResult> Decoder::run(std::span<const int32_t> prompt, const ReplyCallbacks& callbacks,
                                     const std::function<void()>& on_first_token, const CancelToken* cancel) {
   Stopwatch watch;
+  std::optional<Matcher> matcher;
+  if (!reply_.sampling.json_schema.empty()) {
+    TRY_ASSIGN(auto grammar, grammar_of_schema(reply_.sampling.json_schema));
+    matcher.emplace(std::move(grammar));
+  }
   TRY_ASSIGN(const bool is_kept, prefill(prompt, cancel));
-  // Taken even if no token is wanted: only after this has the device run the prompt.
-  TRY_ASSIGN(int32_t token, next_->take());
+  TRY(next_->wait());
   const double prompt_ms = watch.lap_ms();
   Reply reply(tokenizer_, reply_, callbacks);
-  if (reply.goes_on() && on_first_token) on_first_token();
-  while (reply.goes_on()) {
-    const int32_t taken = reply.take(token);
-    if (!reply.goes_on()) break;
-    TRY_ASSIGN(token, next_after(taken, cancel));
-  }
+  TRY(decode(reply, matcher ? &*matcher : nullptr, on_first_token, cancel));
   GenerateResult out = reply.finish();
   out.timings.prompt_ms = prompt_ms;
   out.timings.prompt_n = int64_t(prompt.size());

@@ -52,7 +52,10 @@ class Decoder {
   // True: the prompt's states were kept.
   Result<bool> prefill(std::span<const int32_t> prompt, const CancelToken* cancel);
   Status issue_step(int64_t kv_len, int32_t token, const CancelToken* cancel);
-  Result<int32_t> next_after(int32_t token, const CancelToken* cancel);
+  Status advance(int32_t token, const CancelToken* cancel);
+  // `matcher`: of the answer; nullptr: it is free.
+  Result<int32_t> take(const Reply& reply, const Matcher* matcher);
+  Status decode(Reply& reply, Matcher* matcher, const std::function<void()>& on_first_token, const CancelToken* cancel);
 
   const Model& model_;
   const Tokenizer& tokenizer_;

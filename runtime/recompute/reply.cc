@@ -111,7 +111,7 @@ int32_t Reply::next(int32_t drawn) {
   return is_being_closed() ? closing_[n_closing_++] : drawn;
 }
 
-int32_t Reply::take(int32_t drawn) {
+int32_t Reply::take(int32_t drawn, AnswerToken logprobs) {
   const size_t n_closed = n_closing_;
   const int32_t token = next(drawn);
   ++out_.timings.predicted_n;
@@ -130,6 +130,7 @@ int32_t Reply::take(int32_t drawn) {
     is_over_ = is_over_ || (is_closed && out_.reasoning_tokens >= plan_.max_reasoning_tokens);
   }
   if (was == At::kStart && splitter_.at() == At::kAnswer) cut_start(parts);
+  note_logprobs(token, std::move(logprobs));
   tell(parts);
   if (goes_on() && is_at_limit()) out_.finish_reason = "length";
   return token;
@@ -163,11 +164,38 @@ bool Reply::is_at_limit() const {
   return is_over_ || splitter_.at() == At::kAnswer;
 }
 
+void Reply::end() {
+  if (goes_on()) out_.finish_reason = "stop";
+}
+
 void Reply::emit(const std::string& piece, std::string& text, const TextCallback& callback) {
   if (piece.empty() || is_refused_) return;
   text += piece;
   is_refused_ = callback && !callback(piece);
   if (is_refused_ && goes_on()) out_.finish_reason = "cancelled";
+}
+
+void Reply::emit_answer(const std::string& piece) {
+  const size_t end = out_.text.size() + (is_refused_ ? 0 : piece.size());
+  for (; !waiting_.empty() && waiting_.front().begin_byte < end; waiting_.pop_front()) {
+    if (callbacks_.on_token) callbacks_.on_token(waiting_.front().token);
+    out_.tokens.push_back(std::move(waiting_.front().token));
+  }
+  emit(piece, out_.text, callbacks_.on_text);
+}
+
+// Of the token just taken. What comes before it is known to be answer counts as answer if it turns out to be.
+void Reply::note_logprobs(int32_t token, AnswerToken logprobs) {
+  if (plan_.sampling.top_logprobs < 0) return;
+  if (splitter_.at() == At::kReasoning || out_.reasoning_tokens == out_.timings.predicted_n) {
+    waiting_.clear(), n_token_bytes_ = 0, n_token_characters_ = 0;
+    return;
+  }
+  logprobs.begin_character = n_token_characters_;
+  waiting_.push_back({std::move(logprobs), n_token_bytes_});
+  const std::string bytes = tokenizer_.token_bytes(token, /*special=*/false);
+  n_token_bytes_ += bytes.size();
+  n_token_characters_ += std::ranges::count_if(bytes, [](char c) { return (c & 0xc0) != 0x80; });
 }
 
 void Reply::tell(const ReasoningSplitter::Parts& parts) {
@@ -203,7 +231,7 @@ void Reply::tell_answer(const std::string& text) {
   const End end = find_end();
   const size_t size = std::min(end.begin, held_.size());
   has_something_ = has_something_ || !is_blank(std::string_view(held_).substr(0, size));
-  emit(held_.substr(0, size), out_.text, callbacks_.on_text);
+  emit_answer(held_.substr(0, size));
   held_.erase(0, size);
   is_ended_ = end.is_sure;
   if (is_ended_ && goes_on()) out_.finish_reason = "stop";
@@ -214,7 +242,7 @@ void Reply::tell_rest() {
   size_t size = held_.size();
   for (const std::string& stop : stop_texts()) size = std::min(size, held_.find(stop));
   if (size < held_.size()) out_.finish_reason = "stop";
-  emit(held_.substr(0, size), out_.text, callbacks_.on_text);
+  emit_answer(held_.substr(0, size));
 }
 
 GenerateResult Reply::finish() {

@@ -6,6 +6,7 @@
 #include <reform/status.h>
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string>
 #include <vector>
@@ -50,7 +51,11 @@ class Reply {
   // Whether another token is wanted.
   bool goes_on() const { return out_.finish_reason.empty(); }
   // Takes the next token, which the model drew; one that closes the reasoning replaces it. Returns the one taken.
-  int32_t take(int32_t drawn);
+  // `logprobs`: of the token, where they are wanted.
+  int32_t take(int32_t drawn, AnswerToken logprobs = {});
+  // Whether the next token is one of the answer, and not of the reasoning.
+  bool is_answering() const { return splitter_.at() != At::kReasoning && !is_being_closed(); }
+  void end();  // the answer is whole
   // Once it no longer goes on: text, reasoning, their counts, and why they ended. The prompt's figures are left out.
   GenerateResult finish();
 
@@ -76,6 +81,8 @@ class Reply {
   void tell_answer(const std::string& text);
   void tell_rest();
   void emit(const std::string& piece, std::string& text, const TextCallback& callback);
+  void emit_answer(const std::string& piece);
+  void note_logprobs(int32_t token, AnswerToken logprobs);
 
   const Tokenizer& tokenizer_;
   const ReplyPlan& plan_;
@@ -92,6 +99,15 @@ class Reply {
   bool has_something_ = false;    // to read, in the answer
   bool is_ended_ = false;         // the answer, by a stop text or a blank line
   bool is_refused_ = false;       // a callback wants no more
+
+  // A token of the answer, which is told with the text that it begins.
+  struct WaitingToken {
+    AnswerToken token;
+    size_t begin_byte;
+  };
+  std::deque<WaitingToken> waiting_;
+  size_t n_token_bytes_ = 0;  // of all tokens of the answer
+  int64_t n_token_characters_ = 0;
 };
 
 }  // namespace reform

@@ -25,10 +25,11 @@ struct AskOptions : GatherOptions {
 };
 
 struct AskResult {
-  std::string answer;         // without the reasoning
-  std::string finish_reason;  // as in generate.h; "unanswered": oprm, and no chunk has an answer
-  std::string empty_because;  // as in generate.h; "unanswered" too
-  std::string reasoning;      // this and the next two as in generate.h
+  std::string answer;               // without the reasoning
+  std::string finish_reason;        // as in generate.h; "unanswered": oprm, and no chunk has an answer
+  std::string empty_because;        // as in generate.h; "unanswered" too
+  std::vector<AnswerToken> tokens;  // as in generate.h
+  std::string reasoning;            // this and the next two as in generate.h
   int64_t reasoning_tokens = 0;
   std::string reasoning_finish_reason;
   std::vector<Source> sources;  // what the model saw, in the order of the contexts given, then of the text
@@ -48,6 +49,7 @@ struct AskCallbacks {
   std::function<void(const std::string& phase)> on_phase;      // load, query, gather, recompute, decode
   TextCallback on_text;                                        // the answer's
   TextCallback on_reasoning;                                   // before it
+  TokenCallback on_token = {};                                 // as in generate.h
   // oprm, while it gathers: this many of the text's chunks have been run.
   std::function<void(int64_t n_done, int64_t n_chunks)> on_chunk;
 };

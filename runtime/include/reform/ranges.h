@@ -30,6 +30,7 @@ inline constexpr Range<int64_t> kPoolWindow{1, 4095};      // odd
 inline constexpr Range<int64_t> kReadTokens{64, 1 << 20};  // of oprm at a time
 // Of decoding.
 inline constexpr Range<double> kTemperature{0, 100};
+inline constexpr Range<int64_t> kTopLogprobs{-1, 20};  // -1: none are wanted
 inline constexpr Range<int64_t> kTopK{0, int64_t{1} << 31};
 inline constexpr Range<double> kShare{0, 1};  // top-p, min-p
 inline constexpr Range<int64_t> kNewTokens{0, 1 << 20};
