@@ -28,7 +28,7 @@ namespace reform::tool {
 namespace {
 
 constexpr int64_t kMostKeyBytes = 1 << 20;
-constexpr const char* kNoImplicit = "off";
+constexpr const char* kOff = "off";
 constexpr Range<int64_t> kPorts{0, 65535}, kQueues{1, 1024};
 
 struct ServeFlags {
@@ -36,7 +36,7 @@ struct ServeFlags {
   std::string store_dir, key_file;
   ServerOptions server;
   int64_t port = 8420, n_seats = 32;
-  std::string implicit_contexts = "4GiB";
+  std::string implicit_contexts = "4GiB", prompt_cache = "512MiB";
 };
 
 Status read_keys(const ServeFlags& flags, AccessRules& access) {
@@ -54,6 +54,14 @@ Status read_keys(const ServeFlags& flags, AccessRules& access) {
   if (!keys.ok()) return keys.status();
   access.keys = std::move(keys).value();
   return {};
+}
+
+// 0: off.
+Result<int64_t> size_or_off(const char* option, const std::string& text) {
+  if (text == kOff) return 0;
+  const auto bytes = parse_size(text);
+  if (bytes.ok()) return bytes.value();
+  return Status{Code::kUsage, fmt::format("{}: {}, or {}", option, bytes.status().message, kOff)};
 }
 
 template <class Call>
@@ -91,13 +99,13 @@ Status warm_up(Engine& engine) {
 Status run_serve(const ServeFlags& flags, Output& out) {
   ServerOptions options = flags.server;
   options.port = int(flags.port), options.n_seats = int(flags.n_seats);
-  if (flags.implicit_contexts == kNoImplicit) {
-    options.max_implicit_bytes = 0;
-  } else {
-    const auto bytes = parse_size(flags.implicit_contexts);
-    if (!bytes.ok()) return {Code::kUsage, "--implicit-contexts: " + bytes.status().message + ", or off"};
-    options.max_implicit_bytes = bytes.value();
-  }
+  const auto implicit_bytes = size_or_off("--implicit-contexts", flags.implicit_contexts);
+  if (!implicit_bytes.ok()) return implicit_bytes.status();
+  options.max_implicit_bytes = implicit_bytes.value();
+  const auto prompt_bytes = size_or_off("--prompt-cache", flags.prompt_cache);
+  if (!prompt_bytes.ok()) return prompt_bytes.status();
+  EngineOptions engine_options = flags.engine.options;
+  engine_options.prompt_cache_bytes = prompt_bytes.value();
   options.model_id = std::filesystem::path(flags.engine.model).stem().string();
   options.log = [&out](const std::string& line) { out.progress().remark(line); };
   const std::string model_id = options.model_id;
@@ -106,7 +114,7 @@ Status run_serve(const ServeFlags& flags, Output& out) {
   auto store = Store::open(flags.store_dir);
   if (!store.ok()) return store.status();
   out.progress().phase("loading the model");
-  auto engine = open_engine(flags.engine.model, flags.engine.options, out);
+  auto engine = open_engine(flags.engine.model, engine_options, out);
   if (!engine.ok()) return engine.status();
   if (Status s = warm_up(*engine.value()); !s.ok()) return s;
   auto server = Server::bind(*engine.value(), *store.value(), std::move(options));
@@ -156,6 +164,10 @@ void add_serve(CLI::App& app, Invocation& invocation) {
       ->group(group);
   verb->add_option("--implicit-contexts", flags->implicit_contexts,
                    "Disk for contexts of prompts that pass the model's window, 4GiB by default; off: they are refused")
+      ->type_name("SIZE")
+      ->group(group);
+  verb->add_option("--prompt-cache", flags->prompt_cache,
+                   "Memory for prompts that may come again, 512MiB by default; off: none is kept")
       ->type_name("SIZE")
       ->group(group);
   add_number(*verb, "--queue", flags->n_seats, kQueues, "Answers that are made or waited for, at most")

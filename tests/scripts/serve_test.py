@@ -127,6 +127,8 @@ class ServeTest(unittest.TestCase):
             self.assertEqual("".join(d.get("content", "") for d in deltas), whole["choices"][0]["message"]["content"])
             self.assertEqual([d for d in deltas if "annotations" in d] != [], model == "reform:tale")
             self.assertEqual(parts[-2]["choices"][0]["finish_reason"], whole["choices"][0]["finish_reason"])
+            for usage in (parts[-1]["usage"], whole["usage"]):  # the second prompt is not run again
+                usage.pop("prompt_tokens_details")
             self.assertEqual(parts[-1]["usage"], whole["usage"])
 
     def test_the_answer_does_not_depend_on_who_asked_before(self):
@@ -145,6 +147,101 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(cut["choices"][0]["text"], text[:text.index(text[3:5])])
         self.assertEqual(cut["choices"][0]["finish_reason"], "stop")
         self.assertEqual(self.call("POST", "/v1/completions", {"model": "reform:tale", "prompt": "a"})[0], 400)
+
+    def test_the_same_prompt_again_is_not_run_again(self):
+        said = [self.call("POST", "/v1/chat/completions", chat(content="Who burns oil?"))[1] for _ in range(2)]
+        cached = [s["usage"]["prompt_tokens_details"]["cached_tokens"] for s in said]
+        self.assertEqual(cached, [0, said[1]["usage"]["prompt_tokens"]])
+        self.assertEqual(said[0]["choices"], said[1]["choices"])
+
+    def test_an_answer_can_be_json_that_fits_a_schema(self):
+        schema = {"type": "object", "properties": {"z": {"type": "boolean"}, "a": {"enum": ["x", "y"]}}, "required": ["z", "a"]}
+        form = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": schema}}
+        for model in ("tiny_llama3", "reform:tale"):
+            asked = {**chat(model, response_format=form), "max_tokens": 100}
+            choice = self.call("POST", "/v1/chat/completions", asked)[1]["choices"][0]
+            value = json.loads(choice["message"]["content"])
+            self.assertEqual((list(value), choice["finish_reason"]), (["z", "a"], "stop"))
+            self.assertIn(value["a"], ("x", "y"))
+        any_object = {**chat("tiny_llama3", response_format={"type": "json_object"}, temperature=1), "max_tokens": 300}
+        choice = self.call("POST", "/v1/chat/completions", any_object)[1]["choices"][0]
+        self.assertTrue(choice["message"]["content"].startswith("{"))
+        if choice["finish_reason"] == "stop":
+            self.assertIsInstance(json.loads(choice["message"]["content"]), dict)
+        schema["properties"]["a"]["pattern"] = "x"
+        status, said, _ = self.call("POST", "/v1/chat/completions", chat(response_format=form))
+        self.assertEqual((status, said["error"]["param"]), (400, "response_format"))
+        self.assertIn("/properties/a: 'pattern'", said["error"]["message"])
+
+    def test_log_probabilities_come_with_the_tokens(self):
+        asked = chat("tiny_llama3", logprobs=True, top_logprobs=3)
+        choice = self.call("POST", "/v1/chat/completions", asked)[1]["choices"][0]
+        content = choice["logprobs"]["content"]
+        self.assertEqual(len(content), 8)
+        for token in content:
+            self.assertEqual(token["logprob"], token["top_logprobs"][0]["logprob"])
+            self.assertEqual(len(token["top_logprobs"]), 3)
+        text = b"".join(bytes(t["bytes"]) for t in content).decode(errors="replace")
+        self.assertTrue(text.startswith(choice["message"]["content"][:4]))
+        parts, _ = chunks(self.call("POST", "/v1/chat/completions", {**asked, "stream": True})[1])
+        streamed = [t for p in parts for t in ((p["choices"][0].get("logprobs") or {}).get("content") or [])]
+        self.assertEqual(streamed, content)
+        said = self.call("POST", "/v1/completions", {"model": "tiny_llama3", "prompt": "The keeper", "max_tokens": 4, "logprobs": 2})[1]
+        of = said["choices"][0]["logprobs"]
+        self.assertEqual({len(of[k]) for k in ("tokens", "token_logprobs", "top_logprobs", "text_offset")}, {4})
+        self.assertEqual(of["text_offset"], sorted(of["text_offset"]))
+        self.assertEqual(self.call("POST", "/v1/chat/completions", chat(top_logprobs=3))[1]["error"]["param"], "top_logprobs")
+
+    def test_answers_are_made_side_by_side(self):
+        # The first one is long, and the others end before it.
+        ended = []
+
+        def ask(name, n):
+            self.call("POST", "/v1/chat/completions", {**chat("tiny_llama3", content=name, temperature=1), "max_tokens": n})
+            ended.append(name)
+        threads = [threading.Thread(target=ask, args=("long", 400))] + [threading.Thread(target=ask, args=(f"q{i}", 2)) for i in range(3)]
+        for thread in threads:
+            thread.start()
+            while len(ended) == 0 and self.call("GET", "/ready")[1]["answers"] == 0:
+                pass
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(ended), 4)
+
+    def test_metrics_count_what_was_done(self):
+        self.call("POST", "/v1/chat/completions", chat())
+        self.call("POST", "/search", {"contexts": "tale", "question": "Who?"})
+        self.call("GET", "/contexts/../../etc/passwd")
+        status, text, headers = self.call("GET", "/metrics")
+        self.assertEqual((status, headers["Content-Type"]), (200, "text/plain; version=0.0.4; charset=utf-8"))
+        values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        self.assertGreater(float(values['reform_tokens_total{kind="prompt"}']), 0)
+        self.assertGreater(float(values['reform_tokens_total{kind="answer"}']), 0)
+        self.assertGreaterEqual(float(values['reform_requests_total{path="/search",status="200"}']), 1)
+        self.assertGreaterEqual(float(values['reform_requests_total{path="other",status="404"}']), 1)
+        self.assertGreaterEqual(float(values['reform_phase_seconds_count{phase="gather"}']), 1)
+        self.assertEqual(float(values["reform_answers_limit"]), 4)
+        for name in ("reform_memory_bytes", "reform_memory_peak_bytes"):
+            self.assertTrue(any(key.startswith(name + "{") and float(v) > 0 for key, v in values.items()), name)
+        self.assertGreater(float(values["reform_store_bytes"]), 0)
+
+    def test_a_text_is_cut_into_tokens(self):
+        status, said, _ = self.call("POST", "/tokenize", {"text": "The lighthouse é"})
+        self.assertEqual((status, said["n_tokens"], len(said["ids"])), (200, len(said["pieces"]), len(said["pieces"])))
+        self.assertEqual(self.call("POST", "/tokenize", {"text": ""})[1]["n_tokens"], 0)
+        self.assertEqual(self.call("POST", "/tokenize", {"texts": "a"})[1]["error"]["param"], "texts")
+
+    def test_the_description_lists_what_there_is(self):
+        status, said, _ = self.call("GET", "/openapi.json")
+        self.assertEqual((status, said["openapi"][:3]), (200, "3.1"))
+        for path, methods in said["paths"].items():
+            for method in methods:
+                got, _, _ = self.call(method.upper(), re.sub(r"\{[^}]*\}", "tale", path), "{}" if method in ("post", "put") else None)
+                self.assertNotIn(got, (405, 500, 501), (method, path))
+            wrong = self.call("PATCH", re.sub(r"\{[^}]*\}", "tale", path), "{}")
+            self.assertEqual(wrong[0], 405, path)
+            allowed = {m.strip().lower() for m in wrong[2]["Allow"].split(",")}
+            self.assertEqual(allowed, set(methods), path)
 
     def test_native_routes_say_what_json_says(self):
         listed = self.call("GET", "/contexts")[1]

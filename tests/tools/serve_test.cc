@@ -10,6 +10,7 @@
 #include "tools/serve/conversation.h"
 #include "tools/serve/fields.h"
 #include "tools/serve/implicit_context.h"
+#include "tools/serve/raw_member.h"
 #include "tools/serve/seats.h"
 
 using namespace reform;
@@ -31,15 +32,19 @@ RequestJson parsed(const std::string& body) {
 }
 
 // The field that is refused; "": none.
+ParsedChat chat_of(const std::string& body, int64_t window_tokens = kWindow) {
+  return parse_chat(parsed(body), body, window_tokens);
+}
+
 std::string refused_field(const std::string& more) {
   const std::string body = R"({"model": "m", "messages": [{"role": "user", "content": "q"}])" + more + "}";
-  const ParsedChat chat = parse_chat(parsed(body), kWindow);
+  const ParsedChat chat = chat_of(body);
   CHECK(chat.problem.status.ok() == chat.problem.param.empty());
   return chat.problem.param;
 }
 
 ParsedChat with_messages(const std::string& messages) {
-  return parse_chat(parsed(R"({"model": "m", "messages": )" + messages + "}"), kWindow);
+  return chat_of(R"({"model": "m", "messages": )" + messages + "}");
 }
 
 }  // namespace
@@ -109,13 +114,47 @@ TEST_CASE("serve: what is not supported is refused by name, and never ignored", 
     "response_format": {"type": "text"}, "stream_options": {"include_usage": true}, "temperature": null, "x": null)")
           .empty());
   CHECK(refused_field(R"(, "n": 2)") == "n");
-  CHECK(refused_field(R"(, "logprobs": true)") == "logprobs");
+  CHECK(refused_field(R"(, "top_logprobs": 2)") == "top_logprobs");
+  CHECK(refused_field(R"(, "logprobs": true, "top_logprobs": 21)") == "top_logprobs");
   CHECK(refused_field(R"(, "tools": [{}])") == "tools");
-  CHECK(refused_field(R"(, "response_format": {"type": "json_object"})") == "response_format");
+  CHECK(refused_field(R"(, "response_format": {"type": "xml"})") == "response_format");
+  CHECK(refused_field(R"(, "response_format": {"type": "json_object", "x": 1})") == "response_format");
   CHECK(refused_field(R"(, "frequency_penalty": 0.5)") == "frequency_penalty");
   CHECK(refused_field(R"(, "made_up": 0)") == "made_up");
   CHECK(refused_field(R"(, "stream_options": {"made_up": 0})") == "stream_options");
   CHECK(refused_field(R"(, "chat_template_kwargs": 1)") == "chat_template_kwargs");
+}
+
+TEST_CASE("serve: the form of the answer is taken with its schema's own order", "[tools][serve]") {
+  const auto asked = [](const std::string& more) {
+    return chat_of(R"({"model": "m", "messages": [{"role": "user", "content": "q"}], )" + more + "}");
+  };
+  const std::string schema =
+      R"({"type": "object", "properties": {"z": {"type": "string"}, "a": {"enum": ["}", "\"{"]}}})";
+  const auto of_schema = [&](const std::string& text) {
+    return asked(
+        R"("x": null, "response_format" : {"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema":)" +
+        text + "}}");
+  };
+  CHECK(of_schema(schema).problem.status.message.empty());
+  CHECK(of_schema(schema).request.sampling.json_schema == schema);
+  const ParsedChat unknown = of_schema(R"({"type": "string", "pattern": "a"})");
+  CHECK(unknown.problem.param == "response_format");
+  CHECK(unknown.problem.status.message.find("'pattern'") != std::string::npos);
+  CHECK(of_schema("null").request.sampling.json_schema == R"({"type": "object"})");
+  CHECK(asked(R"("logprobs": true, "top_logprobs": 3)").request.sampling.top_logprobs == 3);
+  CHECK(asked(R"("logprobs": true)").request.sampling.top_logprobs == 0);
+  CHECK(asked(R"("logprobs": false)").request.sampling.top_logprobs == -1);
+}
+
+TEST_CASE("serve: a member's text is what was written", "[tools][serve]") {
+  CHECK(raw_member(R"({"a": 1, "b": {"a": [2, "}"]}, "c": "x,\"y" })", "b") == R"( {"a": [2, "}"]})");
+  CHECK(raw_member(R"({"a": 1})", "a") == " 1");
+  CHECK(raw_member(R"({"a": 1, "a": 2})", "a") == " 2");
+  CHECK(raw_member(R"({"b": {"a": 1}})", "a").empty());
+  CHECK(raw_member("{}", "a").empty());
+  CHECK(raw_member("", "a").empty());
+  CHECK(raw_member("{\"a\"", "a").empty());
 }
 
 TEST_CASE("serve: numbers are in range or refused", "[tools][serve]") {
@@ -125,21 +164,21 @@ TEST_CASE("serve: numbers are in range or refused", "[tools][serve]") {
     INFO(bad);
     CHECK_FALSE(refused_field(std::string(", ") + bad).empty());
   }
-  const ParsedChat chat =
-      parse_chat(parsed(R"({"model": "m", "messages": [{"role": "user", "content": "q"}], "max_tokens": 64.0,
-    "seed": -7, "stop": "END", "temperature": 1})"),
-                 kWindow);
+  const ParsedChat chat = chat_of(R"({"model": "m", "messages": [{"role": "user", "content": "q"}], "max_tokens": 64.0,
+    "seed": -7, "stop": "END", "temperature": 1})");
   REQUIRE(chat.problem.status.ok());
   CHECK(chat.request.sampling.max_new_tokens == 64);
   CHECK(chat.request.sampling.seed == uint64_t(-7));
   CHECK(chat.request.sampling.stop == std::vector<std::string>{"END"});
   CHECK(chat.request.sampling.temperature == 1);
-  CHECK(parse_chat(parsed(R"({"model": "m", "messages": [{"role": "user", "content": "q"}]})"), 512)
+  CHECK(chat_of(R"({"model": "m", "messages": [{"role": "user", "content": "q"}]})", 512)
             .request.sampling.max_new_tokens == 128);
 }
 
 TEST_CASE("serve: completions take one text", "[tools][serve]") {
-  const auto problem = [](const std::string& body) { return parse_completion(parsed(body), kWindow).problem.param; };
+  const auto problem = [](const std::string& body) {
+    return parse_completion(parsed(body), body, kWindow).problem.param;
+  };
   CHECK(problem(R"({"model": "m", "prompt": "a"})").empty());
   CHECK(problem(R"({"model": "m", "prompt": ["a"], "echo": false})").empty());
   CHECK(problem(R"({"model": "m", "prompt": ["a", "b"]})") == "prompt");

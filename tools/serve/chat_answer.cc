@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
-#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -60,6 +58,7 @@ Result<AskResult> ask_for_reply(ServerState& state, const ChatRequest& request, 
   AskCallbacks callbacks;
   callbacks.on_sources = listener.on_sources;
   callbacks.on_text = listener.reply.on_text, callbacks.on_reasoning = listener.reply.on_reasoning;
+  callbacks.on_token = listener.reply.on_token;
   return ask(state.engine, state.store, {context}, request.prompt, options, callbacks, &cancel);
 }
 
@@ -102,22 +101,42 @@ std::optional<SplitConversation> split_to_fit(const Conversation& all, int64_t w
   return std::nullopt;
 }
 
+// The name of the context that holds the pieces.
+Result<std::string> read_pieces(ServerState& state, PromptLocks::Lock& lock, const std::vector<Piece>& pieces,
+                                const std::vector<std::string>& files, const ReplyListener& listener,
+                                const CancelToken& cancel) {
+  const auto contexts = state.store.list();
+  if (!contexts.ok()) return contexts.status();
+  const KnownContext known = find_known(contexts.value(), files);
+  if (known.n_pieces == files.size()) return known.name;
+  if (known.n_pieces > 0 && !lock.wait_until_unasked(cancel))
+    return Status{Code::kCancelled, "stopped while a prompt that begins alike was answered"};
+  const auto made = make_ready(state.engine, state.store, known, pieces, files, listener.on_progress, cancel);
+  const Status kept = keep_within_cap(state, made.ok() ? made.value().name : "");
+  if (!made.ok()) return made.status();
+  if (!kept.ok()) return kept;
+  state.metrics.count_read_tokens(made.value().n_read_tokens);
+  return made.value().name;
+}
+
 // What has no room becomes a context, which is asked.
 Result<ReplyResult> answer_split(ServerState& state, const ChatRequest& request, const std::vector<Piece>& pieces,
                                  int64_t prompt_tokens, const ReplyListener& listener, const CancelToken& cancel) {
-  std::unique_lock lock(state.long_prompts, std::defer_lock);
-  while (!lock.try_lock_for(std::chrono::milliseconds(100)))
-    if (cancel.cancelled()) return Status{Code::kCancelled, "stopped while another long prompt was read"};
   const std::vector<std::string> files = file_names(pieces, state.engine.model().fingerprint);
-  const auto made = make_ready(state.engine, state.store, pieces, files, listener.on_progress, cancel);
-  if (const Status s = keep_within_cap(state, made.ok() ? made.value() : ""); made.ok() && !s.ok()) return s;
+  auto lock = state.long_prompts.take(files.front(), cancel);
+  if (!lock) return Status{Code::kCancelled, "stopped while a prompt that begins alike was read"};
+  const auto made = read_pieces(state, *lock, pieces, files, listener, cancel);
   if (!made.ok()) return made.status();
+  lock->ask();
   ReplyListener named = listener;
   named.on_sources = [&](std::vector<Source> sources) {
     name_messages(pieces, files, sources);
     listener.on_sources(sources);
   };
   auto asked = ask_for_reply(state, request, made.value(), named, cancel);
+  if (asked.status().code == Code::kNotFound)
+    return Status{Code::kBusy,
+                  "the prompt's text was removed before it was asked (--implicit-contexts); send it again"};
   if (!asked.ok()) return asked.status();
   name_messages(pieces, files, asked.value().sources);
   ReplyResult result = reply_result(std::move(asked).value(), made.value());

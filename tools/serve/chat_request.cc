@@ -8,6 +8,8 @@
 #include <limits>
 #include <utility>
 
+#include "tools/serve/raw_member.h"
+
 namespace reform::tool {
 namespace {
 
@@ -21,13 +23,10 @@ void refuse_unsupported(Fields& fields) {
   for (const char* name : kNoEffect) fields.skip(name);
   const RequestJson none = RequestJson::array(), empty = RequestJson::object();
   fields.refuse_unless("n", {1});
-  fields.refuse_unless("logprobs", {false, 0});
-  fields.refuse_unless("top_logprobs", {0});
   fields.refuse_unless("logit_bias", {empty});
   fields.refuse_unless("presence_penalty", {0});
   fields.refuse_unless("frequency_penalty", {0});
   fields.refuse_unless("repetition_penalty", {1});
-  fields.refuse_unless("response_format", {RequestJson::object({{"type", "text"}})});
   fields.refuse_unless("tools", {none});
   fields.refuse_unless("functions", {none});
   fields.refuse_unless("tool_choice", {"none", "auto"});
@@ -148,18 +147,60 @@ void read_sampling(Fields& fields, SamplingOptions& sampling, int64_t window_tok
   sampling.seed = uint64_t(seed);
 }
 
-ParsedChat parse_chat(const RequestJson& json, int64_t window_tokens) {
+namespace {
+
+void read_chat_logprobs(Fields& fields, SamplingOptions& sampling) {
+  bool are_wanted = false;
+  int64_t n_top = 0;
+  fields.read("logprobs", are_wanted);
+  fields.read("top_logprobs", n_top, {0, ranges::kTopLogprobs.most});
+  if (n_top > 0 && !are_wanted) fields.fail("top_logprobs", "needs 'logprobs': true");
+  if (are_wanted) sampling.top_logprobs = n_top;
+}
+
+// What the answer must be: any text, any JSON object, or JSON that fits a schema.
+void read_format(Fields& fields, const std::string& body, SamplingOptions& sampling) {
+  const char* const kField = "response_format";
+  const RequestJson* format = fields.take(kField);
+  if (format == nullptr) return;
+  if (!format->is_object()) return fields.fail(kField, "expected an object");
+  Fields of(*format, "response_format.");
+  std::string type;
+  of.read("type", type);
+  const RequestJson* given = of.take("json_schema");
+  if (const Status s = of.finish(); !s.ok()) return fields.fail(kField, s.message);
+  if (type == "text") return;
+  sampling.json_schema = R"({"type": "object"})";
+  if (type == "json_schema") {
+    if (given == nullptr || !given->is_object()) return fields.fail(kField, "json_schema: expected an object");
+    Fields words(*given, "response_format.json_schema.");
+    for (const char* known : {"name", "description", "strict"}) words.skip(known);
+    const bool has_schema = words.take("schema") != nullptr;
+    if (const Status s = words.finish(); !s.ok()) return fields.fail(kField, s.message);
+    if (has_schema) sampling.json_schema = raw_member(raw_member(raw_member(body, kField), "json_schema"), "schema");
+    if (sampling.json_schema.empty()) return fields.fail(kField, "write its names without escapes");
+  } else if (type != "json_object") {
+    return fields.fail(kField, "type: expected text, json_object or json_schema");
+  }
+  if (const Status s = sampling.validate(); !s.ok()) fields.fail(kField, s.message);
+}
+
+}  // namespace
+
+ParsedChat parse_chat(const RequestJson& json, const std::string& body, int64_t window_tokens) {
   ChatRequest request;
   request.is_chat = true;
   Fields fields(json, "");
   take_common(fields, request, window_tokens);
+  read_chat_logprobs(fields, request.sampling);
+  read_format(fields, body, request.sampling);
   take_messages(fields, request);
   take_template_options(fields, request.chat);
   fields.read("gather_tokens", request.gather_tokens, ranges::kGatherTokens);
   return parsed(fields, std::move(request));
 }
 
-ParsedChat parse_completion(const RequestJson& json, int64_t window_tokens) {
+ParsedChat parse_completion(const RequestJson& json, const std::string&, int64_t window_tokens) {
   ChatRequest request;
   Fields fields(json, "");
   take_common(fields, request, window_tokens);
@@ -168,6 +209,8 @@ ParsedChat parse_completion(const RequestJson& json, int64_t window_tokens) {
   if (prompts.size() != 1) fields.fail("prompt", "expected one text");
   if (prompts.size() == 1) request.prompt = std::move(prompts[0]);
   if (fields.ok() && is_blank(request.prompt)) fields.fail("prompt", "has nothing to read");
+  fields.read("logprobs", request.sampling.top_logprobs, {0, ranges::kTopLogprobs.most});
+  fields.refuse_unless("response_format", {RequestJson::object({{"type", "text"}})});
   fields.refuse_unless("echo", {false});
   fields.refuse_unless("best_of", {1});
   fields.refuse_unless("suffix", {""});

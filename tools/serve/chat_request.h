@@ -36,8 +36,9 @@ struct ParsedChat {
   BadRequest problem;  // its status is ok, or `request` is not to be used
 };
 // `window_tokens`: the model's; an answer without a limit takes a quarter of it at most.
-ParsedChat parse_chat(const RequestJson& json, int64_t window_tokens);
-ParsedChat parse_completion(const RequestJson& json, int64_t window_tokens);
+// `body`: what was parsed.
+ParsedChat parse_chat(const RequestJson& json, const std::string& body, int64_t window_tokens);
+ParsedChat parse_completion(const RequestJson& json, const std::string& body, int64_t window_tokens);
 
 // What requests say of drawing, and how long an answer is at most.
 void read_sampling(Fields& fields, SamplingOptions& sampling, int64_t window_tokens);

@@ -78,7 +78,9 @@ struct Answering {
         head(new_reply_head(request.model, request.is_chat)),
         job(
             [this, context](const ReplyListener& listener, const CancelToken& cancel) {
-              return answer_chat(state, request, context, listener, cancel);
+              auto result = answer_chat(state, request, context, listener, cancel);
+              if (result.ok()) state.metrics.count_answer(result.value().timings);
+              return result;
             },
             seat->cancel) {}
 };
@@ -103,7 +105,7 @@ std::string sse_of(const Answering& a, const std::vector<Source>& sources) {
 }
 
 std::string sse_of(const Answering& a, const TextPiece& piece) {
-  return sse(piece.is_reasoning ? reasoning_chunk(a.head, piece.text) : text_chunk(a.head, piece.text));
+  return sse(piece.is_reasoning ? reasoning_chunk(a.head, piece.text) : text_chunk(a.head, piece.text, piece.tokens));
 }
 
 std::string sse_of(const Answering& a, const Result<ReplyResult>& ended) {
@@ -154,10 +156,10 @@ void answer(ServerState& state, ParsedChat parsed, std::shared_ptr<Seats::Seat> 
 }
 
 void parse_and_answer(ServerState& state, const httplib::Request& request, httplib::Response& response,
-                      ParsedChat (*parse)(const RequestJson& json, int64_t window_tokens)) {
+                      ParsedChat (*parse)(const RequestJson& json, const std::string& body, int64_t window_tokens)) {
   auto seated = take_request(state, request, response);
   if (!seated) return;
-  ParsedChat parsed = parse(seated->json, state.engine.model().trained_window_tokens);
+  ParsedChat parsed = parse(seated->json, request.body, state.engine.model().trained_window_tokens);
   seated->json = {};  // what was taken from it suffices
   answer(state, std::move(parsed), std::move(seated->seat), response);
 }

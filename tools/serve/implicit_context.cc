@@ -66,19 +66,15 @@ KnownContext find_known(const std::vector<ContextInfo>& contexts, const std::vec
   return best;
 }
 
-Result<std::string> make_ready(Engine& engine, Store& store, const std::vector<Piece>& pieces,
-                               const std::vector<std::string>& files, const IngestProgressCallback& progress,
-                               const CancelToken& cancel) {
-  const auto contexts = store.list();
-  if (!contexts.ok()) return contexts.status();
-  const KnownContext known = find_known(contexts.value(), files);
-  if (known.n_pieces == files.size()) return known.name;
+Result<ReadyContext> make_ready(Engine& engine, Store& store, const KnownContext& known,
+                                const std::vector<Piece>& pieces, const std::vector<std::string>& files,
+                                const IngestProgressCallback& progress, const CancelToken& cancel) {
   IngestOptions options;
   if (known.n_pieces > 0) {
     options.on_existing = IngestOptions::OnExisting::kAppend;
     Sources more(pieces, files, known.n_pieces);
     const auto grown = ingest(engine, store, known.name, more.list, options, progress, &cancel);
-    if (grown.ok()) return known.name;
+    if (grown.ok()) return ReadyContext{known.name, grown.value().tokens_run};
     // Another process may be changing it, or have removed it.
     const Code code = grown.status().code;
     if (code != Code::kBusy && code != Code::kExists && code != Code::kNotFound) return grown.status();
@@ -89,7 +85,7 @@ Result<std::string> make_ready(Engine& engine, Store& store, const std::vector<P
     const std::string unused = i == 1 ? name : fmt::format("{}-{}", name, i);
     Sources all(pieces, files, 0);
     const auto made = ingest(engine, store, unused, all.list, options, progress, &cancel);
-    if (made.ok()) return unused;
+    if (made.ok()) return ReadyContext{unused, made.value().tokens_run};
     // The one of this name has grown since, or was stopped while it grew.
     if (made.status().code != Code::kExists || i == kMostOfOneName) return made.status();
   }

@@ -31,10 +31,14 @@ struct KnownContext {
 };
 KnownContext find_known(const std::vector<ContextInfo>& contexts, const std::vector<std::string>& files);
 
-// The name of the context that holds the pieces, ready to be asked. `files`: their file_names().
-Result<std::string> make_ready(Engine& engine, Store& store, const std::vector<Piece>& pieces,
-                               const std::vector<std::string>& files, const IngestProgressCallback& progress,
-                               const CancelToken& cancel);
+// Reads what `known` lacks of the pieces. `files`: their file_names().
+struct ReadyContext {
+  std::string name;  // of the context that holds all pieces
+  int64_t n_read_tokens = 0;
+};
+Result<ReadyContext> make_ready(Engine& engine, Store& store, const KnownContext& known,
+                                const std::vector<Piece>& pieces, const std::vector<std::string>& files,
+                                const IngestProgressCallback& progress, const CancelToken& cancel);
 
 // Those of the contexts to remove so that all such ones take at most so many bytes: the least recently asked, but not
 // `kept`.

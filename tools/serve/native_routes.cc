@@ -1,5 +1,6 @@
 // Our own routes: contexts, questions to several of them, passages. Their objects are those of --json (docs/JSON.md).
 #include <reform/ask.h>
+#include <reform/generate.h>
 #include <reform/ranges.h>
 #include <reform/search.h>
 
@@ -50,6 +51,29 @@ void ready(ServerState& state, const httplib::Request&, httplib::Response& respo
             {{"status", is_stopping ? "stopping" : "ok"}, {"answers", state.seats.n_taken()}});
 }
 
+void metrics(ServerState& state, const httplib::Request&, httplib::Response& response) {
+  const auto text = state.metrics.text(state.engine, state.store, state.seats);
+  if (!text.ok()) return send_error(response, text.status());
+  response.set_content(text.value(), "text/plain; version=0.0.4; charset=utf-8");
+}
+
+void tokenize_text(ServerState& state, const httplib::Request& request, httplib::Response& response) {
+  const auto seated = take_request(state, request, response);
+  if (!seated) return;
+  Fields fields(seated->json, "");
+  std::string text;
+  fields.read("text", text);
+  if (const Status s = fields.finish(); !s.ok()) return send_error(response, s, fields.param());
+  const auto tokens = tokenize(state.engine, text);
+  if (!tokens.ok()) return send_error(response, tokens.status(), "text");
+  Json ids = Json::array(), pieces = Json::array();
+  for (const TextToken& token : tokens.value()) {
+    ids.push_back(token.id);
+    pieces.push_back(token.bytes);
+  }
+  send_json(response, 200, {{"n_tokens", ids.size()}, {"ids", std::move(ids)}, {"pieces", std::move(pieces)}});
+}
+
 void list_contexts(ServerState& state, const httplib::Request&, httplib::Response& response) {
   auto contexts = state.store.list();
   if (!contexts.ok()) return send_error(response, contexts.status());
@@ -79,6 +103,7 @@ void ask_contexts(ServerState& state, const httplib::Request& request, httplib::
   const auto result =
       ask(state.engine, state.store, question.contexts, question.text, options, {}, &seated->seat->cancel);
   if (!result.ok()) return send_error(response, result.status());
+  state.metrics.count_answer(result.value().timings);
   send_json(response, 200,
             with_header("ask", ask_fields(question.contexts, question.text, result.value(), /*with_prompt=*/false)));
 }
@@ -96,6 +121,7 @@ void search_contexts(ServerState& state, const httplib::Request& request, httpli
   const auto result =
       search(state.engine, state.store, question.contexts, question.text, options, &seated->seat->cancel);
   if (!result.ok()) return send_error(response, result.status());
+  state.metrics.count_answer(result.value().timings);
   send_json(response, 200, with_header("search", search_fields(question.contexts, result.value(), top)));
 }
 

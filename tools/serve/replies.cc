@@ -18,12 +18,57 @@ Json usage_json(const ReplyResult& result) {
   return {{"prompt_tokens", result.prompt_tokens},
           {"completion_tokens", result.completion_tokens},
           {"total_tokens", result.prompt_tokens + result.completion_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", result.cached_tokens}}},
           {"completion_tokens_details", {{"reasoning_tokens", result.reasoning_tokens}}}};
+}
+
+Json bytes_json(const std::string& bytes) {
+  Json list = Json::array();
+  for (const char c : bytes) list.push_back(int((unsigned char)c));
+  return list;
+}
+
+Json chat_logprob(const TokenLogprob& token) {
+  return {{"token", token.bytes}, {"logprob", token.logprob}, {"bytes", bytes_json(token.bytes)}};
+}
+
+// As chat completions have them.
+Json chat_logprobs(const std::vector<AnswerToken>& tokens) {
+  Json list = Json::array();
+  for (const AnswerToken& token : tokens) {
+    Json one = chat_logprob(token.chosen);
+    one["top_logprobs"] = Json::array();
+    for (const TokenLogprob& top : token.top) one["top_logprobs"].push_back(chat_logprob(top));
+    list.push_back(std::move(one));
+  }
+  return {{"content", std::move(list)}, {"refusal", nullptr}};
+}
+
+// As completions have them: a list for each field.
+Json completion_logprobs(const std::vector<AnswerToken>& tokens) {
+  Json json = {{"tokens", Json::array()},
+               {"token_logprobs", Json::array()},
+               {"top_logprobs", Json::array()},
+               {"text_offset", Json::array()}};
+  for (const AnswerToken& token : tokens) {
+    Json top = Json::object();
+    for (const TokenLogprob& t : token.top) top[t.bytes] = t.logprob;
+    json["tokens"].push_back(token.chosen.bytes);
+    json["token_logprobs"].push_back(token.chosen.logprob);
+    json["top_logprobs"].push_back(std::move(top));
+    json["text_offset"].push_back(token.begin_character);
+  }
+  return json;
+}
+
+Json logprobs_json(const ReplyHead& head, const std::vector<AnswerToken>& tokens) {
+  if (tokens.empty()) return nullptr;
+  return head.is_chat ? chat_logprobs(tokens) : completion_logprobs(tokens);
 }
 
 Json chunk(const ReplyHead& head, Json choice) {
   choice["index"] = 0;
-  choice["logprobs"] = nullptr;
+  if (!choice.contains("logprobs")) choice["logprobs"] = nullptr;
   if (!choice.contains("finish_reason")) choice["finish_reason"] = nullptr;
   Json json = head_json(head, head.is_chat ? "chat.completion.chunk" : "text_completion");
   json["choices"] = Json::array({std::move(choice)});
@@ -55,10 +100,13 @@ ReplyResult reply_result(AskResult result, const std::string& context) {
                 {"gathered_tokens", result.gathered_tokens},
                 {"empty_because", result.empty_because}};
   take_timings(result.timings, out.reform);
+  out.timings = result.timings;
   out.prompt_tokens = result.recomputed_tokens;
+  out.cached_tokens = result.timings.cached_n;
   out.completion_tokens = result.timings.predicted_n;
   out.reasoning_tokens = result.reasoning_tokens;
   out.text = std::move(result.answer);
+  out.tokens = std::move(result.tokens);
   out.reasoning = std::move(result.reasoning);
   out.finish_reason = std::move(result.finish_reason);
   out.sources = std::move(result.sources);
@@ -69,10 +117,13 @@ ReplyResult reply_result(GenerateResult result) {
   ReplyResult out;
   out.reform = {{"context", nullptr}, {"empty_because", result.empty_because}};
   take_timings(result.timings, out.reform);
+  out.timings = result.timings;
   out.prompt_tokens = result.timings.prompt_n;
+  out.cached_tokens = result.timings.cached_n;
   out.completion_tokens = result.timings.predicted_n;
   out.reasoning_tokens = result.reasoning_tokens;
   out.text = std::move(result.text);
+  out.tokens = std::move(result.tokens);
   out.reasoning = std::move(result.reasoning);
   out.finish_reason = std::move(result.finish_reason);
   return out;
@@ -103,7 +154,8 @@ Json annotations_json(const std::vector<Source>& sources) {
 }
 
 Json whole_reply(const ReplyHead& head, const ReplyResult& result) {
-  Json choice = {{"index", 0}, {"finish_reason", result.finish_reason}, {"logprobs", nullptr}};
+  Json choice = {
+      {"index", 0}, {"finish_reason", result.finish_reason}, {"logprobs", logprobs_json(head, result.tokens)}};
   if (head.is_chat) {
     Json message = {{"role", "assistant"}, {"content", result.text}};
     if (!result.reasoning.empty()) message["reasoning_content"] = result.reasoning;
@@ -121,8 +173,10 @@ Json whole_reply(const ReplyHead& head, const ReplyResult& result) {
 
 Json role_chunk(const ReplyHead& head) { return chunk(head, {{"delta", {{"role", "assistant"}, {"content", ""}}}}); }
 
-Json text_chunk(const ReplyHead& head, const std::string& piece) {
-  return head.is_chat ? delta_chunk(head, "content", piece) : chunk(head, {{"text", piece}});
+Json text_chunk(const ReplyHead& head, const std::string& piece, const std::vector<AnswerToken>& tokens) {
+  Json choice = head.is_chat ? Json{{"delta", {{"content", piece}}}} : Json{{"text", piece}};
+  choice["logprobs"] = logprobs_json(head, tokens);
+  return chunk(head, std::move(choice));
 }
 
 Json reasoning_chunk(const ReplyHead& head, const std::string& piece) {

@@ -17,8 +17,10 @@ namespace reform::tool {
 // What came of a request, of a context or of the bare model.
 struct ReplyResult {
   std::string text, reasoning, finish_reason;
+  std::vector<AnswerToken> tokens;
   std::vector<Source> sources;
-  int64_t prompt_tokens = 0, completion_tokens = 0, reasoning_tokens = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0, reasoning_tokens = 0;
+  Timings timings;
   Json reform;  // what we say beside
 };
 ReplyResult reply_result(AskResult result, const std::string& context);
@@ -38,7 +40,7 @@ Json whole_reply(const ReplyHead& head, const ReplyResult& result);
 
 // Chunks of a stream.
 Json role_chunk(const ReplyHead& head);
-Json text_chunk(const ReplyHead& head, const std::string& piece);
+Json text_chunk(const ReplyHead& head, const std::string& piece, const std::vector<AnswerToken>& tokens);
 Json reasoning_chunk(const ReplyHead& head, const std::string& piece);
 Json annotations_chunk(const ReplyHead& head, const std::vector<Source>& sources);
 Json progress_chunk(const ReplyHead& head, const IngestProgress& progress);

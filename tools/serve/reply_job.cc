@@ -23,13 +23,16 @@ ReplyJob::ReplyJob(Run run, CancelToken& cancel) : cancel_(cancel) {
     ReplyListener listener;
     listener.on_progress = [this](const IngestProgress& progress) { push(progress); };
     listener.on_sources = [this](const std::vector<Source>& sources) { push(sources); };
-    const auto tell = [this](bool is_reasoning) {
-      return [this, is_reasoning](const std::string& text) {
-        push(TextPiece{text, is_reasoning});
-        return !cancel_.cancelled();
-      };
+    std::vector<AnswerToken> tokens;  // of the next piece of the answer
+    const auto tell_reasoning = [this](const std::string& text) {
+      push(TextPiece{text, true});
+      return !cancel_.cancelled();
     };
-    listener.reply = {tell(false), tell(true)};
+    const auto tell_text = [&](const std::string& text) {
+      push(TextPiece{text, false, std::exchange(tokens, {})});
+      return !cancel_.cancelled();
+    };
+    listener.reply = {tell_text, tell_reasoning, [&](const AnswerToken& token) { tokens.push_back(token); }};
     push(run_guarded(run, listener, cancel_));
   });
 }

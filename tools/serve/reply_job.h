@@ -26,6 +26,7 @@ namespace reform::tool {
 struct TextPiece {
   std::string text;
   bool is_reasoning = false;
+  std::vector<AnswerToken> tokens = {};  // where they are wanted
 };
 // In the order in which they come; the last one is what came of it all.
 using ReplyEvent = std::variant<IngestProgress, std::vector<Source>, TextPiece, Result<ReplyResult>>;

@@ -30,6 +30,7 @@ class Seats {
   std::shared_ptr<Seat> take();  // nullptr: all are taken
   int retry_after_s() const;     // when one is likely to be free
   int n_taken() const;
+  int n_seats() const { return n_; }
   // Stops all answers, those that begin later too.
   void stop_all();
   bool is_stopped() const;

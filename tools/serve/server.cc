@@ -39,15 +39,24 @@ struct Endpoint {
 constexpr Endpoint kEndpoints[] = {
     {"GET", "/health", health},
     {"GET", "/ready", ready},
+    {"GET", "/metrics", metrics},
+    {"GET", "/openapi\\.json", openapi},
     {"GET", "/v1/models", list_models},
     {"GET", "/v1/models/(.+)", show_model},
     {"POST", "/v1/chat/completions", chat_completion},
     {"POST", "/v1/completions", completion},
     {"GET", "/contexts", list_contexts},
     {"GET", "/contexts/(.+)", show_context},
+    {"POST", "/tokenize", tokenize_text},
     {"POST", "/ask", ask_contexts},
     {"POST", "/search", search_contexts},
 };
+
+std::string pattern_of(const std::string& path) {
+  for (const Endpoint& e : kEndpoints)
+    if (std::regex_match(path, std::regex(e.path))) return e.path;
+  return "other";
+}
 
 thread_local const Connection* t_connection = nullptr;  // that this thread serves
 
@@ -167,6 +176,7 @@ struct Server::Impl {
           }
         });
     http.set_logger([this](const httplib::Request& request, const httplib::Response& response) {
+      state.metrics.count_request(pattern_of(request.path), response.status);
       state.options.log(fmt::format("{} {} {}", request.method, quote(request.path, 100), response.status));
     });
     add_routes();

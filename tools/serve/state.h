@@ -6,24 +6,25 @@
 #include <reform/store.h>
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "tools/json_output.h"
 #include "tools/serve/fields.h"
+#include "tools/serve/metrics.h"
+#include "tools/serve/prompt_locks.h"
 #include "tools/serve/seats.h"
 #include "tools/serve/server.h"
 
 namespace reform::tool {
 
 struct ServerState {
-  // Held while a context of a long prompt is made and asked, so that no other prompt changes it meanwhile.
-  std::timed_mutex long_prompts;
+  PromptLocks long_prompts;
   Engine& engine;
   Store& store;
   const ServerOptions options;
   Seats seats;
+  Metrics metrics;
 
   ServerState(Engine& e, Store& s, ServerOptions o)
       : engine(e), store(s), options(std::move(o)), seats(options.n_seats) {}
@@ -52,6 +53,6 @@ bool client_is_gone();
 // OpenAI's (chat_routes.cc).
 Route list_models, show_model, chat_completion, completion;
 // Ours (native_routes.cc).
-Route health, ready, list_contexts, show_context, ask_contexts, search_contexts;
+Route health, ready, openapi, metrics, tokenize_text, list_contexts, show_context, ask_contexts, search_contexts;
 
 }  // namespace reform::tool
