@@ -90,6 +90,7 @@ def stages():
               cores=1),
         Stage("clients", (sys.executable, "scripts/clients.py", "--model", f"models/{FETCHED[0]}.gguf", "--verses",
                           "1sam1:1-1sam9:27"), 600, needs=("build", "models"), shows=4, cores=1),
+        Stage("api", (sys.executable, "scripts/api_check.py"), 300, needs=("build",), shows=1, cores=1),
         Stage("bench", ("./dev", "bench", "--tiny"), 300, needs=("build",), cores=1),
         Stage("asan", ("./dev", "asan", *ctest_flags("asan.xml")), 2700, needs=("models",), junit="asan.xml"),
         # Its programs are part of asan's build.

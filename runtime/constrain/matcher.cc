@@ -51,7 +51,7 @@ Matcher::Stacks Matcher::after(const Stacks& stacks, unsigned char byte) const {
     expand(std::move(on), out);
   }
   std::ranges::sort(out);
-  out.erase(std::ranges::unique(out).begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
   return out;
 }
 

@@ -294,6 +294,17 @@ class ServeTest(unittest.TestCase):
         self.assertNotEqual(first["context"], said["context"])
         self.assertEqual(len(self.call("GET", "/v1/models")[1]["data"]), 2)
 
+    def test_a_long_conversation_about_a_context_asks_both(self):
+        story = "".join(f"On day {i} the keeper of Velm burnt {i * 7} cups of whale oil.\n\n" for i in range(300))
+        turns = [{"role": "user", "content": "Remember:\n\n" + story}, {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "Who keeps it?"}]
+        status, said, _ = self.call("POST", "/v1/chat/completions", {**chat(), "messages": turns, "gather_tokens": 200})
+        self.assertEqual(status, 200, said)
+        self.assertEqual(said["reform"]["contexts"], ["tale", said["reform"]["context"]])
+        self.assertTrue(said["reform"]["context"].startswith("prompt-"))
+        files = {(a["passage"]["context"], Path(a["passage"]["file"]).name) for a in said["choices"][0]["message"]["annotations"]}
+        self.assertLessEqual(files, {("tale", "tale.txt"), (said["reform"]["context"], "messages[0]")})
+        self.assertTrue(files)
+
     def test_errors_name_the_field(self):
         for body, status, param in ((chat("nope"), 404, "model"), (chat("reform:nope"), 404, "model"), (chat(n=2), 400, "n"),
                                     (chat(max_tokens=100_000), 400, None), ("{", 400, None),

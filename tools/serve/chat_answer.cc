@@ -48,8 +48,9 @@ Result<ReplyResult> generate_reply(ServerState& state, const ChatRequest& reques
   return reply_result(std::move(result).value());
 }
 
-Result<AskResult> ask_for_reply(ServerState& state, const ChatRequest& request, const std::string& context,
-                                const ReplyListener& listener, const CancelToken& cancel) {
+Result<AskResult> ask_for_reply(ServerState& state, const ChatRequest& request,
+                                const std::vector<std::string>& contexts, const ReplyListener& listener,
+                                const CancelToken& cancel) {
   AskOptions options;
   options.sampling = request.sampling;
   options.system = request.system;
@@ -59,7 +60,7 @@ Result<AskResult> ask_for_reply(ServerState& state, const ChatRequest& request, 
   callbacks.on_sources = listener.on_sources;
   callbacks.on_text = listener.reply.on_text, callbacks.on_reasoning = listener.reply.on_reasoning;
   callbacks.on_token = listener.reply.on_token;
-  return ask(state.engine, state.store, {context}, request.prompt, options, callbacks, &cancel);
+  return ask(state.engine, state.store, contexts, request.prompt, options, callbacks, &cancel);
 }
 
 // Makes passages of pieces those of the messages that they are of.
@@ -119,9 +120,10 @@ Result<std::string> read_pieces(ServerState& state, PromptLocks::Lock& lock, con
   return made.value().name;
 }
 
-// What has no room becomes a context, which is asked.
-Result<ReplyResult> answer_split(ServerState& state, const ChatRequest& request, const std::vector<Piece>& pieces,
-                                 int64_t prompt_tokens, const ReplyListener& listener, const CancelToken& cancel) {
+// What has no room becomes a context, which is asked, beside the one that was named, if one was.
+Result<ReplyResult> answer_split(ServerState& state, const ChatRequest& request, const std::string& context,
+                                 const std::vector<Piece>& pieces, int64_t prompt_tokens, const ReplyListener& listener,
+                                 const CancelToken& cancel) {
   const std::vector<std::string> files = file_names(pieces, state.engine.model().fingerprint);
   auto lock = state.long_prompts.take(files.front(), cancel);
   if (!lock) return Status{Code::kCancelled, "stopped while a prompt that begins alike was read"};
@@ -133,20 +135,24 @@ Result<ReplyResult> answer_split(ServerState& state, const ChatRequest& request,
     name_messages(pieces, files, sources);
     listener.on_sources(sources);
   };
-  auto asked = ask_for_reply(state, request, made.value(), named, cancel);
+  std::vector<std::string> contexts = {made.value()};
+  if (!context.empty()) contexts.insert(contexts.begin(), context);
+  auto asked = ask_for_reply(state, request, contexts, named, cancel);
   if (asked.status().code == Code::kNotFound)
     return Status{Code::kBusy,
                   "the prompt's text was removed before it was asked (--implicit-contexts); send it again"};
   if (!asked.ok()) return asked.status();
   name_messages(pieces, files, asked.value().sources);
   ReplyResult result = reply_result(std::move(asked).value(), made.value());
+  result.reform["contexts"] = contexts;
   result.reform["long_prompt"] = {{"prompt_tokens", prompt_tokens}, {"seen_tokens", result.prompt_tokens}};
   return result;
 }
 
 // `prompt_tokens`: of all messages.
-Result<ReplyResult> answer_long(ServerState& state, ChatRequest request, int64_t prompt_tokens, int64_t reply_tokens,
-                                const CountTokens& count, const ReplyListener& listener, const CancelToken& cancel) {
+Result<ReplyResult> answer_long(ServerState& state, ChatRequest request, const std::string& context,
+                                int64_t prompt_tokens, int64_t reply_tokens, const CountTokens& count,
+                                const ReplyListener& listener, const CancelToken& cancel) {
   if (state.options.max_implicit_bytes == 0)
     return too_long(state, prompt_tokens, reply_tokens,
                     "this server makes no contexts of long prompts (--implicit-contexts off)");
@@ -155,7 +161,7 @@ Result<ReplyResult> answer_long(ServerState& state, ChatRequest request, int64_t
   if (!split)
     return too_long(state, prompt_tokens, reply_tokens, "a smaller max_tokens would leave room for what must be seen");
   put_back(split->rest, request);
-  return answer_split(state, request, split->pieces, prompt_tokens, listener, cancel);
+  return answer_split(state, request, context, split->pieces, prompt_tokens, listener, cancel);
 }
 
 }  // namespace
@@ -163,11 +169,6 @@ Result<ReplyResult> answer_long(ServerState& state, ChatRequest request, int64_t
 Result<ReplyResult> answer_chat(ServerState& state, const ChatRequest& request, const std::string& context,
                                 const ReplyListener& listener, const CancelToken& cancel) {
   if (!request.is_chat) return generate_reply(state, request, listener, cancel);
-  if (!context.empty()) {
-    auto result = ask_for_reply(state, request, context, listener, cancel);
-    if (!result.ok()) return result.status();
-    return reply_result(std::move(result).value(), context);
-  }
   Status counted;
   const CountTokens count = [&](const std::string& text) -> int64_t {
     const auto n = count_tokens(state.engine, text);
@@ -177,9 +178,13 @@ Result<ReplyResult> answer_chat(ServerState& state, const ChatRequest& request, 
   const int64_t n_prompt = tokens_of(conversation_of(request), count);
   if (!counted.ok()) return counted;
   const int64_t n_reply = most_reply_tokens(state.engine, request.sampling, request.chat);
-  if (n_prompt + n_reply > state.engine.model().trained_window_tokens)
-    return answer_long(state, request, n_prompt, n_reply, count, listener, cancel);
-  return generate_reply(state, request, listener, cancel);
+  const int64_t n_gathered = context.empty() ? 0 : kLeastGathered;
+  if (n_prompt + n_reply + n_gathered > state.engine.model().trained_window_tokens)
+    return answer_long(state, request, context, n_prompt, n_reply, count, listener, cancel);
+  if (context.empty()) return generate_reply(state, request, listener, cancel);
+  auto result = ask_for_reply(state, request, {context}, listener, cancel);
+  if (!result.ok()) return result.status();
+  return reply_result(std::move(result).value(), context);
 }
 
 }  // namespace reform::tool
