@@ -21,6 +21,7 @@ struct ScoreMap {
   double mu = 0, sigma = 1, weight = 0;
 
   double operator()(double x) const { return weight * (x - mu) / sigma; }
+  bool operator==(const ScoreMap&) const = default;
 };
 
 // How late interaction (runtime/gather/late_score.h) weighs what it compares.
@@ -32,6 +33,7 @@ struct ScoreMaps {
   double confidence_offset = 0, confidence_slope = 0;
 
   bool empty() const { return heads.empty(); }
+  bool operator==(const ScoreMaps&) const = default;
 };
 
 struct HeadSet {

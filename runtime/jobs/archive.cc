@@ -10,6 +10,7 @@
 #include "runtime/model/fingerprint.h"
 #include "runtime/model/gguf.h"
 #include "runtime/text/progress_state.h"
+#include "runtime/text/sources.h"
 #include "storage/disk/new_file.h"
 #include "storage/format/context_name.h"
 
@@ -98,7 +99,11 @@ Result<ArchiveResult> import_context(Store& store, const ImportOrigin& from, con
     name = meta.name;
     return {};
   };
-  const auto summary = contexts.import_context(source, admit_it, watched(progress, cancel), make_portable);
+  const auto check = [](ContextData& data) -> Status {
+    TRY_ASSIGN(const auto files, parse_sources(data.meta().sources, data.meta().name));
+    return check_coverage(data, files);
+  };
+  const auto summary = contexts.import_context(source, admit_it, watched(progress, cancel), make_portable, check);
   auto evicted = take_evictions(contexts, options.log);
   if (summary.status().code == Code::kCorrupt)
     return Status{Code::kCorrupt, fmt::format("{}: {}", from.path, summary.status().message)};

@@ -65,7 +65,7 @@ Result<bool> are_as_asked(const IngestCall& call, const ContextSettings& s) {
   const Engine::Impl& engine = call.engine;
   const IngestOptions& options = call.options;
   TRY_ASSIGN(const auto heads, asked_heads(call));
-  if (heads && heads->heads != s.heads) return false;
+  if (heads && (heads->heads != s.heads || heads->maps != s.maps)) return false;
   return s.fp8_products == engine.fp8_products() && s.full_depth == options.full_depth && s.pages == options.pages &&
          s.policy == options.policy && s.chunk_tokens == options.chunk_tokens &&
          s.cache_tokens == options.cache_tokens && s.sink_tokens == options.sink_tokens &&

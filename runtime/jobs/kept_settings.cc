@@ -23,6 +23,8 @@ std::string kept_settings(const IngestOptions& asked, const HeadSet* heads, cons
     const std::string depth = asked.depth.empty() ? "" : fmt::format(" of depth {}", asked.depth);
     others.push_back(fmt::format("heads {}, not {}{}", to_string(kept.heads), to_string(heads->heads), depth));
   }
+  if (heads != nullptr && heads->heads == kept.heads && heads->maps != kept.maps)
+    others.push_back("the maps that weigh its heads, not those given");
   return fmt::format("{}", fmt::join(others, "; "));
 }
 

@@ -36,6 +36,19 @@ Status check_same_heads(std::span<const OpenContext> contexts) {
   return {};
 }
 
+// Each context is scored by the maps that it was made with. They were fitted to say the same, but by other choices.
+void say_if_scored_otherwise(const Engine::Impl& engine, std::span<const OpenContext> contexts) {
+  const auto other = std::ranges::find_if(contexts, [&](const OpenContext& c) {
+    return !c.settings.maps.empty() && c.settings.maps != contexts[0].settings.maps;
+  });
+  if (other == contexts.end() || contexts[0].settings.maps.empty()) return;
+  engine.remark(
+      LogLevel::kWarning,
+      fmt::format("contexts '{}' and '{}' weigh their heads otherwise, so how their passages are ranked among "
+                  "each other says less; ingest --replace makes one as the other",
+                  contexts[0].name(), other->name()));
+}
+
 }  // namespace
 
 Status check_ids(const OpenContext& context, const Engine::Impl& engine, std::span<const int32_t> ids) {
@@ -71,6 +84,7 @@ Result<std::vector<OpenContext>> open_contexts(const Engine::Impl& engine, Conte
     contexts.push_back(std::move(c));
   }
   TRY(check_same_heads(contexts));
+  if (!contexts.empty()) say_if_scored_otherwise(engine, contexts);
   return contexts;
 }
 

@@ -4,6 +4,8 @@
 
 #include "base/try.h"
 #include "runtime/jobs/store_impl.h"
+#include "runtime/text/progress_state.h"
+#include "runtime/text/sources.h"
 
 namespace reform {
 namespace {
@@ -23,6 +25,18 @@ VerifiedContext describe(const ContextVerdict& verdict) {
   return v;
 }
 
+// Whether the list of files covers the text. A context that cannot be opened now was changed since it was checked.
+void note_files(Store& store, const ContextVerdict& verdict, VerifiedContext& context) {
+  const Which which = verdict.replacement ? Which::kReplacement : Which::kCurrent;
+  const auto data = store.impl().contexts->open_reader(verdict.meta.name, which);
+  if (!data.ok() || data.value()->meta().id != verdict.meta.id) return;
+  const auto files = parse_sources(data.value()->meta().sources, verdict.meta.name);
+  const Status covered = files.ok() ? check_coverage(*data.value(), files.value()) : files.status();
+  if (covered.code != Code::kCorrupt) return;
+  context.state = "damaged", context.n_damages = 1;
+  context.problems.push_back(covered.message);
+}
+
 }  // namespace
 
 Result<std::vector<VerifiedContext>> verify(Store& store, const std::vector<std::string>& names,
@@ -39,6 +53,7 @@ Result<std::vector<VerifiedContext>> verify(Store& store, const std::vector<std:
       context.state = "damaged", context.n_damages = 1;
       context.problems.push_back(info.problem);
     }
+    if (context.state == "ok") note_files(store, verdict, context);
     contexts.push_back(std::move(context));
   }
   return contexts;

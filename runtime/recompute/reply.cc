@@ -220,7 +220,7 @@ Reply::End Reply::find_end() const {
   for (const std::string& stop : stop_texts()) {
     const size_t at = find_start_of(stop, held_);
     const bool is_sure = at != held_.npos && held_.size() - at >= stop.size();
-    if (at < end.begin || (at == end.begin && is_sure)) end = {at, is_sure};
+    if (at < end.begin || (at == end.begin && is_sure)) end = {at, is_sure, true};
   }
   return end;
 }
@@ -234,6 +234,7 @@ void Reply::tell_answer(const std::string& text) {
   emit_answer(held_.substr(0, size));
   held_.erase(0, size);
   is_ended_ = end.is_sure;
+  out_.is_cut = is_ended_ && end.is_stop_text;
   if (is_ended_ && goes_on()) out_.finish_reason = "stop";
 }
 
@@ -241,7 +242,8 @@ void Reply::tell_answer(const std::string& text) {
 void Reply::tell_rest() {
   size_t size = held_.size();
   for (const std::string& stop : stop_texts()) size = std::min(size, held_.find(stop));
-  if (size < held_.size()) out_.finish_reason = "stop";
+  out_.is_cut = size < held_.size();
+  if (out_.is_cut) out_.finish_reason = "stop";
   emit_answer(held_.substr(0, size));
 }
 

@@ -65,6 +65,7 @@ class Reply {
   struct End {
     size_t begin;  // npos: nowhere
     bool is_sure;
+    bool is_stop_text = false;
   };
 
   bool is_being_closed() const { return n_closing_ < closing_.size(); }

@@ -1,5 +1,7 @@
 #include "runtime/text/sources.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string_view>
 
@@ -160,6 +162,25 @@ void rank_sources(std::vector<Source>& sources) {
     if (a.edge || b.edge) return !a.edge;
     return a.round != b.round ? a.round < b.round : a.score > b.score;
   });
+}
+
+Status check_coverage(ContextData& data, const std::vector<SourceFile>& files) {
+  const ContextMeta& meta = data.meta();
+  int64_t n_bytes = 0;
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (files[i].begin_byte != n_bytes)
+      return {Code::kCorrupt, fmt::format("context '{}': its file {} begins at byte {}, and those before end at {}",
+                                          meta.name, i + 1, files[i].begin_byte, n_bytes)};
+    n_bytes += files[i].size_bytes;
+  }
+  int64_t n_covered = 0;
+  if (meta.n_tokens > 0) {
+    TRY_ASSIGN(const Tokens last, data.read_tokens(meta.n_tokens - 1, meta.n_tokens));
+    n_covered = last.begin_bytes.back();
+  }
+  if (n_covered == n_bytes) return {};
+  return {Code::kCorrupt, fmt::format("context '{}': its files have {} bytes, and its tokens stand for {}", meta.name,
+                                      n_bytes, n_covered)};
 }
 
 }  // namespace reform

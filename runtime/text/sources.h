@@ -21,4 +21,8 @@ Result<std::vector<Source>> make_sources(ContextData& data, const Tokenizer& tok
                                          const std::vector<SourceFile>& files, const std::string& encoding,
                                          const std::vector<Span>& spans);
 
+// Checks that the list of files covers what the tokens stand for, byte by byte: whoever wrote the context may have left
+// out one. kCorrupt.
+Status check_coverage(ContextData& data, const std::vector<SourceFile>& files);
+
 }  // namespace reform

@@ -92,7 +92,8 @@ Result<ArchiveSummary> DirectoryStore::compare_archive(const archive::Reader& in
 }
 
 Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, const EditMeta& admit,
-                                                      const ContextProgressFn& progress, const EditMeta& shown) {
+                                                      const ContextProgressFn& progress, const EditMeta& shown,
+                                                      const CheckContext& check) {
   archive::Reader in(source, *share_.account);
   TRY_ASSIGN(archive::Manifest manifest, read_archive_manifest(in));
   const std::string archived_name = manifest.identity.name;
@@ -119,7 +120,8 @@ Result<ArchiveSummary> DirectoryStore::import_context(const ByteSource& source, 
     TRY_ASSIGN(lock, FileLock::acquire(dir_.lock_path(id), FileLock::Mode::kExclusive, kPatience));
   }
   const auto make = [&]() -> Status {
-    TRY_ASSIGN(lock, make_imported(dir_, share_, id, std::move(lock), space_->open_claim(id), in, manifest, progress));
+    TRY_ASSIGN(lock, make_imported(dir_, share_, id, std::move(lock), space_->open_claim(id), {in, manifest, check},
+                                   progress));
     TRY_ASSIGN(const auto still_space, space_->hold_still());
     TRY_ASSIGN(const auto names, dir_.lock_names());
     TRY(check_free(name, Which::kCurrent));  // the name may have been taken meanwhile

@@ -104,9 +104,11 @@ class ContextStore {
                                                 const ContextProgressFn& progress) = 0;
   // Makes a context from such a file. It appears once all of it is there, checked and synced; after an error nothing
   // stays. If the name is taken: unchanged if an export with `shown` gives the same bytes, else kExists. kCorrupt says
-  // which part is damaged, without the file's name.
+  // which part is damaged, without the file's name. `check` sees the whole context before anybody else does.
+  using CheckContext = std::function<Status(ContextData& context)>;
   virtual Result<ArchiveSummary> import_context(const ByteSource& source, const EditMeta& admit,
-                                                const ContextProgressFn& progress, const EditMeta& shown = {}) = 0;
+                                                const ContextProgressFn& progress, const EditMeta& shown = {},
+                                                const CheckContext& check = {}) = 0;
   // Takes the exclusive lock, renames to trash/, unlinks. It can also remove a context that is too damaged to open.
   // kCurrent: removes its replacement too.
   virtual Status remove(const std::string& name, Which which = Which::kCurrent) = 0;

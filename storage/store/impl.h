@@ -63,7 +63,8 @@ class DirectoryStore final : public ContextStore {
   Result<ArchiveSummary> export_context(const std::string& name, const EditMeta& edit, const ByteSink& sink,
                                         const ContextProgressFn& progress) override;
   Result<ArchiveSummary> import_context(const ByteSource& source, const EditMeta& admit,
-                                        const ContextProgressFn& progress, const EditMeta& shown) override;
+                                        const ContextProgressFn& progress, const EditMeta& shown,
+                                        const CheckContext& check) override;
   Status remove(const std::string& name, Which which) override;
   Status remove_replaced() override { return remove_replaced(std::chrono::milliseconds{0}); }
   Result<StoreLimit> limit() override { return space_->limit(); }

@@ -17,8 +17,9 @@ Status admit_archive(archive::Manifest& manifest, const EditMeta& admit) {
 }
 
 Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& share, const std::string& id,
-                               FileLock lock, std::shared_ptr<SpaceClaim> claim, archive::Reader& in,
-                               const archive::Manifest& manifest, const ContextProgressFn& progress) {
+                               FileLock lock, std::shared_ptr<SpaceClaim> claim, const OpenArchive& archive,
+                               const ContextProgressFn& progress) {
+  const archive::Manifest& manifest = archive.manifest;
   Identity identity = manifest.identity;
   identity.id = id;
   identity.created_unix_s = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
@@ -26,8 +27,9 @@ Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& s
   TRY(create_stored_context(dir.trash_dir(id), identity, /*replaces=*/"", share));
   TRY_ASSIGN(StoredContext context,
              StoredContext::open(dir.trash_dir(id), std::move(lock), Database::Mode::kWrite, share, std::move(claim)));
-  TRY(restore_archive(in, manifest, context, progress));
+  TRY(restore_archive(archive.in, manifest, context, progress));
   TRY_ASSIGN(const auto writer, StoredWriter::create(std::move(context)));
+  if (archive.check) TRY(archive.check(*writer));
   TRY(writer->finish(manifest.state.sources, manifest.state.progress, /*dropped=*/{}));
   return writer->release_lock();
 }

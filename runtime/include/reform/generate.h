@@ -55,9 +55,10 @@ struct GenerateResult {
   // "stop" (an end token, or one of SamplingOptions::stop; for a model without a chat template an empty line, too),
   // "length", or "cancelled" (by a callback)
   std::string finish_reason;
+  bool is_cut = false;  // by one of SamplingOptions::stop
   // Why the text has nothing to read: "end" (its first token ended the model's turn), "blank" (the model ended it after
-  // white space, special tokens or more reasoning only), "length" (max_new_tokens came first), "cancelled"; "": it has
-  // something.
+  // white space, special tokens or more reasoning only), "stop" (it began with one of SamplingOptions::stop), "length"
+  // (max_new_tokens came first), "cancelled"; "": it has something.
   std::string empty_because;
   std::vector<AnswerToken> tokens;  // of the text, with SamplingOptions::top_logprobs
   std::string reasoning;            // what the model said to itself before the text; with chat only

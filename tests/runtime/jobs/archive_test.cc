@@ -217,3 +217,64 @@ TEST_CASE("import: texts of the runtime's that it cannot read are refused", "[ru
     CHECK(status.message.starts_with("the bytes: "));
   }
 }
+
+TEST_CASE("import: a list of files that does not cover the text is refused, and verify finds one", "[runtime]") {
+  IngestBench bench;
+  REQUIRE(bench.ingest("three", {made_text(1, 700), "", made_text(2, 300)}, IngestBench::options("h2o")).ok());
+  using nlohmann::json;
+  const auto forged = [&](const std::function<void(json&)>& change) {
+    std::string bytes;
+    const EditMeta edit = [&](ContextMeta& meta) {
+      json sources = json::parse(meta.sources);
+      change(sources);
+      meta.sources = sources.dump();
+      return Status{};
+    };
+    const ByteSink sink = [&](std::span<const std::byte> more) {
+      bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
+      return Status{};
+    };
+    REQUIRE(bench.store().impl().contexts->export_context("three", edit, sink, {}).ok());
+    return bytes;
+  };
+  ImportOptions as;
+  as.name = "other";
+  CHECK(import_bytes(bench.store(), forged([](json&) {}), as).ok());
+  REQUIRE(bench.store().remove("other").ok());
+  for (const std::function<void(json&)>& change : std::vector<std::function<void(json&)>>{
+           [](json& s) { s = json::array(); },
+           [](json& s) { s.erase(2); },
+           [](json& s) { s.erase(0); },
+           [](json& s) { s[0]["size_bytes"] = 699; },
+           [](json& s) { s[2]["size_bytes"] = 301; },
+           [](json& s) { s[0]["size_bytes"] = 701, s[2]["size_bytes"] = 299; },
+           [](json& s) { s[2]["begin_byte"] = 0; },
+           [](json& s) { s.push_back(s[2]); },
+       }) {
+    const Status status = import_bytes(bench.store(), forged(change), as).status();
+    CHECK(status.code == Code::kCorrupt);
+    CHECK(status.message.find("its file") != std::string::npos);
+    CHECK(bench.store().find("other").status().code == Code::kNotFound);
+  }
+  // However a context was made, its files cover its text.
+  const std::string text = made_text(3, 900);
+  IngestOptions lossy = IngestBench::options("none");
+  lossy.lossy = true;
+  REQUIRE(bench.ingest("marked", {"\xef\xbb\xbf" + text, text}, IngestBench::options("recent")).ok());
+  REQUIRE(bench.ingest("lossy", {text + "\xff\xfe" + text + "\xe2\x82"}, lossy).ok());
+  REQUIRE(bench.ingest("lossy", {text}, appending(lossy)).ok());
+  std::string wide;
+  for (const char c : std::string("Plain words in two bytes each.\r\n")) wide += c, wide += '\0';
+  IngestOptions utf16 = IngestBench::options("h2o");
+  utf16.encoding = "UTF-16LE";
+  REQUIRE(bench.ingest("wide", {wide, "\xff\xfe" + wide}, utf16).ok());
+  utf16.encoding = "UTF-16";
+  REQUIRE(bench.ingest("wider", {"\xff\xfe" + wide, "\xff\xfe" + wide}, utf16).ok());
+  const auto verified = verify(bench.store(), {});
+  REQUIRE(verified.ok());
+  CHECK(verified.value().size() == 5);
+  for (const VerifiedContext& context : verified.value()) {
+    CAPTURE(context.name, context.problems);
+    CHECK(context.state == "ok");
+  }
+}

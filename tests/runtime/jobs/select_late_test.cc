@@ -155,6 +155,24 @@ TEST_CASE("late gather: each context is scored by its own maps, in any order", "
   }
 }
 
+TEST_CASE("replace: what was begun with other maps of the same heads is begun anew", "[runtime][late]") {
+  LateBench bench;
+  IngestOptions options = in_chunks(64);
+  options.checkpoint_seconds = 0;
+  options.on_existing = IngestOptions::OnExisting::kReplace;
+  const std::string text = text_of(4, 2500);
+  bench.use_heads(kOtherMaps);
+  CHECK(bench.ingest_stopped("a", {text}, options, 2));
+  std::string maps = kOtherMaps;
+  maps.replace(maps.find("0.7,"), 4, "0.9,");
+  bench.use_heads(maps);
+  REQUIRE(bench.ingest("a", {text}, options).ok());
+  const auto made = bench.store().find("a");
+  REQUIRE(made.ok());
+  CHECK(made.value().settings_json.find("0.9") != std::string::npos);
+  CHECK(made.value().settings_json.find("0.7") == std::string::npos);
+}
+
 TEST_CASE("late gather: a second round finds what the first does not", "[runtime][late]") {
   LateBench bench;
   int64_t n_of_second = 0;

@@ -32,6 +32,10 @@ TEST_CASE("empty text: each way to end one has its reason, and each reason its s
     generated.text += "a ";
     CHECK(why_empty(generated).empty());
   }
+  GenerateResult cut;
+  cut.finish_reason = "stop", cut.is_cut = true;
+  CHECK(why_empty(cut) == "stop");
+  CHECK(std::string(explain_empty("stop")).find("--stop") != std::string::npos);
   CHECK(std::string(explain_empty("")).empty());
   CHECK(std::string(explain_empty("en")).empty());
 }
