@@ -37,10 +37,11 @@ bool isa_supported(Isa isa) {
 }
 
 Isa best_isa() {
-  for (Isa isa : {Isa::kAvx512, Isa::kAvx2}) {
-    if (isa_supported(isa)) return isa;
+  Isa best = Isa::kPortable;
+  for (Isa isa : kIsas) {
+    if (isa_supported(isa)) best = isa;
   }
-  return Isa::kPortable;
+  return best;
 }
 
 }  // namespace reform

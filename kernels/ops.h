@@ -229,7 +229,9 @@ struct OpLimits {
   int64_t block_tokens() const { return max_block_tokens > 0 ? max_block_tokens : max_tokens; }
 };
 
-enum class Isa : uint8_t { kRef, kPortable, kAvx2, kAvx512 };  // kAvx512: F, BW, VL, DQ and VNNI
+// kAvx512: F, BW, VL, DQ and VNNI.
+enum class Isa : uint8_t { kRef, kPortable, kAvx2, kAvx512 };
+constexpr Isa kIsas[] = {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512};  // the best one last
 
 const char* name(Isa isa);
 Isa best_isa();  // the best that this machine runs

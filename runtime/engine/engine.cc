@@ -32,7 +32,7 @@ int64_t n_params(const Gguf& gguf) {
 }
 
 Isa chosen_isa(const std::string& wanted) {
-  for (const Isa isa : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : kIsas) {
     if (wanted == name(isa)) return isa;
   }
   return best_isa();

@@ -25,7 +25,7 @@ Status EngineOptions::validate() const {
   TRY(in_range("max GPU memory", max_gpu_memory_bytes, ranges::kMaxMemoryBytes));
   TRY(check_device_options(*this));
   if (isa.empty()) return {};
-  for (const Isa candidate : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa candidate : kIsas) {
     if (isa != name(candidate)) continue;
     if (isa_supported(candidate)) return {};
     return {Code::kUnavailable, fmt::format("this machine has no {}; it runs up to {}", isa, name(best_isa()))};

@@ -12,7 +12,6 @@ using namespace reform::test;
 
 namespace {
 
-constexpr Isa kFastIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512};
 constexpr std::byte kGuard{0xa5};
 
 struct Call {
@@ -134,7 +133,7 @@ TEST_CASE("matmul: every isa agrees with doubles for every type, odd shapes, str
         if (n_tokens > 17 && shape.cols > 600 && shape.rows > 30) continue;
         const Activations x = random_activations(n_tokens, shape.cols, random);
         ++n_case;
-        for (Isa isa : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+        for (Isa isa : kIsas) {
           if (!isa_supported(isa)) continue;
           const Call call{isa, 1, n_case % 2 == 0, n_case % 3 == 0};
           INFO(geometry(type).name << " " << name(isa) << " rows " << shape.rows << " cols " << shape.cols << " tokens "
@@ -152,8 +151,8 @@ TEST_CASE("matmul: the result has the same bits for any number of threads", "[ke
     const Matrix m = random_matrix(type, 131, is_float(type) ? 517 : 1280, random);
     for (int64_t n_tokens : {1, 5, 131}) {
       const Activations x = random_activations(n_tokens, m.weight.cols, random);
-      for (Isa isa : kFastIsas) {
-        if (!isa_supported(isa)) continue;
+      for (Isa isa : kIsas) {
+        if (isa == Isa::kRef || !isa_supported(isa)) continue;
         INFO(geometry(type).name << " " << name(isa) << " tokens " << n_tokens);
         const std::vector<float> one = product({isa, 1}, m.weight, x.view);
         for (int n_threads : {2, 3}) REQUIRE(same_bits(product({isa, n_threads}, m.weight, x.view), one));
@@ -168,8 +167,8 @@ TEST_CASE("matmul: calls longer than a chunk of activations give each token what
   for (QuantType type : {QuantType::kQ4_K, QuantType::kF16}) {
     const Matrix m = random_matrix(type, 9, 512, random);
     const Activations x = random_activations(2100, 512, random);
-    for (Isa isa : kFastIsas) {
-      if (!isa_supported(isa)) continue;
+    for (Isa isa : kIsas) {
+      if (isa == Isa::kRef || !isa_supported(isa)) continue;
       INFO(geometry(type).name << " " << name(isa));
       const std::vector<float> all = product({isa}, m.weight, x.view);
       for (int64_t begin : {0, 1019, 1500, 2080}) {
@@ -234,7 +233,7 @@ TEST_CASE("matmul: a NaN or infinity spoils its own token or row and no other", 
         } else {
           std::memcpy(block + half_fields(type)[0], &half, 2);
         }
-        for (Isa isa : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+        for (Isa isa : kIsas) {
           if (!isa_supported(isa)) continue;
           INFO(geometry(type).name << " " << name(isa) << " tokens " << n_tokens << " poison " << poison);
           const std::vector<float> y = product({isa}, m.weight, x.view);

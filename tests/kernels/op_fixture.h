@@ -18,8 +18,8 @@ namespace reform::test {
 
 inline std::vector<Isa> supported_isas() {
   std::vector<Isa> isas;
-  for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
-    if (isa_supported(isa)) isas.push_back(isa);
+  for (Isa isa : kIsas) {
+    if (isa != Isa::kRef && isa_supported(isa)) isas.push_back(isa);
   }
   return isas;
 }

@@ -176,7 +176,7 @@ FollowedOps& follow(Bench& bench) {
 TEST_CASE("compress, question and gather agree with the plain reference, for every policy and isa", "[runtime]") {
   const Golden golden = read_golden();
   for (const Policy& policy : policies()) {
-    for (const Isa isa : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+    for (const Isa isa : kIsas) {
       if (!isa_supported(isa)) continue;
       CAPTURE(policy.name, name(isa));
       Bench bench(golden, policy.name, isa);
@@ -190,7 +190,7 @@ TEST_CASE("every policy keeps the tokens that the plain reference keeps", "[runt
   for (const Policy& policy : policies()) {
     const std::string kept = std::string(policy.name) + "_kept";
     if (!golden.ints.contains(kept)) continue;
-    for (const Isa isa : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+    for (const Isa isa : kIsas) {
       if (!isa_supported(isa)) continue;
       CAPTURE(policy.name, name(isa));
       Bench bench(golden, policy.name, isa);

@@ -67,7 +67,7 @@ std::string real_model_path(const std::string& name) {
 
 std::vector<Isa> supported_isas() {
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : kIsas) {
     if (isa_supported(isa)) isas.push_back(isa);
   }
   return isas;
