@@ -9,28 +9,11 @@
 #pragma once
 
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/rows.inl.h"
 
 namespace {
 
 using namespace reform::cpu;
-
-void widen_row(bool is_f16, const void* rows, int64_t row, int64_t n, float* out) {
-  if (is_f16) {
-    const uint16_t* x = (const uint16_t*)rows + row * n;
-    for_vectors(
-        n, [&](int64_t i) { store(out + i, load_f16(x + i)); },
-        [&](int64_t i, int64_t m) { store(out + i, load_f16_n(x + i, m)); });
-  } else {
-    const float* x = (const float*)rows + row * n;
-    for_vectors(
-        n, [&](int64_t i) { store(out + i, load(x + i)); },
-        [&](int64_t i, int64_t m) { store(out + i, load_n(x + i, m)); });
-  }
-}
-
-void clear(float* x, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) x[i] = 0.0f;
-}
 
 void pack_keys(const PackArgs& a) {
   const int64_t padded = padded_dim(a.head_dim);

@@ -2,18 +2,11 @@
 #pragma once
 
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/rows.inl.h"
 
 namespace {
 
 using namespace reform::cpu;
-
-// Calls `whole(i)` for whole vectors, then `part(i, count)` for the last n % kLanes elements.
-template <class Whole, class Part>
-inline void for_vectors(int64_t n, Whole whole, Part part) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) whole(i);
-  if (i < n) part(i, n - i);
-}
 
 void rms_norm(const float* x, const float* weight, int64_t n, float eps, float* out) {
   Vec sums[4] = {zero(), zero(), zero(), zero()};
@@ -71,30 +64,6 @@ void scale(float* x, float factor, int64_t n) {
   for_vectors(
       n, [&](int64_t i) { store(x + i, load(x + i) * set1(factor)); },
       [&](int64_t i, int64_t m) { store_n(x + i, load_n(x + i, m) * set1(factor), m); });
-}
-
-void rotate(float* x, const float* cos, const float* sin, int64_t n_pairs, bool halves) {
-  if (!halves) {
-    for (int64_t i = 0; i < n_pairs; ++i) {
-      const float a = x[2 * i], b = x[2 * i + 1];
-      x[2 * i] = a * cos[i] - b * sin[i];
-      x[2 * i + 1] = a * sin[i] + b * cos[i];
-    }
-    return;
-  }
-  float* y = x + n_pairs;
-  for_vectors(
-      n_pairs,
-      [&](int64_t i) {
-        const Vec a = load(x + i), b = load(y + i), c = load(cos + i), s = load(sin + i);
-        store(x + i, a * c - b * s);
-        store(y + i, a * s + b * c);
-      },
-      [&](int64_t i, int64_t m) {
-        const Vec a = load_n(x + i, m), b = load_n(y + i, m), c = load_n(cos + i, m), s = load_n(sin + i, m);
-        store_n(x + i, a * c - b * s, m);
-        store_n(y + i, a * s + b * c, m);
-      });
 }
 
 // One infinity in a cache would spoil every row that sees it. A NaN stays one.
