@@ -113,7 +113,7 @@ enum class Activation : uint8_t { kSilu, kGeluTanh };
 class Ops {
  public:
   virtual ~Ops() = default;
-  virtual const char* name() const = 0;  // "ref", "portable", "avx2", "avx512"
+  virtual const char* name() const = 0;  // as name(Isa)
 
   // out[t, :] = scale * table[ids[t], :]. Ids are in range.
   virtual void embed(const Weight& table, HostSpan<const int32_t> ids, float scale, MatView<float> out) = 0;
@@ -229,9 +229,9 @@ struct OpLimits {
   int64_t block_tokens() const { return max_block_tokens > 0 ? max_block_tokens : max_tokens; }
 };
 
-// kAvx512: F, BW, VL, DQ and VNNI.
-enum class Isa : uint8_t { kRef, kPortable, kAvx2, kAvx512 };
-constexpr Isa kIsas[] = {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512};  // the best one last
+// kAvx512: F, BW, VL, DQ and VNNI. kAmx: besides, AVX512_BF16, AMX-TILE and AMX-BF16, for attention over many rows.
+enum class Isa : uint8_t { kRef, kPortable, kAvx2, kAvx512, kAmx };
+constexpr Isa kIsas[] = {Isa::kRef, Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAmx};  // the best one last
 
 const char* name(Isa isa);
 Isa best_isa();  // the best that this machine runs

@@ -260,7 +260,7 @@ def weak_symbols(object_file):
 
 
 def check_objects(build):
-    objects = sorted(o for o in Path(build).rglob("*.o") if re.search(r"_avx(2|512)\w*\.cc\.o$", o.name))
+    objects = sorted(o for o in Path(build).rglob("*.o") if re.search(r"_(avx2|avx512|amx)\w*\.cc\.o$", o.name))
     for o in objects:
         for name in weak_symbols(o):
             yield Violation(str(o.name)[:-2], 0, "weak-symbol", f"{name}: give it internal linkage")
@@ -305,7 +305,7 @@ def main():
     paths = tracked_files(root)
     violations = list(check_tree(root, paths))
     build = arguments.build or root / "build/release"
-    objects = [o for o in build.rglob("*.o") if re.search(r"_avx(2|512)\w*\.cc\.o$", o.name)] if build.is_dir() else []
+    objects = [o for o in build.rglob("*.o") if re.search(r"_(avx2|avx512|amx)\w*\.cc\.o$", o.name)] if build.is_dir() else []
     violations += check_objects(build) if objects else []
     for violation in violations:
         print(violation)

@@ -90,7 +90,7 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool model_required) {
   add_number(verb, "-t,--threads", o.n_threads, ranges::kThreads,
              "Threads; 0 takes one per core (results do not depend on it)")
       ->group(group);
-  verb.add_option("--isa", o.isa, "Instruction set: ref, portable, avx2 or avx512; the best one by default")
+  verb.add_option("--isa", o.isa, "Instruction set: ref, portable, avx2, avx512 or amx; the best one by default")
       ->type_name("NAME")
       ->group(group);
   const char* device_help = cuda_built_in()

@@ -4,6 +4,7 @@
 
 #include "base/try.h"
 #include "kernels/cpu/attention_call.h"
+#include "kernels/cpu/matrix_attention.h"
 
 namespace reform::cpu {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 constexpr int64_t kPackedBudgetBytes = int64_t(32) << 20;
 
 int64_t packed_head_floats(int64_t head_dim, int64_t kv_len) {
-  return ceil_div(kv_len, kTileSlots) * (k_tile_floats(head_dim) + v_tile_floats(head_dim));
+  return ceil_div(kv_len, kTileSlots) * tile_floats(head_dim);
 }
 
 int64_t heads_at_once(const OpLimits& limits) {
@@ -77,7 +78,7 @@ void write_row(const Call& call, int64_t kv_head, int64_t row, const float* nume
 
 }  // namespace
 
-void pack_key_tile(const CpuKernels& kernels, const RopeTable& ropes, const Call& call, int64_t kv_head, int64_t tile,
+void pack_key_tile(PackFn pack_tile, const RopeTable& ropes, const Call& call, int64_t kv_head, int64_t tile,
                    const Scratch& scratch, float* out) {
   const KvView& kv = call.args.kv;
   const int64_t first = tile * kTileSlots, n_slots = std::min(kTileSlots, kv.kv_len - first);
@@ -90,16 +91,15 @@ void pack_key_tile(const CpuKernels& kernels, const RopeTable& ropes, const Call
     pack.halves = rope->pairing == Rope::Pairing::kHalves;
     ropes.fill(*rope, first, n_slots, scratch.cos, scratch.sin);
   }
-  kernels.pack_keys(pack);
+  pack_tile(pack);
 }
 
-void pack_value_tile(const CpuKernels& kernels, const Call& call, int64_t kv_head, int64_t tile, const Scratch& scratch,
-                     float* out) {
+void pack_value_tile(PackFn pack, const Call& call, int64_t kv_head, int64_t tile, const Scratch& scratch, float* out) {
   const KvView& kv = call.args.kv;
   const int64_t first = tile * kTileSlots, n_slots = std::min(kTileSlots, kv.kv_len - first);
   const bool is_f16 = kv.type == KvView::Type::kF16;
   const char* rows = static_cast<const char*>(kv.v) + (kv_head * kv.capacity + first) * kv.head_dim * (is_f16 ? 2 : 4);
-  kernels.pack_values({is_f16, rows, n_slots, kv.head_dim, nullptr, nullptr, 0, false, scratch.pack, out});
+  pack({is_f16, rows, n_slots, kv.head_dim, nullptr, nullptr, 0, false, scratch.pack, out});
 }
 
 Attention::Attention(const CpuKernels& kernels, const OpLimits& limits, ThreadPool& pool, RopeTable& ropes)
@@ -131,20 +131,23 @@ void Attention::attend_row_blocks(const Call& call, MatView<float> out, MatView<
   float* const base = reinterpret_cast<float*>(workspace.data());
   const int64_t worker_floats = Scratch::floats(call.head_dim);
   float* const packed = base + pool_.size() * worker_floats;
-  const int64_t k_floats = k_tile_floats(call.head_dim), tile_floats = k_floats + v_tile_floats(call.head_dim);
+  const MatrixKernels* const matrix = kernels_.matrix;
+  const PackFn pack_keys = matrix != nullptr ? matrix->pack_keys : kernels_.pack_keys;
+  const PackFn pack_values = matrix != nullptr ? matrix->pack_values : kernels_.pack_values;
+  const int64_t k_floats = k_tile_floats(call.head_dim);
   const SlotRange tiles = call.tiles_of(0, call.n_tokens - 1);
   const int64_t n_tiles = tiles.end - tiles.begin, n_blocks = ceil_div(call.rows(), kTaskRows);
   const int64_t batch = heads_at_once(limits_);
   const auto tile_at = [&](int64_t head_in_batch, int64_t tile) {
-    return packed + (head_in_batch * n_tiles + tile - tiles.begin) * tile_floats;
+    return packed + (head_in_batch * n_tiles + tile - tiles.begin) * tile_floats(call.head_dim);
   };
   for (int64_t first_head = 0; first_head < call.n_kv_heads; first_head += batch) {
     const int64_t n_batch = std::min(batch, call.n_kv_heads - first_head);
     run_tasks(pool_, n_batch * n_tiles, [&](int64_t task, int worker) {
       const Scratch s = Scratch::at(base + worker * worker_floats, call.head_dim);
       const int64_t head = task / n_tiles, tile = tiles.begin + task % n_tiles;
-      pack_key_tile(kernels_, ropes_, call, first_head + head, tile, s, tile_at(head, tile));
-      pack_value_tile(kernels_, call, first_head + head, tile, s, tile_at(head, tile) + k_floats);
+      pack_key_tile(pack_keys, ropes_, call, first_head + head, tile, s, tile_at(head, tile));
+      pack_value_tile(pack_values, call, first_head + head, tile, s, tile_at(head, tile) + k_floats);
     });
     run_tasks(pool_, n_batch * n_blocks, [&](int64_t task, int worker) {
       const Scratch s = Scratch::at(base + worker * worker_floats, call.head_dim);
@@ -153,14 +156,20 @@ void Attention::attend_row_blocks(const Call& call, MatView<float> out, MatView<
       const int64_t block = n_blocks - 1 - task / n_batch;
       const SlotRange rows = {block * kTaskRows, std::min(call.rows(), (block + 1) * kTaskRows)};
       const SlotRange seen = call.tiles_of(rows.begin / call.group, (rows.end - 1) / call.group);
-      start_rows(call, rows.end - rows.begin, s);
-      for (int64_t tile = seen.begin; tile < seen.end; ++tile) {
-        const float* k_tile = tile_at(head, tile);
-        attend_tile(kernels_, call, first_head + head, rows, tile, k_tile, k_tile + k_floats, s);
+      const int64_t n_rows = rows.end - rows.begin;
+      start_rows(call, matrix != nullptr ? kTaskRows : n_rows, s);
+      if (matrix != nullptr) {
+        attend_matrix_rows(*matrix, call, first_head + head, rows, seen, tile_at(head, seen.begin), s);
+      } else {
+        for (int64_t tile = seen.begin; tile < seen.end; ++tile) {
+          const float* k_tile = tile_at(head, tile);
+          attend_tile(kernels_, call, first_head + head, rows, tile, k_tile, k_tile + k_floats, s);
+        }
       }
-      for (int64_t r = 0; r < rows.end - rows.begin; ++r) {
-        write_row(call, first_head + head, rows.begin + r, s.out + r * call.padded, s.max[r],
-                  sum_lanes(s.sum + r * kSumLanes), out, lse);
+      for (int64_t r = 0; r < n_rows; ++r) {
+        const float* const numerators = matrix != nullptr ? matrix_numerators(call, r, s) : s.out + r * call.padded;
+        const float denominator = matrix != nullptr ? s.sum[r] : sum_lanes(s.sum + r * kSumLanes);
+        write_row(call, first_head + head, rows.begin + r, numerators, s.max[r], denominator, out, lse);
       }
     });
   }
@@ -186,8 +195,8 @@ void Attention::attend_splits(const Call& call, MatView<float> out, MatView<floa
     const int64_t end = std::min(tiles.end, (first_split + split + 1) * per_split);
     start_rows(call, n_rows, s);
     for (int64_t tile = begin; tile < end; ++tile) {
-      pack_key_tile(kernels_, ropes_, call, head, tile, s, s.k_tiles);
-      pack_value_tile(kernels_, call, head, tile, s, s.v_tile);
+      pack_key_tile(kernels_.pack_keys, ropes_, call, head, tile, s, s.k_tiles);
+      pack_value_tile(kernels_.pack_values, call, head, tile, s, s.v_tile);
       attend_tile(kernels_, call, head, {0, n_rows}, tile, s.k_tiles, s.v_tile, s);
     }
     for (int64_t r = 0; r < n_rows; ++r) {

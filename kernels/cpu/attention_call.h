@@ -8,6 +8,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/matrix_kernels.h"
 
 namespace reform::cpu {
 
@@ -53,9 +54,14 @@ struct Call {
   }
 };
 
+// Room for a packed tile, of either layout.
+inline int64_t k_tile_floats(int64_t head_dim) { return matrix_dim(head_dim) * kTileSlots; }
+inline int64_t v_tile_floats(int64_t head_dim) { return padded_dim(head_dim) * kTileSlots; }
+inline int64_t tile_floats(int64_t head_dim) { return k_tile_floats(head_dim) + v_tile_floats(head_dim); }
+
 // One worker's floats.
 struct Scratch {
-  float *pack, *cos, *sin, *logits, *k_tiles, *v_tile, *out, *max, *sum;
+  float *pack, *cos, *sin, *logits, *k_tiles, *v_tile, *out, *max, *sum, *queries;
 
   static int64_t floats(int64_t head_dim) { return layout(nullptr, head_dim, nullptr); }
   static Scratch at(float* base, int64_t head_dim) {
@@ -71,11 +77,12 @@ struct Scratch {
                              kTileSlots * padded,
                              kTileSlots * padded,
                              kMaxBlockRows * kTileSlots,
-                             kSumTiles * kTileSlots * padded,
+                             kSumTiles * k_tile_floats(head_dim),
                              kTileSlots * padded,
                              kTaskRows * padded,
                              kTaskRows,
-                             kTaskRows * kSumLanes};
+                             kTaskRows * kSumLanes,
+                             kTaskRows * matrix_dim(head_dim)};
     int64_t at = 0;
     float* parts[std::size(sizes)];
     for (size_t i = 0; i < std::size(sizes); ++i) {
@@ -83,20 +90,17 @@ struct Scratch {
       at += round_up(sizes[i], 16);
     }
     if (s != nullptr) {
-      *s = {parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], parts[6], parts[7], parts[8]};
+      *s = {parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], parts[6], parts[7], parts[8], parts[9]};
     }
     return at;
   }
 };
 
-inline int64_t k_tile_floats(int64_t head_dim) { return head_dim * kTileSlots; }
-inline int64_t v_tile_floats(int64_t head_dim) { return padded_dim(head_dim) * kTileSlots; }
-
 // Packs tile `tile` of a KV head's keys (rotated if the call asks for it) or values.
-void pack_key_tile(const CpuKernels& kernels, const RopeTable& ropes, const Call& call, int64_t kv_head, int64_t tile,
+using PackFn = void (*)(const PackArgs&);
+void pack_key_tile(PackFn pack, const RopeTable& ropes, const Call& call, int64_t kv_head, int64_t tile,
                    const Scratch& scratch, float* out);
-void pack_value_tile(const CpuKernels& kernels, const Call& call, int64_t kv_head, int64_t tile, const Scratch& scratch,
-                     float* out);
+void pack_value_tile(PackFn pack, const Call& call, int64_t kv_head, int64_t tile, const Scratch& scratch, float* out);
 
 // A KV head's biases of the slots of tile `tile`, as TileRows takes them. They are in `room`, or null if there are
 // none.
@@ -115,6 +119,8 @@ struct ColumnCall {
   MatView<const float> lse;
   std::span<const int32_t> query_rows;
   std::span<const float> weights;
+
+  float minus_lse(int64_t head, int64_t t) const { return float(-double(lse.row(head)[t]) * 1.4426950408889634); }
 };
 
 // Adds the column sums of `slots`: at most kSumTiles tiles, whole ones except at the cache's end.

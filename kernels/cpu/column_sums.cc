@@ -1,6 +1,7 @@
 // Accumulated attention. A task owns a range of slots and goes over all heads and chosen queries, so threads have no
 // sums to add up between them.
 #include "kernels/cpu/attention_call.h"
+#include "kernels/cpu/matrix_attention.h"
 
 namespace reform::cpu {
 namespace {
@@ -18,7 +19,7 @@ void add_head(const CpuKernels& kernels, const ColumnCall& columns, int64_t head
       const int64_t t = columns.query_rows[size_t(i0 + i)];
       seen[i] = call.visible(t);
       block.q[i] = call.query(t, head);
-      minus_lse[i] = float(-double(columns.lse.row(head)[t]) * 1.4426950408889634);
+      minus_lse[i] = columns.minus_lse(head, t);
     }
     for (int64_t begin = slots.begin; begin < slots.end; begin += kTileSlots) {
       bool any = false;
@@ -29,7 +30,7 @@ void add_head(const CpuKernels& kernels, const ColumnCall& columns, int64_t head
       }
       if (!any) continue;
       block.bias = biases[(begin - slots.begin) / kTileSlots];
-      block.k_tile = k_tiles + (begin - slots.begin) * call.head_dim;
+      block.k_tile = k_tiles + (begin - slots.begin) / kTileSlots * k_tile_floats(call.head_dim);
       kernels.column_sums(block, minus_lse, columns.weights.data() + i0, sums + (begin - slots.begin));
     }
   }
@@ -48,19 +49,27 @@ void sum_columns(const CpuKernels& kernels, const RopeTable& ropes, const Column
       call.args.window > 0 ? std::lower_bound(from, rows.end(), slots.end - offset - 1 + call.args.window) : rows.end();
   const int64_t first = from - rows.begin(), last = to - rows.begin();
   if (first == last) return;
+  // Few queries leave most of a matrix product empty.
+  const MatrixKernels* const matrix = last - first >= 16 ? kernels.matrix : nullptr;
+  const PackFn pack = matrix != nullptr ? matrix->pack_keys : kernels.pack_keys;
   double totals[kSumTiles * kTileSlots] = {};
   for (int64_t kv_head = 0; kv_head < call.n_kv_heads; ++kv_head) {
     float bias_room[kSumTiles][kTileSlots];
     const float* biases[kSumTiles];
     for (int64_t tile = 0; tile * kTileSlots < slots.end - slots.begin; ++tile) {
       biases[tile] = tile_bias(call, kv_head, slots.begin / kTileSlots + tile, bias_room[tile]);
-      pack_key_tile(kernels, ropes, call, kv_head, slots.begin / kTileSlots + tile, scratch,
+      pack_key_tile(pack, ropes, call, kv_head, slots.begin / kTileSlots + tile, scratch,
                     scratch.k_tiles + tile * k_tile_floats(call.head_dim));
     }
     for (int64_t g = 0; g < call.group; ++g) {
       // A head's sums are FP32 (at most n_tokens terms of one sign); the sums of the heads are double.
       float head_sums[kSumTiles * kTileSlots] = {};
-      add_head(kernels, columns, kv_head * call.group + g, slots, first, last, scratch.k_tiles, biases, head_sums);
+      const int64_t head = kv_head * call.group + g;
+      if (matrix != nullptr) {
+        add_matrix_head(*matrix, columns, head, slots, {first, last}, biases, scratch, head_sums);
+      } else {
+        add_head(kernels, columns, head, slots, first, last, scratch.k_tiles, biases, head_sums);
+      }
       for (int64_t i = 0; i < kSumTiles * kTileSlots; ++i) totals[i] += double(head_sums[i]);
     }
   }

@@ -60,6 +60,8 @@ struct ScoreArgs {
   int64_t n_query;
 };
 
+struct MatrixKernels;
+
 struct CpuKernels {
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, float* out);
   void (*silu_gate)(float* gate, const float* up, int64_t n);
@@ -84,6 +86,8 @@ struct CpuKernels {
   void (*score)(const ScoreArgs& args, float* scores);  // [n_rows]; raised to the block's maximum
   // The rows are one segment. best [n_heads, n_query], whose rows lie `stride` apart.
   void (*best_cosines)(const ScoreArgs& segment, int64_t stride, float* best);
+
+  const MatrixKernels* matrix = nullptr;  // instead of attend, for many rows, and of column_sums (matrix_kernels.h)
 };
 
 const CpuKernels& kernels_portable();

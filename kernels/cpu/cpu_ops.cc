@@ -9,6 +9,7 @@
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/attention_call.h"
 #include "kernels/cpu/matmul.h"
+#include "kernels/cpu/matrix_kernels.h"
 #include "kernels/cpu/merge.h"
 #include "kernels/cpu/slots.h"
 
@@ -17,6 +18,12 @@ namespace cpu {
 
 const CpuKernels& kernels_for(Isa isa) {
 #if defined(__x86_64__)
+  static const CpuKernels amx = [] {
+    CpuKernels kernels = kernels_avx512();
+    kernels.matrix = &kMatrixAmx;
+    return kernels;
+  }();
+  if (isa == Isa::kAmx) return amx;
   if (isa == Isa::kAvx512) return kernels_avx512();
   if (isa == Isa::kAvx2) return kernels_avx2();
 #endif

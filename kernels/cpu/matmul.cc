@@ -33,7 +33,7 @@ const Kernels& kernels([[maybe_unused]] Isa isa) {
                               .matvec = kMatVecAvx512,
                               .matvec_float = kFloatMatVecAvx512};
   if (isa == Isa::kAvx2) return avx2;
-  if (isa == Isa::kAvx512) return avx512;
+  if (isa >= Isa::kAvx512) return avx512;
 #endif
   return portable;
 }
@@ -58,7 +58,7 @@ void start_sums(const MatmulCall& call, int64_t token_begin, int64_t token_end, 
 int64_t matmul_workspace_bytes(Isa isa, int64_t max_tokens, int64_t max_cols, int n_threads) {
   if (isa == Isa::kRef) return 0;
   int64_t bytes = float_path_bytes(n_threads);
-  if (isa == Isa::kAvx512) bytes = std::max(bytes, int8_path_bytes(max_tokens, max_cols, n_threads));
+  if (isa >= Isa::kAvx512) bytes = std::max(bytes, int8_path_bytes(max_tokens, max_cols, n_threads));
   if (isa != Isa::kPortable) bytes = std::max(bytes, matvec_path_bytes(max_tokens, max_cols));
   return bytes;
 }

@@ -30,7 +30,7 @@ Status EngineOptions::validate() const {
     if (isa_supported(candidate)) return {};
     return {Code::kUnavailable, fmt::format("this machine has no {}; it runs up to {}", isa, name(best_isa()))};
   }
-  return {Code::kUsage, fmt::format("unknown isa '{}'; expected ref, portable, avx2 or avx512", isa)};
+  return {Code::kUsage, fmt::format("unknown isa '{}'; expected ref, portable, avx2, avx512 or amx", isa)};
 }
 
 Status StoreOptions::validate() const {

@@ -94,6 +94,14 @@ struct Problem {
   // error is head_dim * 2^-24 * P, plus the rounding of rotated keys (3 * 2^-24 * P). The errors of that many terms do
   // not all have one sign: a quarter.
   double logit_error() const { return double(shape.head_dim + 12) / 4 * 0x1p-24 * (largest_product() + largest_bias); }
+  // With pairs of BF16 (matrix_kernels.h): 2^-16 of each product for either factor's rounding and for the product of
+  // the low parts, which is left out. That is the ceiling, and these roundings are seldom near it: a sixth. The signs
+  // are independent, unless a few products are the whole sum.
+  double logit_error(Isa isa) const {
+    if (isa != Isa::kAmx) return logit_error();
+    const double per_product = shape.outlier_dims > 0 ? 0.5 : 2 / std::sqrt(double(shape.head_dim));
+    return logit_error() + largest_product() * 0x1p-16 * per_product;
+  }
   // With Q and rotated K rounded to F16: 2^-11 of each product. The signs are independent, unless a few products are
   // the whole sum.
   double half_logit_error() const {
@@ -126,8 +134,10 @@ inline Outcome attend(Ops& ops, const Problem& p, const AttentionArgs& args) {
 
 // Probabilities are off by at most twice the logits' error, exp2 by 2e-7, and the sums over kv_len slots by 2^-24 a
 // term. Values are normal variates, below 5.5 here.
-inline Tolerance output_tolerance(const Problem& p) {
-  return {5.5 * (2 * p.logit_error() + 1e-6 + double(p.shape.kv_len) / 4 * 0x1p-24), 0};
+// Pairs of BF16 round a probability and a value by 2^-15 and 2^-16, and leave out 2^-16 of their product: half of that.
+inline Tolerance output_tolerance(const Problem& p, Isa isa) {
+  const double of_pairs = isa == Isa::kAmx ? 0x1p-15 : 0;
+  return {5.5 * (2 * p.logit_error(isa) + 1e-6 + of_pairs + double(p.shape.kv_len) / 4 * 0x1p-24), 0};
 }
 
 }  // namespace reform::test

@@ -37,7 +37,7 @@ struct EngineOptions {
   // On the CPU, what the model made of the last prompts is kept in so much memory, within the cap: the same prompt
   // again needs no recompute. Given up where a call needs the room. 0: none is kept.
   int64_t prompt_cache_bytes = 0;
-  std::string isa;  // ref, portable, avx2, avx512; "" takes the best this machine runs
+  std::string isa;  // ref, portable, avx2, avx512, amx; "": the best this machine runs
   // Where the model runs. "" and cpu; in a build with CUDA also cuda:0, cuda:1, ..., and auto (a GPU if there is one).
   std::string device;
   // The options for GPUs below do nothing on the CPU; the log then says so.
