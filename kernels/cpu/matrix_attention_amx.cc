@@ -257,13 +257,17 @@ void column_sums(const MatrixBlock& block, const float* minus_lse, const float* 
     if (row % kPairRows == 0) fill_logits(block, row, logits);
     keep_awake();
     const Sight sight(block, row);
-    const bool masked = !sight.is_whole();
     const Vec minus = load(minus_lse + row), w = load(weight + row);
+    if (sight.is_whole() && block.bias == nullptr) {
+      for (int64_t s = 0; s < kTileSlots; ++s) {
+        store(sums + s * 16, fma(exp2(fma(load(x + s * 16), scale, minus)), w, load(sums + s * 16)));
+      }
+      continue;
+    }
     for (int64_t s = 0; s < kTileSlots; ++s) {
       Vec logit = load(x + s * 16);
       if (block.bias != nullptr) logit = logit + set1(block.bias[s]);
-      Vec p = exp2(fma(logit, scale, minus));
-      if (masked) p = sight.keep(p, s, zero());
+      const Vec p = sight.keep(exp2(fma(logit, scale, minus)), s, zero());
       store(sums + s * 16, fma(p, w, load(sums + s * 16)));
     }
   }
