@@ -2,7 +2,8 @@
 //
 // gflops (two products a query, key and dimension; one for column sums) and gbs (the cache read once) are of the best
 // iteration, per thread; share is gflops over the machine's measured FP32 peak, of_bf16 over what a plain loop of
-// vdpbf16ps reaches. Options beside Google Benchmark's: --tiny (smoke run), --threads=N.
+// vdpbf16ps (amx: tdpbf16ps, of which a product takes three) reaches. Options beside Google Benchmark's: --tiny (smoke
+// run), --threads=N.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
@@ -130,6 +131,8 @@ std::vector<Case> cases(bool tiny) {
   return {
       {4096, 8192, 2, 1, 64},               // long prompts: one KV head's share of qwen2.5-0.5b's work
       {4096, 8192, 2, 1, 64, true},         // ingest: keys rotated during the call
+      {4096, 8192, 3, 1, 64, true},         // smollm2's
+      {4096, 8192, 7, 1, 64, true},         // qwen2.5-coder-0.5b's
       {1024, 4096, 3, 1, 64},               // smollm2
       {1024, 4096, 6, 1, 128, true},        // qwen2.5-1.5b
       {1024, 4096, 4, 1, 256, false, 512},  // gemma3's local layers
@@ -142,9 +145,10 @@ std::vector<Case> cases(bool tiny) {
 }
 
 void add_cases(bool tiny, int n_threads) {
-  for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
-    if (!isa_supported(isa)) continue;
-    const Peaks peaks{peak_fp32_ops(isa), isa == Isa::kAvx512 ? peak_bf16_ops() : 0};
+  for (Isa isa : kIsas) {
+    if (isa == Isa::kRef || !isa_supported(isa)) continue;
+    const double bf16 = isa == Isa::kAmx ? peak_amx_ops() : isa == Isa::kAvx512 ? peak_bf16_ops() : 0;
+    const Peaks peaks{peak_fp32_ops(isa), bf16};
     fmt::print("{}: fp32 {:.0f} GFLOP/s, bf16 {:.0f} GFLOP/s, one thread\n", name(isa), peaks.fp32 / 1e9,
                peaks.bf16 / 1e9);
     for (bool column_sums : {false, true}) {

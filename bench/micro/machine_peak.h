@@ -10,6 +10,7 @@ namespace reform::bench {
 double peak_int8_ops(Isa isa);  // vpdpbusd; vpmaddubsw + vpmaddwd + vpaddd before AVX-512; 0 without either
 double peak_fp32_ops(Isa isa);  // fused multiply-adds; 0 for the portable code
 double peak_bf16_ops();         // vdpbf16ps; only where Isa::kAvx512 is supported
+double peak_amx_ops();          // tdpbf16ps; only where Isa::kAmx is supported
 // Bytes per second read from memory in one stream well past the caches.
 double peak_read_bytes();
 

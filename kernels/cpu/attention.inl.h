@@ -2,7 +2,7 @@
 //
 // Tiles are FP32 and not BF16 because vdpbf16ps does 32 products per cycle at best, as two FMA units do, and half of
 // that on Sapphire Rapids (measured: 114 GFLOP/s against 228). With FP32, logits of keys with large biases (Qwen2.5)
-// stay exact too.
+// stay exact too. matrix_kernels.h has another way.
 //
 // A row's result depends on its own tiles and never on the rows that share its block, so the division of rows among
 // threads cannot change it.
