@@ -1,27 +1,21 @@
 // OpenAI's routes: models, and texts that the model writes, whole or as a stream of server-sent events.
 #include <fmt/format.h>
 
-#include <chrono>
+#include <memory>
 #include <utility>
-#include <variant>
+#include <vector>
 
 #include "tools/serve/chat_answer.h"
 #include "tools/serve/chat_request.h"
-#include "tools/serve/http_error.h"
 #include "tools/serve/implicit_context.h"
+#include "tools/serve/job_response.h"
 #include "tools/serve/replies.h"
-#include "tools/serve/reply_job.h"
 #include "tools/serve/state.h"
 
 namespace reform::tool {
 namespace {
 
-using namespace std::chrono_literals;
-
 constexpr const char* kContextPrefix = "reform:";
-constexpr auto kPoll = 250ms;        // how soon a client that went away is noticed
-constexpr auto kFirstWait = 1500ms;  // an error within it has an HTTP status of its own, also in a stream
-constexpr auto kKeepAlive = 5s;      // the longest silence of a stream
 
 Json model_json(const std::string& id, int64_t created_unix_s) {
   return {{"id", id}, {"object", "model"}, {"created", created_unix_s}, {"owned_by", "reform"}};
@@ -53,94 +47,32 @@ Result<std::string> context_of(ServerState& state, const std::string& model) {
   return name;
 }
 
-// What came of it. Nobody but the server's end stops a job whose client is still there.
-Result<ReplyResult> outcome(Result<ReplyResult> result) {
-  const bool was_stopped =
-      result.ok() ? result.value().finish_reason == "cancelled" : result.status().code == Code::kCancelled;
-  if (was_stopped) return Status{Code::kCancelled, "the server is shutting down; ask again once it is back"};
-  return result;
+// Tells of an answer in the making, as events of its stream.
+ReplyListener listener_of(const ReplyHead& head, const Job::Tell& tell, const CancelToken& cancel) {
+  ReplyListener listener;
+  listener.on_progress = [&](const IngestProgress& progress) { tell(sse(progress_chunk(head, progress))); };
+  listener.on_sources = [&](const std::vector<Source>& sources) {
+    if (head.is_chat && !sources.empty()) tell(sse(annotations_chunk(head, sources)));
+  };
+  const auto tokens = std::make_shared<std::vector<AnswerToken>>();  // of the next piece, where they are wanted
+  listener.reply.on_text = [&, tokens](const std::string& text) {
+    tell(sse(text_chunk(head, text, std::exchange(*tokens, {}))));
+    return !cancel.cancelled();
+  };
+  listener.reply.on_token = [tokens](const AnswerToken& token) { tokens->push_back(token); };
+  listener.reply.on_reasoning = [&](const std::string& text) {
+    tell(sse(reasoning_chunk(head, text)));
+    return !cancel.cancelled();
+  };
+  return listener;
 }
 
-// An answer, and what must live as long: its place in the queue goes last.
-struct Answering {
-  ServerState& state;
-  const std::shared_ptr<Seats::Seat> seat;
-  const ChatRequest request;
-  const ReplyHead head;
-  ReplyJob job;
-  bool is_begun = false;
-  std::chrono::steady_clock::time_point last_write = std::chrono::steady_clock::now();
-
-  Answering(ServerState& s, std::shared_ptr<Seats::Seat> taken, ChatRequest asked, const std::string& context)
-      : state(s),
-        seat(std::move(taken)),
-        request(std::move(asked)),
-        head(new_reply_head(request.model, request.is_chat)),
-        job(
-            [this, context](const ReplyListener& listener, const CancelToken& cancel) {
-              auto result = answer_chat(state, request, context, listener, cancel);
-              if (result.ok()) state.metrics.count_answer(result.value().timings);
-              return result;
-            },
-            seat->cancel) {}
-};
-
-void send_whole(Answering& answering, httplib::Response& response) {
-  for (;;) {
-    auto event = answering.job.next(kPoll);
-    if (client_is_gone()) return;  // the job is stopped where it is taken apart
-    if (!event || !std::holds_alternative<Result<ReplyResult>>(*event)) continue;
-    const Result<ReplyResult> result = outcome(std::get<Result<ReplyResult>>(std::move(*event)));
-    if (!result.ok()) return send_error(response, result.status());
-    return send_json(response, 200, whole_reply(answering.head, result.value()));
-  }
-}
-
-std::string sse(const Json& json) { return "data: " + dump(json) + "\n\n"; }
-
-std::string sse_of(const Answering& a, const IngestProgress& progress) { return sse(progress_chunk(a.head, progress)); }
-
-std::string sse_of(const Answering& a, const std::vector<Source>& sources) {
-  return a.head.is_chat && !sources.empty() ? sse(annotations_chunk(a.head, sources)) : "";
-}
-
-std::string sse_of(const Answering& a, const TextPiece& piece) {
-  return sse(piece.is_reasoning ? reasoning_chunk(a.head, piece.text) : text_chunk(a.head, piece.text, piece.tokens));
-}
-
-std::string sse_of(const Answering& a, const Result<ReplyResult>& ended) {
-  const Result<ReplyResult> result = outcome(ended);
-  if (!result.ok()) return sse(error_body(result.status()));
-  std::string text = sse(last_chunk(a.head, result.value()));
-  if (a.request.with_usage) text += sse(usage_chunk(a.head, result.value()));
-  return text + "data: [DONE]\n\n";
-}
-
-// Writes what came next. False: the client is gone.
-bool stream_next(Answering& answering, httplib::DataSink& sink) {
-  std::string text;
-  if (!std::exchange(answering.is_begun, true) && answering.head.is_chat) text = sse(role_chunk(answering.head));
-  auto event = answering.job.next(kPoll);
-  // The server is about to close all connections: say why.
-  while (!event && answering.seat->cancel.cancelled()) event = answering.job.next(kPoll);
-  const auto now = std::chrono::steady_clock::now();
-  if (event) text += std::visit([&](const auto& of) { return sse_of(answering, of); }, *event);
-  if (text.empty() && now - answering.last_write > kKeepAlive) text = ": waiting\n\n";
-  if (text.empty()) return sink.is_writable();
-  answering.last_write = now;
-  if (!sink.write(text.data(), text.size())) return false;
-  if (event && std::holds_alternative<Result<ReplyResult>>(*event)) sink.done();
-  return true;
-}
-
-void send_stream(const std::shared_ptr<Answering>& answering, httplib::Response& response) {
-  answering->job.wait(kFirstWait);
-  if (const Status failed = answering->job.failed(); !failed.ok())
-    return send_error(response, outcome(failed).status());
-  response.set_header("Cache-Control", "no-cache");
-  response.set_header("X-Accel-Buffering", "no");  // a proxy passes each piece on
-  response.set_chunked_content_provider(
-      "text/event-stream", [answering](size_t, httplib::DataSink& sink) { return stream_next(*answering, sink); });
+// The end of a stream, or the whole answer.
+std::string ending(const ChatRequest& request, const ReplyHead& head, const ReplyResult& result) {
+  if (!request.streams) return dump(whole_reply(head, result)) + "\n";
+  std::string text = sse(last_chunk(head, result));
+  if (request.with_usage) text += sse(usage_chunk(head, result));
+  return text + kLastEvent;
 }
 
 void answer(ServerState& state, ParsedChat parsed, std::shared_ptr<Seats::Seat> seat, httplib::Response& response) {
@@ -151,8 +83,18 @@ void answer(ServerState& state, ParsedChat parsed, std::shared_ptr<Seats::Seat> 
   if (!context.value().empty() && !request.is_chat)
     return send_error(response, 400, "contexts answer chat completions only: POST /v1/chat/completions", "usage",
                       "model");
-  const auto answering = std::make_shared<Answering>(state, std::move(seat), std::move(request), context.value());
-  answering->request.streams ? send_stream(answering, response) : send_whole(*answering, response);
+  const ReplyHead head = new_reply_head(request.model, request.is_chat);
+  const bool streams = request.streams;
+  Job::Run run = [&state, head, context = context.value(), request = std::move(request)](
+                     const Job::Tell& tell, const CancelToken& cancel) -> Result<std::string> {
+    const auto result = answer_chat(state, request, context, listener_of(head, tell, cancel), cancel);
+    if (!result.ok()) return result.status();
+    state.metrics.count_answer(result.value().timings);
+    if (result.value().finish_reason == "cancelled") return Status{Code::kCancelled, "stopped"};
+    return ending(request, head, result.value());
+  };
+  if (!streams) return send_whole(*seat, std::move(run), response);
+  send_stream(std::move(seat), std::move(run), head.is_chat ? sse(role_chunk(head)) : "", response);
 }
 
 void parse_and_answer(ServerState& state, const httplib::Request& request, httplib::Response& response,
