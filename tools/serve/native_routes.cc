@@ -19,12 +19,6 @@ struct Question {
   std::string text;
 };
 
-// Others' prompts are nobody's to read.
-Status check_may_name(const std::string& context) {
-  if (!is_implicit_name(context)) return {};
-  return {Code::kNotFound, "there is no context '" + context + "'"};
-}
-
 void read_question(Fields& fields, GatherOptions& gather, Question& question) {
   fields.read("contexts", question.contexts);
   if (fields.ok() && question.contexts.empty()) fields.fail("contexts", "expected a name or a list of names");

@@ -6,14 +6,17 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstring>
+#include <iterator>
+#include <limits>
 #include <optional>
 #include <regex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "tools/serve/connection.h"
 #include "tools/serve/http_error.h"
@@ -30,10 +33,17 @@ constexpr int kBacklog = 512;
 constexpr std::chrono::milliseconds kEndPoll{20};
 constexpr int kMostEndPolls = 250;
 
+enum class Body {
+  kNone,
+  kJson,    // the library reads it
+  kUpload,  // the route reads it, as body_source() gives it
+};
+
 struct Endpoint {
   std::string_view method;
-  const char* path;  // a regex
+  const char* path;  // a regex; the first that fits counts
   Route* route;
+  Body body = Body::kNone;
 };
 
 constexpr Endpoint kEndpoints[] = {
@@ -43,22 +53,44 @@ constexpr Endpoint kEndpoints[] = {
     {"GET", "/openapi\\.json", openapi},
     {"GET", "/v1/models", list_models},
     {"GET", "/v1/models/(.+)", show_model},
-    {"POST", "/v1/chat/completions", chat_completion},
-    {"POST", "/v1/completions", completion},
+    {"POST", "/v1/chat/completions", chat_completion, Body::kJson},
+    {"POST", "/v1/completions", completion, Body::kJson},
     {"GET", "/contexts", list_contexts},
     {"GET", "/contexts/(.+)", show_context},
-    {"POST", "/tokenize", tokenize_text},
-    {"POST", "/ask", ask_contexts},
-    {"POST", "/search", search_contexts},
+    {"POST", "/tokenize", tokenize_text, Body::kJson},
+    {"POST", "/ask", ask_contexts, Body::kJson},
+    {"POST", "/search", search_contexts, Body::kJson},
 };
 
-std::string pattern_of(const std::string& path) {
-  for (const Endpoint& e : kEndpoints)
-    if (std::regex_match(path, std::regex(e.path))) return e.path;
-  return "other";
+const Endpoint* find_endpoint(const httplib::Request& request) {
+  if (request.path.size() > kMostPathBytes) return nullptr;
+  static const std::vector<std::regex> forms = [] {
+    std::vector<std::regex> all;
+    for (const Endpoint& e : kEndpoints) all.emplace_back(e.path);
+    return all;
+  }();
+  for (size_t i = 0; i < std::size(kEndpoints); ++i)
+    if (kEndpoints[i].method == request.method && std::regex_match(request.path, forms[i])) return &kEndpoints[i];
+  return nullptr;
 }
 
-thread_local const Connection* t_connection = nullptr;  // that this thread serves
+std::string pattern_of(const httplib::Request& request) {
+  const Endpoint* endpoint = find_endpoint(request);
+  return endpoint == nullptr ? "other" : endpoint->path;
+}
+
+// kUsage: it says none, or what is no number.
+Result<int64_t> content_length(const httplib::Request& request) {
+  const std::string length = request.get_header_value("Content-Length");
+  int64_t n = 0;
+  const auto end = std::from_chars(length.data(), length.data() + length.size(), n);
+  if (length.empty() || end.ptr != length.data() + length.size() || n < 0)
+    return Status{Code::kUsage, "Content-Length is no number"};
+  if (end.ec == std::errc::result_out_of_range) return std::numeric_limits<int64_t>::max();
+  return n;
+}
+
+thread_local Connection* t_connection = nullptr;  // that this thread serves
 
 class HttpServer : public httplib::Server {
  public:
@@ -68,7 +100,7 @@ class HttpServer : public httplib::Server {
  private:
   // The library's own connections take headers of any length, and serve what follows a request that was refused.
   bool process_and_close_socket(socket_t socket) override {
-    Connection connection(socket, {.head_bytes = kMostHeadBytes, .body_bytes = kMostBodyBytes});
+    Connection connection(socket, {.head_bytes = kMostHeadBytes});
     t_connection = &connection;
     bool done = false, is_closed = true;
     try {
@@ -86,7 +118,7 @@ void explain(const httplib::Request& request, httplib::Response& response) {
   if (response.status == 404) {
     std::string methods;
     for (const Endpoint& e : kEndpoints) {
-      if (std::regex_match(request.path, std::regex(e.path)))
+      if (std::regex_match(request.path, std::regex(e.path)) && methods.find(e.method) == methods.npos)
         methods += (methods.empty() ? "" : ", ") + std::string(e.method);
     }
     if (methods.empty())
@@ -94,9 +126,6 @@ void explain(const httplib::Request& request, httplib::Response& response) {
     response.set_header("Allow", methods);
     return send_error(response, 405, fmt::format("this path takes {} only", methods), "usage");
   }
-  if (response.status == 413)
-    return send_error(response, 413, fmt::format("the body has over {} bytes, which is the most", kMostBodyBytes),
-                      "usage");
   send_error(response, response.status, "the request is not understood", response.status < 500 ? "usage" : "internal");
 }
 
@@ -137,16 +166,27 @@ struct Server::Impl {
   }
 
   // What the library would take without a limit, or answer in part.
-  static std::optional<Refusal> refused_form(const httplib::Request& request) {
+  std::optional<Refusal> refused_form(const httplib::Request& request) const {
     if (request.has_header("Content-Encoding")) return Refusal{415, "compressed bodies are not taken"};
-    if (request.has_header("Transfer-Encoding")) return Refusal{411, "the body's length must be said: Content-Length"};
     if (request.path.size() > kMostPathBytes) return Refusal{414, "the path is too long"};
-    const std::string length = request.get_header_value("Content-Length");
-    if (!std::ranges::all_of(length, [](unsigned char c) { return std::isdigit(c) != 0; }))
-      return Refusal{400, "Content-Length is no number"};
-    if (length.size() > 12 || (!length.empty() && std::stoll(length) > kMostBodyBytes))
-      return Refusal{413, fmt::format("the body has over {} bytes, which is the most", kMostBodyBytes)};
-    return std::nullopt;
+    const Endpoint* endpoint = find_endpoint(request);
+    const Body body = endpoint == nullptr ? Body::kNone : endpoint->body;
+    const bool has_length = request.has_header("Content-Length");
+    if (request.has_header("Transfer-Encoding") || (body != Body::kNone && !has_length))
+      return Refusal{411, "the body's length must be said: Content-Length"};
+    const auto length = has_length ? content_length(request) : int64_t{0};
+    if (!length.ok()) return Refusal{400, length.status().message};
+    const int64_t most = body == Body::kUpload ? state.options.max_upload_bytes : kMostBodyBytes;
+    if (length.value() <= most) return std::nullopt;
+    return Refusal{413, fmt::format("the body has over {} bytes, which is the most{}", most,
+                                    body == Body::kUpload ? " (--max-upload)" : "")};
+  }
+
+  static void expect_body(const httplib::Request& request) {
+    const Endpoint* endpoint = find_endpoint(request);
+    const auto length = content_length(request);
+    if (t_connection == nullptr || !length.ok()) return;
+    t_connection->expect_body(length.value(), endpoint != nullptr && endpoint->body == Body::kUpload);
   }
 
   void add_routes() {
@@ -154,7 +194,13 @@ struct Server::Impl {
       const auto handler = [this, route = e.route](const httplib::Request& request, httplib::Response& response) {
         route(state, request, response);
       };
-      e.method == "GET" ? http.Get(e.path, handler) : http.Post(e.path, handler);
+      // The library reads the body of a request whose handler has no reader, until the connection ends if it must.
+      const auto unread = [handler](const httplib::Request& request, httplib::Response& response,
+                                    const httplib::ContentReader&) { handler(request, response); };
+      if (e.method == "GET") http.Get(e.path, handler);
+      if (e.method == "PUT") http.Put(e.path, unread);
+      if (e.method == "DELETE") http.Delete(e.path, unread);
+      if (e.method == "POST") e.body == Body::kJson ? http.Post(e.path, handler) : http.Post(e.path, unread);
     }
   }
 
@@ -164,7 +210,14 @@ struct Server::Impl {
     };
     http.set_payload_max_length(size_t(kMostBodyBytes));
     http.set_tcp_nodelay(true);
-    http.set_pre_routing_handler([this](const auto& request, auto& response) { return admit(request, response); });
+    http.set_pre_routing_handler([this](const auto& request, auto& response) {
+      expect_body(request);
+      return admit(request, response);
+    });
+    // A client that asks before it sends a large body is told here.
+    http.set_expect_100_continue_handler([this](const httplib::Request& request, httplib::Response& response) {
+      return admit(request, response) == httplib::Server::HandlerResponse::Handled ? response.status : 100;
+    });
     http.set_error_handler(
         [](const httplib::Request& request, httplib::Response& response) { explain(request, response); });
     http.set_exception_handler(
@@ -176,12 +229,18 @@ struct Server::Impl {
           }
         });
     http.set_logger([this](const httplib::Request& request, const httplib::Response& response) {
-      state.metrics.count_request(pattern_of(request.path), response.status);
+      state.metrics.count_request(pattern_of(request), response.status);
       state.options.log(fmt::format("{} {} {}", request.method, quote(request.path, 100), response.status));
     });
     add_routes();
   }
 };
+
+ArchiveSource body_source(const Seats::Seat& place) {
+  return [connection = t_connection, &place](char* bytes, size_t size) {
+    return connection->read_body(bytes, size, place.cancel);
+  };
+}
 
 bool client_is_gone() { return t_connection != nullptr && t_connection->client_is_gone(); }
 
@@ -208,8 +267,11 @@ Status Server::run() {
 }
 
 void Server::stop() {
-  impl_->state.seats.stop_all();
-  for (int i = 0; i < kMostEndPolls && impl_->state.seats.n_taken() > 0; ++i) std::this_thread::sleep_for(kEndPoll);
+  ServerState& state = impl_->state;
+  state.uploads.stop_all();
+  state.seats.stop_all();
+  const auto is_busy = [&] { return state.seats.n_taken() + state.uploads.n_taken() > 0; };
+  for (int i = 0; i < kMostEndPolls && is_busy(); ++i) std::this_thread::sleep_for(kEndPoll);
   impl_->http.stop();
   std::this_thread::sleep_for(kEndPoll);
 }

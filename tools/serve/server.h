@@ -20,6 +20,7 @@ struct ServerOptions {
   AccessRules access;
   int64_t max_implicit_bytes = int64_t{4} << 30;  // of the contexts of long prompts; 0: none are made
   int n_seats = 32;                               // answers that are made or waited for; one more is told to come back
+  int64_t max_upload_bytes = int64_t{1} << 30;    // of a body that holds texts or an archive
   std::string model_id;                           // what clients call the bare model
   std::function<void(const std::string& line)> log = [](const std::string&) {};  // from any thread
 };

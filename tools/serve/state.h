@@ -2,6 +2,7 @@
 #pragma once
 
 #include <httplib.h>
+#include <reform/archive.h>
 #include <reform/engine.h>
 #include <reform/store.h>
 
@@ -25,9 +26,11 @@ struct ServerState {
   const ServerOptions options;
   Seats seats;
   Metrics metrics;
+  Seats uploads;  // of texts and archives that are read, or wait on the disk until they are
 
   ServerState(Engine& e, Store& s, ServerOptions o)
-      : engine(e), store(s), options(std::move(o)), seats(options.n_seats) {}
+      : engine(e), store(s), options(std::move(o)), seats(options.n_seats), uploads(kMostUploads) {}
+  static constexpr int kMostUploads = 8;
 };
 
 using Route = void(ServerState& state, const httplib::Request& request, httplib::Response& response);
@@ -36,6 +39,18 @@ void send_json(httplib::Response& response, int http_status, const Json& json);
 void send_error(httplib::Response& response, int http_status, const std::string& message, const std::string& code_name,
                 const std::string& param = "");
 void send_error(httplib::Response& response, const Status& status, const std::string& param = "");
+
+// nullptr: all are taken, and the response says so.
+std::shared_ptr<Seats::Seat> take_seat(ServerState& state, httplib::Response& response);
+
+// The same for uploads.
+std::shared_ptr<Seats::Seat> take_upload_place(ServerState& state, httplib::Response& response);
+
+// Others' prompts are nobody's to read or to change.
+Status check_may_name(const std::string& context);
+// Whether a page of another site may have had it sent without asking first, as it may have a form sent; then it is
+// refused, and the response says so.
+bool refuse_form(const httplib::Request& request, httplib::Response& response);
 
 // A request that has a seat.
 struct SeatedRequest {
@@ -47,8 +62,10 @@ struct SeatedRequest {
 std::optional<SeatedRequest> take_request(ServerState& state, const httplib::Request& request,
                                           httplib::Response& response);
 
-// Of the request that this thread answers (server.cc).
+// Of the request that this thread answers (server.cc). The body is an upload's; kUsage: it broke off. kCancelled: the
+// place was told to stop.
 bool client_is_gone();
+ArchiveSource body_source(const Seats::Seat& place);
 
 // OpenAI's (chat_routes.cc).
 Route list_models, show_model, chat_completion, completion;
