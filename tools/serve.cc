@@ -36,7 +36,7 @@ struct ServeFlags {
   std::string store_dir, key_file;
   ServerOptions server;
   int64_t port = 8420, n_seats = 32;
-  std::string implicit_contexts = "4GiB", prompt_cache = "512MiB";
+  std::string implicit_contexts = "4GiB", prompt_cache = "512MiB", max_upload = "1GiB";
 };
 
 Status read_keys(const ServeFlags& flags, AccessRules& access) {
@@ -106,6 +106,9 @@ Status run_serve(const ServeFlags& flags, Output& out) {
   if (!prompt_bytes.ok()) return prompt_bytes.status();
   EngineOptions engine_options = flags.engine.options;
   engine_options.prompt_cache_bytes = prompt_bytes.value();
+  const auto upload_bytes = parse_size(flags.max_upload);
+  if (!upload_bytes.ok()) return {Code::kUsage, "--max-upload: " + upload_bytes.status().message};
+  options.max_upload_bytes = upload_bytes.value();
   options.model_id = std::filesystem::path(flags.engine.model).stem().string();
   options.log = [&out](const std::string& line) { out.progress().remark(line); };
   const std::string model_id = options.model_id;
@@ -169,6 +172,10 @@ void add_serve(CLI::App& app, Invocation& invocation) {
   verb->add_option("--prompt-cache", flags->prompt_cache,
                    "Memory for prompts that may come again, 512MiB by default; off: none is kept")
       ->type_name("SIZE")
+      ->group(group);
+  verb->add_option("--max-upload", flags->max_upload, "Size of a body that holds texts or an archive, at most")
+      ->type_name("SIZE")
+      ->default_str(flags->max_upload)
       ->group(group);
   add_number(*verb, "--queue", flags->n_seats, kQueues, "Answers that are made or waited for, at most")
       ->type_name("N")

@@ -25,12 +25,12 @@ int http_status(Code code) {
       return 200;
     case Code::kUsage:
     case Code::kBadText:
-    case Code::kExists:
     case Code::kWrongModel:
     case Code::kUnavailable:
       return 400;
     case Code::kNotFound:
       return 404;
+    case Code::kExists:
     case Code::kBusy:
       return 409;
     case Code::kMemoryCap:

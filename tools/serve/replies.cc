@@ -187,14 +187,17 @@ Json annotations_chunk(const ReplyHead& head, const std::vector<Source>& sources
   return delta_chunk(head, "annotations", annotations_json(sources));
 }
 
+Json progress_json(const IngestProgress& progress) {
+  return {{"phase", progress.phase},
+          {"tokens_done", progress.tokens_done},
+          {"tokens_total", progress.tokens_total},
+          {"eta_s", progress.eta_s < 0 ? Json() : Json(progress.eta_s)}};
+}
+
 // Clients that do not know it see an empty delta.
 Json progress_chunk(const ReplyHead& head, const IngestProgress& progress) {
   Json json = chunk(head, head.is_chat ? Json{{"delta", Json::object()}} : Json{{"text", ""}});
-  json["reform"] = {{"progress",
-                     {{"phase", progress.phase},
-                      {"tokens_done", progress.tokens_done},
-                      {"tokens_total", progress.tokens_total},
-                      {"eta_s", progress.eta_s < 0 ? Json() : Json(progress.eta_s)}}}};
+  json["reform"] = {{"progress", progress_json(progress)}};
   return json;
 }
 

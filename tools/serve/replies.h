@@ -38,6 +38,8 @@ ReplyHead new_reply_head(const std::string& model, bool is_chat);
 Json annotations_json(const std::vector<Source>& sources);
 Json whole_reply(const ReplyHead& head, const ReplyResult& result);
 
+Json progress_json(const IngestProgress& progress);
+
 // Chunks of a stream.
 Json role_chunk(const ReplyHead& head);
 Json text_chunk(const ReplyHead& head, const std::string& piece, const std::vector<AnswerToken>& tokens);

@@ -71,5 +71,8 @@ ArchiveSource body_source(const Seats::Seat& place);
 Route list_models, show_model, chat_completion, completion;
 // Ours (native_routes.cc).
 Route health, ready, openapi, metrics, tokenize_text, list_contexts, show_context, ask_contexts, search_contexts;
+// Those that change a context (context_routes.cc), and its archive (archive_routes.cc).
+Route ingest_context, remove_context, pin_context, unpin_context, verify_context;
+Route export_archive, import_archive;
 
 }  // namespace reform::tool
