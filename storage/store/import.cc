@@ -29,8 +29,8 @@ Result<FileLock> make_imported(const StoreDirectory& dir, const DatabaseShare& s
              StoredContext::open(dir.trash_dir(id), std::move(lock), Database::Mode::kWrite, share, std::move(claim)));
   TRY(restore_archive(archive.in, manifest, context, progress));
   TRY_ASSIGN(const auto writer, StoredWriter::create(std::move(context)));
-  if (archive.check) TRY(archive.check(*writer));
   TRY(writer->finish(manifest.state.sources, manifest.state.progress, /*dropped=*/{}));
+  if (archive.check) TRY(archive.check(*writer));
   return writer->release_lock();
 }
 

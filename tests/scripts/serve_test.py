@@ -236,7 +236,7 @@ class ServeTest(unittest.TestCase):
         self.assertEqual((status, said["openapi"][:3]), (200, "3.1"))
         for path, methods in said["paths"].items():
             for method in methods:
-                got, _, _ = self.call(method.upper(), re.sub(r"\{[^}]*\}", "tale", path), "{}" if method in ("post", "put") else None)
+                got, _, _ = self.call(method.upper(), re.sub(r"\{[^}]*\}", "nobody", path), "{}" if method in ("post", "put") else None)
                 self.assertNotIn(got, (405, 500, 501), (method, path))
             wrong = self.call("PATCH", re.sub(r"\{[^}]*\}", "tale", path), "{}")
             self.assertEqual(wrong[0], 405, path)
@@ -304,6 +304,12 @@ class ServeTest(unittest.TestCase):
         files = {(a["passage"]["context"], Path(a["passage"]["file"]).name) for a in said["choices"][0]["message"]["annotations"]}
         self.assertLessEqual(files, {("tale", "tale.txt"), (said["reform"]["context"], "messages[0]")})
         self.assertTrue(files)
+
+    def test_what_is_not_there_is_said_without_what_is(self):
+        for method, path, body in (("GET", "/contexts/none", None), ("POST", "/search", {"contexts": ["tale", "none"], "question": "q"}),
+                                   ("DELETE", "/contexts/none", None), ("POST", "/v1/chat/completions", chat("reform:none"))):
+            status, said, _ = self.call(method, path, body)
+            self.assertEqual((status, said["error"]["message"]), (404, 'no context "none"; GET /contexts lists what there is'), path)
 
     def test_errors_name_the_field(self):
         for body, status, param in ((chat("nope"), 404, "model"), (chat("reform:nope"), 404, "model"), (chat(n=2), 400, "n"),

@@ -1,5 +1,7 @@
 #include "tools/serve/http_error.h"
 
+#include <string>
+
 namespace reform::tool {
 namespace {
 
@@ -55,8 +57,15 @@ Json error_body(int http_status, const std::string& message, const std::string& 
             {"code", code_name}}}};
 }
 
+// The store names its folder and all of its contexts, which are nobody's to read here.
+std::string told(const Status& status) {
+  const size_t end = status.message.find("\" in ");
+  if (status.code != Code::kNotFound || end == std::string::npos) return status.message;
+  return status.message.substr(0, end + 1) + "; GET /contexts lists what there is";
+}
+
 Json error_body(const Status& status) {
-  return error_body(http_status(status.code), status.message, code_name(status.code));
+  return error_body(http_status(status.code), told(status), code_name(status.code));
 }
 
 }  // namespace reform::tool

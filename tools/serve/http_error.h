@@ -13,6 +13,7 @@ int http_status(Code code);
 // `param`: the field that is wrong; "": none.
 Json error_body(int http_status, const std::string& message, const std::string& code_name,
                 const std::string& param = "");
+std::string told(const Status& status);  // its message, as clients may see it
 Json error_body(const Status& status);
 
 }  // namespace reform::tool

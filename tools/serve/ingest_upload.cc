@@ -102,6 +102,7 @@ Result<std::string> ingest_upload(ServerState& state, const std::string& name, c
   if (result.status().code == Code::kExists && options.on_existing != IngestOptions::OnExisting::kRefuse)
     result = read();
   if (!result.ok()) return result.status();
+  state.metrics.count_read_tokens(result.value().tokens_run);
   const Json object = with_header("ingest", ingest_fields(result.value(), {}));
   return upload.request.streams ? sse(object) + kLastEvent : dump(object) + "\n";
 }

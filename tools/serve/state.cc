@@ -19,7 +19,7 @@ void send_error(httplib::Response& response, int http_status, const std::string&
 }
 
 void send_error(httplib::Response& response, const Status& status, const std::string& param) {
-  send_error(response, http_status(status.code), status.message, code_name(status.code), param);
+  send_error(response, http_status(status.code), told(status), code_name(status.code), param);
 }
 
 std::shared_ptr<Seats::Seat> take_seat(ServerState& state, httplib::Response& response) {
