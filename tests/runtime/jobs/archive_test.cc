@@ -220,7 +220,8 @@ TEST_CASE("import: texts of the runtime's that it cannot read are refused", "[ru
 
 TEST_CASE("import: a list of files that does not cover the text is refused, and verify finds one", "[runtime]") {
   IngestBench bench;
-  REQUIRE(bench.ingest("three", {made_text(1, 700), made_text(4, 200), made_text(2, 300)}, IngestBench::options("h2o")).ok());
+  REQUIRE(bench.ingest("three", {made_text(1, 700), made_text(4, 200), made_text(2, 300)}, IngestBench::options("h2o"))
+              .ok());
   using nlohmann::json;
   const auto forged = [&](const std::function<void(json&)>& change) {
     std::string bytes;

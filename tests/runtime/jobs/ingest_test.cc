@@ -241,11 +241,6 @@ TEST_CASE("a setting asked for that the context does not have is said, with both
     CHECK(all.find(part) != std::string::npos);
   CHECK(all.find("heads ") != std::string::npos);
   CHECK(all.find("cache_tokens") == std::string::npos);
-  HeadSet alike{.heads = kept.heads, .maps = kept.maps};
-  options.policy = "recent", options.chunk_tokens = 64, options.full_depth = options.pages = false;
-  CHECK(kept_settings(options, &alike, kept) == "");
-  alike.maps.length_weight += 1;
-  CHECK(kept_settings(options, &alike, kept) == "the maps that weigh its heads, not those given");
   options.chosen = {};
   CHECK(kept_settings(options, nullptr, kept) == "");  // left at its default, whatever that is
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/jobs/kept_settings.h"
 #include "runtime/jobs/methods/methods.h"
 #include "runtime/jobs/settings.h"
 #include "runtime/jobs/store_impl.h"
@@ -171,6 +172,11 @@ TEST_CASE("replace: what was begun with other maps of the same heads is begun an
   REQUIRE(made.ok());
   CHECK(made.value().settings_json.find("0.9") != std::string::npos);
   CHECK(made.value().settings_json.find("0.7") == std::string::npos);
+  const ContextSettings kept = take(parse_settings(made.value().settings_json, "a"));
+  HeadSet given{.heads = kept.heads, .maps = kept.maps};
+  CHECK(kept_settings(options, &given, kept) == "");
+  given.maps.length_weight += 1;
+  CHECK(kept_settings(options, &given, kept) == "the maps that weigh its heads, not those given");
 }
 
 TEST_CASE("late gather: a second round finds what the first does not", "[runtime][late]") {
