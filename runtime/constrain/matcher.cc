@@ -9,7 +9,7 @@ namespace reform {
 namespace {
 
 // A text nested deeper ends here: so deep, a value says nothing more.
-constexpr size_t kMostDepth = 512;
+constexpr size_t kMostPlaces = 512;
 
 }  // namespace
 
@@ -30,7 +30,7 @@ void Matcher::expand(Stack stack, Stacks& out) const {
   if (stack.empty()) return out.push_back(std::move(stack));
   const Grammar::Element next = sequence(stack.back())[size_t(stack.back().index)];
   if (!next.is_rule) return out.push_back(std::move(stack));
-  if (stack.size() > kMostDepth) return;
+  if (stack.size() > kMostPlaces) return;
   ++stack.back().index;
   if (size_t(stack.back().index) == sequence(stack.back()).size()) stack.pop_back();
   for (size_t i = 0; i < grammar_->rules[size_t(next.index)].size(); ++i) {

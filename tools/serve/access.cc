@@ -6,16 +6,12 @@
 #include <algorithm>
 #include <cctype>
 
+#include "tools/serve/header_value.h"
+
 namespace reform::tool {
 namespace {
 
 constexpr size_t kLeastKeyBytes = 16;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](unsigned char c) { return char(std::tolower(c)); });
-  return out;
-}
 
 // "localhost:8420" -> "localhost", "[::1]:8420" -> "::1"
 std::string without_port(std::string_view host) {

@@ -6,7 +6,7 @@
 namespace reform::tool {
 namespace {
 
-std::string_view trimmed(std::string_view text) {
+std::string_view without_spaces(std::string_view text) {
   const size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
   return text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
 }
@@ -35,12 +35,12 @@ std::string lower(std::string_view text) {
 HeaderValue header_value(std::string_view rest) {
   HeaderValue header;
   const size_t value_end = std::min(rest.find(';'), rest.size());
-  header.value = lower(trimmed(rest.substr(0, value_end)));
+  header.value = lower(without_spaces(rest.substr(0, value_end)));
   rest.remove_prefix(value_end);
   while (!rest.empty()) {
     rest.remove_prefix(std::min(rest.find_first_not_of("; \t"), rest.size()));
     const size_t end = std::min({rest.find('='), rest.find(';'), rest.size()});
-    const std::string name = lower(trimmed(rest.substr(0, end)));
+    const std::string name = lower(without_spaces(rest.substr(0, end)));
     const bool has_value = end < rest.size() && rest[end] == '=';
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (!has_value) continue;
@@ -50,7 +50,7 @@ HeaderValue header_value(std::string_view rest) {
       continue;
     }
     const size_t parameter_end = std::min(rest.find(';'), rest.size());
-    header.parameters.emplace(name, trimmed(rest.substr(0, parameter_end)));
+    header.parameters.emplace(name, without_spaces(rest.substr(0, parameter_end)));
     rest.remove_prefix(parameter_end);
   }
   return header;

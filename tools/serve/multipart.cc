@@ -12,7 +12,7 @@ namespace reform::tool {
 namespace {
 
 constexpr size_t kMostBoundaryBytes = 70;  // RFC 2046
-constexpr size_t kMostHeadBytes = 8 << 10;
+constexpr size_t kMostPartHeadBytes = 8 << 10;
 constexpr size_t kMostPadding = 64;
 
 Status broken(const std::string& what) { return {Code::kUsage, "the multipart body is broken: " + what}; }
@@ -133,7 +133,7 @@ Result<bool> MultipartReader::take_head() {
   const std::string_view rest = waiting();
   if (rest.starts_with("\r\n")) return broken("a part has no name");
   const size_t end = rest.find("\r\n\r\n");
-  if (std::min(end, rest.size()) > kMostHeadBytes) return broken("the head of a part is too long");
+  if (std::min(end, rest.size()) > kMostPartHeadBytes) return broken("the head of a part is too long");
   if (end == rest.npos) return false;
   const auto head = head_of(rest.substr(0, end));
   if (!head.ok()) return head.status();

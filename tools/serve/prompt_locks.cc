@@ -5,7 +5,7 @@
 namespace reform::tool {
 namespace {
 
-constexpr std::chrono::milliseconds kCancelPoll{100};
+constexpr std::chrono::milliseconds kLockPoll{100};
 
 }  // namespace
 
@@ -13,7 +13,7 @@ std::optional<PromptLocks::Lock> PromptLocks::take(const std::string& key, const
   std::unique_lock lock(mutex_);
   while (held_[key].is_looked_for) {
     if (cancel.cancelled()) return std::nullopt;
-    freed_.wait_for(lock, kCancelPoll);
+    freed_.wait_for(lock, kLockPoll);
   }
   held_[key].is_looked_for = true;
   return Lock(this, key);
@@ -21,7 +21,7 @@ std::optional<PromptLocks::Lock> PromptLocks::take(const std::string& key, const
 
 bool PromptLocks::Lock::wait_until_unasked(const CancelToken& cancel) {
   std::unique_lock lock(locks_->mutex_);
-  while (locks_->held_[key_].n_asking > 0 && !cancel.cancelled()) locks_->freed_.wait_for(lock, kCancelPoll);
+  while (locks_->held_[key_].n_asking > 0 && !cancel.cancelled()) locks_->freed_.wait_for(lock, kLockPoll);
   return !cancel.cancelled();
 }
 

@@ -5,7 +5,7 @@
 namespace reform::tool {
 namespace {
 
-constexpr const char* kSpace = " \t\r\n";
+constexpr const char* kJsonSpace = " \t\r\n";
 
 // Behind the string that begins at `at`.
 size_t end_of_string(std::string_view text, size_t at) {
@@ -31,7 +31,7 @@ std::string_view raw_member(std::string_view object, std::string_view name) {
   std::string_view found;
   size_t at = object.find('{');
   while (at < object.size() && object[at] != '}') {
-    const size_t key = object.find_first_not_of(kSpace, at + 1);
+    const size_t key = object.find_first_not_of(kJsonSpace, at + 1);
     if (key >= object.size() || object[key] != '"') break;
     const size_t key_end = end_of_string(object, key);
     const size_t value = object.find(':', key_end);

@@ -17,7 +17,7 @@
 namespace reform::tool {
 namespace {
 
-constexpr size_t kBufferBytes = 64 << 10;
+constexpr size_t kSpoolBufferBytes = 64 << 10;
 
 int nameless_file(const std::string& dir) {
   const int fd = ::open(dir.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -73,7 +73,7 @@ SpoolInput::int_type SpoolInput::underflow() {
     setg(nullptr, nullptr, nullptr);
     return traits_type::eof();
   }
-  buffer_.resize(kBufferBytes);
+  buffer_.resize(kSpoolBufferBytes);
   const auto n = spool_.read(at_, buffer_.data(), std::min(buffer_.size(), n_left));
   // The istream catches it and sets badbit: half a text must not pass for the whole.
   if (!n.ok() || n.value() == 0) throw std::ios_base::failure("read");
