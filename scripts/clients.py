@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The official `openai` package, from PyPI, against a running server with a real model: models, whole and streamed answers,
-stops, errors, and a prompt longer than the model's window, whose answer must come with the passage that holds it.
+stops, errors, JSON by a schema, log probabilities, and a prompt longer than the model's window, whose answer must come with the passage that holds it.
 
 Exits 1 if anything is other than OpenAI's documents say, or if a fact is not among the passages. The answers are printed.
 """
@@ -73,7 +73,8 @@ def check_short(openai, client, model):
     chunks = list(client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}))
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
     expect(text == whole.choices[0].message.content, f"the stream says {text!r}")
-    expect(chunks[-1].usage == whole.usage, "the stream's usage")
+    expect(chunks[-1].usage.total_tokens == whole.usage.total_tokens, "the stream's usage")
+    expect(chunks[-1].usage.prompt_tokens_details.cached_tokens == whole.usage.prompt_tokens, "the same prompt is run again")
     stop = text[1:3]
     cut = client.chat.completions.create(**ask, stop=[stop])
     expect(cut.choices[0].message.content == text[:text.index(stop)] and cut.choices[0].finish_reason == "stop", "stop")
@@ -86,6 +87,20 @@ def check_short(openai, client, model):
         except error:
             continue
         raise AssertionError(f"{more} must give {error.__name__}")
+
+
+def check_forms(client, model):
+    """JSON by a schema that the package makes of a class, and log probabilities."""
+    pydantic = importlib.import_module("pydantic")
+    city = pydantic.create_model("City", name=(str, ...), country=(str, ...), is_capital=(bool, ...), districts=(list[str] | None, ...))
+    said = client.chat.completions.parse(model=model, messages=user("Describe Paris as JSON: name, country, is_capital, districts."),
+                                         response_format=city, max_tokens=200)
+    expect(said.choices[0].finish_reason != "stop" or isinstance(said.choices[0].message.parsed, city), "an answer that fits")
+    print(f"JSON: {said.choices[0].message.content!r}")
+    said = client.chat.completions.create(model=model, messages=user("Name a colour."), max_tokens=8, logprobs=True, top_logprobs=2)
+    tokens = said.choices[0].logprobs.content
+    expect("".join(t.token for t in tokens).startswith(said.choices[0].message.content), "the tokens are the text's")
+    expect(all(t.logprob <= 0 and t.top_logprobs[0].logprob >= t.logprob for t in tokens), "log probabilities")
 
 
 def check_long(client, model, arguments):
@@ -117,6 +132,7 @@ def main():
         client = openai.OpenAI(base_url=server.about["url"] + "/v1", api_key="unused", max_retries=0, timeout=3600)
         try:
             check_short(openai, client, server.about["model"])
+            check_forms(client, server.about["model"])
             check_long(client, server.about["model"], arguments)
         finally:
             ended = server.stop()
