@@ -191,9 +191,10 @@ void Reply::note_logprobs(int32_t token, AnswerToken logprobs) {
     waiting_.clear(), n_token_bytes_ = 0, n_token_characters_ = 0;
     return;
   }
+  const std::string bytes = tokenizer_.token_bytes(token, /*special=*/false);
+  if (bytes.empty()) return;  // a special token is not part of the text
   logprobs.begin_character = n_token_characters_;
   waiting_.push_back({std::move(logprobs), n_token_bytes_});
-  const std::string bytes = tokenizer_.token_bytes(token, /*special=*/false);
   n_token_bytes_ += bytes.size();
   n_token_characters_ += std::ranges::count_if(bytes, [](char c) { return (c & 0xc0) != 0x80; });
 }

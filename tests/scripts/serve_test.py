@@ -188,9 +188,12 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(streamed, content)
         said = self.call("POST", "/v1/completions", {"model": "tiny_llama3", "prompt": "The keeper", "max_tokens": 4, "logprobs": 2})[1]
         of = said["choices"][0]["logprobs"]
+        self.assertTrue(all(len(top) == 2 for top in of["top_logprobs"]), of)
         self.assertEqual({len(of[k]) for k in ("tokens", "token_logprobs", "top_logprobs", "text_offset")}, {4})
         self.assertEqual(of["text_offset"], sorted(of["text_offset"]))
         self.assertEqual(self.call("POST", "/v1/chat/completions", chat(top_logprobs=3))[1]["error"]["param"], "top_logprobs")
+        empty = self.call("POST", "/v1/chat/completions", {**asked, "stop": choice["message"]["content"][:1]})[1]["choices"][0]
+        self.assertEqual((empty["message"]["content"], empty["logprobs"]["content"]), ("", []))
 
     def test_answers_are_made_side_by_side(self):
         # The first one is long, and the others end before it.
@@ -216,6 +219,8 @@ class ServeTest(unittest.TestCase):
         self.assertEqual((status, headers["Content-Type"]), (200, "text/plain; version=0.0.4; charset=utf-8"))
         values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
         self.assertGreater(float(values['reform_tokens_total{kind="prompt"}']), 0)
+        self.call("GET", "/contexts/tale")
+        self.assertIn('reform_requests_total{path="/contexts/{name}",status="200"}', self.call("GET", "/metrics")[1])
         self.assertGreater(float(values['reform_tokens_total{kind="answer"}']), 0)
         self.assertGreaterEqual(float(values['reform_requests_total{path="/search",status="200"}']), 1)
         self.assertGreaterEqual(float(values['reform_requests_total{path="other",status="404"}']), 1)
@@ -269,6 +274,7 @@ class ServeTest(unittest.TestCase):
         content = long["messages"][0]["content"].encode()
         for passage in passages:
             self.assertEqual(passage["file"], "messages[0]")
+            self.assertEqual(passage["begin_line"], content[:passage["begin_byte"]].count(b"\n") + 1)
             self.assertEqual(content[passage["begin_byte"]:passage["end_byte"]].decode(), passage["quote"])
         said = parts[-1]["reform"]
         self.assertLess(said["long_prompt"]["seen_tokens"], said["long_prompt"]["prompt_tokens"])

@@ -71,6 +71,7 @@ void name_messages(const std::vector<Piece>& pieces, const std::vector<std::stri
     if (at == files.size()) continue;
     source.file = pieces[at].name.substr(0, pieces[at].name.find(' '));
     source.begin_byte += pieces[at].begin_byte, source.end_byte += pieces[at].begin_byte;
+    source.begin_line += pieces[at].n_lines_before;
   }
 }
 

@@ -43,7 +43,7 @@ void read_stream(Fields& fields, ChatRequest& request) {
   Fields of(*options, "stream_options.");
   of.read("include_usage", request.with_usage);
   of.skip("include_obfuscation");
-  if (const Status s = of.finish(); !s.ok()) fields.fail("stream_options", s.message);
+  fields.adopt(of, "stream_options");
 }
 
 // A message's content: a text, or a list of parts that are texts.
@@ -82,7 +82,7 @@ void take_messages(Fields& fields, ChatRequest& request) {
     for (const char* known : {"name", "annotations", "reasoning_content", "refusal", "audio"}) message.skip(known);
     message.refuse_unless("tool_calls", {RequestJson::array()});
     message.refuse_unless("function_call", {});
-    if (const Status s = message.finish(); !s.ok()) return fields.fail(message.param(), s.message);
+    if (!fields.adopt(message, message.param())) return;
     if (role == "system" || role == "developer") {
       if (turns_began) return fields.fail(name + ".role", "is system behind a turn; system texts come first");
       request.system += (request.system.empty() ? "" : "\n\n") + content;
@@ -142,6 +142,12 @@ void read_sampling(Fields& fields, SamplingOptions& sampling, int64_t window_tok
   fields.read("min_p", sampling.min_p, ranges::kShare);
   fields.read("seed", seed, kSeeds);
   fields.read("stop", sampling.stop);
+  if (int64_t(sampling.stop.size()) > ranges::kStopTexts.most)
+    fields.fail("stop", fmt::format("expected {} texts at most", ranges::kStopTexts.most));
+  for (const std::string& text : sampling.stop) {
+    if (text.empty() || int64_t(text.size()) > ranges::kStopBytes.most)
+      fields.fail("stop", fmt::format("expected texts of 1 to {} bytes", ranges::kStopBytes.most));
+  }
   fields.read("max_tokens", sampling.max_new_tokens, {1, ranges::kNewTokens.most});
   fields.read("max_completion_tokens", sampling.max_new_tokens, {1, ranges::kNewTokens.most});
   sampling.seed = uint64_t(seed);
@@ -168,7 +174,7 @@ void read_format(Fields& fields, const std::string& body, SamplingOptions& sampl
   std::string type;
   of.read("type", type);
   const RequestJson* given = of.take("json_schema");
-  if (const Status s = of.finish(); !s.ok()) return fields.fail(kField, s.message);
+  if (!fields.adopt(of, kField)) return;
   if (type == "text") return;
   sampling.json_schema = R"({"type": "object"})";
   if (type == "json_schema") {
@@ -176,7 +182,7 @@ void read_format(Fields& fields, const std::string& body, SamplingOptions& sampl
     Fields words(*given, "response_format.json_schema.");
     for (const char* known : {"name", "description", "strict"}) words.skip(known);
     const bool has_schema = words.take("schema") != nullptr;
-    if (const Status s = words.finish(); !s.ok()) return fields.fail(kField, s.message);
+    if (!fields.adopt(words, kField)) return;
     if (has_schema) sampling.json_schema = raw_member(raw_member(raw_member(body, kField), "json_schema"), "schema");
     if (sampling.json_schema.empty()) return fields.fail(kField, "write its names without escapes");
   } else if (type != "json_object") {

@@ -83,7 +83,7 @@ void answer(ServerState& state, ParsedChat parsed, std::shared_ptr<Seats::Seat> 
   if (!context.value().empty() && !request.is_chat)
     return send_error(response, 400, "contexts answer chat completions only: POST /v1/chat/completions", "usage",
                       "model");
-  const ReplyHead head = new_reply_head(request.model, request.is_chat);
+  const ReplyHead head = new_reply_head(request.model, request.is_chat, request.sampling.top_logprobs >= 0);
   const bool streams = request.streams;
   Job::Run run = [&state, head, context = context.value(), request = std::move(request)](
                      const Job::Tell& tell, const CancelToken& cancel) -> Result<std::string> {

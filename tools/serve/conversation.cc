@@ -105,7 +105,8 @@ class Splitter {
   bool add_piece(const std::string& content, size_t begin, size_t end, const std::string& name) {
     std::string text = content.substr(begin, end - begin);
     if (is_blank(text)) return false;
-    split.pieces.push_back({name, std::move(text), int64_t(begin)});
+    const auto n_lines = std::ranges::count(std::string_view(content).substr(0, begin), '\n');
+    split.pieces.push_back({name, std::move(text), int64_t(begin), int64_t(n_lines)});
     return true;
   }
 

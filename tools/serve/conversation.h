@@ -26,7 +26,8 @@ struct Conversation {
 struct Piece {
   std::string name;  // "messages[3] (user)", of which it is a part
   std::string text;
-  int64_t begin_byte = 0;  // in that message's content
+  // In that message's content.
+  int64_t begin_byte = 0, n_lines_before = 0;
 };
 
 struct SplitConversation {

@@ -114,6 +114,14 @@ void Fields::refuse_unless(const std::string& name, const std::vector<RequestJso
   fail(name, "is not supported by this server");
 }
 
+bool Fields::adopt(Fields& inner, const std::string& param) {
+  const Status status = inner.finish();
+  if (status.ok() || !status_.ok()) return status.ok();
+  status_ = status;
+  param_ = param;
+  return false;
+}
+
 Status Fields::finish() {
   for (const auto& [name, value] : object_.items()) {
     if (read_.contains(name) || value.is_null()) continue;

@@ -35,6 +35,8 @@ class Fields {
   void refuse_unless(const std::string& name, const std::vector<RequestJson>& harmless);
 
   void fail(const std::string& name, const std::string& problem);
+  // Of an object within this one, with `param` as the field that is named: its first problem is ours, if it has one.
+  bool adopt(Fields& inner, const std::string& param);
   bool ok() const { return status_.ok(); }
   Status finish();  // the first problem, or a field that nobody read
   const std::string& param() const { return param_; }

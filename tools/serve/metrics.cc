@@ -13,6 +13,7 @@ namespace {
 const prometheus::Histogram::BucketBoundaries kSeconds = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,  2.5,
                                                           5,    10,    25,   50,  100,  250, 500};
 
+constexpr const char* kStoreCategory = "store";  // has an account of its own, which is not the engine's
 constexpr const char* kTokensHelp =
     "Tokens: of prompts that were run, of prompts that were kept, of answers, of texts that were read";
 
@@ -61,9 +62,11 @@ Result<std::string> Metrics::text(const Engine& engine, Store& store, const Seat
   set("reform_answers_limit", "The most of them (--queue)", {}, seats.n_seats());
   const MemoryReport memory = engine.memory();
   for (const auto& [category, bytes] : memory.current_bytes)
-    set("reform_memory_bytes", "Accounted memory in use, by category", {{"category", category}}, bytes);
+    if (category != kStoreCategory)
+      set("reform_memory_bytes", "Accounted memory in use, by category", {{"category", category}}, bytes);
   for (const auto& [category, bytes] : memory.peak_bytes)
-    set("reform_memory_peak_bytes", "The most of it so far", {{"category", category}}, bytes);
+    if (category != kStoreCategory)
+      set("reform_memory_peak_bytes", "The most of it so far", {{"category", category}}, bytes);
   set("reform_memory_limit_bytes", "The cap on accounted memory; 0: none", {}, memory.cap_host_bytes);
   set("reform_process_peak_bytes", "The process's peak resident set", {}, memory.peak_host_bytes);
   const auto use = store.use();

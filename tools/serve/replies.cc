@@ -1,6 +1,7 @@
 #include "tools/serve/replies.h"
 
 #include <fmt/format.h>
+#include <utf8cpp/utf8.h>
 
 #include <cmath>
 #include <ctime>
@@ -28,8 +29,16 @@ Json bytes_json(const std::string& bytes) {
   return list;
 }
 
+// A part of a character has no text; it is named by its bytes, as OpenAI does.
+std::string name_of(const std::string& bytes) {
+  if (utf8::is_valid(bytes.begin(), bytes.end())) return bytes;
+  std::string name = "bytes:";
+  for (const char c : bytes) name += fmt::format("\\x{:02x}", (unsigned char)c);
+  return name;
+}
+
 Json chat_logprob(const TokenLogprob& token) {
-  return {{"token", token.bytes}, {"logprob", token.logprob}, {"bytes", bytes_json(token.bytes)}};
+  return {{"token", name_of(token.bytes)}, {"logprob", token.logprob}, {"bytes", bytes_json(token.bytes)}};
 }
 
 // As chat completions have them.
@@ -52,8 +61,8 @@ Json completion_logprobs(const std::vector<AnswerToken>& tokens) {
                {"text_offset", Json::array()}};
   for (const AnswerToken& token : tokens) {
     Json top = Json::object();
-    for (const TokenLogprob& t : token.top) top[t.bytes] = t.logprob;
-    json["tokens"].push_back(token.chosen.bytes);
+    for (const TokenLogprob& t : token.top) top[name_of(t.bytes)] = t.logprob;
+    json["tokens"].push_back(name_of(token.chosen.bytes));
     json["token_logprobs"].push_back(token.chosen.logprob);
     json["top_logprobs"].push_back(std::move(top));
     json["text_offset"].push_back(token.begin_character);
@@ -62,7 +71,7 @@ Json completion_logprobs(const std::vector<AnswerToken>& tokens) {
 }
 
 Json logprobs_json(const ReplyHead& head, const std::vector<AnswerToken>& tokens) {
-  if (tokens.empty()) return nullptr;
+  if (!head.has_logprobs) return nullptr;
   return head.is_chat ? chat_logprobs(tokens) : completion_logprobs(tokens);
 }
 
@@ -129,8 +138,8 @@ ReplyResult reply_result(GenerateResult result) {
   return out;
 }
 
-ReplyHead new_reply_head(const std::string& model, bool is_chat) {
-  return {(is_chat ? "chatcmpl-" : "cmpl-") + random_id(), int64_t(std::time(nullptr)), model, is_chat};
+ReplyHead new_reply_head(const std::string& model, bool is_chat, bool has_logprobs) {
+  return {(is_chat ? "chatcmpl-" : "cmpl-") + random_id(), int64_t(std::time(nullptr)), model, is_chat, has_logprobs};
 }
 
 Json annotations_json(const std::vector<Source>& sources) {

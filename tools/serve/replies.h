@@ -31,9 +31,9 @@ struct ReplyHead {
   std::string id;
   int64_t created_unix_s = 0;
   std::string model;
-  bool is_chat = false;
+  bool is_chat = false, has_logprobs = false;
 };
-ReplyHead new_reply_head(const std::string& model, bool is_chat);
+ReplyHead new_reply_head(const std::string& model, bool is_chat, bool has_logprobs = false);
 
 Json annotations_json(const std::vector<Source>& sources);
 Json whole_reply(const ReplyHead& head, const ReplyResult& result);

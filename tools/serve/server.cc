@@ -82,9 +82,12 @@ const Endpoint* find_endpoint(const httplib::Request& request) {
   return nullptr;
 }
 
-std::string pattern_of(const httplib::Request& request) {
+// The endpoint's path as people write it: "/contexts/{name}".
+std::string form_of(const httplib::Request& request) {
   const Endpoint* endpoint = find_endpoint(request);
-  return endpoint == nullptr ? "other" : endpoint->path;
+  if (endpoint == nullptr) return "other";
+  return std::regex_replace(std::regex_replace(endpoint->path, std::regex(R"(\(.*?\))"), "{name}"),
+                            std::regex(R"(\\\.)"), ".");
 }
 
 // kUsage: it says none, or what is no number.
@@ -237,7 +240,7 @@ struct Server::Impl {
           }
         });
     http.set_logger([this](const httplib::Request& request, const httplib::Response& response) {
-      state.metrics.count_request(pattern_of(request), response.status);
+      state.metrics.count_request(form_of(request), response.status);
       state.options.log(fmt::format("{} {} {}", request.method, quote(request.path, 100), response.status));
     });
     add_routes();

@@ -96,7 +96,7 @@ Status take_json_texts(Fields& fields, TextTaker& taker) {
     Fields of((*list)[i], name + ".");
     std::string file, text;
     of.read("file", file), of.read("text", text);
-    if (const Status s = of.finish(); !s.ok()) fields.fail(name, s.message);
+    fields.adopt(of, name);
     if (!fields.ok()) return {};
     if (const Status s = taker.begin(file); !s.ok()) fields.fail(name + ".file", s.message);
     if (!fields.ok()) return {};
