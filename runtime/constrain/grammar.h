@@ -27,8 +27,9 @@ struct Grammar {
   Rule& rule(Element element) { return rules[size_t(element.index)]; }
   Element byte_in(const ByteSet& set);
   Sequence text(std::string_view bytes);
-  // Whether a rule's text can begin with that of the same rule, so that nobody could follow it.
-  bool leads_to_itself() const;
+  std::vector<bool> empty_rules() const;  // for each rule, whether it may say nothing
+  // Whether a text that fits has an end, so that one can be whole.
+  bool can_end() const;
   // `element` so many times. An unlimited number is `most` < 0.
   Element repeated(Element element, int64_t least, int64_t most);
 };

@@ -11,8 +11,11 @@ constexpr int64_t kMostDigits = 16, kMostIndent = 32;
 
 JsonRules::JsonRules(Grammar& grammar) : grammar_(grammar) {
   Grammar& g = grammar_;
-  const Grammar::Element indent = g.repeated(g.byte_in(bytes(" \t")), 0, kMostIndent);
-  space = g.add_rule({{}, g.text(" "), g.text("\n") + Grammar::Sequence{indent}});
+  const auto indent = [&](const char* by, int64_t most) {
+    return g.text("\n") + Grammar::Sequence{g.repeated(g.byte_in(bytes(by)), 0, most)};
+  };
+  space = g.add_rule({{}, g.text(" "), indent(" ", kMostIndent), indent("\t", kMostIndent / 4)});
+  blank_ = g.add_rule({{}, g.text(" ")});
   add_strings();
   add_numbers();
   boolean = g.add_rule({g.text("true"), g.text("false")});
@@ -88,6 +91,6 @@ Grammar::Sequence JsonRules::empty(const char* brackets) const {
 }
 
 Grammar::Sequence JsonRules::comma() const { return grammar_.text(",") + Grammar::Sequence{space}; }
-Grammar::Sequence JsonRules::colon() const { return grammar_.text(":") + Grammar::Sequence{space}; }
+Grammar::Sequence JsonRules::colon() const { return grammar_.text(":") + Grammar::Sequence{blank_}; }
 
 }  // namespace reform

@@ -30,6 +30,7 @@ struct JsonRules {
   void add_values();
 
   Grammar& grammar_;
+  Grammar::Element blank_;  // one, or none
 };
 
 }  // namespace reform

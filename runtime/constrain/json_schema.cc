@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -26,6 +28,27 @@ const std::set<std::string> kNotes = {"title",    "description", "default",  "ex
 
 Status refused(const std::string& where, const std::string& problem) {
   return {Code::kUsage, fmt::format("the JSON schema at {}: {}", where.empty() ? "its root" : where, problem)};
+}
+
+// Whether its numbers are those that were written: larger whole ones were rounded when they were read.
+bool is_exact(const Json& value) {
+  constexpr double kMostWhole = 9007199254740992.0;  // 2^53
+  if (value.is_structured()) return std::ranges::all_of(value, is_exact);
+  return !value.is_number_float() || std::abs(value.get<double>()) < kMostWhole;
+}
+
+// The bytes that a URI's fragment stands for (RFC 3986).
+std::string unescaped(std::string_view fragment) {
+  std::string text;
+  for (size_t i = 0; i < fragment.size(); ++i) {
+    unsigned byte = 0;
+    const char* const hex = fragment.data() + i + 1;
+    const bool is_escape =
+        fragment[i] == '%' && i + 2 < fragment.size() && std::from_chars(hex, hex + 2, byte, 16).ptr == hex + 2;
+    text += is_escape ? char(byte) : fragment[i];
+    i += is_escape ? 2 : 0;
+  }
+  return text;
 }
 
 bool is_of_type(const Json& value, const Json& type) {
@@ -74,7 +97,7 @@ class Compiler {
   Result<Grammar> run() {
     TRY_ASSIGN(const Grammar::Element root, any(root_, "", 0));
     grammar_.root = grammar_.add_rule({{root}}).index;
-    if (grammar_.leads_to_itself()) return refused("", "a $ref leads to itself without anything between");
+    if (!grammar_.can_end()) return refused("", "no value that fits has an end");
     return std::move(grammar_);
   }
 
@@ -87,7 +110,7 @@ class Compiler {
   Result<Element> one_of(const Json& list, const std::string& where, int64_t depth);
   Result<Element> literals(const Json& list, const Json* type, const std::string& where);
   Result<Element> typed(const Json& type, Keywords& words, const std::string& where, int64_t depth);
-  Result<Element> string(Keywords& words);
+  Result<Element> string(Keywords& words, const std::string& where);
   Result<Element> array(Keywords& words, const std::string& where, int64_t depth);
   Result<Element> object(Keywords& words, const std::string& where, int64_t depth);
 
@@ -138,7 +161,7 @@ Result<Grammar::Element> Compiler::any(const Json& schema, const std::string& wh
 Result<Grammar::Element> Compiler::reference(const Json& target, const std::string& where, int64_t depth) {
   if (!target.is_string() || !target.get<std::string>().starts_with('#'))
     return refused(where, "$ref is supported within the schema only, as in \"#/$defs/name\"");
-  const std::string path = target.get<std::string>().substr(1);
+  const std::string path = unescaped(target.get<std::string>().substr(1));
   if (const auto known = references_.find(path); known != references_.end()) return known->second;
   const Json* schema = nullptr;
   try {
@@ -166,6 +189,7 @@ Result<Grammar::Element> Compiler::literals(const Json& list, const Json* type, 
   if (!list.is_array() || list.empty()) return refused(where, "enum: expected a list of values");
   Grammar::Rule rule;
   for (const Json& value : list) {
+    if (!is_exact(value)) return refused(where, "a number of the enum has too many digits to be kept");
     if (type == nullptr || is_of_type(value, *type)) rule.push_back(grammar_.text(value.dump()));
   }
   if (rule.empty()) return refused(where, "none of the values is of the type");
@@ -182,7 +206,7 @@ Result<Grammar::Element> Compiler::typed(const Json& type, Keywords& words, cons
     }
     return grammar_.add_rule(std::move(rule));
   }
-  if (type == "string") return string(words);
+  if (type == "string") return string(words, where);
   if (type == "array") return array(words, where, depth);
   if (type == "object") return object(words, where, depth);
   if (type == "number") return json_.number;
@@ -192,9 +216,10 @@ Result<Grammar::Element> Compiler::typed(const Json& type, Keywords& words, cons
   return refused(where, "type: expected string, number, integer, boolean, null, array, object, or a list of these");
 }
 
-Result<Grammar::Element> Compiler::string(Keywords& words) {
+Result<Grammar::Element> Compiler::string(Keywords& words, const std::string& where) {
   TRY_ASSIGN(const int64_t least, words.take_count("minLength", 0));
   TRY_ASSIGN(const int64_t most, words.take_count("maxLength", -1));
+  if (most >= 0 && most < least) return refused(where, "maxLength is below minLength");
   if (least == 0 && most < 0) return json_.string;
   return json_.string_of(least, most);
 }

@@ -1,4 +1,6 @@
-// Follows a text through a grammar, byte by byte.
+// Follows a text through a grammar, byte by byte: Earley's recogniser (doi 10.1145/362007.362035), with what Aycock and
+// Horspool add for rules that may be empty (doi 10.1093/comjnl/45.6.620). All ways to read the text so far are kept at
+// a time, shared as far as they go together, so that their number does not grow with the choices at each level.
 #pragma once
 
 #include <memory>
@@ -19,23 +21,28 @@ class Matcher {
   bool must_end() const;                     // and nothing may follow
 
  private:
-  // What is still to come, the next last. Each is an element of a sequence; what is behind it there follows.
-  struct Place {
-    int32_t rule = 0, alternative = 0, index = 0;
-    auto operator<=>(const Place&) const = default;
+  // A sequence of a rule that was begun at byte `begin`, read up to its element `at`.
+  struct Item {
+    int32_t rule = 0, alternative = 0, at = 0, begin = 0;
+    auto operator<=>(const Item&) const = default;
+    Item further() const { return {rule, alternative, at + 1, begin}; }
   };
-  using Stack = std::vector<Place>;
-  // All ways in which the text so far may go on. The next of each is a byte; an empty one ends here.
-  using Stacks = std::vector<Stack>;
+  using Items = std::vector<Item>;
 
-  const Grammar::Sequence& sequence(const Place& place) const;
-  void expand(Stack stack, Stacks& out) const;
-  Stacks after(const Stacks& stacks, unsigned char byte) const;
-  void take(Stacks stacks);
+  const Grammar::Sequence& sequence(const Item& item) const;
+  const Grammar::Element* next(const Item& item) const;  // nullptr: it is whole
+  // What is known at each byte: the chart's, then `more`.
+  const Items& items_at(int32_t byte, const std::vector<Items>& more) const;
+  // Adds what follows from the items at the last byte of chart and `more`, which are `items`.
+  void complete(Items& items, const std::vector<Items>& more) const;
+  // The items after one more byte; none: it may not come.
+  Items after(unsigned char byte, const std::vector<Items>& more) const;
+  void note_first_bytes();
 
   std::shared_ptr<const Grammar> grammar_;
-  Stacks stacks_;
-  Grammar::ByteSet first_bytes_;  // that may come next
+  std::vector<bool> may_be_empty_;  // of the rules
+  std::vector<Items> chart_;        // after each byte so far, none of them included
+  Grammar::ByteSet first_bytes_;    // that may come next
 };
 
 }  // namespace reform

@@ -89,6 +89,7 @@ Result<std::vector<TextToken>> tokenize(Engine& engine, const std::string& text)
   const Tokenizer& tokenizer = *engine.impl().tokenizer;
   TRY_ASSIGN(const std::vector<int32_t> ids, tokenizer.encode_plain(text));
   std::vector<TextToken> tokens;
+  tokens.reserve(ids.size());
   for (const int32_t id : ids) tokens.push_back({id, tokenizer.token_bytes(id, /*special=*/true)});
   return tokens;
 }

@@ -234,6 +234,7 @@ class ServeTest(unittest.TestCase):
         status, said, _ = self.call("POST", "/tokenize", {"text": "The lighthouse é"})
         self.assertEqual((status, said["n_tokens"], len(said["ids"])), (200, len(said["pieces"]), len(said["pieces"])))
         self.assertEqual(self.call("POST", "/tokenize", {"text": ""})[1]["n_tokens"], 0)
+        self.assertEqual(self.call("POST", "/tokenize", {})[1]["error"]["param"], "text")
         self.assertEqual(self.call("POST", "/tokenize", {"texts": "a"})[1]["error"]["param"], "texts")
 
     def test_the_description_lists_what_there_is(self):
@@ -293,7 +294,7 @@ class ServeTest(unittest.TestCase):
         for path in (f"/contexts/{said['context']}", f"/v1/models/reform:{said['context']}"):
             self.assertEqual(self.call("GET", path)[0], 404)
         self.assertEqual(self.call("POST", "/v1/chat/completions", chat(f"reform:{said['context']}"))[0], 404)
-        self.assertEqual(self.call("POST", "/ask", {"contexts": said["context"], "question": "Who?"})[0], 400)
+        self.assertEqual(self.call("POST", "/ask", {"contexts": said["context"], "question": "Who?"})[0], 404)
         self.assertEqual([c["name"] for c in self.call("GET", "/contexts")[1]["contexts"]], ["tale"])
         # The shorter one may not see what came later.
         first = self.call("POST", "/v1/chat/completions", other)[1]["reform"]
@@ -355,6 +356,9 @@ class ServeTest(unittest.TestCase):
         head = b"POST /ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n{}"
         for length, status in ((b"99999999999999999999", b"413"), (b"20000000", b"413"), (b"-1", b"400")):
             self.assertIn(status, self.served.raw(head % length)[:16])
+        for twice in (b"Host: evil.example", b"Origin: http://evil.example\r\nOrigin: http://localhost", b"Content-Length: 3"):
+            said = self.served.raw(b"POST /ask HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n" + twice + b"\r\n\r\n{}")
+            self.assertRegex(said[:16], b" 40[03] ")
 
     def test_one_more_than_the_queue_takes_is_told_to_come_back(self):
         long = chat("tiny_llama3", max_tokens=64, temperature=2, stop=[])

@@ -137,6 +137,7 @@ TEST_CASE("upload: a broken form is refused, and what is held of it is bounded",
 
 TEST_CASE("upload: a part's file is called as browsers, curl and older clients write it", "[tools][serve]") {
   CHECK(file_of(R"(name="f"; filename="a b;c.txt")") == "a b;c.txt");
+  CHECK(file_of(R"(name="f"; filename="a%22b%22.txt")") == "a\"b\".txt");
   CHECK(file_of(R"(name="f"; filename="a\"b.txt")") == "a\"b.txt");
   CHECK(file_of(R"(name="f"; filename="C:\dir\a.txt")") == R"(C:\dir\a.txt)");
   CHECK(file_of("filename=a; name=f") == "a");

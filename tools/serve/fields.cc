@@ -53,10 +53,10 @@ const RequestJson* Fields::take(const std::string& name) {
   return found == object_.end() || found->is_null() ? nullptr : &*found;
 }
 
-void Fields::fail(const std::string& name, const std::string& problem) {
+void Fields::fail(const std::string& name, const std::string& problem, Code code) {
   if (!status_.ok()) return;
   param_ = at_ + name;
-  status_ = {Code::kUsage, fmt::format("{}: {}", param_, problem)};
+  status_ = {code, fmt::format("{}: {}", param_, problem)};
 }
 
 void Fields::read(const std::string& name, std::string& value) {

@@ -34,7 +34,7 @@ class Fields {
   // What is not supported: one of these values may be given, which ask for nothing.
   void refuse_unless(const std::string& name, const std::vector<RequestJson>& harmless);
 
-  void fail(const std::string& name, const std::string& problem);
+  void fail(const std::string& name, const std::string& problem, Code code = Code::kUsage);
   // Of an object within this one, with `param` as the field that is named: its first problem is ours, if it has one.
   bool adopt(Fields& inner, const std::string& param);
   bool ok() const { return status_.ok(); }

@@ -51,6 +51,9 @@ Result<MultipartHead> head_of(std::string_view lines) {
   if (disposition.value != "form-data" || !disposition.has("name")) return broken("a part has no name");
   MultipartHead head{disposition.get("name"), disposition.get("filename"),
                      disposition.has("filename") || disposition.has("filename*")};
+  // Browsers write a quote so (https://html.spec.whatwg.org/#multipart-form-data).
+  for (size_t at = head.file.find("%22"); at != head.file.npos; at = head.file.find("%22", at + 1))
+    head.file.replace(at, 3, "\"");
   head.file = extended_value(disposition.get("filename*")).value_or(head.file);
   return head;
 }

@@ -23,7 +23,7 @@ void read_question(Fields& fields, GatherOptions& gather, Question& question) {
   fields.read("contexts", question.contexts);
   if (fields.ok() && question.contexts.empty()) fields.fail("contexts", "expected a name or a list of names");
   for (const std::string& name : question.contexts) {
-    if (const Status s = check_may_name(name); !s.ok()) fields.fail("contexts", s.message);
+    if (const Status s = check_may_name(name); !s.ok()) fields.fail("contexts", s.message, s.code);
   }
   fields.read("question", question.text);
   if (fields.ok() && question.text.empty()) fields.fail("question", "is missing");
@@ -57,6 +57,7 @@ void tokenize_text(ServerState& state, const httplib::Request& request, httplib:
   Fields fields(seated->json, "");
   std::string text;
   fields.read("text", text);
+  if (!seated->json.contains("text")) fields.fail("text", "is missing");
   if (const Status s = fields.finish(); !s.ok()) return send_error(response, s, fields.param());
   const auto tokens = tokenize(state.engine, text);
   if (!tokens.ok()) return send_error(response, tokens.status(), "text");

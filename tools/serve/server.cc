@@ -178,6 +178,9 @@ struct Server::Impl {
 
   // What the library would take without a limit, or answer in part.
   std::optional<Refusal> refused_form(const httplib::Request& request) const {
+    for (const char* header : {"Host", "Origin", "Authorization", "Content-Length", "Content-Type"}) {
+      if (request.get_header_value_count(header) > 1) return Refusal{400, fmt::format("{} is given twice", header)};
+    }
     if (request.has_header("Content-Encoding")) return Refusal{415, "compressed bodies are not taken"};
     if (request.path.size() > kMostPathBytes) return Refusal{414, "the path is too long"};
     const Endpoint* endpoint = find_endpoint(request);

@@ -54,6 +54,9 @@ TEST_CASE("JSON of any shape is followed as the standard has it", "[runtime][con
   CHECK(any("{} ") == "no 2");
   CHECK(any("[\n\n") == "no 2");
   CHECK(any("'a'") == "no 0");
+  CHECK(any("[\n \t") == "no 3");
+  CHECK(any("[\n\t\t1\n]") == "whole");
+  CHECK(any("{\"a\":\n") == "no 5");
 }
 
 TEST_CASE("an object has its properties in order, and those that are required", "[runtime][constrain]") {
@@ -129,14 +132,19 @@ TEST_CASE("what a schema says and we do not know is refused by name and place", 
   CHECK(says(R"({"type": "date"})", "type: expected"));
   CHECK(says(R"({"$ref": "http://example.com/s"})", "within the schema only"));
   CHECK(says(R"({"$ref": "#/$defs/none"})", "leads nowhere"));
-  CHECK(says(R"({"$ref": "#"})", "leads to itself"));
-  CHECK(says(R"({"$defs": {"a": {"anyOf": [{"type": "object", "properties": {"p": {"$ref": "#/$defs/b"}}},
-      {"$ref": "#/$defs/b"}]}, "b": {"anyOf": [{"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"})",
-             "leads to itself"));
+  CHECK(says(R"({"$ref": "#"})", "has an end"));
   CHECK(says(R"({"type": "object", "properties": {"a": {}}, "required": ["b"]})", "'b' is none of the properties"));
   CHECK(says(R"({"type": "array", "minItems": 3, "maxItems": 2})", "maxItems is below minItems"));
   CHECK(says(R"({"type": "array", "minItems": 100000000})", "minItems: expected a number"));
   CHECK(says(R"({"type": "string", "enum": [1]})", "none of the values"));
+  CHECK(says(R"({"enum": [{"a": [12345678901234567890123]}]})", "too many digits"));
+  CHECK(says(R"({"type": "string", "minLength": 5, "maxLength": 2})", "maxLength is below"));
+  CHECK(says(R"({"type": "object", "properties": {"x": {"$ref": "#"}}, "required": ["x"]})", "has an end"));
+  CHECK(says(R"({"type": "array", "items": {"$ref": "#"}, "minItems": 1})", "has an end"));
+  CHECK(problem(R"({"type": "array", "items": {"$ref": "#"}})").ok());
+  CHECK(problem(R"({"enum": [9007199254740991, -1.5e300]})").code == Code::kUsage);
+  CHECK(verdict(R"({"enum": [9007199254740991, 1.5, -7]})", "9007199254740991") == "whole");
+  CHECK(verdict(R"({"$defs": {"a/b~c %": {"type": "null"}}, "$ref": "#/$defs/a~1b~0c%20%25"})", "null") == "whole");
   CHECK(says(R"({"enum": []})", "expected a list"));
   std::string deep;
   for (int i = 0; i < 200; ++i) deep += R"({"type": "array", "items": )";
@@ -147,6 +155,47 @@ TEST_CASE("what a schema says and we do not know is refused by name and place", 
   CHECK(says(wide + "}", "too large"));
   CHECK(says(std::string(300 << 10, ' ') + "{}", "over"));
   CHECK(problem(R"({"title": "T", "description": "d", "default": 1, "$schema": "x", "type": "integer"})").ok());
+}
+
+// n levels of schemas, each of which may be any of m references to the next.
+std::string ladder(int n, int m) {
+  std::string text = R"({"$ref": "#/$defs/n0", "$defs": {)";
+  for (int i = 0; i < n; ++i) {
+    text += "\"n" + std::to_string(i) + R"(": {"anyOf": [)";
+    for (int j = 0; j < m; ++j) text += R"({"$ref": "#/$defs/n)" + std::to_string(i + 1) + (j + 1 < m ? "\"}," : "\"}");
+    text += "]}, ";
+  }
+  return text + "\"n" + std::to_string(n) + R"(": {"type": "integer"}}})";
+}
+
+TEST_CASE("choices that mean the same, and choices at each level, do not multiply", "[runtime][constrain]") {
+  CHECK(verdict(ladder(20, 2), "-12") == "whole");
+  CHECK(verdict(ladder(25, 50), "7") == "whole");
+  std::string kinds, leaf = R"({"type": "object", "properties": {"kind": {"const": "leaf"}}, "required": ["kind"]})";
+  for (int i = 0; i < 16; ++i)
+    kinds += R"({"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#"}, "minItems": 1},
+        "kind": {"const": "k)" +
+             std::to_string(i) + R"("}}, "required": ["children", "kind"]}, )";
+  std::string text = R"({"kind": "leaf"})";
+  for (int i = 0; i < 40; ++i) text = R"({"children": [)" + text + R"(], "kind": "k)" + std::to_string(i % 16) + "\"}";
+  CHECK(verdict(R"({"anyOf": [)" + kinds + leaf + "]}", text) == "whole");
+  std::string arrays;
+  for (int i = 0; i < 200; ++i) arrays += R"({"type": "array", "items": {"$ref": "#"}}, )";
+  CHECK(verdict(R"({"anyOf": [)" + arrays + R"({"type": "null"}]})", "[[[[null, null], []], [[[[[[]]]]]]]]") ==
+        "whole");
+  CHECK(
+      verdict(
+          R"({"$defs": {"a": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/b"}]}, "b": {"anyOf": [{"$ref": "#/$defs/a"},
+      {"type": "boolean"}]}}, "$ref": "#/$defs/a"})",
+          "true") == "whole");
+}
+
+TEST_CASE("a long text takes time in proportion", "[runtime][constrain]") {
+  const std::string word(20'000, 'x');
+  CHECK(verdict(R"({"type": "array", "items": {"type": "string"}})", "[\"" + word + "\"]") == "whole");
+  std::string list = "[1";
+  for (int i = 0; i < 5000; ++i) list += ", 1";
+  CHECK(verdict("{}", list + "]") == "whole");
 }
 
 // Whatever is said at random among what is allowed, the answer is JSON once it may end.
