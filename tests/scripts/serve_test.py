@@ -235,7 +235,7 @@ class ServeTest(unittest.TestCase):
         self.assertEqual((status, said["n_tokens"], len(said["ids"])), (200, len(said["pieces"]), len(said["pieces"])))
         self.assertEqual(self.call("POST", "/tokenize", {"text": ""})[1]["n_tokens"], 0)
         self.assertEqual(self.call("POST", "/tokenize", {})[1]["error"]["param"], "text")
-        self.assertEqual(self.call("POST", "/tokenize", {"texts": "a"})[1]["error"]["param"], "texts")
+        self.assertEqual(self.call("POST", "/tokenize", {"text": "a", "texts": "a"})[1]["error"]["param"], "texts")
 
     def test_the_description_lists_what_there_is(self):
         status, said, _ = self.call("GET", "/openapi.json")
