@@ -157,6 +157,15 @@ TEST_CASE("serve: a member's text is what was written", "[tools][serve]") {
   CHECK(raw_member("{\"a\"", "a").empty());
 }
 
+TEST_CASE("serve: a removed context of a long prompt is not named", "[tools][serve]") {
+  std::vector<Eviction> evicted = {
+      {"mine", 1, 0}, {"prompt-0123456789abcdef0123456789abcdef", 1, 0}, {"prompt-", 1, 0}};
+  hide_implicit(evicted);
+  REQUIRE(evicted.size() == 2);
+  CHECK(evicted[0].context == "mine");
+  CHECK(evicted[1].context == "prompt-");
+}
+
 TEST_CASE("serve: numbers are in range or refused", "[tools][serve]") {
   for (const char* bad : {R"("temperature": -1)", R"("temperature": "1")", R"("top_p": 1.5)", R"("max_tokens": 0)",
                           R"("max_tokens": 1.5)", R"("max_tokens": 18446744073709551615)", R"("max_tokens": 1e30)",

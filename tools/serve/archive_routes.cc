@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tools/serve/header_value.h"
+#include "tools/serve/implicit_context.h"
 #include "tools/serve/state.h"
 #include "tools/text.h"
 
@@ -75,10 +76,11 @@ void import_archive(ServerState& state, const httplib::Request& request, httplib
   if (place == nullptr) return;
   options.model_path = state.engine.model().path;  // what another model has made could not be asked here
   const ImportOrigin from{"the body", body_source(*place)};
-  const auto imported = import_context(state.store, from, options, {}, &place->cancel);
+  auto imported = import_context(state.store, from, options, {}, &place->cancel);
   if (imported.status().code == Code::kCorrupt)  // the archive, and nothing of the server's
     return send_error(response, 400, imported.status().message, code_name(Code::kCorrupt));
   if (!imported.ok()) return send_error(response, imported.status());
+  hide_implicit(imported.value().evicted);
   send_json(response, 200, with_header("import", import_fields(state.store.dir(), "", imported.value())));
 }
 

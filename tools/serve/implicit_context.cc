@@ -49,6 +49,10 @@ bool is_implicit_name(const std::string& name) {
   return name.size() < 64 && std::regex_match(name, form);
 }
 
+void hide_implicit(std::vector<Eviction>& evicted) {
+  std::erase_if(evicted, [](const Eviction& e) { return is_implicit_name(e.context); });
+}
+
 std::vector<std::string> file_names(const std::vector<Piece>& pieces, const std::string& model_fingerprint) {
   std::vector<std::string> files = chain_of(pieces, model_fingerprint);
   for (size_t i = 0; i < files.size(); ++i) files[i] = pieces[i].name + "#" + files[i].substr(0, kFileDigits);

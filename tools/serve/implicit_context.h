@@ -22,6 +22,8 @@ namespace reform::tool {
 
 // Whether a context's name is one that only such a context has.
 bool is_implicit_name(const std::string& name);
+// Leaves out such contexts: their names are nobody's to know.
+void hide_implicit(std::vector<Eviction>& evicted);
 // The names of the files that the pieces become.
 std::vector<std::string> file_names(const std::vector<Piece>& pieces, const std::string& model_fingerprint);
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "tools/serve/implicit_context.h"
 #include "tools/serve/job_response.h"
 #include "tools/serve/replies.h"
 
@@ -103,6 +104,7 @@ Result<std::string> ingest_upload(ServerState& state, const std::string& name, c
     result = read();
   if (!result.ok()) return result.status();
   state.metrics.count_read_tokens(result.value().tokens_run);
+  hide_implicit(result.value().evicted);
   const Json object = with_header("ingest", ingest_fields(result.value(), {}));
   return upload.request.streams ? sse(object) + kLastEvent : dump(object) + "\n";
 }
