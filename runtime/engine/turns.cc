@@ -74,9 +74,8 @@ void Turns::pause() {
   Lock lock(mutex_);
   if (line_.empty() || std::chrono::steady_clock::now() - lease_begin_ < lease_) return;
   Call& self = *running_;
-  line_.push_back(&self);
-  pass_on();
-  changed_.wait(lock, [&] { return running_ == &self; });
+  running_ = nullptr;
+  wait_in_line(self, lock);
 }
 
 bool Turns::wait_for_memory(const CancelToken* cancel) {

@@ -14,8 +14,6 @@ const prometheus::Histogram::BucketBoundaries kSeconds = {0.01, 0.025, 0.05, 0.1
                                                           5,    10,    25,   50,  100,  250, 500};
 
 constexpr const char* kStoreCategory = "store";  // has an account of its own, which is not the engine's
-constexpr const char* kTokensHelp =
-    "Tokens: of prompts that were run, of prompts that were kept, of answers, of texts that were read";
 
 }  // namespace
 
@@ -34,12 +32,9 @@ void Metrics::count_request(const std::string& path, int http_status) {
 }
 
 void Metrics::count_answer(const Timings& timings) {
-  const auto tokens = [&](const char* kind, int64_t n) {
-    count("reform_tokens_total", kTokensHelp, {{"kind", kind}}, double(n));
-  };
-  tokens("prompt", timings.prompt_n - timings.cached_n);
-  tokens("cached", timings.cached_n);
-  tokens("answer", timings.predicted_n);
+  count_tokens("prompt", timings.prompt_n - timings.cached_n);
+  count_tokens("cached", timings.cached_n);
+  count_tokens("answer", timings.predicted_n);
   const auto seconds = [&](const std::string& phase, double ms) {
     prometheus::BuildHistogram()
         .Name("reform_phase_seconds")
@@ -52,8 +47,12 @@ void Metrics::count_answer(const Timings& timings) {
   for (const auto& [phase, ms] : timings.phases_ms) seconds(phase.substr(0, phase.rfind("_ms")), ms);
 }
 
-void Metrics::count_read_tokens(int64_t n_tokens) {
-  count("reform_tokens_total", kTokensHelp, {{"kind", "read"}}, double(n_tokens));
+void Metrics::count_read_tokens(int64_t n_tokens) { count_tokens("read", n_tokens); }
+
+void Metrics::count_tokens(const char* kind, int64_t n) {
+  count("reform_tokens_total",
+        "Tokens: of prompts that were run, of prompts that were kept, of answers, of texts that were read",
+        {{"kind", kind}}, double(n));
 }
 
 Result<std::string> Metrics::text(const Engine& engine, Store& store, const Seats& seats) {

@@ -26,6 +26,7 @@ class Metrics {
 
  private:
   void count(const char* name, const char* help, const prometheus::Labels& labels, double by);
+  void count_tokens(const char* kind, int64_t n);
   void set(const char* name, const char* help, const prometheus::Labels& labels, int64_t value);
 
   prometheus::Registry registry_;

@@ -84,10 +84,15 @@ const Endpoint* find_endpoint(const httplib::Request& request) {
 
 // The endpoint's path as people write it: "/contexts/{name}".
 std::string form_of(const httplib::Request& request) {
+  static const std::vector<std::string> all = [] {
+    const std::regex group(R"(\(.*?\))"), dot(R"(\\\.)");
+    std::vector<std::string> forms;
+    for (const Endpoint& e : kEndpoints)
+      forms.push_back(std::regex_replace(std::regex_replace(e.path, group, "{name}"), dot, "."));
+    return forms;
+  }();
   const Endpoint* endpoint = find_endpoint(request);
-  if (endpoint == nullptr) return "other";
-  return std::regex_replace(std::regex_replace(endpoint->path, std::regex(R"(\(.*?\))"), "{name}"),
-                            std::regex(R"(\\\.)"), ".");
+  return endpoint == nullptr ? "other" : all[size_t(endpoint - std::begin(kEndpoints))];
 }
 
 // kUsage: it says none, or what is no number.

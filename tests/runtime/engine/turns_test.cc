@@ -34,6 +34,18 @@ class Calls {
       }
     });
   }
+  // "a" and "b", of which neither begins before both wait.
+  void run_two_questions(int n_steps) {
+    std::future<void> a, b;
+    {
+      const Turns::Turn first = test::take(turns.take(Kind::kQuestion, nullptr));
+      a = start('a', Kind::kQuestion, n_steps);
+      wait_for_waiting(1);
+      b = start('b', Kind::kQuestion, n_steps);
+      wait_for_waiting(2);
+    }
+    a.get(), b.get();
+  }
   void wait_for_waiting(int64_t n) {
     while (turns.n_waiting() < n) std::this_thread::yield();
   }
@@ -48,15 +60,7 @@ int64_t count(const std::string& order, char name) { return std::ranges::count(o
 
 TEST_CASE("questions take turns, and only one runs at a time", "[runtime][engine]") {
   Calls calls;
-  std::future<void> a, b;
-  {
-    const Turns::Turn first = test::take(calls.turns.take(Kind::kQuestion, nullptr));
-    a = calls.start('a', Kind::kQuestion, 20);
-    calls.wait_for_waiting(1);
-    b = calls.start('b', Kind::kQuestion, 20);
-    calls.wait_for_waiting(2);
-  }
-  a.get(), b.get();
+  calls.run_two_questions(20);
   CHECK_FALSE(calls.is_shared);
   CHECK(calls.order.substr(0, 30) == "ababababababababababababababab");
   CHECK(count(calls.order, 'b') == 20);
@@ -64,15 +68,7 @@ TEST_CASE("questions take turns, and only one runs at a time", "[runtime][engine
 
 TEST_CASE("a lease that is not over is not interrupted", "[runtime][engine]") {
   Calls calls(10s);
-  std::future<void> a, b;
-  {
-    const Turns::Turn first = test::take(calls.turns.take(Kind::kQuestion, nullptr));
-    a = calls.start('a', Kind::kQuestion, 5);
-    calls.wait_for_waiting(1);
-    b = calls.start('b', Kind::kQuestion, 5);
-    calls.wait_for_waiting(2);
-  }
-  a.get(), b.get();
+  calls.run_two_questions(5);
   CHECK(calls.order == "aaaaabbbbb");
 }
 
@@ -195,15 +191,7 @@ TEST_CASE("a call that waits to begin, or for memory, can be stopped", "[runtime
 TEST_CASE("where others would change what a call works on, nobody pauses", "[runtime][engine]") {
   Calls calls;
   calls.turns.never_pause();
-  std::future<void> a, b;
-  {
-    const Turns::Turn first = test::take(calls.turns.take(Kind::kQuestion, nullptr));
-    a = calls.start('a', Kind::kQuestion, 5);
-    calls.wait_for_waiting(1);
-    b = calls.start('b', Kind::kQuestion, 5);
-    calls.wait_for_waiting(2);
-  }
-  a.get(), b.get();
+  calls.run_two_questions(5);
   CHECK(calls.order == "aaaaabbbbb");
 }
 
